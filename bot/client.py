@@ -1,0 +1,103 @@
+"""The stand-alone bot: loads Limner as any other bot would."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import signal
+from contextlib import suppress
+
+import aiohttp
+import discord
+from discord.ext import commands
+
+from bot.cogs.base import SILENT, app_of
+from bot.errors import SetupError
+from bot.models import SyncedCommands
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+UNCONFIGURED = (
+    "There is no Discord token. Make an application at https://discord.com/developers/applications, press Reset Token "
+    'under Bot, and give the token in the environment variable LIMNER_TOKEN or as token = "..." in limner.toml in the '
+    "data folder. `limner doctor` prints these steps with the invite link; `limner demo` needs no token."
+)
+NOT_ACCEPTED = (
+    "Discord does not accept the token; press Reset Token under Bot at https://discord.com/developers/applications "
+    "and give the new one in LIMNER_TOKEN."
+)
+UNREACHABLE = "Discord cannot be reached; check the network connection and start again."
+
+
+class LimnerBot(commands.Bot):
+    """A bot that is nothing but Limner: no privileged intent, no text commands, no message cache."""
+
+    def __init__(self, settings: Settings, intents: discord.Intents | None = None) -> None:
+        super().__init__(
+            commands.when_mentioned,
+            intents=intents or discord.Intents(guilds=True),
+            help_command=None,
+            allowed_mentions=SILENT,
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+        )
+        self.limner_settings = settings
+
+    async def setup_hook(self) -> None:
+        """Load the extension before anybody can type a command."""
+        await self.load_extension("bot")
+        await sync_commands(self)
+
+
+async def run_bot(settings: Settings) -> None:
+    """Be on Discord until SIGINT or SIGTERM.
+
+    Raises:
+        SetupError: the token, the network or the database is not as it must be; its text says what to do.
+    """
+    if not settings.token:
+        raise SetupError(UNCONFIGURED)
+    async with LimnerBot(settings) as bot:
+        online = asyncio.create_task(bot.start(settings.token))
+        cancel_on_signals(online)
+        try:
+            await online
+        except asyncio.CancelledError:
+            log.info("bot_stopped")
+        except discord.LoginFailure as error:
+            raise SetupError(NOT_ACCEPTED) from error
+        except commands.ExtensionFailed as error:
+            raise error.original from error
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise SetupError(UNREACHABLE) from error
+
+
+async def sync_commands(bot: commands.Bot) -> bool:
+    """Tell Discord the commands if they are not those that it was last told; True if it was told now.
+
+    Discord limits how often commands may be written, and a start is no reason to write them.
+    """
+    payload = [command.to_dict(bot.tree) for command in bot.tree.get_commands()]
+    digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+    application = bot.application_id or 0
+    database = app_of(bot).database
+    async with database.begin() as session:
+        told = await session.get(SyncedCommands, application)
+    if told and told.digest == digest:
+        return False
+    await bot.tree.sync()
+    async with database.begin() as session:
+        await session.merge(SyncedCommands(application_id=application, digest=digest))
+    log.info("commands_synced count=%s", len(payload))
+    return True
+
+
+def cancel_on_signals(task: asyncio.Task[None]) -> None:
+    """Let SIGINT and SIGTERM end a task; Windows has no such handlers, and its Ctrl-C cancels the main task."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, task.cancel)

@@ -1,0 +1,190 @@
+"""/history: one's own pictures, page by page, searched, opened and painted again; only the asker sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import math
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import discord
+from discord import app_commands
+from PIL import Image
+
+from bot import messages, submit
+from bot.app import App
+from bot.cogs.base import SILENT, LimnerCog, answer_error, app_of, tell
+from bot.models import Job
+from bot.pictures import describe, shrink
+from bot.storage import ImageStore
+from bot.views import details, post_placeholder
+
+Interaction = discord.Interaction[Any]
+
+PAGE = 4
+"""Requests on one page: each is an embed with a small picture."""
+SEARCH_LENGTH = 60
+"""Characters to search for; a button's custom_id carries them, and takes 100 in all."""
+IDEA_LENGTH = 200
+THUMBNAIL = 256
+UPLOAD = 24 * 2**20
+"""Bytes that Discord takes in one message, with a little room for the rest of it."""
+
+NOTHING_YET = "You have no pictures yet; /imagine paints your first one."
+NOTHING_FOUND = "None of your pictures has all of these words; try fewer or other words."
+FILE_GONE = "Somebody removed this picture's file from the bot's disk; Repeat paints it again."
+LOOKS = {
+    "page": discord.ButtonStyle.secondary,
+    "open": discord.ButtonStyle.secondary,
+    "repeat": discord.ButtonStyle.primary,
+}
+
+
+class HistoryCog(LimnerCog, name="History"):
+    """What one has made."""
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    @app_commands.rename(request="id")
+    @app_commands.describe(
+        search='Only pictures with all of these words; "put a phrase in quotes"',
+        request="The number of one request, to open it",
+    )
+    async def history(
+        self,
+        interaction: Interaction,
+        search: app_commands.Range[str, 1, SEARCH_LENGTH] = "",
+        request: app_commands.Range[int, 1] | None = None,
+    ) -> None:
+        """Browse, search and repeat the pictures that you have made."""
+        if request is None:
+            answer = await _page(self.app, interaction.user.id, 1, search)
+        else:
+            answer = await _opened(self.app, interaction, request)
+        await tell(interaction, answer.text, embeds=answer.embeds, files=answer.files, view=answer.view)
+
+
+class HistoryButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=r"limner:history:(?P<verb>page|open|repeat):(?P<number>[0-9]+):(?P<search>(?s:.*))",
+):
+    """Turns a page (of a search), opens a request or paints it again; after a restart too."""
+
+    def __init__(self, label: str, verb: str, number: int, search: str = "") -> None:
+        custom_id = f"limner:history:{verb}:{number}:{search}"
+        super().__init__(discord.ui.Button(label=label, style=LOOKS[verb], custom_id=custom_id))
+        self.verb = verb
+        self.number = number
+        self.search = search
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls("", match["verb"], int(match["number"]), match["search"])
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Do what the button says; discord.py would only log an error, so it is answered here."""
+        try:
+            await self._do(interaction, app_of(interaction.client))
+        except Exception as error:
+            await answer_error(interaction, error)
+
+    async def _do(self, interaction: Interaction, app: App) -> None:
+        if self.verb == "page":
+            page = await _page(app, interaction.user.id, self.number, self.search)
+            await interaction.response.edit_message(
+                content=page.text, embeds=page.embeds, attachments=page.files, view=page.view, allowed_mentions=SILENT
+            )
+        elif self.verb == "open":
+            opened = await _opened(app, interaction, self.number)
+            await tell(interaction, opened.text, embeds=opened.embeds, files=opened.files, view=opened.view)
+        else:
+            job = await app.history.get(self.number, interaction.user.id)
+            again = await submit.repeat(app, job, guild_id=interaction.guild_id, channel_id=interaction.channel_id)
+            await post_placeholder(interaction, app, again)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    text: str
+    embeds: list[discord.Embed]
+    files: list[discord.File]
+    view: discord.ui.View
+
+
+async def _page(app: App, user_id: int, number: int, search: str) -> _Answer:
+    """One page; the last one if there are fewer by now."""
+    last = max(1, math.ceil(await app.history.count(user_id, search=search) / PAGE))
+    number = min(number, last)
+    jobs = await app.history.page(user_id, search=search, number=number, limit=PAGE)
+    if not jobs:
+        return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
+    small = await asyncio.to_thread(_thumbnails, app.images, jobs)
+    heading = f"Your pictures with **{messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
+    buttons = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
+    if number > 1:
+        buttons.append(HistoryButton("Previous", "page", number - 1, search))
+    if number < last:
+        buttons.append(HistoryButton("Next", "page", number + 1, search))
+    embeds = [_entry(job, small.get(job.id)) for job in jobs]
+    return _Answer(f"{heading} · page {number} of {last}", embeds, list(small.values()), _view(buttons))
+
+
+async def _opened(app: App, interaction: Interaction, job_id: int) -> _Answer:
+    """One request with all that is known of it, its pictures, and a button that paints it again."""
+    job = await app.history.get(job_id, interaction.user.id)
+    largest = min(interaction.filesize_limit, UPLOAD // max(1, len(job.images)))
+    files = await asyncio.to_thread(_pictures, app.images, job, largest)
+    missing = FILE_GONE if len(files) < len(job.images) else ""
+    return _Answer(missing, [details(job)], files, _view([HistoryButton("Repeat", "repeat", job.id)]))
+
+
+def _entry(job: Job, thumbnail: discord.File | None) -> discord.Embed:
+    """A request in a list: its words, when it was, and how many pictures it has."""
+    pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
+    when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
+    embed = discord.Embed(description=f"{messages.plain(job.idea, IDEA_LENGTH)}\n-# {job.id} · {pictures} · {when}")
+    if thumbnail:
+        embed.set_thumbnail(url=thumbnail.uri)
+    else:
+        embed.set_footer(text=FILE_GONE)
+    return embed
+
+
+def _thumbnails(store: ImageStore, jobs: Sequence[Job]) -> dict[int, discord.File]:
+    """A small copy of each request's first picture whose file is there, by the request's number."""
+    found: dict[int, discord.File] = {}
+    for job in jobs:
+        with suppress(FileNotFoundError):
+            image = Image.open(io.BytesIO(store.read(job.images[0].sha256)))
+            image.thumbnail((THUMBNAIL, THUMBNAIL))
+            small = io.BytesIO()
+            image.save(small, "WEBP")
+            small.seek(0)
+            found[job.id] = discord.File(small, f"limner-{job.id}.webp", description=describe(job))
+    return found
+
+
+def _pictures(store: ImageStore, job: Job, largest: int) -> list[discord.File]:
+    """A request's pictures whose files are there, each as good as fits into ``largest`` bytes."""
+    found: list[discord.File] = []
+    for number, image in enumerate(job.images, 1):
+        with suppress(FileNotFoundError):
+            rungs = shrink(store.read(image.sha256))
+            kind, data = next(rung for rung in rungs if len(rung[1]) <= largest)
+            found.append(discord.File(io.BytesIO(data), f"limner-{job.id}-{number}.{kind}", description=describe(job)))
+    return found
+
+
+def _view(buttons: Sequence[HistoryButton]) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    for button in buttons:
+        view.add_item(button)
+    return view

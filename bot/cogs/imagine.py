@@ -1,0 +1,84 @@
+"""/imagine: an idea becomes pictures."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import discord
+from discord import app_commands
+
+from bot import submit
+from bot.cogs.base import LimnerCog
+from bot.flags import ASPECTS
+from bot.submit import Ask
+from bot.views import post_placeholder
+from generators.base import SEEDS
+
+Interaction = discord.Interaction[Any]
+Choice = app_commands.Choice[str]
+
+SUGGESTIONS = 25
+"""What Discord shows at most while somebody types."""
+
+
+class Imagine(LimnerCog, name="Limner imagine"):
+    """The main command."""
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    @app_commands.describe(
+        prompt="What you want to see",
+        negative="What you do not want to see",
+        aspect="Width to height",
+        count="How many pictures",
+        seed="The same request with the same seed gives the same picture",
+        steps="Denoising steps: more take longer",
+        guidance="How closely the picture follows the prompt",
+        style="A preset that is added to your prompt",
+        model="Which model paints",
+        expand="Let a language model add details; preview shows them to you first",
+    )
+    @app_commands.choices(aspect=[app_commands.Choice(name=aspect, value=aspect) for aspect in ASPECTS])
+    async def imagine(
+        self,
+        interaction: Interaction,
+        prompt: str,
+        negative: str = "",
+        aspect: str = "",
+        count: app_commands.Range[int, 1, 4] = 1,
+        seed: app_commands.Range[int, 0, SEEDS - 1] | None = None,
+        steps: app_commands.Range[int, 1, None] | None = None,
+        guidance: app_commands.Range[float, 0, 30] | None = None,
+        style: str = "",
+        model: str = "",
+        expand: Literal["on", "off", "preview"] = "on",
+    ) -> None:
+        """Paint pictures from an idea."""
+        ask = Ask(
+            text=prompt,
+            negative=negative,
+            aspect=aspect,
+            count=count,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            style=style,
+            model=model,
+            expand=expand,
+            user_id=interaction.user.id,
+            guild_id=interaction.guild_id,
+            channel_id=interaction.channel_id,
+            locale=str(interaction.locale),
+        )
+        await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))
+
+    @imagine.autocomplete("style")
+    async def _find_style(self, _: Interaction, typed: str) -> list[Choice]:
+        found = self.app.styles.search(typed)
+        return [app_commands.Choice(name=style.title, value=style.name) for style in found]
+
+    @imagine.autocomplete("model")
+    async def _find_model(self, _: Interaction, typed: str) -> list[Choice]:
+        cards = self.app.settings.cards.values()
+        found = [card for card in cards if typed.casefold() in f"{card.name} {card.title}".casefold()]
+        return [app_commands.Choice(name=card.title or card.name, value=card.name) for card in found[:SUGGESTIONS]]

@@ -1,0 +1,129 @@
+"""The database: engine, sessions, and how its errors are told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from bot.errors import DatabaseBusy, StorageFull
+
+BUSY_SECONDS = 2.0
+"""How long a write waits for another's before its asker is told; well inside Discord's 3 seconds."""
+
+BUSY = {
+    "SQLITE_BUSY",
+    "SQLITE_BUSY_SNAPSHOT",
+    "SQLITE_BUSY_TIMEOUT",
+    "SQLITE_LOCKED",
+    "55P03",
+    "40P01",
+    "40001",
+    "53300",
+}
+FULL = {"SQLITE_FULL", "53100"}
+
+
+class Database:
+    """One engine and its sessions; Postgres or SQLite (in WAL mode, so that readers never wait for the writer)."""
+
+    def __init__(self, url: str) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self.url = url
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._turn_to_write = asyncio.Lock()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncSession]:
+        """A session whose work is committed together, or not at all.
+
+        On SQLite it is the only writer from its beginning on, so what it has read stays true until it commits.
+
+        Raises:
+            DatabaseBusy: another holds the write lock for too long, or the database does not answer.
+            StorageFull: the disk is full.
+        """
+        with _errors_told():
+            async with self._my_turn() as seconds, self._sessions.begin() as session:
+                if self.is_sqlite:
+                    await session.execute(text(f"PRAGMA busy_timeout = {seconds * 1000:.0f}"))
+                    await session.execute(text("BEGIN IMMEDIATE"))
+                yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncSession]:
+        """A session for reading only, which waits for no writer; raises like `begin`."""
+        with _errors_told():
+            async with self._sessions.begin() as session:
+                yield session
+
+    async def lock(self, session: AsyncSession, *names: str) -> None:
+        """Keep others out of the same named places until ``session`` commits; on SQLite they are out already."""
+        if not self.is_sqlite:
+            for name in names:
+                await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _my_turn(self) -> AsyncGenerator[float]:
+        """Queue for SQLite's one write lock (it lets waiting writers sleep); yields the seconds of patience left."""
+        if not self.is_sqlite:
+            yield BUSY_SECONDS
+            return
+        deadline = time.monotonic() + BUSY_SECONDS
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):  # wait_for of Python 3.11 may swallow a cancellation
+                await self._turn_to_write.acquire()
+        except TimeoutError as error:
+            raise DatabaseBusy from error
+        try:
+            yield max(0.0, deadline - time.monotonic())
+        finally:
+            self._turn_to_write.release()
+
+
+def _sqlite_engine(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    del prepare  # SQLAlchemy holds it
+    return engine
+
+
+def _postgres_engine(url: str) -> AsyncEngine:
+    patience = {"server_settings": {"lock_timeout": f"{BUSY_SECONDS * 1000:.0f}"}}
+    return create_async_engine(
+        url, connect_args=patience, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, hide_parameters=True
+    )
+
+
+@contextmanager
+def _errors_told() -> Generator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+        if code in BUSY or error.connection_invalidated:
+            raise DatabaseBusy from error
+        if code in FULL:
+            raise StorageFull from error
+        raise
+    except (ConnectionError, PoolTimeout) as error:
+        raise DatabaseBusy from error

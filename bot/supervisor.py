@@ -1,0 +1,144 @@
+"""The supervisor: keeps the worker processes of one machine running, and passes wake-ups on to them and from them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from types import TracebackType
+from typing import Self, cast
+
+from bot.app import start
+from bot.jobs import JobQueue
+from bot.settings import Settings
+from bot.wakeup import listen
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
+"""Seconds before a dead worker is started again; doubled each time it dies young."""
+GROWN_UP = 60.0
+"""A worker that ran so many seconds did not die of its start."""
+PUT_BACK_SECONDS = 10.0
+"""How long a worker may take to put its jobs back and exit, before it is terminated."""
+TERMINATE_SECONDS = 3.0
+
+
+class Supervisor:
+    """Runs ``settings.workers`` worker processes from `start` to `stop`, and starts again those that die.
+
+    A worker hears of new jobs and cancellations by a newline on its stdin, and stops in good order when stdin ends:
+    so it also stops when this process is killed. What a dead worker had in hand is claimable at once. ``deaths`` counts
+    the workers that ended by themselves.
+    """
+
+    def __init__(self, settings: Settings, jobs: JobQueue) -> None:
+        self.deaths = 0
+        self._settings = settings
+        self._jobs = jobs
+        self._tasks: list[asyncio.Task[None]] = []
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def worker_ids(self) -> set[str]:
+        """The workers that are running now, as `Job.worker_id` names them."""
+        return set(self._processes)
+
+    async def start(self) -> None:
+        """Start the workers; returns before they are ready."""
+        self._jobs.queued.listeners.append(self._wake)
+        self._tasks = [start(self._keep(), f"worker-{number}") for number in range(self._settings.workers)]
+        self._tasks.append(start(listen(self._jobs), "listen"))
+
+    async def stop(self) -> None:
+        """Stop the workers in good order, by force if they do not; none is left when this returns."""
+        self._jobs.queued.listeners.remove(self._wake)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _wake(self) -> None:
+        for process in self._processes.values():
+            stdin = process.stdin
+            if stdin and not stdin.is_closing() and not stdin.transport.get_write_buffer_size():
+                stdin.write(b"\n")
+
+    async def _keep(self) -> None:
+        """Have one worker running, for ever."""
+        pause = FIRST_PAUSE
+        while True:
+            worker_id = new_worker_id()
+            born = time.monotonic()
+            try:
+                await self._run(worker_id)
+            except OSError as error:
+                log.error("worker_not_started worker=%s reason=%s", worker_id, error.strerror)
+            pause = FIRST_PAUSE if time.monotonic() - born > GROWN_UP else pause
+            log.warning("worker_restarts worker=%s seconds=%.1f", worker_id, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
+
+    async def _run(self, worker_id: str) -> None:
+        """Start one worker process and return when it has ended and its jobs are free; cancelled, end it."""
+        command = (sys.executable, "-P", "-m", "bot", "worker", "--id", worker_id)
+        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order.
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, env=self._environment(), start_new_session=True
+        )
+        self._processes[worker_id] = process
+        hearing = asyncio.create_task(self._hear(process))
+        try:
+            await process.wait()
+            self.deaths += 1
+            log.warning("worker_died worker=%s code=%s", worker_id, process.returncode)
+        finally:
+            await _end(process)
+            await hearing
+            del self._processes[worker_id]
+            await self._abandon(worker_id)
+
+    def _environment(self) -> dict[str, str]:
+        """This process's variables and its settings, without the token, which workers have no use for."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}
+        return inherited | self._settings.environment()
+
+    async def _hear(self, process: Process) -> None:
+        async for _ in cast(asyncio.StreamReader, process.stdout):
+            self._jobs.changed.hear()
+
+    async def _abandon(self, worker_id: str) -> None:
+        try:
+            await self._jobs.abandon(worker_id)
+        except Exception as error:  # the lease ends by itself
+            log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
+
+
+def new_worker_id() -> str:
+    """A name that no other worker has or had: the row's lease belongs to it alone."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+async def _end(process: Process) -> None:
+    cast(asyncio.StreamWriter, process.stdin).close()
+    for seconds, force in ((PUT_BACK_SECONDS, process.terminate), (TERMINATE_SECONDS, process.kill)):
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+            return
+        except TimeoutError:
+            force()
+    await process.wait()

@@ -1,0 +1,250 @@
+"""Buttons under a request's message. Each carries the job's number, so it works after any restart."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+import aiohttp
+import discord
+
+from bot import messages, submit
+from bot.app import App
+from bot.cogs.base import SILENT, answer_error, app_of, tell
+from bot.errors import NotYours, Refused, UserError
+from bot.models import Job, JobStatus
+from generators.base import Expansion
+
+log = logging.getLogger(__name__)
+
+Interaction = discord.Interaction[Any]
+
+CHOSEN = "That choice has been made already; the request goes on."
+ANSWER_LENGTH = 4000
+"""Characters that Discord takes from a text field."""
+
+LOOKS = {
+    "keep": ("Keep", discord.ButtonStyle.success),
+    "edit": ("Edit", discord.ButtonStyle.secondary),
+    "reroll": ("Reroll", discord.ButtonStyle.primary),
+    "raw": ("Raw", discord.ButtonStyle.secondary),
+    "details": ("Details", discord.ButtonStyle.secondary),
+    "delete": ("Delete", discord.ButtonStyle.secondary),
+    "cancel": ("Cancel", discord.ButtonStyle.secondary),
+}
+
+
+class JobButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>[0-9]+)"
+):
+    """A verb and the number of the job that it is for; all else that it needs is in the row."""
+
+    def __init__(self, verb: str, job_id: int) -> None:
+        label, style = LOOKS[verb]
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:{verb}:{job_id}"))
+        self.verb = verb
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["verb"], int(match["job"]))
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Do what the button says; discord.py would only log an error, so it is answered here."""
+        try:
+            await _PRESSED[self.verb](interaction, app_of(interaction.client), self.job_id)
+        except Exception as error:
+            await answer_error(interaction, error)
+
+
+def buttons(job: Job) -> discord.ui.View:
+    """What can be done with a job now."""
+    view = discord.ui.View(timeout=None)
+    for verb in _verbs(job):
+        view.add_item(JobButton(verb, job.id))
+    return view
+
+
+def is_of(message: discord.Message, job_id: int) -> bool:
+    """Whether a message's buttons belong to this job."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    return any(re.fullmatch(rf"limner:\w+:{job_id}", item.custom_id or "") for row in rows for item in row.children)
+
+
+async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
+    """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
+    with _accepted(job):
+        text = messages.queued(job, await app.jobs.position(job))
+        answer = await interaction.response.send_message(
+            text, view=buttons(job), allowed_mentions=SILENT, suppress_embeds=True
+        )
+        if answer.message_id is not None:
+            await app.jobs.attach_message(job.id, answer.message_id)
+            app.jobs.changed.hear()
+
+
+async def stop(app: App, job: Job, user_id: int) -> str:
+    """Cancel a job for somebody who may; says what happens to it."""
+    by = "its owner" if user_id == job.user_id else "a moderator"
+    status = await app.jobs.cancel(job.id, f"Cancelled by {by}.")
+    if status == JobStatus.RUNNING:
+        return "It stops at its next step."
+    return "It is cancelled." if status == JobStatus.CANCELLED else "It is done already, so there is nothing to cancel."
+
+
+def details(job: Job) -> discord.Embed:
+    """Everything about a job that its owner may want to know."""
+    request, expansion = job.generation, job.expanded
+    texts = {"Idea": job.idea, "Prompt": job.prompt or "", "Added": expansion.added if expansion else ""}
+    told = [f"**{name}**\n{messages.plain(text, 700)}" for name, text in texts.items() if text]
+    embed = discord.Embed(title=f"Request {job.id}: {job.status}", description="\n\n".join(told))
+    facts = {
+        "Negative prompt": messages.plain(request.negative_prompt, 500),
+        "Seed": request.seed,
+        "Steps": request.num_inference_steps,
+        "Guidance": f"{request.guidance_scale:g}",
+        "Size": f"{request.width}x{request.height}",
+        "Model": request.model,
+        "Style": job.style,
+        "Language model": expansion.model if expansion else "",
+        "Seconds": "" if job.seconds is None else f"{job.seconds:.1f}",
+        "Attempts": job.attempts,
+        "Reason": job.reason or "",
+    }
+    for name, value in facts.items():
+        if value != "":
+            embed.add_field(name=name, value=value, inline=name not in ("Negative prompt", "Reason"))
+    return embed
+
+
+class EditPrompt(discord.ui.Modal, title="Edit the prompt"):
+    """An expansion, to be changed by its owner before it is painted."""
+
+    def __init__(self, app: App, job: Job) -> None:
+        super().__init__(custom_id=f"limner:edited:{job.id}")
+        self._app = app
+        self._job = job
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        text = (job.expanded.text if job.expanded else job.idea)[:longest]
+        self._text: discord.ui.TextInput[Self] = discord.ui.TextInput(
+            style=discord.TextStyle.paragraph, default=text, min_length=1, max_length=longest
+        )
+        self.add_item(discord.ui.Label(text="What is to be painted", component=self._text))
+
+    async def on_submit(self, interaction: Interaction, /) -> None:
+        """Paint the owner's text if the filter allows it."""
+        text = self._text.value.strip() or self._job.idea
+        refusal = await self._app.filters.check(self._job.guild_id, {"expansion": text})
+        if refusal:
+            raise Refused(refusal.sentence)
+        added = text.removeprefix(self._job.idea).strip(" ,")
+        await _choose(interaction, self._app, self._job, Expansion(text, added, (), "", 0.0))
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
+        """The same answers as everywhere."""
+        await answer_error(interaction, error)
+
+
+async def _keep(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    await _choose(interaction, app, job, job.expanded or _unexpanded(job))
+
+
+async def _edit(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    if job.held_at is None:
+        await tell(interaction, CHOSEN)
+    else:
+        await interaction.response.send_modal(EditPrompt(app, job))
+
+
+async def _reroll(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    await post_placeholder(interaction, app, await submit.reroll(app, job, user_id=interaction.user.id))
+
+
+async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    if job.is_final:
+        await post_placeholder(interaction, app, await submit.repeat_raw(app, job, user_id=interaction.user.id))
+    else:
+        await _choose(interaction, app, job, _unexpanded(job))
+
+
+async def _details(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    await interaction.response.send_message(embed=details(job), ephemeral=True, allowed_mentions=SILENT)
+
+
+async def _delete(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id, or_moderator=True)
+    await interaction.response.defer()
+    await app.history.delete(job)
+    if interaction.message:
+        with suppress(discord.NotFound):
+            await interaction.message.delete()
+
+
+async def _cancel(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id, or_moderator=True)
+    await tell(interaction, await stop(app, job, interaction.user.id))
+
+
+_PRESSED: dict[str, Callable[[Interaction, App, int], Awaitable[None]]] = {
+    "keep": _keep,
+    "edit": _edit,
+    "reroll": _reroll,
+    "raw": _raw,
+    "details": _details,
+    "delete": _delete,
+    "cancel": _cancel,
+}
+
+
+def _verbs(job: Job) -> tuple[str, ...]:
+    if not job.is_final:
+        return ("keep", "edit", "raw", "cancel") if job.held_at is not None else ("cancel",)
+    if job.status == JobStatus.REFUSED:
+        return ("details", "delete")
+    expansion = job.expanded
+    raw = ("raw",) if expansion and expansion.added else ()
+    return ("reroll", *raw, "details", "delete")
+
+
+async def _own(interaction: Interaction, app: App, job_id: int, *, or_moderator: bool = False) -> Job:
+    """The job, for those who may act on it; raises NotFound or NotYours."""
+    job = await app.jobs.get(job_id)
+    moderates = or_moderator and interaction.guild_id is not None and interaction.permissions.manage_messages
+    if interaction.user.id != job.user_id and not moderates:
+        raise NotYours
+    return job
+
+
+async def _choose(interaction: Interaction, app: App, job: Job, expansion: Expansion) -> None:
+    """Release a held job with one text; whoever comes second is told so."""
+    prompt = app.styles.apply(job.style, expansion.text)
+    if not await app.jobs.release_held(job.id, expansion, prompt):
+        return await tell(interaction, CHOSEN)
+    with _accepted(job):
+        job = await app.jobs.get(job.id)
+        text = messages.queued(job, await app.jobs.position(job))
+        await interaction.response.edit_message(content=text, view=buttons(job), allowed_mentions=SILENT)
+
+
+def _unexpanded(job: Job) -> Expansion:
+    return Expansion(job.idea, "", (), "", 0.0)
+
+
+@contextmanager
+def _accepted(job: Job) -> Generator[None]:
+    """The row is written, so the request goes on whatever happens to its message; delivery mends that."""
+    try:
+        yield
+    except (discord.HTTPException, aiohttp.ClientError, OSError, UserError) as error:
+        log.warning("placeholder_failed job=%s error=%s", job.id, type(error).__name__)

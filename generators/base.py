@@ -1,0 +1,262 @@
+"""The contract between words and pixels: requests, events, errors, and what a model says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SEEDS = 2**32
+"""Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
+
+
+class GenerationError(Exception):
+    """The painter could not finish this picture."""
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class OutOfMemory(GenerationError):
+    """The picture does not fit into the device's memory; ask for a smaller one or for fewer."""
+
+
+class BrokenImage(GenerationError):
+    """The model painted something that is not a picture (not-a-number values); try another seed."""
+
+
+class BadRequest(GenerationError):
+    """The painter cannot paint this request; change its size, steps or model."""
+
+    retryable = False
+
+
+class ModelNotFound(GenerationError):
+    """The model is not on this machine; the operator can see why with `limner doctor`."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """What is to be painted, in diffusers' own words; JSON in and out.
+
+    Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each picture can be had again alone.
+    """
+
+    prompt: str
+    model: str
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+    negative_prompt: str = ""
+    num_images_per_prompt: int = 1
+    scheduler: str | None = None
+    init_image: str | None = None
+    mask: str | None = None
+    strength: float | None = None
+    loras: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def batch_key(self) -> str:
+        """Requests with one key may be denoised in one call; steps, guidance and scheduler may differ."""
+        loras = ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
+        return f"{self.model}|{self.width}x{self.height}|{loras}"
+
+    @property
+    def seeds(self) -> list[int]:
+        """One seed for each image, in order."""
+        return [(self.seed + i) % SEEDS for i in range(self.num_images_per_prompt)]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary that `from_json` reads back unchanged."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read `to_json`'s dictionary, also after a trip through a JSON column."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        values["loras"] = tuple((str(name), float(weight)) for name, weight in values.get("loras", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A request has taken one more denoising step: ``step`` of ``steps``."""
+
+    key: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A small, rough picture of a request that is still being denoised."""
+
+    key: str
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A request is done and has left the generator; images and seeds are in the request's order.
+
+    ``seconds`` is the time since it was admitted, ``busy_seconds`` its own share of that time: a tick that stepped
+    four samples counts a quarter for each.
+    """
+
+    key: str
+    images: list[Image.Image]
+    seeds: list[int]
+    seconds: float
+    busy_seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A request could not be finished and has left the generator; its neighbours go on."""
+
+    key: str
+    error: GenerationError
+
+
+Event = Progress | Preview | Finished | Failed
+
+
+class ImageGenerator(Protocol):
+    """A loaded model that paints several requests at once, one denoising step at a time.
+
+    A request is known by ``key`` (a string that its caller chooses) from `admit` until `step` returns its Finished or
+    Failed event, or until `evict`. Calls come from one thread.
+    """
+
+    def admit(self, key: str, request: GenerationRequest) -> None:
+        """Take a request in; raise GenerationError if it does not fit or is malformed."""
+        ...
+
+    def step(self) -> list[Event]:
+        """Take one denoising step for all that are in, and tell what happened to each."""
+        ...
+
+    def evict(self, key: str) -> None:
+        """Drop a request now; its neighbours are not touched. Unknown keys are ignored."""
+        ...
+
+    def capacity(self) -> int:
+        """How many more samples fit."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A prompt made of an idea: what the painter reads, what was added, and which words of the idea it kept.
+
+    ``note`` is one sentence for the reader when the expansion is not what was asked for (the language model failed,
+    or changed the idea and was refused); empty otherwise.
+    """
+
+    text: str
+    added: str
+    kept: tuple[str, ...]
+    model: str
+    seconds: float
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary that `from_json` reads back unchanged."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read `to_json`'s dictionary, also after a trip through a JSON column."""
+        values: dict[str, Any] = {**data, "kept": tuple(data["kept"])}
+        return cls(**values)
+
+
+class PromptExpander(Protocol):
+    """Turns an idea into a detailed description without losing any of its words."""
+
+    async def expand(
+        self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
+    ) -> Expansion:
+        """Describe ``idea`` with at most ``max_words`` words more; the same seed gives the same text.
+
+        With ``english_only`` (the picture model reads nothing else) the text of a foreign idea begins with what the
+        glossary makes of it, and words that it does not know stay as they are.
+
+        Never raises for a language model that is slow, absent or disobedient: the idea itself comes back with a note.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free the language model."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What people need to know of a model before it is loaded; read from its folder's JSON files, without torch.
+
+    A folder may hold a ``limner.json`` with any of these fields; what it leaves out comes from the diffusers
+    configuration files, and what those do not tell is the default here.
+    """
+
+    name: str
+    source: str
+    title: str = ""
+    width: int = 1024
+    height: int = 1024
+    multiple_of: int = 16
+    num_inference_steps: int = 25
+    guidance_scale: float = 5.0
+    max_added_words: int = 60
+    english_only: bool = False
+    kind: str = "diffusion"
+    """The entry point in the group ``limner.generators`` that loads it."""
+
+    @classmethod
+    def read(cls, name: str, source: str, **overrides: Any) -> Self:
+        """Describe the diffusers folder (or hub name) ``source``; ``overrides`` win over its files."""
+        folder = Path(source)
+        said: dict[str, Any] = _read_json(folder / "limner.json")
+        scale = _vae_scale_factor(_read_json(folder / "vae" / "config.json"))
+        denoiser = _read_json(folder / "unet" / "config.json") or _read_json(folder / "transformer" / "config.json")
+        sample_size = denoiser.get("sample_size")
+        if isinstance(sample_size, int):
+            said = {"width": sample_size * scale, "height": sample_size * scale, **said}
+        if "down_block_types" in denoiser:
+            said = {"multiple_of": scale * 2 ** (len(denoiser["down_block_types"]) - 1), **said}
+        known = {field.name for field in fields(cls)} - {"name", "source"}
+        values = {key: value for key, value in {**said, **overrides}.items() if key in known}
+        return cls(name=name, source=source, **values)
+
+    def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
+        """Width and height with about the model's own number of pixels and the given aspect ratio."""
+        ratio = aspect[0] / aspect[1]
+        area = self.width * self.height
+        exact = ((area * ratio) ** 0.5, (area / ratio) ** 0.5)
+        width, height = (max(1, round(side / self.multiple_of)) * self.multiple_of for side in exact)
+        return width, height
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _vae_scale_factor(vae: dict[str, Any]) -> int:
+    """diffusers' own rule: one halving for each block but the first, 8 where the VAE does not tell."""
+    blocks = vae.get("block_out_channels")
+    return 2 ** (len(blocks) - 1) if blocks else 8

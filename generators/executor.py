@@ -1,0 +1,186 @@
+"""One executor for each process and device: loads models on demand, steps them, and survives their crashes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from generators.base import (
+    Event,
+    Failed,
+    Finished,
+    GenerationError,
+    GenerationRequest,
+    ImageGenerator,
+    ModelCard,
+    ModelNotFound,
+)
+
+log = logging.getLogger(__name__)
+
+
+class GeneratorClass(Protocol):
+    """What an entry point in the group ``limner.generators`` names: a class that loads a model."""
+
+    def load(self, card: ModelCard, *, device: str, dtype: str, offload: str, max_batch: int) -> ImageGenerator:
+        """Load ``card.source``; raise GenerationError if that cannot be done."""
+        ...
+
+
+class Executor:
+    """Paints requests for any of the models in ``cards``, each by the generator class that the model's kind names.
+
+    Models are loaded when the first request for them comes, at most ``max_models`` at a time; the idle one that has
+    waited longest makes room for the next. Calls come from one thread.
+
+    Args:
+        cards: the models on offer, by the name that requests use.
+        device: auto, cuda, cuda:1, mps or cpu.
+        dtype: auto, float32, float16 or bfloat16.
+        offload: none, model or sequential.
+        max_batch: samples that a model denoises in one call.
+        max_models: models in memory at the same time.
+    """
+
+    def __init__(
+        self,
+        cards: Mapping[str, ModelCard],
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        offload: str = "none",
+        max_batch: int = 8,
+        max_models: int = 1,
+    ) -> None:
+        self._cards = cards
+        self._device = device
+        self._dtype = dtype
+        self._offload = offload
+        self._max_batch = max_batch
+        self._max_models = max_models
+        self._generators: dict[str, ImageGenerator] = {}  # the least recently used is first
+        self._models: dict[str, str] = {}  # request key -> model
+
+    @property
+    def in_flight(self) -> set[str]:
+        """The keys of all requests that are being painted."""
+        return set(self._models)
+
+    @property
+    def loaded(self) -> list[str]:
+        """The models in memory; the one used last is last."""
+        return list(self._generators)
+
+    def capacity(self, model: str) -> int:
+        """How many samples `admit` would take for this model now; 0 while other models are busy and leave no room.
+
+        A model that is not loaded counts as empty, and so does one that is not known: `admit` says what is wrong.
+        """
+        if model in self._generators:
+            return self._generators[model].capacity()
+        has_room = len(self._generators) < self._max_models or self._idle() is not None
+        return self._max_batch if has_room else 0
+
+    def admit(self, key: str, request: GenerationRequest) -> None:
+        """Take a request in, loading its model first if need be (seconds to minutes).
+
+        Raises:
+            ModelNotFound: no such model, or it cannot be loaded.
+            GenerationError: it does not fit (retryable), or it is malformed; the text is for the reader.
+        """
+        model = request.model
+        if model not in self._cards:
+            raise ModelNotFound("There is no such model here; choose one from the list.")
+        if model not in self._generators:
+            self._make_room()
+            self._generators[model] = self._load(self._cards[model])
+        generator = self._generators[model] = self._generators.pop(model)
+        try:
+            generator.admit(key, request)
+        except GenerationError:
+            raise
+        except Exception as error:
+            log.exception("admit_failed model=%s key=%s", model, key)
+            raise GenerationError from error
+        self._models[key] = model
+
+    def step(self) -> list[Event]:
+        """Step every generator that has work, and tell what happened.
+
+        A generator that raises is dropped, all its requests fail (retryable), and the next `admit` loads it again.
+        """
+        events = [event for model in self.loaded for event in self._step(model)]
+        for event in events:
+            if isinstance(event, Finished | Failed):
+                del self._models[event.key]
+        return events
+
+    def evict(self, key: str) -> None:
+        """Drop a request now; unknown keys are ignored."""
+        model = self._models.pop(key, None)
+        if model is not None:
+            self._generators[model].evict(key)
+
+    def close(self) -> None:
+        """Drop all requests and free the device."""
+        self._models.clear()
+        for model in self.loaded:
+            self._unload(model)
+
+    def _step(self, model: str) -> list[Event]:
+        keys = [key for key, its_model in self._models.items() if its_model == model]
+        if not keys:
+            return []
+        started = time.perf_counter()
+        try:
+            events = self._generators[model].step()
+        except Exception:
+            log.exception("generator_crashed model=%s requests=%d", model, len(keys))
+            with suppress(Exception):  # what has crashed may not be able to close either
+                self._unload(model)
+            error = GenerationError("The painter stumbled and starts afresh; ask again in a moment.")
+            return [Failed(key, error) for key in keys]
+        log.debug("batch_stepped model=%s requests=%d seconds=%.3f", model, len(keys), time.perf_counter() - started)
+        return events
+
+    def _idle(self) -> str | None:
+        """The least recently used model that paints nothing now."""
+        busy = set(self._models.values())
+        return next((model for model in self._generators if model not in busy), None)
+
+    def _make_room(self) -> None:
+        while len(self._generators) >= self._max_models:
+            idle = self._idle()
+            if idle is None:
+                raise GenerationError("The painter is busy with another model; ask again in a moment.")
+            self._unload(idle)
+
+    def _load(self, card: ModelCard) -> ImageGenerator:
+        started = time.perf_counter()
+        try:
+            generator = _generator_class(card.kind).load(
+                card, device=self._device, dtype=self._dtype, offload=self._offload, max_batch=self._max_batch
+            )
+        except GenerationError:
+            log.warning("model_not_loaded model=%s", card.name, exc_info=True)
+            raise
+        except Exception as error:
+            log.exception("model_not_loaded model=%s", card.name)
+            raise ModelNotFound("This model could not be loaded; the operator finds the reason in the log.") from error
+        log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
+        return generator
+
+    def _unload(self, model: str) -> None:
+        self._generators.pop(model).close()
+        log.info("model_unloaded model=%s", model)
+
+
+def _generator_class(kind: str) -> GeneratorClass:
+    found = {entry.name: entry for entry in entry_points(group="limner.generators")}
+    if kind not in found:
+        raise ModelNotFound("No installed painter can use this model; the operator can see why with `limner doctor`.")
+    return found[kind].load()

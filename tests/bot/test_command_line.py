@@ -1,0 +1,207 @@
+"""`limner` as its user types it: what it prints, where, and its exit code."""
+
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+from bot import __main__
+from bot.__main__ import build_parser, main
+from bot.settings import Settings
+
+pytestmark = pytest.mark.timeout(120)
+
+KEYS = {"id", "status", "idea", "prompt", "seed", "model", "seconds", "images"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LIMNER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LIMNER_EXPANDER", "off")
+    monkeypatch.setenv("LIMNER_DEVICE", "cpu")
+
+
+def start(data: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bot", "--data", str(data), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def limner(data: Path, *arguments: str) -> tuple[int, str, str]:
+    with start(data, *arguments) as process:
+        out, err = process.communicate(timeout=100)
+        return process.returncode, out, err
+
+
+def rows(data: Path) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(data / "limner.db")) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM jobs ORDER BY id")]
+
+
+def working_on(data: Path) -> list[psutil.Process]:
+    """The processes of ours that work on this data folder."""
+    return [child for child in psutil.Process().children(recursive=True) if _data_of(child) == str(data)]
+
+
+def _data_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("LIMNER_DATA")
+    except psutil.Error:
+        return None
+
+
+def until(look: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+def test_imagine_paints_on_a_machine_where_nothing_was_set_up(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    code, printed, _ = limner(data, "imagine", "a red apple --seed 7", "--count", "2", "--json", "--out", str(out))
+    assert code == 0
+    result = json.loads(printed)
+    assert set(result) == KEYS
+    told = {
+        "id": 1,
+        "status": "succeeded",
+        "idea": "a red apple",
+        "prompt": "a red apple",
+        "seed": 7,
+        "model": "doodle",
+    }
+    assert result | told == result
+    assert result["seconds"] > 0
+    assert [Path(image["path"]).name for image in result["images"]] == ["1-a-red-apple-7.png", "1-a-red-apple-8.png"]
+    for image in result["images"]:
+        data_of_image = Path(image["path"]).read_bytes()
+        assert hashlib.sha256(data_of_image).hexdigest() == image["sha256"]
+        with Image.open(image["path"]) as picture:
+            assert picture.size == (image["width"], image["height"]) == (128, 128)
+    assert working_on(data) == []
+
+    code, printed, _ = limner(data, "history", "--json", "--search", "apple")
+    [remembered] = json.loads(printed)
+    assert (code, set(remembered)) == (0, KEYS)
+    assert {**remembered, "images": []} == {**result, "images": []}
+    assert [image["sha256"] for image in remembered["images"]] == [image["sha256"] for image in result["images"]]
+    code, printed, _ = limner(data, "history")
+    assert code == 0
+    assert "a red apple" in printed
+
+
+def test_imagine_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_MODELS", f"gone={tmp_path / 'nowhere'}@64x64")
+    monkeypatch.setenv("LIMNER_LOG_LEVEL", "ERROR")
+    code, printed, complaint = limner(tmp_path / "data", "imagine", "a red apple", "--json")
+    assert code == 1
+    assert json.loads(printed)["status"] == "failed"
+    assert complaint.strip().splitlines()[-1].startswith("limner: ")
+    assert "Traceback" not in complaint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_cancels_the_job_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_MAX_STEPS", "100000")
+    data = tmp_path / "data"
+    with start(data, "imagine", "a red apple", "--steps", "100000", "--json") as process:
+        until((data / "limner.db").exists)
+        until(lambda: any(row["step"] > 0 for row in rows(data)))
+        assert working_on(data)
+        process.send_signal(signal.SIGINT)
+        printed, complaint = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (130, "")
+    assert "Traceback" not in complaint
+    [row] = rows(data)
+    assert (row["status"], row["reason"]) == ("cancelled", "It was stopped from the command line.")
+    assert working_on(data) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["imagine", ""], "prompt"),
+        (["imagine", "a" * 10_000], "1500"),
+        (["imagine", "a cat", "--seed", str(2**64)], "seed"),
+        (["imagine", "a cat", "--size", "1x100000"], "size"),
+        (["imagine", "a cat", "--model", "nosuch"], "doodle"),
+        (["imagine", "a cat", "--style", "nosuch"], "style"),
+        (["imagine", "a cat", "--count", "99"], "pictures"),
+        (["run"], "token"),
+        (["bench", "nosuch"], "acknowledgement"),
+        (["filter", "check", "--input", "/no/such/file"], "/no/such/file"),
+        (["filter", "check", "--rules", "/no/such/rules"], "rules"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    settings: Settings, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(["--data", str(settings.data), *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("limner: ")
+    assert said.err.count("\n") == 1
+    assert words in said.err
+    assert rows(settings.data) == []
+
+
+def test_a_database_is_made_by_migrate_and_asked_for_by_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (["history"], ["filter", "check"]):
+        assert main(["--data", str(tmp_path), *verb]) == 2
+        assert "limner migrate" in capsys.readouterr().err
+    for _ in range(2):
+        assert main(["--data", str(tmp_path), "migrate"]) == 0
+    assert main(["--data", str(tmp_path), "history", "--json"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "[]"
+
+
+def test_a_corrupt_settings_file_stops_every_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "limner.toml").write_text("this is not toml")
+    for verb in (["run"], ["demo"], ["imagine", "a cat"], ["history"], ["migrate"]):
+        assert main(["--data", str(tmp_path), *verb]) == 2
+        assert "limner.toml" in capsys.readouterr().err
+
+
+def test_filter_check_reads_and_writes_lines(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rules.json").write_text('["apple"]')
+    (tmp_path / "texts.jsonl").write_text('{"id": "a", "text": "an APPLE"}\n{"id": "b", "text": "a pear"}\n')
+    files = ["--rules", str(tmp_path / "rules.json"), "--input", str(tmp_path / "texts.jsonl")]
+    assert main(["--data", str(settings.data), "filter", "check", *files]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["id"], answer["action"]) for answer in answers] == [("a", "block"), ("b", "allow")]
+
+
+def test_benchmarks_need_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(__main__, "ROOT", tmp_path)
+    assert main(["bench", "latency"]) == 2
+    assert "checkout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "verb", ["demo", "run", "worker", "imagine", "history", "filter", "migrate", "doctor", "bench"]
+)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([verb, "--help"])
+    assert ended.value.code == 0
+    assert f"limner {verb}" in capsys.readouterr().out

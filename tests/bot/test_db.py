@@ -1,0 +1,132 @@
+"""The database's troubles, really provoked: another process holds the lock, the disk is full, the server is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+
+import pytest
+from sqlalchemy import event, text
+
+from bot.app import App
+from bot.db import Database
+from bot.errors import DatabaseBusy, StorageFull
+from bot.jobs import JobQueue
+from bot.settings import Settings
+from tests.rows import new_job
+
+
+@contextmanager
+def write_lock(app: App) -> Generator[None]:
+    """Another process that writes for a long time."""
+    with closing(sqlite3.connect(app.settings.data / "limner.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def test_a_locked_database_is_told_within_three_seconds_and_nothing_is_written(app: App):
+    await app.jobs.enqueue(new_job())
+    with write_lock(app):
+        began = time.monotonic()
+        tries = [app.jobs.enqueue(new_job()) for _ in range(5)]
+        told = await asyncio.gather(*tries, return_exceptions=True)
+        seconds = time.monotonic() - began
+
+        assert [type(error) for error in told] == [DatabaseBusy] * 5
+        assert 1 < seconds < 3
+        assert await app.jobs.counts() == (1, 0)  # who reads does not wait
+
+    assert (await app.jobs.enqueue(new_job())).id == 2
+
+
+async def test_a_lock_that_ends_soon_is_waited_for(app: App):
+    with write_lock(app):
+        asked = asyncio.create_task(app.jobs.enqueue(new_job()))
+        await asyncio.wait([asked], timeout=0.3)
+        assert not asked.done()
+
+    assert (await asked).id == 1
+
+
+async def test_a_full_disk_is_told_and_nothing_is_half_written(settings: Settings):
+    database = Database(settings.url)
+
+    @event.listens_for(database.engine.sync_engine, "connect")
+    def limit(connection: sqlite3.Connection, _record: object) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 5}").close()
+
+    jobs = JobQueue(database)
+    asked = [await asyncio.gather(jobs.enqueue(new_job("fox " * 200)), return_exceptions=True) for _ in range(30)]
+
+    refused = [outcome for [outcome] in asked if isinstance(outcome, BaseException)]
+    assert refused
+    assert all(isinstance(error, StorageFull) and "disk is full" in str(error) for error in refused)
+    assert await jobs.counts() == (30 - len(refused), 0)
+    await database.close()
+    assert limit
+
+
+async def test_work_that_fails_half_way_leaves_nothing(database: Database):
+    async def fail_half_way() -> None:
+        async with database.begin() as session:
+            await session.execute(text("INSERT INTO synced_commands VALUES (1, 'x')"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_half_way()
+
+    async with database.read() as session:
+        assert await session.scalar(text("SELECT count(*) FROM synced_commands")) == 0
+
+
+async def test_what_a_transaction_has_read_stays_true_until_it_commits(database_url: str):
+    """Two count the rows and then add one; each must count what the other added."""
+    databases = [Database(database_url) for _ in range(2)]
+
+    async def count_and_add(database: Database, number: int) -> int:
+        async with database.begin() as session:
+            await database.lock(session, "counting")
+            count = await session.scalar(text("SELECT count(*) FROM synced_commands"))
+            await session.execute(text("INSERT INTO synced_commands VALUES (:id, 'x')"), {"id": number})
+        return count or 0
+
+    counts = await asyncio.gather(*(count_and_add(databases[n % 2], n) for n in range(10)))
+
+    assert sorted(counts) == list(range(10))
+    for database in databases:
+        await database.close()
+
+
+async def test_a_server_that_is_gone_is_told():
+    jobs = JobQueue(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+
+    with pytest.raises(DatabaseBusy):
+        await jobs.enqueue(new_job())
+
+
+async def test_a_server_that_went_away_comes_back(postgres_url: str):
+    database, other = Database(postgres_url), Database(postgres_url)
+    jobs = JobQueue(database)
+    await jobs.enqueue(new_job())
+    ours = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    async with other.begin() as session:
+        await session.execute(text(f"SELECT pg_terminate_backend(pid) {ours}"))
+
+    assert (await jobs.enqueue(new_job())).id == 2
+    for opened in (database, other):
+        await opened.close()
+
+
+async def test_a_row_that_another_holds_on_postgres_is_told_too(postgres_url: str):
+    database, other = Database(postgres_url), Database(postgres_url)
+    job = await JobQueue(database).enqueue(new_job())
+    async with other.begin() as session:
+        await session.execute(text("SELECT * FROM jobs FOR UPDATE"))
+        with pytest.raises(DatabaseBusy):
+            await JobQueue(database).cancel(job.id, "")
+    for opened in (database, other):
+        await opened.close()

@@ -1,0 +1,352 @@
+"""Delivery: nothing is lost, nothing is posted twice, and nobody waits for somebody else's channel."""
+
+import asyncio
+import io
+import time
+
+import discord
+import pytest
+from PIL import Image
+
+from bot import delivery, messages
+from bot.app import App
+from bot.delivery import Delivery
+from bot.jobs import NewJob
+from bot.models import Job, JobStatus
+from generators.base import Expansion, GenerationRequest
+from tests.simulated_discord import World, labels
+
+PATCH = ("PATCH", "/channels/*/messages/*")
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between progress edits, nor before a lost placeholder is looked for."""
+    for name in ("ADOPT_AFTER", "PROGRESS_AFTER", "PROGRESS_SECONDS"):
+        monkeypatch.setattr(delivery, name, 0.0)
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 0.05)
+
+
+async def save_expansion(world: World, job: Job, added: str, note: str = "") -> None:
+    text = f"{job.idea}, {added}" if added else job.idea
+    await world.app.jobs.save_expansion(job, Expansion(text, added, (), "SmolLM2", 0.1, note), text)
+
+
+def edits(world: World) -> int:
+    return sum(request.method == "PATCH" for request in world.env.http_requests)
+
+
+async def test_the_placeholder_becomes_the_picture(world: World) -> None:
+    job = await world.imagine("a red fox", seed=7)
+    claimed = await world.claim()
+    await save_expansion(world, claimed, "soft light")
+    await world.finish(claimed)
+    job = await world.delivered(job)
+    message = world.message(job)
+    assert message.content == "**a red fox**\n*soft light*\n-# seed 7 · doodle · 1.2 s"
+    assert labels(message) == ["Reroll", "Raw", "Details", "Delete"]
+    [attachment] = message.attachments
+    assert attachment.filename == f"limner-{job.id}-1.png"
+    assert attachment.description == "a red fox, soft light"
+    assert await attachment.read() == world.app.images.read(job.images[0].sha256)
+    assert len(world.channel.history()) == 1
+
+
+async def test_several_pictures_a_style_and_a_note(world: World) -> None:
+    job = await world.imagine("a red fox", seed=7, count=3, style="watercolor")
+    [claimed] = await world.app.jobs.claim("painter", capacity=4)
+    await save_expansion(world, claimed, "", "The language model was too slow, so your idea is used as it is.")
+    await world.finish(claimed, count=3)
+    message = world.message(await world.delivered(job))
+    assert len(message.attachments) == 3
+    assert message.content.splitlines()[1:] == [
+        "-# The language model was too slow, so your idea is used as it is.",
+        "-# seeds 7 to 9 · style watercolor · doodle · 1.2 s",
+    ]
+    assert labels(message) == ["Reroll", "Details", "Delete"]
+
+
+async def test_a_failure_says_why(world: World) -> None:
+    job = await world.imagine()
+    await world.app.jobs.fail(await world.claim(), "memory", "It does not fit; ask for a smaller one.")
+    message = world.message(await world.delivered(job))
+    assert message.content == "**a red fox**\nIt does not fit; ask for a smaller one."
+    assert labels(message) == ["Reroll", "Details", "Delete"]
+
+
+async def test_progress_is_shown_and_never_after_the_end(world: World, at_once: None) -> None:
+    job = await world.imagine(steps=10)
+    claimed = await world.claim()
+    await world.settled(job, "describing the picture")
+    await world.app.jobs.record_steps("painter", {job.id: 4})
+    message = await world.settled(job, "step 4 of 10")
+    assert "▰▰▰▰▱▱▱▱▱▱" in message.content
+    assert labels(message) == ["Cancel"]
+    await world.finish(claimed)
+    job = await world.delivered(job)
+    seen = edits(world)
+    world.app.jobs.changed.ring()
+    await asyncio.sleep(0.2)
+    assert edits(world) == seen
+    assert "seed" in world.message(job).content
+
+
+async def test_progress_is_throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "PROGRESS_AFTER", 0.0)
+    job = await world.imagine(steps=10)
+    await world.claim()
+    await world.settled(job, "describing the picture")
+    for step in range(1, 6):
+        await world.app.jobs.record_steps("painter", {job.id: step})
+        await asyncio.sleep(0.02)
+    assert edits(world) == 1
+
+
+async def test_a_failing_progress_edit_harms_nothing(world: World, at_once: None) -> None:
+    world.env.inject_error(*PATCH, status=500)
+    job = await world.imagine(steps=10)
+    claimed = await world.claim()
+    await world.settled(job, "describing the picture")
+    await world.finish(claimed)
+    assert world.message(await world.delivered(job)).attachments
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 401])
+async def test_what_may_pass_is_tried_again(world: World, status: int) -> None:
+    world.env.inject_error(*PATCH, status=status)
+    job = await world.painted()
+    assert job.delivery_attempts == 1
+    assert len(world.message(job).attachments) == 1
+    assert len(world.channel.history()) == 1
+
+
+async def test_pauses_grow_and_end_at_five_minutes(world: World) -> None:
+    world.env.inject_error(*PATCH, status=500, times=None)
+    job = await world.imagine()
+    await world.finish(await world.claim())
+
+    async def tried(times: int) -> Job | None:
+        row = await world.app.jobs.get(job.id)
+        return row if row.delivery_attempts == times else None
+
+    assert await world.until(lambda: tried(2), "two tries")
+    for _ in range(12):
+        await world.app.jobs.postpone_delivery(job.id, -1)
+    row = await world.until(lambda: tried(15), "one more try")
+    assert row
+    assert 290 < row.deliver_after - time.time() <= 300
+    assert row.delivered_at is None
+
+
+async def test_a_network_that_breaks_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit, broken = discord.PartialMessage.edit, [ConnectionResetError(), TimeoutError()]
+
+    async def flaky(self: discord.PartialMessage, **look: object) -> discord.Message:
+        if broken:
+            raise broken.pop()
+        return await edit(self, **look)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(discord.PartialMessage, "edit", flaky)
+    job = await world.painted()
+    assert job.delivery_attempts == 2
+    assert world.message(job).attachments
+
+
+@pytest.mark.parametrize(("refusals", "extension"), [(1, "webp"), (2, "jpg"), (4, "jpg")])
+async def test_a_too_large_upload_shrinks_as_discord_answers(world: World, refusals: int, extension: str) -> None:
+    world.env.inject_error(*PATCH, status=413, code=40005, times=refusals)
+    job = await world.painted()
+    [attachment] = world.message(job).attachments
+    assert attachment.filename == f"limner-{job.id}-1.{extension}"
+    with Image.open(io.BytesIO(await attachment.read())) as picture:
+        assert picture.size == (16, 16)
+    assert job.delivery_attempts == 0
+
+
+async def test_a_channel_that_takes_no_size_gets_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.env.inject_error(*PATCH, status=413, code=40005, times=8)
+    job = await world.painted()
+    message = world.message(job)
+    assert message.attachments == []
+    assert messages.TOO_LARGE in message.content
+
+
+async def test_a_deleted_placeholder_stays_deleted(world: World) -> None:
+    job = await world.imagine()
+    claimed = await world.claim()
+    await world.grace.delete(world.message(job))
+    await world.finish(claimed)
+    await world.delivered(job)
+    assert world.channel.history() == []
+    assert world.ada.user.dm_channel.history() == []
+    assert await world.app.history.count(world.ada.id) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 10003), (403, 50001)])
+async def test_a_channel_that_is_gone_is_told_to_the_owner(world: World, status: int, code: int) -> None:
+    world.env.inject_error(*PATCH, status=status, code=code, times=None)
+    job = await world.painted()
+    assert job.delivered_at
+    [message] = world.ada.user.dm_channel.history()
+    assert message.content == messages.UNREACHABLE
+    assert "queued" in world.message(job).content
+
+
+async def test_an_owner_who_takes_no_messages_is_left_alone(world: World) -> None:
+    world.env.inject_error(*PATCH, status=404, code=10003, times=None)
+    world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007, times=None)
+    assert (await world.painted()).delivered_at
+
+
+async def test_a_missing_permission_is_named(world: World) -> None:
+    world.env.inject_error(*PATCH, status=403, code=50013)
+    job = await world.painted()
+    message = world.message(job)
+    assert "Attach Files" in message.content
+    assert message.attachments == []
+    assert world.ada.user.dm_channel.history() == []
+
+
+async def test_a_user_who_left_still_gets_the_picture(world: World) -> None:
+    job = await world.imagine()
+    claimed = await world.claim()
+    world.guild.remove_member(world.ada)
+    await world.finish(claimed)
+    assert world.message(await world.delivered(job)).attachments
+
+
+async def test_a_lost_picture_file_is_told(world: World) -> None:
+    await world.imagine()
+    claimed = await world.claim()
+    world.env.inject_error(*PATCH, status=500)
+    await world.finish(claimed)
+    job = await world.newest()
+    world.app.images.delete(job.images[0].sha256)
+    job = await world.delivered(job)
+    assert messages.FILES_GONE in world.message(job).content
+
+
+async def test_killed_between_posting_and_marking(world: World) -> None:
+    job = await world.painted()
+    before = world.message(job)
+    await unmark(world.app, job)
+    await world.restart()
+    job = await world.delivered(job)
+    assert world.message(job).content == before.content
+    assert len(world.message(job).attachments) == 1
+    assert len(world.channel.history()) == 1
+
+
+async def test_a_placeholder_whose_number_was_lost_is_found(world: World, at_once: None) -> None:
+    await world.bob.send(world.channel, "hello")
+    job, other = await world.imagine("a red fox"), await world.imagine("a blue boat", world.bob)
+    await lose_message(world.app, job)
+    await world.bob.send(world.channel, "hello again")
+    await world.finish(await world.claim())
+    row = await world.delivered(job)
+    assert row.message_id == job.message_id
+    assert world.message(row).attachments
+    assert "queued" in world.message(other).content
+    assert len(world.channel.history()) == 4
+
+
+async def test_a_young_job_does_not_look_for_its_message(world: World) -> None:
+    job = await world.imagine()
+    await lose_message(world.app, job)
+    await world.finish(await world.claim())
+    await asyncio.sleep(0.1)
+    assert len(world.channel.history()) == 1
+    assert (await world.app.jobs.get(job.id)).delivered_at is None
+    assert job.message_id
+    await world.app.jobs.attach_message(job.id, job.message_id)
+    await world.delivered(job)
+    assert world.message(job).attachments
+
+
+async def test_a_preview_without_a_message_gets_one(world: World, at_once: None) -> None:
+    world.env.inject_error("POST", "/interactions/*/callback", status=500)
+    await world.ada.slash(world.channel, "imagine", prompt="a red fox", expand="preview")
+    job = await world.claim()
+    await world.app.jobs.hold(job, Expansion("a red fox, tall", "tall", (), "m", 0.1), "a red fox, tall")
+
+    async def posted() -> list[discord.Message]:
+        return world.channel.history()
+
+    [message] = await world.until(posted, "the preview is posted")
+    assert labels(message) == ["Keep", "Edit", "Raw", "Cancel"]
+    await world.until(lambda: has_message(world, job), "its number is kept")
+    await world.ada.click(message, label="Keep")
+    await world.finish(await world.claim())
+    await world.delivered(job)
+    assert len(world.channel.history()) == 1
+
+
+async def test_a_deleted_preview_frees_its_owners_place(world: World, at_once: None) -> None:
+    job = await world.imagine(expand="preview")
+    claimed = await world.claim()
+    await world.grace.delete(world.message(job))
+    await world.app.jobs.hold(claimed, Expansion("a red fox, tall", "tall", (), "m", 0.1), "a red fox, tall")
+    assert (await world.delivered(job)).status == JobStatus.CANCELLED
+    assert world.channel.history() == []
+
+
+async def test_a_slow_channel_holds_up_only_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit, other, stuck = discord.PartialMessage.edit, world.guild.create_text_channel("other"), asyncio.Event()
+
+    async def slow(self: discord.PartialMessage, **look: object) -> discord.Message:
+        if self.channel.id == other.id:
+            await stuck.wait()
+        return await edit(self, **look)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(discord.PartialMessage, "edit", slow)
+    for _ in range(25):
+        job = await world.app.jobs.enqueue(new_job(world, other.id))
+        await world.app.jobs.attach_message(job.id, 1)
+        await world.app.jobs.cancel(job.id, "No more.")
+    await world.painted()
+    assert len(await world.app.jobs.undelivered()) == 20
+    stuck.set()
+    await world.until(lambda: none_left(world), "the slow channel's jobs are done")
+
+
+async def test_stopping_leaves_no_task(world: World) -> None:
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(Delivery(world.app, world.bot).run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert asyncio.all_tasks() <= before
+
+
+def new_job(world: World, channel_id: int) -> NewJob:
+    request = world.settings.default_card
+    painting = GenerationRequest(
+        prompt="a hat",
+        model=request.name,
+        width=request.width,
+        height=request.height,
+        num_inference_steps=2,
+        guidance_scale=1.0,
+        seed=1,
+    )
+    return NewJob(idea="a hat", request=painting, user_id=world.bob.id, channel_id=channel_id)
+
+
+async def unmark(app: App, job: Job) -> None:
+    async with app.database.begin() as session:
+        row = await session.get_one(Job, job.id)
+        row.delivered_at = None
+
+
+async def lose_message(app: App, job: Job) -> None:
+    async with app.database.begin() as session:
+        row = await session.get_one(Job, job.id)
+        row.message_id = None
+
+
+async def has_message(world: World, job: Job) -> bool:
+    return (await world.app.jobs.get(job.id)).message_id is not None
+
+
+async def none_left(world: World) -> bool:
+    return not await world.app.jobs.undelivered()

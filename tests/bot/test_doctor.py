@@ -1,0 +1,202 @@
+"""What `limner doctor` finds, and whether it says how to mend it."""
+
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from bot.doctor import examine
+from bot.permissions import NEEDED, Channel, invite_link, log_in
+from bot.settings import Settings
+
+ALL = sum(NEEDED.values())
+ME, EVERYONE, ROLE, OTHER_ROLE = "77", "2000", "5", "6"
+
+
+@dataclass
+class Discord:
+    """The few routes of Discord's REST side that doctor asks, on this machine."""
+
+    address: str = ""
+    permissions: int = ALL
+    channels: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != "Bot right":
+            return web.json_response({"message": "401: Unauthorized"}, status=401)
+        answers: dict[str, Any] = {
+            "users/@me": {"id": ME, "username": "limner"},
+            "applications/@me": {"id": "4242"},
+            "users/@me/guilds": [{"id": EVERYONE, "name": "Studio", "permissions": str(self.permissions)}],
+            f"guilds/{EVERYONE}/members/{ME}": {"roles": [ROLE, OTHER_ROLE]},
+            f"guilds/{EVERYONE}/channels": self.channels,
+        }
+        return web.json_response(answers[request.match_info["path"]])
+
+
+@pytest.fixture
+async def discord() -> AsyncGenerator[Discord]:
+    discord, application = Discord(), web.Application()
+    application.add_routes([web.get("/{path:.*}", discord.answer)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    discord.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield discord
+    await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIMNER_TOKEN", "LIMNER_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def channel(name: str, *rules: tuple[str, int, int], kind: int = 0) -> dict[str, Any]:
+    overwrites = [{"id": who, "allow": str(allow), "deny": str(deny)} for who, allow, deny in rules]
+    return {"name": name, "type": kind, "permission_overwrites": overwrites}
+
+
+def names(*bits: str) -> tuple[str, ...]:
+    return bits
+
+
+async def test_permissions_are_reckoned_by_discords_rule(discord: Discord) -> None:
+    attach, embed = NEEDED["Attach Files"], NEEDED["Embed Links"]
+    discord.channels = [
+        channel("open"),
+        channel("denied", (EVERYONE, 0, attach | embed)),
+        channel("allowed-again-by-role", (EVERYONE, 0, attach), (ROLE, attach, 0)),
+        channel("one-role-denies-another-allows", (OTHER_ROLE, 0, attach), (ROLE, attach, 0)),
+        channel("the-member-itself-is-denied", (ROLE, attach, 0), (ME, 0, attach)),
+        channel("somebody-else-is-denied", ("99", 0, attach)),
+        channel("voice", (EVERYONE, 0, ALL), kind=2),
+    ]
+    login = await log_in("right", discord.address)
+    assert (login.name, login.application_id) == ("limner", 4242)
+    assert login.channels == [
+        Channel("Studio", "open", ()),
+        Channel("Studio", "denied", names("Embed Links", "Attach Files")),
+        Channel("Studio", "allowed-again-by-role", ()),
+        Channel("Studio", "one-role-denies-another-allows", ()),
+        Channel("Studio", "the-member-itself-is-denied", names("Attach Files")),
+        Channel("Studio", "somebody-else-is-denied", ()),
+    ]
+
+
+async def test_an_administrator_lacks_nothing(discord: Discord) -> None:
+    discord.permissions = 1 << 3
+    discord.channels = [channel("denied", (EVERYONE, 0, ALL))]
+    assert (await log_in("right", discord.address)).channels == [Channel("Studio", "denied", ())]
+
+
+def test_the_invite_link_asks_for_what_is_needed() -> None:
+    assert invite_link(4242).endswith("client_id=4242&scope=bot+applications.commands&permissions=117760")
+
+
+async def findings(capsys: pytest.CaptureFixture[str], data: Path, api: str = "") -> tuple[int, dict[str, Any]]:
+    code = await examine(data, as_json=True, api=api)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def found(said: dict[str, Any], words: str) -> dict[str, str]:
+    return next(check for check in said["checks"] if words in check["what"])
+
+
+async def test_a_new_machine_lacks_a_database_and_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = await findings(capsys, tmp_path)
+    assert code == 1
+    assert found(said, "no tables") | {"what": ""} == {"status": "fail", "what": "", "mend": "limner migrate"}
+    assert found(said, "no Discord token")["status"] == "warn"
+    assert {found(said, words)["status"] for words in ("Python", "data folder", "model doodle", "torch")} == {"ok"}
+    assert "client_id=APPLICATION_ID" in said["invite"]
+
+
+async def test_everything_is_well_and_the_steps_are_printed(
+    settings: Settings, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMNER_TOKEN", "right")
+    monkeypatch.setenv("LIMNER_EXPANDER", "off")
+    discord.channels = [channel("studio"), channel("rules", (EVERYONE, 0, ALL)), channel("talk")]
+    assert await examine(settings.data, api=discord.address) == 0
+    said = capsys.readouterr().out
+    assert "ok    Studio: all permissions in #studio, #talk" in said
+    assert "warn  Studio: the bot lacks View Channels, Send Messages" in said
+    assert "client_id=4242" in said
+    assert "  5. limner run" in said
+    assert "right" not in said.replace("the right", "")
+
+
+async def test_a_wrong_token_and_a_lost_network_are_told_apart(
+    settings: Settings, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMNER_TOKEN", "wrong")
+    code, said = await findings(capsys, settings.data, discord.address)
+    assert (code, found(said, "does not accept the token")["status"]) == (1, "fail")
+    code, said = await findings(capsys, settings.data, "http://127.0.0.1:9")
+    assert (code, found(said, "cannot be reached")["status"]) == (1, "fail")
+
+
+@pytest.mark.parametrize(("file", "what"), [("models = 5", "setting `models`"), ("not toml", "not valid TOML")])
+async def test_settings_that_cannot_be_read_fail_and_the_rest_is_not_guessed(
+    settings: Settings, capsys: pytest.CaptureFixture[str], file: str, what: str
+) -> None:
+    (settings.data / "limner.toml").write_text(file)
+    code, said = await findings(capsys, settings.data)
+    assert code == 1
+    assert found(said, what)["status"] == "fail"
+    assert "limner.toml" in found(said, what)["mend"]
+
+
+async def test_what_cannot_work_fails_and_says_what_to_change(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = (
+        'styles = "nowhere.toml"',
+        'device = "cuda:99"',
+        'expander = "magic"',
+        '[models]\nmine = "/no/such/folder"',
+    )
+    (settings.data / "limner.toml").write_text("\n".join(wrong))
+    code, said = await findings(capsys, settings.data)
+    assert code == 1
+    for what, setting in (
+        ("nowhere.toml", "STYLES"),
+        ("no device cuda:99", "DEVICE"),
+        ("no expander 'magic'", "EXPANDER"),
+        ("no folder /no/such/folder", "MODELS"),
+    ):
+        assert found(said, what)["status"] == "fail"
+        assert f"LIMNER_{setting}" in found(said, what)["mend"]
+
+
+async def test_model_folders_are_looked_into(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("empty", "pickled"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pickled" / "model_index.json").write_text("{}")
+    (tmp_path / "pickled" / "unet.bin").write_text("")
+    models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
+    (settings.data / "limner.toml").write_text("\n".join(["[models]", *models, 'hub = "somebody/no-such-model"']))
+    _, said = await findings(capsys, settings.data)
+    assert "no model_index.json" in found(said, "model empty")["what"]
+    assert "no safetensors" in found(said, "model pickled")["what"]
+    assert found(said, "model hub")["status"] == "warn"
+    assert found(said, "model hub")["mend"] == "hf download somebody/no-such-model"
+
+
+async def test_a_chat_server_is_asked(
+    settings: Settings, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMNER_EXPANDER", "openai")
+    monkeypatch.setenv("LIMNER_EXPANDER_URL", discord.address)
+    _, said = await findings(capsys, settings.data)
+    assert found(said, "wants another key")["mend"] == "LIMNER_EXPANDER_API_KEY"
+    monkeypatch.setenv("LIMNER_EXPANDER_URL", "http://127.0.0.1:9/v1")
+    _, said = await findings(capsys, settings.data)
+    assert found(said, "does not answer")["status"] == "warn"

@@ -1,0 +1,167 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import BadPrompt, UserError
+from bot.flags import ParsedPrompt, clean, parse_prompt
+
+
+def parse(text: str) -> ParsedPrompt:
+    return parse_prompt(text, max_length=1500)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a red fox", ParsedPrompt("a red fox")),
+        ("a red fox --ar 3:2", ParsedPrompt("a red fox", aspect=(3, 2))),
+        ("--seed 7 a red fox", ParsedPrompt("a red fox", seed=7)),
+        ("a red --count 2 fox", ParsedPrompt("a red fox", count=2)),
+        ("fox --no text, people --steps 9", ParsedPrompt("fox", negative="text, people", steps=9)),
+        ("fox --raw in snow", ParsedPrompt("fox in snow", raw=True)),
+        ("fox --STYLE Watercolor", ParsedPrompt("fox", style="Watercolor")),
+        ('fox --style "oil painting" in snow', ParsedPrompt("fox in snow", style="oil painting")),
+        ("fox, --ar 16:9, --seed=5", ParsedPrompt("fox", aspect=(16, 9), seed=5)),
+        ("fox,--ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
+        ("fox--ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
+        ("a fox —ar 3:2 –raw", ParsedPrompt("a fox", aspect=(3, 2), raw=True)),
+        ("狐狸 --ar 3：2", ParsedPrompt("狐狸", aspect=(3, 2))),
+        ("fox --seed 18446744073709551616", ParsedPrompt("fox", seed=2**64)),
+        ("fox --count 0", ParsedPrompt("fox", count=0)),
+        ("fox\n--ar\n1:2", ParsedPrompt("fox", aspect=(1, 2))),
+    ],
+)
+def test_flags_are_taken_out_of_the_idea(text: str, expected: ParsedPrompt):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a sign that says “--ar 3:2”",
+        'a sign that says "--unknown"',
+        "a well--known fox",
+        "a fox -- and a hare",
+        "a fox --- a hare",
+        "a fox—no, a hare",
+        "a house — no roof",
+        "an ending --",
+        'a 12" ruler beside a 5" nail',
+    ],
+)
+def test_hyphens_quotes_and_dashes_in_prose_stay(text: str):
+    assert parse(text) == ParsedPrompt(text)
+
+
+def test_an_inch_sign_does_not_hide_a_flag():
+    assert parse('a 12" ruler --ar 3:2 and a 5" nail').aspect == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "The prompt is empty; write what you want to see."),
+        (" \n\t", "The prompt is empty; write what you want to see."),
+        ("\u200b\u200d\u202e\ufeff", "The prompt has only invisible characters; write what you want to see."),
+        ("\u3164\u2800", "The prompt has only invisible characters; write what you want to see."),
+        ("--ar 3:2 --raw", "The prompt has only flags; write what you want to see before them."),
+        ("fox --ar", "The flag --ar needs a width and a height, such as --ar 3:2."),
+        ("fox --ar 3x2", "The flag --ar needs a width and a height, such as --ar 3:2."),
+        ("fox --ar 0:2", "The flag --ar needs a width and a height, such as --ar 3:2."),
+        ("fox --ar --raw", "The flag --ar needs a width and a height, such as --ar 3:2."),
+        ("fox --seed -1", "The flag --seed needs a whole number of at most 20 digits, such as --seed 7."),
+        ("fox --seed ²", "The flag --seed needs a whole number of at most 20 digits, such as --seed 7."),
+        ("fox --steps 1.5", "The flag --steps needs a whole number, such as --steps 20."),
+        ("fox --no --raw", "The flag --no needs what must not be seen, such as --no text."),
+        ('fox --style ""', "The flag --style needs a style's name, such as --style watercolor."),
+        ("fox --raw --raw", "The flag --raw is given twice; give it once."),
+        ("fox --seed 1 --seed 1", "The flag --seed is given twice; give it once."),
+    ],
+)
+def test_each_mistake_is_told_in_its_own_sentence(text: str, sentence: str):
+    with pytest.raises(BadPrompt) as told:
+        parse(text)
+    assert str(told.value) == sentence
+
+
+@pytest.mark.parametrize("flag", ["--v 6", "--chaos", "--5", "--@everyone", "--äh", "--" + "x" * 900])
+def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
+    with pytest.raises(BadPrompt) as told:
+        parse(f"fox {flag}")
+    sentence = str(told.value)
+    assert sentence.endswith("is not a flag here; the flags are --ar, --seed, --no, --style, --raw, --count, --steps.")
+    assert len(sentence) < 130
+    assert "@" not in sentence
+
+
+def test_the_length_counts_what_can_be_seen():
+    assert parse_prompt("fox" + "\u200b" * 100, max_length=3).idea == "fox"
+    with pytest.raises(BadPrompt, match="has 10000 characters, and at most 1500 are read"):
+        parse("x" * 10_000)
+
+
+def test_direction_marks_go_and_right_to_left_words_stay():
+    assert parse("\u202eثعلب أحمر\u202c שועל\u200f").idea == "ثعلب أحمر שועל"
+
+
+def test_joiners_stay_where_letters_need_them():
+    assert clean("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀"
+    assert clean("f\u200cox \u200da") == "fox a"
+
+
+def test_controls_lines_surrogates_and_spellings_are_cleaned():
+    assert clean("a\x00 b\r\n\r\nc\td\x1b \ud800e\u0301 \u2028f") == "a b c d é f"
+
+
+TEXTS = (
+    st.text()
+    | st.text(alphabet="a \"'“”-—=:,3:2nosraw\u200d\n")
+    | st.lists(
+        st.sampled_from(
+            ["--ar", "3:2", "--no", "fox", "--seed", "7", "—raw", '"', "--style", "--x", "1" * 30, "--", ","]
+        )
+    ).map(" ".join)
+)
+
+
+def parse_or_refuse(text: str) -> ParsedPrompt | UserError:
+    try:
+        return parse(text)
+    except UserError as refused:
+        return refused
+
+
+@given(TEXTS)
+def test_any_text_is_parsed_or_refused_in_a_sentence(text: str):
+    outcome = parse_or_refuse(text)
+    if isinstance(outcome, UserError):
+        assert str(outcome).endswith(".")
+        assert len(str(outcome)) < 200
+    else:
+        assert outcome.idea == clean(outcome.idea)
+
+
+@given(st.text())
+def test_cleaning_twice_changes_nothing(text: str):
+    once = clean(text)
+    assert clean(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+
+
+@given(st.text(min_size=1).filter(lambda text: not set("-—–") & set(text) and clean(text)))
+def test_an_idea_without_hyphens_comes_back_as_it_is(text: str):
+    assert parse(text) == ParsedPrompt(clean(text))
+
+
+FLAGS = ["--ar 3:2", "--seed 7", "--no text, blur", "--style watercolor", "--raw", "--count 2", "--steps 9"]
+
+
+@given(st.permutations(FLAGS), st.integers(0, len(FLAGS)))
+def test_the_order_of_flags_does_not_matter(flags: list[str], number: int):
+    chosen = flags[:number]
+    assert parse(" ".join(["a red fox", *chosen])) == parse(" ".join(["a red fox", *sorted(chosen)]))
+    assert parse("a red fox " + " ".join(flags)) == ParsedPrompt(
+        "a red fox", (3, 2), 7, "text, blur", "watercolor", True, 2, 9
+    )

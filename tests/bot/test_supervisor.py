@@ -1,0 +1,132 @@
+"""Real worker processes under a supervisor: killed, stopped, woken."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bot import submit, supervisor
+from bot.app import App, open_app
+from bot.models import Job, JobStatus
+from bot.settings import Settings
+from bot.submit import Ask
+from bot.supervisor import Supervisor
+from tests.discord_records import until
+from tests.tiny_models import build_tiny_pipeline
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path) -> Settings:
+    return settings.using(
+        models={"tiny": str(tiny)}, device="cpu", max_steps=100_000, workers=1, token="secret", log_level="WARNING"
+    )
+
+
+async def ask(app: App, **options: Any) -> Job:
+    usual: dict[str, Any] = {"text": "a red cat", "seed": 7, "steps": 3}
+    return await submit.imagine(app, Ask(**usual | options))
+
+
+async def row(app: App, job: Job, what: Callable[[Job], Any], seconds: float = 60) -> Job:
+    """The job's row as soon as it is like that."""
+    async with asyncio.timeout(seconds):
+        while not what(found := await app.jobs.get(job.id)):
+            await app.jobs.changed.wait(0.05)
+        return found
+
+
+def workers() -> list[psutil.Process]:
+    """The worker processes that this test has started."""
+    return [child for child in psutil.Process().children(recursive=True) if "worker" in child.cmdline()]
+
+
+async def test_a_killed_worker_is_replaced_and_its_job_finished(app: App, settings: Settings) -> None:
+    async with Supervisor(settings, app.jobs) as keeper:
+        job = await ask(app, steps=300)
+        before = await row(app, job, lambda job: job.step > 0)
+        [process] = workers()
+        assert process.environ().get("LIMNER_TOKEN") is None
+        assert "LIMNER_MODELS" in process.environ()
+        process.kill()
+        after = await row(app, job, lambda job: job.worker_id not in (None, before.worker_id))
+        assert after.attempts == 2
+        assert keeper.deaths == 1
+        assert keeper.worker_ids == {after.worker_id}
+        done = await row(app, job, lambda job: job.is_final)
+        assert (done.status, len(done.images)) == (JobStatus.SUCCEEDED, 1)
+
+        # And beside it, on the worker that is warm now: no poll is waited for, in either direction.
+        began = time.time()
+        second = await row(app, await ask(app), lambda job: job.is_final)
+        assert second.started_at
+        assert second.started_at - began < 0.5
+        assert time.time() - began < 5
+
+        # A stop in the middle of a job puts it back and leaves nothing.
+        third = await ask(app, steps=100_000)
+        await row(app, third, lambda job: job.step > 0)
+    assert workers() == []
+    stopped = await app.jobs.get(third.id)
+    assert (stopped.status, stopped.worker_id, stopped.attempts) == (JobStatus.QUEUED, None, 0)
+
+
+async def test_the_end_of_stdin_ends_a_worker_in_good_order(app: App, settings: Settings) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "bot", "worker", "--id", "orphan"),
+        stdin=PIPE,
+        stdout=PIPE,
+        env={**os.environ, **settings.environment()},
+    )
+    assert process.stdin
+    assert process.stdout
+    job = await ask(app, steps=100_000)
+    assert await process.stdout.readline() == b"changed\n"
+    await row(app, job, lambda job: job.step > 0)
+    process.stdin.close()
+    heard, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert set(heard.split()) == {b"changed"}
+    assert process.returncode == 0
+    job = await app.jobs.get(job.id)
+    assert (job.status, job.worker_id, job.attempts) == (JobStatus.QUEUED, None, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
+async def test_a_worker_that_stands_alone_needs_no_stdin_and_stops_at_sigterm(app: App, settings: Settings) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "bot", "worker"),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        env={**os.environ, **settings.environment()},
+    )
+    job = await row(app, await ask(app), lambda job: job.is_final)
+    assert job.status == JobStatus.SUCCEEDED
+    process.send_signal(signal.SIGTERM)
+    printed, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, printed) == (0, b"")
+
+
+async def test_a_worker_that_cannot_start_is_tried_again_ever_later(
+    settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.1)
+    async with open_app(settings) as app:
+        broken = settings.using(database_url=f"sqlite+aiosqlite:///{settings.data / 'none.db'}")
+        async with Supervisor(broken, app.jobs) as keeper:
+            await until(lambda: keeper.deaths >= 2, 60)
+    assert workers() == []
+    assert "limner migrate" in capfd.readouterr().err

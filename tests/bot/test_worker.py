@@ -1,0 +1,420 @@
+"""The worker in this process, with a tiny real pipeline: from a queued row to pictures, and what may go wrong."""
+
+import asyncio
+import io
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bot import db, submit
+from bot.app import App, open_app
+from bot.jobs import NewJob
+from bot.models import Job, JobStatus
+from bot.settings import Settings
+from bot.submit import Ask
+from bot.worker import Worker
+from generators.base import Event, Expansion, GenerationRequest
+from generators.executor import Executor
+from tests.discord_records import until
+from tests.tiny_models import build_tiny_pipeline, tiny_request
+
+#: diffusers' schedulers hand tensors to numpy in a way that numpy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ADDED = "soft morning light"
+
+
+class AddingExpander:
+    """Adds the same words to every idea; a test can hold it up or let it fail."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.free = asyncio.Event()
+        self.free.set()
+        self.error: Exception | None = None
+
+    async def expand(
+        self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
+    ) -> Expansion:
+        self.asked.append({"idea": idea, "locale": locale, "seed": seed, "max_words": max_words})
+        if "slow" in idea:
+            await self.free.wait()
+        if self.error:
+            raise self.error
+        return Expansion(text=f"{idea}, {ADDED}", added=ADDED, kept=(), model="test", seconds=0.1)
+
+    async def close(self) -> None:
+        pass
+
+
+class WatchedExecutor(Executor):
+    """The real executor; remembers who was painted together, and can be held up between two steps."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.cards, device="cpu", max_batch=settings.max_batch)
+        self.together: list[set[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.crashes = 0
+
+    def step(self) -> list[Event]:
+        self.gate.wait(20)
+        self.together.append(set(self.in_flight))
+        if self.crashes:
+            self.crashes -= 1
+            raise RuntimeError("the driver has gone away")
+        return super().step()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path) -> Settings:
+    return settings.using(models={"tiny": str(tiny)}, device="cpu", max_steps=10_000, max_attempts=2)
+
+
+@pytest.fixture
+def expander() -> AddingExpander:
+    return AddingExpander()
+
+
+@pytest.fixture
+def worker(app: App, expander: AddingExpander) -> Worker:
+    return make_worker(app, expander)
+
+
+def make_worker(app: App, expander: AddingExpander, executor: Executor | None = None) -> Worker:
+    return Worker(app, executor or WatchedExecutor(app.settings), expander, "worker-1")
+
+
+async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
+    usual: dict[str, Any] = {"seed": 7, "steps": 3}
+    return await submit.imagine(app, Ask(text=text, **usual | options))
+
+
+def sql(app: App, statement: str) -> None:
+    with closing(sqlite3.connect(app.settings.data / "limner.db")) as connection, connection:
+        connection.execute(statement)
+
+
+def files(app: App) -> list[Path]:
+    return [path for path in app.images.folder.rglob("*") if path.is_file()]
+
+
+@asynccontextmanager
+async def running(worker: Worker) -> AsyncGenerator[None]:
+    """The worker works beside the test; stopped in good order at its end."""
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 15)
+
+
+async def row(app: App, job: Job, what: Callable[[Job], Any]) -> Job:
+    """The job's row as soon as it is like that."""
+    async with asyncio.timeout(20):
+        while not what(found := await app.jobs.get(job.id)):
+            await asyncio.sleep(0.01)
+        return found
+
+
+async def test_a_queued_job_becomes_pictures_in_files_and_rows(app: App, worker: Worker) -> None:
+    job = await ask(app, count=2)
+    await worker.run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert job.status == JobStatus.SUCCEEDED
+    assert job.step == job.steps == 3
+    assert job.seconds is not None
+    assert job.busy_seconds is not None
+    assert 0 < job.busy_seconds <= job.seconds
+    assert [image.seed for image in job.images] == [7, 8]
+    for image in job.images:
+        png = app.images.read(image.sha256)
+        assert len(png) == image.size
+        picture = Image.open(io.BytesIO(png))
+        assert picture.size == (image.width, image.height) == (16, 16)
+        told = str(picture.info["parameters"])
+        assert told.startswith(f"a red cat, {ADDED}\nSteps: 3, ")
+        assert f"Seed: {image.seed}, " in told
+
+
+async def test_the_expansion_is_seeded_kept_and_made_once(
+    app: App, worker: Worker, expander: AddingExpander, tmp_path: Path
+) -> None:
+    app.images.folder.write_text("a file where the folder should be")
+    job = await ask(app, locale="zh-CN")
+    await worker.run(burst=True)
+    card = app.settings.default_card
+    asked = {"idea": "a red cat", "locale": "zh-CN", "seed": 7, "max_words": card.max_added_words}
+    assert expander.asked == [asked]
+    job = await app.jobs.get(job.id)
+    assert job.prompt == f"a red cat, {ADDED}"
+    assert job.expanded
+    assert job.expanded.added == ADDED
+    app.images.folder.unlink()
+    sql(app, "UPDATE jobs SET not_before = 0")
+    await make_worker(app, expander).run(burst=True)
+    assert (await app.jobs.get(job.id)).status == JobStatus.SUCCEEDED
+    assert len(expander.asked) == 1
+
+
+async def test_without_expansion_the_words_are_painted_in_their_style(
+    app: App, worker: Worker, expander: AddingExpander
+) -> None:
+    style = next(iter(app.styles.presets))
+    job = await ask(app, expand="off", style=style)
+    await worker.run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert job.status == JobStatus.SUCCEEDED
+    assert job.prompt == app.styles.apply(style, "a red cat")
+    assert expander.asked == []
+
+
+async def test_an_expansion_with_forbidden_words_is_refused_unpainted(app: App, worker: Worker) -> None:
+    await app.filters.add(0, "morning light", by=1)
+    job = await ask(app)
+    await worker.run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert (job.status, job.reason_code) == (JobStatus.REFUSED, "filter:expansion")
+    assert job.reason
+    assert "morning" not in job.reason
+    assert job.images == []
+    assert files(app) == []
+
+
+async def test_a_preview_waits_for_its_owner_and_then_paints_what_was_chosen(
+    app: App, worker: Worker, expander: AddingExpander
+) -> None:
+    job = await ask(app, expand="preview")
+    await worker.run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert (job.status, job.attempts, job.images) == (JobStatus.QUEUED, 0, [])
+    assert job.held_at
+    assert job.expanded
+    await app.jobs.release_held(job.id, job.expanded, "a blue cat")
+    await make_worker(app, expander).run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert (job.status, job.prompt) == (JobStatus.SUCCEEDED, "a blue cat")
+    assert len(expander.asked) == 1
+
+
+async def test_a_request_that_cannot_be_painted_fails_alone(app: App, expander: AddingExpander) -> None:
+    executor = WatchedExecutor(app.settings)
+    before = await ask(app, user_id=1)
+    poison = await app.jobs.enqueue(NewJob(idea="x", request=_poison(app), user_id=2))
+    after = await ask(app, user_id=3)
+    await make_worker(app, expander, executor).run(burst=True)
+    statuses = [(await app.jobs.get(job.id)).status for job in (before, poison, after)]
+    assert statuses == [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.SUCCEEDED]
+    failed = await app.jobs.get(poison.id)
+    assert failed.reason_code == "bad_request"
+    assert failed.reason
+    assert failed.reason.endswith(".")
+    assert {str(before.id), str(after.id)} in executor.together
+
+
+def _poison(app: App) -> GenerationRequest:
+    card = app.settings.default_card
+    return tiny_request(scheduler="NoSuchScheduler", width=card.width, height=card.height)
+
+
+async def test_a_full_disk_fails_the_job_with_that_sentence_after_its_last_attempt(
+    app: App, worker: Worker, expander: AddingExpander
+) -> None:
+    app.images.folder.write_text("a file where the folder should be")
+    job = await ask(app)
+    await worker.run(burst=True)
+    assert ((await app.jobs.get(job.id)).status, (await app.jobs.get(job.id)).reason_code) == ("queued", "disk")
+    sql(app, "UPDATE jobs SET not_before = 0")
+    await make_worker(app, expander).run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert (job.status, job.reason_code) == (JobStatus.FAILED, "disk")
+    assert job.reason
+    assert "disk is full" in job.reason
+
+
+async def test_whatever_an_expander_raises_costs_its_own_job_an_attempt(
+    app: App, worker: Worker, expander: AddingExpander, caplog: pytest.LogCaptureFixture
+) -> None:
+    expander.error = RuntimeError("a secret prompt in the text of an error")
+    broken = await ask(app)
+    sound = await ask(app, expand="off")
+    await worker.run(burst=True)
+    job = await app.jobs.get(broken.id)
+    assert (job.status, job.reason_code, job.attempts) == (JobStatus.QUEUED, "crashed", 1)
+    assert (await app.jobs.get(sound.id)).status == JobStatus.SUCCEEDED
+    assert "job_stumbled" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_style_that_is_gone_fails_at_once_and_says_so(app: App, worker: Worker) -> None:
+    job = await ask(app)
+    sql(app, "UPDATE jobs SET style = 'gone'")
+    await worker.run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert (job.status, job.reason_code) == (JobStatus.FAILED, "style")
+
+
+async def test_a_cancel_takes_effect_within_a_step(app: App, expander: AddingExpander) -> None:
+    executor = WatchedExecutor(app.settings)
+    async with running(make_worker(app, expander, executor)):
+        job = await ask(app, steps=5000)
+        await row(app, job, lambda job: job.step > 0)
+        executor.gate.clear()
+        seen = len(executor.together)
+        await app.jobs.cancel(job.id, "You stopped it.")
+        executor.gate.set()
+        job = await row(app, job, lambda job: job.is_final)
+        assert (job.status, job.reason) == (JobStatus.CANCELLED, "You stopped it.")
+        await until(lambda: not executor.in_flight)
+        assert len(executor.together) <= seen + 2  # the step that ran, and the one that evicts
+
+
+async def test_a_cancel_while_expanding_or_storing_ends_the_job_too(app: App, expander: AddingExpander) -> None:
+    expander.free.clear()
+    async with running(make_worker(app, expander)):
+        job = await ask(app, "a slow cat")
+        await until(lambda: expander.asked)
+        await app.jobs.cancel(job.id, "")
+        await row(app, job, lambda job: job.status == JobStatus.CANCELLED)
+    sql(app, "UPDATE jobs SET status = 'queued', worker_id = NULL, cancel_requested = 1, finished_at = NULL")
+    expander.free.set()
+    await make_worker(app, expander).run(burst=True)
+    assert (await app.jobs.get(job.id)).status == JobStatus.CANCELLED
+
+
+async def test_newcomers_join_and_an_expansion_holds_nobody_up(app: App, expander: AddingExpander) -> None:
+    executor = WatchedExecutor(app.settings)
+    expander.free.clear()
+    async with running(make_worker(app, expander, executor)):
+        long = await ask(app, steps=300, user_id=1)
+        await row(app, long, lambda job: job.step > 0)
+        slow = await ask(app, "a slow cat", user_id=2)
+        await until(lambda: len(expander.asked) == 2)
+        short = await ask(app, user_id=3)
+        await row(app, short, lambda job: job.status == JobStatus.SUCCEEDED)
+        assert {str(long.id), str(short.id)} in executor.together
+        assert (await app.jobs.get(slow.id)).status == JobStatus.RUNNING
+        expander.free.set()
+        await row(app, slow, lambda job: job.status == JobStatus.SUCCEEDED)
+        await row(app, long, lambda job: job.status == JobStatus.SUCCEEDED)
+    assert not any(str(slow.id) in keys and str(short.id) in keys for keys in executor.together)
+
+
+async def test_what_was_tried_before_is_painted_alone(app: App, expander: AddingExpander) -> None:
+    executor = WatchedExecutor(app.settings)
+    tried = await ask(app, user_id=1)
+    sql(app, "UPDATE jobs SET attempts = 1")
+    others = [await ask(app, user_id=user) for user in (2, 3)]
+    await make_worker(app, expander, executor).run(burst=True)
+    assert [(await app.jobs.get(job.id)).status for job in (tried, *others)] == [JobStatus.SUCCEEDED] * 3
+    assert all(keys == {str(tried.id)} for keys in executor.together if str(tried.id) in keys)
+    assert {str(job.id) for job in others} in executor.together
+
+
+async def test_a_batch_holds_no_more_samples_than_fit(settings: Settings, expander: AddingExpander) -> None:
+    async with open_app(settings.using(max_batch=3)) as app:
+        executor = WatchedExecutor(app.settings)
+        jobs = [await ask(app, count=2, user_id=user) for user in (1, 2, 3)]
+        large = await ask(app, count=4, user_id=4)
+        await make_worker(app, expander, executor).run(burst=True)
+        assert [(await app.jobs.get(job.id)).status for job in (*jobs, large)] == [JobStatus.SUCCEEDED] * 4
+        assert max(map(len, executor.together)) == 1
+
+
+async def test_a_crash_of_the_executor_costs_an_attempt_and_the_worker_goes_on(
+    app: App, expander: AddingExpander
+) -> None:
+    executor = WatchedExecutor(app.settings)
+    executor.crashes = 1
+    jobs = [await ask(app, user_id=user) for user in (1, 2)]
+    await make_worker(app, expander, executor).run(burst=True)
+    assert {(await app.jobs.get(job.id)).status for job in jobs} == {JobStatus.QUEUED}
+    sql(app, "UPDATE jobs SET not_before = 0")
+    await make_worker(app, expander, executor).run(burst=True)
+    assert {(await app.jobs.get(job.id)).status for job in jobs} == {JobStatus.SUCCEEDED}
+
+
+async def test_a_busy_database_is_waited_out(
+    settings: Settings, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
+    async with open_app(settings) as app:
+        executor = WatchedExecutor(app.settings)
+        executor.gate.clear()
+        async with running(make_worker(app, expander, executor)):
+            job = await ask(app, steps=1)
+            await row(app, job, lambda job: job.prompt)
+            with closing(sqlite3.connect(settings.data / "limner.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                executor.gate.set()
+                await until(lambda: "database_waits code=busy" in caplog.text)
+                other.execute("ROLLBACK")
+            assert (await row(app, job, lambda job: job.is_final)).status == JobStatus.SUCCEEDED
+            assert len(expander.asked) == 1
+
+
+async def test_a_job_that_another_worker_has_taken_is_let_go(settings: Settings, expander: AddingExpander) -> None:
+    async with open_app(settings.using(lease_seconds=0.4)) as app:
+        executor = WatchedExecutor(app.settings)
+        async with running(make_worker(app, expander, executor)):
+            job = await ask(app, steps=10_000)
+            await row(app, job, lambda job: job.step > 0)
+            sql(app, "UPDATE jobs SET worker_id = 'worker-2', attempts = 2, lease_until = lease_until + 1000")
+            await until(lambda: not executor.in_flight)
+            job = await app.jobs.get(job.id)
+            assert (job.status, job.worker_id, job.images) == (JobStatus.RUNNING, "worker-2", [])
+
+
+async def test_a_row_that_only_looks_like_ours_is_tried_again(settings: Settings, expander: AddingExpander) -> None:
+    async with open_app(settings.using(lease_seconds=0.4)) as app:
+        job = await ask(app)
+        await app.jobs.claim("worker-1", capacity=4)
+        async with running(make_worker(app, expander)):
+            job = await row(app, job, lambda job: job.status == JobStatus.QUEUED)
+            assert (job.attempts, job.reason_code) == (1, "crashed")
+
+
+async def test_stopping_puts_back_what_is_in_hand(app: App, expander: AddingExpander) -> None:
+    expander.free.clear()
+    async with running(make_worker(app, expander)):
+        painting = await ask(app, steps=10_000, user_id=1)
+        await row(app, painting, lambda job: job.step > 0)
+        expanding = await ask(app, "a slow cat", user_id=2)
+        await until(lambda: len(expander.asked) == 2)
+    for job in (painting, expanding):
+        job = await app.jobs.get(job.id)
+        assert (job.status, job.worker_id, job.attempts) == (JobStatus.QUEUED, None, 0)
+
+
+async def test_steps_are_written_down_a_few_times_a_second_only(
+    app: App, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[dict[int, int]] = []
+    record = app.jobs.record_steps
+
+    async def counting(worker_id: str, steps: dict[int, int]) -> None:
+        written.append(dict(steps))
+        await record(worker_id, steps)
+
+    monkeypatch.setattr(app.jobs, "record_steps", counting)
+    executor = WatchedExecutor(app.settings)
+    async with running(make_worker(app, expander, executor)):
+        loop = asyncio.get_running_loop()
+        job = await ask(app, steps=10_000)
+        await row(app, job, lambda job: job.step > 0)
+        began, first = loop.time(), len(written)
+        await until(lambda: loop.time() - began > 1)
+        assert 2 <= len(written) - first <= 5
+        assert len(executor.together) > 20

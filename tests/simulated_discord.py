@@ -1,0 +1,181 @@
+"""Discord in memory (SimCord) with Limner in it, for tests: the bot's real code, members who type and click."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import discord
+import pytest
+import simcord
+from discord.ext import commands
+from PIL import Image
+
+from bot.app import App
+from bot.client import LimnerBot
+from bot.errors import UserError
+from bot.jobs import Picture
+from bot.models import Job
+from bot.plugin import APP
+from bot.settings import Settings
+
+Seen = TypeVar("Seen")
+
+
+class World:
+    """A server "Studio" with the channel #studio, the members ada and bob, and the moderator grace."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bot: commands.Bot = LimnerBot(settings)
+        self.env = simcord.Env(self.bot, check_errors=False)
+
+    async def open(self) -> None:
+        """Log the bot in; Discord's clock shows the present, because message ids carry it."""
+        await self.env.start()
+        now = datetime.now(UTC)
+        await self.env.advance_time((now - self.env.now()).total_seconds())
+        self.guild = self.env.create_guild("Studio")
+        self.channel = self.guild.create_text_channel("studio")
+        moderators = self.guild.create_role(
+            "Moderators", permissions=discord.Permissions(manage_messages=True, manage_guild=True)
+        )
+        self.ada = self.guild.add_member(self.env.create_user("ada"))
+        self.bob = self.guild.add_member(self.env.create_user("bob"))
+        self.grace = self.guild.add_member(self.env.create_user("grace"), roles=[moderators])
+
+    async def close(self) -> None:
+        """Stop everything, and fail for what went wrong in the bot without being a sentence for somebody."""
+        with suppress(commands.ExtensionNotLoaded):
+            await self.bot.unload_extension("bot")
+        await self.env.shutdown()
+        errors = [getattr(error, "original", error) for error in self.env.errors]
+        assert [error for error in errors if not isinstance(error, UserError)] == []
+
+    async def restart(self) -> None:
+        """Stop the bot and start another one on the same Discord and the same data."""
+        with kept_modules():
+            await self.bot.unload_extension("bot")
+        self.bot = LimnerBot(self.settings)
+        await self.env.restart_bot(self.bot)
+
+    @property
+    def app(self) -> App:
+        """The App that the bot has open."""
+        return vars(self.bot)[APP]
+
+    async def imagine(self, prompt: str = "a red fox", who: simcord.MemberActor | None = None, **options: Any) -> Job:
+        """Type /imagine; the row that it made."""
+        result = await (who or self.ada).slash(self.channel, "imagine", prompt=prompt, **options)
+        assert result.response
+        assert not result.ephemeral, result.response.content
+        return await self.newest()
+
+    async def refused(self, prompt: str = "a red fox", who: simcord.MemberActor | None = None, **options: Any) -> str:
+        """Type /imagine; the sentence that only its asker sees."""
+        result = await (who or self.ada).slash(self.channel, "imagine", prompt=prompt, **options)
+        assert result.response
+        assert result.ephemeral, result.response.content
+        return result.response.content
+
+    async def newest(self) -> Job:
+        """The row that was written last."""
+        jobs = await self.app.history.page(None, every_status=True, limit=1)
+        return jobs[0]
+
+    async def claim(self) -> Job:
+        """Take the job whose turn it is, as a worker does."""
+        [job] = await self.app.jobs.claim("painter", capacity=1)
+        return job
+
+    async def finish(self, job: Job, *, count: int = 1, size: tuple[int, int] = (16, 16)) -> None:
+        """Store real pictures for a claimed job, as a worker does."""
+        pictures = [_picture(self.app, seed, size) for seed in range(count)]
+        assert await self.app.jobs.finish(job, pictures, seconds=1.25, busy_seconds=1.0)
+
+    async def painted(self, prompt: str = "a red fox", who: simcord.MemberActor | None = None, **options: Any) -> Job:
+        """/imagine, a worker's part, and the delivery."""
+        await self.imagine(prompt, who, **options)
+        await self.finish(await self.claim())
+        return await self.delivered(await self.newest())
+
+    async def delivered(self, job: Job, seconds: float = 10.0) -> Job:
+        """Wait until a job's answer is posted; its row then."""
+        await self.until(lambda: self._is_delivered(job.id), f"job {job.id} is delivered", seconds)
+        return await self.app.jobs.get(job.id)
+
+    def message(self, job: Job) -> discord.Message:
+        """The message that is a job's answer, as everybody sees it now."""
+        return next(message for message in self.channel.history() if message.id == job.message_id)
+
+    async def settled(self, job: Job, text: str) -> discord.Message:
+        """Wait until a job's message says something."""
+
+        async def says() -> bool:
+            return text in self.message(job).content
+
+        await self.until(says, f"the message says {text!r}")
+        return self.message(job)
+
+    async def until(self, look: Callable[[], Awaitable[Seen]], what: str, seconds: float = 10.0) -> Seen:
+        """Look again and again until something is seen."""
+        deadline = time.monotonic() + seconds
+        while not (seen := await look()):
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+            await asyncio.sleep(0.01)
+        return seen
+
+    async def _is_delivered(self, job_id: int) -> bool:
+        return (await self.app.jobs.get(job_id)).delivered_at is not None
+
+
+def labels(message: discord.Message) -> list[str | None]:
+    """What a message's buttons say."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    return [item.label for row in rows for item in row.children if isinstance(item, discord.Button)]
+
+
+def png(size: tuple[int, int] = (16, 16), shade: int = 0) -> bytes:
+    """A real picture."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, shade % 256, 40)).save(file, "PNG")
+    return file.getvalue()
+
+
+@contextmanager
+def kept_modules() -> Generator[None]:
+    """discord.py forgets an extension's modules when it unloads it; tests hold classes of them."""
+    before = {name: module for name, module in sys.modules.items() if name == "bot" or name.startswith("bot.")}
+    try:
+        yield
+    finally:
+        sys.modules.update(before)
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncGenerator[World]:
+    """Limner in a simulated Discord. Nobody paints unless the test does."""
+    with kept_modules():
+        world = World(settings)
+        await world.open()
+        try:
+            yield world
+        finally:
+            await world.close()
+
+
+@pytest.fixture
+async def limner_bot(world: World) -> commands.Bot:
+    """The stand-alone bot, logged in."""
+    return world.bot
+
+
+def _picture(app: App, seed: int, size: tuple[int, int]) -> Picture:
+    data = png(size, seed)
+    return Picture(app.images.save(data), *size, len(data), seed)

@@ -1,0 +1,185 @@
+"""The schema: migrations make what the models say, down and up again, on both databases, by several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from bot import migrate
+from bot.db import Database
+from bot.errors import SetupError
+from bot.jobs import JobQueue
+from bot.models import Base
+from tests.conftest import Postgres
+from tests.rows import new_job
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that is not there yet (SQLite) or has no tables (Postgres)."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres").create()
+    return sqlite_url(tmp_path / "new" / "limner.db")
+
+
+def sqlite_url(file: Path) -> str:
+    return f"sqlite+aiosqlite:///{file}"
+
+
+def differences(connection: Connection) -> list[object]:
+    options = {"compare_type": True, "include_name": migrate.is_in_models}
+    return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+
+def downgrade(connection: Connection) -> None:
+    command.downgrade(migrate.config(connection), "base")
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+async def test_migrations_make_what_the_models_say(database_url: str):
+    assert await migrate.alone(database_url, differences) == []
+
+
+async def test_a_forgotten_migration_is_noticed(database_url: str):
+    await migrate.alone(database_url, lambda connection: connection.execute(text("DROP INDEX ix_jobs_user")))
+
+    assert len(await migrate.alone(database_url, differences)) == 1
+
+
+async def test_down_to_nothing_and_up_again(database_url: str):
+    await migrate.alone(database_url, downgrade)
+    assert await migrate.alone(database_url, tables) == set()
+    with pytest.raises(SetupError, match="no tables yet; run `limner migrate`"):
+        await migrate.check(database_url)
+
+    await migrate.upgrade(database_url)
+
+    await migrate.check(database_url)
+    assert await migrate.alone(database_url, differences) == []
+
+
+async def test_an_up_to_date_database_passes_and_is_left_alone(database_url: str):
+    await migrate.check(database_url)
+    await migrate.upgrade(database_url)
+    assert await migrate.revision(database_url) == migrate.head()
+
+
+async def test_rows_survive_an_upgrade(database: Database):
+    job = await JobQueue(database).enqueue(new_job())
+
+    await migrate.upgrade(database.url)
+
+    assert (await JobQueue(database).get(job.id)).idea == "a fox"
+
+
+async def test_a_newer_schema_is_refused(database_url: str):
+    renumber = text("UPDATE alembic_version SET version_num = '9999'")
+    await migrate.alone(database_url, lambda connection: connection.execute(renumber))
+
+    for step in (migrate.check, migrate.upgrade):
+        with pytest.raises(SetupError, match="made by a newer Limner"):
+            await step(database_url)
+
+
+async def test_an_older_schema_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str):
+    newer = tmp_path / "migrations"
+    shutil.copytree(ROOT / "migrations", newer)
+    (newer / "versions" / "9999_later.py").write_text(
+        f"revision = '9999'\ndown_revision = {migrate.head()!r}\ndef upgrade(): pass\ndef downgrade(): pass\n"
+    )
+    monkeypatch.setattr(migrate, "FOLDER", newer)
+
+    with pytest.raises(SetupError, match="made by an older Limner; run `limner migrate`"):
+        await migrate.check(database_url)
+
+    await migrate.upgrade(database_url)
+    await migrate.check(database_url)
+
+
+async def test_checking_makes_no_file(tmp_path: Path):
+    with pytest.raises(SetupError, match="no tables yet"):
+        await migrate.check(sqlite_url(tmp_path / "none" / "limner.db"))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_failed_upgrade_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    broken = tmp_path / "migrations"
+    shutil.copytree(ROOT / "migrations", broken)
+    (broken / "versions" / "9999_broken.py").write_text(
+        f"from alembic import op\nrevision = '9999'\ndown_revision = {migrate.head()!r}\n"
+        "def upgrade():\n    op.execute('CREATE TABLE half (a)')\n    op.execute('nonsense')\n"
+    )
+    monkeypatch.setattr(migrate, "FOLDER", broken)
+    url = sqlite_url(tmp_path / "limner.db")
+
+    with pytest.raises(SetupError):
+        await migrate.upgrade(url)
+
+    assert await migrate.alone(url, tables) == set()
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path):
+    file = tmp_path / "limner.db"
+    file.write_bytes(b"a picture of a database" * 1000)
+
+    for step in (migrate.check, migrate.upgrade):
+        with pytest.raises(SetupError, match=r"cannot be used .*not a database"):
+            await step(sqlite_url(file))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+asyncpg://nobody@127.0.0.1:1/none", "nonsense", "sqlite+aiosqlite:////proc/limner/limner.db"],
+)
+async def test_a_database_that_cannot_be_opened_is_told(url: str):
+    with pytest.raises(SetupError, match="cannot be used"):
+        await migrate.upgrade(url)
+
+
+async def test_a_database_that_does_not_exist_is_told(postgres: Postgres):
+    with pytest.raises(SetupError, match='database "none" does not exist'):
+        await migrate.check(postgres.url("none"))
+
+
+UPGRADE_AND_WRITE = """
+import asyncio, sys
+from bot import migrate
+from bot.db import Database
+from bot.jobs import JobQueue
+from tests.rows import new_job
+
+async def main(url):
+    await migrate.upgrade(url)
+    database = Database(url)
+    await JobQueue(database).enqueue(new_job())
+    await database.close()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_processes_that_start_together_share_one_new_database(new_database_url: str):
+    url = new_database_url
+    command = (sys.executable, "-c", UPGRADE_AND_WRITE, url)
+    processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT) for _ in range(4)]
+
+    assert [await process.wait() for process in processes] == [0, 0, 0, 0]
+
+    await migrate.check(url)
+    database = Database(url)
+    assert await JobQueue(database).counts() == (4, 0)
+    await database.close()

@@ -1,0 +1,92 @@
+"""The README tells of every setting, command, option, verb and error, and of none that is not there."""
+
+import io
+import re
+from contextlib import redirect_stdout
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+from discord import app_commands
+
+import bot.errors
+from bot.__main__ import build_parser
+from bot.errors import BadPrompt, UserError
+from bot.flags import parse_prompt
+from bot.settings import Settings
+from tests.simulated_discord import World
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN = fields(Settings)[1:]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def table_rows(heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading."""
+    section = README.split(f"\n{heading}\n", 1)[1]
+    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert table, heading
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.group().splitlines()]
+    return rows[2:]
+
+
+def shown(name: str) -> str:
+    return Settings().environment().get(f"LIMNER_{name.upper()}", "") or "empty"
+
+
+def test_two_commands_come_first() -> None:
+    assert README.split("```")[1].split("\n")[1].startswith("make demo")
+    assert README.split("```")[1].split("\n")[2].startswith("make test")
+
+
+def test_every_setting_with_its_default_and_meaning() -> None:
+    told = [row[:3] for row in table_rows("## Settings")]
+    true = [[f"`LIMNER_{item.name.upper()}`", f"`{shown(item.name)}`", item.metadata["meaning"]] for item in SHOWN]
+    assert told == [["`LIMNER_DATA`", "`data`", fields(Settings)[0].metadata["meaning"]], *true]
+
+
+def test_every_error_with_its_code() -> None:
+    told = {(row[0].strip("`"), row[1]) for row in table_rows("## When something is wrong")}
+    kinds = [kind for kind in vars(bot.errors).values() if isinstance(kind, type) and issubclass(kind, UserError)]
+    assert told == {(kind.code, kind.__doc__) for kind in kinds if kind is not UserError}
+
+
+def chat_commands(world: World) -> dict[str, app_commands.Command[Any, ..., Any]]:
+    found = world.bot.tree.walk_commands(type=discord.AppCommandType.chat_input)
+    return {command.qualified_name: command for command in found if isinstance(command, app_commands.Command)}
+
+
+async def test_every_command(world: World) -> None:
+    told = {name for row in table_rows("## Commands") for name in re.findall(r"`/([a-z ]+)`", row[0])}
+    assert told == set(chat_commands(world))
+
+
+async def test_every_option_of_imagine(world: World) -> None:
+    told = [row[0].strip("`") for row in table_rows("### /imagine")]
+    assert told == [option.display_name for option in chat_commands(world)["imagine"].parameters]
+
+
+def test_every_flag_of_the_prompt() -> None:
+    told = {flag for row in table_rows("### /imagine") for flag in re.findall(r"`--([a-z]+)", row[1])}
+    with pytest.raises(BadPrompt) as refused:
+        parse_prompt("a fox --wrong", max_length=100)
+    assert told == set(re.findall(r"--([a-z]+)", str(refused.value))) - {"wrong"}
+
+
+def test_every_verb_and_its_options() -> None:
+    told = [re.sub(r"`", "", row[0]) for row in table_rows("## The command line")]
+    for line in told:
+        words = line.split()
+        usage = help_text(words[1], *(["check"] if words[1] == "filter" else [])).split("\n\n")[0]
+        assert re.findall(r"--[a-z]+", line) == re.findall(r"--[a-z]+", usage), line
+    verbs = re.findall(r"^    ([a-z]+) ", help_text(), re.MULTILINE)
+    assert [line.split()[1] for line in told] == verbs
+
+
+def help_text(*verb: str) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out), pytest.raises(SystemExit):
+        build_parser().parse_args([*verb, "--help"])
+    return out.getvalue()
