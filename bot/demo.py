@@ -25,6 +25,7 @@ SETTLE_SECONDS = 30.0
 """How long the page waits for the answer to a click; a machine that paints may be slow."""
 CLOCK_SECONDS = 10.0
 """How far the time shown on the page may be behind."""
+BUSY_PAUSE = 0.1
 
 WELCOME = """Limner is here: {url}
 
@@ -116,11 +117,15 @@ async def _refresh(page: simcord.Preview, changed: asyncio.Event) -> None:
                 await changed.wait()
         except TimeoutError:
             pass
-        async with alone:
-            await _set_clock(page.env)
-            if changed.is_set():
-                changed.clear()
-                await page.refresh()
+        try:
+            async with alone:
+                await _set_clock(page.env)
+                if changed.is_set():
+                    changed.clear()
+                    await page.refresh()
+        except simcord.SetupError:  # the simulation does one thing at a time, and is at something else
+            changed.set()
+            await asyncio.sleep(BUSY_PAUSE)
 
 
 def _let_clicks_wait(page: simcord.Preview) -> asyncio.Lock:

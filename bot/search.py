@@ -18,6 +18,7 @@ _UNSPACED = re.compile(
     r"\u2600-\u27bf\U0001f300-\U0001faff\U00020000-\U0003ffff])"
 )
 _ACCENTS = re.compile(r"[\u0300-\u036f\ufe0e\ufe0f]")
+_NUMBER = re.compile(r"\b(?=[0-9])")
 _CHUNK = re.compile(r'["“”„]([^"“”„]*)["“”„]|(\S+)')
 
 
@@ -25,11 +26,12 @@ def searchable(text: str) -> str:
     """The text as the index reads it: its words in one spelling, without case, accents and punctuation.
 
     Letters beyond ASCII are written as their numbers, because the databases know different sets of letters: SQLite
-    those of Unicode 6.1, Postgres those of its operating system.
+    those of Unicode 6.1, Postgres those of its operating system. Words that begin with a digit get two letters that begin no word:
+    Postgres would read 1e5b as two words.
     """
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
     words = _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFKC", bare))
-    return " ".join(word[:LONGEST_WORD] for word in "".join(map(_letter, words)).split())
+    return _NUMBER.sub("xq", " ".join(word[:LONGEST_WORD] for word in "".join(map(_letter, words)).split()))
 
 
 def _letter(character: str) -> str:

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
 
 from generators.base import (
     BadRequest,
@@ -33,6 +31,7 @@ from generators.base import (
     OutOfMemory,
     Progress,
 )
+from generators.loading import loading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,7 +106,7 @@ class DiffusionGenerator:
         if not self._flights:
             self._samples_per_call = self._max_batch
         try:
-            with torch.no_grad(), _quiet():
+            with torch.no_grad():
                 self._flights[key] = self._prepare(key, request)
         except ValueError as error:
             raise BadRequest from error
@@ -338,7 +337,7 @@ class _WholeCallGenerator(DiffusionGenerator):
             return []
         flight = next(iter(self._flights.values()))
         started = time.perf_counter()
-        with torch.no_grad(), _quiet(), flight.failing_alone():
+        with torch.no_grad(), flight.failing_alone():
             flight.images = self._paint(flight)
         self.evict(flight.key)
         if flight.images is None:
@@ -479,7 +478,7 @@ def _pick_dtype(name: str, device: torch.device) -> torch.dtype:
 def _read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
     local = Path(source).is_dir()
     try:
-        with _quiet():
+        with loading():
             pipe = DiffusionPipeline.from_pretrained(source, dtype=dtype, use_safetensors=True, local_files_only=local)
     except (OSError, ValueError) as error:
         raise ModelNotFound from error
@@ -493,20 +492,3 @@ def _place(pipe: DiffusionPipeline, device: torch.device, offload: str) -> None:
         move[offload](device=device)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory("The model does not fit into the device's memory; choose a smaller one.") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no warnings: they are for programmers, and diffusers' quote the prompt."""
-    libraries = (diffusers_logging, transformers_logging)
-    before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, verbosity, bars in before:
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()

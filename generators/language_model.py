@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
+import io
 import random
 import shutil
 import tempfile
@@ -16,8 +18,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from generators.loading import loading
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SHORTEST_DRAW = 12
+"""Tokens drawn at least, so that a phrase that fits into the fewest words is among them."""
+ABANDONED_SECONDS = 3600.0
+"""After so long a half-written copy belongs to a process that was killed."""
 
 TEMPERATURE, TOP_K, REPETITION_PENALTY = 0.8, 40, 1.15
 
@@ -74,14 +83,15 @@ class LanguageModel:
         The bundled model's first load takes about half a minute and writes 260 MB into ``cache``; later loads take
         about a second. It always runs on the CPU in float32: bfloat16 is ten times slower there.
         """
-        source = model or converted(cache)
-        if not model:
-            _use_one_thread()
         gpu = bool(model) and torch.cuda.is_available()
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype="auto" if gpu else torch.float32, use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        with loading():
+            source = model or converted(cache)
+            if not model:
+                _use_one_thread()
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype="auto" if gpu else torch.float32, use_safetensors=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source)
         return cls(loaded.to("cuda") if gpu else loaded, tokenizer, bundled=not model)
 
     def describe(self, start: str, *, orders: str, seed: int, max_words: int, seconds: float) -> str:
@@ -94,7 +104,8 @@ class LanguageModel:
         if self._phrases:
             cache = copy.deepcopy(self._examples)
             prompt = f"Idea: {start}\nPicture: {start},"
-            written = self._sample(prompt, cache, self._phrases.following, seed, max_words, deadline)
+            room = max(max_words, SHORTEST_DRAW)
+            written = self._sample(prompt, cache, self._phrases.following, seed, room, deadline)
             return self._phrases.complete(written)
         # About two tokens a word in the languages that tokenizers know least.
         written = self._sample(self._chat(start, orders), None, None, seed, 2 * max_words, deadline)
@@ -208,6 +219,9 @@ def converted(cache: Path) -> Path:
     folder = cache / f"{source.stem}-{source.stat().st_size}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
+        for draft in cache.glob(".converting-*"):
+            if time.time() - draft.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)
         _publish(source, folder)
     return folder
 
@@ -227,7 +241,8 @@ def _publish(source: Path, folder: Path) -> None:
 
 def _convert(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float16)
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be switched off
+        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float16)
     # transformers takes the unpacked model for a packed one, which it cannot save.
     vars(model).pop("hf_quantizer", None)
     vars(model.config).pop("quantization_config", None)

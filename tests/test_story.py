@@ -20,11 +20,12 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
     return settings.using(models={"tiny": f"{folder}@{SIDE}x{SIDE}"}, workers=1, device="cpu")
 
 
+@pytest.mark.timeout(180)
 async def test_an_idea_becomes_a_picture(world: World) -> None:
     job = await world.imagine("a red fox in the snow --seed 7 --count 2", steps=4)
     assert world.message(job).content == "**a red fox in the snow**\n-# queued · next in line"
 
-    job = await world.delivered(job, seconds=50)
+    job = await world.delivered(job, seconds=80)
     message = world.message(job)
     assert message.content.startswith("**a red fox in the snow**\n-# seeds 7 to 8 · tiny · ")
     assert labels(message) == ["Reroll", "Details", "Delete"]
@@ -43,7 +44,7 @@ async def test_an_idea_becomes_a_picture(world: World) -> None:
     assert [found.id for found in await world.app.history.page(world.ada.id, search="fox snow")] == [job.id]
 
     await world.ada.click(message, label="Reroll")
-    again = await world.delivered(await world.newest(), seconds=50)
+    again = await world.delivered(await world.newest(), seconds=80)
     assert (again.parent_id, len(world.message(again).attachments)) == (job.id, 2)
     assert {image.sha256 for image in again.images}.isdisjoint(image.sha256 for image in job.images)
 

@@ -14,8 +14,7 @@ RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 SQLITE_SEARCH = (
-    "CREATE VIRTUAL TABLE jobs_fts USING fts5("
-    "search_text, content='jobs', content_rowid='id', tokenize='ascii')",
+    "CREATE VIRTUAL TABLE jobs_fts USING fts5(search_text, content='jobs', content_rowid='id', tokenize='ascii')",
     "CREATE TRIGGER jobs_fts_insert AFTER INSERT ON jobs BEGIN"
     " INSERT INTO jobs_fts (rowid, search_text) VALUES (new.id, new.search_text); END",
     "CREATE TRIGGER jobs_fts_delete AFTER DELETE ON jobs BEGIN"

@@ -45,6 +45,7 @@ async def host(request: pytest.FixtureRequest, settings: Settings) -> AsyncGener
         await env.shutdown()
 
 
+@pytest.mark.timeout(120)
 async def test_loads_and_unloads_without_a_trace(host: AnyBot, settings: Settings) -> None:
     before = await _everything(host)
     for processes in (0, 1):

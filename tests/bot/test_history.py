@@ -1,0 +1,132 @@
+"""History on both databases: pages, one's own requests only, and deleting without a trace."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from bot.db import Database
+from bot.errors import NotFound, NotYours
+from bot.history import History
+from bot.jobs import JobQueue, Picture
+from bot.storage import ImageStore
+from tests.rows import new_job, painted
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobQueue:
+    return JobQueue(database)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "images")
+
+
+@pytest.fixture
+def history(database: Database, images: ImageStore) -> History:
+    return History(database, images)
+
+
+def stored(images: ImageStore, content: str) -> Picture:
+    """A picture with a file."""
+    return Picture(images.save(content.encode()), 16, 16, len(content), 7)
+
+
+async def test_pages_are_newest_first_and_count_together(jobs: JobQueue, history: History):
+    for number in range(5):
+        await painted(jobs, new_job(f"fox {number}"))
+    await painted(jobs, new_job("somebody else's", user_id=2))
+
+    assert [job.idea for job in await history.page(1, limit=2)] == ["fox 4", "fox 3"]
+    assert [job.idea for job in await history.page(1, number=3, limit=2)] == ["fox 0"]
+    assert await history.page(1, number=4, limit=2) == []
+    assert await history.count(1) == 5
+    assert await history.count(None) == 6
+    assert [len(job.images) for job in await history.page(None)] == [1] * 4
+
+
+async def test_only_what_was_painted_unless_asked_for(jobs: JobQueue, history: History):
+    await painted(jobs, new_job("painted"))
+    await jobs.cancel((await jobs.enqueue(new_job("cancelled"))).id, "")
+    await jobs.log_refusal(new_job("refused"), "filter", "No.")
+    await jobs.enqueue(new_job("queued"))
+
+    assert [job.idea for job in await history.page(1)] == ["painted"]
+    everything = ["queued", "refused", "cancelled", "painted"]
+    assert [job.idea for job in await history.page(1, every_status=True)] == everything
+    assert await history.count(1, every_status=True) == 4
+
+
+async def test_search_reads_the_idea_and_the_prompt_of_ones_own(jobs: JobQueue, history: History):
+    await painted(jobs, new_job("a fox", prompt="a fox, golden light"))
+    await painted(jobs, new_job("a golden car"))
+    await painted(jobs, new_job("a golden fox", user_id=2))
+
+    assert [job.id for job in await history.page(1, search="golden")] == [2, 1]
+    assert [job.id for job in await history.page(1, search="golden fox")] == [1]
+    assert await history.count(None, search="golden fox") == 2
+    assert await history.page(1, search="whale") == []
+    assert await history.count(1, search="   ") == 2
+
+
+async def test_only_ones_own_requests_are_opened(jobs: JobQueue, history: History):
+    job = await painted(jobs, new_job())
+
+    assert (await history.get(job.id, 1)).id == job.id
+    with pytest.raises(NotYours):
+        await history.get(job.id, 2)
+    with pytest.raises(NotFound):
+        await history.get(job.id + 1, 1)
+
+
+async def test_what_is_deleted_is_nowhere(jobs: JobQueue, history: History, images: ImageStore):
+    gone = await painted(jobs, new_job("a secret fox"), stored(images, "one"), stored(images, "two"))
+    kept = await painted(jobs, new_job("a fox"), stored(images, "three"))
+
+    await history.delete(gone)
+
+    assert [job.id for job in await history.page(None, every_status=True)] == [kept.id]
+    assert await history.count(None, search="secret", every_status=True) == 0
+    assert [path.name for path in images.folder.rglob("*.png")] == [images.path(kept.images[0].sha256).name]
+    for find in (jobs.get(gone.id), history.get(gone.id, 1)):
+        with pytest.raises(NotFound):
+            await find
+
+
+async def test_the_index_forgets_the_words_of_what_is_deleted(jobs: JobQueue, history: History, database: Database):
+    job = await painted(jobs, new_job("a secret fox"))
+    await history.delete(job)
+
+    words = "SELECT search_text FROM jobs"
+    if database.is_sqlite:
+        words = "SELECT rowid FROM jobs_fts WHERE jobs_fts MATCH 'secret'"
+    async with database.read() as session:
+        assert set((await session.scalars(text(words))).all()) <= {""}
+
+
+async def test_a_file_that_another_picture_shares_stays_until_the_last_is_deleted(
+    jobs: JobQueue, history: History, images: ImageStore
+):
+    one, other = [await painted(jobs, new_job(), stored(images, "same")) for _ in range(2)]
+    sha256 = hashlib.sha256(b"same").hexdigest()
+
+    await history.delete(one)
+    assert images.read(sha256) == b"same"
+    await history.delete(other)
+
+    with pytest.raises(FileNotFoundError):
+        images.read(sha256)
+
+
+async def test_deleting_twice_or_without_a_file_is_no_error(jobs: JobQueue, history: History, images: ImageStore):
+    job = await painted(jobs, new_job(), stored(images, "one"))
+    images.delete(job.images[0].sha256)
+
+    await history.delete(job)
+    await history.delete(job)
+
+    assert await history.count(1) == 0
