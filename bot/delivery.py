@@ -19,6 +19,7 @@ from bot.cogs.base import SILENT
 from bot.models import Job, JobStatus
 from bot.pictures import describe, shrink
 from bot.views import buttons, is_of
+from generators.base import place_of
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ class Delivery:
             for job in sorted(moving, key=lambda job: self._seen(job).at):
                 if self._is_stale(job):
                     self._begin(job, self._show)
-        except Exception:
-            log.exception("delivery_failed")
+        except Exception as error:
+            log.error("delivery_failed reason=%s", place_of(error))
 
     def _begin(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> bool:
         """Work on a job in the background, unless its channel is busy."""
@@ -102,8 +103,8 @@ class Delivery:
         try:
             await work(job)
             self._app.jobs.changed.hear()
-        except Exception:
-            log.exception("delivery_failed job=%s", job.id)
+        except Exception as error:
+            log.error("delivery_failed job=%s reason=%s", job.id, place_of(error))
         finally:
             del self._busy[_channel_id(job)]
 

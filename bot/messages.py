@@ -15,6 +15,7 @@ REASON_LENGTH = 600
 """Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
 
 CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
+ANSWERED_ELSEWHERE = "Another process of this bot had answered already."
 NOBODY_CHOSE = "Its preview was deleted, so nothing was painted."
 REFUSED = "This request was refused by the filter. Its owner can read more under Details."
 TOO_LARGE = "The pictures are too large to post here, even as small JPEGs; their owner finds them with /history."
@@ -82,11 +83,12 @@ def cut(text: str, length: int) -> str:
 
 
 def _addition(job: Job) -> list[str]:
-    """What the language model added to the idea, and why not if it did not."""
+    """What the language model added (or all it wrote, if the idea does not stand before it), and why if it failed."""
     expansion = job.expanded
     if expansion is None:
         return []
-    added = [f"*{plain(expansion.added, ADDED_LENGTH)}*"] if expansion.added.strip() else []
+    shown = expansion.added if expansion.text.startswith(job.idea) else expansion.text
+    added = [f"*{plain(shown, ADDED_LENGTH)}*"] if shown.strip() else []
     return added + ([f"-# {plain(expansion.note, IDEA_LENGTH)}"] if expansion.note else [])
 
 

@@ -56,7 +56,7 @@ def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
-class Job(Base, kw_only=True):
+class Job(Base, kw_only=True, eq=False, repr=False):
     """One request, from the idea to the posted pictures. Times are Unix seconds."""
 
     __tablename__ = "jobs"
@@ -156,7 +156,7 @@ class Job(Base, kw_only=True):
         return self.status in FINAL
 
 
-class Image(Base, kw_only=True):
+class Image(Base, kw_only=True, eq=False):
     """One picture of a job: a file in the store, known by its content."""
 
     __tablename__ = "images"
@@ -172,7 +172,7 @@ class Image(Base, kw_only=True):
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
 
 
-class Rule(Base, kw_only=True):
+class Rule(Base, kw_only=True, eq=False):
     """A word or phrase that must not be drawn in one server (or anywhere: ``guild_id`` 0)."""
 
     __tablename__ = "rules"
@@ -189,7 +189,7 @@ class Rule(Base, kw_only=True):
     __table_args__ = (Index("uq_rules_guild_id", "guild_id", "normal_form", unique=True),)
 
 
-class SyncedCommands(Base, kw_only=True):
+class SyncedCommands(Base, kw_only=True, eq=False):
     """What Discord was last told of an application's commands, so that it is told again only when they change."""
 
     __tablename__ = "synced_commands"

@@ -26,8 +26,8 @@ def searchable(text: str) -> str:
     """The text as the index reads it: its words in one spelling, without case, accents and punctuation.
 
     Letters beyond ASCII are written as their numbers, because the databases know different sets of letters: SQLite
-    those of Unicode 6.1, Postgres those of its operating system. Words that begin with a digit get two letters that begin no word:
-    Postgres would read 1e5b as two words.
+    those of Unicode 6.1, Postgres those of its operating system. A word that begins with a digit gets two letters
+    that begin no word, because Postgres would read 1e5b as two words.
     """
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
     words = _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFKC", bare))

@@ -14,6 +14,7 @@ from typing import Any, Self
 from bot.errors import SetupError
 from generators.base import ModelCard
 
+ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
 PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
 
 
@@ -108,10 +109,8 @@ class Settings:
         """The database's SQLAlchemy URL, with an async driver."""
         if not self.database_url:
             return f"sqlite+aiosqlite:///{(self.data / 'limner.db').resolve()}"
-        for plain in ("postgresql://", "postgres://"):
-            if self.database_url.startswith(plain):
-                return "postgresql+asyncpg://" + self.database_url.removeprefix(plain)
-        return self.database_url
+        kind, separator, address = self.database_url.partition("://")
+        return ASYNC_DRIVERS.get(kind, kind) + separator + address
 
     @cached_property
     def cards(self) -> dict[str, ModelCard]:
@@ -199,7 +198,7 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
+    if not value >= least:  # not a number is not enough either
         raise SetupError(f"The setting `{name}` must be at least {least}.")
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     String,
+    TextClause,
     and_,
     bindparam,
     case,
@@ -117,7 +118,7 @@ async def _seconds(session: AsyncSession, batch_key: str, steps: int) -> float |
     return float(steps) * sum(seconds or 0.0 for seconds, _ in rows) / measured if measured else None
 
 
-def _last(*conditions: ColumnElement[bool]) -> ScalarSelect[float]:
+def _last(*conditions: ColumnElement[bool] | TextClause) -> ScalarSelect[float]:
     return select(Job.turn).where(*conditions).order_by(Job.turn.desc()).limit(1).scalar_subquery()
 
 

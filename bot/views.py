@@ -15,6 +15,7 @@ from bot import messages, submit
 from bot.app import App
 from bot.cogs.base import SILENT, answer_error, app_of, tell
 from bot.errors import NotYours, Refused, UserError
+from bot.flags import clean
 from bot.models import Job, JobStatus
 from generators.base import Expansion
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 Interaction = discord.Interaction[Any]
 
 CHOSEN = "That choice has been made already; the request goes on."
+ALREADY_ANSWERED = 40060
 ANSWER_LENGTH = 4000
 """Characters that Discord takes from a text field."""
 
@@ -81,11 +83,12 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
     """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
     with _accepted(job):
         text = messages.queued(job, await app.jobs.position(job))
-        answer = await interaction.response.send_message(
-            text, view=buttons(job), allowed_mentions=SILENT, suppress_embeds=True
-        )
-        if answer.message_id is not None:
-            await app.jobs.attach_message(job.id, answer.message_id)
+        message_id = await _answer_once(interaction, job, text)
+        if message_id is None:
+            await app.jobs.mark_delivered(job.id, None)
+            await app.jobs.cancel(job.id, messages.ANSWERED_ELSEWHERE)
+        else:
+            await app.jobs.attach_message(job.id, message_id)
             app.jobs.changed.hear()
 
 
@@ -139,7 +142,7 @@ class EditPrompt(discord.ui.Modal, title="Edit the prompt"):
 
     async def on_submit(self, interaction: Interaction, /) -> None:
         """Paint the owner's text if the filter allows it."""
-        text = self._text.value.strip() or self._job.idea
+        text = clean(self._text.value) or self._job.idea
         refusal = await self._app.filters.check(self._job.guild_id, {"expansion": text})
         if refusal:
             raise Refused(refusal.sentence)
@@ -239,6 +242,23 @@ async def _choose(interaction: Interaction, app: App, job: Job, expansion: Expan
 
 def _unexpanded(job: Job) -> Expansion:
     return Expansion(job.idea, "", (), "", 0.0)
+
+
+async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | None:
+    """The number of the answer; None if another process of this bot has given one (restarts may overlap).
+
+    An answer whose receipt was lost on the way is tried again by discord.py, and then counts as given before.
+    """
+    try:
+        answer = await interaction.response.send_message(
+            text, view=buttons(job), allowed_mentions=SILENT, suppress_embeds=True
+        )
+        return answer.message_id
+    except discord.HTTPException as error:
+        if error.code != ALREADY_ANSWERED:
+            raise
+    given = await interaction.original_response()
+    return given.id if is_of(given, job.id) else None
 
 
 @contextmanager

@@ -52,6 +52,7 @@ STOP_SECONDS = 3.0
 
 T = TypeVar("T")
 
+WARM_UP = "a red fox"
 STUMBLED = "The painter stumbled over this request; ask again in a moment."
 
 
@@ -78,6 +79,7 @@ class Worker:
         self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
         self._orphans: set[int] = set()  # ours by their rows, but not in hand
         self._steps: dict[int, int] = {}  # taken, and not yet written down
+        self._cold = True
         self._warming: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._stepped = asyncio.Event()
@@ -126,7 +128,8 @@ class Worker:
             elif burst and not self._jobs and not self._ending:
                 return
             else:
-                if not (burst or self._warming):
+                if self._cold and not burst:
+                    self._cold = False
                     self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
                 await self._woken.wait()
 
@@ -158,6 +161,7 @@ class Worker:
         return len(self._jobs) > len(self._preparing) + len(self._ready)
 
     def _take(self, job: Job) -> None:
+        self._cold = False
         self._jobs[job.id] = job
         preparing = self._guarded(job, settle_prompt(self._app, self._expander, job))
         task = self._preparing[job.id] = asyncio.create_task(preparing, name=f"prepare-{job.id}")
@@ -311,7 +315,7 @@ class Worker:
         await self._in_thread(self._load, settings.default_card)
         if not settings.expander_url:
             words = min(1, settings.default_card.max_added_words)
-            await self._expander.expand("a red fox", locale="en-US", seed=0, max_words=words)
+            await self._expander.expand(WARM_UP, locale="en-US", seed=0, max_words=words)
 
     def _load(self, card: ModelCard) -> None:
         request = GenerationRequest(
@@ -326,8 +330,8 @@ class Worker:
         if self._executor.in_flight:
             return  # a job has come first, and its model is not to be put out of memory for this
         with contextlib.suppress(GenerationError):  # the executor has logged it; the first job will hear of it
-            self._executor.admit("warm-up", request)
-            self._executor.evict("warm-up")
+            self._executor.admit(WARM_UP, request)
+            self._executor.evict(WARM_UP)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -41,6 +42,18 @@ class ModelNotFound(GenerationError):
     """The model is not on this machine; the operator can see why with `limner doctor`."""
 
     retryable = False
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an error and where it was raised, for a log; never its text, which may quote a prompt or a path.
+
+    An error that was raised from another tells of the first one.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    raised = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + raised
 
 
 @dataclass(frozen=True, kw_only=True)

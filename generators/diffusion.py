@@ -30,6 +30,7 @@ from generators.base import (
     ModelNotFound,
     OutOfMemory,
     Progress,
+    place_of,
 )
 from generators.loading import loading
 
@@ -455,7 +456,7 @@ def _as_generation_error(error: Exception) -> GenerationError:
         return error
     if isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error):
         return OutOfMemory()
-    log.error("picture_failed", exc_info=error)
+    log.error("picture_failed reason=%s", place_of(error))
     return GenerationError()
 
 

@@ -18,6 +18,7 @@ from generators.base import (
     ImageGenerator,
     ModelCard,
     ModelNotFound,
+    place_of,
 )
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Executor:
         except GenerationError:
             raise
         except Exception as error:
-            log.exception("admit_failed model=%s key=%s", model, key)
+            log.error("admit_failed model=%s key=%s reason=%s", model, key, place_of(error))
             raise GenerationError from error
         self._models[key] = model
 
@@ -138,12 +139,12 @@ class Executor:
         started = time.perf_counter()
         try:
             events = self._generators[model].step()
-        except Exception:
-            log.exception("generator_crashed model=%s requests=%d", model, len(keys))
+        except Exception as error:
+            log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), place_of(error))
             with suppress(Exception):  # what has crashed may not be able to close either
                 self._unload(model)
-            error = GenerationError("The painter stumbled and starts afresh; ask again in a moment.")
-            return [Failed(key, error) for key in keys]
+            stumbled = GenerationError("The painter stumbled and starts afresh; ask again in a moment.")
+            return [Failed(key, stumbled) for key in keys]
         log.debug("batch_stepped model=%s requests=%d seconds=%.3f", model, len(keys), time.perf_counter() - started)
         return events
 
@@ -165,11 +166,11 @@ class Executor:
             generator = _generator_class(card.kind).load(
                 card, device=self._device, dtype=self._dtype, offload=self._offload, max_batch=self._max_batch
             )
-        except GenerationError:
-            log.warning("model_not_loaded model=%s", card.name, exc_info=True)
+        except GenerationError as error:
+            log.warning("model_not_loaded model=%s reason=%s", card.name, place_of(error))
             raise
         except Exception as error:
-            log.exception("model_not_loaded model=%s", card.name)
+            log.error("model_not_loaded model=%s reason=%s", card.name, place_of(error))
             raise ModelNotFound("This model could not be loaded; the operator finds the reason in the log.") from error
         log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
         return generator

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from generators.base import Expansion
+from generators.base import Expansion, place_of
 from generators.glossary import CJK, language, translate
 from generators.guard import SILENT, check
 
@@ -174,8 +174,8 @@ class TransformersExpander:
 
         try:
             return LanguageModel.load(self._source, self._cache)
-        except Exception:
-            log.exception("expander_not_loaded model=%s", self.name)
+        except Exception as error:
+            log.error("expander_not_loaded model=%s reason=%s", self.name, place_of(error))
             return None
 
     def _write(self, model: LanguageModel, seen: str, seed: int, max_words: int) -> str:

@@ -39,7 +39,7 @@ from tests.discord_records import (
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ACKNOWLEDGE_SECONDS = 3.0
 API = "/api/v10"
-_ids = itertools.count(int(time.time() * 1000 - discord.utils.DISCORD_EPOCH) << 22)
+_counter = itertools.count()
 
 
 class DiscordServer:
@@ -117,7 +117,7 @@ class DiscordServer:
     async def _interact(
         self, user: int, channel: int, kind: int, data: Json, source: Post | None, wait: float
     ) -> Asked:
-        asked = Asked(next(_ids), f"token{next(_ids)}", channel, source)
+        asked = Asked(_new_id(), f"token{_new_id()}", channel, source)
         self.asked[asked.token] = asked
         payload: Json = {
             "id": str(asked.id),
@@ -174,7 +174,7 @@ class DiscordServer:
                     "v": 10,
                     "user": user_json(BOT),
                     "guilds": [{"id": str(GUILD), "unavailable": True}],
-                    "session_id": f"session{next(_ids)}",
+                    "session_id": f"session{_new_id()}",
                     "resume_gateway_url": self._gateway_url(),
                     "application": {"id": str(BOT), "flags": 0},
                     "shard": message["d"].get("shard", [0, 1]),
@@ -276,7 +276,7 @@ class DiscordServer:
 
     async def _write_commands(self, request: web.Request) -> web.Response:
         self.commands = [
-            {"id": str(next(_ids)), "application_id": str(BOT), "version": "1", **one} for one in await request.json()
+            {"id": str(_new_id()), "application_id": str(BOT), "version": "1", **one} for one in await request.json()
         ]
         return _json(self.commands)
 
@@ -381,7 +381,7 @@ class DiscordServer:
             raise _Refusal(413, 40005, "Request entity too large")
 
     def _write(self, channel: int, payload: Json, uploads: Mapping[int, tuple[str, bytes]]) -> Post:
-        post = Post(next(_ids), channel, BOT, {})
+        post = Post(_new_id(), channel, BOT, {})
         self._change(post, payload, uploads)
         self.posts[post.id] = post
         return post
@@ -396,13 +396,18 @@ class DiscordServer:
         post.files = [
             old[int(one["id"])]
             if int(one["id"]) in old
-            else File(next(_ids), *uploads[int(one["id"])], one.get("description"))
+            else File(_new_id(), *uploads[int(one["id"])], one.get("description"))
             for one in named
         ]
         post.body = {**post.body, **{key: value for key, value in payload.items() if key != "attachments"}}
         if post.edits:
             post.body["flags"] = post.body.get("flags", 0) & ~LOADING
         post.edits.append((time.time(), post.body, post.files))
+
+
+def _new_id() -> int:
+    """A snowflake: milliseconds since 2015, then a number that keeps those of one millisecond apart and in order."""
+    return int(time.time() * 1000 - discord.utils.DISCORD_EPOCH) << 22 | next(_counter) & 0x3FFFFF
 
 
 class _Refusal(Exception):

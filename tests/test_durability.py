@@ -124,7 +124,7 @@ async def _chat() -> AsyncGenerator[Chat]:
 
 async def queued(scene: Scene) -> None:
     await scene.studio.start(max_batch=COUNT)
-    scene.ask(USERS[0], steps=400)
+    scene.ask(USERS[0], steps=200)
     await scene.row(lambda row: row["status"] == "running")
     scene.ask(USERS[1])
     await scene.row(lambda row: row["status"] == "queued" and row["user_id"] == USERS[1] and row["message_id"])
@@ -140,9 +140,9 @@ async def expanding(scene: Scene) -> None:
 
 async def painting(scene: Scene) -> None:
     await scene.studio.start()
-    scene.ask(USERS[0], steps=400)
-    scene.ask(USERS[1], steps=400)
-    await scene.row(lambda row: row["status"] == "running" and 0 < row["step"] < 350)
+    scene.ask(USERS[0], steps=200)
+    scene.ask(USERS[1], steps=200)
+    await scene.row(lambda row: row["status"] == "running" and row["step"] > 0)
 
 
 def _storing(call: str) -> Callable[[Scene], Awaitable[None]]:
@@ -213,7 +213,7 @@ async def test_killed_anywhere(scene: Scene, point: str, victim: Victim) -> None
 @pytest.mark.slow
 async def test_a_request_that_always_takes_its_worker_down_ends_with_a_reason(scene: Scene) -> None:
     await scene.studio.start()
-    scene.ask(steps=400)
+    scene.ask(steps=200)
     for attempt in (1, 2, 3):
         await scene.row(lambda row, n=attempt: row["attempts"] == n and row["status"] == "running" and row["step"] > 0)
         await scene.studio.kill("worker")

@@ -11,6 +11,7 @@ from discord.ext import commands
 
 from bot.app import App
 from bot.errors import UserError
+from generators.base import place_of
 
 log = logging.getLogger(__name__)
 
@@ -58,5 +59,5 @@ def _sentence(error: Exception) -> str:
         return "Only members with the Manage Server permission can do that."
     if isinstance(error, app_commands.NoPrivateMessage):
         return "That works in a server only."
-    log.error("command_failed", exc_info=error)
+    log.error("command_failed reason=%s", place_of(error))
     return OUR_FAULT

@@ -17,7 +17,7 @@ Choice = app_commands.Choice[str]
 SHOWN_MATCHES = 10
 
 
-class Filters(LimnerCog):
+class Filters(LimnerCog, name="Limner filters"):
     """Words and phrases that are not painted here."""
 
     group = app_commands.Group(

@@ -45,7 +45,7 @@ LOOKS = {
 }
 
 
-class HistoryCog(LimnerCog, name="History"):
+class HistoryCog(LimnerCog, name="Limner history"):
     """What one has made."""
 
     @app_commands.command()
@@ -177,10 +177,18 @@ def _pictures(store: ImageStore, job: Job, largest: int) -> list[discord.File]:
     found: list[discord.File] = []
     for number, image in enumerate(job.images, 1):
         with suppress(FileNotFoundError):
-            rungs = shrink(store.read(image.sha256))
-            kind, data = next(rung for rung in rungs if len(rung[1]) <= largest)
+            kind, data = _fitting(store.read(image.sha256), largest)
             found.append(discord.File(io.BytesIO(data), f"limner-{job.id}-{number}.{kind}", description=describe(job)))
     return found
+
+
+def _fitting(png: bytes, largest: int) -> tuple[str, bytes]:
+    """The best copy of a picture that is not too large, else the smallest."""
+    smaller = shrink(png)
+    kind, data = next(smaller)
+    while len(data) > largest and (rung := next(smaller, None)):
+        kind, data = rung
+    return kind, data
 
 
 def _view(buttons: Sequence[HistoryButton]) -> discord.ui.View:

@@ -8,8 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_DEVICE", "cpu")
 
 
-def start(data: Path, *arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(data: Path, *arguments: str) -> Generator[subprocess.Popen[str]]:
+    """A process that does not outlive its test; its worker stops when its stdin ends."""
     command = [sys.executable, "-m", "bot", "--data", str(data), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def limner(data: Path, *arguments: str) -> tuple[int, str, str]:
-    with start(data, *arguments) as process:
+    with started(data, *arguments) as process:
         out, err = process.communicate(timeout=100)
         return process.returncode, out, err
 
@@ -118,7 +124,7 @@ def test_imagine_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: py
 def test_ctrl_c_cancels_the_job_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_MAX_STEPS", "100000")
     data = tmp_path / "data"
-    with start(data, "imagine", "a red apple", "--steps", "100000", "--json") as process:
+    with started(data, "imagine", "a red apple", "--steps", "100000", "--json") as process:
         until((data / "limner.db").exists)
         until(lambda: any(row["step"] > 0 for row in rows(data)))
         assert working_on(data)

@@ -140,6 +140,39 @@ async def test_an_accepted_request_survives_a_failing_answer(world: World, monke
     assert len(message.attachments) == 1
 
 
+async def test_what_another_process_answered_is_not_answered_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = discord.InteractionResponse[Any].send_message
+
+    async def second(self: Any, text: str, **look: Any) -> Any:
+        await send(self, "the first process's answer")
+        self._response_type = None
+        return await send(self, text, **look)
+
+    monkeypatch.setattr(discord.InteractionResponse, "send_message", second)
+    await world.ada.slash(world.channel, "imagine", prompt="a red fox")
+    job = await world.newest()
+    assert (job.status, job.message_id) == (JobStatus.CANCELLED, None)
+    assert job.delivered_at
+    assert [message.content for message in world.channel.history()] == ["the first process's answer"]
+
+
+async def test_an_answer_whose_receipt_was_lost_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = discord.InteractionResponse[Any].send_message
+
+    async def retried(self: Any, text: str, **look: Any) -> Any:
+        await send(self, text, **look)
+        self._response_type = None
+        return await send(self, text, **look)
+
+    monkeypatch.setattr(discord.InteractionResponse, "send_message", retried)
+    await world.ada.slash(world.channel, "imagine", prompt="a red fox")
+    job = await world.newest()
+    [message] = world.channel.history()
+    assert (job.status, job.message_id) == (JobStatus.QUEUED, message.id)
+
+
 async def test_the_queue_is_private_and_lists_ones_own(world: World) -> None:
     await world.imagine("a blue boat", world.bob)
     first, second = await world.imagine("a red fox"), await world.imagine("a green hat")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StorageFull
 from bot.storage import ImageStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,7 +51,6 @@ def test_what_is_deleted_is_gone_and_may_be_gone_already(store: ImageStore):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from bot.errors import StorageFull
 from bot.storage import ImageStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

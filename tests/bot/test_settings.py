@@ -1,0 +1,156 @@
+"""Settings: where they come from, in which order, and what is said about those that are wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies
+
+from bot.errors import SetupError
+from bot.settings import PRETRAINED, Settings, names
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def load(data: Path, environ: dict[str, str] | None = None, **given: object) -> Settings:
+    return Settings.load(environ or {}, data=data, **given)
+
+
+def write(data: Path, text: str) -> None:
+    data.mkdir(exist_ok=True)
+    (data / "limner.toml").write_text(text, encoding="utf-8")
+
+
+def test_the_defaults_work_and_each_has_a_meaning(tmp_path: Path):
+    settings = load(tmp_path)
+
+    settings.check()
+    assert settings == Settings(data=tmp_path)
+    assert settings.default_card.name == "doodle"
+    assert Path(settings.default_card.source) == PRETRAINED / "doodle"
+    assert settings.default_card.width >= settings.default_card.multiple_of
+
+
+def test_what_is_given_wins_over_the_environment_and_that_over_the_file(tmp_path: Path):
+    write(tmp_path, 'max_steps = 10\nmax_count = 2\nmax_batch = 3\n[models]\ntiny = "somewhere"\n')
+    environ = {"LIMNER_MAX_STEPS": "20", "LIMNER_MAX_COUNT": "3", "PATH": "x"}
+
+    settings = load(tmp_path, environ, max_steps=30, device=None)
+
+    assert (settings.max_steps, settings.max_count, settings.max_batch) == (30, 3, 3)
+    assert settings.models == {"tiny": "somewhere"}
+    assert settings.device == "auto"
+
+
+def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):
+    write(tmp_path, "max_steps = 10")
+
+    assert Settings.load({"LIMNER_DATA": str(tmp_path)}).max_steps == 10
+    assert Settings.load({}).data == Path("data")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("max_steps = ", "limner.toml is not valid TOML"),
+        ("\x00", "limner.toml is not valid TOML"),
+        ("max_step = 3", "sets max_step, which is not a setting; did you mean max_steps?"),
+        ("whatever_else = 3", r"sets whatever_else, which is not a setting\.$"),
+        ('max_steps = "many"', "`max_steps` must be a whole number"),
+        ("max_steps = []", "`max_steps` must be a whole number"),
+        ("max_steps = 0", "`max_steps` must be at least 1"),
+        ("lease_seconds = nan", "`lease_seconds` must be at least"),
+        ("models = 3", "`models` must be a list of name=folder"),
+        ("models = {}", "`models` is empty"),
+        ('default_model = "other"', "names 'other', which is not among `models`"),
+        ('dtype = "int4"', "`dtype` must be one of auto, float32"),
+        ('[models]\nodd = "folder@12"', "'odd' has the size '12'; write it as"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, text: str, sentence: str):
+    write(tmp_path, text)
+
+    with pytest.raises(SetupError, match=sentence):
+        _ = load(tmp_path).cards
+
+
+def test_a_file_in_another_encoding_and_a_folder_in_its_place_are_told(tmp_path: Path):
+    (tmp_path / "limner.toml").write_bytes("token = 'ä'".encode("latin-1"))
+    with pytest.raises(SetupError, match="not valid TOML"):
+        load(tmp_path)
+    (tmp_path / "limner.toml").unlink()
+    (tmp_path / "limner.toml").mkdir()
+    with pytest.raises(SetupError, match="cannot be read"):
+        load(tmp_path)
+
+
+def test_an_unknown_variable_is_told_with_a_guess(tmp_path: Path):
+    with pytest.raises(SetupError, match="sets LIMNER_TOKENS, which is not a setting; did you mean LIMNER_TOKEN"):
+        load(tmp_path, {"LIMNER_TOKENS": "secret"})
+
+
+@given(
+    text=strategies.text(strategies.characters(exclude_categories=["Cc", "Cs"]), max_size=20),
+    number=strategies.integers(1, 10**9),
+    seconds=strategies.floats(0.1, 1e6),
+    models=strategies.dictionaries(
+        strategies.from_regex(r"[a-z]{1,5}", fullmatch=True), strategies.just("pretrained:doodle@64x32"), min_size=1
+    ),
+)
+def test_another_process_reads_the_same_settings(text: str, number: int, seconds: float, models: dict[str, str]):
+    settings = Settings(
+        data=Path("/nowhere"), expander_model=text, max_pixels=number, lease_seconds=seconds, models=models
+    )
+
+    assert Settings.load(settings.environment()) == settings
+
+
+def test_the_token_stays_in_this_process(tmp_path: Path):
+    assert "secret" not in str(Settings(data=tmp_path, token="secret").environment())
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("postgresql://ada@db/limner", "postgresql+asyncpg://ada@db/limner"),
+        ("postgres://ada@db/limner?host=/tmp", "postgresql+asyncpg://ada@db/limner?host=/tmp"),
+        ("postgresql+asyncpg://ada@db/limner", "postgresql+asyncpg://ada@db/limner"),
+        ("sqlite:////srv/limner.db", "sqlite+aiosqlite:////srv/limner.db"),
+    ],
+)
+def test_a_database_url_gets_its_driver(written: str, read: str):
+    assert Settings(database_url=written).url == read
+
+
+def test_the_database_is_in_the_data_folder_by_default(tmp_path: Path):
+    assert Settings(data=tmp_path).url == f"sqlite+aiosqlite:///{tmp_path.resolve() / 'limner.db'}"
+
+
+def test_a_model_has_the_size_that_its_setting_says(tmp_path: Path):
+    settings = Settings(data=tmp_path, models={"a": "pretrained:doodle", "b": "some/name@640x384"}, default_model="b")
+
+    assert (settings.cards["b"].width, settings.cards["b"].height, settings.cards["b"].source) == (
+        640,
+        384,
+        "some/name",
+    )
+    assert settings.default_card.name == "b"
+    assert settings.using(default_model="a").default_card.name == "a"
+
+
+def test_nothing_is_read_at_import(tmp_path: Path):
+    """A wrong variable is told by `load`, and not by a traceback of whoever imports the module."""
+    script = "import bot.settings, bot.app; print('imported')"
+    environ = {"LIMNER_NONSENSE": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, cwd=tmp_path, capture_output=True, check=True)
+
+    assert done.stdout == b"imported\n"
+
+
+def test_every_setting_can_be_told_apart_in_the_environment():
+    variables = Settings().environment()
+
+    assert set(variables) == {f"LIMNER_{name.upper()}" for name in names() if name != "token"}
