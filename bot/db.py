@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -54,8 +54,9 @@ class Database:
         with _errors_told():
             async with self._my_turn() as seconds, self._sessions.begin() as session:
                 if self.is_sqlite:
-                    await session.execute(text(f"PRAGMA busy_timeout = {seconds * 1000:.0f}"))
-                    await session.execute(text("BEGIN IMMEDIATE"))
+                    connection = await session.connection()
+                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield session
 
     @asynccontextmanager

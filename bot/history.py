@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, func, select, update
-from sqlalchemy.orm import aliased
 
 from bot.db import Database
 from bot.errors import NotFound, NotYours
@@ -52,18 +51,18 @@ class History:
         return job
 
     async def delete(self, job: Job) -> None:
-        """Forget a job's pictures: no page, no search and no file shows them any more.
-
-        A file that a picture of another job shares stays.
-        """
+        """Forget a job's pictures: no page, no search and no file shows them any more."""
         gone = update(Job).where(Job.id == job.id).values(deleted_at=time.time(), search_text="")
-        other = aliased(Image)
-        shared = select(other.id).join(Job, Job.id == other.job_id)
-        shared = shared.where(other.sha256 == Image.sha256, Job.deleted_at.is_(None))
-        own = select(Image.sha256).where(Image.job_id == job.id, ~shared.exists())
         async with self.database.begin() as session:
             await session.execute(gone)
-            unused = set(await session.scalars(own))
+        await self.drop_files({image.sha256 for image in job.images})
+
+    async def drop_files(self, hashes: set[str]) -> None:
+        """Remove the picture files that no row holds any more; one that another job's picture shares stays."""
+        held = select(Image.sha256).join(Job, Job.id == Image.job_id)
+        held = held.where(Image.sha256.in_(hashes), Job.deleted_at.is_(None))
+        async with self.database.read() as session:
+            unused = hashes - set(await session.scalars(held))
         for sha256 in unused:
             self._images.delete(sha256)
 

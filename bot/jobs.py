@@ -213,6 +213,7 @@ class JobQueue:
             return await self.fail(job, code, reason)
         pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
         again = _unclaimed() | {"not_before": time.time() + pause}
+        log.warning("job_retried job=%s attempt=%s code=%s", job.id, job.attempts, code)
         return await self._changed(_ours(job).values(**again), self.changed)
 
     async def cancel(self, job_id: int, reason: str) -> JobStatus:

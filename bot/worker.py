@@ -250,7 +250,12 @@ class Worker:
     async def _store(self, job: Job, finished: Finished) -> None:
         pictures = await asyncio.to_thread(self._save, job, finished)
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
-        await patiently(lambda: self._app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds))
+        finish = self._app.jobs.finish
+        if await patiently(lambda: finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
+            return
+        # One that is not ours any more is somebody else's, who stores the very same files.
+        if (await self._app.jobs.get(job.id)).cancel_requested:
+            await self._app.history.drop_files({picture.sha256 for picture in pictures})
 
     def _save(self, job: Job, finished: Finished) -> list[Picture]:
         card = self._app.settings.cards[job.request["model"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import tempfile
 import warnings
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["tests.simulated_discord"]
+
+# Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,23 @@ async def test_a_failed_upgrade_leaves_nothing(monkeypatch: pytest.MonkeyPatch, 
         await migrate.upgrade(url)
 
     assert await migrate.alone(url, tables) == set()
+
+
+async def test_an_upgrade_waits_for_whoever_looks_into_the_file(tmp_path: Path):
+    """SQLite switches to its write-ahead log only when nobody else has the file open for reading."""
+    file = tmp_path / "limner.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE something (a)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM something").fetchall()
+        upgrading = asyncio.create_task(migrate.upgrade(sqlite_url(file)))
+        await asyncio.wait([upgrading], timeout=0.5)
+        assert not upgrading.done()
+
+    await upgrading
+
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_a_file_that_is_no_database_is_told(tmp_path: Path):

@@ -28,10 +28,6 @@ SIDE = 16
 """Width and height, in pixels, that the tiny pipelines paint by default; any multiple of 8 will do."""
 
 
-THIRD_PARTY_WARNING = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-"""Diffusers' schedulers turn tensors into arrays in a way that numpy 2 dislikes; for ``pytest.mark.filterwarnings``."""
-
-
 def build_tiny_pipeline(folder: Path, seed: int = 0) -> Path:
     """Write a Stable Diffusion pipeline of one-layer parts, about 1 MB, into ``folder``; 16x16 pixels, milliseconds."""
     torch.manual_seed(seed)

@@ -43,7 +43,7 @@ def main() -> None:
 
 async def _limner() -> list[Round]:
     async with fresh_studio() as studio:
-        await studio.start()
+        await studio.start(stderr=DEVNULL)
         return await _measure(studio.server)
 
 

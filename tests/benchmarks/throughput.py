@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from asyncio.subprocess import DEVNULL
 from statistics import median
 
 from tests.benchmarks.figures import ROUNDS, fresh_studio, show, spread, stock
@@ -33,7 +34,7 @@ async def _measure() -> tuple[list[float], list[float]]:
     limner: list[float] = []
     alone: list[float] = []
     async with fresh_studio(channels=USERS) as studio:
-        await studio.start()
+        await studio.start(stderr=DEVNULL)
         await _paint(studio, 1)  # loads the model
         for _ in range(ROUNDS):
             limner.append(await _paint(studio, USERS))

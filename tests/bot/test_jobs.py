@@ -430,6 +430,7 @@ async def test_a_held_job_is_painted_after_the_choice_and_only_the_first_counts(
     assert await jobs.hold(job, EXPANSION, "one")
 
     assert await claim(jobs) == []
+    assert await jobs.undelivered() == []
     assert [other.id for other in await jobs.to_show()] == [job.id]
     assert await jobs.release_held(job.id, EXPANSION, "two")
     assert not await jobs.release_held(job.id, EXPANSION, "three")

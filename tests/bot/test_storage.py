@@ -51,6 +51,7 @@ def test_what_is_deleted_is_gone_and_may_be_gone_already(store: ImageStore):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
+from bot.errors import StorageFull
 from bot.storage import ImageStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -25,7 +25,6 @@ from tests.discord_records import until
 from tests.tiny_models import build_tiny_pipeline, tiny_request
 
 #: diffusers' schedulers hand tensors to numpy in a way that numpy 2 warns about.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 ADDED = "soft morning light"
 
@@ -299,6 +298,7 @@ async def test_a_cancel_while_expanding_or_storing_ends_the_job_too(app: App, ex
     expander.free.set()
     await make_worker(app, expander).run(burst=True)
     assert (await app.jobs.get(job.id)).status == JobStatus.CANCELLED
+    assert list(app.images.folder.glob("*/*")) == []
 
 
 async def test_newcomers_join_and_an_expansion_holds_nobody_up(app: App, expander: AddingExpander) -> None:

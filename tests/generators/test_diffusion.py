@@ -36,9 +36,7 @@ from generators.base import (
     Progress,
 )
 from generators.diffusion import DiffusionGenerator
-from tests.tiny_models import THIRD_PARTY_WARNING, stock_pipeline, tiny_request
-
-pytestmark = pytest.mark.filterwarnings(THIRD_PARTY_WARNING)
+from tests.tiny_models import stock_pipeline, tiny_request
 
 DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
 SCHEDULERS = {

@@ -17,9 +17,7 @@ from generators.base import (
     Progress,
 )
 from generators.executor import Executor
-from tests.tiny_models import THIRD_PARTY_WARNING, tiny_request
-
-pytestmark = pytest.mark.filterwarnings(THIRD_PARTY_WARNING)
+from tests.tiny_models import tiny_request
 
 MakeExecutor = Callable[..., Executor]
 
@@ -184,7 +182,7 @@ def test_what_the_generator_refuses_is_not_in_flight(executor: MakeExecutor):
 
 
 def test_the_log_holds_models_and_numbers_but_no_prompts(executor: MakeExecutor, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "generators")
     it = executor()
     it.admit("a", tiny_request(prompt="zebra " * 40, negative_prompt="zebra"))
     run(it)
