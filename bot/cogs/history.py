@@ -150,7 +150,7 @@ def _entry(job: Job, thumbnail: discord.File | None) -> discord.Embed:
     """A request in a list: its words, when it was, and how many pictures it has."""
     pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
-    embed = discord.Embed(description=f"{messages.plain(job.idea, IDEA_LENGTH)}\n-# {job.id} · {pictures} · {when}")
+    embed = discord.Embed(description=f"{messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
     if thumbnail:
         embed.set_thumbnail(url=thumbnail.uri)
     else:

@@ -123,6 +123,12 @@ async def test_the_small_model_only_adds(bundled: TransformersExpander, idea: st
     assert 1 < len(expansion.added.replace(",", "").split()) <= 20
 
 
+async def test_where_one_word_fits_it_is_a_quality(bundled: TransformersExpander):
+    added = [(await bundled.expand("a red fox", locale="en-US", seed=seed, max_words=1)).added for seed in range(8)]
+    assert set(added) <= set(language_model.QUALITIES.split())
+    assert len(set(added)) > 1
+
+
 async def test_a_seed_says_the_same_whatever_was_said_before(bundled: TransformersExpander):
     first = await bundled.expand("a red fox", locale="en-US", seed=5, max_words=30)
     other = await bundled.expand("a castle", locale="en-US", seed=6, max_words=30)
