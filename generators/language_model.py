@@ -104,8 +104,9 @@ class LanguageModel:
         if self._phrases:
             cache = copy.deepcopy(self._examples)
             prompt = f"Idea: {start}\nPicture: {start},"
-            if max_words == 1:  # no room for a phrase: a quality alone
-                word = self._sample(prompt, cache, lambda _: self._phrases.qualities, seed, 1, deadline)
+            qualities = self._phrases.qualities
+            if max_words == 1:  # no room for a phrase
+                word = self._sample(prompt, cache, lambda _: qualities, seed, 1, deadline)
                 return self._tokenizer.decode(word).strip()
             room = max(max_words, SHORTEST_DRAW)
             written = self._sample(prompt, cache, self._phrases.following, seed, room, deadline)

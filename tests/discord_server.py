@@ -48,7 +48,7 @@ class DiscordServer:
     ``rate_limit`` is (requests, seconds) for each route in each channel, such as the real Discord's (5, 5.0).
     """
 
-    def __init__(self, *, channels: int = 1, rate_limit: tuple[int, float] | None = None, seed: int = 0) -> None:
+    def __init__(self, *, channels: int = 1) -> None:
         self.channels = [CHANNEL + i for i in range(channels)]
         self.permissions = discord.Permissions.all_channel().value
         self.upload_limit = 10 * 2**20
@@ -60,8 +60,8 @@ class DiscordServer:
         self.gates: list[Gate] = []
         self.faults: list[Fault] = []
         self.sessions: list[web.WebSocketResponse] = []
-        self._random = random.Random(seed)
-        self._rate_limit = rate_limit
+        self.rate_limit: tuple[int, float] | None = None
+        self._random = random.Random(0)
         self._buckets: dict[str, deque[float]] = {}
         self._sequence = itertools.count(1)
         self.address = ""
@@ -260,9 +260,9 @@ class DiscordServer:
     def _spend(self, request: web.Request) -> dict[str, str]:
         """Count a request in its bucket; the headers tell discord.py what is left."""
         channel = request.match_info.get("channel")
-        if self._rate_limit is None or channel is None:
+        if self.rate_limit is None or channel is None:
             return {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "999", "X-RateLimit-Reset-After": "1"}
-        limit, seconds = self._rate_limit
+        limit, seconds = self.rate_limit
         name = f"{request.method} {'messages' in request.path}"
         bucket, now = self._buckets.setdefault(f"{name} {channel}", deque()), time.monotonic()
         while bucket and bucket[0] <= now - seconds:

@@ -239,6 +239,20 @@ async def test_two_bots_on_one_database_answer_once(scene: Scene) -> None:
     _assert_answered_once(scene, people=3)
 
 
+@pytest.mark.slow
+async def test_a_crowded_channel_keeps_to_discords_pace(scene: Scene) -> None:
+    """Discord takes five edits in five seconds; progress must not use up what the pictures need."""
+    scene.server.rate_limit = (5, 5.0)
+    await scene.studio.start()
+    for user in range(10, 22):
+        scene.ask(user)
+    await asyncio.gather(*scene.asking)
+    await _all_delivered(scene)
+    await scene.studio.stop()
+    _assert_answered_once(scene, people=12)
+    assert [event for event in scene.server.events if event[-1] == 429] == []
+
+
 async def _survive(scene: Scene, reach: Callable[[Scene], Awaitable[None]], victim: Victim) -> None:
     await reach(scene)
     accepted = len(scene.studio.rows())
