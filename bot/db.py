@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from bot.errors import DatabaseBusy, StorageFull
+from bot.errors import DatabaseBusy, StorageFull, UserError
+
+T = TypeVar("T")
+Work = Callable[[AsyncSession], Awaitable[T]]
 
 BUSY_SECONDS = 2.0
 """How long a write waits for another's before its asker is told; well inside Discord's 3 seconds."""
@@ -40,24 +43,70 @@ class Database:
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._turn_to_write = asyncio.Lock()
+        self._shared: dict[asyncio.Future[Any], tuple[Work[Any], float]] = {}
+        self._turn_to_share = asyncio.Lock()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[AsyncSession]:
+    async def begin(self, patience: float = BUSY_SECONDS) -> AsyncGenerator[AsyncSession]:
         """A session whose work is committed together, or not at all.
 
-        On SQLite it is the only writer from its beginning on, so what it has read stays true until it commits.
+        On SQLite it is the only writer from its beginning on, so what it has read stays true until it commits; it
+        waits for the writer before it for ``patience`` seconds.
 
         Raises:
             DatabaseBusy: another holds the write lock for too long, or the database does not answer.
             StorageFull: the disk is full.
         """
         with _errors_told():
-            async with self._my_turn() as seconds, self._sessions.begin() as session:
+            async with self._my_turn(patience) as seconds, self._sessions.begin() as session:
                 if self.is_sqlite:
                     connection = await session.connection()
                     await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield session
+
+    async def share(self, work: Work[T]) -> T:
+        """Do ``work`` in one transaction with the work of all who wait to write at this moment.
+
+        On SQLite each commit waits for the disk, so a burst of commands would wait for hundreds of them in a row.
+        ``work`` is given the session; it may raise a UserError before it has written anything, and raises like `begin`.
+        """
+        if not self.is_sqlite:
+            async with self.begin() as session:
+                return await work(session)
+        done = asyncio.get_running_loop().create_future()
+        self._shared[done] = work, time.monotonic() + BUSY_SECONDS
+        try:
+            async with self._turn_to_share:
+                if not done.done():
+                    await self._do_shared()
+            return done.result()
+        finally:
+            self._shared.pop(done, None)
+
+    async def _do_shared(self) -> None:
+        shared, self._shared = self._shared, {}
+        outcomes: dict[asyncio.Future[Any], Any] = {}
+        patience = min(deadline for _, deadline in shared.values()) - time.monotonic()
+        try:
+            async with self.begin(max(0.0, patience)) as session:
+                for done, (work, _) in shared.items():
+                    try:
+                        outcomes[done] = await work(session)
+                    except UserError as error:
+                        outcomes[done] = error
+        except Exception as error:
+            outcomes = dict.fromkeys(shared, error)
+        except BaseException:  # only this one was cancelled, but nothing is written
+            outcomes = dict.fromkeys(shared, DatabaseBusy())
+            raise
+        finally:
+            for done, outcome in outcomes.items():
+                if isinstance(outcome, Exception):
+                    done.set_exception(outcome)
+                    done.exception()  # its asker may be gone
+                else:
+                    done.set_result(outcome)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
@@ -77,14 +126,14 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _my_turn(self) -> AsyncGenerator[float]:
+    async def _my_turn(self, patience: float) -> AsyncGenerator[float]:
         """Queue for SQLite's one write lock (it lets waiting writers sleep); yields the seconds of patience left."""
         if not self.is_sqlite:
-            yield BUSY_SECONDS
+            yield patience
             return
-        deadline = time.monotonic() + BUSY_SECONDS
+        deadline = time.monotonic() + patience
         try:
-            async with asyncio.timeout(BUSY_SECONDS):  # wait_for of Python 3.11 may swallow a cancellation
+            async with asyncio.timeout(patience):  # wait_for of Python 3.11 may swallow a cancellation
                 await self._turn_to_write.acquire()
         except TimeoutError as error:
             raise DatabaseBusy from error

@@ -40,6 +40,8 @@ from generators.base import Expansion, GenerationRequest
 
 log = logging.getLogger(__name__)
 
+ASKED_AT_ONCE = 3
+"""Positions that are worked out at the same time for answers to commands."""
 RETRY_SECONDS = 2.0
 """The pause before a second attempt; it doubles with each one."""
 UNLIMITED = 2**31 - 1
@@ -94,6 +96,7 @@ class JobQueue:
         self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
         self._lease_seconds = lease_seconds
         self._max_attempts = max_attempts
+        self._asked = 0
 
     async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
         """Accept a request: one INSERT, which also counts open jobs and gives the job its turn (see `bot.turns`).
@@ -104,16 +107,19 @@ class JobQueue:
         limits = {"per_user": per_user or UNLIMITED, "per_guild": per_guild or UNLIMITED}
         places = [f"limner.user.{new.user_id}"] * (per_user is not None)
         places += [f"limner.guild.{new.guild_id}"] * (per_guild is not None and new.guild_id is not None)
-        async with self.database.begin() as session:
+
+        async def insert_row(session: AsyncSession) -> Job:
             await self.database.lock(session, *places)
-            rows = await session.scalars(ENQUEUE, _row(new) | limits)
-            job = rows.one_or_none()
+            job = (await session.scalars(ENQUEUE, _row(new) | limits)).one_or_none()
             if job is None:
                 mine = await session.scalar(_count_open(Job.user_id == new.user_id)) or 0
                 if mine >= limits["per_user"]:
                     raise QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
                 raise QueueFull(SERVER_LIMIT.format(limit=_requests(limits["per_guild"])))
             await self._announce(session, self.queued)
+            return job
+
+        job = await self.database.share(insert_row)
         log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
         return _without_images(job)
 
@@ -129,7 +135,8 @@ class JobQueue:
 
     async def attach_message(self, job_id: int, message_id: int) -> None:
         """Remember the placeholder that Discord has made for a job."""
-        await self._update(update(Job).where(Job.id == job_id).values(message_id=message_id))
+        attached = update(Job).where(Job.id == job_id).values(message_id=message_id)
+        await self.database.share(lambda session: session.execute(attached))
 
     async def claim(self, worker_id: str, *, capacity: int, batch_key: str | None = None) -> Sequence[Job]:
         """Take the jobs whose turn it is and that can share one batch; one statement on SQLite and on Postgres.
@@ -322,6 +329,16 @@ class JobQueue:
         """How many jobs are served before this one, and seconds until it is done at the measured pace."""
         async with self.database.read() as session:
             return await position_of(session, job)
+
+    async def position_if_quick(self, job: Job) -> Position | None:
+        """The job's `position`; None while many ask at once, since an answer to a command must not wait for theirs."""
+        if self._asked >= ASKED_AT_ONCE:
+            return None
+        self._asked += 1
+        try:
+            return await self.position(job)
+        finally:
+            self._asked -= 1
 
     async def counts(self) -> tuple[int, int]:
         """How many jobs are queued and how many are running."""

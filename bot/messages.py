@@ -32,9 +32,10 @@ FILES_GONE = "The picture files are gone from the bot's disk; Reroll paints the 
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def queued(job: Job, position: Position) -> str:
-    """Accepted, and where it stands; nothing about time that has not been measured."""
-    return f"{quoted(job.idea)}\n-# queued · {standing(position)}"
+def queued(job: Job, position: Position | None) -> str:
+    """Accepted, and where it stands; nothing about a place or a time that is not known."""
+    place = standing(position) if position else "/queue tells your place"
+    return f"{quoted(job.idea)}\n-# queued · {place}"
 
 
 def standing(position: Position) -> str:

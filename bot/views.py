@@ -82,7 +82,7 @@ def is_of(message: discord.Message, job_id: int) -> bool:
 async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
     """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
     with _accepted(job):
-        text = messages.queued(job, await app.jobs.position(job))
+        text = messages.queued(job, await app.jobs.position_if_quick(job))
         message_id = await _answer_once(interaction, job, text)
         if message_id is None:
             await app.jobs.mark_delivered(job.id, None)

@@ -13,8 +13,9 @@ from sqlalchemy import event, text
 
 from bot.app import App
 from bot.db import Database
-from bot.errors import DatabaseBusy, StorageFull
+from bot.errors import DatabaseBusy, QueueFull, StorageFull
 from bot.jobs import JobQueue
+from bot.models import Job
 from bot.settings import Settings
 from tests.rows import new_job
 
@@ -40,6 +41,33 @@ async def test_a_locked_database_is_told_within_three_seconds_and_nothing_is_wri
         assert await app.jobs.counts() == (1, 0)  # who reads does not wait
 
     assert (await app.jobs.enqueue(new_job())).id == 2
+
+
+async def test_a_burst_of_requests_shares_a_few_commits_and_a_refusal_in_it_harms_nobody(app: App):
+    commits = 0
+
+    @event.listens_for(app.database.engine.sync_engine, "commit")
+    def count(_connection: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    burst = [app.jobs.enqueue(new_job(user_id=user), per_user=1) for user in (*range(40), *range(5))]
+    told = await asyncio.gather(*burst, return_exceptions=True)
+
+    assert [type(outcome) for outcome in told] == [Job] * 40 + [QueueFull] * 5
+    assert await app.jobs.counts() == (40, 0)
+    assert commits < 10
+
+
+async def test_who_gives_up_waiting_for_the_lock_takes_nobody_along(app: App):
+    with write_lock(app):
+        asked = [asyncio.create_task(app.jobs.enqueue(new_job(user_id=user))) for user in range(3)]
+        await asyncio.wait(asked, timeout=0.3)
+        asked[1].cancel()
+        await asyncio.wait(asked, timeout=0.3)
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Job, asyncio.CancelledError, Job]
 
 
 async def test_a_lock_that_ends_soon_is_waited_for(app: App):
