@@ -84,7 +84,7 @@ async def sync_commands(bot: commands.Bot) -> bool:
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
     application = bot.application_id or 0
     database = app_of(bot).database
-    async with database.begin() as session:
+    async with database.read() as session:
         told = await session.get(SyncedCommands, application)
     if told and told.digest == digest:
         return False

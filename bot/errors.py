@@ -69,7 +69,7 @@ class NotFound(UserError):
 
 
 class DatabaseBusy(UserError):
-    """The database is busy, so nothing was queued; try again in a moment."""
+    """The database is busy, so nothing was changed; try again in a moment."""
 
     code = "busy"
 

@@ -101,6 +101,8 @@ class Settings:
             _at_least(name, getattr(self, name), 0.1)
         if not self.models:
             raise SetupError("The setting `models` is empty; give at least one model as name = folder.")
+        if any("," in text for pair in self.models.items() for text in pair):
+            raise SetupError("The setting `models` cannot hold a comma in a name or folder; rename the folder.")
         if self.default_model and self.default_model not in self.models:
             raise SetupError(f"The setting `default_model` names {self.default_model!r}, which is not among `models`.")
 
@@ -173,6 +175,8 @@ def _convert(name: str, value: Any) -> Any:
             return dict(_pair(entry) for entry in value.split(",") if entry.strip())
         if kind == "dict[str, str]":
             return {str(key): str(item) for key, item in value.items()}
+        if kind == "int" and isinstance(value, float):
+            raise ValueError(value)
         return {"Path": Path, "str": str, "int": int, "float": float}[kind](value)
     except (TypeError, ValueError, AttributeError) as error:
         wanted = {"int": "a whole number", "float": "a number", "dict[str, str]": "a list of name=folder"}.get(
