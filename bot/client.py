@@ -36,6 +36,7 @@ class LimnerBot(commands.Bot):
     """A bot that is nothing but Limner: no privileged intent, no text commands, no message cache."""
 
     def __init__(self, settings: Settings, intents: discord.Intents | None = None) -> None:
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody misses voice here
         super().__init__(
             commands.when_mentioned,
             intents=intents or discord.Intents(guilds=True),

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["tests.simulated_discord"]
+
+# An example that takes long shows a busy machine, not a fault.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 # Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

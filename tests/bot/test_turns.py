@@ -105,7 +105,7 @@ class Schedule:
         return found
 
 
-@effort(max_examples=15, deadline=None)
+@effort(max_examples=15)
 @given(schedule=SCHEDULES)
 def test_turns_go_round_whatever_happens(empty_database: Path, schedule: list[tuple[str, int]]):
     """Between two turns of somebody who waits everybody else has one at most, and nobody overtakes the head."""

@@ -128,7 +128,7 @@ requests = st.builds(
 
 
 @pytest.mark.parametrize("family", ["tiny", "tiny_xl"])
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arriving=st.lists(st.tuples(st.integers(0, 8), requests), min_size=1, max_size=4))
 def test_each_request_gets_the_stock_picture_whoever_else_is_in_the_batch(
     family: str, arriving: list[tuple[int, GenerationRequest]], request: pytest.FixtureRequest
