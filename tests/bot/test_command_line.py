@@ -115,6 +115,7 @@ def test_imagine_paints_on_a_machine_where_nothing_was_set_up(tmp_path: Path) ->
     assert "a red apple" in printed
 
 
+@pytest.mark.slow
 def test_imagine_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_MODELS", f"gone={tmp_path / 'nowhere'}@64x64")
     monkeypatch.setenv("LIMNER_LOG_LEVEL", "ERROR")

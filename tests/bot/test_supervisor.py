@@ -55,6 +55,7 @@ def workers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if "worker" in child.cmdline()]
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_is_replaced_and_its_job_finished(app: App, settings: Settings) -> None:
     async with Supervisor(settings, app.jobs) as keeper:
         job = await ask(app, steps=300)
@@ -105,6 +106,7 @@ async def test_the_end_of_stdin_ends_a_worker_in_good_order(app: App, settings: 
     assert (job.status, job.worker_id, job.attempts) == (JobStatus.QUEUED, None, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 async def test_a_worker_that_stands_alone_needs_no_stdin_and_stops_at_sigterm(app: App, settings: Settings) -> None:
     process = await asyncio.create_subprocess_exec(
