@@ -7,7 +7,7 @@ import io
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -36,6 +36,8 @@ CHANNELS_AT_ONCE = 8
 PATIENCE_SECONDS = 120.0
 """How long one message may take, with all of discord.py's own retries."""
 LONGEST_PAUSE = 300.0
+LAST_WORDS_SECONDS = 3.0
+"""How long messages that are being written may take once the bot stops."""
 ADOPT_AFTER = 10.0
 """When a job without a known message looks for one; Discord takes the answer to a command for 3 seconds only."""
 CLOCK_SKEW = 60.0
@@ -72,10 +74,12 @@ class Delivery:
         await self._client.wait_until_ready()
         try:
             while True:
-                await self._look()
+                await _to_its_end(self._look())
                 await self._app.jobs.changed.wait(POLL_SECONDS)
         finally:
             tasks = list(self._busy.values())
+            if tasks:
+                await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -227,6 +231,16 @@ class Delivery:
         except discord.Forbidden:
             log.info("placeholder_unreadable job=%s", job.id)
         return None
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Do ``work`` whole, and be cancelled only after it: a connection that is cut off stays open until collected."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _channel_id(job: Job) -> int:

@@ -86,6 +86,7 @@ async def test_a_killed_worker_is_replaced_and_its_job_finished(app: App, settin
     assert (stopped.status, stopped.worker_id, stopped.attempts) == (JobStatus.QUEUED, None, 0)
 
 
+@pytest.mark.slow
 async def test_the_end_of_stdin_ends_a_worker_in_good_order(app: App, settings: Settings) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "bot", "worker", "--id", "orphan"),
