@@ -13,10 +13,10 @@ demo: $(VENV)/.limner
 	@$(BIN)/limner demo
 
 test: check
-	@$(BIN)/pytest -n 3 --dist worksteal
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 test-all: check
-	@$(BIN)/pytest -n 3 --dist worksteal -m "not gpu"
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not gpu"
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

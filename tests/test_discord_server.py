@@ -21,6 +21,7 @@ async def discord_server() -> AsyncGenerator[DiscordServer]:
         yield server
 
 
+@pytest.mark.slow
 async def test_a_plain_bot_is_heard_and_answers_with_a_picture(discord_server: DiscordServer, tmp_path: Path) -> None:
     model = build_tiny_pipeline(tmp_path / "tiny")
     command = ("-m", "tests.naive_bot", discord_server.address, str(model), "2")

@@ -191,6 +191,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 async def test_processes_that_start_together_share_one_new_database(new_database_url: str):
     url = new_database_url
     command = (sys.executable, "-c", UPGRADE_AND_WRITE, url)

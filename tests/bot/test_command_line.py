@@ -126,6 +126,7 @@ def test_imagine_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: py
     assert "Traceback" not in complaint
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_cancels_the_job_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_MAX_STEPS", "100000")
