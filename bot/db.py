@@ -78,16 +78,17 @@ class Database:
         self._shared[done] = work, time.monotonic() + BUSY_SECONDS
         try:
             async with self._turn_to_share:
-                if not done.done():
-                    await self._do_shared()
-            return done.result()
+                if done in self._shared:
+                    # Shielded: who is cancelled must not take back what others are about to be told is written.
+                    await asyncio.shield(asyncio.ensure_future(self._do_shared()))
+            return await asyncio.shield(done)
         finally:
             self._shared.pop(done, None)
 
     async def _do_shared(self) -> None:
         shared, self._shared = self._shared, {}
         outcomes: dict[asyncio.Future[Any], Any] = {}
-        patience = min(deadline for _, deadline in shared.values()) - time.monotonic()
+        patience = min((deadline for _, deadline in shared.values()), default=0.0) - time.monotonic()
         try:
             async with self.begin(max(0.0, patience)) as session:
                 for done, (work, _) in shared.items():
@@ -97,16 +98,12 @@ class Database:
                         outcomes[done] = error
         except Exception as error:
             outcomes = dict.fromkeys(shared, error)
-        except BaseException:  # only this one was cancelled, but nothing is written
-            outcomes = dict.fromkeys(shared, DatabaseBusy())
-            raise
-        finally:
-            for done, outcome in outcomes.items():
-                if isinstance(outcome, Exception):
-                    done.set_exception(outcome)
-                    done.exception()  # its asker may be gone
-                else:
-                    done.set_result(outcome)
+        for done, outcome in outcomes.items():
+            if isinstance(outcome, Exception):
+                done.set_exception(outcome)
+                done.exception()  # its asker may be gone
+            else:
+                done.set_result(outcome)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:

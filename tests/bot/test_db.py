@@ -70,6 +70,18 @@ async def test_who_gives_up_waiting_for_the_lock_takes_nobody_along(app: App):
     assert [type(outcome) for outcome in outcomes] == [Job, asyncio.CancelledError, Job]
 
 
+async def test_who_writes_for_all_and_is_cancelled_still_writes(app: App):
+    with write_lock(app):
+        asked = [asyncio.create_task(app.jobs.enqueue(new_job(user_id=user))) for user in range(3)]
+        await asyncio.wait(asked, timeout=0.3)
+        asked[0].cancel()
+        await asyncio.wait(asked, timeout=0.3)
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, Job, Job]
+    assert await app.jobs.counts() == (3, 0)
+
+
 async def test_a_lock_that_ends_soon_is_waited_for(app: App):
     with write_lock(app):
         asked = asyncio.create_task(app.jobs.enqueue(new_job()))
