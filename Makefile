@@ -7,16 +7,19 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-all check bench
+.PHONY: demo test test-all torture check bench
 
 demo: $(VENV)/.limner
 	@$(BIN)/limner demo
 
 test: check
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 test-all: check
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not gpu"
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not gpu and not torture"
+
+torture: $(VENV)/.dev
+	@$(BIN)/pytest -n 2 --dist loadgroup -m torture tests/test_torture.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -25,6 +28,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/limner bench acknowledgement
+	@$(BIN)/limner bench expansion
 	@$(BIN)/limner bench latency
 	@$(BIN)/limner bench throughput
 

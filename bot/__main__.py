@@ -51,8 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="the bot on Discord; starts and supervises its workers")
     run.set_defaults(verb=_run)
 
-    worker = verbs.add_parser("worker", help="one worker, for another process or machine on the same database")
-    worker.add_argument("--device", metavar="D", help="where the models run: auto, cuda, cuda:1, mps or cpu")
+    worker = verbs.add_parser("worker", help="the painting only, for another machine on the same database")
+    worker.add_argument("--device", metavar="D", help="where the models run: auto, cuda:0,cuda:1, mps or cpu")
     worker.add_argument(
         "--id", metavar="X", help="set by the process that starts this one: wake-ups come on stdin, whose end stops it"
     )
@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.set_defaults(verb=_doctor)
 
     bench = verbs.add_parser("bench", help="measure the whole product; needs a checkout")
-    bench.add_argument("name", metavar="NAME", help="acknowledgement, latency or throughput")
+    bench.add_argument("name", metavar="NAME", help="one of those that a wrong name is answered with")
     bench.set_defaults(verb=_bench)
     return parser
 
@@ -114,11 +114,11 @@ def _size(text: str) -> tuple[int, int]:
 def _settings(arguments: argparse.Namespace, **given: Any) -> Settings:
     """Read the settings and begin to log as they say."""
     settings = Settings.load(data=arguments.data, **given)
-    _log(settings)
+    start_log(settings)
     return settings
 
 
-def _log(settings: Settings) -> None:
+def start_log(settings: Settings) -> None:
     """Our own events to stderr, of others only what is wrong."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for room in ("bot", "generators"):
@@ -140,15 +140,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from bot.worker import run_worker
+    settings = _settings(arguments, device=arguments.device)
+    if arguments.id:
+        from bot.worker_process import be_worker
 
-    async def work() -> None:
-        await run_worker(_settings(arguments, device=arguments.device), worker_id=arguments.id)
-        # All is put back and closed; a thread that still loads a model would be waited for.
-        logging.shutdown()
-        os._exit(0)
+        be_worker(settings, arguments.id)
+    else:
+        from bot.supervisor import supervise
 
-    asyncio.run(work())
+        asyncio.run(supervise(settings))
     return 0
 
 
@@ -171,7 +171,7 @@ def _imagine(arguments: argparse.Namespace) -> int:
     settings = Settings.load(data=arguments.data)
     if settings.log_level == "INFO":
         settings = settings.using(log_level="WARNING")  # the progress bar tells the rest
-    _log(settings)
+    start_log(settings)
     return asyncio.run(imagine(settings, ask, out=arguments.out, as_json=arguments.json))
 
 

@@ -6,13 +6,12 @@ import asyncio
 import hashlib
 import json
 import logging
-import signal
-from contextlib import suppress
 
 import aiohttp
 import discord
 from discord.ext import commands
 
+from bot.app import cancel_on_signals
 from bot.cogs.base import SILENT, app_of
 from bot.errors import SetupError
 from bot.models import SyncedCommands
@@ -94,11 +93,3 @@ async def sync_commands(bot: commands.Bot) -> bool:
         await session.merge(SyncedCommands(application_id=application, digest=digest))
     log.info("commands_synced count=%s", len(payload))
     return True
-
-
-def cancel_on_signals(task: asyncio.Task[None]) -> None:
-    """Let SIGINT and SIGTERM end a task; Windows has no such handlers, and its Ctrl-C cancels the main task."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, task.cancel)

@@ -31,6 +31,10 @@ PROGRESS_SECONDS = 2.0
 
 Discord takes 5 edits in 5 seconds there; the pictures need some of them.
 """
+PREVIEW_AFTER = 3.0
+"""How long a job is painted before its rough picture is worth an upload."""
+WAITING_SECONDS = 15.0
+"""How often a waiting job's place and time left are looked at again."""
 CHANNELS_AT_ONCE = 8
 """One message at a time in each channel, so that a slow channel holds up only itself."""
 PATIENCE_SECONDS = 120.0
@@ -68,6 +72,8 @@ class Delivery:
         self._busy: dict[int, asyncio.Task[None]] = {}
         self._shown: dict[int, _Shown] = {}
         self._moved: dict[int, float] = {}
+        self._looked_at_queue = -math.inf
+        self._without_previews: set[int] = set()  # channels where nothing may be attached
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -88,8 +94,8 @@ class Delivery:
         try:
             while [job for job in await self._undelivered() if self._begin(job, self._deliver)]:
                 pass  # the next jobs of channels that were free, until there are none
-            moving = await self._app.jobs.to_show()
-            for job in sorted(moving, key=lambda job: self._seen(job).at):
+            moving = [*await self._app.jobs.to_show(), *await self._waiting()]
+            for job in sorted(moving, key=lambda job: (_is_waiting(job), self._seen(job).at)):
                 if self._is_stale(job):
                     self._begin(job, self._show)
         except Exception as error:
@@ -178,17 +184,23 @@ class Delivery:
         now = time.monotonic()
         if now - self._moved.get(_channel_id(job), -math.inf) < PROGRESS_SECONDS:
             return False
+        if _is_waiting(job):
+            told_before = time.time() - job.created_at < WAITING_SECONDS or now - self._seen(job).at < WAITING_SECONDS
+            return job.message_id is not None and not told_before
         if job.held_at is None and (job.message_id is None or time.time() - (job.started_at or 0) < PROGRESS_AFTER):
             return False
         return _can_be_found(job) and self._seen(job).text != _moving(job)
 
     async def _show(self, job: Job) -> None:
         """Write how far a job is; what fails is tried again while there is something to show."""
-        text, now = _moving(job), time.monotonic()
+        text, now = await self._text(job), time.monotonic()
+        if text == self._seen(job).text:
+            self._shown[job.id] = _Shown(text, now)
+            return
         self._moved[_channel_id(job)] = now
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                message_id = await self._put(job, text)
+                message_id = await self._put_with_preview(job, text)
             if message_id != job.message_id:
                 await self._app.jobs.attach_message(job.id, message_id)
         except discord.NotFound:
@@ -198,6 +210,35 @@ class Delivery:
             log.info("progress_failed job=%s error=%s", job.id, type(error).__name__)
             text = text if isinstance(error, discord.HTTPException) and _is_lasting(error) else ""
         self._shown[job.id] = _Shown(text, now)
+
+    async def _waiting(self) -> Sequence[Job]:
+        """The next jobs in the queue, now and then: they are many, and move slowly."""
+        if time.monotonic() - self._looked_at_queue < WAITING_SECONDS / 5:
+            return []
+        self._looked_at_queue = time.monotonic()
+        return await self._app.jobs.next_in_line()
+
+    async def _text(self, job: Job) -> str:
+        return messages.queued(job, await self._app.jobs.position(job)) if _is_waiting(job) else _moving(job)
+
+    async def _put_with_preview(self, job: Job, text: str) -> int:
+        """Write how far a job is, with the rough picture where there is one and the channel takes files."""
+        preview = await self._preview(job)
+        try:
+            return await self._put(job, text, preview)
+        except discord.HTTPException as error:
+            if not preview or isinstance(error, discord.NotFound) or not _is_lasting(error):
+                raise
+            self._without_previews.add(_channel_id(job))
+            return await self._put(job, text)
+
+    async def _preview(self, job: Job) -> list[discord.File]:
+        is_young = job.started_at is None or time.time() - job.started_at < PREVIEW_AFTER
+        if is_young or _channel_id(job) in self._without_previews:
+            return []
+        preview = await self._app.jobs.preview(job.id)
+        name = f"limner-{job.id}-preview.jpg"
+        return [discord.File(io.BytesIO(preview.image), name, description=messages.PREVIEW)] if preview else []
 
     # One message.
 
@@ -250,6 +291,10 @@ def _channel_id(job: Job) -> int:
 def _can_be_found(job: Job) -> bool:
     """Its message is known, or is not about to become known any more."""
     return job.message_id is not None or time.time() - job.created_at > ADOPT_AFTER
+
+
+def _is_waiting(job: Job) -> bool:
+    return job.status == JobStatus.QUEUED and job.held_at is None
 
 
 def _moving(job: Job) -> str:

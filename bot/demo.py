@@ -15,7 +15,8 @@ import discord
 import simcord
 from discord.ext import commands
 
-from bot.client import LimnerBot, cancel_on_signals
+from bot.app import cancel_on_signals
+from bot.client import LimnerBot
 from bot.errors import SetupError
 from bot.migrate import upgrade
 from bot.plugin import running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import os
@@ -12,30 +11,28 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
+from importlib.metadata import version as distribution_version
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 from huggingface_hub import try_to_load_from_cache
 
 from bot import migrate
+from bot.db import Database
+from bot.devices import ask_generators
 from bot.errors import SetupError
 from bot.permissions import DISCORD, Channel, Login, invite_link, log_in
+from bot.ray_workers import answers
+from bot.roster import Roster
 from bot.settings import Settings
 from bot.styles import Styles
 from generators.base import ModelCard
 
 GIB = 2**30
 LITTLE_DISK, NO_DISK = 2 * GIB, GIB // 10
-TORCH_SECONDS = 120.0
-"""How long importing torch may take on a slow disk."""
-
-TORCH = """
-import json, torch
-cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-print(json.dumps({"version": torch.__version__, "cuda": cuda, "mps": torch.backends.mps.is_available()}))
-"""
+SERVER_SECONDS = 10.0
 
 STEPS = """\
 To be on Discord:
@@ -81,12 +78,21 @@ async def examine(data: Path | None, *, as_json: bool = False, api: str = DISCOR
 async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield Check("ok", "the settings can be read")
     yield _data_folder(settings.data)
-    yield await _database(settings)
+    database = await _database(settings)
+    yield database
     yield _styles(settings)
     for card in settings.cards.values():
         yield _model(card)
     yield await _language_model(settings)
-    yield await _device(settings)
+    if settings.executor == "ray":
+        yield await _ray(settings)
+    if settings.executor == "openai":
+        yield await _images_server(settings)
+    if settings.executor == "local":  # otherwise the devices are elsewhere
+        async for check in _devices(settings):
+            yield check
+    if database.status == "ok":
+        yield await _workers(settings)
 
 
 def _line(check: Check) -> str:
@@ -127,6 +133,8 @@ def _model(card: ModelCard) -> Check:
     if card.kind not in kinds:
         mend = f"install the package that brings it; installed are: {', '.join(sorted(kinds))}"
         return Check("fail", f"model {card.name}: nothing here can paint the kind {card.kind!r}", mend)
+    if card.server:
+        return Check("ok", f"model {card.name}: {card.source} on the images server, {card.width}x{card.height}")
     folder = Path(card.source)
     if folder.is_dir():
         return _model_folder(card, folder)
@@ -172,16 +180,9 @@ async def _language_model(settings: Settings) -> Check:
 async def _chat_server(settings: Settings) -> Check:
     if not settings.expander_url:
         return Check("fail", "the expander openai has no address", "LIMNER_EXPANDER_URL=http://localhost:11434/v1")
-    headers = {"Authorization": f"Bearer {settings.expander_api_key}"} if settings.expander_api_key else {}
-    timeout = aiohttp.ClientTimeout(total=settings.expander_timeout)
     address = settings.expander_url.rstrip("/").removesuffix("/chat/completions")
-    try:
-        async with (
-            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(f"{address}/models") as answer,
-        ):
-            status = answer.status
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+    status = await _models_status(address, settings.expander_api_key, settings.expander_timeout)
+    if status is None:
         what = f"the chat server {address} does not answer, so ideas are painted as they are"
         return Check("warn", what, "start it, or LIMNER_EXPANDER_URL")
     if status in (401, 403):
@@ -189,26 +190,70 @@ async def _chat_server(settings: Settings) -> Check:
     return Check("ok", f"the chat server {address} answers")
 
 
-async def _device(settings: Settings) -> Check:
-    """Ask torch in a process of its own: this one stays light, and a broken driver cannot take it down."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-c", TORCH), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+async def _images_server(settings: Settings) -> Check:
+    address = settings.images_url.rstrip("/").removesuffix("/images/generations")
+    status = await _models_status(address, settings.images_api_key, min(settings.images_timeout, SERVER_SECONDS))
+    if status is None:
+        return Check("fail", f"the images server {address} does not answer", "start it, or LIMNER_IMAGES_URL")
+    if status in (401, 403):
+        return Check("fail", f"the images server {address} wants another key", "LIMNER_IMAGES_API_KEY")
+    return Check("ok", f"the images server {address} answers")
+
+
+async def _models_status(address: str, api_key: str, seconds: float) -> int | None:
+    """What an OpenAI-compatible server says when it is asked for its models; None if it says nothing."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        async with asyncio.timeout(TORCH_SECONDS):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        said, _ = await process.communicate()
-    if process.returncode:
-        return Check("fail", "torch cannot be loaded", "pip install -c constraints.txt -e .")
-    torch = json.loads(said)
-    wanted, _, number = settings.device.partition(":")
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=seconds)) as session,
+            session.get(f"{address}/models") as answer,
+        ):
+            return answer.status
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+
+
+async def _ray(settings: Settings) -> Check:
+    if not importlib.util.find_spec("ray"):
+        return Check("fail", "the executor is ray, and Ray is not installed", "pip install -e .[ray]")
+    if not await answers(settings.ray_address):
+        return Check("fail", f"no Ray cluster answers at {settings.ray_address}", "ray start, or LIMNER_RAY_ADDRESS")
+    where = f"joins {settings.ray_address}" if settings.ray_address else "starts on this machine"
+    return Check("ok", f"Ray {distribution_version('ray')} is installed and {where}")
+
+
+async def _devices(settings: Settings) -> AsyncIterator[Check]:
+    """What torch finds, and how the language model and the painter share it."""
+    card = settings.default_card
+    painter = {"device": settings.devices[0], "source": card.source, "dtype": settings.dtype}
+    painter |= {"offload": settings.offload, "wanted": settings.expander_device}
+    found = await ask_generators("placement", json.dumps({"painter": painter, "writer": settings.expander_model}))
+    if found is None:
+        yield Check("fail", "torch cannot be loaded", "pip install -c constraints.txt -e .")
+        return
+    for device in settings.devices:
+        yield _device(device, found)
+    if settings.expander == "transformers" and "placement" in found:
+        yield Check("ok", found["placement"])
+
+
+def _device(wanted: str, torch: dict[str, Any]) -> Check:
+    kind, _, number = wanted.partition(":")
     there = {"cuda": bool(torch["cuda"]), "mps": torch["mps"], "cpu": True, "auto": True}
-    if not there.get(wanted) or (wanted == "cuda" and int(number or 0) >= len(torch["cuda"])):
-        return Check("fail", f"torch {torch['version']} finds no device {settings.device}", "LIMNER_DEVICE=auto")
+    if not there.get(kind) or (kind == "cuda" and int(number or 0) >= len(torch["cuda"])):
+        return Check("fail", f"torch {torch['version']} finds no device {wanted}", "LIMNER_DEVICE=auto")
     best = ", ".join(torch["cuda"]) or ("Apple GPU" if torch["mps"] else "CPU: slow with anything but small models")
-    return Check("ok", f"torch {torch['version']}, device {settings.device}: {'CPU' if wanted == 'cpu' else best}")
+    what = {"cpu": "CPU", "cuda": torch["cuda"][int(number or 0)] if torch["cuda"] else ""}.get(kind, best)
+    return Check("ok", f"torch {torch['version']}, device {wanted}: {what}")
+
+
+async def _workers(settings: Settings) -> Check:
+    database = Database(settings.url)
+    alive = await Roster(database, lease_seconds=settings.lease_seconds).alive()
+    await database.close()
+    doing = [f"{worker.device} {'painting' if worker.painting else 'idle'}" for worker in alive]
+    count = "1 worker" if len(alive) == 1 else f"{len(alive)} workers"
+    return Check("ok", f"{count}: {', '.join(doing)}" if alive else "no worker is running now")
 
 
 async def _discord(settings: Settings, api: str) -> tuple[Login | None, list[Check]]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import (
-    ColumnElement,
-    Double,
-    Integer,
     Select,
-    String,
     Update,
-    bindparam,
     case,
     event,
     func,
@@ -26,17 +21,20 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from bot import moves
 from bot.db import Database
 from bot.errors import NotFound, QueueFull
-from bot.models import HELD, OPEN, QUEUED, RUNNING, UNDELIVERED, Image, Job, JobStatus
-from bot.search import searchable
-from bot.turns import Position, candidates, next_turn, position_of
+from bot.faults import SILENT, Fault
+from bot.intake import ENQUEUE, NewJob, count_open, row
+from bot.models import HELD, OPEN, QUEUED, RUNNING, UNDELIVERED, Image, Job, JobStatus, Preview
+from bot.pace import Position, position_of
+from bot.turns import Painter, Waiting, choose, fair_order, settle
+from bot.waiting import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
 from bot.wakeup import Wakeup
-from generators.base import Expansion, GenerationRequest
+from generators.base import Expansion
 
 log = logging.getLogger(__name__)
 
@@ -44,32 +42,15 @@ ASKED_AT_ONCE = 3
 """Positions that are worked out at the same time for answers to commands."""
 RETRY_SECONDS = 2.0
 """The pause before a second attempt; it doubles with each one."""
+LOST_SECONDS = 10.0
+"""The pause before a third attempt of a job whose worker died twice: a machine that is broken may come round."""
 UNLIMITED = 2**31 - 1
 
-GAVE_UP = "The painter stopped working on this request {attempts} times, so it was given up; try another size or model."
 EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
 YOUR_LIMIT = (
     "You have {limit} waiting or running, which is the most allowed; wait for one to finish or stop one with /cancel."
 )
 SERVER_LIMIT = "This server has {limit} waiting or running, which is the most allowed; try again soon."
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """What is known of a request when it is accepted."""
-
-    idea: str
-    request: GenerationRequest
-    user_id: int = 0
-    guild_id: int | None = None
-    channel_id: int | None = None
-    message_id: int | None = None
-    locale: str = "en-US"
-    style: str = ""
-    expand: str = "on"
-    parent_id: int | None = None
-    prompt: str | None = None
-    expansion: Expansion | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +70,21 @@ class JobQueue:
     ``queued`` rings when there may be something to claim, ``changed`` when there may be something to show.
     """
 
-    def __init__(self, database: Database, *, lease_seconds: float = 15.0, max_attempts: int = 3) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lease_seconds: float = 15.0,
+        max_attempts: int = 3,
+        server_weights: Mapping[int, float] | None = None,
+    ) -> None:
         self.database = database
         self.queued = Wakeup()
         self.changed = Wakeup()
         self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
         self._lease_seconds = lease_seconds
         self._max_attempts = max_attempts
+        self._server_weights = server_weights or {}
         self._asked = 0
 
     async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
@@ -110,9 +99,9 @@ class JobQueue:
 
         async def insert_row(session: AsyncSession) -> Job:
             await self.database.lock(session, *places)
-            job = (await session.scalars(ENQUEUE, _row(new) | limits)).one_or_none()
+            job = (await session.scalars(ENQUEUE, row(new) | limits)).one_or_none()
             if job is None:
-                mine = await session.scalar(_count_open(Job.user_id == new.user_id)) or 0
+                mine = await session.scalar(count_open(Job.user_id == new.user_id)) or 0
                 if mine >= limits["per_user"]:
                     raise QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
                 raise QueueFull(SERVER_LIMIT.format(limit=_requests(limits["per_guild"])))
@@ -128,7 +117,7 @@ class JobQueue:
         ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": reason, "turn": 0.0}
         times = dict.fromkeys(("finished_at", "delivered_at"), time.time())
         async with self.database.begin() as session:
-            rows = await session.scalars(insert(Job).values(**_row(new) | ended | times).returning(Job))
+            rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
             job = rows.one()
         log.info("job_refused job=%s code=%s", job.id, code)
         return job
@@ -138,29 +127,49 @@ class JobQueue:
         attached = update(Job).where(Job.id == job_id).values(message_id=message_id)
         await self.database.share(lambda session: session.execute(attached))
 
-    async def claim(self, worker_id: str, *, capacity: int, batch_key: str | None = None) -> Sequence[Job]:
-        """Take the jobs whose turn it is and that can share one batch; one statement on SQLite and on Postgres.
+    async def claim(
+        self,
+        worker_id: str,
+        *,
+        capacity: int,
+        painting: str | None = None,
+        loaded: Collection[str] = (),
+        per_user: float = math.inf,
+        in_hand: Mapping[int, int] | None = None,
+    ) -> Sequence[Job]:
+        """Take the jobs whose turn it is and that can be painted together, in that order (see `bot.turns.choose`).
 
-        They have the batch key of the head of the queue and fit into ``capacity`` samples together; the head itself
-        is given even if it alone does not fit. With ``batch_key`` (a batch that is running) nothing is given unless
-        the head belongs to it and fits: so a waiting head of another kind is next when the batch has drained. A job
-        that was tried before is given alone, so that a poison request cannot take its neighbours down twice.
+        Args:
+            worker_id: whose they will be.
+            capacity: pixels that fit beside what the worker paints; an idle one is given a head that alone is larger.
+            painting: the weights key of what it paints now; it is given nothing of another.
+            loaded: the weights keys that are in its memory.
+            per_user: pixels of one user that it may have at a time, but for one job.
+            in_hand: pixels of each user whose jobs it has.
         """
         now = time.time()
-        asked = {"now": now, "capacity": capacity, "joining": batch_key}
-        taken = {"worker": worker_id, "until": now + self._lease_seconds}
+        worker = Painter(room=capacity, painting=painting, loaded=loaded, per_user=per_user, in_hand=in_hand or {})
         async with self.database.begin() as session:
             await self.database.lock(session, "limner.claim")
-            jobs = (await session.scalars(CLAIM, asked | taken)).all()
-            if jobs:
+            waiting, ledger = await read_waiting(session, self._server_weights, now)
+            order = fair_order(waiting, ledger)
+            are_new = any(job.is_new(now) for job in order)
+            others = await read_others(session, worker_id, now - self._lease_seconds) if are_new else []
+            choice = choose(order, worker, others, now)
+            taken = await self._take(session, worker_id, choice.taken, now)
+            if taken:
+                charged = [job for job in choice.taken if job.id in taken]
+                await write_accounts(session, settle(order, charged, ledger), {job.server_id for job in charged})
+                await pass_over(session, [job.id for job in choice.passed], now)
+                await take_room(session, worker_id, worker, charged)
                 await self._announce(session, self.changed)
-        for job in jobs:
+        for job in taken.values():
             log.info("job_claimed job=%s worker=%s attempt=%s", job.id, worker_id, job.attempts)
-        return sorted(map(_without_images, jobs), key=lambda job: (job.turn, job.user_id, job.id))
+        return [_without_images(taken[job.id]) for job in choice.taken if job.id in taken]
 
     async def heartbeat(self, worker_id: str) -> set[int]:
         """Keep this worker's leases; tells which jobs are still its own and not to be cancelled."""
-        renewed = _running(worker_id).values(lease_until=time.time() + self._lease_seconds)
+        renewed = moves.running(worker_id).values(lease_until=time.time() + self._lease_seconds)
         async with self.database.begin() as session:
             rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
         return {job_id for job_id, cancelled in rows if not cancelled}
@@ -168,26 +177,39 @@ class JobQueue:
     async def record_steps(self, worker_id: str, steps: Mapping[int, int]) -> None:
         """Write down how many steps the worker's jobs have taken."""
         if steps:
-            mine = _running(worker_id).where(Job.id.in_(list(steps)))
+            mine = moves.running(worker_id).where(Job.id.in_(list(steps)))
             await self._update(mine.values(step=case(steps, value=Job.id)), self.changed)
+
+    async def save_preview(self, worker_id: str, job_id: int, step: int, image: bytes) -> None:
+        """Keep how a job of this worker looks now, a small JPEG, instead of what was kept before."""
+        async with self.database.begin() as session:
+            if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
+                await session.merge(Preview(job_id=job_id, step=step, image=image))
+                await self._announce(session, self.changed)
+
+    async def preview(self, job_id: int) -> Preview | None:
+        """How a job looks that is being painted; None where nothing is known, or nothing is painted any more."""
+        async with self.database.read() as session:
+            return await session.get(Preview, job_id)
 
     async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Keep what the language model made, so that it is made once; False if the job is not ours any more."""
-        return await self._changed(_ours(job).values(**_expanded(job.idea, expansion, prompt)), self.changed)
+        return await self._changed(moves.ours(job).values(**moves.expanded(job.idea, expansion, prompt)), self.changed)
 
     async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Let the owner see the expansion before anything is painted; the attempt does not count."""
         held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}
-        values = _expanded(job.idea, expansion, prompt) | _unclaimed() | held
-        return await self._changed(_ours(job).values(**values), self.changed)
+        values = moves.expanded(job.idea, expansion, prompt) | moves.unclaimed() | held
+        return await self._changed(moves.ours(job).values(**values), self.changed)
 
     async def release_held(self, job_id: int, expansion: Expansion, prompt: str) -> bool:
         """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more)."""
         async with self.database.begin() as session:
-            idea, user_id = (await session.execute(select(Job.idea, Job.user_id).where(Job.id == job_id))).one()
-            values = {"held_at": None, "turn": next_turn(literal(user_id, Job.user_id.type))}
+            asked = select(Job.idea, Job.user_id, Job.server_id).where(Job.id == job_id)
+            idea, *whose = (await session.execute(asked)).one()
+            values = {"held_at": None, "turn": next_turn(*(literal(one, Job.user_id.type) for one in whose))}
             held = update(Job).where(Job.id == job_id, text(HELD))
-            chosen = held.values(**_expanded(idea, expansion, prompt), **values).returning(Job.id)
+            chosen = held.values(**moves.expanded(idea, expansion, prompt), **values).returning(Job.id)
             won = (await session.execute(chosen)).first() is not None
             if won:
                 await self._announce(session, self.queued)
@@ -196,12 +218,15 @@ class JobQueue:
     async def finish(self, job: Job, pictures: Iterable[Picture], *, seconds: float, busy_seconds: float) -> bool:
         """Commit the pictures and the success together; False if the job is not ours any more or was cancelled."""
         values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
-        finished = _ours(job).where(Job.cancel_requested.is_(False)).values(**values, **_ended()).returning(Job.id)
+        finished = (
+            moves.ours(job).where(Job.cancel_requested.is_(False)).values(**values, **moves.ended()).returning(Job.id)
+        )
         rows = [{"job_id": job.id, "position": i, **vars(picture)} for i, picture in enumerate(pictures)]
         async with self.database.begin() as session:
             if (await session.execute(finished)).first() is None:
                 return False
             await session.execute(insert(Image), rows)
+            await moves.forget_previews(session, [job.id])
             await self._announce(session, self.changed)
         log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)
         return True
@@ -219,9 +244,9 @@ class JobQueue:
         if job.attempts >= self._max_attempts:
             return await self.fail(job, code, reason)
         pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
-        again = _unclaimed() | {"not_before": time.time() + pause}
+        again = moves.unclaimed() | {"not_before": time.time() + pause}
         log.warning("job_retried job=%s attempt=%s code=%s", job.id, job.attempts, code)
-        return await self._changed(_ours(job).values(**again), self.changed)
+        return await self._changed(moves.ours(job).values(**again), self.changed)
 
     async def cancel(self, job_id: int, reason: str) -> JobStatus:
         """Stop a job: a queued one at once, a running one at its next step. Tells its status after the call."""
@@ -249,41 +274,42 @@ class JobQueue:
 
     async def end_cancelled(self, worker_id: str) -> set[int]:
         """End this worker's jobs whose cancel was asked for; tells which."""
-        stopped = _running(worker_id).where(Job.cancel_requested)
-        return await self._update(stopped.values(**_cancelled()), self.changed)
+        stopped = moves.running(worker_id).where(Job.cancel_requested)
+        return await self._update(stopped.values(**moves.cancelled()), self.changed)
 
     async def put_back(self, worker_id: str) -> None:
         """A worker stops in good order: its jobs wait again, as if it had never had them."""
-        values = _unclaimed() | {"attempts": Job.attempts - 1}
-        await self._update(_running(worker_id).values(**values), self.queued, self.changed)
+        values = moves.unclaimed() | {"attempts": Job.attempts - 1}
+        await self._update(moves.running(worker_id).values(**values), self.queued, self.changed)
 
-    async def abandon(self, worker_id: str) -> None:
-        """A worker has died: its leases end now."""
-        await self._update(_running(worker_id).values(lease_until=0.0))
-        await self.requeue_stalled()
+    async def abandon(self, worker_id: str, fault: Fault) -> None:
+        """A worker has died: its jobs have lost an attempt, and those that had their last end with the reason."""
+        await self._lose(moves.running(worker_id), fault)
 
     async def requeue_stalled(self) -> None:
-        """Give jobs whose worker has gone silent another attempt; end those that had their last, or were cancelled."""
-        now = time.time()
-        stalled = update(Job).where(text(RUNNING), Job.lease_until < now)
-        last = stalled.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
-        gave_up = GAVE_UP.format(attempts=self._max_attempts)
-        failed = {"status": JobStatus.FAILED, "reason_code": "gave_up", "reason": gave_up, **_ended()}
-        again = {"not_before": now + RETRY_SECONDS * (Job.attempts - 1)}
+        """The same for the jobs of workers that have gone silent: their leases are over."""
+        await self._lose(update(Job).where(text(RUNNING), Job.lease_until < time.time()), SILENT)
+
+    async def _lose(self, lost: Update, fault: Fault) -> None:
+        last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
+        reason = fault.reason(self._max_attempts)
+        failed = {"status": JobStatus.FAILED, "reason_code": fault.code, "reason": reason, **moves.ended()}
+        again = {"not_before": time.time() + LOST_SECONDS * (Job.attempts - 1)}
         async with self.database.begin() as session:
-            ended = (await session.scalars(last.values(**failed).returning(Job.id))).all()
-            requeued = (await session.scalars(stalled.values(**again | _unclaimed()).returning(Job.id))).all()
+            ended = set(await session.scalars(last.values(**failed).returning(Job.id)))
+            requeued = set(await session.scalars(lost.values(**again | moves.unclaimed()).returning(Job.id)))
             if ended or requeued:
+                await moves.forget_previews(session, ended | requeued)
                 await self._announce(session, self.queued, self.changed)
         for job_id in requeued:
-            log.warning("job_requeued job=%s", job_id)
+            log.warning("job_requeued job=%s code=%s", job_id, fault.code)
         for job_id in ended:
-            log.warning("job_gave_up job=%s", job_id)
+            log.warning("job_gave_up job=%s code=%s", job_id, fault.code)
 
     async def expire_held(self, older_than: float) -> None:
         """End jobs whose owner has not chosen a prompt within so many seconds."""
         waiting = update(Job).where(Job.held_at < time.time() - older_than)
-        expired = _cancelled() | {"reason_code": "expired", "reason": EXPIRED}
+        expired = moves.cancelled() | {"reason_code": "expired", "reason": EXPIRED}
         await self._update(waiting.values(**expired), self.changed)
 
     async def get(self, job_id: int) -> Job:
@@ -305,6 +331,15 @@ class JobQueue:
         async with self.database.read() as session:
             running = await session.scalars(shown.where(text(RUNNING)))
             return [*running, *await session.scalars(shown.where(text(HELD)))]
+
+    async def next_in_line(self) -> Sequence[Job]:
+        """The waiting jobs that are served next (some tens at most), if they have a message to be shown in."""
+        async with self.database.read() as session:
+            waiting, _ = await read_waiting(session, self._server_weights, time.time())
+            shown = select(Job).where(
+                Job.id.in_([job.id for job in waiting]), text(QUEUED), Job.message_id.is_not(None)
+            )
+            return (await session.scalars(shown)).all()
 
     async def undelivered(self, busy_channels: Iterable[int] = ()) -> Sequence[Job]:
         """Ended jobs whose answer has not been posted, and whose next try is due; oldest first.
@@ -328,7 +363,7 @@ class JobQueue:
     async def position(self, job: Job) -> Position:
         """How many jobs are served before this one, and seconds until it is done at the measured pace."""
         async with self.database.read() as session:
-            return await position_of(session, job)
+            return await position_of(session, job, self._server_weights, time.time(), self._lease_seconds)
 
     async def position_if_quick(self, job: Job) -> Position | None:
         """The job's `position`; None while many ask at once, since an answer to a command must not wait for theirs."""
@@ -348,20 +383,31 @@ class JobQueue:
             running = await session.scalar(count.where(text(RUNNING)))
         return queued or 0, running or 0
 
+    async def _take(
+        self, session: AsyncSession, worker_id: str, chosen: Sequence[Waiting], now: float
+    ) -> dict[int, Job]:
+        """Make the chosen jobs the worker's, but for those that are cancelled at this moment."""
+        if not chosen:
+            return {}
+        until = now + self._lease_seconds
+        taken = {"chosen": [job.id for job in chosen], "worker": worker_id, "now": now, "until": until}
+        return {job.id: job for job in await session.scalars(moves.CLAIM, taken)}
+
     async def _end(self, job: Job, status: JobStatus, code: str, reason: str) -> bool:
-        values = {"status": status, "reason_code": code, "reason": reason, **_ended()}
-        ended = await self._changed(_ours(job).values(**values), self.changed)
+        values = {"status": status, "reason_code": code, "reason": reason, **moves.ended()}
+        ended = await self._changed(moves.ours(job).values(**values), self.changed)
         if ended:
             log.warning("job_%s job=%s code=%s", status, job.id, code)
         return ended
 
     async def _update(self, statement: Update, *wakeups: Wakeup) -> set[int]:
-        """Change rows, and ring if there were any; tells which."""
+        """Change rows, and ring if there were any; tells which. What is not painted any more loses its preview."""
         async with self.database.begin() as session:
-            changed = set(await session.scalars(statement.returning(Job.id)))
-            if changed:
+            rows = (await session.execute(statement.returning(Job.id, Job.status))).all()
+            if rows:
+                await moves.forget_previews(session, [job_id for job_id, status in rows if status != JobStatus.RUNNING])
                 await self._announce(session, *wakeups)
-        return changed
+        return {job_id for job_id, _ in rows}
 
     async def _changed(self, statement: Update, *wakeups: Wakeup) -> bool:
         return bool(await self._update(statement, *wakeups))
@@ -385,73 +431,6 @@ def _after_commit(session: AsyncSession, wakeup: Wakeup) -> None:
     event.listen(session.sync_session, "after_commit", ring, once=True)
 
 
-_GIVEN = [field.name for field in fields(NewJob) if field.name not in ("request", "expansion")]
-_DERIVED = ("created_at", "request", "batch_key", "samples", "steps", "expansion", "search_text")
-_FRESH = {
-    "status": JobStatus.QUEUED,
-    "attempts": 0,
-    "not_before": 0.0,
-    "cancel_requested": False,
-    "step": 0,
-    "delivery_attempts": 0,
-    "deliver_after": 0.0,
-}
-_COLUMNS = (*_GIVEN, *_DERIVED, *_FRESH)
-
-
-def _row(new: NewJob) -> dict[str, Any]:
-    return {name: getattr(new, name) for name in _GIVEN} | {
-        **_FRESH,
-        "created_at": time.time(),
-        "request": new.request.to_json(),
-        "batch_key": new.request.batch_key,
-        "samples": new.request.num_images_per_prompt,
-        "steps": new.request.num_inference_steps,
-        "expansion": new.expansion.to_json() if new.expansion else None,
-        "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),
-    }
-
-
-def _count_open(condition: ColumnElement[bool]) -> Select[int]:
-    return select(func.count()).select_from(Job).where(condition, Job.status.in_(OPEN))
-
-
-def _enqueue() -> TypedReturnsRows[Job]:
-    """One INSERT that finds room and a turn, so that no two requests take the same last place."""
-    table = Job.metadata.tables["jobs"]
-    values: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=table.c[name].type) for name in _COLUMNS}
-    values["turn"] = next_turn(values["user_id"])
-    mine, servers = _count_open(Job.user_id == values["user_id"]), _count_open(Job.guild_id == values["guild_id"])
-    row = select(*(value.label(name) for name, value in values.items())).where(
-        mine.scalar_subquery() < bindparam("per_user", type_=Integer),
-        servers.scalar_subquery() < bindparam("per_guild", type_=Integer),
-    )
-    inserted = insert(table).from_select(list(values), row).returning(table)
-    job = select(Job).from_statement(inserted).options(lazyload(Job.images))
-    return cast("TypedReturnsRows[Job]", job)
-
-
-def _claim() -> TypedReturnsRows[Job]:
-    claimed = (
-        update(Job)
-        .where(Job.id.in_(candidates()))
-        .values(
-            status=JobStatus.RUNNING,
-            worker_id=bindparam("worker", type_=String),
-            lease_until=bindparam("until", type_=Double),
-            started_at=bindparam("now", type_=Double),
-            attempts=Job.attempts + 1,
-            step=0,
-        )
-    )
-    claimed = claimed.execution_options(synchronize_session=False)
-    return claimed.returning(Job).options(lazyload(Job.images))
-
-
-ENQUEUE, CLAIM = _enqueue(), _claim()
-"""Built once: to build one takes longer than to run it."""
-
-
 def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number} requests"
 
@@ -460,38 +439,3 @@ def _without_images(job: Job) -> Job:
     """A job that is not finished has no pictures, and nobody needs to look for them."""
     set_committed_value(job, "images", [])
     return job
-
-
-def _ours(job: Job) -> Update:
-    """The job, while it is in the hands and in the attempt of the worker that claimed it."""
-    return _running(job.worker_id).where(Job.id == job.id, Job.attempts == job.attempts)
-
-
-def _running(worker_id: str | None) -> Update:
-    return update(Job).where(text(RUNNING), Job.worker_id == worker_id)
-
-
-def _unclaimed() -> dict[str, Any]:
-    """It waits again, unless its owner has asked meanwhile to stop it."""
-    stopped = Job.cancel_requested
-    return {
-        "status": case((stopped, JobStatus.CANCELLED), else_=JobStatus.QUEUED),
-        "reason_code": case((stopped, "cancelled"), else_=Job.reason_code),
-        "finished_at": case((stopped, time.time()), else_=None),
-        "worker_id": None,
-        "lease_until": None,
-        "started_at": None,
-        "step": 0,
-    }
-
-
-def _ended() -> dict[str, Any]:
-    return {"finished_at": time.time(), "lease_until": None, "held_at": None}
-
-
-def _cancelled() -> dict[str, Any]:
-    return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **_ended()}
-
-
-def _expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
-    return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}

@@ -27,6 +27,7 @@ NO_ATTACHING = (
     "The pictures are painted, but I may not post them here: I need the permission Attach Files in this channel. "
     "Their owner finds them with /history."
 )
+PREVIEW = "A first, rough look at the picture that is being painted."
 FILES_GONE = "The picture files are gone from the bot's disk; Reroll paints the request again."
 
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -5,7 +5,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, MetaData, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, relationship
 
@@ -19,8 +32,9 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 # partial ones begin with the status: SQLite would take such an index for every question, the whole queue included.
 QUEUED = "status = 'queued' AND held_at IS NULL"
 RUNNING = "status = 'running'"
+PAINTED = "status = 'succeeded'"
 HELD = "held_at IS NOT NULL"
-STARTED = "started_at IS NOT NULL"
+TURNED = "held_at IS NULL AND (charged OR status = 'queued')"
 UNDELIVERED = "delivered_at IS NULL AND channel_id IS NOT NULL AND status NOT IN ('queued', 'running')"
 
 
@@ -71,6 +85,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     #: The placeholder that delivery edits; None until Discord has told its id.
     message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    #: Whose share of the painters it takes: the server's, or that of all requests outside servers (0).
+    server_id: Mapped[int] = mapped_column(Snowflake, default=0, server_default="0")
     locale: Mapped[str] = mapped_column(String(16), default="en-US")
 
     #: The member's own words, without flags.
@@ -80,8 +96,10 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     expand: Mapped[str] = mapped_column(String(8), default="on")
     #: GenerationRequest as JSON; its prompt is the idea.
     request: Mapped[dict[str, Any]] = mapped_column(Json)
-    batch_key: Mapped[str] = mapped_column(Text)
-    #: From the request, for the queue's sums: pictures, and denoising steps of each.
+    #: From the request, for the queue's sums: what must be in memory, what it takes of a device's room (the pixels of
+    #: all its pictures together), pictures, and denoising steps.
+    weights_key: Mapped[str] = mapped_column(Text, default="", server_default="")
+    pixels: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     samples: Mapped[int] = mapped_column(default=1)
     steps: Mapped[int] = mapped_column(default=1)
     #: What the painter reads: the expansion in the style; None until expanded.
@@ -95,6 +113,12 @@ class Job(Base, kw_only=True, eq=False, repr=False):
 
     #: The place in the queue: lowest first (see `bot.turns`).
     turn: Mapped[float] = mapped_column(Double, default=0.0)
+    #: How many turns its asker has while a member of weight 1 has one.
+    weight: Mapped[float] = mapped_column(Double, default=1.0, server_default="1")
+    #: Whether its server's share has paid for it; once, however often it is tried.
+    charged: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: When a worker first took a later job before this one.
+    passed_over_at: Mapped[float | None] = mapped_column(Double, default=None)
     attempts: Mapped[int] = mapped_column(default=0)
     #: Not to be claimed before this time (a retry backs off).
     not_before: Mapped[float] = mapped_column(Double, default=0.0)
@@ -127,15 +151,16 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     )
 
     __table_args__ = (
-        _partial("ix_jobs_claim", "turn", "user_id", "id", where=QUEUED),
+        # What is asked of a long queue is answered by this one alone; the rows are not read.
+        _partial("ix_jobs_waiting", "server_id", "turn", "id", "weights_key", "pixels", "steps", where=QUEUED),
+        _partial("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
+        _partial("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
         _partial("ix_jobs_running", "worker_id", where=RUNNING),
         _partial("ix_jobs_held", "held_at", where=HELD),
-        _partial("ix_jobs_started", "status", "turn", where=STARTED),
         _partial("ix_jobs_undelivered", "id", where=UNDELIVERED),
         Index("ix_jobs_user", "user_id", "id"),
-        Index("ix_jobs_user_status_turn", "user_id", "status", "turn"),
+        Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),
-        Index("ix_jobs_batch_key_finished", "batch_key", "finished_at"),
         # Buttons carry a job's id, so an id is never given twice.
         {"sqlite_autoincrement": True},
     )
@@ -170,6 +195,51 @@ class Image(Base, kw_only=True, eq=False):
     size: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
+
+
+class Preview(Base, kw_only=True, eq=False):
+    """How a job that is being painted looks now: a small JPEG."""
+
+    __tablename__ = "previews"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    step: Mapped[int]
+    image: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
+
+
+class Share(Base, kw_only=True, eq=False):
+    """How much of the painters one server has had; virtual times, see `bot.turns`."""
+
+    __tablename__ = "shares"
+
+    #: 0 is everything outside servers.
+    server_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: The turn that its users have come to.
+    turn: Mapped[float] = mapped_column(Double, default=0.0)
+    #: When what it was given will have been made up for.
+    finish: Mapped[float] = mapped_column(Double, default=0.0)
+    #: The whole queue's time at its last claim; the largest of all rows is now.
+    clock: Mapped[float] = mapped_column(Double, default=0.0, index=True)
+
+
+class WorkerState(Base, kw_only=True, eq=False):
+    """What a worker process last said of itself."""
+
+    __tablename__ = "workers"
+
+    worker_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    device: Mapped[str] = mapped_column(String(64))
+    #: The weights keys that are in its memory.
+    weights: Mapped[list[str]] = mapped_column(JSON(none_as_null=True))
+    #: Pixels that still fit beside what it paints.
+    room: Mapped[int] = mapped_column(BigInteger)
+    #: The weights key of the batch in progress; None when idle.
+    painting: Mapped[str | None] = mapped_column(Text, default=None)
+    started_at: Mapped[float] = mapped_column(Double)
+    #: It is alive while this is less than a lease ago.
+    seen_at: Mapped[float] = mapped_column(Double)
 
 
 class Rule(Base, kw_only=True, eq=False):

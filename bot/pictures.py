@@ -16,6 +16,8 @@ from generators.base import ModelCard
 
 ALT_TEXT = 1024
 """Characters that Discord takes as a picture's description."""
+PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
+"""How large a preview is at most, in pixels and in bytes: many are written, and each is seen for seconds."""
 JPEG_QUALITIES = (92, 80, 65, 50, 35, 20)
 
 _EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
@@ -68,6 +70,14 @@ def shrink(png: bytes) -> Iterator[tuple[str, bytes]]:
     flat = image.convert("RGB")
     for quality in JPEG_QUALITIES:
         yield "jpg", _encode(flat, "JPEG", quality=quality, optimize=True, exif=exif)
+
+
+def encode_preview(image: Image.Image) -> bytes:
+    """A rough picture as a JPEG of at most 256x256 pixels and 10 kB."""
+    small = image.convert("RGB")
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    files = (_encode(small, "JPEG", quality=quality) for quality in JPEG_QUALITIES)
+    return next((file for file in files if len(file) <= PREVIEW_BYTES), _encode(small, "JPEG", quality=5))
 
 
 def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -16,6 +16,7 @@ from bot.cogs.imagine import Imagine
 from bot.cogs.queue import Queue
 from bot.delivery import Delivery
 from bot.migrate import check
+from bot.ray_workers import RayWorkers
 from bot.settings import Settings
 from bot.supervisor import Supervisor
 from bot.views import JobButton
@@ -37,7 +38,8 @@ async def load(bot: AnyBot) -> None:
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(open_app(settings))
         await _add_commands(bot, app, stack)
-        await stack.enter_async_context(Supervisor(settings, app.jobs))
+        keeper = RayWorkers if settings.executor == "ray" else Supervisor
+        await stack.enter_async_context(keeper(settings, app.jobs))
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
         vars(bot)[OPEN] = stack.pop_all()
 

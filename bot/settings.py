@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from bot.errors import SetupError
-from generators.base import ModelCard
+from generators.base import ImagesServer, ModelCard
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
 PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
+
+LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 
 
 def setting(default: str | float | Path, meaning: str) -> Any:
@@ -42,17 +45,29 @@ class Settings:
 
     models: dict[str, str] = table(
         {"doodle": "pretrained:doodle"},
-        "Models on offer: name = diffusers folder, hub name, or `pretrained:` name; `@WIDTHxHEIGHT` sets its size.",
+        "Models on offer: name = diffusers folder, hub name, or `pretrained:` name; `@WIDTHxHEIGHT:STEPS:GUIDANCE` "
+        "says how it paints.",
     )
     default_model: str = setting("", "The model that paints when none is asked for; empty means the first one.")
-    device: str = setting("auto", "Where the models run: auto, cuda, cuda:1, mps or cpu.")
+    executor: str = setting("local", "Who paints: local (worker processes), ray (Ray actors) or openai (a server).")
+    images_url: str = setting("", "Address of an OpenAI-compatible images server, such as http://localhost:8000/v1.")
+    images_api_key: str = setting("", "Key for that server, if it wants one.")
+    images_timeout: float = setting(300.0, "Seconds that the server may take for one picture.")
+    ray_address: str = setting("", "Address of a Ray cluster, such as `auto`; empty starts Ray on this machine.")
+    device: str = setting(
+        "auto", "Where the models run: auto (every GPU, else the CPU), or a list such as cuda:0,cuda:1; mps; cpu."
+    )
     dtype: str = setting("auto", "Number format of the weights: auto, float32, float16 or bfloat16.")
     offload: str = setting("none", "Move weights off the GPU between uses: none, model or sequential.")
     max_batch: int = setting(4, "Samples that one denoiser call holds at most.")
-    workers: int = setting(1, "Worker processes that `limner run` starts; 0 if they run elsewhere.")
+    workers: int = setting(1, "Workers that `limner run` starts on each device, or on Ray; 0 if they run elsewhere.")
+    previews: str = setting("on", "Show a rough picture while one is being painted: on or off.")
 
     expander: str = setting("transformers", "Who expands ideas: transformers, openai or off.")
     expander_model: str = setting("", "Language model folder or name; empty means the SmolLM2 that ships with it.")
+    expander_device: str = setting(
+        "auto", "Where the language model runs beside the painter: auto, cpu, resident (same GPU) or swap (in turn)."
+    )
     expander_url: str = setting("", "Address of an OpenAI-compatible chat server, such as http://localhost:11434/v1.")
     expander_api_key: str = setting("", "Key for that server, if it wants one.")
     expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
@@ -64,8 +79,16 @@ class Settings:
     max_pixels: int = setting(2048 * 2048, "Width times height of a picture.")
     max_jobs_per_user: int = setting(3, "Requests that one person may have waiting or running.")
     max_jobs_per_guild: int = setting(50, "Requests that one server may have waiting or running.")
+    server_weights: dict[str, str] = table(
+        {}, "How many times another server's share of the painters a server has: server id = weight, from 0.01 to 100."
+    )
+    class_weights: dict[str, str] = table(
+        {}, "How many turns a member has for another's one: role id = weight; the largest of the member's roles counts."
+    )
 
     lease_seconds: float = setting(15.0, "How long a silent worker keeps its jobs before others may take them.")
+    step_timeout: float = setting(300.0, "Seconds that one denoising step may take before its worker is started again.")
+    load_timeout: float = setting(1800.0, "Seconds that loading a model may take, its download included.")
     max_attempts: int = setting(3, "How often a job is tried before its owner reads why it failed.")
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 
@@ -88,8 +111,11 @@ class Settings:
 
     def check(self) -> None:
         """Refuse values that could not work, each in one sentence."""
+        _one_of("executor", self.executor, ("local", "ray", "openai"))
         _one_of("offload", self.offload, ("none", "model", "sequential"))
         _one_of("dtype", self.dtype, ("auto", "float32", "float16", "bfloat16"))
+        _one_of("previews", self.previews, ("on", "off"))
+        _one_of("expander_device", self.expander_device, ("auto", "cpu", "resident", "swap"))
         _one_of("log_level", self.log_level, ("DEBUG", "INFO", "WARNING", "ERROR"))
         for name in ("max_batch", "max_prompt_length", "max_count", "max_steps", "max_pixels", "max_attempts"):
             _at_least(name, getattr(self, name), 1)
@@ -97,14 +123,30 @@ class Settings:
             _at_least(name, getattr(self, name), 1)
         if self.max_count > 4:
             raise SetupError("The setting `max_count` must be at most 4.")
-        for name in ("expander_timeout", "lease_seconds"):
+        for name in ("expander_timeout", "images_timeout", "lease_seconds", "step_timeout", "load_timeout"):
             _at_least(name, getattr(self, name), 0.1)
+        if not self.devices or ("auto" in self.devices and len(self.devices) > 1):
+            raise SetupError("The setting `device` must be auto, or a list of devices such as cuda:0,cuda:1.")
         if not self.models:
             raise SetupError("The setting `models` is empty; give at least one model as name = folder.")
         if any("," in text for pair in self.models.items() for text in pair):
             raise SetupError("The setting `models` cannot hold a comma in a name or folder; rename the folder.")
         if self.default_model and self.default_model not in self.models:
             raise SetupError(f"The setting `default_model` names {self.default_model!r}, which is not among `models`.")
+        if self.executor == "openai":
+            self._check_images()
+        _ = self.weights_of_servers, self.weights_of_roles
+
+    @cached_property
+    def devices(self) -> list[str]:
+        """The devices of this machine that are to be used; ``["auto"]`` stands for the best that are there."""
+        return [name.strip() for name in self.device.split(",") if name.strip()]
+
+    def _check_images(self) -> None:
+        if not self.images_url:
+            raise SetupError("The setting `images_url` is empty; give the images server's address, or executor=local.")
+        if any(source.startswith("pretrained:") for source in self.models.values()):
+            raise SetupError("The setting `models` names a model that ships with Limner; name the images server's own.")
 
     @cached_property
     def url(self) -> str:
@@ -117,12 +159,25 @@ class Settings:
     @cached_property
     def cards(self) -> dict[str, ModelCard]:
         """What is known of each model on offer, in the order of the setting."""
-        return {name: _card(name, source) for name, source in self.models.items()}
+        if self.executor != "openai":
+            return {name: _card(name, source) for name, source in self.models.items()}
+        server = ImagesServer(self.images_url, self.images_api_key, self.images_timeout)
+        return {name: _card(name, source, kind="openai", server=server) for name, source in self.models.items()}
 
     @cached_property
     def default_card(self) -> ModelCard:
         """The model that paints when none is asked for."""
         return self.cards[self.default_model or next(iter(self.models))]
+
+    @cached_property
+    def weights_of_servers(self) -> dict[int, float]:
+        """Each server's share of the painters, by its id; others have 1."""
+        return _weights("server_weights", self.server_weights)
+
+    @cached_property
+    def weights_of_roles(self) -> dict[int, float]:
+        """How many turns the members of a role have for another's one, by the role's id."""
+        return _weights("class_weights", self.class_weights)
 
     def using(self, **changes: Any) -> Self:
         """A copy with some settings changed."""
@@ -179,7 +234,7 @@ def _convert(name: str, value: Any) -> Any:
             raise ValueError(value)
         return {"Path": Path, "str": str, "int": int, "float": float}[kind](value)
     except (TypeError, ValueError, AttributeError) as error:
-        wanted = {"int": "a whole number", "float": "a number", "dict[str, str]": "a list of name=folder"}.get(
+        wanted = {"int": "a whole number", "float": "a number", "dict[str, str]": "a list of name=value"}.get(
             kind, kind
         )
         raise SetupError(f"The setting `{name}` must be {wanted}.") from error
@@ -196,6 +251,16 @@ def _to_text(value: str | float | Path | dict[str, str]) -> str:
     return ",".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 
 
+def _weights(name: str, table: Mapping[str, str]) -> dict[int, float]:
+    try:
+        weights = {int(key): float(weight) for key, weight in table.items()}
+    except ValueError as error:
+        raise SetupError(f"The setting `{name}` must be a list of Discord id = weight.") from error
+    if not all(LEAST_WEIGHT <= weight <= MOST_WEIGHT for weight in weights.values()):
+        raise SetupError(f"The weights in `{name}` must be from {LEAST_WEIGHT} to {MOST_WEIGHT}.")
+    return weights
+
+
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise SetupError(f"The setting `{name}` must be one of {', '.join(choices)}.")
@@ -206,13 +271,16 @@ def _at_least(name: str, value: float, least: float) -> None:
         raise SetupError(f"The setting `{name}` must be at least {least}.")
 
 
-def _card(name: str, source: str) -> ModelCard:
-    source, _, size = source.partition("@")
+def _card(name: str, source: str, **more: Any) -> ModelCard:
+    source, _, own = source.partition("@")
     if source.startswith("pretrained:"):
         source = str(PRETRAINED / source.removeprefix("pretrained:"))
-    if not size:
-        return ModelCard.read(name, source)
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise SetupError(f"The model {name!r} has the size {size!r}; write it as name=folder@WIDTHxHEIGHT.")
-    return ModelCard.read(name, source, width=int(width), height=int(height))
+    if not own:
+        return ModelCard.read(name, source, **more)
+    said = re.fullmatch(r"(\d+)x(\d+)(?::(\d+)(?::(\d+(?:\.\d+)?))?)?", own)
+    if not said:
+        raise SetupError(f"The model {name!r} has the size {own!r}; write it as name=folder@WIDTHxHEIGHT.")
+    width, height, steps, guidance = said.groups()
+    more |= {"num_inference_steps": int(steps)} if steps else {}
+    more |= {"guidance_scale": float(guidance)} if guidance else {}
+    return ModelCard.read(name, source, width=int(width), height=int(height), **more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ class Ask:
     user_id: int = 0
     guild_id: int | None = None
     channel_id: int | None = None
+    role_ids: Sequence[int] = ()
     locale: str = "en-US"
 
 
@@ -49,22 +50,24 @@ async def imagine(app: App, ask: Ask) -> Job:
     return await submit(app, read(app, ask))
 
 
-async def reroll(app: App, job: Job, *, user_id: int) -> Job:
+async def reroll(app: App, job: Job, *, user_id: int, role_ids: Sequence[int] = ()) -> Job:
     """Paint the same prompt from another seed; the expansion is not made again."""
     request = replace(GenerationRequest.from_json(job.request), seed=secrets.randbelow(SEEDS))
-    again = replace(_again(job, user_id), request=request, prompt=job.prompt, expansion=job.expanded)
-    return await submit(app, again)
+    again = _again(app, job, user_id, role_ids)
+    return await submit(app, replace(again, request=request, prompt=job.prompt, expansion=job.expanded))
 
 
-async def repeat(app: App, job: Job, *, guild_id: int | None, channel_id: int | None) -> Job:
+async def repeat(
+    app: App, job: Job, *, guild_id: int | None, channel_id: int | None, role_ids: Sequence[int] = ()
+) -> Job:
     """Paint a request again where its owner is now; the same seed gives the same pictures."""
-    again = replace(_again(job, job.user_id), prompt=job.prompt, expansion=job.expanded)
+    again = replace(_again(app, job, job.user_id, role_ids), prompt=job.prompt, expansion=job.expanded)
     return await submit(app, replace(again, guild_id=guild_id, channel_id=channel_id))
 
 
-async def repeat_raw(app: App, job: Job, *, user_id: int) -> Job:
+async def repeat_raw(app: App, job: Job, *, user_id: int, role_ids: Sequence[int] = ()) -> Job:
     """Paint the same idea with the same seed, without the language model."""
-    return await submit(app, replace(_again(job, user_id), expand="off"))
+    return await submit(app, replace(_again(app, job, user_id, role_ids), expand="off"))
 
 
 async def submit(app: App, new: NewJob) -> Job:
@@ -108,6 +111,7 @@ def read(app: App, ask: Ask) -> NewJob:
         guild_id=ask.guild_id,
         channel_id=ask.channel_id,
         locale=ask.locale,
+        weight=_weight(settings, ask.role_ids),
     )
 
 
@@ -189,7 +193,13 @@ def _first(*values: int | None) -> int:
     return next(value for value in values if value is not None)
 
 
-def _again(job: Job, user_id: int) -> NewJob:
+def _weight(settings: Settings, role_ids: Sequence[int]) -> float:
+    """How many turns a member of these roles has: the most that one of the roles gives."""
+    weights = settings.weights_of_roles
+    return max((weights[role_id] for role_id in role_ids if role_id in weights), default=1.0)
+
+
+def _again(app: App, job: Job, user_id: int, role_ids: Sequence[int]) -> NewJob:
     return NewJob(
         idea=job.idea,
         request=GenerationRequest.from_json(job.request),
@@ -199,5 +209,6 @@ def _again(job: Job, user_id: int) -> NewJob:
         guild_id=job.guild_id,
         channel_id=job.channel_id,
         locale=job.locale,
+        weight=_weight(app.settings, role_ids),
         parent_id=job.id,
     )

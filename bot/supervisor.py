@@ -10,13 +10,17 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, cast
 
-from bot.app import start
+from bot.app import cancel_on_signals, open_app, start
+from bot.devices import find_devices
+from bot.faults import SILENT, Fault, fault_of
 from bot.jobs import JobQueue
+from bot.migrate import check
 from bot.settings import Settings
-from bot.wakeup import listen
+from bot.wakeup import ALIVE, listen
 
 log = logging.getLogger(__name__)
 
@@ -24,23 +28,34 @@ FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
 """Seconds before a dead worker is started again; doubled each time it dies young."""
 GROWN_UP = 60.0
 """A worker that ran so many seconds did not die of its start."""
+START_SECONDS = 300.0
+"""How long a worker may take until its first sign of life: it imports torch, maybe from a slow disk."""
+SILENT_LEASES = 4
+"""After so many leases without a sign of life a worker is stuck as a whole, and is killed."""
 PUT_BACK_SECONDS = 10.0
 """How long a worker may take to put its jobs back and exit, before it is terminated."""
 TERMINATE_SECONDS = 3.0
 
 
 class Supervisor:
-    """Runs ``settings.workers`` worker processes from `start` to `stop`, and starts again those that die.
+    """Runs ``settings.workers`` worker processes on each device from `start` to `stop`, and replaces those that die.
 
     A worker hears of new jobs and cancellations by a newline on its stdin, and stops in good order when stdin ends:
-    so it also stops when this process is killed. What a dead worker had in hand is claimable at once. ``deaths`` counts
-    the workers that ended by themselves.
+    so it also stops when this process is killed. It gives a sign of life on its stdout several times a lease, and is
+    killed when it falls silent. What a dead worker had in hand is claimable at once. ``deaths`` counts the workers that
+    ended by themselves.
+
+    Args:
+        settings: handed on to the workers.
+        jobs: the queue that they work on.
+        devices: where to paint; those of the settings if it is None.
     """
 
-    def __init__(self, settings: Settings, jobs: JobQueue) -> None:
+    def __init__(self, settings: Settings, jobs: JobQueue, *, devices: Sequence[str] | None = None) -> None:
         self.deaths = 0
         self._settings = settings
         self._jobs = jobs
+        self._devices = devices
         self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[str, Process] = {}
 
@@ -52,8 +67,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start the workers; returns before they are ready."""
         self._jobs.queued.listeners.append(self._wake)
-        self._tasks = [start(self._keep(), f"worker-{number}") for number in range(self._settings.workers)]
-        self._tasks.append(start(listen(self._jobs), "listen"))
+        self._tasks = [start(self._keep_all(), "workers"), start(listen(self._jobs), "listen")]
 
     async def stop(self) -> None:
         """Stop the workers in good order, by force if they do not; none is left when this returns."""
@@ -77,14 +91,25 @@ class Supervisor:
             if stdin and not stdin.is_closing() and not stdin.transport.get_write_buffer_size():
                 stdin.write(b"\n")
 
-    async def _keep(self) -> None:
-        """Have one worker running, for ever."""
+    async def _keep_all(self) -> None:
+        if not self._settings.workers:
+            return
+        # An images server has its own devices, and one worker keeps it busy.
+        wanted = self._settings.devices if self._settings.executor == "local" else ["cpu"]
+        devices = self._devices or await find_devices(wanted)
+        async with asyncio.TaskGroup() as keepers:
+            for device in devices:
+                for _ in range(self._settings.workers):
+                    keepers.create_task(self._keep(device))
+
+    async def _keep(self, device: str) -> None:
+        """Have one worker running there, for ever."""
         pause = FIRST_PAUSE
         while True:
             worker_id = new_worker_id()
             born = time.monotonic()
             try:
-                await self._run(worker_id)
+                await self._run(worker_id, device)
             except OSError as error:
                 log.error("worker_not_started worker=%s reason=%s", worker_id, error.strerror)
             pause = FIRST_PAUSE if time.monotonic() - born > GROWN_UP else pause
@@ -92,9 +117,9 @@ class Supervisor:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
 
-    async def _run(self, worker_id: str) -> None:
+    async def _run(self, worker_id: str, device: str) -> None:
         """Start one worker process and return when it has ended and its jobs are free; cancelled, end it."""
-        command = (sys.executable, "-P", "-m", "bot", "worker", "--id", worker_id)
+        command = (sys.executable, "-P", "-m", "bot", "worker", "--id", worker_id, "--device", device)
         # A session of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order.
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, env=self._environment(), start_new_session=True
@@ -107,24 +132,51 @@ class Supervisor:
             log.warning("worker_died worker=%s code=%s", worker_id, process.returncode)
         finally:
             await _end(process)
-            await hearing
+            fell_silent = await hearing
             del self._processes[worker_id]
-            await self._abandon(worker_id)
+            await self._abandon(worker_id, SILENT if fell_silent else fault_of(process.returncode))
 
     def _environment(self) -> dict[str, str]:
         """This process's variables and its settings, without the token, which workers have no use for."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}
         return inherited | self._settings.environment()
 
-    async def _hear(self, process: Process) -> None:
-        async for _ in cast(asyncio.StreamReader, process.stdout):
-            self._jobs.changed.hear()
+    async def _hear(self, process: Process) -> bool:
+        """Pass on what a worker says until it ends; kill it when it has been silent for too long, and tell so."""
+        stdout, silences = cast(asyncio.StreamReader, process.stdout), 0
+        patience = START_SECONDS
+        while silences < 2:  # in halves: if this process itself was frozen meanwhile, one of them proves nothing
+            try:
+                async with asyncio.timeout(patience / 2):
+                    word = await stdout.readline()
+            except TimeoutError:
+                silences += 1
+                continue
+            if not word:
+                return False
+            silences = 0
+            if word == ALIVE:
+                patience = SILENT_LEASES * self._settings.lease_seconds
+            else:
+                self._jobs.changed.hear()
+        log.error("worker_silent seconds=%.0f", patience)
+        process.kill()
+        return True
 
-    async def _abandon(self, worker_id: str) -> None:
+    async def _abandon(self, worker_id: str, fault: Fault) -> None:
         try:
-            await self._jobs.abandon(worker_id)
+            await self._jobs.abandon(worker_id, fault)
         except Exception as error:  # the lease ends by itself
             log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
+
+
+async def supervise(settings: Settings) -> None:
+    """Keep the workers of this machine running until SIGINT or SIGTERM; the bot runs elsewhere."""
+    await check(settings.url)
+    async with open_app(settings) as app, Supervisor(settings.using(workers=max(1, settings.workers)), app.jobs):
+        waiting = asyncio.ensure_future(asyncio.Event().wait())
+        cancel_on_signals(waiting)
+        await asyncio.wait({waiting})
 
 
 def new_worker_id() -> str:

@@ -84,7 +84,9 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
 
 async def _paint(app: App, job: Job) -> Job:
     async with AsyncExitStack() as ours:
-        supervisor = await ours.enter_async_context(Supervisor(app.settings.using(workers=1), app.jobs))
+        supervisor = await ours.enter_async_context(
+            Supervisor(app.settings.using(workers=1), app.jobs, devices=app.settings.devices[:1])
+        )
         with _progress(job) as show:
             while not job.is_final:
                 await app.jobs.changed.wait(POLL_SECONDS)

@@ -1,128 +1,216 @@
-"""Whose turn it is: the fair order of the queue, as SQL that runs unchanged on SQLite and Postgres.
+"""Whose turn it is and what a worker is given: the queue's rules, without a clock or a database of their own.
 
-Turns are start-time fair queueing (Goyal, Vin, Cheng 1996) with one unit a job. A user's jobs stand at least one turn
-apart, and within a turn users are served in the order of their ids. So between two jobs of one user everybody else is
-served once at most, and newcomers stand behind the head of the queue: nobody ever overtakes the head.
+Two levels of start-time fair queueing (Goyal, Vin, Cheng 1996). Servers share the painters by their weights: a claim
+costs a server the denoising work of what it was given, divided by its weight, and the server that has had least is
+next. Inside a server turns go round by user: a user's job starts where their last one ended, 1 / weight later, but
+never before the turn that the server has come to (``now``). So before a job with turn t somebody else of weight w is
+served at most ``(t - now) * w + 1`` times, however much they ask for; and two servers that always wait have shares of
+the work that differ from their weights by at most one job of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from sqlalchemy import (
-    ColumnElement,
-    Double,
-    Integer,
-    ScalarSelect,
-    Select,
-    String,
-    TextClause,
-    and_,
-    bindparam,
-    case,
-    false,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    tuple_,
-    union_all,
-)
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from bot.models import QUEUED, RUNNING, STARTED, Job, JobStatus
+import heapq
+import math
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 LOOK_AHEAD = 32
-"""How far behind the head of the queue a claim looks for jobs that can share its batch."""
-PACE_SAMPLE = 20
-"""How many finished jobs the estimate of the time left is made from."""
+"""How far behind the head of the queue a claim looks for jobs of the weights that are in memory."""
+PATIENCE = 15.0
+"""Seconds that a job may be passed over by later ones whose weights are in memory."""
+GRACE = 1.0
+"""Seconds that a new job is left for a worker that is better placed to paint it."""
+PICTURE = 512 * 512 * 20
+"""Denoising work is counted in pictures of 512 x 512 pixels and 20 steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A queued job; ``since`` is when it could first be claimed, ``charged`` whether its share was taken before."""
+
+    id: int
+    user_id: int = 0
+    server_id: int = 0
+    turn: float = 0.0
+    weights_key: str = ""
+    pixels: int = 0
+    work: float = 1.0
+    since: float = 0.0
+    tried: bool = False
+    charged: bool = False
+    passed_over_at: float | None = None
+
+    @property
+    def cost(self) -> float:
+        """What its server's share still has to pay: a job that is tried again is paid for."""
+        return 0.0 if self.charged else self.work
+
+    def is_new(self, now: float) -> bool:
+        """Whether it is still left for a worker that is better placed."""
+        return now < self.since + GRACE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What one server has had: the turn that its users have come to, and the virtual time until which it is served."""
+
+    server_id: int
+    weight: float = 1.0
+    turn: float = 0.0
+    finish: float = 0.0
+
+    def start(self, clock: float) -> float:
+        """When it is next, in virtual time: who was away saves nothing."""
+        return max(clock, self.finish)
+
+    def charge(self, job: Waiting, clock: float) -> Account:
+        """The same account after the job."""
+        return replace(self, finish=self.start(clock) + job.cost / self.weight) if job.cost else self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painter:
+    """A worker: its free room in pixels, the weights it paints with now (None: idle), and all that are in memory.
+
+    ``in_hand`` are the pixels of each user whose jobs it has; with more than ``per_user`` it would only work through
+    them one after the other while somebody else who comes finds it full.
+    """
+
+    room: int
+    painting: str | None = None
+    loaded: Collection[str] = ()
+    per_user: float = math.inf
+    in_hand: Mapping[int, int] = field(default_factory=dict[int, int])
+
+    def fitness(self, job: Waiting) -> int:
+        """How well placed it is: idle with the weights, painting with them, about to load them, or not at all."""
+        if job.pixels > self.room or self.painting not in (None, job.weights_key):
+            return 0
+        if self.painting is not None:
+            return 2
+        return 3 if job.weights_key in self.loaded else 1
 
 
 @dataclass(frozen=True)
-class Position:
-    """A queued job's place: how many are served before it, and seconds until it is done (None: not measured yet)."""
+class Choice:
+    """What a claim takes, in fair order, and which jobs are passed over by that for the first time."""
 
-    ahead: int
-    seconds: float | None
-
-
-_ORDER = (Job.turn, Job.user_id, Job.id)
-_STARTED = (JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED)
+    taken: Sequence[Waiting] = ()
+    passed: Sequence[Waiting] = ()
 
 
-def next_turn(user_id: ColumnElement[int]) -> ScalarSelect[float]:
-    """The turn of a user's next job: one after the last of the user's own, but never before the head of the queue.
+@dataclass(frozen=True)
+class Ledger:
+    """The accounts of the servers that wait, and the queue's virtual time."""
 
-    A held job has no turn of its own until it is released. One that is tried again keeps its turn, which may be long
-    past, and so it does not tell which turn is being served.
+    accounts: Mapping[int, Account] = field(default_factory=dict[int, Account])
+    clock: float = 0.0
+
+
+def fair_order(waiting: Iterable[Waiting], ledger: Ledger, limit: int = LOOK_AHEAD) -> list[Waiting]:
+    """The jobs in the order in which one worker would be given them, at most ``limit``."""
+    lines: dict[int, deque[Waiting]] = {}
+    for job in sorted(waiting, key=lambda job: (job.turn, job.id)):
+        lines.setdefault(job.server_id, deque()).append(job)
+    accounts = {server_id: ledger.accounts[server_id] for server_id in lines}
+    heap = [_place(account, ledger.clock) for account in accounts.values()]
+    heapq.heapify(heap)
+    order: list[Waiting] = []
+    while heap and len(order) < limit:
+        *_, server_id = heapq.heappop(heap)
+        job = lines[server_id].popleft()
+        order.append(job)
+        accounts[server_id] = accounts[server_id].charge(job, ledger.clock)
+        if lines[server_id]:
+            heapq.heappush(heap, _place(accounts[server_id], ledger.clock))
+    return order
+
+
+def choose(order: Sequence[Waiting], worker: Painter, others: Sequence[Painter], now: float) -> Choice:
+    """What a worker is given of the jobs that are due, which are in fair order.
+
+    All that it is given has the same weights and fits into its room, but for the first one that an idle worker is
+    given; a later job of the same weights never overtakes one that does not fit yet. A job that was tried before is
+    given alone, so that a poison request cannot take its neighbours down twice. Nobody is given more than ``per_user``,
+    but for one job. Jobs of the weights that are in memory
+    go before others until one of these has been passed over for PATIENCE seconds: then the worker paints what it has to
+    its end and switches. For GRACE seconds a job is left for another worker that is better placed.
     """
-    behind_head = Job.turn + case((Job.user_id < user_id, 0.0), else_=1.0)
-    head = select(behind_head).where(text(QUEUED), Job.attempts == 0).order_by(*_ORDER).limit(1).scalar_subquery()
-    served = _largest(_last(Job.status == status, text(STARTED)) for status in _STARTED)
-    own = [_last(Job.user_id == user_id, Job.status == status) for status in _STARTED]
-    own.append(_last(Job.user_id == user_id, Job.status == JobStatus.QUEUED, Job.held_at.is_(None)))
-    return _largest([func.coalesce(head, served), _largest(own) + 1])
+    order = _within_shares(order, worker)
+    left = {job.id for job in order if _is_for_another(job, worker, others, now)}
+    mine = [job for job in order if job.id not in left]
+    if not mine:
+        return Choice()
+    head = mine[0]
+    if worker.painting is not None:
+        return Choice() if order[0].tried else _gather(order, left, worker.painting, worker, now)
+    if head.tried:
+        return _passing(order, [head])
+    at_hand = [job.weights_key for job in mine if job.weights_key in worker.loaded]
+    choices = (_gather(order, left, weights_key, worker, now) for weights_key in (*at_hand, head.weights_key))
+    return next(choice for choice in choices if choice.taken)
 
 
-def candidates() -> Select[int]:
-    """The ids of the jobs that `JobQueue.claim` takes; has the parameters ``now``, ``capacity`` and ``joining``."""
-    joining, capacity = bindparam("joining", type_=String), bindparam("capacity", type_=Integer)
-    due = Job.not_before <= bindparam("now", type_=Double)
-    waiting = select(*_ORDER, Job.batch_key, Job.attempts, Job.samples).where(text(QUEUED), due)
-    waiting = waiting.order_by(*_ORDER).limit(LOOK_AHEAD).cte("waiting")
-    order = (waiting.c.turn, waiting.c.user_id, waiting.c.id)
-    head = select(waiting).order_by(*order).limit(1).cte("head")
-    never_tried = and_(waiting.c.attempts == 0, head.c.attempts == 0)
-    total = func.sum(waiting.c.samples).over(order_by=order).label("total")
-    together = (
-        select(waiting.c.id, total, (waiting.c.id == head.c.id).label("is_head"))
-        .join(head, or_(waiting.c.id == head.c.id, and_(waiting.c.batch_key == head.c.batch_key, never_tried)))
-        .where(or_(joining.is_(None), and_(head.c.batch_key == joining, head.c.attempts == 0)))
-        .cte("together")
-    )
-    fits = or_(together.c.total <= capacity, and_(together.c.is_head, joining.is_(None)))
-    # Postgres looks at the status again when it has the row's lock.
-    candidate = select(Job.id).join(together, together.c.id == Job.id).where(fits, text("status = 'queued'"))
-    return select(candidate.with_for_update(skip_locked=True, of=Job).cte("candidate").c.id)
+def settle(order: Sequence[Waiting], taken: Sequence[Waiting], ledger: Ledger) -> Ledger:
+    """The accounts after a claim: what was taken is paid for, and time goes on.
+
+    Neither the queue's time nor a server's turn goes past one that still waits: who is passed over loses nothing.
+    """
+    accounts, clock = dict(ledger.accounts), ledger.clock
+    served_until = clock
+    for job in taken:
+        served_until = max(served_until, accounts[job.server_id].start(clock))
+        accounts[job.server_id] = accounts[job.server_id].charge(job, clock)
+    gone = {job.id for job in taken}
+    waiting = [job for job in order if job.id not in gone]
+    starts = [accounts[job.server_id].start(clock) for job in waiting]
+    for server_id, account in accounts.items():
+        turns = [job.turn for job in taken if job.server_id == server_id]
+        still = [job.turn for job in waiting if job.server_id == server_id and not job.tried]
+        if turns:
+            accounts[server_id] = replace(account, turn=max(account.turn, min([max(turns), *still])))
+    return Ledger(accounts, max(clock, min([served_until, *starts])))
 
 
-async def position_of(session: AsyncSession, job: Job) -> Position:
-    """The place of a job, and the time left: the steps before it and its own, at the measured pace of their kinds."""
-    left = func.sum((Job.steps - Job.step) * Job.samples)
-    work = select(Job.batch_key, func.count(), left).group_by(Job.batch_key)
-    running = text(RUNNING)
-    before = _is_before(job) if job.status == JobStatus.QUEUED else false()
-    waiting = (await session.execute(work.where(before))).all()
-    painted = (await session.execute(work.where(running, Job.id != job.id))).all()
-    painters = await session.scalar(select(func.count(Job.worker_id.distinct())).where(running)) or 1
-    seconds = await _seconds(session, job.batch_key, (job.steps - job.step) * job.samples)
-    for batch_key, _, steps in (*waiting, *painted):
-        more = await _seconds(session, batch_key, steps)
-        seconds = None if seconds is None or more is None else seconds + more / painters
-    return Position(sum(count for _, count, _ in waiting), seconds)
+def _place(account: Account, clock: float) -> tuple[float, float, int]:
+    return account.start(clock), account.finish, account.server_id
 
 
-def _is_before(job: Job) -> ColumnElement[bool]:
-    place = tuple_(literal(job.turn), literal(job.user_id, Job.user_id.type), literal(job.id, Job.id.type))
-    return and_(text(QUEUED), tuple_(*_ORDER) < place)
+def _within_shares(order: Sequence[Waiting], worker: Painter) -> list[Waiting]:
+    """The jobs without those whose users would have more in hand than each may."""
+    in_hand = dict(worker.in_hand)
+    mine: list[Waiting] = []
+    for job in order:
+        has = in_hand.get(job.user_id, 0)
+        if not has or has + job.pixels <= worker.per_user:
+            in_hand[job.user_id] = has + job.pixels
+            mine.append(job)
+    return mine
 
 
-async def _seconds(session: AsyncSession, batch_key: str, steps: int) -> float | None:
-    """How long so many denoising steps of one sample take; None before the first job of this kind has succeeded."""
-    last = select(Job.busy_seconds, Job.steps * Job.samples)
-    last = last.where(Job.batch_key == batch_key, Job.finished_at.is_not(None), Job.status == JobStatus.SUCCEEDED)
-    rows = (await session.execute(last.order_by(Job.finished_at.desc()).limit(PACE_SAMPLE))).all()
-    measured = sum(taken for _, taken in rows)
-    return float(steps) * sum(seconds or 0.0 for seconds, _ in rows) / measured if measured else None
+def _is_for_another(job: Waiting, worker: Painter, others: Sequence[Painter], now: float) -> bool:
+    return job.is_new(now) and any(other.fitness(job) > worker.fitness(job) for other in others)
 
 
-def _last(*conditions: ColumnElement[bool] | TextClause) -> ScalarSelect[float]:
-    return select(Job.turn).where(*conditions).order_by(Job.turn.desc()).limit(1).scalar_subquery()
+def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: Painter, now: float) -> Choice:
+    """The jobs of these weights until one does not fit, or until one of others has been passed over for too long."""
+    taken: list[Waiting] = []
+    room = worker.room
+    for job in order:
+        if job.weights_key == weights_key and not job.tried and job.id not in left:
+            if job.pixels > room and (taken or worker.painting is not None):
+                break
+            taken.append(job)
+            room -= job.pixels
+        elif job.passed_over_at is not None and now - job.passed_over_at >= PATIENCE:
+            break
+    return _passing(order, taken)
 
 
-def _largest(turns: Iterable[ColumnElement[float]]) -> ScalarSelect[float]:
-    """The largest, or 0; SQLite and Postgres have no common function for it that ignores NULL."""
-    rows = union_all(*(select(func.coalesce(turn, 0.0).label("turn")) for turn in turns)).subquery()
-    return select(func.max(rows.c.turn)).scalar_subquery()
+def _passing(order: Sequence[Waiting], taken: list[Waiting]) -> Choice:
+    """The choice, with the jobs that stand before the last one taken and have not been passed over before."""
+    gone = {job.id for job in taken}
+    last = max((place for place, job in enumerate(order) if job.id in gone), default=0)
+    return Choice(taken, [job for job in order[:last] if job.id not in gone and job.passed_over_at is None])

@@ -13,7 +13,7 @@ import discord
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, answer_error, app_of, tell
+from bot.cogs.base import SILENT, answer_error, app_of, role_ids, tell
 from bot.errors import NotYours, Refused, UserError
 from bot.flags import clean
 from bot.models import Job, JobStatus
@@ -169,13 +169,15 @@ async def _edit(interaction: Interaction, app: App, job_id: int) -> None:
 
 async def _reroll(interaction: Interaction, app: App, job_id: int) -> None:
     job = await _own(interaction, app, job_id)
-    await post_placeholder(interaction, app, await submit.reroll(app, job, user_id=interaction.user.id))
+    again = await submit.reroll(app, job, user_id=interaction.user.id, role_ids=role_ids(interaction))
+    await post_placeholder(interaction, app, again)
 
 
 async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
     job = await _own(interaction, app, job_id)
     if job.is_final:
-        await post_placeholder(interaction, app, await submit.repeat_raw(app, job, user_id=interaction.user.id))
+        again = await submit.repeat_raw(app, job, user_id=interaction.user.id, role_ids=role_ids(interaction))
+        await post_placeholder(interaction, app, again)
     else:
         await _choose(interaction, app, job, _unexpanded(job))
 

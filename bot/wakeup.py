@@ -41,6 +41,11 @@ class Wakeup:
         """Wake this process."""
         self._event.set()
 
+    @property
+    def is_ringing(self) -> bool:
+        """Whether it has been rung since the last `wait` returned."""
+        return self._event.is_set()
+
     async def wait(self, timeout: float) -> None:
         """Return at the next wake-up, or after ``timeout`` seconds without one."""
         with contextlib.suppress(TimeoutError):
@@ -49,11 +54,15 @@ class Wakeup:
         self._event.clear()
 
 
-def take_stdout() -> Callable[[], None]:
-    """Keep stdout for wake-ups to the parent process; what libraries print goes to stderr from now on.
+CHANGED, ALIVE = b"changed\n", b"alive\n"
+"""What a worker says to its supervisor: there may be something to show, and its event loop turns."""
+
+
+def take_stdout() -> Callable[[bytes], None]:
+    """Keep stdout for words to the parent process; what libraries print goes to stderr from now on.
 
     Returns:
-        A function that wakes the parent and never blocks.
+        A function that says one of them to the parent and never blocks.
     """
     parent = os.dup(1)
     os.dup2(2, 1)
@@ -61,11 +70,11 @@ def take_stdout() -> Callable[[], None]:
     if sys.platform != "win32":
         os.set_blocking(parent, False)
 
-    def wake() -> None:
-        with contextlib.suppress(OSError):  # a full pipe holds wake-ups enough, a broken one has nobody to wake
-            os.write(parent, b"changed\n")
+    def say(word: bytes) -> None:
+        with contextlib.suppress(OSError):  # a full pipe holds words enough, a broken one has nobody to hear them
+            os.write(parent, word)
 
-    return wake
+    return say
 
 
 def hear_stdin(wake: Callable[[], None], end: Callable[[], None]) -> None:

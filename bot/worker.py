@@ -5,38 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import re
-import signal
-import traceback
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import entry_points
-from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
-from bot.app import App, open_app
-from bot.errors import SetupError, StorageFull, UserError
+from PIL import Image
+
+from bot.app import App
+from bot.errors import StorageFull, UserError
+from bot.faults import DEVICE_LOST, Fault, WorkerBroken
+from bot.hand import Hand
 from bot.jobs import Picture
-from bot.migrate import check
 from bot.models import Job
-from bot.pictures import encode_png, parameters
-from bot.settings import Settings
-from bot.supervisor import new_worker_id
-from bot.wakeup import hear_stdin, listen, take_stdout
+from bot.painter import Painter
+from bot.pictures import encode_png, encode_preview, parameters
 from bot.wording import PATIENCE_SECONDS, patiently, settle_prompt
 from generators.base import (
+    DeviceLost,
     Event,
     Failed,
     Finished,
     GenerationError,
-    GenerationRequest,
-    ModelCard,
+    Preview,
     Progress,
     PromptExpander,
+    place_of,
 )
-from generators.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +39,15 @@ POLL_SECONDS = 1.0
 """How long a queued job waits at most for a worker that no wake-up reaches."""
 REPORT_SECONDS = 0.25
 """Between two writes of the steps taken."""
+PREVIEW_SECONDS = 2.0
+"""Between two writes of the newest previews."""
 TIDY_SECONDS = 60.0
 HELD_SECONDS = 24 * 3600.0
 """How long an expansion waits for its owner's choice."""
 STOP_SECONDS = 3.0
 """How long a stopping worker waits for the step that runs, and again for pictures that are being stored."""
+BEATS = 4
+"""Heartbeats in one lease."""
 
 T = TypeVar("T")
 
@@ -64,23 +63,22 @@ class Worker:
     attempt and nothing else; what a killed worker had in hand waits again when its lease ends.
     """
 
-    def __init__(self, app: App, executor: Executor, expander: PromptExpander, worker_id: str) -> None:
+    def __init__(self, app: App, painter: Painter, expander: PromptExpander, worker_id: str) -> None:
         self.worker_id = worker_id
+        self.beats: list[Callable[[], None]] = []
+        """Called several times a lease while the event loop turns: who hears nothing for long may take it for stuck."""
         self._app = app
-        self._executor = executor
+        self._painter = painter
         self._expander = expander
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="executor")
-        self._free = app.settings.max_batch  # samples that fit beside those that are being painted
-        self._jobs: dict[int, Job] = {}  # in hand: being prepared, ready, or being painted
-        self._preparing: dict[int, asyncio.Task[bool | None]] = {}
-        self._ready: dict[int, Job] = {}
-        self._leaving: set[str] = set()  # keys to evict before the next step
-        self._ending: dict[int, asyncio.Task[None]] = {}  # painted or failed, on the way into the rows
+        self._hand = Hand()
         self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
         self._orphans: set[int] = set()  # ours by their rows, but not in hand
         self._steps: dict[int, int] = {}  # taken, and not yet written down
+        self._previews: dict[int, tuple[int, Image.Image]] = {}  # the newest, and not yet written down
+        self._signed: tuple[object, float] = (None, 0.0)  # what the roster knows of this worker, and since when
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
+        self._fault: Fault | None = None
         self._woken = asyncio.Event()
         self._stepped = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -91,46 +89,58 @@ class Worker:
         self._woken.set()
 
     async def run(self, *, burst: bool = False) -> None:
-        """Work until `stop` is called or, with ``burst``, until nothing is left to claim."""
+        """Work until `stop` is called or, with ``burst``, until nothing is left to claim.
+
+        Raises:
+            WorkerBroken: the executor hangs or its device is lost. The jobs that it had have lost an attempt, all
+                others wait again; nothing more can be done in this process.
+        """
         self._woken.set()
+        beat_seconds = self._app.settings.lease_seconds / BEATS
         working = asyncio.create_task(self._work(burst), name="work")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
         background = [
             asyncio.create_task(_repeat(self._watch, 0), name="watch"),
             asyncio.create_task(_repeat(self._report, REPORT_SECONDS), name="report"),
-            asyncio.create_task(_repeat(self._beat, self._app.settings.lease_seconds / 4), name="beat"),
+            asyncio.create_task(_repeat(self._show, PREVIEW_SECONDS), name="show"),
+            asyncio.create_task(_repeat(self._live, beat_seconds), name="live"),
+            asyncio.create_task(_repeat(self._beat, beat_seconds), name="beat"),
+            asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
             asyncio.create_task(_repeat(self._tidy, TIDY_SECONDS), name="tidy"),
-            asyncio.create_task(self._stopping.wait(), name="stopping"),
         ]
         try:
-            await asyncio.wait({working, background[-1]}, return_when=asyncio.FIRST_COMPLETED)
-            done, _ = await asyncio.wait({working}, timeout=STOP_SECONDS)
-            for task in done:
-                task.result()
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._painter.is_open:  # before that nothing is in hand, and an import is not waited for
+                await asyncio.wait({working}, timeout=STOP_SECONDS)
+            if working.done():
+                working.result()
+        except WorkerBroken as broken:
+            self._fault = broken.fault
         finally:
             warming = [self._warming] if self._warming else []
-            await _cancel(working, *background, *warming, *self._preparing.values())
+            await _cancel(working, stopping, *background, *warming, *self._hand.preparing)
             await self._wind_up()
+        if self._fault:
+            raise WorkerBroken(self._fault)
 
     # The loop: between two steps it looks around, if somebody has called.
 
     async def _work(self, burst: bool) -> None:
-        # Before any language model is imported in another thread: the two share libraries that import in circles.
-        await self._in_thread(_import_painters, {card.kind for card in self._app.settings.cards.values()})
+        await self._painter.open()
         while not self._stopping.is_set():
-            if self._woken.is_set():
+            if self._woken.is_set() or self._app.jobs.queued.is_ringing:
                 self._woken.clear()
                 await self._look_around()
-            if self._ready or self._leaving or self._painting:
-                for event in await self._paint():
-                    self._handle(event)
+            if self._hand.has_work:
+                await self._paint()
             elif self._woken.is_set():
                 continue
-            elif burst and not self._jobs and not self._ending:
+            elif burst and self._hand.is_empty:
                 return
+            elif self._cold and not burst:
+                self._cold = False
+                self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
             else:
-                if self._cold and not burst:
-                    self._cold = False
-                    self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
                 await self._woken.wait()
 
     async def _look_around(self) -> None:
@@ -141,108 +151,97 @@ class Worker:
                 self._drop(job_id)
             self._lost.clear()
             if (room := self._room()) > 0:
-                batch_key = next((job.batch_key for job in self._jobs.values()), None)
-                for job in await jobs.claim(self.worker_id, capacity=room, batch_key=batch_key):
+                claimed = await jobs.claim(
+                    self.worker_id,
+                    capacity=room,
+                    painting=self._hand.weights_key,
+                    loaded=self._painter.loaded,
+                    per_user=self._painter.per_user,
+                    in_hand=self._hand.pixels_of_users,
+                )
+                for job in claimed:
                     self._take(job)
         except Exception as error:
-            log.warning("worker_waits reason=%s", _place(error))
+            log.warning("worker_waits reason=%s", place_of(error))
             await asyncio.sleep(PATIENCE_SECONDS)
             self._woken.set()
 
     def _room(self) -> int:
-        """How many more samples may be claimed now."""
-        if any(job.attempts > 1 for job in self._jobs.values()) or len(self._ending) >= self._app.settings.max_batch:
+        """How many more pixels may be claimed now."""
+        tried_before = any(job.attempts > 1 for job in self._hand.jobs.values())
+        if tried_before or len(self._hand.ending) >= self._app.settings.max_batch:
             return 0  # what failed before is painted alone; a disk that is slower than the painter must catch up
-        waiting = sum(self._jobs[job_id].samples for job_id in (*self._preparing, *self._ready))
-        return (self._free if self._painting else self._app.settings.max_batch) - waiting
-
-    @property
-    def _painting(self) -> bool:
-        return len(self._jobs) > len(self._preparing) + len(self._ready)
+        return self._painter.room - self._hand.waiting_pixels
 
     def _take(self, job: Job) -> None:
         self._cold = False
-        self._jobs[job.id] = job
         preparing = self._guarded(job, settle_prompt(self._app, self._expander, job))
-        task = self._preparing[job.id] = asyncio.create_task(preparing, name=f"prepare-{job.id}")
+        task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
+        self._hand.take(job, task)
         task.add_done_callback(lambda task: self._prepared(job, task))
 
     def _prepared(self, job: Job, task: asyncio.Task[bool | None]) -> None:
-        if self._preparing.get(job.id) is not task:
-            return  # dropped
-        del self._preparing[job.id]
-        if _result(task):
-            self._ready[job.id] = job
-        else:
-            del self._jobs[job.id]
+        self._hand.settle(job, task, paint=bool(_result(task)))
         self._woken.set()
 
     def _drop(self, job_id: int) -> None:
         """Forget a job that is not ours to paint any more; its row has its end, or another worker."""
-        job = self._jobs.pop(job_id, None)
-        if job is None:
-            return
-        log.info("job_dropped job=%s", job_id)
+        if self._hand.drop(job_id):
+            log.info("job_dropped job=%s", job_id)
+            self._forget_progress(job_id)
+
+    def _forget_progress(self, job_id: int) -> None:
         self._steps.pop(job_id, None)
-        if preparing := self._preparing.pop(job_id, None):
-            preparing.cancel()
-        elif self._ready.pop(job_id, None) is None:
-            self._leaving.add(str(job_id))
+        self._previews.pop(job_id, None)
 
     # Pixels
 
-    async def _paint(self) -> list[Event]:
-        """One step of the executor: who leaves goes first, then newcomers come in."""
-        leaving, self._leaving = self._leaving, set()
-        coming, self._ready = list(self._ready.values()), {}
-        model = next((job.request["model"] for job in self._jobs.values()), None)
+    async def _paint(self) -> None:
+        """One step of the executor, and what came of it."""
+        leaving, coming = self._hand.hand_over(self._painter.together)
+        model = next((job.request["model"] for job in self._hand.jobs.values()), None)
         try:
-            events, self._free = await self._in_thread(self._step, leaving, coming, model)
+            events = await self._painter.paint(leaving, coming, model)
+        except WorkerBroken:
+            raise
         except Exception as error:
-            log.error("executor_stumbled reason=%s", _place(error))
-            keys = [str(job_id) for job_id in self._jobs if job_id not in self._preparing]
-            self._leaving.update(keys)
-            return [Failed(key, GenerationError(STUMBLED)) for key in keys]
+            log.error("executor_stumbled reason=%s", place_of(error))
+            events = [Failed(str(job.id), GenerationError(STUMBLED)) for job in self._hand.take_back()]
+        lost = [event for event in events if isinstance(event, Failed) and isinstance(event.error, DeviceLost)]
+        for event in events:
+            if event not in lost:
+                self._handle(event)
+        if lost:
+            raise WorkerBroken(DEVICE_LOST)
         if leaving:
             self._woken.set()
-        return events
-
-    def _step(self, leaving: set[str], coming: list[Job], model: str | None) -> tuple[list[Event], int]:
-        for key in leaving:
-            self._executor.evict(key)
-        events: list[Event] = []
-        for job in coming:
-            try:
-                self._executor.admit(str(job.id), job.generation)
-            except GenerationError as error:
-                events.append(Failed(str(job.id), error))
-        events += self._executor.step()
-        return events, self._executor.capacity(model) if model else self._app.settings.max_batch
 
     def _handle(self, event: Event) -> None:
-        job = self._jobs.get(int(event.key))
+        job = self._hand.jobs.get(int(event.key))
         if job is None:
             return
-        if isinstance(event, Progress):
-            self._steps[job.id] = event.step
-            self._stepped.set()
-        elif isinstance(event, Finished):
-            self._let_go(job, self._store(job, event))
-        elif isinstance(event, Failed):
-            self._let_go(job, self._end_failed(job, event.error))
+        match event:
+            case Progress():
+                self._steps[job.id] = job.step = event.step
+                self._stepped.set()
+            case Preview():
+                self._previews[job.id] = (job.step, event.image)
+            case Finished():
+                self._let_go(job, self._store(job, event))
+            case Failed():
+                self._let_go(job, self._end_failed(job, event.error))
 
     def _let_go(self, job: Job, ending: Coroutine[Any, Any, None]) -> None:
         """A job has left the executor: write its end into its row while the next step runs."""
-        del self._jobs[job.id]
-        self._steps.pop(job.id, None)
-        task = self._ending[job.id] = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
+        self._forget_progress(job.id)
+        task = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
+        self._hand.let_go(job, task)
         task.add_done_callback(lambda task: self._ended(job, task))
         self._woken.set()
 
     def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
         _result(task)
-        if self._ending.get(job.id) is task:
-            del self._ending[job.id]
+        self._hand.ended(job, task)
         self._woken.set()
 
     # Ends
@@ -281,10 +280,32 @@ class Worker:
             await patiently(lambda: self._app.jobs.fail(job, ending.code, str(ending)))
             return None
         except Exception as error:
-            log.error("job_stumbled job=%s reason=%s", job.id, _place(error))
+            log.error("job_stumbled job=%s reason=%s", job.id, place_of(error))
             code, reason = "crashed", STUMBLED
         await patiently(lambda: self._app.jobs.retry(job, code, reason))
         return None
+
+    async def _wind_up(self) -> None:
+        """Nothing in hand is lost: what is painted is stored, the rest waits again."""
+        if self._hand.ending:
+            await asyncio.wait(self._hand.ending, timeout=STOP_SECONDS)
+        await _cancel(*self._hand.ending)
+        with contextlib.suppress(TimeoutError):  # the leases end by themselves
+            async with asyncio.timeout(STOP_SECONDS):
+                await patiently(lambda: self._app.jobs.end_cancelled(self.worker_id))
+                if self._fault:
+                    await self._charge(self._fault)
+                await patiently(lambda: self._app.jobs.put_back(self.worker_id))
+                await patiently(lambda: self._app.roster.sign_out(self.worker_id))
+                if not self._fault:
+                    await self._painter.close()
+                await self._expander.close()
+
+    async def _charge(self, fault: Fault) -> None:
+        """What the broken executor had in hand has lost an attempt: one of them may be why it broke."""
+        for job in self._hand.painting:
+            reason = fault.reason(job.attempts)
+            await patiently(lambda job=job, reason=reason: self._app.jobs.retry(job, fault.code, reason))
 
     # Beside the loop
 
@@ -298,17 +319,46 @@ class Worker:
         steps, self._steps = self._steps, {}
         await self._app.jobs.record_steps(self.worker_id, steps)
 
+    async def _show(self) -> None:
+        previews, self._previews = self._previews, {}
+        for job_id, (step, image) in previews.items():
+            await self._app.jobs.save_preview(
+                self.worker_id, job_id, step, await asyncio.to_thread(encode_preview, image)
+            )
+
+    async def _live(self) -> None:
+        if self._painter.is_open:  # an import may hold everything up for long, and that is no harm
+            for beat in self.beats:
+                beat()
+
     async def _beat(self) -> None:
         """Keep the leases; notice what is no longer ours, and what is ours by its row only."""
-        in_hand = dict(self._jobs)
+        in_hand = self._hand.jobs
         ours = await self._app.jobs.heartbeat(self.worker_id)
-        self._lost |= {job_id for job_id, job in in_hand.items() if self._jobs.get(job_id) is job} - ours
-        orphans = ours - self._jobs.keys() - self._ending.keys()
+        still_in_hand = self._hand.jobs
+        self._lost |= {job_id for job_id, job in in_hand.items() if still_in_hand.get(job_id) is job} - ours
+        orphans = {job_id for job_id in ours if job_id not in self._hand}
         for job_id in orphans & self._orphans:  # twice in a row: no claim is just about to bring it
             await self._app.jobs.retry(await self._app.jobs.get(job_id), "crashed", STUMBLED)
         self._orphans = orphans
         await self._app.jobs.requeue_stalled()
         self._woken.set()
+
+    async def _sign_in(self) -> None:
+        """Say what is in memory and what is painted: at each change, and often enough to count as alive."""
+        state = (self._painter.loaded, self._hand.weights_key)
+        now = time.monotonic()
+        if state == self._signed[0] and now - self._signed[1] < self._app.settings.lease_seconds / BEATS:
+            return
+        weights, painting = state
+        await self._app.roster.sign_in(
+            self.worker_id,
+            device=self._app.settings.device,
+            weights=weights,
+            room=self._painter.room - self._hand.waiting_pixels,
+            painting=painting,
+        )
+        self._signed = (state, now)
 
     async def _tidy(self) -> None:
         await asyncio.to_thread(self._app.images.sweep)
@@ -317,107 +367,14 @@ class Worker:
     async def _warm_up(self) -> None:
         """Load the default model, and a language model on this machine, while nobody waits for them."""
         settings = self._app.settings
-        await self._in_thread(self._load, settings.default_card)
+        try:
+            await self._painter.warm_up(settings.default_card, WARM_UP)
+        except WorkerBroken as broken:
+            self._fault = broken.fault
+            return self.stop()
         if not settings.expander_url:
             words = min(1, settings.default_card.max_added_words)
             await self._expander.expand(WARM_UP, locale="en-US", seed=0, max_words=words)
-
-    def _load(self, card: ModelCard) -> None:
-        request = GenerationRequest(
-            prompt="",
-            model=card.name,
-            width=card.width,
-            height=card.height,
-            num_inference_steps=1,
-            guidance_scale=card.guidance_scale,
-            seed=0,
-        )
-        if self._executor.in_flight:
-            return  # a job has come first, and its model is not to be put out of memory for this
-        with contextlib.suppress(GenerationError):  # the executor has logged it; the first job will hear of it
-            self._executor.admit(WARM_UP, request)
-            self._executor.evict(WARM_UP)
-
-    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
-
-    async def _wind_up(self) -> None:
-        """Nothing in hand is lost: what is painted is stored, the rest waits again."""
-        if self._ending:
-            await asyncio.wait(self._ending.values(), timeout=STOP_SECONDS)
-        await _cancel(*self._ending.values())
-        with contextlib.suppress(TimeoutError):  # the leases end by themselves
-            async with asyncio.timeout(STOP_SECONDS):
-                await patiently(lambda: self._app.jobs.end_cancelled(self.worker_id))
-                await patiently(lambda: self._app.jobs.put_back(self.worker_id))
-                await self._in_thread(self._executor.close)
-                await self._expander.close()
-        self._thread.shutdown(wait=False)
-
-
-async def run_worker(settings: Settings, *, worker_id: str | None = None) -> None:
-    """Be a worker process until SIGTERM, SIGINT, or the end of the process that supervises it.
-
-    Args:
-        settings: where the queue is, and what may be painted on which device.
-        worker_id: the name that a supervising process gave this one; its wake-ups then come on stdin, whose end stops
-            this worker, and this worker's own go to stdout. None for a worker that stands alone.
-    """
-    # Before torch is loaded: its threads must not spin while they wait for each other, because the language model has
-    # threads of its own. On two busy cores a step took 14 times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    await check(settings.url)
-    async with open_app(settings) as app:
-        executor = Executor(
-            settings.cards,
-            device=settings.device,
-            dtype=settings.dtype,
-            offload=settings.offload,
-            max_batch=settings.max_batch,
-        )
-        worker = Worker(app, executor, load_expander(settings), worker_id or new_worker_id())
-        if worker_id:
-            app.jobs.changed.listeners.append(take_stdout())
-            hear_stdin(app.jobs.queued.hear, worker.stop)
-        _stop_on_signals(worker)
-        listener = asyncio.create_task(listen(app.jobs), name="listen")
-        log.info("worker_started worker=%s", worker.worker_id)
-        try:
-            await worker.run()
-        finally:
-            await _cancel(listener)
-        log.info("worker_stopped worker=%s", worker.worker_id)
-
-
-def load_expander(settings: Settings) -> PromptExpander:
-    """The expander that the settings name; raises SetupError if no installed package has it."""
-    found = {entry.name: entry for entry in entry_points(group="limner.expanders")}
-    if settings.expander not in found:
-        raise SetupError(f"The setting `expander` must be one of {', '.join(found)}.")
-    expander = found[settings.expander].load()
-    return expander.create(
-        model=settings.expander_model,
-        url=settings.expander_url,
-        api_key=settings.expander_api_key,
-        timeout=settings.expander_timeout,
-        cache=settings.data / "cache",
-    )
-
-
-def _import_painters(kinds: set[str]) -> None:
-    for painter in entry_points(group="limner.generators"):
-        if painter.name in kinds:
-            painter.load()
-
-
-def _stop_on_signals(worker: Worker) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(worker.stop)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
@@ -425,7 +382,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
         try:
             await work()
         except Exception as error:
-            log.warning("worker_waits reason=%s", _place(error))
+            log.warning("worker_waits reason=%s", place_of(error))
             await asyncio.sleep(PATIENCE_SECONDS)
         await asyncio.sleep(pause)
 
@@ -441,15 +398,9 @@ def _result(task: asyncio.Task[T]) -> T | None:
     if task.cancelled():
         return None
     if error := task.exception():
-        log.error("job_stranded task=%s reason=%s", task.get_name(), _place(error))
+        log.error("job_stranded task=%s reason=%s", task.get_name(), place_of(error))
         return None
     return task.result()
-
-
-def _place(error: BaseException) -> str:
-    """The kind of an error and where it was raised; never its text, which may quote a prompt."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
 def _code(error: GenerationError) -> str:

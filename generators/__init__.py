@@ -2,6 +2,7 @@
 
 from generators.base import (
     BadRequest,
+    DeviceLost,
     Event,
     Expansion,
     Failed,
@@ -9,6 +10,7 @@ from generators.base import (
     GenerationError,
     GenerationRequest,
     ImageGenerator,
+    ImagesServer,
     ModelCard,
     ModelNotFound,
     OutOfMemory,
@@ -19,6 +21,7 @@ from generators.base import (
 
 __all__ = [
     "BadRequest",
+    "DeviceLost",
     "Event",
     "Expansion",
     "Failed",
@@ -26,6 +29,7 @@ __all__ = [
     "GenerationError",
     "GenerationRequest",
     "ImageGenerator",
+    "ImagesServer",
     "ModelCard",
     "ModelNotFound",
     "OutOfMemory",

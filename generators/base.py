@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -38,6 +39,10 @@ class BadRequest(GenerationError):
     retryable = False
 
 
+class DeviceLost(GenerationError):
+    """The painter's device stopped answering; the request is painted again when it is back."""
+
+
 class ModelNotFound(GenerationError):
     """The model is not on this machine; the operator can see why with `limner doctor`."""
 
@@ -61,6 +66,8 @@ class GenerationRequest:
     """What is to be painted, in diffusers' own words; JSON in and out.
 
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each picture can be had again alone.
+    ``init_image`` and ``mask`` are paths of picture files, which are fitted to width and height; white in the mask is
+    what is painted. ``strength`` is how much of the picture may change, over 0 to 1, None for the pipeline's own.
     """
 
     prompt: str
@@ -81,8 +88,18 @@ class GenerationRequest:
     @property
     def batch_key(self) -> str:
         """Requests with one key may be denoised in one call; steps, guidance and scheduler may differ."""
+        return f"{self.weights_key}|{self.width}x{self.height}"
+
+    @property
+    def weights_key(self) -> str:
+        """What must be in memory to paint it: requests with one key need no loading between them."""
         loras = ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
-        return f"{self.model}|{self.width}x{self.height}|{loras}"
+        return f"{self.model}|{loras}"
+
+    @property
+    def pixels(self) -> int:
+        """Width times height, summed over its samples: what it takes of a device's budget."""
+        return self.width * self.height * self.num_images_per_prompt
 
     @property
     def seeds(self) -> list[int]:
@@ -165,7 +182,11 @@ class ImageGenerator(Protocol):
         ...
 
     def capacity(self) -> int:
-        """How many more samples fit."""
+        """How many more pixels fit (`GenerationRequest.pixels`, summed over requests of any size)."""
+        ...
+
+    def together(self) -> int:
+        """How many pixels are worth painting at once: more of them only take as much longer."""
         ...
 
     def close(self) -> None:
@@ -219,6 +240,15 @@ class PromptExpander(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ImagesServer:
+    """Where an OpenAI-compatible images API is (up to and with its version), its key, and seconds for one picture."""
+
+    url: str
+    api_key: str = field(repr=False)
+    timeout: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """What people need to know of a model before it is loaded; read from its folder's JSON files, without torch.
@@ -237,8 +267,12 @@ class ModelCard:
     guidance_scale: float = 5.0
     max_added_words: int = 60
     english_only: bool = False
+    loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """LoRA files (safetensors) by the names that requests use; a relative path begins at the model's folder."""
     kind: str = "diffusion"
     """The entry point in the group ``limner.generators`` that loads it."""
+    server: ImagesServer | None = None
+    """Who paints with it, if not this machine; ``source`` is then its name there."""
 
     @classmethod
     def read(cls, name: str, source: str, **overrides: Any) -> Self:
@@ -246,15 +280,19 @@ class ModelCard:
         folder = Path(source)
         said: dict[str, Any] = _read_json(folder / "limner.json")
         scale = _vae_scale_factor(_read_json(folder / "vae" / "config.json"))
-        denoiser = _read_json(folder / "unet" / "config.json") or _read_json(folder / "transformer" / "config.json")
+        transformer = _read_json(folder / "transformer" / "config.json")
+        denoiser = _read_json(folder / "unet" / "config.json") or transformer
         sample_size = denoiser.get("sample_size")
+        if transformer:
+            said = {"multiple_of": scale * 2, **said}  # two by two latents make one of its tokens
         if isinstance(sample_size, int):
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if "down_block_types" in denoiser:
             said = {"multiple_of": scale * 2 ** (len(denoiser["down_block_types"]) - 1), **said}
-        known = {field.name for field in fields(cls)} - {"name", "source"}
-        values = {key: value for key, value in {**said, **overrides}.items() if key in known}
-        return cls(name=name, source=source, **values)
+        known = {field.name for field in fields(cls)} - {"name", "source", "server"}
+        values: dict[str, Any] = {key: value for key, value in said.items() if key in known}
+        values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
+        return cls(name=name, source=source, **{**values, **overrides})
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
         """Width and height with about the model's own number of pixels and the given aspect ratio."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import Protocol
 
 from generators.base import (
+    DeviceLost,
     Event,
     Failed,
     Finished,
@@ -20,6 +22,7 @@ from generators.base import (
     ModelNotFound,
     place_of,
 )
+from generators.placement import Neighbour
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,9 @@ log = logging.getLogger(__name__)
 class GeneratorClass(Protocol):
     """What an entry point in the group ``limner.generators`` names: a class that loads a model."""
 
-    def load(self, card: ModelCard, *, device: str, dtype: str, offload: str, max_batch: int) -> ImageGenerator:
+    def load(
+        self, card: ModelCard, *, device: str, dtype: str, offload: str, max_batch: int, previews: float
+    ) -> ImageGenerator:
         """Load ``card.source``; raise GenerationError if that cannot be done."""
         ...
 
@@ -43,8 +48,9 @@ class Executor:
         device: auto, cuda, cuda:1, mps or cpu.
         dtype: auto, float32, float16 or bfloat16.
         offload: none, model or sequential.
-        max_batch: samples that a model denoises in one call.
+        max_batch: samples of a model's own size that it denoises in one call.
         max_models: models in memory at the same time.
+        previews: seconds between two previews of a request; 0 for none.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Executor:
         offload: str = "none",
         max_batch: int = 8,
         max_models: int = 1,
+        previews: float = 0.0,
     ) -> None:
         self._cards = cards
         self._device = device
@@ -63,8 +70,10 @@ class Executor:
         self._offload = offload
         self._max_batch = max_batch
         self._max_models = max_models
+        self._previews = previews
         self._generators: dict[str, ImageGenerator] = {}  # the least recently used is first
         self._models: dict[str, str] = {}  # request key -> model
+        self._device_is_ours = threading.Lock()
 
     @property
     def in_flight(self) -> set[str]:
@@ -76,43 +85,87 @@ class Executor:
         """The models in memory; the one used last is last."""
         return list(self._generators)
 
+    def check(self) -> None:
+        """Compute something on the device; raises DeviceLost if that cannot be done."""
+        if all(card.server for card in self._cards.values()):
+            return  # others paint, and torch need not be there
+        from generators.device import check
+
+        check(self._device)
+
+    @contextmanager
+    def aside(self) -> Generator[None]:
+        """Inside this block, in any thread, nothing is painted and the models wait in main memory: the device is free.
+
+        What is in flight goes on afterwards as if nothing had been.
+        """
+        with self._device_is_ours:
+            for generator in self._generators.values():
+                _move(generator, "cpu")
+            try:
+                yield
+            finally:
+                for generator in self._generators.values():
+                    _move(generator, self._device)
+
+    def neighbour(self, model: str, wanted: str) -> Neighbour:
+        """What an expander needs to know to share the device; ``wanted`` is auto, cpu, resident or swap."""
+        return Neighbour(
+            device=self._device,
+            source=self._cards[model].source,
+            dtype=self._dtype,
+            offload=self._offload,
+            wanted=wanted,
+            aside=self.aside,
+        )
+
     def capacity(self, model: str) -> int:
-        """How many samples `admit` would take for this model now; 0 while other models are busy and leave no room.
+        """How many pixels `admit` would take for this model now; 0 while other models are busy and leave no room.
 
         A model that is not loaded counts as empty, and so does one that is not known: `admit` says what is wrong.
         """
         if model in self._generators:
             return self._generators[model].capacity()
         has_room = len(self._generators) < self._max_models or self._idle() is not None
-        return self._max_batch if has_room else 0
+        card = self._cards.get(model) or next(iter(self._cards.values()))
+        return self._max_batch * card.width * card.height if has_room else 0
+
+    def together(self, model: str) -> int:
+        """How many pixels of this model are worth painting at once; all that fit while it is not loaded."""
+        return self._generators[model].together() if model in self._generators else self.capacity(model)
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Take a request in, loading its model first if need be (seconds to minutes).
 
         Raises:
             ModelNotFound: no such model, or it cannot be loaded.
+            DeviceLost: nothing can be painted in this process any more.
             GenerationError: it does not fit (retryable), or it is malformed; the text is for the reader.
         """
         model = request.model
         if model not in self._cards:
             raise ModelNotFound("There is no such model here; choose one from the list.")
-        if model not in self._generators:
-            self._make_room()
-            self._generators[model] = self._load(self._cards[model])
-        generator = self._generators[model] = self._generators.pop(model)
-        try:
-            generator.admit(key, request)
-        except GenerationError:
-            raise
-        except Exception as error:
-            log.error("admit_failed model=%s key=%s reason=%s", model, key, place_of(error))
-            raise GenerationError from error
-        self._models[key] = model
+        with self._device_is_ours:
+            if model not in self._generators:
+                self._make_room()
+                self._generators[model] = self._load(self._cards[model])
+            generator = self._generators[model] = self._generators.pop(model)
+            try:
+                generator.admit(key, request)
+            except GenerationError:
+                raise
+            except Exception as error:
+                log.error("admit_failed model=%s key=%s reason=%s", model, key, place_of(error))
+                raise GenerationError from error
+            self._models[key] = model
 
     def step(self) -> list[Event]:
         """Step every generator that has work, and tell what happened.
 
         A generator that raises is dropped, all its requests fail (retryable), and the next `admit` loads it again.
+
+        Raises:
+            DeviceLost: nothing can be painted in this process any more.
         """
         events = [event for model in self.loaded for event in self._step(model)]
         for event in events:
@@ -138,7 +191,10 @@ class Executor:
             return []
         started = time.perf_counter()
         try:
-            events = self._generators[model].step()
+            with self._device_is_ours:
+                events = self._generators[model].step()
+        except DeviceLost:
+            raise
         except Exception as error:
             log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), place_of(error))
             with suppress(Exception):  # what has crashed may not be able to close either
@@ -164,7 +220,12 @@ class Executor:
         started = time.perf_counter()
         try:
             generator = _generator_class(card.kind).load(
-                card, device=self._device, dtype=self._dtype, offload=self._offload, max_batch=self._max_batch
+                card,
+                device=self._device,
+                dtype=self._dtype,
+                offload=self._offload,
+                max_batch=self._max_batch,
+                previews=self._previews,
             )
         except GenerationError as error:
             log.warning("model_not_loaded model=%s reason=%s", card.name, place_of(error))
@@ -178,6 +239,13 @@ class Executor:
     def _unload(self, model: str) -> None:
         self._generators.pop(model).close()
         log.info("model_unloaded model=%s", model)
+
+
+def _move(generator: ImageGenerator, device: str) -> None:
+    """Generators that hold no weights of their own, such as those of a distant server, have no such method."""
+    move = getattr(generator, "move", None)
+    if move:
+        move(device)
 
 
 def _generator_class(kind: str) -> GeneratorClass:

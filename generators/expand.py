@@ -12,7 +12,9 @@ import logging
 import re
 import time
 import unicodedata
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +23,7 @@ import aiohttp
 from generators.base import Expansion, place_of
 from generators.glossary import CJK, language, translate
 from generators.guard import SILENT, check
+from generators.placement import Neighbour, Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +97,9 @@ class NoExpander:
     """Uses every idea as it is."""
 
     @classmethod
-    def create(cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path) -> Self:
+    def create(
+        cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path, beside: Neighbour | None = None
+    ) -> Self:
         """Make one; it needs none of the settings."""
         return cls()
 
@@ -117,17 +122,21 @@ class NoExpander:
 class TransformersExpander:
     """Writes with a model on this machine: the bundled SmolLM2-135M-Instruct, or any instruct model by name."""
 
-    def __init__(self, model: str, timeout: float, cache: Path) -> None:
+    def __init__(self, model: str, timeout: float, cache: Path, beside: Neighbour) -> None:
         self._source = model
         self._timeout = timeout
         self._cache = cache
+        self._beside = beside
+        self._policy: Policy = "cpu"
         # One thread: the model is loaded once and writes one description at a time, while the event loop goes on.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="expander")
         self._loading: Future[LanguageModel | None] | None = None
         self.name = model or "SmolLM2-135M-Instruct"
 
     @classmethod
-    def create(cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path) -> Self:
+    def create(
+        cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path, beside: Neighbour | None = None
+    ) -> Self:
         """Make one from the settings.
 
         Args:
@@ -136,8 +145,9 @@ class TransformersExpander:
             api_key: Not used.
             timeout: Seconds that one description may take, not counting the loading of the model.
             cache: A folder for the bundled model's converted copy (260 MB).
+            beside: The painter that it shares a device with; None: it has the CPU.
         """
-        return cls(model, timeout, cache)
+        return cls(model, timeout, cache, beside or Neighbour())
 
     async def expand(
         self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
@@ -173,14 +183,35 @@ class TransformersExpander:
         from generators.language_model import LanguageModel
 
         try:
-            return LanguageModel.load(self._source, self._cache)
+            self._policy, sizes = self._beside.place(self._source)
+            log.info(
+                "expander_placed policy=%s writer_bytes=%d painter_bytes=%d free_bytes=%s",
+                *(self._policy, sizes.writer, sizes.painter, sizes.free),
+            )
+            device = "cpu" if self._policy == "cpu" else self._beside.device
+            return LanguageModel.load(self._source, self._cache, device=device, waits=self._policy == "swap")
         except Exception as error:
             log.error("expander_not_loaded model=%s reason=%s", self.name, place_of(error))
             return None
 
     def _write(self, model: LanguageModel, seen: str, seed: int, max_words: int) -> str:
         orders = ORDERS.format(language="the language of the idea", words=max_words)
-        return model.describe(seen, orders=orders, seed=seed, max_words=max_words, seconds=self._timeout)
+        with self._on_the_device(model) if self._policy == "swap" else nullcontext():
+            return model.describe(seen, orders=orders, seed=seed, max_words=max_words, seconds=self._timeout)
+
+    @contextmanager
+    def _on_the_device(self, model: LanguageModel) -> Generator[None]:
+        """The painter steps aside, and the model takes its place."""
+        asked = time.monotonic()
+        with self._beside.aside():
+            model.move(self._beside.device)
+            arrived = time.monotonic()
+            try:
+                yield
+            finally:
+                written = time.monotonic()
+                model.move("cpu")
+        log.debug("expander_swapped seconds=%.3f", arrived - asked + time.monotonic() - written)
 
 
 class OpenAIExpander:
@@ -194,7 +225,9 @@ class OpenAIExpander:
         self.name = model
 
     @classmethod
-    def create(cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path) -> Self:
+    def create(
+        cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path, beside: Neighbour | None = None
+    ) -> Self:
         """Make one from the settings.
 
         Args:
@@ -203,6 +236,7 @@ class OpenAIExpander:
             api_key: Sent as a bearer token; empty for none.
             timeout: Seconds for an answer, all tries and pauses together.
             cache: Not used.
+            beside: Not used.
         """
         return cls(model, url, api_key, timeout)
 

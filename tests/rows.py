@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from bot.jobs import JobQueue, NewJob, Picture
-from bot.models import Job
+from bot.models import Job, WorkerState
 from generators.base import GenerationRequest
+
+PIXELS = 16 * 16
+"""Of one picture of `new_job`."""
 
 
 def new_job(idea: str = "a fox", user_id: int = 1, *, model: str = "tiny", samples: int = 1, **more: Any) -> NewJob:
-    """A request of somebody's; ``model`` tells its batch key."""
+    """A request of somebody's; ``model`` tells its weights."""
     request = GenerationRequest(
         prompt=idea,
         model=model,
@@ -36,3 +40,9 @@ async def painted(jobs: JobQueue, new: NewJob, *pictures: Picture) -> Job:
     assert [other.id for other in claimed] == [job.id]
     assert await jobs.finish(claimed[0], pictures or [picture()], seconds=2.0, busy_seconds=1.0)
     return await jobs.get(job.id)
+
+
+def live_worker(worker_id: str) -> WorkerState:
+    """A worker that is idle, has the weights "a" in memory and room for one picture."""
+    now = time.time()
+    return WorkerState(worker_id=worker_id, device="cuda:1", weights=["a|"], room=PIXELS, started_at=now, seen_at=now)

@@ -37,7 +37,7 @@ class Studio:
 
     async def start(self, *, stderr: int | None = None, **settings: Any) -> asyncio.subprocess.Process:
         """Run `limner run` until Discord says that it is online; ``settings`` are for this run only."""
-        await migrate.upgrade(Settings(data=self.folder).url)
+        await migrate.upgrade(Settings(data=self.folder, database_url=self.settings.get("database_url", "")).url)
         process = await self.run("run", stderr=stderr, **settings)
         await until(lambda: self.server.sessions or process.returncode is not None, 30, "the bot is online")
         assert process.returncode is None

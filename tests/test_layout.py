@@ -15,7 +15,21 @@ PACKAGES = ("bot", "generators", "migrations")
 
 DISCORD = {f"bot.{room}" for room in ("client", "cogs", "delivery", "demo", "messages", "plugin", "views")}
 DATABASE = {
-    f"bot.{room}" for room in ("db", "filters.store", "history", "jobs", "migrate", "models", "search", "turns")
+    f"bot.{room}"
+    for room in (
+        "db",
+        "filters.store",
+        "history",
+        "intake",
+        "jobs",
+        "migrate",
+        "models",
+        "moves",
+        "pace",
+        "roster",
+        "search",
+        "waiting",
+    )
 }
 PAINTERS = {f"generators.{path.stem}" for path in (ROOT / "generators").iterdir()} - {
     "generators.__init__",
@@ -29,13 +43,26 @@ ROOMS = {
     "torch": PAINTERS,
     "diffusers": PAINTERS,
     "transformers": PAINTERS,
+    "ray": {"bot.ray_workers"},
     "bot": {"bot", "migrations"},
     "bot.app": DISCORD
-    | {f"bot.{room}" for room in ("__main__", "doctor", "supervisor", "terminal", "wording", "worker")},
+    | {
+        f"bot.{room}"
+        for room in (
+            "__main__",
+            "doctor",
+            "ray_workers",
+            "supervisor",
+            "terminal",
+            "wording",
+            "worker",
+            "worker_process",
+        )
+    },
     "bot.cogs": DISCORD,
     "generators": {"generators"},
     "generators.base": {"generators", "bot"},
-    "generators.executor": {"generators", "bot.worker"},
+    "generators.executor": {"generators", "bot.worker_process"},
 }
 """What is imported, and the rooms (a module, or a folder with all that is in it) that may; the longest name counts."""
 
@@ -91,13 +118,13 @@ def test_every_import_is_made_in_its_room():
         ("generators.base", "import torch", "may import torch."),
         ("generators.__init__", "from torch import nn", "may import torch."),
         ("generators.diffusion", "from bot import errors", "only bot, migrations may import bot."),
-        ("bot.submit", "from generators.executor import Executor", "only bot.worker, generators may"),
+        ("bot.submit", "from generators.executor import Executor", "only bot.worker_process, generators may"),
         ("bot.submit", "from generators import diffusion", "only generators may import generators."),
         ("bot.jobs", "from bot.app import App", "may import bot.app."),
         ("bot.jobs", "if TYPE_CHECKING:\n    from bot.app import App", None),
         ("bot.cogs.queue", "import discord", None),
         ("generators.diffusion", "import torch", None),
-        ("bot.worker", "from generators.executor import Executor", None),
+        ("bot.worker_process", "from generators.executor import Executor", None),
     ],
 )
 def test_a_wrong_import_is_told_with_the_room_that_may(module: str, source: str, complaint: str | None):
@@ -107,15 +134,16 @@ def test_a_wrong_import_is_told_with_the_room_that_may(module: str, source: str,
     assert not complaint or complaint in found[0]
 
 
-HEAVY = ("torch", "diffusers", "transformers", "accelerate")
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "ray")
 LIGHT = [
     "generators",
+    "bot.worker, generators.executor, generators.expand, generators.openai_images",
     "bot, bot.__main__, bot.client, bot.demo, bot.doctor, bot.plugin, bot.terminal, bot.cogs.imagine",
 ]
 
 
 @pytest.mark.parametrize("modules", LIGHT)
-def test_the_bot_process_has_no_torch(modules: str):
+def test_who_does_not_paint_has_no_torch(modules: str):
     script = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 

@@ -87,6 +87,17 @@ async def test_rows_survive_an_upgrade(database: Database):
     assert (await JobQueue(database).get(job.id)).idea == "a fox"
 
 
+async def test_rows_of_the_first_schema_get_their_turn(database: Database):
+    """What 0002 fills in for a request that waited in the first schema."""
+    job = await JobQueue(database).enqueue(new_job(guild_id=5, samples=2))
+    await migrate.alone(database.url, lambda connection: command.downgrade(migrate.config(connection), "0001"))
+
+    await migrate.upgrade(database.url)
+
+    [same] = await JobQueue(database).claim("w", capacity=1)
+    assert (same.id, same.server_id, same.weights_key, same.pixels) == (job.id, 5, job.weights_key, job.pixels)
+
+
 async def test_a_newer_schema_is_refused(database_url: str):
     renumber = text("UPDATE alembic_version SET version_num = '9999'")
     await migrate.alone(database_url, lambda connection: connection.execute(renumber))

@@ -5,7 +5,8 @@
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
 import json
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,25 @@ from diffusers import (
     AutoencoderKL,
     DiffusionPipeline,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from generators.base import GenerationRequest
 
@@ -30,21 +45,21 @@ SIDE = 16
 
 def build_tiny_pipeline(folder: Path, seed: int = 0) -> Path:
     """Write a Stable Diffusion pipeline of one-layer parts, about 1 MB, into ``folder``; 16x16 pixels, milliseconds."""
-    torch.manual_seed(seed)
-    pipe = StableDiffusionPipeline(
-        vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config()),
-        tokenizer=_tokenizer(folder),
-        unet=_unet(cross_attention_dim=32),
-        scheduler=_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    return _save(pipe, folder)
+    return _build_stable_diffusion(folder, seed, StableDiffusionPipeline)
 
 
-def build_tiny_xl_pipeline(folder: Path, seed: int = 0) -> Path:
+def build_tiny_v2_pipeline(folder: Path, seed: int = 0) -> Path:
+    """Write one like Stable Diffusion 2: it predicts velocity, and its noise ends at no signal."""
+    velocity = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return _build_stable_diffusion(folder, seed, StableDiffusionPipeline, **velocity)
+
+
+def build_tiny_inpainting_pipeline(folder: Path, seed: int = 0) -> Path:
+    """Write one whose denoiser also reads the mask and the masked picture: nine channels, for inpainting only."""
+    return _build_stable_diffusion(folder, seed, StableDiffusionInpaintPipeline, channels=9)
+
+
+def build_tiny_xl_pipeline(folder: Path, seed: int = 0, **unet: Any) -> Path:
     """Write an SDXL-shaped pipeline of one-layer parts: two text encoders, sizes and pooled words as conditions."""
     torch.manual_seed(seed)
     pipe = StableDiffusionXLPipeline(
@@ -58,11 +73,79 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0) -> Path:
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=6 * 8 + 32,
+            **unet,
         ),
         scheduler=_scheduler(),
         add_watermarker=False,
     )
     return _save(pipe, folder)
+
+
+def build_small_xl_pipeline(folder: Path, seed: int = 0) -> Path:
+    """Write an SDXL-shaped pipeline that is large enough to be timed: 64x64 pixels, 0.05 s a step."""
+    return build_tiny_xl_pipeline(folder, seed, sample_size=32, block_out_channels=(64, 128), attention_head_dim=16)
+
+
+def build_tiny_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
+    """Write a Stable Diffusion 3 pipeline: two CLIP encoders and T5, a transformer with two streams, flow matching."""
+    torch.manual_seed(seed)
+    pipe = StableDiffusion3Pipeline(
+        vae=_vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+        text_encoder=CLIPTextModelWithProjection(_text_config()),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
+        text_encoder_3=_t5(64),
+        tokenizer=_tokenizer(folder),
+        tokenizer_2=_tokenizer(folder),
+        tokenizer_3=_t5_tokenizer(),
+        transformer=SD3Transformer2DModel(
+            sample_size=SIDE // 2,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=64,
+            caption_projection_dim=16,
+            pooled_projection_dim=64,
+            pos_embed_max_size=16,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+    return _save(pipe, folder)
+
+
+def build_tiny_flux_pipeline(folder: Path, seed: int = 0, *, guided: bool = True) -> Path:
+    """Write a FLUX pipeline that is told its guidance (dev), or one that knows none (schnell)."""
+    torch.manual_seed(seed)
+    pipe = FluxPipeline(
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+        text_encoder=CLIPTextModel(_text_config()),
+        text_encoder_2=_t5(32),
+        tokenizer=_tokenizer(folder),
+        tokenizer_2=_t5_tokenizer(),
+        transformer=FluxTransformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            axes_dims_rope=(2, 2, 4),
+            guidance_embeds=guided,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=guided, shift=3.0 if guided else 1.0),
+    )
+    return _save(pipe, folder)
+
+
+FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "sd1": build_tiny_pipeline,
+    "sd2": build_tiny_v2_pipeline,
+    "sd1_inpainting": build_tiny_inpainting_pipeline,
+    "sdxl": build_tiny_xl_pipeline,
+    "sd3": build_tiny_sd3_pipeline,
+    "flux_dev": build_tiny_flux_pipeline,
+    "flux_schnell": partial(build_tiny_flux_pipeline, guided=False),
+}
 
 
 @cache
@@ -87,33 +170,51 @@ def tiny_request(**changes: Any) -> GenerationRequest:
     return GenerationRequest(**{**usual, **changes})
 
 
+def _build_stable_diffusion(
+    folder: Path, seed: int, kind: type[DiffusionPipeline], channels: int = 4, **noise: Any
+) -> Path:
+    torch.manual_seed(seed)
+    pipe = kind(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_text_config()),
+        tokenizer=_tokenizer(folder),
+        unet=_unet(cross_attention_dim=32, in_channels=channels),
+        scheduler=_scheduler(**noise),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return _save(pipe, folder)
+
+
 def _save(pipe: DiffusionPipeline, folder: Path) -> Path:
     pipe.save_pretrained(folder)
     return folder
 
 
-def _vae() -> AutoencoderKL:
+def _vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 16),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=4,
         sample_size=SIDE,
+        **options,
     )
 
 
 def _unet(**conditions: Any) -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        sample_size=SIDE // 2,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=4,
-        norm_num_groups=4,
-        **conditions,
-    )
+    usual: dict[str, Any] = {
+        "sample_size": SIDE // 2,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+    }
+    return UNet2DConditionModel(**{**usual, **conditions})
 
 
 def _text_config() -> CLIPTextConfig:
@@ -145,5 +246,18 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer(str(vocabulary), str(merges), model_max_length=16)
 
 
-def _scheduler() -> EulerDiscreteScheduler:
-    return EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
+def _t5(width: int) -> T5EncoderModel:
+    config = T5Config(vocab_size=len(_T5_TOKENS), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    return T5EncoderModel(config)
+
+
+_T5_TOKENS = ["<pad>", "</s>", "<unk>", "▁", *_LETTERS]
+
+
+def _t5_tokenizer() -> T5Tokenizer:
+    return T5Tokenizer(vocab=[(token, -1.0) for token in _T5_TOKENS], extra_ids=0)
+
+
+def _scheduler(**noise: Any) -> EulerDiscreteScheduler:
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    return EulerDiscreteScheduler(**betas, steps_offset=1, **noise)

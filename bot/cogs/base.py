@@ -47,6 +47,11 @@ async def tell(interaction: discord.Interaction[Any], text: str, **more: Any) ->
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=SILENT, **more)
 
 
+def role_ids(interaction: discord.Interaction[Any]) -> list[int]:
+    """The roles of the one who asks; none outside servers."""
+    return [role.id for role in interaction.user.roles] if isinstance(interaction.user, discord.Member) else []
+
+
 def app_of(client: discord.Client) -> App:
     """The App that `bot.setup` opened for this client."""
     return vars(client)["limner"]

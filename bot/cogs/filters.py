@@ -29,7 +29,9 @@ class Filters(LimnerCog, name="Limner filters"):
     )
 
     @group.command()
-    @app_commands.describe(text="A word or phrase; case does not matter, and only whole words match")
+    @app_commands.describe(
+        text="A word or phrase; only whole words match, unless a * at its start or end says otherwise"
+    )
     async def add(self, interaction: Interaction, text: app_commands.Range[str, 1, MAX_PATTERN]) -> None:
         """Forbid a word or phrase in this server."""
         rule = await self.app.filters.add(_guild(interaction), text, interaction.user.id)

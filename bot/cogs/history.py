@@ -18,7 +18,7 @@ from PIL import Image
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, LimnerCog, answer_error, app_of, tell
+from bot.cogs.base import SILENT, LimnerCog, answer_error, app_of, role_ids, tell
 from bot.models import Job
 from bot.pictures import describe, shrink
 from bot.storage import ImageStore
@@ -107,7 +107,10 @@ class HistoryButton(
             await tell(interaction, opened.text, embeds=opened.embeds, files=opened.files, view=opened.view)
         else:
             job = await app.history.get(self.number, interaction.user.id)
-            again = await submit.repeat(app, job, guild_id=interaction.guild_id, channel_id=interaction.channel_id)
+            roles = role_ids(interaction)
+            again = await submit.repeat(
+                app, job, guild_id=interaction.guild_id, channel_id=interaction.channel_id, role_ids=roles
+            )
             await post_placeholder(interaction, app, again)
 
 

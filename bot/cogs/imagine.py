@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from bot import submit
-from bot.cogs.base import LimnerCog
+from bot.cogs.base import LimnerCog, role_ids
 from bot.flags import ASPECTS
 from bot.submit import Ask
 from bot.views import post_placeholder
@@ -68,6 +68,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             user_id=interaction.user.id,
             guild_id=interaction.guild_id,
             channel_id=interaction.channel_id,
+            role_ids=role_ids(interaction),
             locale=str(interaction.locale),
         )
         await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))

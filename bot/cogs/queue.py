@@ -39,9 +39,10 @@ class Queue(LimnerCog, name="Limner queue"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     @app_commands.describe(request="The number of the request; needed when you have more than one")
     async def cancel(self, interaction: Interaction, request: int | None = None) -> None:
-        """Stop one of your requests, queued or running."""
+        """Stop one of your requests; moderators also stop others' in this channel."""
         job = await (self._only(interaction) if request is None else self.app.jobs.get(request))
-        if job.user_id != interaction.user.id:
+        moderates = interaction.permissions.manage_messages and job.channel_id == interaction.channel_id
+        if job.user_id != interaction.user.id and not (moderates and interaction.guild_id):
             raise NotYours
         await tell(interaction, await stop(self.app, job, interaction.user.id))
 

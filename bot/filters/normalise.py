@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
+
+from bot.filters.tables import LETTERS, SPELLED_OUT
 
 _CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
 """Marks and invisible characters lie below U+20000, or among the tags and selectors from U+E0000 on."""
-_BLANKS = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+_BLANKS = {0x0345, 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x2800, 0x3164, 0xFFA0}
 
 
 def _as_class(codes: Iterable[int]) -> str:
@@ -44,29 +45,23 @@ _POINTS = re.compile(
 """Vowel points, which Hebrew and Arabic writers put in or leave out as they like, and the Arabic stretching line."""
 _APOSTROPHES = str.maketrans("‘’ʼ", "'''")
 
+_ENCLOSED = {code: letters for code, letters in SPELLED_OUT.items() if unicodedata.category(chr(code)) == "So"} | {
+    code: LETTERS[chr(code)] for code in (*range(0x249C, 0x24B6), *range(0x1F110, 0x1F12B))
+}
+"""Letters in circles, squares and brackets that NFKC leaves so, or writes with their brackets."""
+_NEEDS_CARE = re.compile(
+    f"[{_MARKS}{UNSEEN}{_SELECTORS}\u1100-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff65-\uffdc‘’ʼ"
+    + "".join(map(chr, _ENCLOSED))
+    + "]"
+)
+"""What does not turn into exactly one character for one."""
+
 # A piece is normalised alone: what could melt into the letter before it is in it, also the parts of Korean and kana.
 _FOLLOWS = f"[{_MARKS}{UNSEEN}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff9e-\uffdc]"
-_PIECE = re.compile(rf"[\t-\r\x1c-\x7e]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)
-
-_UNSPACED = (
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Burmese, Khmer
-    r"\u2e80-\u2fdf\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    r"\U0001b000-\U0001b16f\U00020000-\U0003ffff"
-)
-_KOREAN = r"\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
-_TOKEN = re.compile(
-    rf"[{_UNSPACED}]|[{_KOREAN}]+|(?:[^\W_{_UNSPACED}{_KOREAN}]|(?![{_UNSPACED}])[{_MARKS}])+"
-    r"|([^\s_\-\u00ad\u2010-\u2015\u2212\u301c\u30a0])"
-)
-
-
-class Token(NamedTuple):
-    """A whole word, one character of a script without word spaces, or one symbol."""
-
-    text: str
-    start: int
-    end: int
-    is_symbol: bool
+_SIMPLE = "\\t-\\r\\x1c-\\x7eà-öø-ÿ\u0410-\u045f\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff\uac00-\ud7a3"
+"""Characters that become exactly one character, whatever stands beside them."""
+_PIECE = re.compile(rf"[{_SIMPLE}]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)
+_IS_SIMPLE = re.compile(f"[{_SIMPLE}]{{2,}}").fullmatch
 
 
 @dataclass(frozen=True)
@@ -77,12 +72,6 @@ class Normal:
     #: For each piece: where it starts in ``text`` and where in the original; the last pair is both ends.
     _starts: list[int]
     _sources: list[int]
-
-    def tokens(self) -> Iterator[Token]:
-        """What rules are compared with; white space, hyphens, dashes and underscores lie between tokens."""
-        for match in _TOKEN.finditer(self.text):
-            start, end = match.span()
-            yield Token(match[0], start, end, match.lastindex is not None)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The part of the original that ``text[start:end]`` was made from."""
@@ -102,10 +91,14 @@ def normalise(text: str) -> Normal:
     An accent that makes a letter of its own stays (año is not ano); marks that melt into no letter (stacked, struck
     through, circled) are decoration and go, and so do vowel points.
     """
+    if not _NEEDS_CARE.search(text):
+        folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+        if len(folded) == len(text):
+            return Normal(folded, [0, len(folded)], [0, len(folded)])
     starts, sources, pieces = [0], [0], list[str]()
     for match in _PIECE.finditer(text):
         piece = match[0]
-        pieces.append(piece.lower() if piece.isascii() and len(piece) > 1 else _fold(piece))
+        pieces.append(piece.casefold() if len(piece) > 1 and _IS_SIMPLE(piece) else _fold(piece))
         starts.append(starts[-1] + len(pieces[-1]))
         sources.append(match.end())
     return Normal("".join(pieces), starts, sources)
@@ -113,9 +106,6 @@ def normalise(text: str) -> Normal:
 
 @lru_cache(maxsize=8192)
 def _fold(piece: str) -> str:
-    seen = _INVISIBLE.sub("", piece).translate(_APOSTROPHES)
+    seen = _INVISIBLE.sub("", piece).translate(_APOSTROPHES).translate(_ENCLOSED)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
-    bare = _POINTS.sub("", folded)
-    if not _DECORATION.search(bare):
-        return bare
-    return unicodedata.normalize("NFC", _DECORATION.sub("", unicodedata.normalize("NFD", bare)))
+    return _DECORATION.sub("", _POINTS.sub("", folded))

@@ -1,47 +1,119 @@
-"""What a moderator writes: a word or a phrase, read once, and refused with a reason if it cannot work."""
+"""What a moderator writes: a word, a phrase, a wildcard or a regex, refused with a reason if it cannot work."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Set
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bot.errors import BadRule
+from bot.filters import regexes
 from bot.filters.normalise import normalise
+from bot.filters.scan import line
 
 MAX_PATTERN = 100
-"""Characters in a rule; as many as one line of Discord's autocomplete holds."""
+"""Characters in a keyword; as many as one line of Discord's autocomplete holds."""
 MAX_NORMAL_FORM = 400
 """Characters in its normal form: a few letters spell whole words when written out."""
 
 
+class Kind(StrEnum):
+    """How a pattern is compared with words."""
+
+    WORD = "word"
+    PHRASE = "phrase"
+    PREFIX = "prefix"
+    SUFFIX = "suffix"
+    INFIX = "infix"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a text is written, and by whom: names of a channel and of the writer's roles."""
+
+    channel: str | None = None
+    roles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a rule, a pack or an allowed text counts; one exemption is enough to be free of it."""
+
+    only_channels: Set[str] = frozenset()
+    exempt_channels: Set[str] = frozenset()
+    exempt_roles: Set[str] = frozenset()
+
+    def holds(self, place: Place) -> bool:
+        """Whether it counts there."""
+        return (
+            (not self.only_channels or place.channel in self.only_channels)
+            and place.channel not in self.exempt_channels
+            and self.exempt_roles.isdisjoint(place.roles)
+        )
+
+
 @dataclass(frozen=True)
 class Rule:
-    """A word or phrase that must not be drawn in one server, or anywhere (``guild_id`` 0)."""
+    """A text that is forbidden in one server or anywhere (``guild_id`` 0), or that is allowed in spite of others."""
 
     id: str
-    #: As the moderator wrote it.
+    #: As the moderator wrote it, with its stars.
     pattern: str
     guild_id: int = 0
+    is_regex: bool = False
+    #: Its own and its pack's: all must hold.
+    scopes: tuple[Scope, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What the pattern's stars and spaces say."""
+        if self.is_regex:
+            return Kind.REGEX
+        return _KINDS.get((self.pattern.startswith("*"), self.pattern.endswith("*"))) or (
+            Kind.PHRASE if " " in line(normalise(self.keyword).text).strip() else Kind.WORD
+        )
+
+    @property
+    def keyword(self) -> str:
+        """The pattern without its stars."""
+        return self.pattern.strip("*")
+
+    def holds(self, place: Place) -> bool:
+        """Whether the rule counts there."""
+        return all(scope.holds(place) for scope in self.scopes)
+
+
+_KINDS = {(True, True): Kind.INFIX, (True, False): Kind.SUFFIX, (False, True): Kind.PREFIX}
 
 
 def tidy(pattern: str) -> str:
-    """The pattern without stray white space; raises BadRule, with one sentence, if it cannot be a rule."""
+    """The keyword without stray white space; raises BadRule, with one sentence, if it cannot be a rule.
+
+    One star at its start, its end or both stands for the rest of a word, as in Discord's AutoMod.
+    """
     pattern = " ".join(pattern.split())
-    normal = normal_form(pattern)
+    keyword = pattern.removeprefix("*").removesuffix("*").strip()
+    normal = line(normalise(keyword).text, with_symbols=True)
     if all(unicodedata.category(character)[0] in "PZ" for character in normal):
         raise BadRule("A rule needs at least one letter, digit or picture character.")
-    if "*" in normal:
-        raise BadRule("A rule is a plain word or phrase without *; add each form of the word as a rule of its own.")
+    if "*" in keyword:
+        raise BadRule("A rule may have a * only at its start or its end, as in cat*, *cat or *cat*.")
     if len(pattern) > MAX_PATTERN or len(normal) > MAX_NORMAL_FORM:
         raise BadRule(f"A rule may have at most {MAX_PATTERN} characters; shorten it or make several rules of it.")
+    return f"{'*' * pattern.startswith('*')}{keyword}{'*' * pattern.endswith('*')}"
+
+
+def tidy_regex(pattern: str) -> str:
+    """The regex as it is; raises BadRule, with one sentence and the position, if it cannot be a rule."""
+    if complaint := regexes.complaint(pattern):
+        raise BadRule(complaint)
     return pattern
 
 
 def normal_form(pattern: str) -> str:
-    """The same text for patterns that match the same: tokens, with a space where words may be parted."""
-    words: list[str] = []
-    end = 0
-    for token in normalise(pattern).tokens():
-        words.append(" " * (token.start > end) + token.text)
-        end = token.end
-    return "".join(words).strip()
+    """The same text for keywords that match the same: their stars, and words with one space between."""
+    stars = pattern.startswith("*"), pattern.endswith("*")
+    words = line(normalise(pattern.strip("*")).text, with_symbols=True).strip()
+    return f"{'*' * stars[0]}{words}{'*' * stars[1]}"

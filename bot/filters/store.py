@@ -14,7 +14,6 @@ from bot import models
 from bot.db import Database
 from bot.errors import BadRule
 from bot.filters.matcher import Match, Matcher
-from bot.filters.normalise import normalise
 from bot.filters.rules import Rule, normal_form, tidy
 
 log = logging.getLogger(__name__)
@@ -77,17 +76,15 @@ class ContentFilter:
         """
         matchers = await self._matchers(guild_id)
         for field, text in texts.items():
-            normal = normalise(text)
             for matcher in matchers:
-                match = matcher.find(normal)
+                match = matcher.find(text)
                 if match:
                     return _refusal(field, match.rule)
         return None
 
     async def matches(self, guild_id: int | None, text: str) -> list[Match]:
         """Every rule that the text breaks, and where: for moderators."""
-        normal = normalise(text)
-        return [match for matcher in await self._matchers(guild_id) for match in matcher.matches(normal)]
+        return [match for matcher in await self._matchers(guild_id) for match in matcher.matches(text)]
 
     async def add(self, guild_id: int, pattern: str, by: int) -> Rule:
         """Forbid a word or phrase; raises BadRule if it cannot be one, or is one already."""

@@ -28,7 +28,7 @@ NO_LIMITS = {"max_jobs_per_user": 10_000, "max_jobs_per_guild": 10_000}
 async def fresh_studio(*, channels: int = 1, **settings: Any) -> AsyncGenerator[Studio]:
     """`limner run` with the shipped model, without the language model, in a folder that goes away afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = {**NO_LIMITS, "expander": "off", "log_level": "ERROR"} | settings
+        settings = {**NO_LIMITS, "expander": "off", "previews": "off", "log_level": "ERROR"} | settings
         async with (
             DiscordServer(channels=channels).open() as server,
             open_studio(Path(folder), server, **settings) as studio,
@@ -37,9 +37,14 @@ async def fresh_studio(*, channels: int = 1, **settings: Any) -> AsyncGenerator[
             yield studio
 
 
+def cores() -> None:
+    """Let torch use all of them, as the worker does; the tests' models ask for one."""
+    torch.set_num_threads(os.cpu_count() or 1)
+
+
 def stock() -> Callable[[str], float]:
     """The shipped model as diffusers itself runs it, on all cores and once used already; the call tells its seconds."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    cores()
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     card = Settings().default_card
     pipe: Any = stock_pipeline(Path(card.source))

@@ -30,9 +30,11 @@ class Trip:
     """One picture, in seconds."""
 
     answer: float
+    claim: float
     first_step: float
     painting: float
     post: float
+    request: float
     stock: float
 
 
@@ -43,9 +45,11 @@ def main() -> None:
     whole = median(trip.stock for trip in trips)
     rows = [
         ("command to answer", spread([trip.answer for trip in trips])),
+        ("row written to claimed, both commits in it", spread([trip.claim for trip in trips])),
         ("answer to first denoising step", spread([trip.first_step for trip in trips])),
         ("first to last step", spread([trip.painting for trip in trips])),
         ("last step to the picture at Discord", spread([trip.post for trip in trips])),
+        ("success written to the request at Discord, commit in it", spread([trip.request for trip in trips])),
         ("the stock pipeline alone, whole call", spread([trip.stock for trip in trips])),
     ]
     show(
@@ -88,7 +92,16 @@ async def _trip(studio: Studio, steps: list[Step], stock_seconds: float) -> Trip
     await until(lambda: post.files, 60, "the picture")
     posted = next(at for at, _, files in post.edits if files)
     first, last = steps[0], steps[-1]
-    return Trip(asked.seconds, first.begun - answered, last.ended - first.begun, posted - last.ended, stock_seconds)
+    row = studio.rows()[-1]
+    return Trip(
+        answer=asked.seconds,
+        claim=row["started_at"] - row["created_at"],
+        first_step=first.begun - answered,
+        painting=last.ended - first.begun,
+        post=posted - last.ended,
+        request=posted - row["finished_at"],
+        stock=stock_seconds,
+    )
 
 
 if __name__ == "__main__":

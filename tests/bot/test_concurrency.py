@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bot.db import Database
 from bot.errors import QueueFull
+from bot.faults import CRASHED
 from bot.jobs import JobQueue
 from bot.models import Job, JobStatus
 from bot.wakeup import listen
 from generators.base import Expansion
-from tests.rows import new_job, picture
+from tests.rows import PIXELS, new_job, picture
 
 EXPANSION = Expansion("a fox, soft light", "soft light", ("fox",), "writer", 0.5)
 
@@ -34,13 +35,13 @@ async def test_eight_claimers_never_take_a_job_twice_or_mix_a_batch(database_url
         batches: list[list[Job]] = []
 
         async def work(name: str, jobs: JobQueue) -> None:
-            while batch := await jobs.claim(name, capacity=4):
+            while batch := await jobs.claim(name, capacity=4 * PIXELS):
                 batches.append(list(batch))
 
         await asyncio.gather(*(work(f"w{n}", jobs) for n, jobs in enumerate(queues)))
 
     assert sorted(job.id for batch in batches for job in batch) == list(range(1, 97))
-    assert all(len({job.batch_key for job in batch}) == 1 for batch in batches)
+    assert all(len({job.weights_key for job in batch}) == 1 for batch in batches)
     assert all(sum(job.samples for job in batch) <= 4 for batch in batches)
 
 
@@ -109,7 +110,7 @@ async def test_two_supervisors_requeue_a_job_once(database_url: str):
         for _ in range(10):
             job = await bot.enqueue(new_job())
             await one.claim("w", capacity=1)
-            await asyncio.gather(one.abandon("w"), other.abandon("w"), bot.requeue_stalled())
+            await asyncio.gather(one.abandon("w", CRASHED), other.abandon("w", CRASHED), bot.requeue_stalled())
 
             again = await bot.get(job.id)
             assert (again.status, again.attempts) == (JobStatus.QUEUED, 1)

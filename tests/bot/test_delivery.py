@@ -13,6 +13,7 @@ from bot.app import App
 from bot.delivery import Delivery
 from bot.jobs import NewJob
 from bot.models import Job, JobStatus
+from bot.pictures import encode_preview
 from generators.base import Expansion, GenerationRequest
 from tests.simulated_discord import World, labels
 
@@ -100,6 +101,53 @@ async def test_progress_is_throttled(world: World, monkeypatch: pytest.MonkeyPat
         await world.app.jobs.record_steps("painter", {job.id: step})
         await asyncio.sleep(0.02)
     assert edits(world) == 1
+
+
+async def test_a_rough_picture_is_shown_replaced_and_gone_with_the_last_one(
+    world: World, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "PREVIEW_AFTER", 0.0)
+    job = await world.imagine(steps=10)
+    claimed = await world.claim()
+    for step, shade in ((3, 0), (6, 200)):
+        rough = encode_preview(Image.new("RGB", (512, 512), (shade, 0, 0)))
+        await world.app.jobs.save_preview("painter", job.id, step, rough)
+        await world.app.jobs.record_steps("painter", {job.id: step})
+        message = await world.settled(job, f"step {step} of 10")
+        [attachment] = message.attachments
+        assert attachment.filename == f"limner-{job.id}-preview.jpg"
+        assert await attachment.read() == rough
+    await world.finish(claimed)
+    message = world.message(await world.delivered(job))
+    assert [attachment.filename for attachment in message.attachments] == [f"limner-{job.id}-1.png"]
+    assert await world.app.jobs.preview(job.id) is None
+
+
+async def test_a_channel_that_takes_no_files_still_shows_progress(
+    world: World, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "PREVIEW_AFTER", 0.0)
+    job = await world.imagine(steps=10)
+    await world.claim()
+    await world.settled(job, "describing the picture")
+    await world.app.jobs.save_preview("painter", job.id, 1, encode_preview(Image.new("RGB", (16, 16))))
+    world.env.inject_error(*PATCH, status=403, code=50013)
+    await world.app.jobs.record_steps("painter", {job.id: 1})
+    assert (await world.settled(job, "step 1 of 10")).attachments == []
+    await world.app.jobs.record_steps("painter", {job.id: 2})
+    assert (await world.settled(job, "step 2 of 10")).attachments == []
+
+
+async def test_who_waits_sees_the_line_move(world: World, at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "WAITING_SECONDS", 0.0)
+    await world.imagine(who=world.bob)
+    job = await world.imagine(who=world.ada)
+    assert "2nd in line" in world.message(job).content
+    await world.claim()
+    await world.settled(job, "next in line")
+    seen = edits(world)
+    await asyncio.sleep(0.3)
+    assert edits(world) <= seen + 1  # the other one's beginning; what has not changed is not written again
 
 
 async def test_a_failing_progress_edit_harms_nothing(world: World, at_once: None) -> None:

@@ -1,5 +1,6 @@
 """What `limner doctor` finds, and whether it says how to mend it."""
 
+import importlib.util
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from aiohttp import web
 from bot.doctor import examine
 from bot.permissions import NEEDED, Channel, invite_link, log_in
 from bot.settings import Settings
+from tests.images_server import open_painting_server
 
 ALL = sum(NEEDED.values())
 ME, EVERYONE, ROLE, OTHER_ROLE = "77", "2000", "5", "6"
@@ -131,6 +133,15 @@ async def test_everything_is_well_and_the_steps_are_printed(
     assert "right" not in said.replace("the right", "")
 
 
+@pytest.fixture
+def server_paints(discord: Discord, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings under which nothing here needs torch, whose import takes long."""
+    given = {"EXECUTOR": "openai", "IMAGES_URL": discord.address, "EXPANDER": "off", "MODELS": "flux=org/flux"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"LIMNER_{name}", value)
+
+
+@pytest.mark.usefixtures("server_paints")
 async def test_a_wrong_token_and_a_lost_network_are_told_apart(
     settings: Settings, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,13 +201,49 @@ async def test_model_folders_are_looked_into(
     assert found(said, "model hub")["mend"] == "hf download somebody/no-such-model"
 
 
+@pytest.mark.usefixtures("server_paints")
 async def test_a_chat_server_is_asked(
     settings: Settings, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LIMNER_EXPANDER", "openai")
     monkeypatch.setenv("LIMNER_EXPANDER_URL", discord.address)
     _, said = await findings(capsys, settings.data)
-    assert found(said, "wants another key")["mend"] == "LIMNER_EXPANDER_API_KEY"
+    assert "wants another key" in found(said, "chat server")["what"]
+    assert found(said, "chat server")["mend"] == "LIMNER_EXPANDER_API_KEY"
     monkeypatch.setenv("LIMNER_EXPANDER_URL", "http://127.0.0.1:9/v1")
     _, said = await findings(capsys, settings.data)
-    assert found(said, "does not answer")["status"] == "warn"
+    assert "does not answer" in found(said, "chat server")["what"]
+    assert found(said, "chat server")["status"] == "warn"
+
+
+async def test_an_images_server_is_asked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_painting_server() as server:
+        server.key = "right"
+        given = {"EXECUTOR": "openai", "IMAGES_URL": server.address, "EXPANDER": "off", "MODELS": "flux=org/flux"}
+        for name, value in given.items():
+            monkeypatch.setenv(f"LIMNER_{name}", value)
+        code, said = await findings(capsys, settings.data)
+        assert (code, found(said, "wants another key")["mend"]) == (1, "LIMNER_IMAGES_API_KEY")
+        monkeypatch.setenv("LIMNER_IMAGES_API_KEY", "right")
+        code, said = await findings(capsys, settings.data)
+        assert (code, found(said, "images server http")["status"]) == (0, "ok")
+        assert found(said, "model flux")["status"] == "ok"
+        assert not [check for check in said["checks"] if "torch" in check["what"]]  # nothing here needs it
+    code, said = await findings(capsys, settings.data)
+    assert (code, found(said, "images server http")["mend"]) == (1, "start it, or LIMNER_IMAGES_URL")
+
+
+async def test_ray_is_looked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMNER_EXECUTOR", "ray")
+    code, said = await findings(capsys, settings.data)
+    assert (code, found(said, "Ray 2.")["status"]) == (0, "ok")
+    monkeypatch.setenv("LIMNER_RAY_ADDRESS", "127.0.0.1:9")
+    code, said = await findings(capsys, settings.data)
+    assert (code, found(said, "no Ray cluster")["mend"]) == (1, "ray start, or LIMNER_RAY_ADDRESS")
+    monkeypatch.setattr(importlib.util, "find_spec", dict[str, Any]().get)
+    code, said = await findings(capsys, settings.data)
+    assert (code, found(said, "Ray is not installed")["mend"]) == (1, "pip install -e .[ray]")

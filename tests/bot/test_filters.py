@@ -29,7 +29,7 @@ HERE, THERE, MODERATOR = 101, 202, 7
 
 
 def is_found(pattern: str, text: str) -> bool:
-    return Matcher([Rule("1", tidy(pattern))]).find(normalise(text)) is not None
+    return Matcher([Rule("1", tidy(pattern))]).find(text) is not None
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,6 @@ def is_found(pattern: str, text: str) -> bool:
         ("ass", "🐴ass🐴"),
         ("hot dog", "a HOT\r\n\r\nDog stand"),
         ("hot dog", "hot-dog"),
-        ("hot dog", "hot, ... dog"),
         ("hot\u00a0 dog ", "a hot\u3000dog"),
         ("spider-man", "Spider Man"),
         ("rock 'n' roll", "rock ’n’ roll"),
@@ -96,7 +95,7 @@ def test_a_rule_finds_its_words_in_every_spelling(pattern: str, text: str):
         ("a.b", "acb"),
         ("cat", ""),
         ("cat", "\u200b \n"),
-        ("cat", "c a t"),
+        ("hot dog", "a hot day, dog at the beach; hot, dog"),
     ],
 )
 def test_a_rule_leaves_other_words_alone(pattern: str, text: str):
@@ -105,14 +104,14 @@ def test_a_rule_leaves_other_words_alone(pattern: str, text: str):
 
 def test_a_match_tells_where_it_was_in_the_original():
     text = "Ein ﬁne ＢＡＤ\u200b ﬁsh, ok"
-    match = Matcher([Rule("1", "bad fish")]).find(normalise(text))
+    match = Matcher([Rule("1", "bad fish")]).find(text)
     assert match
     assert text[match.start : match.end] == "ＢＡＤ\u200b ﬁsh"
 
 
 def test_every_rule_that_matches_is_told_in_the_order_of_the_text():
     matcher = Matcher([Rule("1", "dog"), Rule("2", "cat dog"), Rule("3", "cat"), Rule("4", "bird")])
-    found = [match.rule.id for match in matcher.matches(normalise("dog cat, dog"))]
+    found = [match.rule.id for match in matcher.matches("dog cat dog")]
     assert found == ["1", "2", "3", "1"]
 
 
@@ -120,8 +119,8 @@ def test_every_rule_that_matches_is_told_in_the_order_of_the_text():
 def test_any_text_has_a_normal_form_that_knows_its_origin(text: str):
     normal = normalise(text)
     assert normalise(normal.text).text == normalise(normalise(normal.text).text).text
-    for token in normal.tokens():
-        start, end = normal.span(token.start, token.end)
+    for place in range(len(normal.text)):
+        start, end = normal.span(place, place + 1)
         assert 0 <= start < end <= len(text)
 
 
@@ -136,12 +135,14 @@ def test_a_rule_finds_itself_between_borders(pattern: str, before: str, after: s
 
 def test_a_long_disguised_text_takes_no_longer_than_its_length():
     started = time.perf_counter()
-    for text in ("a\u0301" * 100_000, "\u200b" * 200_000, "hot " * 50_000, "猫" * 200_000, "! " * 100_000):
-        assert not is_found("hot dog", text)
-    assert time.perf_counter() - started < 10
+    for piece in ("a\u0301", "\u200b", "hot ", "猫", "! ", "*a ", "a.b", "*a*", "_a_", "1!|", "hotdo", "🇦 "):
+        assert not is_found("hot dog", piece * (20_000 // len(piece)))
+    assert time.perf_counter() - started < 5
 
 
-@pytest.mark.parametrize("pattern", ["", "  ", "\u200b\u202e", "...", "- _", "cat*", "*", "x" * 101, "\ufdfa" * 50])
+@pytest.mark.parametrize(
+    "pattern", ["", "  ", "\u200b\u202e", "...", "- _", "c*t", "**cat", "*", "**", "x" * 101, "\ufdfa" * 50]
+)
 def test_what_cannot_be_a_rule_is_refused_in_a_sentence(pattern: str):
     with pytest.raises(BadRule) as told:
         tidy(pattern)
@@ -377,10 +378,17 @@ def test_a_malformed_line_is_told_and_the_rest_goes_on():
         ('{"packs": 3}', "The rules file rules.json has no list of rules;"),
         ('{"packs": [{}]}', "The rules file rules.json has no list of rules;"),
         ("{}", "The rules file rules.json has no list of rules;"),
-        ('{"rules": [], "allow": ["x"]}', "The rules file rules.json has an allow list, which is not understood here;"),
-        ('[{"id": "a", "pattern": "c", "kind": "regex"}]', "Rule a of the rules file rules.json cannot be used: only "),
-        ('[{"id": "a", "pattern": 3}]', "Rule a of the rules file rules.json cannot be used: only words"),
-        ('["cow", "c*w"]', "Rule 2 of the rules file rules.json cannot be used. A rule is a plain word or phrase"),
+        ('{"rules": [], "allow": ["c*w"]}', "Rule 1 of the rules file rules.json cannot be used. A rule may have a *"),
+        (
+            '[{"id": "a", "pattern": "(", "kind": "regex"}]',
+            "Rule a of the rules file rules.json cannot be used. The reg",
+        ),
+        (
+            '[{"id": "a", "pattern": "c", "kind": "glob"}]',
+            "Rule a of the rules file rules.json cannot be used: its kind",
+        ),
+        ('[{"id": "a", "pattern": 3}]', "Rule a of the rules file rules.json cannot be used: its kind"),
+        ('["cow", "c*w"]', "Rule 2 of the rules file rules.json cannot be used. A rule may have a * only"),
         ('[""]', "Rule 1 of the rules file rules.json cannot be used. A rule needs at least one letter"),
     ],
 )

@@ -6,6 +6,7 @@ import discord
 import pytest
 
 from bot import delivery
+from bot.errors import NotYours
 from bot.flags import ASPECTS
 from bot.models import JobStatus
 from generators.base import SEEDS
@@ -34,9 +35,9 @@ async def test_every_option_reaches_the_row(world: World) -> None:
 
 async def test_place_and_time_are_told_honestly(world: World) -> None:
     await world.painted("first")
-    for who in (world.ada, world.bob):
+    for who in (world.bob, world.grace):
         await world.imagine("next", who)
-    job = await world.imagine("third", world.grace)
+    job = await world.imagine("third", world.ada)
     steps = job.steps
     assert f"3rd in line · about {round(3 * steps * 1.0 / steps)} s" in world.message(job).content
 
@@ -199,6 +200,21 @@ async def test_cancel_ends_the_only_request(world: World) -> None:
     job = await world.delivered(job)
     assert job.status == JobStatus.CANCELLED
     assert "Cancelled by its owner." in world.message(job).content
+
+
+async def test_cancel_obeys_moderators_in_their_own_channel_only(world: World) -> None:
+    here = await world.imagine(who=world.ada)
+    result = await world.bob.slash(world.channel, "cancel", request=here.id)
+    assert result.response
+    assert result.response.content == str(NotYours())
+    elsewhere = world.guild.create_text_channel("elsewhere")
+    result = await world.grace.slash(elsewhere, "cancel", request=here.id)
+    assert result.response
+    assert result.response.content == str(NotYours())
+    result = await world.grace.slash(world.channel, "cancel", request=here.id)
+    assert result.response
+    assert result.response.content == "It is cancelled."
+    assert (await world.app.jobs.get(here.id)).reason == "Cancelled by a moderator."
 
 
 async def test_cancel_asks_which_and_suggests(world: World) -> None:

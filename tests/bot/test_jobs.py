@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -11,10 +13,12 @@ from sqlalchemy import update
 from bot import turns
 from bot.db import Database
 from bot.errors import NotFound, QueueFull
+from bot.faults import CRASHED
 from bot.jobs import JobQueue
 from bot.models import Job, JobStatus
+from bot.pace import Position
 from generators.base import Expansion
-from tests.rows import new_job, painted, picture
+from tests.rows import PIXELS, live_worker, new_job, painted, picture
 
 EXPANSION = Expansion("a fox, soft light", "soft light", ("fox",), "writer", 0.5)
 
@@ -24,8 +28,8 @@ def jobs(database: Database) -> JobQueue:
     return JobQueue(database, lease_seconds=30, max_attempts=3)
 
 
-async def claim(jobs: JobQueue, capacity: int = 1, worker: str = "w", batch_key: str | None = None) -> list[int]:
-    return [job.id for job in await jobs.claim(worker, capacity=capacity, batch_key=batch_key)]
+async def claim(jobs: JobQueue, samples: int = 1, worker: str = "w", **more: Any) -> list[int]:
+    return [job.id for job in await jobs.claim(worker, capacity=samples * PIXELS, **more)]
 
 
 async def serve_all(jobs: JobQueue) -> list[int]:
@@ -102,7 +106,7 @@ async def test_fifty_jobs_of_one_user_do_not_delay_another(jobs: JobQueue):
 
 
 @pytest.mark.parametrize("late", [1, 9])
-async def test_who_comes_late_is_served_after_the_head_at_once(jobs: JobQueue, late: int):
+async def test_who_comes_late_is_served_at_once(jobs: JobQueue, late: int):
     for _ in range(30):
         await jobs.enqueue(new_job(user_id=5))
     for _ in range(10):
@@ -110,7 +114,7 @@ async def test_who_comes_late_is_served_after_the_head_at_once(jobs: JobQueue, l
     for _ in range(2):
         await jobs.enqueue(new_job(user_id=late))
 
-    assert (await serve_all(jobs))[:5] == [5, late, 5, late, 5]
+    assert (await serve_all(jobs))[:5] == [late, 5, late, 5, 5]
 
 
 async def test_turns_go_round(jobs: JobQueue):
@@ -160,10 +164,10 @@ async def test_a_batch_is_of_one_kind_and_in_order(jobs: JobQueue):
     kinds = ["a", "b", "a", "a", "b", "a"]
     ids = [(await jobs.enqueue(new_job(user_id=user, model=kind))).id for user, kind in enumerate(kinds)]
 
-    assert await claim(jobs, capacity=3) == [ids[0], ids[2], ids[3]]
-    assert await claim(jobs, capacity=3) == [ids[1], ids[4]]
-    assert await claim(jobs, capacity=3) == [ids[5]]
-    assert await claim(jobs, capacity=3) == []
+    assert await claim(jobs, samples=3) == [ids[0], ids[2], ids[3]]
+    assert await claim(jobs, samples=3) == [ids[1], ids[4]]
+    assert await claim(jobs, samples=3) == [ids[5]]
+    assert await claim(jobs, samples=3) == []
 
 
 async def test_a_claim_looks_only_so_far_ahead(jobs: JobQueue):
@@ -172,37 +176,99 @@ async def test_a_claim_looks_only_so_far_ahead(jobs: JobQueue):
         await jobs.enqueue(new_job(user_id=user, model="b"))
     too_far = await jobs.enqueue(new_job(user_id=99, model="a"))
 
-    assert too_far.id not in await claim(jobs, capacity=4)
+    assert too_far.id not in await claim(jobs, samples=4)
 
 
 async def test_capacity_counts_samples_and_nobody_is_overtaken(jobs: JobQueue):
     ids = [(await jobs.enqueue(new_job(user_id=i, samples=n))).id for i, n in enumerate([2, 1, 4, 1])]
 
-    assert await claim(jobs, capacity=4) == ids[:2]
-    assert await claim(jobs, capacity=4) == [ids[2]]
+    assert await claim(jobs, samples=4) == ids[:2]
+    assert await claim(jobs, samples=4) == [ids[2]]
 
 
 async def test_a_head_that_is_too_large_is_given_alone(jobs: JobQueue):
     large = await jobs.enqueue(new_job(samples=9))
     await jobs.enqueue(new_job(user_id=2))
 
-    assert await claim(jobs, capacity=4) == [large.id]
+    assert await claim(jobs, samples=4) == [large.id]
 
 
-async def test_a_running_batch_is_joined_only_by_a_head_of_its_kind_that_fits(jobs: JobQueue):
+async def test_a_running_batch_is_joined_by_its_kind_in_order(jobs: JobQueue):
     running = await jobs.enqueue(new_job(user_id=0, model="a"))
     await claim(jobs)
     wide = await jobs.enqueue(new_job(user_id=1, model="a", samples=3))
-    await jobs.enqueue(new_job(user_id=2, model="a"))
-    other = await jobs.enqueue(new_job(user_id=3, model="b"))
-    last = await jobs.enqueue(new_job(user_id=4, model="a"))
+    small = await jobs.enqueue(new_job(user_id=2, model="a"))
 
-    assert await claim(jobs, capacity=2, batch_key=running.batch_key) == []
-    assert len(await claim(jobs, capacity=4, batch_key=running.batch_key)) == 2
-    assert (await jobs.get(wide.id)).status == JobStatus.RUNNING
-    assert await claim(jobs, capacity=4, batch_key=running.batch_key) == []
-    assert await claim(jobs, capacity=4) == [other.id]
-    assert await claim(jobs, capacity=4) == [last.id]
+    assert await claim(jobs, samples=2, painting=running.weights_key) == []
+    assert await claim(jobs, samples=4, painting=running.weights_key) == [wide.id, small.id]
+
+
+async def test_weights_in_memory_go_first_until_patience_ends(jobs: JobQueue):
+    other = await jobs.enqueue(new_job(user_id=1, model="b"))
+    first, second, third = [(await jobs.enqueue(new_job(user_id=user, model="a"))).id for user in (2, 3, 4)]
+
+    assert await claim(jobs, loaded=["a|"]) == [first]
+    assert await claim(jobs, painting="a|") == [second]
+    passed = (await jobs.get(other.id)).passed_over_at
+    assert passed is not None
+    assert passed == pytest.approx(time.time(), abs=5)
+    await change(jobs, other.id, passed_over_at=passed - turns.PATIENCE)
+
+    assert await claim(jobs, painting="a|") == []
+    assert await claim(jobs, loaded=["a|"]) == [other.id]
+    assert await claim(jobs, loaded=["b|"]) == [third]
+
+
+async def test_a_new_job_is_left_for_a_worker_that_has_its_weights(jobs: JobQueue):
+    job = await jobs.enqueue(new_job(model="a"))
+    async with jobs.database.begin() as session:
+        session.add(live_worker("v"))
+
+    assert await claim(jobs, loaded=["b|"]) == []
+    await change(jobs, job.id, created_at=time.time() - turns.GRACE)
+
+    assert await claim(jobs, loaded=["b|"]) == [job.id]
+
+
+@pytest.mark.parametrize("why", ["silent", "full", "busy"])
+async def test_a_worker_that_cannot_take_it_is_not_waited_for(jobs: JobQueue, why: str):
+    job = await jobs.enqueue(new_job(model="a"))
+    worker = live_worker("v")
+    if why == "silent":
+        worker.seen_at -= 60
+    elif why == "full":
+        worker.room -= 1
+    else:
+        worker.painting = "c|"
+    async with jobs.database.begin() as session:
+        session.add(worker)
+
+    assert await claim(jobs, loaded=["b|"]) == [job.id]
+
+
+async def test_servers_share_by_weight_and_a_retry_is_charged_once(database: Database):
+    jobs = JobQueue(database, server_weights={7: 3.0})
+    for number in range(24):
+        await jobs.enqueue(new_job(user_id=number, guild_id=7 + number % 2))
+    [tried] = await jobs.claim("w", capacity=1)
+    await jobs.retry(tried, "oom", "")
+    await change(jobs, tried.id, not_before=0)
+
+    served = [(await jobs.claim("w", capacity=1))[0] for _ in range(13)]
+
+    assert tried.id in [job.id for job in served]
+    assert [sum(job.guild_id == guild for job in served) for guild in (7, 8)] == [10, 3]
+
+
+async def test_a_supporter_has_two_turns_for_one(jobs: JobQueue):
+    for _ in range(6):
+        await jobs.enqueue(new_job(user_id=1, weight=2.0))
+        await jobs.enqueue(new_job(user_id=2))
+
+    served = await serve_all(jobs)
+
+    assert served[:6].count(1) == 4
+    assert served[:9].count(1) == 6
 
 
 async def test_a_job_that_was_tried_before_is_given_alone(jobs: JobQueue):
@@ -212,9 +278,9 @@ async def test_a_job_that_was_tried_before_is_given_alone(jobs: JobQueue):
     await change(jobs, poison.id, not_before=0)
     neighbour = await jobs.enqueue(new_job(user_id=2))
 
-    assert await claim(jobs, capacity=4, batch_key=poison.batch_key) == []
-    assert await claim(jobs, capacity=4) == [poison.id]
-    assert await claim(jobs, capacity=4) == [neighbour.id]
+    assert await claim(jobs, samples=4, painting=poison.weights_key) == []
+    assert await claim(jobs, samples=4) == [poison.id]
+    assert await claim(jobs, samples=4) == [neighbour.id]
 
 
 async def test_a_tried_job_behind_the_head_waits_for_its_own_batch(jobs: JobQueue):
@@ -222,8 +288,8 @@ async def test_a_tried_job_behind_the_head_waits_for_its_own_batch(jobs: JobQueu
     tried = await jobs.enqueue(new_job(user_id=2))
     await change(jobs, tried.id, attempts=1)
 
-    assert await claim(jobs, capacity=4) == [head.id]
-    assert await claim(jobs, capacity=4) == [tried.id]
+    assert await claim(jobs, samples=4) == [head.id]
+    assert await claim(jobs, samples=4) == [tried.id]
 
 
 async def test_what_rests_or_is_held_is_not_claimed(jobs: JobQueue):
@@ -232,7 +298,7 @@ async def test_what_rests_or_is_held_is_not_claimed(jobs: JobQueue):
     await change(jobs, resting.id, not_before=time.time() + 60)
     await change(jobs, held.id, held_at=time.time())
 
-    assert await claim(jobs, capacity=4) == []
+    assert await claim(jobs, samples=4) == []
 
 
 # Running and ending.
@@ -286,7 +352,7 @@ async def test_whoever_lost_its_lease_changes_nothing(jobs: JobQueue):
 async def test_the_same_worker_cannot_end_an_attempt_that_it_lost(jobs: JobQueue):
     await jobs.enqueue(new_job())
     [first] = await jobs.claim("w", capacity=1)
-    await jobs.abandon("w")
+    await jobs.abandon("w", CRASHED)
     [second] = await jobs.claim("w", capacity=1)
 
     assert not await jobs.finish(first, [picture()], seconds=1, busy_seconds=1)
@@ -328,10 +394,10 @@ async def test_a_job_whose_worker_dies_three_times_is_given_up(jobs: JobQueue):
     for _ in range(3):
         await change(jobs, job.id, not_before=0)
         assert await claim(jobs) == [job.id]
-        await jobs.abandon("w")
+        await jobs.abandon("w", CRASHED)
 
     ended = await jobs.get(job.id)
-    assert (ended.status, ended.reason_code) == (JobStatus.FAILED, "gave_up")
+    assert (ended.status, ended.reason_code) == (JobStatus.FAILED, "crashed")
     assert "3 times" in (ended.reason or "")
 
 
@@ -394,7 +460,7 @@ async def _put_back(jobs: JobQueue, _job: Job) -> None:
 
 
 async def _abandon(jobs: JobQueue, _job: Job) -> None:
-    await jobs.abandon("w")
+    await jobs.abandon("w", CRASHED)
 
 
 @pytest.mark.parametrize("leave", [_retry, _hold, _put_back, _abandon])
@@ -452,7 +518,7 @@ async def test_a_choice_comes_back_into_the_owners_next_turn(jobs: JobQueue):
     await jobs.release_held(held.id, EXPANSION, "two")
 
     assert sorted(await serve_all(jobs)) == [1, 2, 3]
-    assert (await jobs.get(held.id)).turn >= 3
+    assert (await jobs.get(held.id)).turn == 1
 
 
 async def test_nobody_chose_in_time(jobs: JobQueue):
@@ -475,31 +541,60 @@ async def test_nobody_chose_in_time(jobs: JobQueue):
 
 
 async def test_position_and_time_left(jobs: JobQueue):
-    await painted(jobs, new_job(model="fast"))  # 4 steps in 1 s
+    await painted(jobs, new_job(user_id=9, model="fast"))  # 4 steps in 1 s
     first = await jobs.enqueue(new_job(user_id=1, model="fast"))
     second = await jobs.enqueue(new_job(user_id=2, model="fast", samples=3))
     third = await jobs.enqueue(new_job(user_id=3, model="unknown"))
 
-    assert await jobs.position(first) == turns.Position(0, 1.0)
-    assert await jobs.position(second) == turns.Position(1, 4.0)
-    assert await jobs.position(third) == turns.Position(2, None)
+    assert await jobs.position(first) == Position(0, 1.0)
+    assert await jobs.position(second) == Position(1, 4.0)
+    assert await jobs.position(third) == Position(2, None)
 
     await claim(jobs)
     await jobs.record_steps("w", {first.id: 2})
 
-    assert await jobs.position(second) == turns.Position(0, 3.5)
-    assert await jobs.position(await jobs.get(first.id)) == turns.Position(0, 0.5)
+    assert await jobs.position(second) == Position(0, 3.5)
+    assert await jobs.position(await jobs.get(first.id)) == Position(0, 0.5)
 
 
-async def test_two_painters_halve_the_wait(jobs: JobQueue):
-    await painted(jobs, new_job())
+async def test_a_pace_that_is_not_known_is_that_of_another_size_of_the_model(jobs: JobQueue):
+    await painted(jobs, new_job(user_id=9, samples=2))  # 4 steps of 512 pixels in 1 s
+    same = await jobs.enqueue(new_job(user_id=1))
+    tuned = new_job(user_id=2)
+    tuned = await jobs.enqueue(replace(tuned, request=replace(tuned.request, loras=(("ink", 1.0),))))
+
+    assert await jobs.position(same) == Position(0, 0.5)
+    assert await jobs.position(tuned) == Position(1, 1.0)
+
+
+async def test_live_workers_share_the_wait(jobs: JobQueue):
+    await painted(jobs, new_job(user_id=9))
     for user in range(1, 6):
         await jobs.enqueue(new_job(user_id=user))
     await claim(jobs, worker="w")
     await claim(jobs, worker="v")
 
     [*_, last] = [await jobs.get(job_id) for job_id in range(2, 7)]
-    assert await jobs.position(last) == turns.Position(2, 1.0 + 4 / 2)
+    assert await jobs.position(last) == Position(2, 1.0 + 4 / 2)
+    async with jobs.database.begin() as session:
+        session.add_all(map(live_worker, "wvut"))
+    assert await jobs.position(last) == Position(2, 1.0 + 4 / 4)
+
+
+async def test_a_place_counts_what_other_servers_are_given_before(database: Database):
+    jobs = JobQueue(database, server_weights={7: 2.0})
+    await painted(jobs, new_job(user_id=99, guild_id=9))
+    for number in range(120):
+        await jobs.enqueue(new_job(user_id=number, guild_id=7 + number % 3))
+    mine = await jobs.enqueue(new_job(user_id=100, guild_id=8))
+
+    told = await jobs.position(mine)
+    served = 0
+    while (await jobs.claim("w", capacity=1))[0].id != mine.id:
+        served += 1
+
+    assert told.ahead == pytest.approx(served, abs=2)
+    assert told.seconds == pytest.approx(told.ahead + 1)
 
 
 async def test_counts_and_own_open_jobs(jobs: JobQueue):

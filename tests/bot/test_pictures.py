@@ -27,7 +27,7 @@ def make_job(idea: str = "a red cat", **changes: object) -> Job:
         "seed": 7,
     }
     request = GenerationRequest(**(usual | changes))  # pyright: ignore[reportArgumentType]
-    return Job(created_at=0.0, idea=idea, request=request.to_json(), batch_key=request.batch_key)
+    return Job(created_at=0.0, idea=idea, request=request.to_json())
 
 
 def make_picture(width: int = 64, height: int = 64) -> Image.Image:

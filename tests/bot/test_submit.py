@@ -199,6 +199,18 @@ async def expanded(app: App, **more: Any) -> Job:
     return await app.jobs.get(job.id)
 
 
+@pytest.mark.parametrize(("roles", "weight"), [((), 1.0), ((3,), 1.0), ((5, 3), 2.0), ((5, 6), 3.5)])
+async def test_the_largest_weight_of_a_members_roles_counts(app: App, roles: tuple[int, ...], weight: float):
+    classes = app.settings.using(class_weights={"5": "2", "6": "3.5"})
+    weighted = replace(app, settings=classes)
+
+    first = await submit.imagine(weighted, replace(ask(), role_ids=roles))
+    again = await submit.reroll(weighted, first, user_id=MEMBER, role_ids=roles)
+
+    assert (first.weight, again.weight) == (weight, weight)
+    assert again.turn == pytest.approx(1 / weight)
+
+
 async def test_reroll_keeps_all_but_the_seed(app: App):
     first = await expanded(app, style="noir", seed=5, expand="preview", count=2)
     again = await submit.reroll(app, first, user_id=99)

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from bot import db, submit
 from bot.app import App, open_app
+from bot.faults import DEVICE_LOST, HUNG, WorkerBroken
 from bot.jobs import NewJob
 from bot.models import Job, JobStatus
+from bot.painter import Painter
 from bot.settings import Settings
 from bot.submit import Ask
 from bot.worker import WARM_UP, Worker
-from generators.base import Event, Expansion, GenerationRequest
+from generators.base import DeviceLost, Event, Expansion, GenerationRequest
 from generators.executor import Executor
 from tests.discord_records import until
 from tests.tiny_models import build_tiny_pipeline, tiny_request
@@ -59,17 +61,21 @@ class WatchedExecutor(Executor):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.cards, device="cpu", max_batch=settings.max_batch)
-        self.together: list[set[str]] = []
+        self.batches: list[set[str]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.crashes = 0
+        self.losses = 0
 
     def step(self) -> list[Event]:
         self.gate.wait(20)
-        self.together.append(set(self.in_flight))
+        self.batches.append(set(self.in_flight))
         if self.crashes:
             self.crashes -= 1
             raise RuntimeError("the driver has gone away")
+        if self.losses:
+            self.losses -= 1
+            raise DeviceLost
         return super().step()
 
 
@@ -94,7 +100,7 @@ def worker(app: App, expander: AddingExpander) -> Worker:
 
 
 def make_worker(app: App, expander: AddingExpander, executor: Executor | None = None) -> Worker:
-    return Worker(app, executor or WatchedExecutor(app.settings), expander, "worker-1")
+    return Worker(app, Painter(executor or WatchedExecutor(app.settings), app.settings), expander, "worker-1")
 
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
@@ -227,7 +233,7 @@ async def test_a_request_that_cannot_be_painted_fails_alone(app: App, expander: 
     assert failed.reason_code == "bad_request"
     assert failed.reason
     assert failed.reason.endswith(".")
-    assert {str(before.id), str(after.id)} in executor.together
+    assert {str(before.id), str(after.id)} in executor.batches
 
 
 def _poison(app: App) -> GenerationRequest:
@@ -258,7 +264,7 @@ async def test_whatever_an_expander_raises_costs_its_own_job_an_attempt(
     sound = await ask(app, expand="off")
     await worker.run(burst=True)
     job = await app.jobs.get(broken.id)
-    assert (job.status, job.attempts) == (JobStatus.QUEUED, 1)
+    assert (job.status, job.attempts) in ((JobStatus.QUEUED, 1), (JobStatus.FAILED, 2))
     assert (await app.jobs.get(sound.id)).status == JobStatus.SUCCEEDED
     assert "job_stumbled" in caplog.text
     assert "secret" not in caplog.text
@@ -272,19 +278,32 @@ async def test_a_style_that_is_gone_fails_at_once_and_says_so(app: App, worker: 
     assert (job.status, job.reason_code) == (JobStatus.FAILED, "style")
 
 
-async def test_a_cancel_takes_effect_within_a_step(app: App, expander: AddingExpander) -> None:
+async def test_a_cancel_takes_effect_within_a_step_and_touches_no_neighbour(app: App, expander: AddingExpander) -> None:
     executor = WatchedExecutor(app.settings)
     async with running(make_worker(app, expander, executor)):
-        job = await ask(app, steps=5000)
-        await row(app, job, lambda job: job.step > 0)
+        before = await row(app, await ask(app, steps=20, user_id=1), lambda job: job.is_final)
+        stopped = await ask(app, steps=5000, user_id=1)
+        await row(app, stopped, lambda job: job.step > 0)
         executor.gate.clear()
-        seen = len(executor.together)
-        await app.jobs.cancel(job.id, "You stopped it.")
+        neighbours = [await ask(app, steps=20, user_id=user) for user in (2, 3)]
         executor.gate.set()
-        job = await row(app, job, lambda job: job.is_final)
-        assert (job.status, job.reason) == (JobStatus.CANCELLED, "You stopped it.")
-        await until(lambda: not executor.in_flight)
-        assert len(executor.together) <= seen + 2  # the step that ran, and the one that evicts
+        together = {str(job.id) for job in (stopped, *neighbours)}
+        await until(lambda: together in executor.batches)
+        await app.jobs.cancel(stopped.id, "You stopped it.")
+        seen = len(executor.batches)
+        ended = await row(app, stopped, lambda job: job.is_final)
+        assert (ended.status, ended.reason) == (JobStatus.CANCELLED, "You stopped it.")
+        after = [await row(app, job, lambda job: job.is_final) for job in neighbours]
+        assert sum(str(stopped.id) in keys for keys in executor.batches[seen:]) <= 1
+    for job in after:
+        assert job.step == 20
+        difference = ImageChops.difference(pixels(app, job), pixels(app, before))
+        assert max(difference.tobytes()) <= 2
+
+
+def pixels(app: App, job: Job) -> Image.Image:
+    [image] = job.images
+    return Image.open(io.BytesIO(app.images.read(image.sha256)))
 
 
 async def test_a_cancel_while_expanding_or_storing_ends_the_job_too(app: App, expander: AddingExpander) -> None:
@@ -305,18 +324,18 @@ async def test_newcomers_join_and_an_expansion_holds_nobody_up(app: App, expande
     executor = WatchedExecutor(app.settings)
     expander.free.clear()
     async with running(make_worker(app, expander, executor)):
-        long = await ask(app, steps=300, user_id=1)
+        long = await ask(app, steps=100, user_id=1)
         await row(app, long, lambda job: job.step > 0)
         slow = await ask(app, "a slow cat", user_id=2)
         await until(lambda: len(expander.asked) == 2)
         short = await ask(app, user_id=3)
         await row(app, short, lambda job: job.status == JobStatus.SUCCEEDED)
-        assert {str(long.id), str(short.id)} in executor.together
+        assert {str(long.id), str(short.id)} in executor.batches
         assert (await app.jobs.get(slow.id)).status == JobStatus.RUNNING
         expander.free.set()
         await row(app, slow, lambda job: job.status == JobStatus.SUCCEEDED)
         await row(app, long, lambda job: job.status == JobStatus.SUCCEEDED)
-    assert not any(str(slow.id) in keys and str(short.id) in keys for keys in executor.together)
+    assert not any(str(slow.id) in keys and str(short.id) in keys for keys in executor.batches)
 
 
 async def test_what_was_tried_before_is_painted_alone(app: App, expander: AddingExpander) -> None:
@@ -326,8 +345,8 @@ async def test_what_was_tried_before_is_painted_alone(app: App, expander: Adding
     others = [await ask(app, user_id=user) for user in (2, 3)]
     await make_worker(app, expander, executor).run(burst=True)
     assert [(await app.jobs.get(job.id)).status for job in (tried, *others)] == [JobStatus.SUCCEEDED] * 3
-    assert all(keys == {str(tried.id)} for keys in executor.together if str(tried.id) in keys)
-    assert {str(job.id) for job in others} in executor.together
+    assert all(keys == {str(tried.id)} for keys in executor.batches if str(tried.id) in keys)
+    assert {str(job.id) for job in others} in executor.batches
 
 
 async def test_a_batch_holds_no_more_samples_than_fit(settings: Settings, expander: AddingExpander) -> None:
@@ -337,7 +356,20 @@ async def test_a_batch_holds_no_more_samples_than_fit(settings: Settings, expand
         large = await ask(app, count=4, user_id=4)
         await make_worker(app, expander, executor).run(burst=True)
         assert [(await app.jobs.get(job.id)).status for job in (*jobs, large)] == [JobStatus.SUCCEEDED] * 4
-        assert max(map(len, executor.together)) == 1
+        assert max(map(len, executor.batches)) == 1
+
+
+async def test_after_a_cancelled_job_that_filled_the_batch_others_are_painted(
+    app: App, expander: AddingExpander
+) -> None:
+    async with running(make_worker(app, expander)):
+        full = await ask(app, steps=5000, count=app.settings.max_count)
+        await row(app, full, lambda job: job.step > 0)
+        await app.jobs.cancel(full.id, "")
+        await row(app, full, lambda job: job.is_final)
+        after = [await ask(app, user_id=user) for user in (1, 2)]
+        for job in after:
+            assert (await row(app, job, lambda job: job.is_final)).status == JobStatus.SUCCEEDED
 
 
 async def test_a_crash_of_the_executor_costs_an_attempt_and_the_worker_goes_on(
@@ -353,10 +385,62 @@ async def test_a_crash_of_the_executor_costs_an_attempt_and_the_worker_goes_on(
     assert {(await app.jobs.get(job.id)).status for job in jobs} == {JobStatus.SUCCEEDED}
 
 
+async def test_a_step_that_hangs_breaks_the_worker_and_costs_its_jobs_an_attempt(
+    settings: Settings, expander: AddingExpander
+) -> None:
+    async with open_app(settings.using(step_timeout=0.2, load_timeout=20)) as app:
+        executor = WatchedExecutor(app.settings)
+        worker = make_worker(app, expander, executor)
+        working = asyncio.create_task(worker.run())
+        painting = [await ask(app, steps=10_000, user_id=user) for user in (1, 2)]
+        for job in painting:
+            await row(app, job, lambda job: job.step > 0)
+        executor.gate.clear()
+        expander.free.clear()
+        expanding = await ask(app, "a slow cat", user_id=3)
+        with pytest.raises(WorkerBroken) as broken:
+            await asyncio.wait_for(working, 15)
+        executor.gate.set()
+        assert broken.value.fault is HUNG
+        for job in painting:
+            waiting = await app.jobs.get(job.id)
+            assert (waiting.status, waiting.attempts, waiting.worker_id) == (JobStatus.QUEUED, 1, None)
+            assert waiting.not_before > waiting.created_at
+        assert (await app.jobs.get(expanding.id)).attempts == 0
+        assert await app.roster.alive() == []
+
+
+async def test_after_its_last_attempt_the_owner_reads_that_it_hung(
+    settings: Settings, expander: AddingExpander
+) -> None:
+    async with open_app(settings.using(step_timeout=0.2, load_timeout=20, max_attempts=1)) as app:
+        executor = WatchedExecutor(app.settings)
+        executor.gate.clear()
+        job = await ask(app)
+        with pytest.raises(WorkerBroken):
+            await make_worker(app, expander, executor).run()
+        executor.gate.set()
+        ended = await app.jobs.get(job.id)
+        assert (ended.status, ended.reason_code, ended.reason) == (JobStatus.FAILED, "hung", HUNG.reason(1))
+
+
+async def test_a_lost_device_breaks_the_worker_and_the_next_one_goes_on(app: App, expander: AddingExpander) -> None:
+    executor = WatchedExecutor(app.settings)
+    executor.losses = 1
+    jobs = [await ask(app, user_id=user) for user in (1, 2)]
+    with pytest.raises(WorkerBroken) as broken:
+        await make_worker(app, expander, executor).run()
+    assert broken.value.fault is DEVICE_LOST
+    assert {(job.status, job.attempts) for job in [await app.jobs.get(job.id) for job in jobs]} == {("queued", 1)}
+    await sql(app, "UPDATE jobs SET not_before = 0")
+    await make_worker(app, expander).run(burst=True)
+    assert {(await app.jobs.get(job.id)).status for job in jobs} == {JobStatus.SUCCEEDED}
+
+
 async def test_a_busy_database_is_waited_out(
     settings: Settings, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0.3)
     async with open_app(settings) as app:
         executor = WatchedExecutor(app.settings)
         executor.gate.clear()
@@ -425,4 +509,4 @@ async def test_steps_are_written_down_a_few_times_a_second_only(
         began, first = loop.time(), len(written)
         await until(lambda: loop.time() - began > 1)
         assert 2 <= len(written) - first <= 5
-        assert len(executor.together) > 20
+        assert len(executor.batches) > 2 * len(written)

@@ -1,10 +1,27 @@
+# pyright: basic, reportPrivateUsage=false
+
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from generators import diffusion, language_model
 from generators.base import ModelCard
 from generators.diffusion import DiffusionGenerator
-from tests.tiny_models import build_tiny_pipeline, build_tiny_xl_pipeline
+from tests.tiny_models import FAMILIES, build_tiny_pipeline, build_tiny_xl_pipeline
+
+CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "
+
+
+@pytest.fixture(autouse=True)
+def large_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many samples go into a call must not depend on how busy this machine is; the timing has a test of its own."""
+    monkeypatch.setattr(diffusion, "best_batch", lambda _card, _pixels, _paint: 8)
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +36,17 @@ def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_xl_pipeline(tmp_path_factory.mktemp("tiny_xl"))
 
 
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes the folder of a tiny pipeline of the named family."""
+
+    @cache
+    def folder(name: str) -> Path:
+        return FAMILIES[name](tmp_path_factory.mktemp(name))
+
+    return folder
+
+
 @pytest.fixture
 def tiny_generator(tiny: Path) -> DiffusionGenerator:
     return DiffusionGenerator.load(ModelCard.read("tiny", str(tiny)), device="cpu")
@@ -27,3 +55,24 @@ def tiny_generator(tiny: Path) -> DiffusionGenerator:
 @pytest.fixture
 def tiny_xl_generator(tiny_xl: Path) -> DiffusionGenerator:
     return DiffusionGenerator.load(ModelCard.read("tiny_xl", str(tiny_xl)), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instruct model of one layer that knows 150 words and nothing about them."""
+    folder = tmp_path_factory.mktemp("tiny_llama")
+    texts = language_model.LINKS, language_model.QUALITIES, language_model.THINGS
+    words = ["[unk]", "[end]", ",", ".", *dict.fromkeys(" ".join(texts).split())]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[unk]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[unk]", eos_token="[end]", chat_template=CHAT)
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    return folder

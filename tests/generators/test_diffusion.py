@@ -3,7 +3,9 @@
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
 import random
+from collections.abc import Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,12 +21,12 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from generators import batch, diffusion
 from generators.base import (
     BadRequest,
     BrokenImage,
+    DeviceLost,
     Event,
     Failed,
     Finished,
@@ -33,8 +35,11 @@ from generators.base import (
     ModelCard,
     ModelNotFound,
     OutOfMemory,
+    Preview,
     Progress,
+    place_of,
 )
+from generators.batch import best_batch
 from generators.diffusion import DiffusionGenerator
 from tests.tiny_models import stock_pipeline, tiny_request
 
@@ -53,6 +58,45 @@ SCHEDULERS = {
 
 def load(folder: Path, **options) -> DiffusionGenerator:
     return DiffusionGenerator.load(ModelCard.read("tiny", str(folder)), device="cpu", **options)
+
+
+@pytest.fixture
+def one_by_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
+    """A painter on a device where larger calls save no time."""
+    monkeypatch.setattr(diffusion, "best_batch", lambda *_: 1)
+    return load(tiny)
+
+
+def test_where_batches_save_no_time_the_shortest_goes_first(one_by_one: DiffusionGenerator):
+    assert one_by_one.together() == tiny_request().pixels
+    for key, steps in (("long", 6), ("short", 2), ("middle", 3)):
+        one_by_one.admit(key, tiny_request(num_inference_steps=steps))
+    seen = [event.key for _ in range(11) for event in one_by_one.step() if isinstance(event, Finished)]
+    assert seen == ["short", "middle", "long"]
+
+
+def test_nobody_is_passed_over_for_ever(one_by_one: DiffusionGenerator):
+    one_by_one.admit("long", tiny_request(num_inference_steps=5))
+    stepped: list[str] = []
+    for number in range(40):
+        one_by_one.admit(f"{number}", tiny_request(num_inference_steps=1))
+        stepped += [event.key for event in one_by_one.step() if isinstance(event, Progress)]
+    waits = [i for i, key in enumerate(stepped) if key == "long"]
+    assert waits[:4] == list(range(diffusion.PASSED_OVER, 40, diffusion.PASSED_OVER + 1))
+
+
+def test_a_larger_call_is_made_where_it_saves_time(monkeypatch: pytest.MonkeyPatch):
+    card = ModelCard(name="m", source="", width=10, height=10)
+    seconds, clock = {1: 0.01, 2: 0.012, 4: 0.03, 8: 0.06}, [0.0]
+    monkeypatch.setattr(batch, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def paint(request: GenerationRequest) -> Generator[None]:
+        while True:
+            clock[0] += seconds[request.num_images_per_prompt]
+            yield
+
+    assert best_batch(card, 800, paint) == 2
+    assert best_batch(card, 100, paint) == 1
 
 
 def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
@@ -111,36 +155,7 @@ def raise_out_of_memory_above(generator: DiffusionGenerator, rows: int, sizes: l
         if len(args[0]) > rows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
-    generator._pipe.unet.register_forward_pre_hook(hook)
-
-
-requests = st.builds(
-    tiny_request,
-    prompt=st.sampled_from(["a red cat", "two dogs, blue", "x", "a prompt that is far too long for sixteen tokens"]),
-    negative_prompt=st.sampled_from(["", "green"]),
-    scheduler=st.sampled_from([None, *SCHEDULERS]),
-    num_inference_steps=st.integers(2, 8),
-    guidance_scale=st.sampled_from([0.0, 1.0, 1.5, 5.0, 9.0]),
-    num_images_per_prompt=st.integers(1, 2),
-    seed=st.sampled_from([0, 1, 2**31, 2**32 - 1]),
-    width=st.sampled_from([16, 16, 16, 24]),
-)
-
-
-@pytest.mark.parametrize("family", ["tiny", "tiny_xl"])
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(arriving=st.lists(st.tuples(st.integers(0, 8), requests), min_size=1, max_size=4))
-def test_each_request_gets_the_stock_picture_whoever_else_is_in_the_batch(
-    family: str, arriving: list[tuple[int, GenerationRequest]], request: pytest.FixtureRequest
-):
-    folder = request.getfixturevalue(family)
-    generator = load(folder)
-    arrivals: dict[int, list[tuple[str, GenerationRequest]]] = {}
-    for number, (tick, its_request) in enumerate(arriving):
-        arrivals.setdefault(tick, []).append((str(number), its_request))
-    left = paint(generator, arrivals)
-    for number, (_, its_request) in enumerate(arriving):
-        assert_same_pictures(left[str(number)], stock_images(folder, its_request))
+    generator._pipelines.loaded.unet.register_forward_pre_hook(hook)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -177,7 +192,7 @@ def test_a_distilled_model_reads_guidance_as_a_condition(tmp_path: Path, tiny: P
     assert_same_pictures(paint_alone(load(tmp_path), wanted), stock_images(tmp_path, wanted))
 
 
-@pytest.mark.parametrize("joins_at", [None, 3])
+@pytest.mark.parametrize("joins_at", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_the_shipped_model_paints_the_stock_picture(joins_at: int | None):
     generator = load(DOODLE)
     wanted = tiny_request(prompt="a red apple", width=128, height=128, num_inference_steps=6, guidance_scale=4.0)
@@ -230,7 +245,7 @@ def test_a_poisoned_request_fails_alone(tiny: Path, tiny_generator: DiffusionGen
 
 def test_a_request_whose_own_scheduler_breaks_fails_alone(tiny: Path, tiny_generator: DiffusionGenerator):
     tiny_generator.admit("broken", tiny_request(num_inference_steps=5))
-    tiny_generator._flights["broken"].step_kwargs["no such argument"] = 1
+    tiny_generator._flights["broken"]._pipe.scheduler.sigmas = None
     tiny_generator.admit("it", tiny_request())
     events = [event for _ in range(3) for event in tiny_generator.step()]
     left = {event.key: event for event in events}
@@ -238,17 +253,17 @@ def test_a_request_whose_own_scheduler_breaks_fails_alone(tiny: Path, tiny_gener
     assert_same_pictures(left["it"], stock_images(tiny, tiny_request()))
 
 
-def test_capacity_counts_samples(tiny: Path):
+def test_capacity_counts_pixels_of_any_size(tiny: Path):
     generator = load(tiny, max_batch=4)
-    assert generator.capacity() == 4
-    generator.admit("a", tiny_request(num_images_per_prompt=3))
-    assert generator.capacity() == 1
+    assert generator.capacity() == 4 * 16 * 16
+    generator.admit("a", tiny_request(num_images_per_prompt=2, width=24))
+    assert generator.capacity() == 4 * 16 * 16 - 2 * 24 * 16
     with pytest.raises(OutOfMemory) as refused:
         generator.admit("b", tiny_request(num_images_per_prompt=2))
     assert refused.value.retryable
-    assert generator.capacity() == 1
+    assert generator.capacity() == 16 * 16
     generator.evict("a")
-    assert generator.capacity() == 4
+    assert generator.capacity() == 4 * 16 * 16
 
 
 def test_more_images_than_fit_into_one_call(tiny: Path):
@@ -272,14 +287,25 @@ def test_out_of_memory_halves_the_call(tiny: Path):
     assert sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
 
 
-def test_one_that_does_not_fit_fails_alone(tiny: Path):
+def test_a_guided_sample_is_split_when_memory_has_room_for_one_row(tiny: Path):
     generator = load(tiny)
     raise_out_of_memory_above(generator, 1, [])
-    guided, unguided = tiny_request(), tiny_request(guidance_scale=1.0)
-    left = paint(generator, {0: [("guided", guided), ("unguided", unguided)]})
-    assert isinstance(left["guided"].error, OutOfMemory)
-    assert_same_pictures(left["unguided"], stock_images(tiny, unguided))
-    assert generator.capacity() == 8
+    assert_same_pictures(paint_alone(generator, tiny_request()), stock_images(tiny, tiny_request()))
+
+
+def test_one_that_does_not_fit_fails_alone(tiny: Path):
+    generator = load(tiny)
+
+    def hook(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        if args[0].shape[-1] > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    generator._pipelines.loaded.unet.register_forward_pre_hook(hook)
+    large, small = tiny_request(width=24), tiny_request()
+    left = paint(generator, {0: [("large", large), ("small", small)]})
+    assert isinstance(left["large"].error, OutOfMemory)
+    assert_same_pictures(left["small"], stock_images(tiny, small))
+    assert generator.capacity() == 8 * 16 * 16
 
 
 @pytest.mark.parametrize(
@@ -293,6 +319,8 @@ def test_one_that_does_not_fit_fails_alone(tiny: Path):
         {"init_image": "a.png"},
         {"mask": "a.png"},
         {"strength": 0.5},
+        {"init_image": "a.png", "strength": 0.1},
+        {"init_image": "a.png", "strength": 1.1},
         {"loras": (("style", 1.0),)},
     ],
     ids=str,
@@ -300,7 +328,7 @@ def test_one_that_does_not_fit_fails_alone(tiny: Path):
 def test_what_cannot_be_painted_is_refused_in_one_sentence(change: dict, tiny_generator: DiffusionGenerator):
     with pytest.raises(BadRequest, match=r"^[A-Z][^.]+\.$"):
         tiny_generator.admit("a", tiny_request(**change))
-    assert tiny_generator.capacity() == 8
+    assert tiny_generator.capacity() == 8 * 16 * 16
 
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "nobody/nothing", "./nothing"])
@@ -341,8 +369,9 @@ def test_an_unknown_pipeline_is_called_as_a_whole(unknown_pipeline: Path):
     first, second = tiny_request(num_images_per_prompt=2), tiny_request(seed=1)
     generator.admit("first", first)
     generator.admit("second", second)
-    progress, finished = generator.step()
-    assert progress == Progress("first", 3, 3)
+    for step in (1, 2):
+        assert generator.step() == [Progress("first", step, 3), Progress("second", step, 3)]
+    finished = generator.step()[2]
     assert finished.seeds == [7, 8]
     pipe = stock_pipeline(unknown_pipeline)
     seeds = [torch.Generator().manual_seed(seed) for seed in first.seeds]
@@ -350,7 +379,7 @@ def test_an_unknown_pipeline_is_called_as_a_whole(unknown_pipeline: Path):
         first.prompt, 16, 16, num_inference_steps=3, guidance_scale=5.0, num_images_per_prompt=2, generator=seeds
     ).images
     assert_same_pictures(finished, [np.asarray(image, dtype=int) for image in expected])
-    assert [event.key for event in generator.step()] == ["second", "second"]
+    assert generator.capacity() == 8 * 16 * 16
     assert generator.step() == []
 
 
@@ -358,9 +387,63 @@ def test_an_unknown_pipeline_refuses_what_it_would_ignore(unknown_pipeline: Path
     generator = load(unknown_pipeline)
     with pytest.raises(BadRequest, match="negative prompt"):
         generator.admit("a", tiny_request(negative_prompt="green"))
-    generator.admit("poison", tiny_request(guidance_scale=float("nan")))
-    (failed,) = generator.step()
+    failed = paint_alone(generator, tiny_request(guidance_scale=float("nan")))
     assert isinstance(failed.error, BrokenImage)
+
+
+def test_a_picture_that_cannot_be_decoded_whole_is_decoded_in_tiles(tiny: Path):
+    generator, tiled = load(tiny), []
+    vae = generator._pipelines.loaded.vae
+    vae.tile_latent_min_size, vae.tile_sample_min_size = 8, 16
+
+    def hook(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        tiled.append(vae.use_tiling)
+        if args[0].shape[-1] > 8:
+            torch.empty(2**60)  # more than any machine has
+
+    vae.decoder.register_forward_pre_hook(hook)
+    large, small = tiny_request(width=32, height=32), tiny_request(num_inference_steps=5)
+    left = paint(generator, {0: [("large", large), ("small", small)]})
+    difference = np.asarray(left["large"].images[0], int) - stock_images(tiny, large)[0]
+    assert np.abs(difference).mean() < 20  # tiles are blended, so it is not quite the same
+    assert_same_pictures(left["small"], stock_images(tiny, small))
+    assert tiled[0] is False
+    assert True in tiled
+    assert tiled[-1] is False
+
+
+def test_a_lost_device_is_not_blamed_on_a_request(tiny: Path):
+    generator = load(tiny)
+    generator.admit("a", tiny_request())
+
+    def hook(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    generator._pipelines.loaded.unet.register_forward_pre_hook(hook)
+    with pytest.raises(DeviceLost):
+        generator.step()
+
+
+def test_a_refusal_is_not_its_own_cause(tiny_generator: DiffusionGenerator):
+    with pytest.raises(BadRequest) as refused:
+        tiny_generator.admit("a", tiny_request(scheduler="NoSuchScheduler"))
+    assert place_of(refused.value).startswith("BadRequest")
+
+
+def test_what_can_never_fit_is_refused_at_once(tiny_generator: DiffusionGenerator):
+    with pytest.raises(BadRequest, match=r"needs about [\d.]+ GiB of memory and this painter has [\d.]+ GiB"):
+        tiny_generator.admit("a", tiny_request(width=2**20, height=2**20))
+
+
+def test_previews_come_only_if_asked_for_and_not_too_often(tiny: Path):
+    wanted = {0: [("a", tiny_request(num_images_per_prompt=2)), ("b", tiny_request())]}
+    for every, count in ((0.0, 0), (1e-9, 2), (3600.0, 0)):
+        generator = load(tiny, previews=every)
+        for key, request in wanted[0]:
+            generator.admit(key, request)
+        previews = [event for _ in range(3) for event in generator.step() if isinstance(event, Preview)]
+        assert [event.key for event in previews] == ["a", "b"] * count
+        assert all(event.image.size[0] == 128 for event in previews)
 
 
 @pytest.mark.gpu

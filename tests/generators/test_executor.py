@@ -17,9 +17,10 @@ from generators.base import (
     Progress,
 )
 from generators.executor import Executor
-from tests.tiny_models import tiny_request
+from tests.tiny_models import SIDE, tiny_request
 
 MakeExecutor = Callable[..., Executor]
+PIXELS = SIDE * SIDE
 
 MISBEHAVING = '''
 from generators.diffusion import DiffusionGenerator
@@ -92,9 +93,9 @@ def run(executor: Executor) -> dict[str, Finished | Failed]:
 
 def test_a_model_is_loaded_by_its_first_request(executor: MakeExecutor):
     it = executor()
-    assert (it.loaded, it.in_flight, it.capacity("tiny")) == ([], set(), 8)
+    assert (it.loaded, it.in_flight, it.capacity("tiny")) == ([], set(), 8 * PIXELS)
     it.admit("a", tiny_request())
-    assert (it.loaded, it.in_flight, it.capacity("tiny")) == (["tiny"], {"a"}, 7)
+    assert (it.loaded, it.in_flight, it.capacity("tiny")) == (["tiny"], {"a"}, 7 * PIXELS)
     assert it.step() == [Progress("a", 1, 3)]
     assert isinstance(run(it)["a"], Finished)
     assert (it.loaded, it.in_flight, it.step()) == (["tiny"], set(), [])
@@ -110,7 +111,7 @@ def test_another_model_waits_for_the_busy_one_and_then_takes_its_place(executor:
         it.admit("b", tiny_request(model="other"))
     assert refused.value.retryable
     run(it)
-    assert it.capacity("other") == 8
+    assert it.capacity("other") == 8 * PIXELS
     it.admit("b", tiny_request(model="other"))
     assert it.loaded == ["other"]
     assert isinstance(run(it)["b"], Finished)

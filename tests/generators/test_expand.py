@@ -17,8 +17,6 @@ import pytest
 import torch
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from generators import language_model
 from generators.expand import MAX_CHARACTERS, NoExpander, OpenAIExpander, TransformersExpander, added, one_line, shorten
@@ -56,29 +54,6 @@ a very long corridor with 12 doors
 sticker of a happy avocado, white border
 van gogh style kitchen
 """.splitlines()
-
-CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "
-
-
-@pytest.fixture(scope="session")
-def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instruct model of one layer that knows 150 words and nothing about them."""
-    folder = tmp_path_factory.mktemp("tiny_llama")
-    texts = language_model.LINKS, language_model.QUALITIES, language_model.THINGS
-    words = ["[unk]", "[end]", ",", ".", *dict.fromkeys(" ".join(texts).split())]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[unk]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[unk]", eos_token="[end]", chat_template=CHAT)
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes: dict[str, Any] = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

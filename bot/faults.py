@@ -1,0 +1,59 @@
+"""How a worker can fail, what its exit code says of it, and what the owners of its jobs read in the end."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a worker lost the jobs that it was painting: a code for their rows, and what has happened in plain words."""
+
+    code: str
+    what: str
+    advice: str
+
+    def reason(self, attempts: int) -> str:
+        """What the owner of a job reads that was lost like this, the last time of so many."""
+        times = {1: "once", 2: "twice"}.get(attempts, f"{attempts} times")
+        return f"{self.what.format(times=times)}, so it was given up; {self.advice}."
+
+
+CRASHED = Fault("crashed", "The painter crashed {times} on this request", "try another size, model or wording")
+HUNG = Fault("hung", "The painter got stuck {times} on this request", "try fewer steps, another size or another model")
+DEVICE_LOST = Fault(
+    "device_lost",
+    "The painter's device stopped answering {times} while this was painted",
+    "ask again later, the operator finds more in the log",
+)
+KILLED = Fault(
+    "out_of_memory",
+    "The machine ended the painter {times} while it worked on this, most likely because memory ran out",
+    "ask for a smaller picture or for fewer",
+)
+SILENT = Fault(
+    "silent", "The painter fell silent {times} while it worked on this", "ask again later, or try another size or model"
+)
+
+EXIT_HUNG, EXIT_DEVICE_LOST = 70, 71
+"""Exit codes of a worker that gives up itself; others end with Python's or with a signal's."""
+EXIT_CODES = {EXIT_HUNG: HUNG, EXIT_DEVICE_LOST: DEVICE_LOST, -getattr(signal, "SIGKILL", 9): KILLED}
+
+
+def fault_of(exit_code: int | None) -> Fault:
+    """What a worker died of, as far as its exit code tells."""
+    return EXIT_CODES.get(exit_code or 0, CRASHED)
+
+
+class WorkerBroken(Exception):
+    """The worker cannot go on in this process; what it had in hand is back in the queue."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with, so that its supervisor knows."""
+        return next(code for code, fault in EXIT_CODES.items() if fault is self.fault)

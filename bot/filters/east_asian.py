@@ -1,0 +1,141 @@
+"""Finds Chinese, Japanese and Korean words in other spellings: old and simplified, kana, jamo, spaced or masked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from bot.filters.keywords import automaton
+from bot.filters.scan import KOREAN, UNSPACED
+from bot.filters.tables import ONE_SPELLING
+
+_EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
+_WORD = re.compile(f"[{UNSPACED}{KOREAN}]{{2,}}|[\u4e00-\u9fff]")
+_SYLLABLE = re.compile("[\uac00-\ud7a3]")
+_CLAUSE = re.compile(r"[、。，・：；！？「」『』《》“”（）,;:!?\"]")
+"""Signs that part words in earnest."""
+_MASK = "○"
+_MASKS = re.compile(r"[○〇◯●◎□■△▲☆★×✕✖*＊#＃?？…_ｘx]")
+_JAMO = (
+    {chr(0x1100 + number): letter for number, letter in enumerate("ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ")}
+    | {chr(0x1161 + number): chr(0x314F + number) for number in range(21)}
+    | {
+        chr(0x11A8 + number): letter
+        for number, letter in enumerate("ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ")
+    }
+)
+"""The letters of a Korean syllable as letters of their own."""
+_SHORT_KANA = re.compile(r"[\u3041-\u3096]")
+
+
+class EastAsian(NamedTuple):
+    """The number of a keyword that was found, where, and how it was disguised."""
+
+    number: int
+    start: int
+    end: int
+    steps: tuple[str, ...]
+
+
+class EastAsianWords:
+    """Many words at once; each pair is a number and the word it stands for."""
+
+    def __init__(self, words: Sequence[tuple[int, str, bool, bool]]) -> None:
+        self._words = words
+        patterns: dict[str, list[tuple[int, bool]]] = {}
+        for index, (_, word, _, _) in enumerate(words):
+            if not _WORD.fullmatch(word):
+                continue
+            letters, _ = _letters(word, masks_are_letters=False)
+            patterns.setdefault(letters, []).append((index, False))
+            if len(word) > 2 and not _SYLLABLE.search(word):
+                for place in range(1, len(word)):
+                    patterns.setdefault(f"{letters[:place]}{_MASK}{letters[place + 1 :]}", []).append((index, True))
+        self._automaton = automaton({text: (len(text), indexes) for text, indexes in patterns.items()})
+
+    def find(self, text: str) -> Iterator[EastAsian]:
+        """Every word that is in the normalised text in another spelling."""
+        if text.isascii() or self._automaton is None or not _EAST.search(text):
+            return
+        yield from self._find(text, *_letters(text, masks_are_letters=False))
+        if _MASKS.search(text):
+            yield from self._find(text, *_letters(text, masks_are_letters=True))
+
+    def _find(self, text: str, letters: str, places: list[int]) -> Iterator[EastAsian]:
+        hits: list[tuple[int, tuple[int, list[tuple[int, bool]]]]] = list(self._automaton.iter(letters))
+        for last, (length, indexes) in hits:
+            first = last - length + 1
+            start, end = places[first], places[last] + 1
+            if (first > 0 and places[first - 1] == start) or (last + 1 < len(places) and places[last + 1] == end - 1):
+                continue  # begins or ends inside a Korean syllable
+            for index, is_masked in indexes:
+                number, word, is_open_left, is_open_right = self._words[index]
+                steps = _steps(text, word, sorted({*places[first : last + 1]}), is_masked)
+                if steps and _has_borders(text, start, end, is_open_left, is_open_right):
+                    yield EastAsian(number, start, end, steps)
+
+
+def _letters(text: str, *, masks_are_letters: bool) -> tuple[str, list[int]]:
+    """East Asian characters in one spelling, without what stands between them; and the place of each."""
+    letters, places = list[str](), list[int]()
+    for place, character in enumerate(text):
+        if "\uac00" <= character <= "\ud7a3":
+            parts = [_JAMO[part] for part in unicodedata.normalize("NFD", character)]
+            letters += parts
+            places += [place] * len(parts)
+        elif (
+            masks_are_letters and _MASKS.match(character) and 0 < place < len(text) - 1 and _EAST.match(text[place - 1])
+        ):
+            letters.append(_MASK)
+            places.append(place)
+        elif character in _JAMO:
+            letters.append(_JAMO[character])
+            places.append(place)
+        elif _EAST.match(character) or character.isalnum() or _CLAUSE.match(character):
+            letters.append(ONE_SPELLING.get(ord(character), character))
+            places.append(place)
+    return "".join(letters), places
+
+
+def _steps(text: str, word: str, places: Sequence[int], is_masked: bool) -> tuple[str, ...]:
+    """How the word is disguised at those places; nothing if it is written plainly, or is no word."""
+    written = "".join(text[place] for place in places)
+    gaps = [text[one + 1 : other] for one, other in pairwise(places)]
+    steps: list[str] = []
+    if is_masked:
+        steps.append("masked letters")
+        return tuple(steps) if not any(gaps) else ()
+    if any(gaps):
+        if not all(gaps) or len(set(gaps)) > 1 or _is_spelled_beyond(text, places, gaps[0]):
+            return ()
+        steps.append("spaced letters")
+    if written != word:
+        if len(word) < 3 and _SHORT_KANA.search(written) and _is_in_kana(text, places):
+            return ()
+        steps.append("another spelling")
+    return tuple(steps)
+
+
+def _is_spelled_beyond(text: str, places: Sequence[int], gap: str) -> bool:
+    """Whether the spaced characters go on before and after the word, so that it is a part of something else."""
+    before = text[: places[0]]
+    after = text[places[-1] + 1 :]
+    goes_before = before.endswith(gap) and bool(_EAST.match(before[: -len(gap)][-1:]))
+    goes_after = after.startswith(gap) and bool(_EAST.match(after[len(gap) :][:1]))
+    return gap.isspace() and (goes_before or goes_after)
+
+
+def _is_in_kana(text: str, places: Sequence[int]) -> bool:
+    around = text[max(0, places[0] - 1) : places[0]] + text[places[-1] + 1 : places[-1] + 2]
+    return bool(_SHORT_KANA.search(around))
+
+
+def _has_borders(text: str, start: int, end: int, is_open_left: bool, is_open_right: bool) -> bool:
+    """Korean words have borders; the other scripts have none."""
+    korean = re.compile(f"[{KOREAN}]")
+    left = is_open_left or not korean.match(text[start]) or not korean.match(text[start - 1 : start])
+    right = is_open_right or not korean.match(text[end - 1]) or not korean.match(text[end : end + 1])
+    return left and right

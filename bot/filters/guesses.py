@@ -1,0 +1,119 @@
+"""Words that a reader has to guess: keys under which a misspelt word and the word it stands for are the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+from bot.filters.tables import base, is_word, pinyin
+
+VOWELS = "aeiouyаеёиоуыэюя"
+SHORTEST, LONGEST = 4, 40
+"""Letters in the shortest and the longest word that is guessed."""
+
+_VOWEL = re.compile(f"[{VOWELS}]")
+_SURE_VOWEL = re.compile(f"[{VOWELS.replace('y', '')}]")
+_DOUBLE = re.compile(r"(.)\1+")
+_SOUNDS = {
+    **dict.fromkeys(("shch", "sch", "zch", "sh", "zh", "sj", "zj"), "S"),
+    **dict.fromkeys(("ck", "qu", "q", "c", "ts", "tz", "tc"), "k"),
+    **dict.fromkeys(("oo", "ou"), "u"),
+    **dict.fromkeys(("ee", "ea", "ie", "y", "j"), "i"),
+    **{"ph": "f", "kw": "k", "x": "ks", "z": "s", "w": "v", "dt": "t"},
+}
+"""Letters that sound alike, and one spelling for each."""
+_SOUND = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
+_RUSSIAN = """
+а=a б=b в=v г=g д=d е=e ё=yo ж=zh з=z и=i й=y к=k л=l м=m н=n о=o п=p р=r с=s т=t у=u ф=f х=kh ц=ts ч=ch ш=sh щ=shch
+ъ= ы=y ь= э=e ю=yu я=ya
+"""
+_CYRILLIC = {pair[0]: pair[2:] for pair in _RUSSIAN.split()}
+"""Russian letters in Latin ones (BGN/PCGN)."""
+_KANA = {"si": "shi", "ti": "chi", "tu": "tsu", "hu": "fu", "zi": "ji", "di": "ji", "du": "zu", "wo": "o"}
+"""Where the names of Unicode's kana differ from Hepburn's spelling."""
+
+
+def plain(word: str) -> str:
+    """A lower-case word without accents."""
+    return "".join(map(base, word)) if not word.isascii() else word
+
+
+def keys(word: str) -> Iterator[tuple[str, str]]:
+    """What a disguised spelling of the word shares with it: the kind of disguise, and the key."""
+    yield "vowel changed", _VOWEL.sub("*", word)
+    if "u" in word or "v" in word:
+        yield "u and v", word.replace("v", "u")
+    yield "letters swapped", "".join(sorted(word))
+    yield "vowels left out", word[0] + _VOWEL.sub("", word[1:])
+    yield "sound", sound(word)
+
+
+def corrections(word: str) -> Iterator[tuple[str, str]]:
+    """Each word of which this is a misspelling by one vowel, or by two letters that are swapped."""
+    for place, letter in enumerate(word):
+        if letter in VOWELS or letter == "v":
+            vowels = "aeiou" if letter.isascii() else "аеиоуыэюя"
+            yield from (("vowel changed", word[:place] + vowel + word[place + 1 :]) for vowel in vowels)
+        if place and word[place - 1] != letter:
+            yield "letters swapped", word[: place - 1] + letter + word[place - 1] + word[place + 1 :]
+
+
+@lru_cache(maxsize=1 << 14)
+def sound(word: str) -> str:
+    """A rough spelling by sound, the same for letters that are written for one another."""
+    return _DOUBLE.sub(r"\1", _SOUND.sub(lambda letters: _SOUNDS[letters[0]], word))
+
+
+def is_guess(step: str, written: str, meant: str) -> bool:
+    """Whether a spelling with the key of a word can stand for it; ``written`` must be no word itself."""
+    if step == "vowel changed":
+        changed = [one for one, other in zip(written, meant, strict=True) if one != other]
+        return len(changed) == 1
+    if step == "letters swapped":
+        changes = [number for number, (one, other) in enumerate(zip(written, meant, strict=True)) if one != other]
+        return len(changes) == 2 and changes[1] == changes[0] + 1
+    if step == "vowels left out":
+        return len(written) >= SHORTEST and not _SURE_VOWEL.search(written[1:])
+    return True
+
+
+def is_compound(word: str) -> bool:
+    """Whether the word is two real words written together, as German does."""
+    return any(is_word(word[:cut]) and is_word(word[cut:]) for cut in range(SHORTEST, len(word) - SHORTEST + 1))
+
+
+@lru_cache(maxsize=1 << 14)
+def romanised(word: str) -> tuple[str, ...]:
+    """The word in Latin letters, if it is Russian, Chinese, Korean or in kana; every usual spelling of it."""
+    letters = [_romanised(character) for character in unicodedata.normalize("NFC", word)]
+    if None in letters or not letters:
+        return ()
+    joined = _kana_joined("".join(filter(None, letters)))
+    return tuple(
+        dict.fromkeys((joined, joined.replace("yo", "e"), joined.replace("kh", "h"), joined.replace("ts", "c")))
+    )
+
+
+def _romanised(character: str) -> str | None:
+    if character in _CYRILLIC:
+        return _CYRILLIC[character]
+    if reading := pinyin().get(character):
+        return reading
+    name = unicodedata.name(character, "")
+    if name.startswith("HANGUL SYLLABLE "):
+        return name.removeprefix("HANGUL SYLLABLE ").lower()
+    if match := re.fullmatch(r"(?:HIRAGANA|KATAKANA) LETTER (SMALL )?([A-Z]+)", name):
+        mora = _KANA.get(match[2].lower(), match[2].lower())
+        return f"<{mora}>" if match[1] else mora
+    return "" if character == "ー" else None
+
+
+def _kana_joined(letters: str) -> str:
+    """Small kana become part of the sound before them: ki<ya> is kya, <tsu>ka is kka."""
+    letters = re.sub(r"<tsu>(.|$)", r"\1\1", letters)
+    letters = re.sub(
+        r"(?<=[sc]h)i<y(.)>|(?<=j)i<y(.)>|i<(y.)>", lambda small: small[1] or small[2] or small[3], letters
+    )
+    return re.sub(r"[aeiou]?<(.)>", r"\1", letters)

@@ -1,0 +1,116 @@
+"""Finds keywords as they are written, by AutoMod's rules: one pass of an automaton, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ahocorasick
+
+from bot.filters.normalise import normalise
+from bot.filters.scan import is_gap, is_letter, is_unspaced, line, places
+
+_AHOCORASICK: Any = ahocorasick  # it has no types
+
+
+class Keyword(NamedTuple):
+    """A word or phrase in its normal form, and whether more of the same word may stand before and after it."""
+
+    text: str
+    is_open_left: bool
+    is_open_right: bool
+
+
+class Found(NamedTuple):
+    """The number of a keyword, and where it is in the text."""
+
+    number: int
+    start: int
+    end: int
+
+
+def keyword(pattern: str) -> Keyword:
+    """What a pattern with its stars looks for."""
+    return Keyword(normalise(pattern.strip("*")).text, pattern.startswith("*"), pattern.endswith("*"))
+
+
+class Keywords:
+    """Many keywords at once; a number stands for each, in the order in which they are given."""
+
+    def __init__(self, keywords: Sequence[Keyword]) -> None:
+        self._keywords = keywords
+        words: dict[str, list[int]] = {}
+        signs: dict[str, list[int]] = {}
+        for number, known in enumerate(keywords):
+            if all(is_letter(character) or is_gap(character) for character in known.text):
+                words.setdefault(_bordered(known), []).append(number)
+            else:
+                signs.setdefault(line(known.text, with_symbols=True).strip(), []).append(number)
+        self._words = automaton({text: (len(text), numbers) for text, numbers in words.items()})
+        self._signs = automaton({text: (len(text), numbers) for text, numbers in signs.items()})
+
+    def find(self, text: str, spaced: str) -> Iterator[Found]:
+        """Every keyword wherever it stands in a normalised text, of which ``spaced`` is the `line`."""
+        if self._words is not None and (hits := list(self._words.iter(spaced))):
+            at = places(text)
+            for last, (length, numbers) in hits:
+                yield from self._among_words(text, at, last - length + 1, last, numbers)
+        if self._signs is not None and (hits := list(self._signs.iter(line(text, with_symbols=True)))):
+            yield from self._among_signs(text, hits)
+
+    def whole(self, text: str, found: Found) -> Found:
+        """The find with the rest of its word, where the keyword has a star."""
+        _, is_open_left, is_open_right = self._keywords[found.number]
+        start, end = found.start, found.end
+        while is_open_left and start > 0 and is_letter(text[start - 1]):
+            start -= 1
+        while is_open_right and end < len(text) and is_letter(text[end]):
+            end += 1
+        return Found(found.number, start, end)
+
+    def _among_words(self, text: str, at: list[int], first: int, last: int, numbers: list[int]) -> Iterator[Found]:
+        for number in numbers:
+            known = self._keywords[number]
+            start = at[first if known.is_open_left or _starts_anywhere(known) else first + 1]
+            end = at[last if known.is_open_right or _ends_anywhere(known) else last - 1] + 1
+            if all(is_letter(character) or is_gap(character) for character in text[start:end]):
+                yield Found(number, start, end)
+
+    def _among_signs(self, text: str, hits: list[tuple[int, tuple[int, list[int]]]]) -> Iterator[Found]:
+        spaced, at = line(text, with_symbols=True), places(text, with_symbols=True)
+        for last, (length, numbers) in hits:
+            first = last - length + 1
+            is_inside = (
+                is_letter(spaced[first]) and is_letter(spaced[first - 1]),
+                (is_letter(spaced[last]) and is_letter(spaced[last + 1])),
+            )
+            for number in numbers:
+                known = self._keywords[number]
+                if (known.is_open_left or not is_inside[0]) and (known.is_open_right or not is_inside[1]):
+                    yield Found(number, at[first], at[last] + 1)
+
+
+def _bordered(known: Keyword) -> str:
+    """The keyword as it stands in a `line`, with the borders that it needs."""
+    words = line(known.text).strip()
+    left = "" if known.is_open_left or _starts_anywhere(known) else " "
+    return left + words + ("" if known.is_open_right or _ends_anywhere(known) else " ")
+
+
+def _starts_anywhere(known: Keyword) -> bool:
+    return is_unspaced(known.text[0])
+
+
+def _ends_anywhere(known: Keyword) -> bool:
+    return is_unspaced(known.text[-1])
+
+
+def automaton(values: Mapping[str, Any]) -> Any:
+    """An Aho-Corasick automaton for the texts, each with what is told when it is found; None for no texts."""
+    if not values:
+        return None
+    made = _AHOCORASICK.Automaton()
+    for text, value in values.items():
+        made.add_word(text, value)
+    made.make_automaton()
+    return made

@@ -1,0 +1,185 @@
+"""Other ways to read a whole text: letters spelled out, mark-up inside words, letters drawn with several signs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bot.filters.tables import LETTERS, is_word
+
+_SPELLED_CHUNK = re.compile(
+    r"(?<![^\W_])(?:\S(?P<sign>[^\w\s]|_)(?P=sign)*\S(?:(?P=sign)+\S)+|[^\W_](?:(?:[^\w\s]|_)+[^\W_]){2,})(?![^\W_])"
+)
+_PAIR = re.compile(r"(?<![^\s\"'«„“(])(\S)([^\w\s]|_)\2*(\S)(?=[^\w\s]*(?!\S))")
+"""A word of two letters that are parted."""
+_SPELLED_RUN = re.compile(r"(?<!\S)[^\w\s]*(?P<run>\S(?:\s+\S){2,})(?=[^\w\s]*(?!\S))")
+_LITTLE_WORDS = frozenset("aiyoàéаивскуоя")
+"""Words of one letter, which may stand beside letters that are spelled out."""
+_MARKUP = re.compile(r"(\*{1,3}|_{1,3}|~~|\|\||`{1,3})(?=\S)(.{1,100}?)(?<=\S)\1", re.DOTALL)
+_TURNED = re.compile("\u202e([^\u202c\u202d\u2066-\u2069\n]*)")
+_DRAWN = {
+    "a": r"/\ /-\ ^\ /=\ /_\ (-\ ",
+    "b": r"|3 !3 |8 ]3 )3",
+    "d": r"|) |] |} [) |> ])",
+    "e": r"[- |=-",
+    "f": r"|= /= |#",
+    "g": r"(_+ (_- (_; (y,",
+    "h": r"|-| )-( ]-[ }-{ /-/ \-\ [-] (-) |=| |~|",
+    "i": r"][",
+    "j": r"_| _/ ,| ._]",
+    "k": r"|< |{ |( /<",
+    "l": r"|_ [_",
+    "m": r"|\/| /\/\ (\/) |v| /v\ [v] {v} ^^ |\|\ ]v[ (v) //. /|\ /^^\ []v[]",
+    "n": r"|\| /\/ [\] <\> {\} (\) |/| ]\[ ^/",
+    "o": r"() [] <> {}",
+    "p": r"|* |o |° |~",
+    "q": r"(_,) (,) <|",
+    "r": r"|2 |? |^ |` |9 /2",
+    "s": r"_/¯",
+    "t": r"][ '][' -|- ~|~ ¯|¯",
+    "u": r"|_| (_) \_/ [_] {_} ]_[ /_/ \_\ ",
+    "v": r"\/ |/ \| \\//",
+    "w": r"\/\/ vv \^/ |/\| \x/ (/\) uu \|/ \_|_/ \/\/ |^| [/\] (^) ]/\[",
+    "x": r">< )( }{ %/",
+    "y": r"`/ '/ \|/ \-/",
+    "z": r"7_ >_ ~/_ -/_",
+}
+_LETTER_OF = {sign: letter for letter, signs in _DRAWN.items() for sign in signs.split()}
+_DRAWN_SIGN = re.compile("|".join(re.escape(sign) for sign in sorted(_LETTER_OF, key=len, reverse=True)))
+_HAS_SPELLED = re.compile("(?: [^ ]){2} ")
+"""Two words of one letter: in the `line` of every text with letters that are spelled out."""
+_SIGN_LETTER = re.compile(f"[{''.join(sign for sign in LETTERS if unicodedata.category(sign) == 'So')}]")
+"""Pictures of letters, which are no letters to a `line`."""
+
+
+class Rewritten(NamedTuple):
+    """Another reading of a text: where each of its characters was, and what was undone."""
+
+    text: str
+    places: list[int]
+    step: str
+
+
+def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
+    """Every other reading of a normalised text that may hide a word; ``spaced`` is its `line`."""
+    if _may_be_spelled(text, spaced):
+        different = dict.fromkeys(tuple(_with_pairs(text, [*_spelled(text, choose)])) for choose in _CHOICES)
+        different |= {
+            tuple((start, end, letters.replace(" ", "")) for start, end, letters in one): None for one in different
+        }
+        yield from (_rewritten(text, "spaced letters", pieces) for pieces in different if pieces)
+    if any(sign in text for sign in "*_~|`") and _MARKUP.search(text):
+        pieces = list(_markup(text, 0))
+        if len(pieces) > 1:
+            yield _rewritten(text, "mark-up", pieces)
+    if any(sign in text for sign in ("|", "\\", "/", "(", "[", "{", "<", ">", "^", "_", "vv", "uu")):
+        pieces = list(_undrawn(text))
+        if pieces:
+            yield _rewritten(text, "drawn letters", pieces)
+
+
+def turned_around(text: str) -> Rewritten | None:
+    """The original text as a reader sees it, if it has letters that are shown from right to left; else None."""
+    if "\u202e" not in text:
+        return None
+    places = list(range(len(text) + 1))
+    for run in _TURNED.finditer(text):
+        start, end = run.span(1)
+        places[start:end] = reversed(range(start, end))
+    return Rewritten("".join(text[place] for place in places[:-1]), places, "reversed letters")
+
+
+def _may_be_spelled(text: str, spaced: str) -> bool:
+    return bool(_HAS_SPELLED.search(spaced)) or (not text.isascii() and bool(_SIGN_LETTER.search(text)))
+
+
+Piece = tuple[int, int, str]
+"""A part of the text, and what is read instead of it."""
+
+
+def _rewritten(text: str, step: str, pieces: Sequence[Piece]) -> Rewritten:
+    out, places, here = list[str](), list[int](), 0
+    for start, end, letters in pieces:
+        out += [text[here:start], letters]
+        places += [*range(here, start), *_spread(start, end, len(letters))]
+        here = end
+    return Rewritten("".join(out) + text[here:], [*places, *range(here, len(text) + 1)], step)
+
+
+def _spread(start: int, end: int, count: int) -> Iterator[int]:
+    """``count`` places in the part, the last of them its last character."""
+    return (start + (end - start - 1) * number // max(1, count - 1) for number in range(count))
+
+
+Choice = Callable[[re.Match[str]], tuple[int, int]]
+
+
+def _all(match: re.Match[str]) -> tuple[int, int]:
+    return match.span("run")
+
+
+def _without_first(match: re.Match[str]) -> tuple[int, int]:
+    start, end = match.span("run")
+    return (start + 2 if match["run"][0] in _LITTLE_WORDS else start), end
+
+
+def _without_last(match: re.Match[str]) -> tuple[int, int]:
+    start, end = match.span("run")
+    return start, (end - 2 if match["run"][-1] in _LITTLE_WORDS else end)
+
+
+_CHOICES = (_all, _without_first, _without_last)
+
+
+def _spelled(text: str, choose: Choice) -> Iterator[Piece]:
+    here = 0
+    while here < len(text):
+        chunk, run = _SPELLED_CHUNK.search(text, here), _SPELLED_RUN.search(text, here)
+        first = min((match for match in (chunk, run) if match), key=lambda match: match.start(), default=None)
+        if first is None:
+            return
+        if first is chunk:
+            letters = re.sub(rf"{re.escape(first['sign'])}+" if first["sign"] else r"[^\w\s]|_", "", first[0])
+            if sum(map(_may_be_letter, letters)) > 1:
+                yield first.start(), first.end(), letters
+            here = first.end()
+        else:
+            start, end = choose(first)
+            yield start, end, _joined(text[start:end])
+            here = max(end, first.start() + 1)
+
+
+def _may_be_letter(character: str) -> bool:
+    return character.isalpha() or not character.isascii()
+
+
+def _with_pairs(text: str, pieces: list[Piece]) -> list[Piece]:
+    """The pieces, and words of two letters that are parted by the same sign as others."""
+    signs = {text[start + 1] for start, _, _ in pieces} - {" "}
+    taken = {place for start, end, _ in pieces for place in range(start, end)}
+    pairs = (pair for pair in _PAIR.finditer(text) if pair[2] in signs and pair.start() not in taken)
+    return sorted([*pieces, *((pair.start(), pair.end(), pair[1] + pair[3]) for pair in pairs)])
+
+
+def _joined(run: str) -> str:
+    """The letters of a run; a gap that is wider than the others parts words."""
+    gaps = re.findall(r"\s+", run)
+    usual = min(map(len, gaps), default=0)
+    return re.sub(r"\s+", lambda gap: " " if len(gap[0]) > usual else "", run)
+
+
+def _markup(text: str, offset: int) -> Iterator[Piece]:
+    for match in _MARKUP.finditer(text):
+        width = len(match[1])
+        yield offset + match.start(), offset + match.start() + width, ""
+        yield from _markup(match[2], offset + match.start(2))
+        yield offset + match.end() - width, offset + match.end(), ""
+
+
+def _undrawn(text: str) -> Iterator[Piece]:
+    for chunk in re.finditer(r"\S+", text):
+        if any(map(str.isalpha, chunk[0])) and not is_word(chunk[0].strip("\"'“”„«».,;:!?()")):
+            for sign in _DRAWN_SIGN.finditer(chunk[0]):
+                yield chunk.start() + sign.start(), chunk.start() + sign.end(), _LETTER_OF[sign[0]]

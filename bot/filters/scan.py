@@ -1,0 +1,81 @@
+"""A text as a line of words with one space at each border, so that a rule is found by its characters alone."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Burmese, Khmer
+    r"\u2e80-\u2fdf\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    r"\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+"""Scripts without spaces between words (inside of a regular expression's [...])."""
+KOREAN = r"\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+GAP = r"\s_\-\u00ad\u2010-\u2015\u2212\u301c\u30a0"
+"""What may stand between the words of a phrase: white space, hyphens, dashes, underscores."""
+
+_IS_GAP = re.compile(f"[{GAP}]")
+_SPACES = re.compile("  +")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
+_BETWEEN_SCRIPTS = re.compile(
+    f"(?<=[{UNSPACED}])(?=[^ {UNSPACED}])|(?<=[^ {UNSPACED}])(?=[{UNSPACED}])"
+    f"|(?<=[{KOREAN}])(?=[^ {KOREAN}{UNSPACED}])|(?<=[^ {KOREAN}{UNSPACED}])(?=[{KOREAN}])"
+)
+
+
+class _Borders(dict[int, str]):
+    """Every character as itself or, if it lies between words, as a space."""
+
+    def __init__(self, symbols_are_kept: bool) -> None:
+        self._symbols_are_kept = symbols_are_kept
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        is_kept = unicodedata.category(character)[0] in "LMN"
+        if self._symbols_are_kept:
+            is_kept = not _IS_GAP.match(character)
+        self[code] = kept = character if is_kept else " "
+        return kept
+
+
+_WORDS, _SIGNS = _Borders(False), _Borders(True)
+
+
+def line(text: str, *, with_symbols: bool = False) -> str:
+    """The normalised text with one space for each run of borders, at both ends, and where the script changes.
+
+    ``with_symbols`` keeps symbols as they are: then only white space, hyphens, dashes and underscores are borders.
+    """
+    spaced = f" {text.translate(_SIGNS if with_symbols else _WORDS)} "
+    if not spaced.isascii() and _EAST.search(spaced):
+        spaced = _BETWEEN_SCRIPTS.sub(" ", spaced)
+    return _SPACES.sub(" ", spaced) if "  " in spaced else spaced
+
+
+def places(text: str, *, with_symbols: bool = False) -> list[int]:
+    """For each character of `line` its place in the text; a space has the place where what follows it may begin."""
+    kept, found, here = _SIGNS if with_symbols else _WORDS, list[int](), 0
+    for character in line(text, with_symbols=with_symbols):
+        found.append(here)
+        if character != " ":
+            here += 1
+        while character == " " and here < len(text) and kept[ord(text[here])] == " ":
+            here += 1
+    return found
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether the character's script has no spaces between words."""
+    return bool(_UNSPACED.match(character))
+
+
+def is_gap(text: str) -> bool:
+    """Whether the text is only what may part the words of a phrase."""
+    return all(map(_IS_GAP.match, text))
+
+
+def is_letter(character: str) -> bool:
+    """Whether the character makes words: a letter, a mark or a digit."""
+    return unicodedata.category(character)[0] in "LMN"

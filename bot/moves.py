@@ -1,0 +1,84 @@
+"""How a job's row changes when it goes from hand to hand: claimed, put back, expanded, ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Double, String, Update, bindparam, case, delete, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import lazyload
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from bot.models import QUEUED, RUNNING, Job, JobStatus, Preview
+from bot.search import searchable
+from generators.base import Expansion
+
+
+def _claim() -> TypedReturnsRows[Job]:
+    chosen = bindparam("chosen", type_=Job.id.type, expanding=True)
+    claimed = (
+        update(Job)
+        .where(Job.id.in_(chosen), text(QUEUED))
+        .values(
+            status=JobStatus.RUNNING,
+            worker_id=bindparam("worker", type_=String),
+            lease_until=bindparam("until", type_=Double),
+            started_at=bindparam("now", type_=Double),
+            attempts=Job.attempts + 1,
+            charged=True,
+            step=0,
+        )
+    )
+    claimed = claimed.execution_options(synchronize_session=False)
+    return claimed.returning(Job).options(lazyload(Job.images))
+
+
+CLAIM = _claim()
+"""Built once: to build it takes longer than to run it."""
+
+
+def ours(job: Job) -> Update:
+    """The job, while it is in the hands and in the attempt of the worker that claimed it."""
+    return running(job.worker_id).where(Job.id == job.id, Job.attempts == job.attempts)
+
+
+def running(worker_id: str | None) -> Update:
+    """The jobs that a worker has in its hands."""
+    return update(Job).where(text(RUNNING), Job.worker_id == worker_id)
+
+
+def unclaimed() -> dict[str, Any]:
+    """It waits again, unless its owner has asked meanwhile to stop it."""
+    stopped = Job.cancel_requested
+    return {
+        "status": case((stopped, JobStatus.CANCELLED), else_=JobStatus.QUEUED),
+        "reason_code": case((stopped, "cancelled"), else_=Job.reason_code),
+        "finished_at": case((stopped, time.time()), else_=None),
+        "worker_id": None,
+        "lease_until": None,
+        "started_at": None,
+        "step": 0,
+    }
+
+
+def ended() -> dict[str, Any]:
+    """Nothing more will be painted for it."""
+    return {"finished_at": time.time(), "lease_until": None, "held_at": None}
+
+
+def cancelled() -> dict[str, Any]:
+    """It was stopped."""
+    return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **ended()}
+
+
+def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
+    """What the painter reads is known."""
+    return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
+
+
+async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:
+    """They are not painted any more, so nobody needs to see how far they were."""
+    if job_ids:
+        await session.execute(delete(Preview).where(Preview.job_id.in_(job_ids)))

@@ -1,0 +1,47 @@
+"""Devices: which there are, whether one answers, what memory it has; `python -m generators.device` tells as JSON."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from generators.base import DeviceLost
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; auto is the first CUDA GPU, else an Apple GPU, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def check(name: str) -> None:
+    """Compute something there; raises DeviceLost if that cannot be done."""
+    try:
+        device = pick_device(name)
+        (torch.ones(1, device=device) + 1).item()
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built without that kind of device
+        raise DeviceLost from error
+
+
+def free_memory(device: torch.device) -> int | None:
+    """The bytes of an accelerator that no other process has taken; None for the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return torch.mps.recommended_max_memory() if device.type == "mps" else None
+
+
+def found() -> dict[str, Any]:
+    """What torch finds on this machine: its version, the names of CUDA GPUs, and whether there is an Apple GPU."""
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"version": torch.__version__, "cuda": cuda, "mps": torch.backends.mps.is_available()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(found()))

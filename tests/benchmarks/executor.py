@@ -1,0 +1,111 @@
+"""16 waiting requests: the executor beside the stock pipeline, one at a time and in batches of the best fixed size."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from bot.settings import Settings
+from generators.base import Finished, GenerationRequest, ModelCard
+from generators.executor import Executor
+from tests.benchmarks.figures import ROUNDS, cores, show, spread
+from tests.tiny_models import build_small_xl_pipeline, stock_pipeline
+
+WAITING = 16
+BATCHES = (1, 2, 4, 8, 16)
+
+
+def main() -> None:
+    """Print a table for each model."""
+    with tempfile.TemporaryDirectory() as folder:
+        build_small_xl_pipeline(Path(folder))
+        xl = ModelCard.read("xl", folder, num_inference_steps=8, guidance_scale=5.0)
+        for card in (Settings().default_card, xl):
+            _measure(card)
+
+
+def _measure(card: ModelCard) -> None:
+    requests = [_request(card, seed) for seed in range(WAITING)]
+    stock: Any = stock_pipeline(Path(card.source))
+    pipe = stock.to(_device())
+    executor = Executor({card.name: card}, max_batch=Settings().max_batch)
+    _paint(executor, requests[:1])  # loads the model
+    sizes = {size: _stock(pipe, requests, size) for size in BATCHES}
+    best = min(sizes, key=lambda size: sizes[size])
+    ways: dict[str, Callable[[], float]] = {
+        "the executor": lambda: _paint(executor, requests),
+        "the stock pipeline, one at a time": lambda: _stock(pipe, requests, 1),
+        f"the stock pipeline, in batches of {best} (the best)": lambda: _stock(pipe, requests, best),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            rates[name].append(WAITING / way())
+    ours, alone, ceiling = rates.values()
+    show(
+        f"{card.name}: {WAITING} requests of {card.width}x{card.height}, {card.num_inference_steps} steps, {_device()}",
+        ("", "pictures per second"),
+        [(name, spread(values)) for name, values in rates.items()],
+        f"Median (lowest to highest) of {ROUNDS} rounds in turn. The executor does {_ratio(ours, alone):.2f} of one at "
+        f"a time and {_ratio(ours, ceiling):.2f} of the best batch.",
+    )
+    executor.close()
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def _request(card: ModelCard, seed: int) -> GenerationRequest:
+    return GenerationRequest(
+        prompt=f"a red cat and {seed} birds",
+        model=card.name,
+        width=card.width,
+        height=card.height,
+        num_inference_steps=card.num_inference_steps,
+        guidance_scale=card.guidance_scale,
+        seed=seed,
+    )
+
+
+def _paint(executor: Executor, requests: Sequence[GenerationRequest]) -> float:
+    """Seconds until all are painted; who does not fit yet waits, as in the queue."""
+    started, waiting, painted = time.perf_counter(), list(enumerate(requests)), 0
+    while painted < len(requests):
+        while waiting and executor.capacity(waiting[0][1].model) >= waiting[0][1].pixels:
+            key, request = waiting.pop(0)
+            executor.admit(str(key), request)
+        painted += sum(isinstance(event, Finished) for event in executor.step())
+    return time.perf_counter() - started
+
+
+def _stock(pipe: Any, requests: Sequence[GenerationRequest], size: int) -> float:
+    started = time.perf_counter()
+    for part in (requests[i : i + size] for i in range(0, len(requests), size)):
+        first = part[0]
+        pipe(
+            [request.prompt for request in part],
+            width=first.width,
+            height=first.height,
+            num_inference_steps=first.num_inference_steps,
+            guidance_scale=first.guidance_scale,
+            generator=[torch.Generator().manual_seed(request.seed) for request in part],
+        )
+    return time.perf_counter() - started
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    cores()
+    main()

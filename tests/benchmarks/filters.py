@@ -1,0 +1,86 @@
+"""What a prompt costs in the filter: ours, a loop over regexes, and one automaton without borders or disguises."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from bot.filters.keywords import automaton
+from bot.filters.matcher import Matcher
+from bot.filters.rules import Rule
+from tests.benchmarks.figures import ROUNDS, show, spread
+
+PROMPTS = 400
+SIZES = (400, 10_000)
+SYLLABLES = [first + vowel + last for first in "bdfgklmnprstvz" for vowel in "aeiou" for last in ("", "n", "r", "s")]
+SCENES = [
+    "a lighthouse on a cliff above the sea, oil painting, golden hour, highly detailed",
+    "portrait of an old sailor, 85mm, f/1.4, (masterpiece:1.2), soft light --ar 3:2",
+    "eine alte Windmühle zwischen Tulpen, Gegenlicht, als Linolschnitt",
+    "снежный барс на скале, тёплые осенние краски, акварель",
+    "一只可爱的小猫在屋顶上睡觉，柔和的晨光，水彩画",
+    "a w1tch with a p0tion in a N I G H T  C L U B, *cozy*, #autumn",
+]
+
+
+def main() -> None:
+    """Print the table: microseconds a prompt, all in one run."""
+    rows: list[tuple[str, ...]] = []
+    for size in SIZES:
+        words, prompts = _words(size), _prompts()
+        made = {name: _timed(make, words) for name, make in CHECKS.items()}
+        for name, (check, build) in made.items():
+            costs = [_cost(check, prompts) for _ in range(ROUNDS)]
+            rows.append((f"{size} rules: {name}", spread([1e6 * cost for cost in costs], "{:.0f}"), f"{build:.2f}"))
+    note = f"Median (lowest to highest) of {ROUNDS} rounds of {PROMPTS} different prompts in four languages; CPU time."
+    show("The filter", ("", "microseconds a prompt", "seconds to build"), rows, note)
+
+
+def _words(count: int) -> list[str]:
+    chance = random.Random(1)
+    return sorted({"".join(chance.choices(SYLLABLES, k=3)) for _ in range(2 * count)})[:count]
+
+
+def _prompts() -> list[str]:
+    chance = random.Random(2)
+    return [f"{chance.choice(SCENES)}, {' '.join(chance.choices(SYLLABLES, k=2))}" for _ in range(PROMPTS)]
+
+
+Check = Callable[[str], bool]
+
+
+def _ours(words: Sequence[str]) -> Check:
+    matcher = Matcher([Rule(word, word) for word in words])
+    return lambda text: matcher.find(text) is not None
+
+
+def _regex_loop(words: Sequence[str]) -> Check:
+    patterns = [re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE) for word in words]
+    return lambda text: any(pattern.search(unicodedata.normalize("NFKC", text)) for pattern in patterns)
+
+
+def _bare_automaton(words: Sequence[str]) -> Check:
+    made = automaton({word: word for word in words})
+    return lambda text: any(True for _ in made.iter(unicodedata.normalize("NFKC", text).casefold()))
+
+
+CHECKS = {"Limner": _ours, "a loop over regexes": _regex_loop, "a bare automaton (sees no disguise)": _bare_automaton}
+
+
+def _timed(make: Callable[[Sequence[str]], Check], words: Sequence[str]) -> tuple[Check, float]:
+    started = time.process_time()
+    return make(words), time.process_time() - started
+
+
+def _cost(check: Check, prompts: Sequence[str]) -> float:
+    started = time.process_time()
+    for prompt in prompts:
+        check(prompt)
+    return (time.process_time() - started) / len(prompts)
+
+
+if __name__ == "__main__":
+    main()

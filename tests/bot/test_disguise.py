@@ -1,0 +1,229 @@
+"""Words that are written with other characters: each term and alphabet is drawn, none is chosen for a rule."""
+
+import re
+import unicodedata
+from collections import defaultdict
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bot.filters.matcher import Matcher
+from bot.filters.rules import Place, Rule, Scope, tidy
+from bot.filters.tables import is_word
+
+TERMS = [
+    "badger",
+    "walnut",
+    "marzipan",
+    "dragonfly",
+    "lighthouse",
+    "kangaroo",
+    "quicksand",
+    "blue whale",
+    "jumping frog",
+]
+MATCHER = Matcher([Rule(term, tidy(term)) for term in TERMS])
+PROMPTS = ["a painting of {} in the snow", 'a sign that says "{}"', "{}, oil on canvas, 85mm, f/1.4", "neon: «{}!»"]
+
+
+def alphabet(pattern: str) -> dict[str, list[str]]:
+    """Every character whose Unicode name tells the same letter."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for code in range(0x100, 0x1F200):
+        if match := re.fullmatch(pattern, unicodedata.name(chr(code), "")):
+            found[match[1].lower()].append(chr(code))
+    return dict(found)
+
+
+LOOKALIKES = {
+    "a": "аαᎪᗅ",
+    "b": "ЬВᏴᗷ",
+    "c": "сϲⅽᏟ",
+    "d": "ԁᏧᗞ",
+    "e": "еЕᎬℯ",
+    "g": "ցԍᏀ",
+    "h": "һнᎻ",
+    "i": "іιӏᎥ",
+    "j": "јᎫ",
+    "k": "кκᏦ",
+    "l": "ӏⅼᏞ",
+    "m": "мᎷⅿ",
+    "n": "ոηп",
+    "o": "оοօᴏ",
+    "p": "рρᏢ",
+    "q": "ԛզ",
+    "r": "гᎡᴦ",
+    "s": "ѕꜱᏚ",
+    "t": "тτᎢ",
+    "u": "υսᴜ",
+    "w": "ԝшᎳ",
+    "x": "хⲭ",
+    "y": "уγᎩ",
+    "z": "ᴢᏃ",
+}
+ALPHABETS = {
+    "look-alikes": {letter: list(others) for letter, others in LOOKALIKES.items()},
+    "mathematical": alphabet(r"MATHEMATICAL [A-Z- ]+ (?:SMALL|CAPITAL) ([A-Z])"),
+    "enclosed": alphabet(r"(?:NEGATIVE )?(?:CIRCLED|SQUARED|PARENTHESIZED) LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])"),
+    "full-width": alphabet(r"FULLWIDTH LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])"),
+    "emoji": alphabet(r"REGIONAL INDICATOR SYMBOL LETTER ([A-Z])"),
+    "accents": alphabet(r"LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]) WITH (?!SMALL LETTER)[A-Z ]+"),
+}
+MARKS = "".join(chr(code) for code in range(0x300, 0x345))
+UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u2066\u2069\u202a\u202c\ufeff\ufe0f\U000e0061"
+
+
+def found(text: str) -> tuple[str, tuple[str, ...]] | None:
+    match = MATCHER.find(text)
+    return match and (match.rule.id, match.steps)
+
+
+def is_found(term: str, written: str, data: st.DataObject) -> bool:
+    text = data.draw(st.sampled_from(PROMPTS)).format(written)
+    seen = found(text)
+    return seen is not None and seen[0] == term
+
+
+terms = st.sampled_from(TERMS)
+
+
+@pytest.mark.parametrize("name", ALPHABETS)
+@settings(max_examples=30)
+@given(st.data())
+def test_a_term_in_another_alphabet_is_found(name: str, data: st.DataObject) -> None:
+    term, letters = data.draw(terms), ALPHABETS[name]
+    written = "".join(data.draw(st.sampled_from(letters.get(letter, [letter]))) for letter in term)
+    assert is_found(term, written, data), written
+
+
+@settings(max_examples=30)
+@given(st.data(), st.text(MARKS, min_size=1, max_size=4), st.text(UNSEEN, min_size=1, max_size=3))
+def test_marks_and_unseen_characters_hide_nothing(data: st.DataObject, marks: str, unseen: str) -> None:
+    term = data.draw(terms)
+    for written in (marks.join(term) + marks, unseen.join(term)):
+        assert is_found(term, written, data), ascii(written)
+
+
+@settings(max_examples=40)
+@given(st.data(), st.sampled_from([*" .-_*/~,;:'+=|·•–‧♥★", "\n", "\t", "\u2003", "\u3000"]))
+def test_letters_spelled_out_are_found(data: st.DataObject, sign: str) -> None:
+    term = data.draw(st.sampled_from([term for term in TERMS if " " not in term]))
+    assert is_found(term, sign.join(term), data)
+
+
+@settings(max_examples=30)
+@given(st.data(), st.sampled_from(["**", "~~", "||", "`", "***"]))
+def test_mark_up_inside_words_is_seen_through(data: st.DataObject, mark: str) -> None:
+    term = data.draw(st.sampled_from([term for term in TERMS if " " not in term]))
+    start = data.draw(st.integers(1, len(term) - 2))
+    end = data.draw(st.integers(start + 1, len(term)))
+    assert is_found(term, f"{term[:start]}{mark}{term[start:end]}{mark}{term[end:]}", data)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_digits_signs_repeats_masks_and_slips_are_found(data: st.DataObject) -> None:
+    term = data.draw(terms)
+    place = data.draw(st.integers(1, len(term) - 2))
+    before, letter, after = term[:place], term[place], term[place + 1 :]
+    assume(" " not in term[place - 1 : place + 2])
+    signs = dict(zip("aeiostbg", "@31057896"[:8], strict=True)) | {"s": "$", "t": "+", "b": "8", "g": "9"}
+    written = [before + signs.get(letter, letter.upper()) + after, before + letter * 4 + after, f"{before}*{after}"]
+    if before[-1] != letter:
+        written.append(before[:-1] + letter + before[-1] + after)
+    for one in written:
+        assert all(map(is_word, one.split())) or is_found(term, one, data), one
+
+
+INNOCENT = [
+    "an assassin bug on a blade of grass in Essex",
+    "a map with S U S S E X in wide type, C L A S S I C capitals",
+    "8k hdr, f/1.8, 85mm, seed: 80085, --ar 16:9, 1/250s, <lora:ink_v2:0.7>, (masterpiece:1.2)",
+    "一只可爱的小猫在屋顶上睡觉，柔和的晨光",
+    "μικρό λευκό ξωκλήσι στη Σαντορίνη",
+    "стара хата біля ставка, олійний живопис",
+    "feliz año nuevo, die Möwe, cœur et œuvre, Ångström",
+    "bad ger, wal nut; a badge, walls and nuts, the blue, whales that jump, frogs",
+    "https://example.com/a/b?c=d#e and *cat* on a ~~mat~~ with ||hat||",
+]
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_innocent_text_is_left_alone(text: str) -> None:
+    assert found(text) is None
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet="abcdefghij klmno pqrst uvwxyz 0123456789 .,-'äéñж猫", max_size=60))
+def test_random_text_is_no_term(text: str) -> None:
+    seen = found(text)
+    assert seen is None or not any(term in text for term in TERMS) or not seen[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "steps"),
+    [
+        ("a b.a.d.g.3.r here", "b.a.d.g.3.r", ("digits or signs for letters", "signs between letters")),
+        ("so wаlnut", "wаlnut", ("look-alike letters",)),
+        ("so w*lnut!", "w*lnut", ("masked letters",)),
+        ("so wallnutt!", "wallnutt", ("repeated letters",)),
+        ("b~l~u~e w~h~a~l~e", "b~l~u~e w~h~a~l~e", ("spaced letters",)),
+        ("a |)ragonfly", "|)ragonfly", ("drawn letters",)),
+        ("a dra**gon**fly", "dra**gon**fly", ("mark-up",)),
+        ("a \u202etunlaw\u202c tree", "tunlaw\u202c", ("reversed letters",)),
+        ("a blue w*ale", "blue w*ale", ("masked letters",)),
+        ("a plain badger", "badger", ()),
+    ],
+)
+def test_a_match_tells_where_it_was_and_what_was_undone(text: str, part: str, steps: tuple[str, ...]) -> None:
+    match = MATCHER.find(text)
+    assert match
+    assert (text[match.start : match.end], match.steps) == (part, steps)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "is_hit"),
+    [
+        ("badg*", "two badgers", True),
+        ("badg*", "a debadger", False),
+        ("*nut", "hazelnut spread", True),
+        ("*nut", "nutshell", False),
+        ("*gon*", "a paragon", True),
+        ("the mat*", "watch the matrix", True),
+        ("*the mat", "breathe mat", True),
+        ("*gon*", "a p4rag0n", True),
+        ("书", "一本書", True),
+        ("ネコ科", "ねこ科の絵", True),
+        ("小猫", "一只小 猫", True),
+        ("고양이*", "고/양/이", True),
+        ("подсолнух", "a podsolnukh field", True),
+        ("向日葵", "a xiangrikui field", True),
+        ("かぶとむし", "a kabutomushi field", True),
+        ("straße", "strasse", True),
+        ("büffel", "ein bueffel", True),
+        ("up to you", "u★p t★o y★o★u", True),
+        ("c++", "I like C++ a lot", True),
+        ("c++", "I like c", False),
+    ],
+)
+def test_wildcards_and_other_scripts(pattern: str, text: str, is_hit: bool) -> None:
+    assert (Matcher([Rule("1", tidy(pattern))]).find(text) is not None) == is_hit
+
+
+def test_allowed_text_frees_what_lies_inside_it_and_nothing_else() -> None:
+    matcher = Matcher([Rule("1", "*cat*")], [Rule("a", "educat*"), Rule("b", "black cat")])
+    assert not matcher.find("educational films of a BLACK\ncat")
+    assert matcher.find("educational films of a cat")
+    assert matcher.find("uneducated")
+
+
+def test_rules_and_allowed_texts_have_scopes() -> None:
+    pets = Scope(only_channels=frozenset({"pets"}))
+    free = Scope(exempt_roles=frozenset({"mod"}), exempt_channels=frozenset({"zoo"}))
+    matcher = Matcher([Rule("1", "cat", scopes=(free,))], [Rule("a", "black cat", scopes=(pets,))])
+    blocked = [
+        matcher.find("a black cat", Place(channel, frozenset(roles))) is not None
+        for channel, roles in (("hall", ()), ("pets", ()), ("hall", ("mod",)), ("zoo", ()))
+    ]
+    assert blocked == [True, False, False, False]

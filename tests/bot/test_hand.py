@@ -1,0 +1,46 @@
+"""Who enters the executor, and when."""
+
+import asyncio
+
+from bot.hand import Hand
+from bot.models import Job
+from tests.rows import new_job
+
+PICTURE = 100
+
+
+async def ready(*users: int) -> Hand:
+    """A hand with one prepared job of each user, numbered from 1."""
+    hand = Hand()
+    for number, user in enumerate(users, 1):
+        new = new_job("a fox", user)
+        job = Job(created_at=0.0, idea=new.idea, request={}, weights_key="", pixels=PICTURE, user_id=user)
+        job.id = number
+        task = asyncio.ensure_future(asyncio.sleep(0))
+        hand.take(job, task)
+        hand.settle(job, task, paint=True)
+        await task
+    return hand
+
+
+def coming(hand: Hand, together: int) -> list[int]:
+    return [job.id for job in hand.hand_over(together)[1]]
+
+
+async def test_as_many_as_are_worth_painting_together_come_in():
+    hand = await ready(7, 7, 7)
+    assert coming(hand, 2 * PICTURE) == [1, 2]
+    assert coming(hand, 2 * PICTURE) == []
+    hand.drop(1)
+    assert coming(hand, 2 * PICTURE) == [3]
+
+
+async def test_everybodys_first_comes_in_at_once():
+    hand = await ready(7, 7, 8, 9, 9)
+    assert coming(hand, PICTURE) == [1, 3, 4]
+    assert hand.has_work
+
+
+async def test_one_that_is_larger_than_that_comes_in_alone():
+    hand = await ready(7)
+    assert coming(hand, PICTURE // 2) == [1]

@@ -1,0 +1,61 @@
+"""Who is alive, and on what: the workers' rows, and the devices of this machine."""
+
+from importlib.metadata import version
+
+import pytest
+from sqlalchemy import update
+
+from bot.db import Database
+from bot.devices import ask_generators, find_devices
+from bot.models import WorkerState
+from bot.roster import Roster
+from bot.settings import Settings
+
+
+async def sign_in(roster: Roster, worker_id: str, painting: str | None = None) -> None:
+    await roster.sign_in(worker_id, device="cuda:1", weights=["sdxl|"], room=512, painting=painting)
+
+
+async def test_a_worker_keeps_one_row_until_it_leaves(database: Database) -> None:
+    roster = Roster(database)
+    await sign_in(roster, "one")
+    await sign_in(roster, "two")
+    await sign_in(roster, "one", "sdxl|")
+    one, two = await roster.alive()
+    assert (one.worker_id, one.device, one.weights, one.room) == ("one", "cuda:1", ["sdxl|"], 512)
+    assert one.painting == "sdxl|"
+    assert one.seen_at > one.started_at
+    assert (two.worker_id, two.painting) == ("two", None)
+    await roster.sign_out("one")
+    assert [state.worker_id for state in await roster.alive()] == ["two"]
+
+
+async def test_who_is_silent_for_a_lease_is_not_alive_and_is_swept_by_the_next(database: Database) -> None:
+    roster = Roster(database, lease_seconds=10)
+    await sign_in(roster, "dead")
+    async with database.begin() as session:
+        await session.execute(update(WorkerState).values(seen_at=WorkerState.seen_at - 11))
+    assert await roster.alive() == []
+    await sign_in(roster, "living")
+    async with database.read() as session:
+        assert await session.get(WorkerState, "dead") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices"), [("cpu", ["cpu"]), ("cpu,cpu", ["cpu", "cpu"]), ("cuda:0, cuda:1", ["cuda:0", "cuda:1"])]
+)
+async def test_what_is_named_is_used(wanted: str, devices: list[str]) -> None:
+    assert await find_devices(Settings(device=wanted).devices) == devices
+
+
+@pytest.mark.skipif(not version("torch").endswith("+cpu"), reason="this torch may find a GPU")
+async def test_auto_is_the_cpu_where_torch_can_use_nothing_else() -> None:
+    assert await find_devices(["auto"]) == ["cpu"]
+
+
+@pytest.mark.slow
+async def test_torch_is_asked_in_a_process_of_its_own() -> None:
+    found = await ask_generators("device")
+    assert found
+    assert found["version"] == version("torch")
+    assert await ask_generators("no_such_room") is None

@@ -1,0 +1,225 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false
+# diffusers' annotations are too loose, and sometimes wrong, for more
+
+"""Every family paints the stock picture, from words, from a picture and into a part of one, whoever else is there."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from generators.base import BadRequest, Event, Failed, Finished, GenerationRequest, ModelCard
+from generators.diffusion import DiffusionGenerator
+from tests.tiny_models import FAMILIES, SIDE, stock_pipeline, tiny_request
+
+MakeFolder = Callable[[str], Path]
+SCHEDULERS = [
+    "DDIMScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "HeunDiscreteScheduler",
+]
+DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
+PIPELINES = {
+    "sd1": "StableDiffusion",
+    "sd2": "StableDiffusion",
+    "sd1_inpainting": "StableDiffusion",
+    "sdxl": "StableDiffusionXL",
+    "sd3": "StableDiffusion3",
+    "flux_dev": "Flux",
+    "flux_schnell": "Flux",
+    "doodle": "StableDiffusion",
+}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(folder / "picture.png")
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    mask[4:12, 2:9] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    return {"init_image": str(folder / "picture.png"), "mask": str(folder / "mask.png")}
+
+
+def load(folder: Path) -> DiffusionGenerator:
+    card = ModelCard.read("tiny", str(folder), width=SIDE, height=SIDE)
+    return DiffusionGenerator.load(card, device="cpu", max_batch=16)
+
+
+def stock_images(family: str, folder: Path, request: GenerationRequest) -> list[np.ndarray]:
+    """Each sample painted alone by the stock pipeline that is made for such requests."""
+    task = "Inpaint" if request.mask else "Img2Img" if request.init_image else ""
+    loaded = stock_pipeline(folder)
+    kind = getattr(diffusers, f"{PIPELINES[family]}{task}Pipeline")
+    own = loaded.scheduler
+    scheduler = getattr(diffusers, request.scheduler or type(own).__name__)
+    takes = inspect.signature(kind).parameters
+    no_checker = {"requires_safety_checker": False} if "requires_safety_checker" in takes else {}
+    pipe = kind(**{name: part for name, part in loaded.components.items() if name in takes}, **no_checker)
+    pipe.scheduler = scheduler.from_config(own.config)  # later, as the constructor would rewrite it
+    pipe.set_progress_bar_config(disable=True)
+    options = {"width": request.width, "height": request.height, "negative_prompt": request.negative_prompt or None}
+    if request.init_image:
+        options |= {"image": Image.open(request.init_image)}
+    if request.mask:
+        options |= {"mask_image": Image.open(request.mask)}
+    if request.strength is not None:
+        options |= {"strength": request.strength}
+    return [
+        np.asarray(
+            pipe(
+                request.prompt,
+                num_inference_steps=request.num_inference_steps,
+                guidance_scale=request.guidance_scale,
+                generator=torch.Generator().manual_seed(seed),
+                **{name: value for name, value in options.items() if name in inspect.signature(pipe).parameters},
+            ).images[0],
+            dtype=int,
+        )
+        for seed in request.seeds
+    ]
+
+
+def paint(generator: DiffusionGenerator, arrivals: list[tuple[int, GenerationRequest]]) -> list[Event]:
+    """Admit each request before its tick, step until all are out, and tell how each left."""
+    left: dict[str, Event] = {}
+    tick = 0
+    while len(left) < len(arrivals):
+        for key, (its_tick, request) in enumerate(arrivals):
+            if its_tick == tick:
+                generator.admit(str(key), request)
+        left |= {event.key: event for event in generator.step() if isinstance(event, Finished | Failed)}
+        tick += 1
+    return [left[str(key)] for key in range(len(arrivals))]
+
+
+def assert_stock(family: str, folder: Path, request: GenerationRequest, left: Event) -> None:
+    assert isinstance(left, Finished), (request, left)
+    for image, expected in zip(left.images, stock_images(family, folder, request), strict=True):
+        assert np.abs(np.asarray(image, dtype=int) - expected).max() <= 2, request
+
+
+def asks(family: str, pictures: dict[str, str]) -> st.SearchStrategy[GenerationRequest]:
+    """Requests of all kinds that the family paints."""
+    unet = not family.startswith(("sd3", "flux"))
+    words, part = {}, {**pictures, "strength": 0.99}
+    picture = {"init_image": pictures["init_image"], "strength": 0.6}
+    kinds = [part] if family == "sd1_inpainting" else [words, words, picture, part, {**part, "strength": 1.0}]
+    plain = st.builds(
+        tiny_request,
+        prompt=st.sampled_from(["a red cat", "two dogs, blue", "x"]),
+        negative_prompt=st.sampled_from([""] if family.startswith("flux") else ["", "green"]),
+        scheduler=st.sampled_from([None, *SCHEDULERS] if unet else [None]),
+        num_inference_steps=st.integers(2, 6),
+        guidance_scale=st.sampled_from([0.0, 1.0, 1.5, 5.0]),
+        num_images_per_prompt=st.integers(1, 2),
+        seed=st.sampled_from([0, 1, 2**32 - 1]),
+        width=st.sampled_from([SIDE, SIDE, 24]),
+    )
+
+    def with_pictures(request: GenerationRequest, kind: dict) -> GenerationRequest:
+        return replace(request, **kind, width=SIDE) if kind else request
+
+    return st.builds(with_pictures, plain, st.sampled_from(kinds))
+
+
+def check_arrivals(family: str, folder: Path, arriving: list[tuple[int, GenerationRequest]]) -> None:
+    for (_, request), left in zip(arriving, paint(load(folder), arriving), strict=True):
+        assert_stock(family, folder, request, left)
+
+
+def random_arrivals(examples: int) -> Callable:
+    """A test of this many patterns of up to five requests that join at random steps."""
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test(family: str, data: st.DataObject, family_folder: MakeFolder, pictures: dict[str, str]) -> None:
+        arriving = data.draw(st.lists(st.tuples(st.integers(0, 6), asks(family, pictures)), min_size=1, max_size=5))
+        check_arrivals(family, family_folder(family), arriving)
+
+    return test
+
+
+test_random_arrivals = pytest.mark.parametrize("family", ["sdxl", "flux_dev"])(random_arrivals(3))
+test_many_random_arrivals = pytest.mark.slow(pytest.mark.parametrize("family", FAMILIES)(random_arrivals(60)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_requests_of_all_kinds_share_a_batch(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
+    folder = family_folder(family)
+    words = {} if family != "sd1_inpainting" else pictures
+    picture = {"init_image": pictures["init_image"], "strength": 0.7} if words == {} else pictures
+    arriving = [
+        (0, tiny_request(num_inference_steps=5, num_images_per_prompt=2, **words)),
+        (0, tiny_request(num_inference_steps=4, seed=1, guidance_scale=1.0, **picture)),
+        (1, tiny_request(num_inference_steps=4, seed=2, num_images_per_prompt=2, **pictures)),
+        (2, tiny_request(num_inference_steps=3, seed=3, prompt="blue", **picture)),
+    ]
+    check_arrivals(family, folder, arriving)
+
+
+@pytest.mark.parametrize("family", ["sd1", "flux_dev"])
+def test_one_call_of_the_denoiser_serves_all_kinds(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
+    generator, rows = load(family_folder(family)), []
+    parts = generator._pipelines.loaded.components
+    denoiser = parts.get("unet") or parts["transformer"]
+    denoiser.register_forward_pre_hook(
+        lambda _, args, kwargs: rows.append(len(args[0] if args else kwargs["hidden_states"])), with_kwargs=True
+    )
+    asked = [{}, {"init_image": pictures["init_image"], "strength": 1.0}, {**pictures, "strength": 1.0}]
+    for key, kind in enumerate(asked):
+        generator.admit(str(key), tiny_request(guidance_scale=1.0, num_inference_steps=2, **kind))
+    generator.step()
+    assert rows == [3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", [*FAMILIES, "doodle"])
+def test_every_scheduler_offered(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
+    """Alone, and in a full batch that is joined at later steps."""
+    folder = DOODLE if family == "doodle" else family_folder(family)
+    picture = {"init_image": pictures["init_image"], "strength": 0.5}
+    kinds = {"sd1_inpainting": [pictures], "doodle": [{}, picture]}.get(family, [{}, picture, pictures])
+    wanted = [
+        tiny_request(scheduler=name, num_inference_steps=6, seed=seed, **kind)
+        for seed, name in enumerate(sorted(load(folder)._pipelines.schedulers))
+        for kind in kinds
+    ]
+    for request in wanted:
+        check_arrivals(family, folder, [(0, request)])
+    for start in range(0, len(wanted), 8):
+        check_arrivals(family, folder, [(i % 5, request) for i, request in enumerate(wanted[start : start + 8])])
+
+
+def test_a_picture_of_another_shape_is_fitted(family_folder: MakeFolder, pictures: dict[str, str], tmp_path: Path):
+    generator = load(family_folder("sd1"))
+    wide = Image.new("RGB", (3 * SIDE, SIDE), "blue")
+    wide.paste(Image.open(pictures["init_image"]), (SIDE, 0))
+    wide.save(tmp_path / "wide.png")
+    request = tiny_request(init_image=pictures["init_image"], strength=0.5, num_inference_steps=4)
+    left = paint(generator, [(0, request), (0, replace(request, init_image=str(tmp_path / "wide.png")))])
+    assert np.array_equal(left[0].images[0], left[1].images[0])
+
+
+@pytest.mark.parametrize(("family", "change"), [("sd1_inpainting", {}), ("flux_dev", {"negative_prompt": "green"})])
+def test_what_a_family_cannot_do_is_told(family: str, change: dict, family_folder: MakeFolder):
+    with pytest.raises(BadRequest, match=r"^This painter [^.]+\.$"):
+        load(family_folder(family)).admit("a", tiny_request(**change))
+
+
+def test_a_broken_picture_is_told(family_folder: MakeFolder, tmp_path: Path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    for path in (tmp_path / "broken.png", tmp_path / "missing.png"):
+        with pytest.raises(BadRequest, match="cannot be read"):
+            load(family_folder("sd1")).admit("a", tiny_request(init_image=str(path)))

@@ -1,0 +1,177 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOptionalMemberAccess=false
+# diffusers' annotations are too loose, and sometimes wrong, for more
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from generators.base import BadRequest, DeviceLost, GenerationError, GenerationRequest, ModelCard, OutOfMemory
+from generators.failures import understand
+from generators.memory import GIB, HEADROOM, Budget, Cost, _container_room, measure, meter_of
+from tests.generators.test_diffusion import stock_images
+from tests.tiny_models import tiny_request
+
+CPU = torch.device("cpu")
+DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
+SHORT_OF_MEMORY = """
+import logging, resource, sys
+from pathlib import Path
+import numpy as np, torch
+from generators.base import Failed, Finished, ModelCard
+from generators.diffusion import DiffusionGenerator
+from tests.generators.test_memory import drawing
+
+torch.set_num_threads(1)
+logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+generator = DiffusionGenerator.load(ModelCard.read("m", sys.argv[1]), device="cpu", max_batch=64)
+size = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (size + 60 * 2**20, resource.RLIM_INFINITY))
+for seed in range(8):
+    generator.admit(str(seed), drawing(seed=seed))
+generator.admit("hopeless", drawing(width=768, height=768))
+left = {}
+while len(left) < 9:
+    left |= {event.key: event for event in generator.step() if isinstance(event, Failed | Finished)}
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print("hopeless", left.pop("hopeless").error)
+np.savez(sys.argv[2], **{key: np.asarray(event.images[0]) for key, event in left.items()})
+"""
+CARD = ModelCard(name="m", source="m", width=1024, height=512, multiple_of=64)
+
+needs_linux = pytest.mark.skipif(meter_of(CPU) is None, reason="only Linux tells a process its peak")
+
+
+def taking(step: int, decoding: int, fixed: int = 0, seen: list[GenerationRequest] | None = None):
+    """Paints like a model that takes so many bytes a pixel for a step and for decoding; all of it is really written."""
+
+    def paint(request: GenerationRequest) -> Iterator[None]:
+        if seen is not None:
+            seen.append(request)
+        for per_pixel in (step, decoding):
+            torch.ones(fixed + per_pixel * request.pixels, dtype=torch.uint8)
+            yield
+
+    return paint
+
+
+@needs_linux
+def test_what_painting_takes_is_seen_on_the_device():
+    seen: list[GenerationRequest] = []
+    budget = measure(CPU, CARD, 7, taking(step=400, decoding=700, fixed=2**23, seen=seen))
+    assert budget.denoising.per_pixel == pytest.approx(400, rel=0.1)
+    assert budget.painting.per_pixel == pytest.approx(700, rel=0.1)
+    assert budget.painting.fixed == pytest.approx(2**23, rel=0.3)
+    assert budget.releasable == 7
+    free = meter_of(CPU).free()
+    assert budget.pixels == pytest.approx(free * (1 - HEADROOM) / 700, rel=0.2)
+    sizes = [(each.width, each.height, each.num_images_per_prompt) for each in seen]
+    assert sizes == [(128, 64, 1), (256, 128, 1), (256, 128, 2)]
+
+
+@needs_linux
+def test_a_model_that_cannot_even_paint_two_is_not_measured():
+    def paint(request: GenerationRequest) -> Iterator[None]:
+        yield
+        if request.num_images_per_prompt == 2:
+            raise OutOfMemory
+
+    assert measure(CPU, CARD, 0, paint) is None
+
+
+def test_pixels_are_never_free_however_noisy_the_measurement():
+    cost = Cost.fit(1000, once=4000, twice=4000)
+    assert cost.per_pixel == 1
+    assert cost.of(2000) == 4000
+    assert Cost.fit(1000, once=0, twice=0).per_pixel > 0
+
+
+def test_what_can_never_fit_is_refused_and_told_how_far_off_it_is():
+    budget = Budget(free=1.5 * GIB, releasable=GIB // 2, painting=Cost(0, 9000), denoising=Cost(GIB, 2048))
+    assert budget.pixels == int(1.5 * GIB / 9000)
+    budget.check(tiny_request(width=1024, height=1024, num_images_per_prompt=4))  # one after the other, in tiles
+    with pytest.raises(BadRequest) as refused:
+        budget.check(tiny_request(width=2048, height=1024))
+    assert str(refused.value) == (
+        "A picture of 2048x1024 needs about 3.0 GiB of memory and this painter has 2.0 GiB; ask for a smaller one."
+    )
+    assert Budget(free=1, releasable=0, painting=Cost(2, 1), denoising=Cost(0, 1)).pixels == 0
+
+
+def test_a_container_has_the_room_that_its_limit_leaves(tmp_path: Path):
+    assert _container_room(tmp_path) == float("inf")
+    (tmp_path / "memory.current").write_text("600\n")
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 50\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _container_room(tmp_path) == float("inf")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert _container_room(tmp_path) == 450
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+        "std::bad_alloc",
+        "could not create a primitive",  # what oneDNN says under `ulimit -v`
+    ],
+)
+def test_out_of_memory_in_other_words(text: str):
+    kind = torch.AcceleratorError if "out of memory" in text else RuntimeError
+    assert isinstance(understand(kind(text)), OutOfMemory)
+
+
+def test_the_cpu_s_own_allocator_running_out_is_out_of_memory():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**60)
+    assert isinstance(understand(raised.value), OutOfMemory)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: unspecified launch failure"),
+        torch.AcceleratorError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasGemmEx"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        DeviceLost(),
+    ],
+    ids=str,
+)
+def test_a_lost_device_is_nobody_s_fault(error: Exception):
+    with pytest.raises(DeviceLost):
+        understand(error)
+
+
+def test_what_nobody_foresaw_is_logged_without_its_text(caplog: pytest.LogCaptureFixture):
+    assert type(understand(RuntimeError("a red cat"))) is GenerationError
+    assert "RuntimeError" in caplog.text
+    assert "cat" not in caplog.text
+
+
+def drawing(**changes: Any) -> GenerationRequest:
+    usual = {"width": 128, "height": 128, "num_inference_steps": 2, "guidance_scale": 4.0}
+    return tiny_request(**{**usual, **changes})
+
+
+@pytest.mark.slow
+@needs_linux
+@pytest.mark.timeout(600)
+def test_when_the_memory_really_runs_out_only_the_hopeless_fail(tmp_path: Path):
+    painted = tmp_path / "painted.npz"
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(DOODLE), str(painted)]
+    done = subprocess.run(command, cwd=DOODLE.parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"hopeless {OutOfMemory()}" in done.stdout
+    assert "memory_short then=smaller_calls" in done.stdout
+    images = np.load(painted)
+    for seed in range(8):
+        (expected,) = stock_images(DOODLE, drawing(seed=seed))
+        assert np.abs(images[str(seed)].astype(int) - expected).max() <= 2

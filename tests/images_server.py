@@ -1,0 +1,94 @@
+"""An OpenAI-compatible images server that paints plain pictures from the seed, and fails in every way that one can."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+
+Json = dict[str, Any]
+
+
+@dataclass
+class PaintingServer:
+    """What it was asked for is in ``asked``; the next answers are those in ``faults``, then pictures."""
+
+    address: str = ""
+    key: str = ""
+    asked: list[Json] = field(default_factory=list[Json])
+    faults: list[web.Response] = field(default_factory=list[web.Response])
+    refuse: Callable[[Json], web.Response | None] = lambda _: None
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    hung_up: int = 0
+    busiest: int = 0
+    _busy: int = 0
+
+    async def generations(self, request: web.Request) -> web.Response:
+        body: Json = await request.json()
+        self.asked.append(body)
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return error(401, "Incorrect API key provided.", code="invalid_api_key")
+        if refusal := self.refuse(body):
+            return refusal
+        if self.faults:
+            return self.faults.pop(0)
+        self._busy += 1
+        self.busiest = max(self.busiest, self._busy)
+        try:
+            await self.free.wait()
+        except asyncio.CancelledError:
+            self.hung_up += 1
+            raise
+        finally:
+            self._busy -= 1
+        return answer(paint(body.get("seed", 0), body.get("size", "64x48")))
+
+    async def models(self, request: web.Request) -> web.Response:
+        right = not self.key or request.headers.get("Authorization") == f"Bearer {self.key}"
+        return web.json_response({"object": "list", "data": []}, status=200 if right else 401)
+
+
+def paint(seed: int, size: str) -> Image.Image:
+    """A picture of one colour, which is the seed."""
+    width, height = map(int, size.split("x"))
+    return Image.new("RGB", (width, height), (seed & 255, seed >> 8 & 255, seed >> 16 & 255))
+
+
+def answer(image: Image.Image) -> web.Response:
+    """A picture as the API sends it."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return encoded(file.getvalue())
+
+
+def encoded(data: bytes) -> web.Response:
+    """Any bytes where a picture should be."""
+    return web.json_response({"created": 1, "data": [{"b64_json": base64.b64encode(data).decode()}]})
+
+
+def error(status: int, message: str, **more: Any) -> web.Response:
+    """An error as OpenAI writes it."""
+    return web.json_response({"error": {"message": message, **more}}, status=status)
+
+
+@asynccontextmanager
+async def open_painting_server() -> AsyncGenerator[PaintingServer]:
+    """A server on this machine until the block ends."""
+    server, application = PaintingServer(), web.Application()
+    server.free.set()
+    application.add_routes(
+        [web.post("/v1/images/generations", server.generations), web.get("/v1/models", server.models)]
+    )
+    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server.address = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    yield server
+    await runner.cleanup()

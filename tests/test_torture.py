@@ -1,0 +1,44 @@
+"""Every accepted request is answered exactly once, whatever is killed and whatever fails; see `tests.torture`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+import pytest_asyncio
+
+from tests.tiny_models import build_tiny_pipeline
+from tests.torture import Arena
+
+SEEDS = 200
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Arena]:
+    folder = tmp_path_factory.mktemp("torture")
+    arena = Arena(folder, build_tiny_pipeline(folder / "tiny"))
+    await arena.open()
+    yield arena
+    await arena.close()
+
+
+async def test_a_short_torture(arena: Arena, record_property: Callable[[str, object], None]) -> None:
+    await _survive(arena, 0, record_property)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(1, SEEDS + 1))
+async def test_torture(arena: Arena, seed: int, record_property: Callable[[str, object], None]) -> None:
+    await _survive(arena, seed, record_property)
+
+
+async def _survive(arena: Arena, seed: int, record_property: Callable[[str, object], None]) -> None:
+    round_ = await arena.play(seed)
+    record_property("torture", round_.to_json())
+    if round_.trouble:
+        await arena.close()
+        await arena.open()
+    assert round_.trouble == []
+    assert round_.accepted == round_.painted + round_.cancelled + round_.failed
