@@ -31,6 +31,10 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench expansion
 	@$(BIN)/limner bench latency
 	@$(BIN)/limner bench throughput
+	@$(BIN)/limner bench claims
+	@$(BIN)/limner bench estimate
+	@$(BIN)/limner bench expansion
+	@$(BIN)/limner bench filters
 
 $(VENV)/.limner: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Limner needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/it."; exit 1; }
