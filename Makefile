@@ -33,7 +33,6 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench throughput
 	@$(BIN)/limner bench claims
 	@$(BIN)/limner bench estimate
-	@$(BIN)/limner bench expansion
 	@$(BIN)/limner bench filters
 
 $(VENV)/.limner: pyproject.toml constraints.txt
