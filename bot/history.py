@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, func, select, update
 
@@ -12,6 +13,9 @@ from bot.errors import NotFound, NotYours
 from bot.models import Image, Job, JobStatus
 from bot.search import matches
 from bot.storage import ImageStore
+
+ABANDONED_SECONDS = 3600.0
+"""How long a picture may wait for its row: a busy database is waited for, a killed process is not."""
 
 
 class History:
@@ -59,12 +63,29 @@ class History:
 
     async def drop_files(self, hashes: set[str]) -> None:
         """Remove the picture files that no row holds any more; one that another job's picture shares stays."""
-        held = select(Image.sha256).join(Job, Job.id == Image.job_id)
-        held = held.where(Image.sha256.in_(hashes), Job.deleted_at.is_(None))
-        async with self.database.read() as session:
-            unused = hashes - set(await session.scalars(held))
-        for sha256 in unused:
+        for sha256 in hashes - await self._held(hashes):
             self._images.delete(sha256)
+
+    async def sweep(self, older_than: float = ABANDONED_SECONDS) -> int:
+        """Remove pictures that were saved some seconds ago and never got their row: their process was killed.
+
+        Tells how many files.
+        """
+        saved = await asyncio.to_thread(self._images.unkept)
+        held = await self._held(saved)
+        for sha256 in held:
+            self._images.keep(sha256)
+        latest = time.time() - older_than
+        abandoned = [sha256 for sha256, at in saved.items() if sha256 not in held and at < latest]
+        for sha256 in abandoned:
+            self._images.delete(sha256)
+        return len(abandoned)
+
+    async def _held(self, hashes: Collection[str]) -> set[str]:
+        """Those of the hashes that a row holds whose pictures are not deleted."""
+        held = select(Image.sha256).join(Job, Job.id == Image.job_id).where(Job.deleted_at.is_(None))
+        async with self.database.read() as session:
+            return set(await session.scalars(held.where(Image.sha256.in_(hashes))))
 
     def _which(self, user_id: int | None, search: str, every_status: bool) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = [Job.deleted_at.is_(None)]

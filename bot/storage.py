@@ -6,13 +6,18 @@ import hashlib
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bot.errors import StorageFull
 
 
 class ImageStore:
-    """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes."""
+    """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes.
+
+    Beside a picture that no row holds yet lies an empty file ending in ``.new``: only such pictures are ever swept, so
+    no wrong or empty database can cost a picture that was kept.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,14 +33,26 @@ class ImageStore:
             StorageFull: the disk is full; nothing is left half-written.
         """
         sha256 = hashlib.sha256(data).hexdigest()
-        target = self.path(sha256)
-        if target.exists():
-            return sha256
+        target, mark = self.path(sha256), self._mark(sha256)
         try:
-            _write(target, data)
+            if mark.exists() or not target.exists():
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
+            if not target.exists():
+                _write(target, data)
         except OSError as error:
+            with suppress(OSError):
+                mark.unlink()
             raise StorageFull from error
         return sha256
+
+    def keep(self, sha256: str) -> None:
+        """A row holds the picture now."""
+        self._mark(sha256).unlink(missing_ok=True)
+
+    def unkept(self) -> dict[str, float]:
+        """The pictures that were saved and not kept yet, and when they were saved, in Unix seconds."""
+        return {mark.stem: mark.stat().st_mtime for mark in self.folder.glob("*/*.new")}
 
     def read(self, sha256: str) -> bytes:
         """The picture's bytes; raises FileNotFoundError when somebody removed the file."""
@@ -44,6 +61,7 @@ class ImageStore:
     def delete(self, sha256: str) -> None:
         """Remove a picture; it may be gone already."""
         self.path(sha256).unlink(missing_ok=True)
+        self._mark(sha256).unlink(missing_ok=True)
 
     def sweep(self, older_than: float = 60.0) -> int:
         """Remove what a killed process left half-written, if older than some seconds; tells how many files."""
@@ -53,9 +71,11 @@ class ImageStore:
             leftover.unlink(missing_ok=True)
         return len(leftovers)
 
+    def _mark(self, sha256: str) -> Path:
+        return self.path(sha256).with_suffix(".new")
+
 
 def _write(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

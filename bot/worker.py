@@ -247,22 +247,32 @@ class Worker:
     # Ends
 
     async def _store(self, job: Job, finished: Finished) -> None:
-        pictures = await asyncio.to_thread(self._save, job, finished)
+        files = await asyncio.to_thread(self._encode, job, finished)
+        hashes = await asyncio.to_thread(self._save, files)
+        pictures = [
+            Picture(sha256, image.width, image.height, len(file), seed)
+            for sha256, image, file, seed in zip(hashes, finished.images, files, finished.seeds, strict=True)
+        ]
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
         finish = self._app.jobs.finish
         if await patiently(lambda: finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
-            return
+            await asyncio.to_thread(self._keep, files)
         # One that is not ours any more is somebody else's, who stores the very same files.
-        if (await self._app.jobs.get(job.id)).cancel_requested:
-            await self._app.history.drop_files({picture.sha256 for picture in pictures})
+        elif (await self._app.jobs.get(job.id)).cancel_requested:
+            await self._app.history.drop_files(set(hashes))
 
-    def _save(self, job: Job, finished: Finished) -> list[Picture]:
+    def _encode(self, job: Job, finished: Finished) -> list[bytes]:
         card = self._app.settings.cards[job.request["model"]]
-        pictures: list[Picture] = []
-        for image, seed in zip(finished.images, finished.seeds, strict=True):
-            png = encode_png(image, parameters(job, card, seed))
-            pictures.append(Picture(self._app.images.save(png), image.width, image.height, len(png), seed))
-        return pictures
+        pairs = zip(finished.images, finished.seeds, strict=True)
+        return [encode_png(image, parameters(job, card, seed)) for image, seed in pairs]
+
+    def _save(self, files: list[bytes]) -> list[str]:
+        return [self._app.images.save(file) for file in files]
+
+    def _keep(self, files: list[bytes]) -> None:
+        """Saved once more: while no row held them, the same pictures of a deleted job may have been removed."""
+        for sha256 in self._save(files):
+            self._app.images.keep(sha256)
 
     async def _end_failed(self, job: Job, error: GenerationError) -> None:
         jobs, code = self._app.jobs, _code(error)
@@ -362,6 +372,7 @@ class Worker:
 
     async def _tidy(self) -> None:
         await asyncio.to_thread(self._app.images.sweep)
+        await self._app.history.sweep()
         await self._app.jobs.expire_held(HELD_SECONDS)
 
     async def _warm_up(self) -> None:

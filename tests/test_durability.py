@@ -261,7 +261,8 @@ async def _survive(scene: Scene, reach: Callable[[Scene], Awaitable[None]], vict
     if victim != "worker":
         await scene.studio.start(expander="off")
     await _all_delivered(scene)
-    await until(lambda: not any(name.endswith(".part") for name in scene.studio.files()), 10, "half-written files go")
+    left = (".part", ".new")
+    await until(lambda: not any(name.endswith(left) for name in scene.studio.files()), 10, "unfinished files go")
     await scene.studio.stop()
     _assert_answered_once(scene, people=accepted)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bot.history import ABANDONED_SECONDS
 from tests.discord_records import CHANNEL, Fault, Post, until
 from tests.discord_server import DiscordServer
 from tests.studio import Studio, Victim, open_studio
@@ -171,7 +172,7 @@ class Arena:
             sent = [hashlib.sha256(file.data).hexdigest() for post in shown for file in post.files]
             round_.wrong_files += sent != hashes or len(hashes) != (row["samples"] if _painted(row) else 0)
         with suppress(TimeoutError):
-            await until(lambda: not self._left(images), 75, "the worker sweeps what was half-written")
+            await until(lambda: not self._left(images), 75, "the worker sweeps what was left")
         round_.left_files = len(self._left(images))
         round_.trouble += [f"unknown request {path}" for path in self.server.unknown]
         for name in ("unanswered", "answered_twice", "wrong_files", "left_files"):
@@ -179,11 +180,12 @@ class Arena:
                 round_.trouble.append(f"{getattr(round_, name)} {name}")
 
     def _left(self, images: list[dict[str, Any]]) -> set[str]:
-        """Files that no row knows. Half-written ones are made old: the store sweeps what nobody can be writing."""
-        old = time.time() - 120
-        for part in self.studio.folder.glob("images/*/*.part"):
+        """Files that no row knows. What a killed process left is made old: it is swept when nobody can be at it."""
+        old = time.time() - 2 * ABANDONED_SECONDS
+        leftovers = (path for path in self.studio.folder.glob("images/*/*") if path.suffix in (".part", ".new"))
+        for leftover in leftovers:
             with suppress(FileNotFoundError):
-                os.utime(part, (old, old))
+                os.utime(leftover, (old, old))
         return self.studio.files() - {f"{image['sha256']}.png" for image in images}
 
 

@@ -130,3 +130,27 @@ async def test_deleting_twice_or_without_a_file_is_no_error(jobs: JobQueue, hist
     await history.delete(job)
 
     assert await history.count(1) == 0
+
+
+async def test_a_sweep_removes_only_old_pictures_that_never_got_their_row(
+    jobs: JobQueue, history: History, images: ImageStore
+):
+    kept, unnoticed = [await painted(jobs, new_job(), stored(images, content)) for content in ("kept", "unnoticed")]
+    images.keep(kept.images[0].sha256)
+    abandoned = images.save(b"its worker was killed")
+
+    assert await history.sweep() == 0
+    assert await history.sweep(older_than=-1) == 1
+
+    left = {path.name for path in images.folder.rglob("*") if path.is_file()}
+    assert left == {images.path(job.images[0].sha256).name for job in (kept, unnoticed)}
+    with pytest.raises(FileNotFoundError):
+        images.read(abandoned)
+
+
+async def test_a_sweep_with_the_wrong_database_costs_no_picture(history: History, images: ImageStore):
+    images.keep(sha256 := images.save(b"a row of another database holds it"))
+
+    assert await history.sweep(older_than=-1) == 0
+
+    assert images.read(sha256)

@@ -4,7 +4,7 @@ import asyncio
 import io
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 from bot import db, jobs, submit
 from bot.app import App, open_app
 from bot.faults import DEVICE_LOST, HUNG, WorkerBroken
-from bot.jobs import NewJob
+from bot.jobs import NewJob, Picture
 from bot.models import Job, JobStatus
 from bot.painter import Painter
 from bot.settings import Settings
@@ -25,8 +25,6 @@ from generators.base import DeviceLost, Event, Expansion, GenerationRequest
 from generators.executor import Executor
 from tests.discord_records import until
 from tests.tiny_models import build_tiny_pipeline, tiny_request
-
-#: diffusers' schedulers hand tensors to numpy in a way that numpy 2 warns about.
 
 ADDED = "soft morning light"
 
@@ -159,6 +157,22 @@ async def test_a_queued_job_becomes_pictures_in_files_and_rows(app: App, worker:
         told = str(picture.info["parameters"])
         assert told.startswith(f"a red cat, {ADDED}\nSteps: 3, ")
         assert f"Seed: {image.seed}, " in told
+
+
+async def test_a_picture_that_a_deleted_one_took_along_is_stored_again(
+    app: App, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = app.jobs.finish
+
+    async def finish_late(job: Job, pictures: Sequence[Picture], **seconds: float) -> bool:
+        await app.history.drop_files({picture.sha256 for picture in pictures})
+        return await finish(job, pictures, **seconds)
+
+    monkeypatch.setattr(app.jobs, "finish", finish_late)
+    job = await ask(app)
+    await worker.run(burst=True)
+    [image] = (await app.jobs.get(job.id)).images
+    assert files(app) == [app.images.path(image.sha256)]
 
 
 async def test_the_expansion_is_seeded_kept_and_made_once(
@@ -393,7 +407,7 @@ async def test_a_crash_of_the_executor_costs_an_attempt_and_the_worker_goes_on(
 async def test_a_step_that_hangs_breaks_the_worker_and_costs_its_jobs_an_attempt(
     settings: Settings, expander: AddingExpander
 ) -> None:
-    async with open_app(settings.using(step_timeout=0.2, load_timeout=20)) as app:
+    async with open_app(settings.using(step_timeout=2, load_timeout=20)) as app:
         executor = WatchedExecutor(app.settings)
         worker = make_worker(app, expander, executor)
         working = asyncio.create_task(worker.run())
@@ -418,7 +432,7 @@ async def test_a_step_that_hangs_breaks_the_worker_and_costs_its_jobs_an_attempt
 async def test_after_its_last_attempt_the_owner_reads_that_it_hung(
     settings: Settings, expander: AddingExpander
 ) -> None:
-    async with open_app(settings.using(step_timeout=0.2, load_timeout=20, max_attempts=1)) as app:
+    async with open_app(settings.using(step_timeout=2, load_timeout=20, max_attempts=1)) as app:
         executor = WatchedExecutor(app.settings)
         executor.gate.clear()
         job = await ask(app)
