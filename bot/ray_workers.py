@@ -8,16 +8,13 @@ import logging
 import os
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from bot.app import start
 from bot.errors import SetupError
-from bot.faults import CRASHED, SILENT, Fault, WorkerBroken
+from bot.faults import CRASHED, SILENT, WorkerBroken
 from bot.jobs import JobQueue
 from bot.settings import Settings
-from bot.supervisor import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, new_worker_id
-from bot.wakeup import listen
+from bot.workers import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
 from generators.base import place_of
 
 if TYPE_CHECKING:
@@ -97,27 +94,18 @@ class RayWorker:
             os._exit(1)
 
 
-class RayWorkers:
+class RayWorkers(Workers):
     """Has ``settings.workers`` Ray actors from `start` to `stop`; stands in for the `Supervisor` of processes.
 
     Each has one GPU where the cluster has any (and ``settings.device`` does not say otherwise), and one CPU core; Ray
-    spreads them over its machines and starts those again that die. What a dead one had in hand is claimable at once.
-    Every machine needs Limner with the same models, the data folder at the same path, and the database.
+    spreads them over its machines and starts those again that die. Every machine needs Limner with the same models, the
+    data folder at the same path, and the database.
     """
 
     def __init__(self, settings: Settings, jobs: JobQueue) -> None:
-        self.deaths = 0
-        self._settings = settings
-        self._jobs = jobs
-        self._tasks: list[asyncio.Task[None]] = []
-        self._actors: dict[str, Any] = {}  # by worker id, those that work
+        super().__init__(settings, jobs)
         self._ray: Any = None
         self._ours = False  # whether Ray is to be shut down by us
-
-    @property
-    def worker_ids(self) -> set[str]:
-        """The workers that are running now, as `Job.worker_id` names them."""
-        return set(self._actors)
 
     async def start(self) -> None:
         """Begin to join the cluster, or to start one on this machine; returns before any actor is placed.
@@ -129,26 +117,9 @@ class RayWorkers:
             raise SetupError(NOT_INSTALLED)
         if not await answers(self._settings.ray_address):
             raise SetupError(NOT_REACHED)
-        self._jobs.queued.listeners.append(self._wake)
-        self._tasks = [start(self._run(), "ray-workers"), start(listen(self._jobs), "listen")]
+        await super().start()
 
-    async def stop(self) -> None:
-        """Stop the actors in good order, by force if they do not; no process that we caused is left."""
-        self._jobs.queued.listeners.remove(self._wake)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def _run(self) -> None:
+    async def _keep_all(self) -> None:
         """Be in the cluster and have the actors working, for ever."""
         while True:
             joining = asyncio.create_task(asyncio.to_thread(self._join))
@@ -207,7 +178,7 @@ class RayWorkers:
     async def _follow(self, actor: Any) -> None:
         """Let an actor work and pass its wake-ups on; when it dies or hangs, its jobs are free. Never returns."""
         worker_id: str = await actor.begin.remote()
-        self._actors[worker_id] = actor
+        self._running[worker_id] = actor
         log.info("worker_placed worker=%s", worker_id)
         fault = CRASHED
         try:
@@ -223,21 +194,15 @@ class RayWorkers:
             await self._stop(actor)
             raise
         finally:
-            del self._actors[worker_id]
+            del self._running[worker_id]
             await self._abandon(worker_id, fault)
 
     async def _stop(self, actor: Any) -> None:
         with suppress(TimeoutError, self._ray.exceptions.RayError):
             await asyncio.wait_for(actor.stop.remote(), PUT_BACK_SECONDS)
 
-    async def _abandon(self, worker_id: str, fault: Fault) -> None:
-        try:
-            await self._jobs.abandon(worker_id, fault)
-        except Exception as error:  # the lease ends by itself
-            log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
-
     def _wake(self) -> None:
-        for actor in self._actors.values():
+        for actor in self._running.values():
             actor.wake.remote()
 
 

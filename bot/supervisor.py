@@ -5,45 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
-import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
-from bot.app import cancel_on_signals, open_app, start
+from bot.app import cancel_on_signals, open_app
 from bot.devices import find_devices
-from bot.faults import SILENT, Fault, fault_of
+from bot.faults import SILENT, fault_of
 from bot.jobs import JobQueue
 from bot.migrate import check
 from bot.settings import Settings
-from bot.wakeup import ALIVE, listen
+from bot.wakeup import ALIVE
+from bot.workers import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
-"""Seconds before a dead worker is started again; doubled each time it dies young."""
-GROWN_UP = 60.0
-"""A worker that ran so many seconds did not die of its start."""
 START_SECONDS = 300.0
 """How long a worker may take until its first sign of life: it imports torch, maybe from a slow disk."""
 SILENT_LEASES = 4
 """After so many leases without a sign of life a worker is stuck as a whole, and is killed."""
-PUT_BACK_SECONDS = 10.0
-"""How long a worker may take to put its jobs back and exit, before it is terminated."""
 TERMINATE_SECONDS = 3.0
 
 
-class Supervisor:
+class Supervisor(Workers):
     """Runs ``settings.workers`` worker processes on each device from `start` to `stop`, and replaces those that die.
 
     A worker hears of new jobs and cancellations by a newline on its stdin, and stops in good order when stdin ends:
     so it also stops when this process is killed. It gives a sign of life on its stdout several times a lease, and is
-    killed when it falls silent. What a dead worker had in hand is claimable at once. ``deaths`` counts the workers that
-    ended by themselves.
+    killed when it falls silent.
 
     Args:
         settings: handed on to the workers.
@@ -51,42 +42,14 @@ class Supervisor:
         devices: where to paint; those of the settings if it is None.
     """
 
+    _running: dict[str, Process]
+
     def __init__(self, settings: Settings, jobs: JobQueue, *, devices: Sequence[str] | None = None) -> None:
-        self.deaths = 0
-        self._settings = settings
-        self._jobs = jobs
+        super().__init__(settings, jobs)
         self._devices = devices
-        self._tasks: list[asyncio.Task[None]] = []
-        self._processes: dict[str, Process] = {}
-
-    @property
-    def worker_ids(self) -> set[str]:
-        """The workers that are running now, as `Job.worker_id` names them."""
-        return set(self._processes)
-
-    async def start(self) -> None:
-        """Start the workers; returns before they are ready."""
-        self._jobs.queued.listeners.append(self._wake)
-        self._tasks = [start(self._keep_all(), "workers"), start(listen(self._jobs), "listen")]
-
-    async def stop(self) -> None:
-        """Stop the workers in good order, by force if they do not; none is left when this returns."""
-        self._jobs.queued.listeners.remove(self._wake)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     def _wake(self) -> None:
-        for process in self._processes.values():
+        for process in self._running.values():
             stdin = process.stdin
             if stdin and not stdin.is_closing() and not stdin.transport.get_write_buffer_size():
                 stdin.write(b"\n")
@@ -124,7 +87,7 @@ class Supervisor:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, env=self._environment(), start_new_session=True
         )
-        self._processes[worker_id] = process
+        self._running[worker_id] = process
         hearing = asyncio.create_task(self._hear(process))
         try:
             await process.wait()
@@ -133,7 +96,7 @@ class Supervisor:
         finally:
             await _end(process)
             fell_silent = await hearing
-            del self._processes[worker_id]
+            del self._running[worker_id]
             await self._abandon(worker_id, SILENT if fell_silent else fault_of(process.returncode))
 
     def _environment(self) -> dict[str, str]:
@@ -163,12 +126,6 @@ class Supervisor:
         process.kill()
         return True
 
-    async def _abandon(self, worker_id: str, fault: Fault) -> None:
-        try:
-            await self._jobs.abandon(worker_id, fault)
-        except Exception as error:  # the lease ends by itself
-            log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
-
 
 async def supervise(settings: Settings) -> None:
     """Keep the workers of this machine running until SIGINT or SIGTERM; the bot runs elsewhere."""
@@ -177,11 +134,6 @@ async def supervise(settings: Settings) -> None:
         waiting = asyncio.ensure_future(asyncio.Event().wait())
         cancel_on_signals(waiting)
         await asyncio.wait({waiting})
-
-
-def new_worker_id() -> str:
-    """A name that no other worker has or had: the row's lease belongs to it alone."""
-    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 async def _end(process: Process) -> None:

@@ -51,12 +51,12 @@ ROOMS = {
         for room in (
             "__main__",
             "doctor",
-            "ray_workers",
             "supervisor",
             "terminal",
             "wording",
             "worker",
             "worker_process",
+            "workers",
         )
     },
     "bot.cogs": DISCORD,

@@ -32,8 +32,7 @@ def main() -> None:
 
 def _measure(card: ModelCard) -> None:
     requests = [_request(card, seed) for seed in range(WAITING)]
-    stock: Any = stock_pipeline(Path(card.source))
-    pipe = stock.to(_device())
+    pipe = open_stock(card)
     executor = Executor({card.name: card}, max_batch=Settings().max_batch)
     _paint(executor, requests[:1])  # loads the model
     sizes = {size: _stock(pipe, requests, size) for size in BATCHES}
@@ -56,6 +55,24 @@ def _measure(card: ModelCard) -> None:
         f"a time and {_ratio(ours, ceiling):.2f} of the best batch.",
     )
     executor.close()
+
+
+def open_stock(card: ModelCard) -> Any:
+    """The model as diffusers loads it, on the best device."""
+    pipe: Any = stock_pipeline(Path(card.source))
+    return pipe.to(_device())
+
+
+def paint_stock(pipe: Any, requests: Sequence[GenerationRequest], steps: int) -> None:
+    """All of them in one call of the stock pipeline, which takes one size and one number of steps."""
+    pipe(
+        [request.prompt for request in requests],
+        width=requests[0].width,
+        height=requests[0].height,
+        num_inference_steps=steps,
+        guidance_scale=requests[0].guidance_scale,
+        generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+    )
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -88,15 +105,7 @@ def _paint(executor: Executor, requests: Sequence[GenerationRequest]) -> float:
 def _stock(pipe: Any, requests: Sequence[GenerationRequest], size: int) -> float:
     started = time.perf_counter()
     for part in (requests[i : i + size] for i in range(0, len(requests), size)):
-        first = part[0]
-        pipe(
-            [request.prompt for request in part],
-            width=first.width,
-            height=first.height,
-            num_inference_steps=first.num_inference_steps,
-            guidance_scale=first.guidance_scale,
-            generator=[torch.Generator().manual_seed(request.seed) for request in part],
-        )
+        paint_stock(pipe, part, part[0].num_inference_steps)
     return time.perf_counter() - started
 
 
