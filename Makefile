@@ -13,13 +13,13 @@ demo: $(VENV)/.limner
 	@$(BIN)/limner demo
 
 test: check
-	@$(BIN)/pytest -n 3 --dist loadgroup
+	@$(BIN)/pytest -n 3
 
 test-all: check
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not gpu and not torture"
+	@$(BIN)/pytest -n 2 -m "not gpu and not torture"
 
 torture: $(VENV)/.dev
-	@$(BIN)/pytest -n 2 --dist loadgroup -m torture tests/test_torture.py
+	@$(BIN)/pytest -n 2 -m torture tests/test_torture.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -34,6 +34,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench claims
 	@$(BIN)/limner bench estimate
 	@$(BIN)/limner bench filters
+	@$(BIN)/limner bench eyes
 
 $(VENV)/.limner: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Limner needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/it."; exit 1; }

@@ -61,11 +61,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_imagine(verbs.add_parser("imagine", help="paint one idea, through the same filter, queue and worker"))
     _add_history(verbs.add_parser("history", help="what was asked for, newest first"))
 
-    filters = verbs.add_parser("filter", help="try filter rules").add_subparsers(metavar="VERB", required=True)
+    filters = verbs.add_parser("filter", help="the rules of all servers: try, import and export them")
+    filters = filters.add_subparsers(metavar="VERB", required=True)
     check = filters.add_parser("check", help="read {id, text} lines, write {id, action, rule, reason} lines")
     check.add_argument("--rules", type=Path, metavar="FILE", help="JSON (the database's rules for all servers)")
     check.add_argument("--input", type=Path, metavar="FILE", help="JSON lines (stdin)")
     check.set_defaults(verb=_check)
+    bring = filters.add_parser("import", help="add the rules of a JSON file to those for all servers")
+    bring.add_argument("file", type=Path, metavar="FILE", help="as /filter export and `limner filter export` write it")
+    bring.set_defaults(verb=_import)
+    export = filters.add_parser("export", help="print the rules for all servers as JSON")
+    export.set_defaults(verb=_export)
+
+    _add_block(verbs.add_parser("block", help="pictures that must not come back, nor any that look like them"))
 
     migrate = verbs.add_parser("migrate", help="bring the database up to date")
     migrate.set_defaults(verb=_migrate)
@@ -92,6 +100,8 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     imagine.add_argument("--style", default="", metavar="S", help="a style preset")
     imagine.add_argument("--raw", action="store_true", help="your words as they are, without the language model")
     imagine.add_argument("--negative", default="", metavar="T", help="what you do not want to see")
+    imagine.add_argument("--image", type=Path, metavar="FILE", help="a picture to start from")
+    imagine.add_argument("--strength", type=float, metavar="X", help="how much of it may change, up to 1")
     imagine.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     imagine.set_defaults(verb=_imagine)
 
@@ -102,6 +112,14 @@ def _add_history(history: argparse.ArgumentParser) -> None:
     history.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
     history.add_argument("--json", action="store_true", help="print a list of results as JSON")
     history.set_defaults(verb=_history)
+
+
+def _add_block(block: argparse.ArgumentParser) -> None:
+    block.add_argument("file", nargs="*", type=Path, metavar="FILE", help="pictures to block (none: print the list)")
+    block.add_argument("--server", type=int, default=0, metavar="ID", help="in one Discord server only (everywhere)")
+    block.add_argument("--allow", type=int, metavar="N", help="take a picture from the list, by its number")
+    block.add_argument("--json", action="store_true", help="print the list as JSON")
+    block.set_defaults(verb=_block)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -167,12 +185,14 @@ def _imagine(arguments: argparse.Namespace) -> int:
         style=arguments.style,
         model=arguments.model,
         expand="off" if arguments.raw else "on",
+        strength=arguments.strength,
     )
     settings = Settings.load(data=arguments.data)
     if settings.log_level == "INFO":
         settings = settings.using(log_level="WARNING")  # the progress bar tells the rest
     start_log(settings)
-    return asyncio.run(imagine(settings, ask, out=arguments.out, as_json=arguments.json))
+    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, image=arguments.image)
+    return asyncio.run(work)
 
 
 def _history(arguments: argparse.Namespace) -> int:
@@ -183,10 +203,19 @@ def _history(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _block(arguments: argparse.Namespace) -> int:
+    from bot.terminal import block
+
+    work = block(_settings(arguments), arguments.file, arguments.server, arguments.allow, as_json=arguments.json)
+    asyncio.run(work)
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from bot.filters.lines import check_lines
+    from bot.operators_rules import matcher
 
-    rules = arguments.rules or asyncio.run(_operators_rules(_settings(arguments)))
+    rules = arguments.rules or asyncio.run(matcher(_settings(arguments)))
     with ExitStack() as stack:
         lines = sys.stdin
         if arguments.input:
@@ -199,14 +228,17 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _operators_rules(settings: Settings) -> Any:
-    from bot import migrate
-    from bot.app import open_app
-    from bot.filters.store import EVERYWHERE
+def _import(arguments: argparse.Namespace) -> int:
+    from bot.operators_rules import import_rules
 
-    await migrate.check(settings.url)
-    async with open_app(settings) as app:
-        return await app.filters.matcher(EVERYWHERE)
+    return asyncio.run(import_rules(_settings(arguments), arguments.file))
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from bot.operators_rules import export_rules
+
+    asyncio.run(export_rules(_settings(arguments)))
+    return 0
 
 
 def _migrate(arguments: argparse.Namespace) -> int:

@@ -10,13 +10,20 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from bot.blocked import BlockedPictures
 from bot.db import Database
 from bot.filters.store import ContentFilter
+from bot.gate import Gate
+from bot.guilds import Guilds
 from bot.history import History
+from bot.inputs import Inputs
 from bot.jobs import JobQueue
+from bot.quarantine import Quarantine
+from bot.reviews import Reviews
 from bot.roster import Roster
 from bot.settings import Settings
 from bot.storage import ImageStore
+from bot.strikes import Strikes
 from bot.styles import Styles
 
 
@@ -30,8 +37,15 @@ class App:
     roster: Roster
     history: History
     images: ImageStore
+    inputs: Inputs
+    guilds: Guilds
+    blocked: BlockedPictures
+    quarantine: Quarantine
+    gate: Gate
     filters: ContentFilter
     styles: Styles
+    reviews: Reviews
+    strikes: Strikes
 
 
 @asynccontextmanager
@@ -39,21 +53,32 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """Build the App on an up-to-date database; raises SetupError with what to do."""
     database = Database(settings.url)
     images = ImageStore(settings.data / "images")
+    guilds = Guilds(database)
+    jobs = JobQueue(
+        database,
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        server_weights=settings.weights_of_servers,
+    )
+    blocked = BlockedPictures(database, guilds)
+    quarantine = Quarantine(jobs)
     try:
         yield App(
             settings=settings,
             database=database,
-            jobs=JobQueue(
-                database,
-                lease_seconds=settings.lease_seconds,
-                max_attempts=settings.max_attempts,
-                server_weights=settings.weights_of_servers,
-            ),
+            jobs=jobs,
             roster=Roster(database, lease_seconds=settings.lease_seconds),
             history=History(database, images),
             images=images,
-            filters=ContentFilter(database),
+            inputs=Inputs(database, images, settings),
+            guilds=guilds,
+            blocked=blocked,
+            quarantine=quarantine,
+            gate=Gate(settings, guilds, blocked, quarantine),
+            filters=ContentFilter(database, guilds),
             styles=Styles.load(settings.styles),
+            reviews=Reviews(database),
+            strikes=Strikes(database),
         )
     finally:
         await database.close()

@@ -7,15 +7,17 @@ import io
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import discord
 
 from bot import messages
-from bot.app import App, start
-from bot.cogs.base import SILENT
+from bot.app import App
+from bot.cogs.base import SILENT, spot
+from bot.gate import Spot
+from bot.lanes import Lanes, to_its_end
 from bot.models import Job, JobStatus
 from bot.pictures import describe, shrink
 from bot.views import buttons, is_of
@@ -69,7 +71,7 @@ class Delivery:
     def __init__(self, app: App, client: discord.Client) -> None:
         self._app = app
         self._client = client
-        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._lanes = Lanes(CHANNELS_AT_ONCE)
         self._shown: dict[int, _Shown] = {}
         self._moved: dict[int, float] = {}
         self._looked_at_queue = -math.inf
@@ -80,15 +82,10 @@ class Delivery:
         await self._client.wait_until_ready()
         try:
             while True:
-                await _to_its_end(self._look())
+                await to_its_end(self._look())
                 await self._app.jobs.changed.wait(POLL_SECONDS)
         finally:
-            tasks = list(self._busy.values())
-            if tasks:
-                await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._lanes.close(LAST_WORDS_SECONDS)
 
     async def _look(self) -> None:
         try:
@@ -103,11 +100,7 @@ class Delivery:
 
     def _begin(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> bool:
         """Work on a job in the background, unless its channel is busy."""
-        channel = _channel_id(job)
-        if channel in self._busy or len(self._busy) >= CHANNELS_AT_ONCE:
-            return False
-        self._busy[channel] = start(self._work(job, work), f"limner-delivery-{job.id}")
-        return True
+        return self._lanes.begin(_channel_id(job), f"limner-delivery-{job.id}", lambda: self._work(job, work))
 
     async def _work(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
         try:
@@ -115,16 +108,16 @@ class Delivery:
             self._app.jobs.changed.hear()
         except Exception as error:
             log.error("delivery_failed job=%s reason=%s", job.id, place_of(error))
-        finally:
-            del self._busy[_channel_id(job)]
 
     # What has ended.
 
     async def _undelivered(self) -> list[Job]:
-        return [job for job in await self._app.jobs.undelivered(self._busy) if _can_be_found(job)]
+        return [job for job in await self._app.jobs.undelivered(self._lanes.busy) if _can_be_found(job)]
 
     async def _deliver(self, job: Job) -> None:
         try:
+            if not await self._may_be_posted(job):
+                return
             async with asyncio.timeout(PATIENCE_SECONDS):
                 message_id = await self._post_or_explain(job)
             await self._app.jobs.mark_delivered(job.id, message_id)
@@ -133,11 +126,25 @@ class Delivery:
             log.warning("delivery_postponed job=%s error=%s", job.id, type(error).__name__)
             await self._app.jobs.postpone_delivery(job.id, min(2.0**job.delivery_attempts, LONGEST_PAUSE))
 
+    async def _may_be_posted(self, job: Job) -> bool:
+        """Whether nothing is against a job's pictures in its channel as it is now; else its row says what is."""
+        if job.status == JobStatus.REFUSED:
+            await self._app.history.drop_refused(job)
+        if job.status != JobStatus.SUCCEEDED:
+            return True
+        objection = await self._app.gate.objection(job, self._spot(job))
+        if objection:
+            await self._app.gate.stop(job, objection)
+        return objection is None
+
+    def _spot(self, job: Job) -> Spot:
+        return spot(job.guild_id, job.channel_id, self._client.get_channel(_channel_id(job)))
+
     async def _post_or_explain(self, job: Job) -> int | None:
         try:
             return await self._post(job)
         except discord.HTTPException as error:
-            if not _is_lasting(error):
+            if not is_lasting(error):
                 raise
             log.info("delivery_refused job=%s code=%s", job.id, error.code)
             return await self._explain(job, error)
@@ -145,12 +152,14 @@ class Delivery:
     async def _post(self, job: Job) -> int:
         """Write the answer with its pictures, as large as Discord takes them."""
         text = messages.ended(job)
+        if job.status != JobStatus.SUCCEEDED:
+            return await self._put(job, text)
         try:
             pictures = [await asyncio.to_thread(self._app.images.read, image.sha256) for image in job.images]
         except FileNotFoundError:
-            return await self._put(job, f"{text}\n{messages.FILES_GONE}")
+            pictures = []
         if not pictures:
-            return await self._put(job, text)
+            return await self._put(job, f"{text}\n{messages.FILES_GONE}")
         ladders = [shrink(picture) for picture in pictures]
         while rungs := await asyncio.to_thread(_next_rungs, ladders):
             try:
@@ -171,7 +180,7 @@ class Delivery:
             owner = await self._client.create_dm(discord.Object(job.user_id))
             await owner.send(text, nonce=job.id, allowed_mentions=SILENT)
         except discord.HTTPException as again:
-            if not _is_lasting(again):
+            if not is_lasting(again):
                 raise
         return job.message_id
 
@@ -208,7 +217,7 @@ class Delivery:
                 await self._app.jobs.cancel(job.id, messages.NOBODY_CHOSE)
         except (discord.HTTPException, OSError, TimeoutError) as error:
             log.info("progress_failed job=%s error=%s", job.id, type(error).__name__)
-            text = text if isinstance(error, discord.HTTPException) and _is_lasting(error) else ""
+            text = text if isinstance(error, discord.HTTPException) and is_lasting(error) else ""
         self._shown[job.id] = _Shown(text, now)
 
     async def _waiting(self) -> Sequence[Job]:
@@ -227,18 +236,25 @@ class Delivery:
         try:
             return await self._put(job, text, preview)
         except discord.HTTPException as error:
-            if not preview or isinstance(error, discord.NotFound) or not _is_lasting(error):
+            if not preview or isinstance(error, discord.NotFound) or not is_lasting(error):
                 raise
             self._without_previews.add(_channel_id(job))
             return await self._put(job, text)
 
     async def _preview(self, job: Job) -> list[discord.File]:
+        if job.quarantine:
+            return []
         is_young = job.started_at is None or time.time() - job.started_at < PREVIEW_AFTER
         if is_young or _channel_id(job) in self._without_previews:
             return []
         preview = await self._app.jobs.preview(job.id)
+        if preview and await self._app.gate.against(preview, self._spot(job)):
+            return []
         name = f"limner-{job.id}-preview.jpg"
-        return [discord.File(io.BytesIO(preview.image), name, description=messages.PREVIEW)] if preview else []
+        if preview is None:
+            return []
+        file = io.BytesIO(preview.image)
+        return [discord.File(file, name, spoiler=job.is_spoiler, description=messages.PREVIEW)]
 
     # One message.
 
@@ -274,16 +290,6 @@ class Delivery:
         return None
 
 
-async def _to_its_end(work: Coroutine[None, None, None]) -> None:
-    """Do ``work`` whole, and be cancelled only after it: a connection that is cut off stays open until collected."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-
-
 def _channel_id(job: Job) -> int:
     return job.channel_id or 0
 
@@ -298,6 +304,8 @@ def _is_waiting(job: Job) -> bool:
 
 
 def _moving(job: Job) -> str:
+    if job.quarantine and job.is_final:
+        return messages.quarantined(job)
     return messages.painting(job) if job.held_at is None else messages.held(job)
 
 
@@ -309,11 +317,11 @@ def _next_rungs(ladders: Sequence[Iterator[tuple[str, bytes]]]) -> list[tuple[st
 def _files(job: Job, rungs: Sequence[tuple[str, bytes]]) -> list[discord.File]:
     names = (f"limner-{job.id}-{number}" for number, _ in enumerate(rungs, 1))
     return [
-        discord.File(io.BytesIO(data), f"{name}.{extension}", description=describe(job))
+        discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=describe(job))
         for name, (extension, data) in zip(names, rungs, strict=True)
     ]
 
 
-def _is_lasting(error: discord.HTTPException) -> bool:
+def is_lasting(error: discord.HTTPException) -> bool:
     """Trying again would bring the same answer; a token that is not valid is the operator's to mend."""
     return 400 <= error.status < 500 and error.status not in (401, 408, 429)

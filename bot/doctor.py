@@ -84,6 +84,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     for card in settings.cards.values():
         yield _model(card)
     yield await _language_model(settings)
+    yield await _eyes(settings)
     if settings.executor == "ray":
         yield await _ray(settings)
     if settings.executor == "openai":
@@ -175,6 +176,19 @@ async def _language_model(settings: Settings) -> Check:
         return Check("ok", f"language model {settings.expander_model}")
     what = f"language model {settings.expander_model} is not on this machine; it is downloaded when it is first used"
     return Check("warn", what, f"hf download {settings.expander_model}")
+
+
+async def _eyes(settings: Settings) -> Check:
+    kind, model = settings.eyes_kind
+    if not kind:
+        return Check("warn", "nobody looks at the pictures before they are posted", "LIMNER_EYES=default")
+    unwanted, wanted = settings.eyes_texts
+    options = {"kind": kind, "model": model, "unwanted": unwanted, "wanted": wanted}
+    found = await ask_generators("eyes", json.dumps(options)) or {"error": "They cannot be loaded."}
+    if "error" in found:
+        what = f"the eyes {settings.eyes} see nothing, so pictures wait in quarantine: {found['error']}"
+        return Check("fail", what, "pip install -c constraints.txt -e ., or LIMNER_EYES and LIMNER_EYES_UNWANTED")
+    return Check("ok", f"eyes {settings.eyes}: {found['milliseconds']:.0f} ms for a picture of 1024x1024 on the CPU")
 
 
 async def _chat_server(settings: Settings) -> Check:

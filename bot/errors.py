@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from bot.models import Job
 
 
 class UserError(Exception):
@@ -38,6 +41,18 @@ class UnknownStyle(UserError):
     code = "style"
 
 
+class BadPicture(UserError):
+    """That picture cannot be used; choose a PNG, JPEG or WebP file."""
+
+    code = "picture"
+
+
+class Blind(UserError):
+    """A picture could not be looked at just now; ask again in a few minutes."""
+
+    code = "eyes"
+
+
 class BadRule(UserError):
     """That cannot be a rule; write a word or a phrase."""
 
@@ -48,6 +63,28 @@ class Refused(UserError):
     """This request uses words that are not allowed here; change them and ask again."""
 
     code = "filter"
+
+    def __init__(self, message: str | None = None, job: Job | None = None) -> None:
+        super().__init__(message)
+        #: The row that is kept of the request, against which its owner may appeal.
+        self.job = job
+
+
+class Suspended(UserError):
+    """You may not paint in this server at the moment; /me shows your strikes and when it ends."""
+
+    code = "suspended"
+
+    @classmethod
+    def until(cls, end: float) -> Suspended:
+        """With the end, a Unix time, as Discord shows it."""
+        return cls(f"You may not paint in this server until <t:{end:.0f}:f> (<t:{end:.0f}:R>); /me shows your strikes.")
+
+
+class Decided(UserError):
+    """Somebody has decided that already."""
+
+    code = "decided"
 
 
 class QueueFull(UserError):
@@ -60,6 +97,12 @@ class NotYours(UserError):
     """Only the person who asked for this picture can do that."""
 
     code = "owner"
+
+
+class NotModerator(UserError):
+    """Only members with Manage Server, or with a moderators' role that /filter settings names, can do that."""
+
+    code = "moderator"
 
 
 class NotFound(UserError):

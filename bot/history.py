@@ -5,17 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from bot.db import Database
 from bot.errors import NotFound, NotYours
-from bot.models import Image, Job, JobStatus
+from bot.filters.place import Where
+from bot.models import Image, InputPicture, Job, JobStatus
 from bot.search import matches
 from bot.storage import ImageStore
 
 ABANDONED_SECONDS = 3600.0
 """How long a picture may wait for its row: a busy database is waited for, a killed process is not."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The words of a request, whose they are, and where they were said."""
+
+    id: int
+    user_id: int
+    idea: str
+    prompt: str
+    where: Where
 
 
 class History:
@@ -44,6 +58,13 @@ class History:
         async with self.database.read() as session:
             return await session.scalar(found) or 0
 
+    async def count_since(self, user_id: int, seconds: float) -> int:
+        """How many requests of a user were made in the last so many seconds, whatever became of them."""
+        found = select(func.count()).select_from(Job)
+        found = found.where(Job.user_id == user_id, Job.created_at > time.time() - seconds)
+        async with self.database.read() as session:
+            return await session.scalar(found) or 0
+
     async def get(self, job_id: int, user_id: int) -> Job:
         """One job of the user's own; raises NotFound or NotYours."""
         async with self.database.read() as session:
@@ -54,17 +75,58 @@ class History:
             raise NotYours
         return job
 
+    async def of_guild(self, guild_id: int, limit: int) -> list[Asked]:
+        """What was asked for last in a server, newest first, whatever came of it."""
+        columns = (Job.id, Job.user_id, Job.idea, Job.prompt, Job.channel_id, Job.parent_ids, Job.role_ids)
+        found = select(*columns, Job.is_age_restricted).where(Job.guild_id == guild_id, Job.deleted_at.is_(None))
+        async with self.database.read() as session:
+            rows = (await session.execute(found.order_by(Job.id.desc()).limit(limit))).all()
+            return [
+                Asked(number, user, idea, prompt or "", Where(guild_id, channel, tuple(parents), tuple(roles), is_nsfw))
+                for number, user, idea, prompt, channel, parents, roles, is_nsfw in rows
+            ]
+
     async def delete(self, job: Job) -> None:
         """Forget a job's pictures: no page, no search and no file shows them any more."""
         gone = update(Job).where(Job.id == job.id).values(deleted_at=time.time(), search_text="")
         async with self.database.begin() as session:
             await session.execute(gone)
-        await self.drop_files({image.sha256 for image in job.images})
+        await self.drop_files(
+            {image.sha256 for image in job.images} | ({job.input_sha256} if job.input_sha256 else set())
+        )
+
+    async def drop_pictures(self, job_id: int) -> None:
+        """Remove a request's pictures and keep what was asked for; done again, it ends what a crash has left."""
+        mine = Image.job_id == job_id
+        async with self.database.read() as session:
+            hashes = set(await session.scalars(select(Image.sha256).where(mine)))
+        for sha256 in hashes - await self._held(hashes, but=job_id):
+            self._images.delete(sha256)
+        async with self.database.begin() as session:
+            await session.execute(delete(Image).where(mine))
+
+    async def drop_refused(self, job: Job) -> None:
+        """Remove what a refused request has of pictures: those painted, and the one to start from if that was why."""
+        if job.images:
+            await self.drop_pictures(job.id)
+        if job.input_sha256:
+            await self.drop_files({job.input_sha256})
+
+    async def drop_missing(self, job: Job) -> None:
+        """Forget those of a job's pictures whose files somebody has removed: there is nothing to be seen of them."""
+        gone = [image for image in job.images if not self._images.path(image.sha256).exists()]
+        if gone:
+            async with self.database.begin() as session:
+                await session.execute(delete(Image).where(Image.id.in_([image.id for image in gone])))
+            set_committed_value(job, "images", [image for image in job.images if image not in gone])
 
     async def drop_files(self, hashes: set[str]) -> None:
         """Remove the picture files that no row holds any more; one that another job's picture shares stays."""
-        for sha256 in hashes - await self._held(hashes):
+        unused = hashes - await self._held(hashes)
+        for sha256 in unused:
             self._images.delete(sha256)
+        async with self.database.begin() as session:
+            await session.execute(delete(InputPicture).where(InputPicture.sha256.in_(unused)))
 
     async def sweep(self, older_than: float = ABANDONED_SECONDS) -> int:
         """Remove pictures that were saved some seconds ago and never got their row: their process was killed.
@@ -81,11 +143,18 @@ class History:
             self._images.delete(sha256)
         return len(abandoned)
 
-    async def _held(self, hashes: Collection[str]) -> set[str]:
-        """Those of the hashes that a row holds whose pictures are not deleted."""
-        held = select(Image.sha256).join(Job, Job.id == Image.job_id).where(Job.deleted_at.is_(None))
+    async def _held(self, hashes: Collection[str], *, but: int = 0) -> set[str]:
+        """Those of the hashes that a row holds (``but`` one job's), painted or to start from, and that is not deleted.
+
+        A request that was refused for the picture that it was to start from does not hold it.
+        """
+        kept = Job.deleted_at.is_(None)
+        painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)
+        given = select(Job.input_sha256).where(kept, Job.reason_code.is_(None) | Job.reason_code.not_like("picture:%"))
         async with self.database.read() as session:
-            return set(await session.scalars(held.where(Image.sha256.in_(hashes))))
+            held = set(await session.scalars(painted.where(Image.sha256.in_(hashes))))
+            inputs = await session.scalars(given.where(Job.input_sha256.in_(hashes)))
+            return held | {sha256 for sha256 in inputs if sha256}
 
     def _which(self, user_id: int | None, search: str, every_status: bool) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = [Job.deleted_at.is_(None)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, insert, 
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from bot.filters.place import Where
 from bot.models import OPEN, Job, JobStatus
 from bot.search import searchable
 from bot.waiting import next_turn
@@ -25,14 +27,30 @@ class NewJob:
     user_id: int = 0
     guild_id: int | None = None
     channel_id: int | None = None
+    parent_ids: Sequence[int] = ()
+    role_ids: Sequence[int] = ()
+    is_age_restricted: bool = False
     message_id: int | None = None
     locale: str = "en-US"
     weight: float = 1.0
     style: str = ""
     expand: str = "on"
     parent_id: int | None = None
+    #: What the file of the picture to start from was called.
+    input_name: str = ""
     prompt: str | None = None
     expansion: Expansion | None = None
+    rule_ids: Sequence[int] = ()
+    rule_action: str | None = None
+    is_spoiler: bool = False
+    quarantine: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """Where and by whom it is asked for."""
+        return Where(
+            self.guild_id, self.channel_id, tuple(self.parent_ids), tuple(self.role_ids), self.is_age_restricted
+        )
 
 
 _GIVEN = [field.name for field in fields(NewJob) if field.name not in ("request", "expansion")]
@@ -44,6 +62,7 @@ _DERIVED = (
     "pixels",
     "samples",
     "steps",
+    "input_sha256",
     "expansion",
     "search_text",
 )
@@ -70,6 +89,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "pixels": new.request.pixels,
         "samples": new.request.num_images_per_prompt,
         "steps": new.request.num_inference_steps,
+        "input_sha256": new.request.init_image,
         "expansion": new.expansion.to_json() if new.expansion else None,
         "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),
     }

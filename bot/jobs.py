@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from typing import Any
 
 from sqlalchemy import (
     Select,
@@ -29,7 +31,8 @@ from bot.db import Database
 from bot.errors import NotFound, QueueFull
 from bot.faults import SILENT, Fault
 from bot.intake import ENQUEUE, NewJob, count_open, row
-from bot.models import HELD, OPEN, QUEUED, RUNNING, UNDELIVERED, Image, Job, JobStatus, Preview
+from bot.lookout import Seen
+from bot.models import HELD, OPEN, QUARANTINED, QUEUED, RUNNING, UNDELIVERED, Image, Job, JobStatus, Preview
 from bot.pace import Position, position_of
 from bot.turns import Painter, Waiting, choose, fair_order, settle
 from bot.waiting import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
@@ -44,7 +47,13 @@ RETRY_SECONDS = 2.0
 """The pause before a second attempt; it doubles with each one."""
 LOST_SECONDS = 10.0
 """The pause before a third attempt of a job whose worker died twice: a machine that is broken may come round."""
+LOOK_SECONDS = 2.0
+"""The pause before pictures that could not be looked at are looked at again."""
+SHOWN_QUARANTINED = 50
+"""Of the jobs that wait in quarantine, how many newest ones are kept up to date in their channels."""
 UNLIMITED = 2**31 - 1
+LOOKED_BACK = 10
+"""Refusals that a new request is compared with."""
 
 EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
 YOUR_LIMIT = (
@@ -62,6 +71,14 @@ class Picture:
     height: int
     size: int
     seed: int
+    #: What the eyes saw in it; None if they could not look.
+    seen: Seen | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As a row of `models.Image`."""
+        own = {name: value for name, value in vars(self).items() if name != "seen"}
+        return own | (vars(self.seen) if self.seen else dict.fromkeys(field.name for field in fields(Seen)))
 
 
 class JobQueue:
@@ -180,11 +197,11 @@ class JobQueue:
             mine = moves.running(worker_id).where(Job.id.in_(list(steps)))
             await self._update(mine.values(step=case(steps, value=Job.id)), self.changed)
 
-    async def save_preview(self, worker_id: str, job_id: int, step: int, image: bytes) -> None:
+    async def save_preview(self, worker_id: str, job_id: int, step: int, image: bytes, seen: Seen) -> None:
         """Keep how a job of this worker looks now, a small JPEG, instead of what was kept before."""
         async with self.database.begin() as session:
             if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
-                await session.merge(Preview(job_id=job_id, step=step, image=image))
+                await session.merge(Preview(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash))
                 await self._announce(session, self.changed)
 
     async def preview(self, job_id: int) -> Preview | None:
@@ -194,12 +211,13 @@ class JobQueue:
 
     async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Keep what the language model made, so that it is made once; False if the job is not ours any more."""
-        return await self._changed(moves.ours(job).values(**moves.expanded(job.idea, expansion, prompt)), self.changed)
+        values = moves.expanded(job.idea, expansion, prompt) | moves.ruled(job)
+        return await self._changed(moves.ours(job).values(**values), self.changed)
 
     async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Let the owner see the expansion before anything is painted; the attempt does not count."""
         held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}
-        values = moves.expanded(job.idea, expansion, prompt) | moves.unclaimed() | held
+        values = moves.expanded(job.idea, expansion, prompt) | moves.ruled(job) | moves.unclaimed() | held
         return await self._changed(moves.ours(job).values(**values), self.changed)
 
     async def release_held(self, job_id: int, expansion: Expansion, prompt: str) -> bool:
@@ -215,13 +233,18 @@ class JobQueue:
                 await self._announce(session, self.queued)
         return won
 
-    async def finish(self, job: Job, pictures: Iterable[Picture], *, seconds: float, busy_seconds: float) -> bool:
-        """Commit the pictures and the success together; False if the job is not ours any more or was cancelled."""
+    async def finish(self, job: Job, pictures: Sequence[Picture], *, seconds: float, busy_seconds: float) -> bool:
+        """Commit the pictures and the success together; False if the job is not ours any more or was cancelled.
+
+        Pictures that nobody has looked at are in quarantine from the moment that they are there.
+        """
         values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
+        if not all(picture.seen for picture in pictures):
+            values |= moves.unseen(LOOK_SECONDS)
         finished = (
             moves.ours(job).where(Job.cancel_requested.is_(False)).values(**values, **moves.ended()).returning(Job.id)
         )
-        rows = [{"job_id": job.id, "position": i, **vars(picture)} for i, picture in enumerate(pictures)]
+        rows = [{"job_id": job.id, "position": i, **picture.columns} for i, picture in enumerate(pictures)]
         async with self.database.begin() as session:
             if (await session.execute(finished)).first() is None:
                 return False
@@ -238,6 +261,22 @@ class JobQueue:
     async def refuse(self, job: Job, code: str, reason: str) -> bool:
         """End a running job because what would be painted is not allowed; False if it is not ours any more."""
         return await self._end(job, JobStatus.REFUSED, code, reason)
+
+    async def reopen(self, job_id: int, pardoned_ids: Sequence[int]) -> None:
+        """Queue a refused job again, in its owner's next turn, as if these rules were not; once, however often."""
+        async with self.database.begin() as session:
+            whose = (await session.execute(select(Job.user_id, Job.server_id).where(Job.id == job_id))).one()
+            turn = next_turn(*(literal(one, Job.user_id.type) for one in whose))
+            refused = update(Job).where(
+                Job.id == job_id,
+                Job.status == JobStatus.REFUSED,
+                Job.pardoned_ids.is_(None),
+                Job.deleted_at.is_(None),
+            )
+            again = refused.values(**moves.reopened(), turn=turn, pardoned_ids=list(pardoned_ids))
+            if (await session.execute(again.returning(Job.id))).first():
+                log.info("job_reopened job=%s", job_id)
+                await self._announce(session, self.queued, self.changed)
 
     async def retry(self, job: Job, code: str, reason: str) -> bool:
         """Put a running job back for another attempt, after a pause; its last attempt fails it instead."""
@@ -325,12 +364,20 @@ class JobQueue:
         mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)
         return await self._read(mine)
 
+    async def refused_since(self, user_id: int, guild_id: int, seconds: float) -> Sequence[Job]:
+        """What the filter refused a member in one server in the last so many seconds, newest first."""
+        mine = (Job.user_id == user_id, Job.status == JobStatus.REFUSED, Job.guild_id == guild_id)
+        recent = select(Job).where(*mine, Job.created_at > time.time() - seconds, Job.deleted_at.is_(None))
+        return await self._read(recent.order_by(Job.id.desc()).limit(LOOKED_BACK))
+
     async def to_show(self) -> Sequence[Job]:
-        """Open jobs whose placeholder may be out of date: running ones, and those that wait for their owner."""
+        """Jobs whose placeholder may be out of date: running ones, those that wait for their owner or in quarantine."""
         shown = select(Job).where(Job.channel_id.is_not(None))
+        kept = shown.where(text(QUARANTINED), Job.status == JobStatus.SUCCEEDED, Job.delivered_at.is_(None))
+        kept = kept.where(Job.deleted_at.is_(None)).order_by(Job.id.desc()).limit(SHOWN_QUARANTINED)
         async with self.database.read() as session:
             running = await session.scalars(shown.where(text(RUNNING)))
-            return [*running, *await session.scalars(shown.where(text(HELD)))]
+            return [*running, *await session.scalars(shown.where(text(HELD))), *await session.scalars(kept)]
 
     async def next_in_line(self) -> Sequence[Job]:
         """The waiting jobs that are served next (some tens at most), if they have a message to be shown in."""
@@ -383,6 +430,13 @@ class JobQueue:
             running = await session.scalar(count.where(text(RUNNING)))
         return queued or 0, running or 0
 
+    @asynccontextmanager
+    async def changing(self) -> AsyncGenerator[AsyncSession]:
+        """A transaction after which there may be something to show."""
+        async with self.database.begin() as session:
+            yield session
+            await self._announce(session, self.changed)
+
     async def _take(
         self, session: AsyncSession, worker_id: str, chosen: Sequence[Waiting], now: float
     ) -> dict[int, Job]:
@@ -394,7 +448,7 @@ class JobQueue:
         return {job.id: job for job in await session.scalars(moves.CLAIM, taken)}
 
     async def _end(self, job: Job, status: JobStatus, code: str, reason: str) -> bool:
-        values = {"status": status, "reason_code": code, "reason": reason, **moves.ended()}
+        values = {"status": status, "reason_code": code, "reason": reason, "rule_ids": job.rule_ids, **moves.ended()}
         ended = await self._changed(moves.ours(job).values(**values), self.changed)
         if ended:
             log.warning("job_%s job=%s code=%s", status, job.id, code)

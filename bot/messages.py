@@ -7,7 +7,7 @@ import re
 from discord.utils import escape_markdown, escape_mentions
 
 from bot.jobs import Position
-from bot.models import Job, JobStatus
+from bot.models import UNSEEN, Job, JobStatus
 
 IDEA_LENGTH = 240
 ADDED_LENGTH = 400
@@ -18,6 +18,9 @@ CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words.
 ANSWERED_ELSEWHERE = "Another process of this bot had answered already."
 NOBODY_CHOSE = "Its preview was deleted, so nothing was painted."
 REFUSED = "This request was refused by the filter. Its owner can read more under Details."
+REJECTED = "The pictures of this request are not posted. Its owner can read more under Details."
+NOT_SEEN = "It is painted; the pictures are posted here as soon as they have been looked at."
+UNDECIDED = "It is painted; the pictures wait until a moderator has looked at them."
 TOO_LARGE = "The pictures are too large to post here, even as small JPEGs; their owner finds them with /history."
 UNREACHABLE = (
     "Your request is painted, but I cannot write in the channel where you asked for it any more; "
@@ -54,6 +57,11 @@ def painting(job: Job) -> str:
     return f"{quoted(job.idea)}\n-# painting {'▰' * done}{'▱' * (10 - done)} step {job.step} of {job.steps}"
 
 
+def quarantined(job: Job) -> str:
+    """Painted, and not to be seen yet; who waits reads for whom."""
+    return f"{quoted(job.idea)}\n-# {NOT_SEEN if job.quarantine == UNSEEN else UNDECIDED}"
+
+
 def held(job: Job) -> str:
     """An expansion that waits for its owner's choice."""
     return "\n".join((quoted(job.idea), *_addition(job), CHOOSE))
@@ -62,7 +70,7 @@ def held(job: Job) -> str:
 def ended(job: Job) -> str:
     """The last word on a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
-        return REFUSED
+        return REJECTED if job.reason_code == "review" else REFUSED
     if job.status == JobStatus.SUCCEEDED:
         return "\n".join((quoted(job.idea), *_addition(job), f"-# {_facts(job)}"))
     return f"{quoted(job.idea)}\n{cut(job.reason or '', REASON_LENGTH)}"

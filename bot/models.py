@@ -18,14 +18,17 @@ from sqlalchemy import (
     Text,
     false,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, relationship
 
+from bot.filters.place import Where
 from generators.base import Expansion, GenerationRequest
 
 Snowflake = BigInteger
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+List = JSON(none_as_null=True)
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
 # A partial index serves only questions that repeat its condition word for word, so each is written once. None but
@@ -35,7 +38,19 @@ RUNNING = "status = 'running'"
 PAINTED = "status = 'succeeded'"
 HELD = "held_at IS NOT NULL"
 TURNED = "held_at IS NULL AND (charged OR status = 'queued')"
-UNDELIVERED = "delivered_at IS NULL AND channel_id IS NOT NULL AND status NOT IN ('queued', 'running')"
+UNSHOWN = "(shown IS NULL OR shown != state)"
+QUARANTINED = "quarantine IS NOT NULL"
+UNLOOKED = "look_after IS NOT NULL"
+UNDELIVERED = (
+    "delivered_at IS NULL AND channel_id IS NOT NULL AND status NOT IN ('queued', 'running')"
+    " AND (quarantine IS NULL OR status != 'succeeded')"
+)
+WITH_INPUT = "input_sha256 IS NOT NULL"
+
+UNSEEN, EXPLICIT, BLOCKED = "unseen", "explicit", "blocked"
+"""What can be against pictures: nobody has looked at them; they are over the limit; they look like a blocked one."""
+APPROVED = "approved"
+"""A picture's verdict when a person has allowed it in spite of everything."""
 
 
 class JobStatus(StrEnum):
@@ -47,6 +62,32 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     REFUSED = "refused"
+
+
+class ReviewState(StrEnum):
+    """What has become of a review; all but the first are final."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    #: Approved, and the rule that it is about does not count in its channel any more.
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    #: Rejected, with a strike.
+    STRUCK = "struck"
+    #: Nobody decided in time.
+    EXPIRED = "expired"
+    #: Its owner has deleted the request.
+    WITHDRAWN = "withdrawn"
+
+
+class TimeOut(StrEnum):
+    """How far Discord's own time-out of a suspended member is."""
+
+    NONE = "none"
+    WANTED = "wanted"
+    SET = "set"
+    REFUSED = "refused"
+    ENDED = "ended"
 
 
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
@@ -70,6 +111,20 @@ def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
+class Looked(MappedAsDataclass, kw_only=True):
+    """What the eyes saw in a picture; nothing before they have looked at it."""
+
+    looked_at: Mapped[float | None] = mapped_column(Double, default=None)
+    #: Who has looked: the setting `eyes` as of then.
+    eyes: Mapped[str | None] = mapped_column(String(200), default=None)
+    #: How explicit it is, from 0 to 1; None if the operator has switched the eyes off.
+    score: Mapped[float | None] = mapped_column(Double, default=None)
+    #: Each label's share of that or not, as the classifier told it.
+    scores: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    #: Its perceptual hash (see `bot.likeness`).
+    phash: Mapped[str | None] = mapped_column(String(16), default=None)
+
+
 class Job(Base, kw_only=True, eq=False, repr=False):
     """One request, from the idea to the posted pictures. Times are Unix seconds."""
 
@@ -85,6 +140,11 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     #: The placeholder that delivery edits; None until Discord has told its id.
     message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    #: Where and who that was when it was asked for: the channel's own parents (a thread's channel, a category), the
+    #: asker's roles, and whether the channel is age-restricted; for what is checked again before painting and posting.
+    parent_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
+    role_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
+    is_age_restricted: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: Whose share of the painters it takes: the server's, or that of all requests outside servers (0).
     server_id: Mapped[int] = mapped_column(Snowflake, default=0, server_default="0")
     locale: Mapped[str] = mapped_column(String(16), default="en-US")
@@ -102,12 +162,23 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     pixels: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     samples: Mapped[int] = mapped_column(default=1)
     steps: Mapped[int] = mapped_column(default=1)
+    #: The picture to start from, if a member gave one, and what its file was called.
+    input_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
+    input_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
     #: What the painter reads: the expansion in the style; None until expanded.
     prompt: Mapped[str | None] = mapped_column(Text, default=None)
     #: Expansion as JSON; kept, so that a retry or a reroll does not expand again.
     expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
     #: Idea and prompt as the full-text index reads them (`bot.search.searchable`).
     search_text: Mapped[str] = mapped_column(Text, default="")
+    #: The filter rules that matched and let it pass, the strongest of their actions, and whether it is posted hidden.
+    rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
+    rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
+    is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: Why its pictures must not be posted yet, such as `UNSEEN` or `EXPLICIT`; None if nothing is known against it.
+    quarantine: Mapped[str | None] = mapped_column(String(32), default=None)
+    #: The rules that do not count for it: a moderator has allowed it past them.
+    pardoned_ids: Mapped[list[int] | None] = mapped_column(List, default=None)
     #: The job that this one rerolls or repeats.
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
 
@@ -140,6 +211,10 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     reason_code: Mapped[str | None] = mapped_column(String(32), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
 
+    #: When its pictures are looked at (again) that nobody has seen, None if all were; and how often that was tried.
+    look_after: Mapped[float | None] = mapped_column(Double, default=None)
+    looks: Mapped[int] = mapped_column(default=0, server_default="0")
+
     #: When the answer was posted; a final job without it is delivery's work.
     delivered_at: Mapped[float | None] = mapped_column(Double, default=None)
     delivery_attempts: Mapped[int] = mapped_column(default=0)
@@ -158,12 +233,22 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         _partial("ix_jobs_running", "worker_id", where=RUNNING),
         _partial("ix_jobs_held", "held_at", where=HELD),
         _partial("ix_jobs_undelivered", "id", where=UNDELIVERED),
+        _partial("ix_jobs_quarantined", "id", where=QUARANTINED),
+        _partial("ix_jobs_unseen", "look_after", where=UNLOOKED),
+        _partial("ix_jobs_input", "input_sha256", where=WITH_INPUT),
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),
         # Buttons carry a job's id, so an id is never given twice.
         {"sqlite_autoincrement": True},
     )
+
+    @property
+    def where(self) -> Where:
+        """Where and by whom it was asked for."""
+        return Where(
+            self.guild_id, self.channel_id, tuple(self.parent_ids), tuple(self.role_ids), self.is_age_restricted
+        )
 
     @property
     def generation(self) -> GenerationRequest:
@@ -181,7 +266,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         return self.status in FINAL
 
 
-class Image(Base, kw_only=True, eq=False):
+class Image(Looked, Base, kw_only=True, eq=False):
     """One picture of a job: a file in the store, known by its content."""
 
     __tablename__ = "images"
@@ -194,7 +279,33 @@ class Image(Base, kw_only=True, eq=False):
     height: Mapped[int]
     size: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
+    #: explicit or blocked, if that kept it from being posted; approved, if a person has allowed it after all.
+    verdict: Mapped[str | None] = mapped_column(String(16), default=None)
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
+
+
+class InputPicture(Looked, Base, kw_only=True, eq=False):
+    """What the eyes saw in a picture that a member gave to start from; known by its content."""
+
+    __tablename__ = "input_pictures"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class BlockedPicture(Base, kw_only=True, eq=False):
+    """A picture that must not come back, nor one that looks like it, in one server (or anywhere: ``guild_id`` 0)."""
+
+    __tablename__ = "blocked_pictures"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    phash: Mapped[str] = mapped_column(String(16))
+    #: The request that had painted it, where it was one of ours.
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
+    created_by: Mapped[int] = mapped_column(Snowflake)
+    created_at: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = (Index("uq_blocked_pictures_guild_id", "guild_id", "phash", unique=True),)
 
 
 class Preview(Base, kw_only=True, eq=False):
@@ -207,6 +318,9 @@ class Preview(Base, kw_only=True, eq=False):
     )
     step: Mapped[int]
     image: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
+    #: What the eyes saw in it; it is not kept before they have looked.
+    score: Mapped[float | None] = mapped_column(Double, default=None)
+    phash: Mapped[str | None] = mapped_column(String(16), default=None)
 
 
 class Share(Base, kw_only=True, eq=False):
@@ -243,20 +357,156 @@ class WorkerState(Base, kw_only=True, eq=False):
 
 
 class Rule(Base, kw_only=True, eq=False):
-    """A word or phrase that must not be drawn in one server (or anywhere: ``guild_id`` 0)."""
+    """A text that must not (or may) be drawn in one server, or anywhere (``guild_id`` 0); or a whole pack of them."""
 
     __tablename__ = "rules"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
     guild_id: Mapped[int] = mapped_column(Snowflake)
-    #: As the moderator wrote it.
-    pattern: Mapped[str] = mapped_column(String(200))
-    #: As it is compared; unique in its server.
+    #: `bot.filters.rules.Kind`, or ``pack``.
+    kind: Mapped[str] = mapped_column(String(8), default="word")
+    #: As the moderator wrote it; of a pack its name.
+    pattern: Mapped[str] = mapped_column(String(260))
+    #: As it is compared; with ``scope_key`` unique in its server.
     normal_form: Mapped[str] = mapped_column(String(400))
+    #: It frees what other rules find.
+    is_allow: Mapped[bool] = mapped_column(default=False, server_default=false())
+    action: Mapped[str] = mapped_column(String(8), default="block", server_default="block")
+    #: What the member reads beside the reason code.
+    reason: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    #: What stands where the text was, if the action is to replace it.
+    replacement: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    #: `bot.filters.rules.Scope` as JSON, and the same for equal scopes.
+    scope: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict, server_default="{}")
+    scope_key: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    #: A rule that is off is a draft.
+    is_on: Mapped[bool] = mapped_column(default=True, server_default=true())
+    expires_at: Mapped[float | None] = mapped_column(Double, default=None)
     created_by: Mapped[int] = mapped_column(Snowflake)
     created_at: Mapped[float] = mapped_column(Double)
 
-    __table_args__ = (Index("uq_rules_guild_id", "guild_id", "normal_form", unique=True),)
+    __table_args__ = (
+        Index("uq_rules_guild_id", "guild_id", "is_allow", "normal_form", "scope_key", unique=True),
+        # Jobs and changes name a rule by its number, so it is never given twice.
+        {"sqlite_autoincrement": True},
+    )
+
+
+class GuildSettingsRow(Base, kw_only=True, eq=False):
+    """How one server wants it (``guild_id`` 0: everything outside servers), and how often that or a rule changed."""
+
+    __tablename__ = "guild_settings"
+
+    guild_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: What differs from the defaults of `bot.guilds.GuildSettings`.
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict)
+    revision: Mapped[int] = mapped_column(BigInteger, default=0)
+    changed_at: Mapped[float] = mapped_column(Double)
+    changed_by: Mapped[int] = mapped_column(Snowflake)
+
+
+class FilterChange(Base, kw_only=True, eq=False):
+    """What a moderator did to a server's rules or settings: enough to undo it."""
+
+    __tablename__ = "filter_changes"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    at: Mapped[float] = mapped_column(Double)
+    by: Mapped[int] = mapped_column(Snowflake)
+    #: add, edit, remove, import, settings, undo ...
+    what: Mapped[str] = mapped_column(String(16))
+    #: ``{"rules": [rows], "settings": {...}}`` of what was changed only.
+    before: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
+    #: The change that this one takes back.
+    undoes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+
+    __table_args__ = (Index("ix_filter_changes_guild_id", "guild_id", "id"), {"sqlite_autoincrement": True})
+
+
+class Review(Base, kw_only=True, eq=False):
+    """What moderators have to decide: whether pictures may be posted, or whether a refusal was wrong (an appeal)."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    created_at: Mapped[float] = mapped_column(Double)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    is_appeal: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: The code of the quarantine, or of the refusal that is appealed against.
+    why: Mapped[str] = mapped_column(String(32))
+    #: What the member says for it.
+    words: Mapped[str] = mapped_column(Text, default="", server_default="")
+
+    state: Mapped[str] = mapped_column(String(16), default=ReviewState.OPEN, server_default="open")
+    decided_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    decided_at: Mapped[float | None] = mapped_column(Double, default=None)
+
+    #: The card; ``tried_at`` is written before it is posted, so that after a crash it is looked for.
+    channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    tried_at: Mapped[float | None] = mapped_column(Double, default=None)
+    #: The state that the card shows and that has been carried out; None until it is posted.
+    shown: Mapped[str | None] = mapped_column(String(16), default=None)
+    #: Not to be tried before this time.
+    post_after: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    #: The channel (0: none is chosen) of which the server was told that no card can be posted there.
+    told_of: Mapped[int | None] = mapped_column(Snowflake, default=None)
+
+    __table_args__ = (
+        Index("uq_reviews_job_id", "job_id", "is_appeal", unique=True),
+        Index("ix_reviews_guild_id", "guild_id", "user_id"),
+        _partial("ix_reviews_unshown", "id", where=UNSHOWN),
+        _partial("ix_reviews_open", "guild_id", where="state = 'open'"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Strike(Base, kw_only=True, eq=False):
+    """What a member was told off for in one server; counts until it expires or is removed."""
+
+    __tablename__ = "strikes"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    created_at: Mapped[float] = mapped_column(Double)
+    expires_at: Mapped[float] = mapped_column(Double)
+    #: 0 is the bot itself.
+    given_by: Mapped[int] = mapped_column(Snowflake)
+    why: Mapped[str] = mapped_column(Text)
+    review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", ondelete="SET NULL"), default=None)
+    removed_at: Mapped[float | None] = mapped_column(Double, default=None)
+    removed_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
+
+    __table_args__ = (
+        Index("ix_strikes_guild_id", "guild_id", "user_id"),
+        Index("uq_strikes_review_id", "review_id", unique=True),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Suspension(Base, kw_only=True, eq=False):
+    """For how long a member may not paint in one server, and which strike brought it."""
+
+    __tablename__ = "suspensions"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    strike_id: Mapped[int] = mapped_column(ForeignKey("strikes.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[float] = mapped_column(Double)
+    until: Mapped[float] = mapped_column(Double)
+    lifted_at: Mapped[float | None] = mapped_column(Double, default=None)
+    time_out: Mapped[str] = mapped_column(String(8), default=TimeOut.NONE, server_default="none")
+
+    __table_args__ = (
+        Index("ix_suspensions_guild_id", "guild_id", "user_id"),
+        _partial("ix_suspensions_time_out", "id", where="time_out IN ('wanted', 'set')"),
+    )
 
 
 class SyncedCommands(Base, kw_only=True, eq=False):

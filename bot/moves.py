@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from bot.models import QUEUED, RUNNING, Job, JobStatus, Preview
+from bot.models import QUEUED, RUNNING, UNSEEN, Job, JobStatus, Preview
 from bot.search import searchable
 from generators.base import Expansion
 
@@ -63,6 +63,20 @@ def unclaimed() -> dict[str, Any]:
     }
 
 
+def reopened() -> dict[str, Any]:
+    """It waits again as if it had been asked for just now."""
+    fresh = {"created_at": time.time(), "attempts": 0, "not_before": 0.0, "passed_over_at": None}
+    unposted = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0}
+    unclaimed = {"status": JobStatus.QUEUED, "worker_id": None, "lease_until": None, "started_at": None, "step": 0}
+    return fresh | unposted | unclaimed | {"finished_at": None, "reason_code": None, "reason": None}
+
+
+def unseen(pause: float = 0.0) -> dict[str, Any]:
+    """Nobody has looked at its pictures: a worker does it after some seconds, and they are not posted before."""
+    kept = case((Job.quarantine.is_(None), UNSEEN), else_=Job.quarantine)
+    return {"quarantine": kept, "look_after": time.time() + pause, "looks": 0}
+
+
 def ended() -> dict[str, Any]:
     """Nothing more will be painted for it."""
     return {"finished_at": time.time(), "lease_until": None, "held_at": None}
@@ -76,6 +90,12 @@ def cancelled() -> dict[str, Any]:
 def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
     """What the painter reads is known."""
     return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
+
+
+def ruled(job: Job) -> dict[str, Any]:
+    """What the filter has made of it."""
+    names = ("idea", "request", "rule_ids", "rule_action", "is_spoiler", "quarantine")
+    return {name: getattr(job, name) for name in names}
 
 
 async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot.faults import DEVICE_LOST, HUNG, WorkerBroken
-from bot.models import Job
 from bot.settings import Settings
 from generators.base import DeviceLost, Event, Failed, GenerationError, GenerationRequest, ModelCard
 
@@ -67,8 +66,10 @@ class Painter:
         await self._call(self._open, {card.kind for card in self._settings.cards.values()})
         self.is_open = True
 
-    async def paint(self, leaving: Collection[str], coming: Sequence[Job], model: str | None) -> list[Event]:
-        """One step: who leaves goes first, then newcomers come in; what happened to each."""
+    async def paint(
+        self, leaving: Collection[str], coming: Mapping[str, GenerationRequest], model: str | None
+    ) -> list[Event]:
+        """One step: who leaves goes first, then newcomers come in, by their keys; what happened to each."""
         return await self._call(self._paint, leaving, coming, model)
 
     async def warm_up(self, card: ModelCard, key: str) -> None:
@@ -115,18 +116,20 @@ class Painter:
                 painter.load()
         self._executor.check()
 
-    def _paint(self, leaving: Collection[str], coming: Sequence[Job], model: str | None) -> list[Event]:
+    def _paint(
+        self, leaving: Collection[str], coming: Mapping[str, GenerationRequest], model: str | None
+    ) -> list[Event]:
         self._allow(self._settings.step_timeout)
         for key in leaving:
             self._executor.evict(key)
         events: list[Event] = []
-        for job in coming:
+        for key, request in coming.items():
             try:
-                self._admit(str(job.id), job.generation)
+                self._admit(key, request)
             except DeviceLost:
                 raise
             except GenerationError as error:
-                events.append(Failed(str(job.id), error))
+                events.append(Failed(key, error))
         self._allow(self._settings.step_timeout)
         events += self._executor.step()
         self._model = model or self._model

@@ -18,6 +18,8 @@ ALT_TEXT = 1024
 """Characters that Discord takes as a picture's description."""
 PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
 """How large a preview is at most, in pixels and in bytes: many are written, and each is seen for seconds."""
+COPY_SIDE, COPY_QUALITY = 768, 85
+"""How large the copy of a picture is at most that somebody has to judge, in pixels, and how good."""
 JPEG_QUALITIES = (92, 80, 65, 50, 35, 20)
 
 _EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
@@ -78,6 +80,13 @@ def encode_preview(image: Image.Image) -> bytes:
     small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     files = (_encode(small, "JPEG", quality=quality) for quality in JPEG_QUALITIES)
     return next((file for file in files if len(file) <= PREVIEW_BYTES), _encode(small, "JPEG", quality=5))
+
+
+def small_copy(png: bytes) -> bytes:
+    """A JPEG of at most 768x768 pixels to judge a picture by: some 100 kB, so four fit anywhere."""
+    small = Image.open(io.BytesIO(png)).convert("RGB")
+    small.thumbnail((COPY_SIDE, COPY_SIDE))
+    return _encode(small, "JPEG", quality=COPY_QUALITY)
 
 
 def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -10,11 +10,19 @@ from typing import cast
 from discord.ext import commands
 
 from bot.app import App, open_app, start
+from bot.cards import ReviewButton
+from bot.cogs import filters
+from bot.cogs.base import AppealButton
 from bot.cogs.filters import Filters
 from bot.cogs.history import HistoryButton, HistoryCog
 from bot.cogs.imagine import Imagine
+from bot.cogs.me import Me
+from bot.cogs.pictures import BlockChoice, Pictures, block_menu
 from bot.cogs.queue import Queue
+from bot.cogs.review import ReviewCog
+from bot.cogs.strikes import StrikesCog
 from bot.delivery import Delivery
+from bot.desk import Desk
 from bot.migrate import check
 from bot.ray_workers import RayWorkers
 from bot.settings import Settings
@@ -25,6 +33,8 @@ AnyBot = commands.Bot | commands.AutoShardedBot
 
 APP, SETTINGS, OPEN = "limner", "limner_settings", "limner_open"
 """Where the App, the host's own Settings and what is to be closed are kept on the client."""
+BUTTONS = (JobButton, HistoryButton, AppealButton, ReviewButton, BlockChoice, *filters.ITEMS)
+COGS = (Imagine, Queue, HistoryCog, Me, Filters, ReviewCog, StrikesCog, Pictures)
 
 
 async def load(bot: AnyBot) -> None:
@@ -41,6 +51,7 @@ async def load(bot: AnyBot) -> None:
         keeper = RayWorkers if settings.executor == "ray" else Supervisor
         await stack.enter_async_context(keeper(settings, app.jobs))
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
+        await stack.enter_async_context(running(Desk(app, bot).run(), "limner-desk"))
         vars(bot)[OPEN] = stack.pop_all()
 
 
@@ -65,7 +76,10 @@ async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerato
 async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
     vars(bot)[APP] = app
     stack.callback(vars(bot).pop, APP)
-    bot.add_dynamic_items(JobButton, HistoryButton)
-    stack.callback(bot.remove_dynamic_items, JobButton, HistoryButton)
-    for cog in (Imagine, Queue, HistoryCog, Filters):
+    bot.add_dynamic_items(*BUTTONS)
+    stack.callback(bot.remove_dynamic_items, *BUTTONS)
+    for cog in COGS:
         await bot.add_cog(cog(app))
+    menu = block_menu()
+    bot.tree.add_command(menu)
+    stack.callback(bot.tree.remove_command, menu.name, type=menu.type)

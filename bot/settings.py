@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,6 +73,22 @@ class Settings:
     expander_api_key: str = setting("", "Key for that server, if it wants one.")
     expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
 
+    eyes: str = setting(
+        "default",
+        "Who looks at every picture before it is posted: default (open_nsfw), a folder or hub name (a transformers "
+        "image classifier or a CLIP-style model), the eyes of an installed package by name, or off.",
+    )
+    eyes_unwanted: str = setting(
+        "", "Labels of that classifier, or texts for CLIP, that count as explicit, with commas; empty: the usual ones."
+    )
+    eyes_wanted: str = setting("", "Texts for CLIP of what else pictures may show, with commas; empty: usual subjects.")
+    eyes_timeout: float = setting(20.0, "Seconds that a look may take; then the pictures wait and are looked at again.")
+    explicit_limit: float = setting(0.5, "How explicit a picture may be, 0 (nothing is posted) to 1 (everything is).")
+    explicit_limit_restricted: float = setting(0.9, "The same in channels that Discord calls age-restricted.")
+    block_distance: int = setting(6, "Of 64 bits, in how many a picture may differ from a blocked one and be blocked.")
+    max_input_bytes: int = setting(10 * 2**20, "Bytes of a picture file to start from.")
+    max_input_pixels: int = setting(40_000_000, "Width times height of a picture to start from.")
+
     styles: str = setting("", "TOML file with more style presets, in the form of the shipped bot/styles.toml.")
     max_prompt_length: int = setting(1500, "Characters in a prompt or negative prompt.")
     max_count: int = setting(4, "Pictures in one request, up to 4.")
@@ -123,8 +140,15 @@ class Settings:
             _at_least(name, getattr(self, name), 1)
         if self.max_count > 4:
             raise SetupError("The setting `max_count` must be at most 4.")
+        for name in ("max_input_bytes", "max_input_pixels"):
+            _at_least(name, getattr(self, name), 1)
         for name in ("expander_timeout", "images_timeout", "lease_seconds", "step_timeout", "load_timeout"):
             _at_least(name, getattr(self, name), 0.1)
+        _at_least("eyes_timeout", self.eyes_timeout, 0.1)
+        for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
+            if not 0 <= getattr(self, name) <= most:
+                raise SetupError(f"The setting `{name}` must be from 0 to {most:g}.")
+        _ = self.eyes_kind
         if not self.devices or ("auto" in self.devices and len(self.devices) > 1):
             raise SetupError("The setting `device` must be auto, or a list of devices such as cuda:0,cuda:1.")
         if not self.models:
@@ -168,6 +192,27 @@ class Settings:
     def default_card(self) -> ModelCard:
         """The model that paints when none is asked for."""
         return self.cards[self.default_model or next(iter(self.models))]
+
+    @cached_property
+    def eyes_kind(self) -> tuple[str, str]:
+        """The entry point of the eyes, and the model that it is to load; both empty if there are to be none."""
+        if self.eyes == "off":
+            return "", ""
+        if self.eyes == "default":
+            return "opennsfw", ""
+        if self.eyes in {entry.name for entry in entry_points(group="limner.eyes")}:
+            return self.eyes, ""
+        if "/" not in self.eyes and not Path(self.eyes).is_dir():
+            raise SetupError("The setting `eyes` must be default, off, a folder, a hub name or an installed package's.")
+        return "transformers", self.eyes
+
+    @cached_property
+    def eyes_texts(self) -> tuple[list[str], list[str]]:
+        """The labels or texts that count as explicit, and the texts that do not."""
+        unwanted, wanted = (
+            [part.strip() for part in text.split(",")] for text in (self.eyes_unwanted, self.eyes_wanted)
+        )
+        return [text for text in unwanted if text], [text for text in wanted if text]
 
     @cached_property
     def weights_of_servers(self) -> dict[int, float]:

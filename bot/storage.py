@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from PIL import Image
 
 from bot.errors import StorageFull
 
@@ -57,6 +60,12 @@ class ImageStore:
     def read(self, sha256: str) -> bytes:
         """The picture's bytes; raises FileNotFoundError when somebody removed the file."""
         return self.path(sha256).read_bytes()
+
+    def open(self, sha256: str) -> Image.Image:
+        """The picture itself; raises as `read` does."""
+        image = Image.open(io.BytesIO(self.read(sha256)))
+        image.load()
+        return image
 
     def delete(self, sha256: str) -> None:
         """Remove a picture; it may be gone already."""

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bot import rulings
 from bot.errors import BadOption, BadPrompt, Refused, UnknownModel
+from bot.evasion import keep_back_respelled
+from bot.filters.place import Where
 from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt
 from bot.jobs import NewJob
 from bot.models import Job
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 EXPAND = ("on", "off", "preview")
 MAX_GUIDANCE = 30
+LEAST_STRENGTH = 0.05
+MAX_NAME = 200
+"""Characters that are kept of a file name."""
 MAX_RATIO = 8
 """How many times as long as the other a side of a picture may be."""
 
@@ -38,10 +44,16 @@ class Ask:
     style: str = ""
     model: str = ""
     expand: str = "on"
+    #: The picture to start from, in the store, what its file was called, and how much of it may change.
+    image: str | None = None
+    image_name: str = ""
+    strength: float | None = None
     user_id: int = 0
     guild_id: int | None = None
     channel_id: int | None = None
+    parent_ids: Sequence[int] = ()
     role_ids: Sequence[int] = ()
+    is_age_restricted: bool = False
     locale: str = "en-US"
 
 
@@ -50,24 +62,52 @@ async def imagine(app: App, ask: Ask) -> Job:
     return await submit(app, read(app, ask))
 
 
-async def reroll(app: App, job: Job, *, user_id: int, role_ids: Sequence[int] = ()) -> Job:
+async def reroll(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
     """Paint the same prompt from another seed; the expansion is not made again."""
     request = replace(GenerationRequest.from_json(job.request), seed=secrets.randbelow(SEEDS))
-    again = _again(app, job, user_id, role_ids)
+    again = _again(app, job, user_id, where or job.where)
     return await submit(app, replace(again, request=request, prompt=job.prompt, expansion=job.expanded))
 
 
-async def repeat(
-    app: App, job: Job, *, guild_id: int | None, channel_id: int | None, role_ids: Sequence[int] = ()
-) -> Job:
+async def repeat(app: App, job: Job, *, where: Where) -> Job:
     """Paint a request again where its owner is now; the same seed gives the same pictures."""
-    again = replace(_again(app, job, job.user_id, role_ids), prompt=job.prompt, expansion=job.expanded)
-    return await submit(app, replace(again, guild_id=guild_id, channel_id=channel_id))
+    again = _again(app, job, job.user_id, where)
+    return await submit(app, replace(again, prompt=job.prompt, expansion=job.expanded))
 
 
-async def repeat_raw(app: App, job: Job, *, user_id: int, role_ids: Sequence[int] = ()) -> Job:
+async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
     """Paint the same idea with the same seed, without the language model."""
-    return await submit(app, replace(_again(app, job, user_id, role_ids), expand="off"))
+    return await submit(app, replace(_again(app, job, user_id, where or job.where), expand="off"))
+
+
+async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Job:
+    """Paint a changed idea with the seed and the settings of another request; flags in the text win over these."""
+    request = GenerationRequest.from_json(job.request)
+    ask = Ask(
+        text=text,
+        negative=negative,
+        size=(request.width, request.height),
+        count=request.num_images_per_prompt,
+        seed=request.seed,
+        steps=request.num_inference_steps,
+        guidance=request.guidance_scale,
+        style=job.style,
+        model=request.model,
+        expand="on" if job.expand == "preview" else job.expand,
+        image=request.init_image,
+        image_name=job.input_name,
+        strength=request.strength,
+        user_id=user_id,
+        locale=job.locale,
+        **vars(where),
+    )
+    return await submit(app, replace(read(app, ask), parent_id=job.id))
+
+
+def own_negative(app: App, job: Job) -> str:
+    """What a request does not want to see, without what its style adds."""
+    negative = GenerationRequest.from_json(job.request).negative_prompt
+    return negative.removesuffix(app.styles.find(job.style).negative).rstrip(", ")
 
 
 async def submit(app: App, new: NewJob) -> Job:
@@ -78,7 +118,9 @@ async def submit(app: App, new: NewJob) -> Job:
     """
     limits = app.settings
     _check_limits(limits, _card(limits, new.request.model), new.request)
-    await _refuse_forbidden(app, new)
+    await app.strikes.refuse_suspended(new.guild_id, new.user_id)
+    new = await _as_rules_want_it(app, new)
+    new = await keep_back_respelled(app, new)
     if new.user_id == 0:
         return await app.jobs.enqueue(new)
     return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
@@ -101,6 +143,8 @@ def read(app: App, ask: Ask) -> NewJob:
         guidance_scale=card.guidance_scale if ask.guidance is None else ask.guidance,
         num_images_per_prompt=_first(typed.count, ask.count),
         seed=_first(typed.seed, ask.seed, secrets.randbelow(SEEDS)),
+        init_image=ask.image,
+        strength=ask.strength if ask.image else None,
     )
     return NewJob(
         idea=typed.idea,
@@ -110,23 +154,25 @@ def read(app: App, ask: Ask) -> NewJob:
         user_id=ask.user_id,
         guild_id=ask.guild_id,
         channel_id=ask.channel_id,
+        parent_ids=tuple(ask.parent_ids),
+        role_ids=tuple(ask.role_ids),
+        is_age_restricted=ask.is_age_restricted,
         locale=ask.locale,
         weight=_weight(settings, ask.role_ids),
+        input_name=ask.image_name[:MAX_NAME],
     )
 
 
-async def _refuse_forbidden(app: App, new: NewJob) -> None:
-    style = "" if new.prompt else app.styles.find(new.style).text
-    texts = {
-        "idea": new.idea,
-        "style": style,
-        "negative prompt": new.request.negative_prompt,
-        "expansion": new.prompt or "",
-    }
-    refusal = await app.filters.check(new.guild_id, texts)
-    if refusal:
-        await app.jobs.log_refusal(new, refusal.code, refusal.sentence)
-        raise Refused(refusal.sentence)
+async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
+    expansion = new.expansion.text if new.expansion else ""
+    painted = new.prompt or app.styles.find(new.style).text
+    texts = rulings.texts(new.idea, new.request.negative_prompt, expansion, painted, new.input_name)
+    verdict = await app.filters.check(new.where, texts)
+    if verdict.refusal:
+        refused = replace(new, **rulings.remembered(verdict))
+        job = await app.jobs.log_refusal(refused, verdict.refusal.code, verdict.refusal.sentence)
+        raise Refused(verdict.refusal.sentence, job)
+    return rulings.obeyed(new, verdict)
 
 
 def _card(settings: Settings, name: str) -> ModelCard:
@@ -171,6 +217,10 @@ def _check_limits(settings: Settings, card: ModelCard, request: GenerationReques
     _within("seed", request.seed, 0, SEEDS - 1)
     _within("number of steps", request.num_inference_steps, 1, settings.max_steps)
     _within("number of pictures", request.num_images_per_prompt, 1, settings.max_count)
+    if request.strength is not None:
+        _within("strength", request.strength, LEAST_STRENGTH, 1)
+    if request.init_image and card.server:
+        raise BadOption(f"The model {card.name} cannot start from a picture; ask again with words only.")
     _within("guidance", request.guidance_scale, 0, MAX_GUIDANCE)
     if request.width * request.height > settings.max_pixels:
         raise BadOption(f"That size is over the limit of {settings.max_pixels} pixels; ask for a smaller one.")
@@ -178,7 +228,7 @@ def _check_limits(settings: Settings, card: ModelCard, request: GenerationReques
         raise BadOption(f"Width and height must be multiples of {card.multiple_of} for the model {card.name}.")
 
 
-def _within(what: str, value: float, least: int, most: int) -> None:
+def _within(what: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
         raise BadOption(f"The {what} must be from {least} to {most}.")
 
@@ -199,16 +249,16 @@ def _weight(settings: Settings, role_ids: Sequence[int]) -> float:
     return max((weights[role_id] for role_id in role_ids if role_id in weights), default=1.0)
 
 
-def _again(app: App, job: Job, user_id: int, role_ids: Sequence[int]) -> NewJob:
+def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
     return NewJob(
         idea=job.idea,
         request=GenerationRequest.from_json(job.request),
         style=job.style,
         expand="on" if job.expand == "preview" else job.expand,
         user_id=user_id,
-        guild_id=job.guild_id,
-        channel_id=job.channel_id,
         locale=job.locale,
-        weight=_weight(app.settings, role_ids),
+        weight=_weight(app.settings, where.role_ids),
         parent_id=job.id,
+        input_name=job.input_name,
+        **vars(where),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,38 +22,54 @@ from rich.text import Text
 
 from bot import migrate, submit
 from bot.app import App, open_app
-from bot.errors import SetupError, StorageFull
-from bot.models import Job, JobStatus
+from bot.errors import BadPicture, SetupError, StorageFull
+from bot.gate import Spot
+from bot.inputs import read_picture
+from bot.likeness import known_by
+from bot.models import UNSEEN, Job, JobStatus
 from bot.settings import Settings
 from bot.submit import Ask
 from bot.supervisor import Supervisor
 
+OPERATOR = 0
+"""Who the log names for what is done on the command line."""
 POLL_SECONDS = 0.5
 DEATHS = 3
 """So many workers may die before one claims the job; then something is wrong with their installation."""
 
+PATIENCE_SECONDS = 30.0
+"""How long painted pictures are waited for that could not be looked at."""
+
+NOT_SEEN = (
+    "It is painted, but nobody could look at the pictures, so they are not shown yet; `limner doctor` tells what is "
+    "wrong with the eyes, and `limner history --json` where the pictures are once a worker has looked at them."
+)
 NO_WORKER = "No worker stays alive to paint this; the lines above and `limner doctor` tell why."
 INTERRUPTED = "It was stopped from the command line."
 
 
-async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool) -> int:
+async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, image: Path | None = None) -> int:
     """Paint one request through the queue and print what came of it; the exit code is 1 if it was not painted.
 
     A worker process is started for it, and stopped again as soon as a worker that runs already takes the job.
     """
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
+        if image:
+            ask = replace(ask, image=await asyncio.to_thread(_store, app, image), image_name=image.name)
         job = await submit.imagine(app, ask)
         try:
             job = await _paint(app, job)
         except BaseException:
             await app.jobs.cancel(job.id, INTERRUPTED)
             raise
-        pictures = _copy(app, job, out) if out else [app.images.path(image.sha256) for image in job.images]
+        job = await _let_through(app, job)
+        shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
+        pictures = (_copy(app, job, out) if out else _paths(app, job)) if shown else []
     print(json.dumps(result(job, pictures), ensure_ascii=False) if as_json else _summary(job, pictures))
-    if job.status != JobStatus.SUCCEEDED:
-        print(f"limner: {job.reason}", file=sys.stderr)
-    return 0 if job.status == JobStatus.SUCCEEDED else 1
+    if not shown:
+        print(f"limner: {job.reason or NOT_SEEN}", file=sys.stderr)
+    return 0 if shown else 1
 
 
 async def show_history(settings: Settings, user: int | None, search: str, limit: int, *, as_json: bool) -> None:
@@ -58,11 +77,29 @@ async def show_history(settings: Settings, user: int | None, search: str, limit:
     await migrate.check(settings.url)
     async with open_app(settings) as app:
         jobs = await app.history.page(user, search=search, limit=max(1, limit), every_status=True)
-        results = [result(job, [app.images.path(image.sha256) for image in job.images]) for job in jobs]
+        results = [result(job, await _allowed(app, job)) for job in jobs]
     if as_json:
         print(json.dumps(results, ensure_ascii=False))
     else:
         Console().print(_table(jobs) if jobs else "Nothing was found.")
+
+
+async def block(
+    settings: Settings, files: Sequence[Path], guild_id: int, allowed: int | None, *, as_json: bool
+) -> None:
+    """Put pictures on the operator's list, or a server's; take one from it; print the list."""
+    await migrate.upgrade(settings.url)
+    async with open_app(settings) as app:
+        for file in files:
+            await app.blocked.block(guild_id, await asyncio.to_thread(_fingerprint, app, file), OPERATOR)
+        if allowed is not None:
+            await app.blocked.allow(guild_id, allowed, OPERATOR)
+        pictures = await app.blocked.every(guild_id)
+    listed = [{"id": one.id, "phash": one.phash, "job": one.job_id, "by": one.created_by} for one in pictures]
+    if as_json:
+        print(json.dumps(listed))
+    else:
+        print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or "No picture is blocked.")
 
 
 def result(job: Job, paths: list[Path]) -> dict[str, Any]:
@@ -77,9 +114,44 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
         "seconds": job.seconds,
         "images": [
             {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
-            for image, path in zip(job.images, paths, strict=True)
+            for image, path in zip(job.images, paths, strict=False)  # none, if they are not to be seen
         ],
     }
+
+
+def _store(app: App, file: Path) -> str:
+    return app.inputs.store(_read(file))
+
+
+def _fingerprint(app: App, file: Path) -> str:
+    return known_by(read_picture(_read(file), app.settings.max_input_pixels))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadPicture(f"The file {file} cannot be read: {error.strerror}.") from error
+
+
+async def _let_through(app: App, job: Job) -> Job:
+    """Compare a painted job's pictures with the limits, as delivery does for those that are posted."""
+    if job.status == JobStatus.SUCCEEDED and (objection := await app.gate.objection(job, Spot())):
+        await app.gate.stop(job, objection)
+        job = await app.jobs.get(job.id)
+    if job.status == JobStatus.REFUSED:
+        await app.history.drop_refused(job)
+    return job
+
+
+async def _allowed(app: App, job: Job) -> list[Path]:
+    """The files of a job's pictures, if they may be seen where it was asked for."""
+    asked = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
+    return [] if await app.gate.objection(job, asked) else _paths(app, job)
+
+
+def _paths(app: App, job: Job) -> list[Path]:
+    return [app.images.path(image.sha256) for image in job.images]
 
 
 async def _paint(app: App, job: Job) -> Job:
@@ -88,7 +160,7 @@ async def _paint(app: App, job: Job) -> Job:
             Supervisor(app.settings.using(workers=1), app.jobs, devices=app.settings.devices[:1])
         )
         with _progress(job) as show:
-            while not job.is_final:
+            while not job.is_final or _is_looked_at_again(job):
                 await app.jobs.changed.wait(POLL_SECONDS)
                 job = await app.jobs.get(job.id)
                 show(job)
@@ -97,6 +169,11 @@ async def _paint(app: App, job: Job) -> Job:
                 elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
                     raise SetupError(NO_WORKER)
     return job
+
+
+def _is_looked_at_again(job: Job) -> bool:
+    """Whether it is painted, and a worker may still succeed in looking at it."""
+    return job.quarantine == UNSEEN and time.time() - (job.finished_at or 0.0) < PATIENCE_SECONDS
 
 
 @contextmanager

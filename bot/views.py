@@ -13,10 +13,11 @@ import discord
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, answer_error, app_of, role_ids, tell
+from bot.cogs.base import SILENT, answer_error, app_of, appeal_view, respond, tell, where
 from bot.errors import NotYours, Refused, UserError
 from bot.flags import clean
 from bot.models import Job, JobStatus
+from bot.rulings import added_to
 from generators.base import Expansion
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ LOOKS = {
     "keep": ("Keep", discord.ButtonStyle.success),
     "edit": ("Edit", discord.ButtonStyle.secondary),
     "reroll": ("Reroll", discord.ButtonStyle.primary),
+    "remix": ("Remix", discord.ButtonStyle.secondary),
     "raw": ("Raw", discord.ButtonStyle.secondary),
     "details": ("Details", discord.ButtonStyle.secondary),
     "delete": ("Delete", discord.ButtonStyle.secondary),
@@ -75,8 +77,14 @@ def buttons(job: Job) -> discord.ui.View:
 
 def is_of(message: discord.Message, job_id: int) -> bool:
     """Whether a message's buttons belong to this job."""
+    return job_of(message) == job_id
+
+
+def job_of(message: discord.Message) -> int | None:
+    """The number of the job whose buttons a message has; None if it has none."""
     rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
-    return any(re.fullmatch(rf"limner:\w+:{job_id}", item.custom_id or "") for row in rows for item in row.children)
+    found = (re.fullmatch(r"limner:[a-z]+:([0-9]+)", item.custom_id or "") for row in rows for item in row.children)
+    return next((int(match[1]) for match in found if match), None)
 
 
 async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
@@ -115,6 +123,8 @@ def details(job: Job) -> discord.Embed:
         "Size": f"{request.width}x{request.height}",
         "Model": request.model,
         "Style": job.style,
+        "Starts from": messages.plain(job.input_name, 100),
+        "Strength": "" if request.strength is None else f"{request.strength:g}",
         "Language model": expansion.model if expansion else "",
         "Seconds": "" if job.seconds is None else f"{job.seconds:.1f}",
         "Attempts": job.attempts,
@@ -143,11 +153,40 @@ class EditPrompt(discord.ui.Modal, title="Edit the prompt"):
     async def on_submit(self, interaction: Interaction, /) -> None:
         """Paint the owner's text if the filter allows it."""
         text = clean(self._text.value) or self._job.idea
-        refusal = await self._app.filters.check(self._job.guild_id, {"expansion": text})
-        if refusal:
-            raise Refused(refusal.sentence)
-        added = text.removeprefix(self._job.idea).strip(" ,")
-        await _choose(interaction, self._app, self._job, Expansion(text, added, (), "", 0.0))
+        verdict = await self._app.filters.check(where(interaction), {"expansion": text})
+        if verdict.refusal:
+            raise Refused(verdict.refusal.sentence)
+        text = verdict.texts["expansion"]
+        await _choose(interaction, self._app, self._job, Expansion(text, added_to(self._job.idea, text), (), "", 0.0))
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
+        """The same answers as everywhere."""
+        await answer_error(interaction, error)
+
+
+class Remix(discord.ui.Modal, title="Remix"):
+    """The words of a finished request, to be changed and painted with the same seed and settings."""
+
+    def __init__(self, app: App, job: Job) -> None:
+        super().__init__(custom_id=f"limner:remixed:{job.id}")
+        self._app = app
+        self._job = job
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        paragraph = discord.TextStyle.paragraph
+        self._text: discord.ui.TextInput[Self] = discord.ui.TextInput(
+            style=paragraph, default=job.idea[:longest], min_length=1, max_length=longest
+        )
+        self._negative: discord.ui.TextInput[Self] = discord.ui.TextInput(
+            style=paragraph, default=submit.own_negative(app, job)[:longest], required=False, max_length=longest
+        )
+        self.add_item(discord.ui.Label(text="What you want to see", component=self._text))
+        self.add_item(discord.ui.Label(text="What you do not want to see", component=self._negative))
+
+    async def on_submit(self, interaction: Interaction, /) -> None:
+        """Ask for the changed words."""
+        texts, user_id = (self._text.value, self._negative.value), interaction.user.id
+        job = await submit.remix(self._app, self._job, *texts, user_id=user_id, where=where(interaction))
+        await post_placeholder(interaction, self._app, job)
 
     async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
         """The same answers as everywhere."""
@@ -169,14 +208,19 @@ async def _edit(interaction: Interaction, app: App, job_id: int) -> None:
 
 async def _reroll(interaction: Interaction, app: App, job_id: int) -> None:
     job = await _own(interaction, app, job_id)
-    again = await submit.reroll(app, job, user_id=interaction.user.id, role_ids=role_ids(interaction))
+    again = await submit.reroll(app, job, user_id=interaction.user.id, where=where(interaction))
     await post_placeholder(interaction, app, again)
+
+
+async def _remix(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    await interaction.response.send_modal(Remix(app, job))
 
 
 async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
     job = await _own(interaction, app, job_id)
     if job.is_final:
-        again = await submit.repeat_raw(app, job, user_id=interaction.user.id, role_ids=role_ids(interaction))
+        again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where(interaction))
         await post_placeholder(interaction, app, again)
     else:
         await _choose(interaction, app, job, _unexpanded(job))
@@ -184,7 +228,8 @@ async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
 
 async def _details(interaction: Interaction, app: App, job_id: int) -> None:
     job = await _own(interaction, app, job_id)
-    await interaction.response.send_message(embed=details(job), ephemeral=True, allowed_mentions=SILENT)
+    appeal = await appeal_view(app, job)
+    await tell(interaction, "", embed=details(job), **({"view": appeal} if appeal else {}))
 
 
 async def _delete(interaction: Interaction, app: App, job_id: int) -> None:
@@ -205,6 +250,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, int], Awaitable[None]]] = {
     "keep": _keep,
     "edit": _edit,
     "reroll": _reroll,
+    "remix": _remix,
     "raw": _raw,
     "details": _details,
     "delete": _delete,
@@ -219,7 +265,7 @@ def _verbs(job: Job) -> tuple[str, ...]:
         return ("details", "delete")
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()
-    return ("reroll", *raw, "details", "delete")
+    return ("reroll", "remix", *raw, "details", "delete")
 
 
 async def _own(interaction: Interaction, app: App, job_id: int, *, or_moderator: bool = False) -> Job:
@@ -252,10 +298,7 @@ async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | N
     An answer whose receipt was lost on the way is tried again by discord.py, and then counts as given before.
     """
     try:
-        answer = await interaction.response.send_message(
-            text, view=buttons(job), allowed_mentions=SILENT, suppress_embeds=True
-        )
-        return answer.message_id
+        return await respond(interaction, text, buttons(job))
     except discord.HTTPException as error:
         if error.code != ALREADY_ANSWERED:
             raise

@@ -1,4 +1,4 @@
-"""From a claimed job's idea to the prompt that is painted: expansion, style, filter."""
+"""From a claimed job's idea and picture to what is painted: eyes, expansion, style, filter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from bot import rulings
 from bot.app import App
-from bot.errors import DatabaseBusy, StorageFull, UnknownModel
-from bot.models import Job
+from bot.errors import BadPicture, DatabaseBusy, StorageFull, UnknownModel
+from bot.filters.verdicts import Verdict
+from bot.gate import OF_INPUTS, REFUSED, Spot
+from bot.inputs import GONE
+from bot.lookout import Lookout
+from bot.models import UNSEEN, InputPicture, Job
 from generators.base import Expansion, ModelCard, PromptExpander
 
 log = logging.getLogger(__name__)
@@ -18,6 +23,28 @@ PATIENCE_SECONDS = 1.0
 """Between two tries of what a busy or full database refused."""
 
 T = TypeVar("T")
+
+
+async def settle_input(app: App, lookout: Lookout, job: Job) -> bool:
+    """Let the eyes look at the picture that the job starts from; False if the job has ended for what it shows.
+
+    Raises:
+        Blind: nobody can look at it now.
+        BadPicture: somebody removed its file.
+    """
+    sha256 = job.input_sha256
+    if sha256 is None:
+        return True
+    spot = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
+    picture = await patiently(lambda: app.inputs.get(sha256))
+    code = await patiently(lambda: app.gate.against(picture, spot)) if picture else UNSEEN
+    if code == UNSEEN:
+        seen = await _look_at_input(app, lookout, sha256)
+        code = await patiently(lambda: app.gate.against(seen, spot))
+    if code is None:
+        return True
+    await patiently(lambda: app.jobs.refuse(job, f"{REFUSED}{code}", OF_INPUTS[code]))
+    return False
 
 
 async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
@@ -32,17 +59,20 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     card = app.settings.cards.get(job.request["model"])
     if card is None:
         raise UnknownModel
-    if job.prompt is not None:
-        return not await _refuse_forbidden(app, job, job.prompt)
-    expansion = await _expand(expander, job, card)
-    prompt = app.styles.apply(job.style, expansion.text)
-    if await _refuse_forbidden(app, job, prompt):
+    is_new = job.prompt is None
+    expansion = await _expand(expander, job, card) if is_new else job.expanded or _plain(job)
+    verdict = await _judge(app, job, expansion, job.prompt or app.styles.apply(job.style, expansion.text))
+    is_changed = rulings.obey(job, verdict)
+    if verdict.refusal:
+        code, sentence = verdict.refusal.code, verdict.refusal.sentence
+        await patiently(lambda: app.jobs.refuse(job, code, sentence))
         return False
-    if job.expand == "preview":
+    expansion, prompt = rulings.reworded(expansion, job.idea, verdict), verdict.texts["style"]
+    if is_new and job.expand == "preview":
         await patiently(lambda: app.jobs.hold(job, expansion, prompt))
         return False
     job.prompt = prompt
-    return await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
+    return not (is_new or is_changed) or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:
@@ -55,9 +85,18 @@ async def patiently(write: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(PATIENCE_SECONDS)
 
 
+async def _look_at_input(app: App, lookout: Lookout, sha256: str) -> InputPicture:
+    try:
+        image = await asyncio.to_thread(app.images.open, sha256)
+    except FileNotFoundError as error:
+        raise BadPicture(GONE) from error
+    seen = await lookout.look(image)
+    return await patiently(lambda: app.inputs.keep(sha256, seen))
+
+
 async def _expand(expander: PromptExpander, job: Job, card: ModelCard) -> Expansion:
     if job.expand == "off":
-        return Expansion(text=job.idea, added="", kept=(), model="", seconds=0.0)
+        return _plain(job)
     return await expander.expand(
         job.idea,
         locale=job.locale,
@@ -67,15 +106,12 @@ async def _expand(expander: PromptExpander, job: Job, card: ModelCard) -> Expans
     )
 
 
-async def _refuse_forbidden(app: App, job: Job, prompt: str) -> bool:
-    """What is about to be painted passes the same rules as what was asked for."""
-    texts = {
-        "idea": job.idea,
-        "negative prompt": str(job.request["negative_prompt"]),
-        "style": app.styles.find(job.style).text,
-        "expansion": prompt,
-    }
-    refusal = await patiently(lambda: app.filters.check(job.guild_id, texts))
-    if refusal:
-        await patiently(lambda: app.jobs.refuse(job, refusal.code, refusal.sentence))
-    return refusal is not None
+def _plain(job: Job) -> Expansion:
+    return Expansion(text=job.idea, added="", kept=(), model="", seconds=0.0)
+
+
+async def _judge(app: App, job: Job, expansion: Expansion, prompt: str) -> Verdict:
+    """What is about to be painted passes the same rules as what was asked for, where it was asked for."""
+    negative = str(job.request["negative_prompt"])
+    texts = rulings.texts(job.idea, negative, expansion.text, prompt, job.input_name)
+    return await patiently(lambda: app.filters.check(job.where, texts, job.pardoned_ids or ()))

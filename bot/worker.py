@@ -7,26 +7,29 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
 
 from bot.app import App
-from bot.errors import StorageFull, UserError
+from bot.errors import Blind, StorageFull, UserError
 from bot.faults import DEVICE_LOST, Fault, WorkerBroken
 from bot.hand import Hand
 from bot.jobs import Picture
+from bot.lookout import Lookout, Seen
 from bot.models import Job
 from bot.painter import Painter
 from bot.pictures import encode_png, encode_preview, parameters
-from bot.wording import PATIENCE_SECONDS, patiently, settle_prompt
+from bot.wording import PATIENCE_SECONDS, patiently, settle_input, settle_prompt
 from generators.base import (
     DeviceLost,
     Event,
     Failed,
     Finished,
     GenerationError,
+    GenerationRequest,
     Preview,
     Progress,
     PromptExpander,
@@ -63,13 +66,14 @@ class Worker:
     attempt and nothing else; what a killed worker had in hand waits again when its lease ends.
     """
 
-    def __init__(self, app: App, painter: Painter, expander: PromptExpander, worker_id: str) -> None:
+    def __init__(self, app: App, painter: Painter, expander: PromptExpander, lookout: Lookout, worker_id: str) -> None:
         self.worker_id = worker_id
         self.beats: list[Callable[[], None]] = []
         """Called several times a lease while the event loop turns: who hears nothing for long may take it for stuck."""
         self._app = app
         self._painter = painter
         self._expander = expander
+        self._lookout = lookout
         self._hand = Hand()
         self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
         self._orphans: set[int] = set()  # ours by their rows, but not in hand
@@ -78,6 +82,7 @@ class Worker:
         self._signed: tuple[object, float] = (None, 0.0)  # what the roster knows of this worker, and since when
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._fault: Fault | None = None
         self._woken = asyncio.Event()
         self._stepped = asyncio.Event()
@@ -106,6 +111,7 @@ class Worker:
             asyncio.create_task(_repeat(self._live, beat_seconds), name="live"),
             asyncio.create_task(_repeat(self._beat, beat_seconds), name="beat"),
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
+            asyncio.create_task(_repeat(self._look_again, POLL_SECONDS), name="look-again"),
             asyncio.create_task(_repeat(self._tidy, TIDY_SECONDS), name="tidy"),
         ]
         try:
@@ -117,8 +123,8 @@ class Worker:
         except WorkerBroken as broken:
             self._fault = broken.fault
         finally:
-            warming = [self._warming] if self._warming else []
-            await _cancel(working, stopping, *background, *warming, *self._hand.preparing)
+            beside = [task for task in (self._warming, self._opening) if task]
+            await _cancel(working, stopping, *background, *beside, *self._hand.preparing)
             await self._wind_up()
         if self._fault:
             raise WorkerBroken(self._fault)
@@ -127,6 +133,7 @@ class Worker:
 
     async def _work(self, burst: bool) -> None:
         await self._painter.open()
+        self._opening = asyncio.create_task(self._lookout.open(), name="open-eyes")
         while not self._stopping.is_set():
             if self._woken.is_set() or self._app.jobs.queued.is_ringing:
                 self._woken.clear()
@@ -175,10 +182,14 @@ class Worker:
 
     def _take(self, job: Job) -> None:
         self._cold = False
-        preparing = self._guarded(job, settle_prompt(self._app, self._expander, job))
+        preparing = self._guarded(job, self._prepare(job))
         task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
         self._hand.take(job, task)
         task.add_done_callback(lambda task: self._prepared(job, task))
+
+    async def _prepare(self, job: Job) -> bool:
+        """Check and make what is painted from; False if there is nothing to paint (yet)."""
+        return await settle_input(self._app, self._lookout, job) and await settle_prompt(self._app, self._expander, job)
 
     def _prepared(self, job: Job, task: asyncio.Task[bool | None]) -> None:
         self._hand.settle(job, task, paint=bool(_result(task)))
@@ -201,7 +212,8 @@ class Worker:
         leaving, coming = self._hand.hand_over(self._painter.together)
         model = next((job.request["model"] for job in self._hand.jobs.values()), None)
         try:
-            events = await self._painter.paint(leaving, coming, model)
+            requests = {str(job.id): self._request(job) for job in coming}
+            events = await self._painter.paint(leaving, requests, model)
         except WorkerBroken:
             raise
         except Exception as error:
@@ -215,6 +227,13 @@ class Worker:
             raise WorkerBroken(DEVICE_LOST)
         if leaving:
             self._woken.set()
+
+    def _request(self, job: Job) -> GenerationRequest:
+        """What the painter reads: with the path of the picture to start from, which the row knows by its content."""
+        request = job.generation
+        if request.init_image is None:
+            return request
+        return replace(request, init_image=str(self._app.images.path(request.init_image)))
 
     def _handle(self, event: Event) -> None:
         job = self._hand.jobs.get(int(event.key))
@@ -247,11 +266,14 @@ class Worker:
     # Ends
 
     async def _store(self, job: Job, finished: Finished) -> None:
-        files = await asyncio.to_thread(self._encode, job, finished)
+        files, seen = await asyncio.gather(
+            asyncio.to_thread(self._encode, job, finished), self._look(job, finished.images)
+        )
         hashes = await asyncio.to_thread(self._save, files)
+        each = zip(hashes, finished.images, files, finished.seeds, seen, strict=True)
         pictures = [
-            Picture(sha256, image.width, image.height, len(file), seed)
-            for sha256, image, file, seed in zip(hashes, finished.images, files, finished.seeds, strict=True)
+            Picture(sha256, image.width, image.height, len(file), seed, look)
+            for sha256, image, file, seed, look in each
         ]
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
         finish = self._app.jobs.finish
@@ -260,6 +282,18 @@ class Worker:
         # One that is not ours any more is somebody else's, who stores the very same files.
         elif (await self._app.jobs.get(job.id)).cancel_requested:
             await self._app.history.drop_files(set(hashes))
+
+    async def _look(self, job: Job, images: Sequence[Image.Image]) -> list[Seen | None]:
+        """What there is to see in a job's pictures; nothing in those that could not be looked at."""
+        seen: list[Seen | None] = []
+        for image in images:
+            try:
+                seen.append(await self._lookout.look(image))
+            except Blind:
+                seen.append(None)
+        if None in seen:
+            log.warning("job_unseen job=%s", job.id)
+        return seen
 
     def _encode(self, job: Job, finished: Finished) -> list[bytes]:
         card = self._app.settings.cards[job.request["model"]]
@@ -283,7 +317,7 @@ class Worker:
         """Whatever goes wrong with one job costs that job an attempt, and nothing else."""
         try:
             return await work
-        except StorageFull as error:
+        except (Blind, StorageFull) as error:
             code, reason = error.code, str(error)
         except UserError as error:
             ending = error
@@ -310,6 +344,7 @@ class Worker:
                 if not self._fault:
                     await self._painter.close()
                 await self._expander.close()
+                self._lookout.close()
 
     async def _charge(self, fault: Fault) -> None:
         """What the broken executor had in hand has lost an attempt: one of them may be why it broke."""
@@ -332,9 +367,20 @@ class Worker:
     async def _show(self) -> None:
         previews, self._previews = self._previews, {}
         for job_id, (step, image) in previews.items():
-            await self._app.jobs.save_preview(
-                self.worker_id, job_id, step, await asyncio.to_thread(encode_preview, image)
-            )
+            with contextlib.suppress(Blind):  # then nobody sees it; the next one may be seen
+                seen = await self._lookout.look(image)
+                file = await asyncio.to_thread(encode_preview, image)
+                await self._app.jobs.save_preview(self.worker_id, job_id, step, file, seen)
+
+    async def _look_again(self) -> None:
+        """Look at painted pictures that nobody could look at, whoever has painted them."""
+        while job := await self._app.quarantine.take():
+            await self._app.history.drop_missing(job)
+            images = [await asyncio.to_thread(self._app.images.open, image.sha256) for image in job.images]
+            seen = await self._look(job, images)
+            looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
+            if len(looks) == len(images):
+                await self._app.quarantine.looked(job.id, looks)
 
     async def _live(self) -> None:
         if self._painter.is_open:  # an import may hold everything up for long, and that is no harm

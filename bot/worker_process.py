@@ -15,6 +15,7 @@ from types import FrameType
 from bot.app import App, open_app
 from bot.errors import SetupError
 from bot.faults import WorkerBroken
+from bot.lookout import Lookout
 from bot.migrate import check
 from bot.painter import Painter
 from bot.settings import Settings
@@ -69,7 +70,7 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
     async with open_app(settings) as app:
         executor = _executor(settings)
         expander = load_expander(settings, executor)
-        worker = Worker(app, Painter(executor, settings), expander, worker_id)
+        worker = Worker(app, Painter(executor, settings), expander, Lookout(settings), worker_id)
         listener = asyncio.create_task(listen(app.jobs), name="listen")
         log.info("worker_started worker=%s device=%s", worker_id, settings.device)
         try:

@@ -36,7 +36,7 @@ class Workers(ABC):
     """
 
     def __init__(self, settings: Settings, jobs: JobQueue) -> None:
-        self.deaths = 0
+        self.deaths: int = 0
         self._settings = settings
         self._jobs = jobs
         self._running: dict[str, Any] = {}

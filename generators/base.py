@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -237,6 +237,36 @@ class PromptExpander(Protocol):
 
     async def close(self) -> None:
         """Free the language model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a picture shows: ``score`` is how explicit it is, from 0 to 1, ``scores`` what each label has of that."""
+
+    score: float
+    scores: Mapping[str, float]
+
+
+class Eyes(Protocol):
+    """Looks at pictures and says how explicit they are. Calls come from one thread, beside the painter's."""
+
+    @classmethod
+    def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
+        """Load what is needed to look.
+
+        Args:
+            model: folder or hub name, for those that can be one of many.
+            unwanted: the labels that count as explicit; empty means the usual ones.
+            wanted: what pictures may show instead, for models that compare texts.
+
+        Raises:
+            ModelNotFound: the model is not there, or has none of the labels; its text says what to do.
+        """
+        ...
+
+    def look(self, image: Image.Image) -> Look:
+        """Look at one picture of any size and mode; whatever it raises means that nobody has seen the picture."""
         ...
 
 

@@ -17,6 +17,8 @@ import pytest
 from rich.console import Console
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from bot import migrate
 from bot.app import App, open_app
@@ -48,8 +50,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, empty_database: Path) -> Settings:
-    """The usual settings in a folder of this test's own, without a language model and without workers."""
-    settings = Settings(data=tmp_path / "data", expander="off", workers=0)
+    """The usual settings in a folder of this test's own, without a language model, workers and eyes."""
+    settings = Settings(data=tmp_path / "data", expander="off", eyes="off", workers=0)
     settings.data.mkdir()
     shutil.copy(empty_database, settings.data / "limner.db")
     return settings
@@ -62,14 +64,16 @@ async def app(settings: Settings) -> AsyncGenerator[App]:
         yield app
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, in one of several processes, the tests that start the same large thing."""
-    for item in items:
-        if item.path.name == "test_bad_input.py":
-            item.add_marker(pytest.mark.xdist_group("studio"))
-        elif "postgres" in item.name:
-            item.add_marker(pytest.mark.xdist_group("postgres"))
+class Grouped(LoadScopeScheduling):
+    """Keeps together, in one of several processes, the tests that start the same large thing."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((name for name in ("test_bad_input", "postgres") if name in nodeid), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Grouped:
+    """Give out the tests by what they start."""
+    return Grouped(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -50,7 +50,7 @@ class DiscordServer:
 
     def __init__(self, *, channels: int = 1) -> None:
         self.channels = [CHANNEL + i for i in range(channels)]
-        self.permissions = discord.Permissions.all_channel().value
+        self.permissions = self.member_permissions = discord.Permissions.all_channel().value
         self.upload_limit = 10 * 2**20
         self.commands: list[Json] = []
         self.posts: dict[int, Post] = {}
@@ -129,7 +129,7 @@ class DiscordServer:
             "guild_id": str(GUILD),
             "channel_id": str(channel),
             "channel": channel_json(channel),
-            "member": member_json(user) | {"permissions": str(discord.Permissions.all_channel().value)},
+            "member": member_json(user) | {"permissions": str(self.member_permissions)},
             "locale": "en-US",
             "guild_locale": "en-US",
             "app_permissions": str(self.permissions),
@@ -285,9 +285,8 @@ class DiscordServer:
         return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Bucket": re.sub(r"\W", "", name)} | left
 
     async def _write_commands(self, request: web.Request) -> web.Response:
-        self.commands = [
-            {"id": str(_new_id()), "application_id": str(BOT), "version": "1", **one} for one in await request.json()
-        ]
+        known = {"application_id": str(BOT), "version": "1", "description": ""}  # a message's menu has no description
+        self.commands = [{"id": str(_new_id()), **known, **one} for one in await request.json()]
         return _json(self.commands)
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -69,11 +69,16 @@ class Faulty:
 
 def install(folder: Path) -> None:
     """Put the plugin and its entry point into a folder that is on the path."""
+    entry_point(folder, "limner.generators", "faulty = faulty_painter:Faulty")
+    (folder / "faulty_painter.py").write_text(SOURCE)
+
+
+def entry_point(folder: Path, group: str, line: str) -> None:
+    """What pip leaves on the path of a package with this entry point."""
     metadata = folder / "faulty_plugin-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-plugin\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[limner.generators]\nfaulty = faulty_painter:Faulty\n")
-    (folder / "faulty_painter.py").write_text(SOURCE)
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{line}\n")
 
 
 def faulty_model(tiny: Path, folder: Path) -> Path:

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bot.filters.lines import read_entries
 from bot.filters.matcher import Matcher
+from bot.filters.place import Place
 from bot.filters.regexes import complaint
-from bot.filters.rules import Place
 
 
 class Filter:
@@ -22,7 +22,8 @@ class Filter:
 
     def check(self, text: str, context: dict[str, Any]) -> dict[str, str]:
         """Block or allow, and the rule."""
-        match = self._matcher.find(text, Place(context.get("channel"), frozenset(context.get("roles", ()))))
+        channels = filter(None, [context.get("channel")])
+        match = self._matcher.find(text, Place(frozenset(channels), frozenset(context.get("roles", ()))))
         return {"action": "block", "rule": match.rule.id} if match else {"action": "allow"}
 
     validate_regex = staticmethod(complaint)

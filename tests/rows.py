@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from bot.jobs import JobQueue, NewJob, Picture
+from bot.lookout import Seen
 from bot.models import Job, WorkerState
 from generators.base import GenerationRequest
 
@@ -28,9 +29,14 @@ def new_job(idea: str = "a fox", user_id: int = 1, *, model: str = "tiny", sampl
     return NewJob(idea=idea, request=request, user_id=user_id, **more)
 
 
+def seen(score: float = 0.01, phash: str = "f0" * 8) -> Seen:
+    """What the eyes saw in a harmless picture."""
+    return Seen(looked_at=time.time(), eyes="test", score=score, scores={"explicit": score}, phash=phash)
+
+
 def picture(sha256: str = "0" * 64) -> Picture:
-    """A stored picture."""
-    return Picture(sha256=sha256, width=16, height=16, size=100, seed=7)
+    """A stored picture that the eyes have looked at."""
+    return Picture(sha256=sha256, width=16, height=16, size=100, seed=7, seen=seen())
 
 
 async def painted(jobs: JobQueue, new: NewJob, *pictures: Picture) -> Job:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,11 +22,14 @@ from bot.app import App
 from bot.client import LimnerBot
 from bot.errors import UserError
 from bot.jobs import Picture
+from bot.lookout import Seen
 from bot.models import Job
 from bot.plugin import APP
 from bot.settings import Settings
+from tests.rows import seen
 
-Seen = TypeVar("Seen")
+T = TypeVar("T")
+HARMLESS = seen()
 
 
 class World:
@@ -94,9 +98,11 @@ class World:
         [job] = await self.app.jobs.claim("painter", capacity=1)
         return job
 
-    async def finish(self, job: Job, *, count: int = 1, size: tuple[int, int] = (16, 16)) -> None:
-        """Store real pictures for a claimed job, as a worker does."""
-        pictures = [_picture(self.app, seed, size) for seed in range(count)]
+    async def finish(
+        self, job: Job, *, count: int = 1, size: tuple[int, int] = (16, 16), look: Seen | None = HARMLESS
+    ) -> None:
+        """Store real pictures for a claimed job, as a worker does; ``look`` is what the eyes saw, if anything."""
+        pictures = [replace(_picture(self.app, seed, size), seen=look) for seed in range(count)]
         assert await self.app.jobs.finish(job, pictures, seconds=1.25, busy_seconds=1.0)
 
     async def painted(self, prompt: str = "a red fox", who: simcord.MemberActor | None = None, **options: Any) -> Job:
@@ -123,13 +129,19 @@ class World:
         await self.until(says, f"the message says {text!r}")
         return self.message(job)
 
-    async def until(self, look: Callable[[], Awaitable[Seen]], what: str, seconds: float = 10.0) -> Seen:
+    async def until(self, look: Callable[[], Awaitable[T]], what: str, seconds: float = 20.0) -> T:
         """Look again and again until something is seen."""
         deadline = time.monotonic() + seconds
         while not (seen := await look()):
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
             await asyncio.sleep(0.01)
         return seen
+
+    def restrict(self, is_age_restricted: bool) -> None:
+        """Discord tells the bot that the channel's age restriction is switched on or off (SimCord cannot)."""
+        channel = self.bot.get_channel(self.channel.id)
+        assert isinstance(channel, discord.TextChannel)
+        channel.nsfw = is_age_restricted
 
     async def _is_delivered(self, job_id: int) -> bool:
         return (await self.app.jobs.get(job_id)).delivered_at is not None

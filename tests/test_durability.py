@@ -17,6 +17,7 @@ from aiohttp import web
 
 from tests.discord_records import CHANNEL, Asked, until
 from tests.discord_server import DiscordServer
+from tests.faulty_plugin import entry_point
 from tests.studio import Studio, Victim, open_studio
 from tests.tiny_models import build_tiny_pipeline
 
@@ -39,6 +40,24 @@ def hanging(name):
     setattr(os, name, done)
 hanging("fsync")
 hanging("replace")
+'''
+
+
+WATCHED_EYES = '''
+"""The real eyes, which hang or are blind while the file `hang` beside them says so."""
+import pathlib, time
+from generators.eyes import OpenNsfwEyes
+here = pathlib.Path(__file__).parent
+def told():
+    return (here / "hang").read_text() if (here / "hang").exists() else ""
+class WatchedEyes(OpenNsfwEyes):
+    def look(self, image):
+        if told() == "blind":
+            raise RuntimeError("it is dark")
+        while told() == "look":
+            (here / "hanging").touch()
+            time.sleep(0.01)
+        return super().look(image)
 '''
 
 
@@ -95,8 +114,10 @@ async def scene(tmp_path: Path, tiny: Path) -> AsyncGenerator[Scene]:
     disk = tmp_path / "disk"
     disk.mkdir()
     (disk / "sitecustomize.py").write_text(HANGING_DISK)
+    (disk / "watched_eyes.py").write_text(WATCHED_EYES)
+    entry_point(disk, "limner.eyes", "watched = watched_eyes:WatchedEyes")
     settings = {"models": f"tiny={tiny}", "expander": "off", "max_steps": 1000, "lease_seconds": 2}
-    settings |= {"device": "cpu", "previews": "off"}
+    settings |= {"device": "cpu", "previews": "off", "eyes": "watched"}
     async with (
         _chat() as chat,
         DiscordServer().open() as server,
@@ -158,6 +179,21 @@ def _storing(call: str) -> Callable[[Scene], Awaitable[None]]:
     return storing
 
 
+def _looking(told: str) -> Callable[[Scene], Awaitable[None]]:
+    async def looking(scene: Scene) -> None:
+        await scene.studio.start()
+        (scene.disk / "hang").write_text(told)
+        scene.ask()
+        if told == "look":
+            await until((scene.disk / "hanging").exists, 30, "the worker looks at a picture")
+            assert [row["status"] for row in scene.studio.rows()] == ["running"]
+        else:
+            await scene.row(lambda row: row["quarantine"] == "unseen" and row["looks"] > 0)
+        assert not any(post.files for post in scene.server.visible())
+
+    return looking
+
+
 def _posting(*, heard: bool) -> Callable[[Scene], Awaitable[None]]:
     async def posting(scene: Scene) -> None:
         await scene.studio.start()
@@ -194,6 +230,8 @@ POINTS: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "painting": painting,
     "half-written": _storing("fsync"),
     "stored, not in the rows": _storing("replace"),
+    "being looked at": _looking("look"),
+    "not to be looked at": _looking("blind"),
     "before posting": _posting(heard=False),
     "before the post is known": _posting(heard=True),
 }

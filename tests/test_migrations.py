@@ -13,13 +13,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from bot import migrate
 from bot.db import Database
 from bot.errors import SetupError
 from bot.jobs import JobQueue
-from bot.models import Base
+from bot.models import Base, Rule
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -96,6 +96,26 @@ async def test_rows_of_the_first_schema_get_their_turn(database: Database):
 
     [same] = await JobQueue(database).claim("w", capacity=1)
     assert (same.id, same.server_id, same.weights_key, same.pixels) == (job.id, 5, job.weights_key, job.pixels)
+
+
+async def test_rules_of_the_second_schema_get_their_kind(database: Database):
+    await migrate.alone(database.url, lambda connection: command.downgrade(migrate.config(connection), "0002"))
+    async with database.begin() as session:
+        for number, pattern in enumerate(["cow", "hot dog", "cat*", "*cat", "*cat*"], 7):
+            values = {"id": number, "pattern": pattern}
+            await session.execute(text("INSERT INTO rules VALUES (:id, 5, :pattern, :pattern, 1, 2.0)"), values)
+
+    await migrate.upgrade(database.url)
+
+    async with database.begin() as session:
+        rules = (await session.scalars(select(Rule).order_by(Rule.id))).all()
+        told = [(rule.id, rule.kind, rule.action, rule.is_on) for rule in rules]
+        new = Rule(guild_id=5, pattern="new", normal_form="new", created_by=1, created_at=3.0)
+        session.add(new)
+        await session.flush()
+    kinds = ["word", "phrase", "prefix", "suffix", "infix"]
+    assert told == [(number, kind, "block", True) for number, kind in enumerate(kinds, 7)]
+    assert new.id > 11
 
 
 async def test_a_newer_schema_is_refused(database_url: str):

@@ -14,6 +14,8 @@ from discord import app_commands
 import bot.errors
 from bot.__main__ import build_parser
 from bot.errors import BadPrompt, UserError
+from bot.filters.entries import USED
+from bot.filters.rules import Action
 from bot.flags import parse_prompt
 from bot.settings import Settings
 from tests.simulated_discord import World
@@ -79,10 +81,18 @@ def test_every_verb_and_its_options() -> None:
     told = [re.sub(r"`", "", row[0]) for row in table_rows("## The command line")]
     for line in told:
         words = line.split()
-        usage = help_text(words[1], *(["check"] if words[1] == "filter" else [])).split("\n\n")[0]
+        usage = help_text(*words[1 : 3 if words[1] == "filter" else 2]).split("\n\n")[0]
         assert re.findall(r"--[a-z]+", line) == re.findall(r"--[a-z]+", usage), line
     verbs = re.findall(r"^    ([a-z]+) ", help_text(), re.MULTILINE)
-    assert [line.split()[1] for line in told] == verbs
+    assert [*dict.fromkeys(line.split()[1] for line in told)] == verbs
+
+
+def test_every_action_of_a_rule_and_every_name_in_a_rule_file() -> None:
+    rules = README.split("\n## Filter rules\n", 1)[1].split("\n## ", 1)[0]
+    table = rules.split("| action | ", 1)[1].split("\n\n", 1)[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Action)
+    file = rules.split("| name | what |", 1)[1]
+    assert set(re.findall(r"^\| `(\w+)` \|", file, re.MULTILINE)) == USED | {"pattern", "kind"}
 
 
 def help_text(*verb: str) -> str:

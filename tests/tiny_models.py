@@ -66,8 +66,8 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, **unet: Any) -> Path:
         vae=_vae(),
         text_encoder=CLIPTextModel(_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(_text_config()),
-        tokenizer=_tokenizer(folder),
-        tokenizer_2=_tokenizer(folder),
+        tokenizer=tiny_tokenizer(folder),
+        tokenizer_2=tiny_tokenizer(folder),
         unet=_unet(
             cross_attention_dim=64,
             addition_embed_type="text_time",
@@ -94,8 +94,8 @@ def build_tiny_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
         text_encoder=CLIPTextModelWithProjection(_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(_text_config()),
         text_encoder_3=_t5(64),
-        tokenizer=_tokenizer(folder),
-        tokenizer_2=_tokenizer(folder),
+        tokenizer=tiny_tokenizer(folder),
+        tokenizer_2=tiny_tokenizer(folder),
         tokenizer_3=_t5_tokenizer(),
         transformer=SD3Transformer2DModel(
             sample_size=SIDE // 2,
@@ -119,7 +119,7 @@ def build_tiny_flux_pipeline(folder: Path, seed: int = 0, *, guided: bool = True
         vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
         text_encoder=CLIPTextModel(_text_config()),
         text_encoder_2=_t5(32),
-        tokenizer=_tokenizer(folder),
+        tokenizer=tiny_tokenizer(folder),
         tokenizer_2=_t5_tokenizer(),
         transformer=FluxTransformer2DModel(
             in_channels=16,
@@ -177,7 +177,7 @@ def _build_stable_diffusion(
     pipe = kind(
         vae=_vae(),
         text_encoder=CLIPTextModel(_text_config()),
-        tokenizer=_tokenizer(folder),
+        tokenizer=tiny_tokenizer(folder),
         unet=_unet(cross_attention_dim=32, in_channels=channels),
         scheduler=_scheduler(**noise),
         safety_checker=None,
@@ -236,7 +236,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.!'-"
 _VOCABULARY_SIZE = 2 * len(_LETTERS) + 2
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     """One token a letter: every prompt differs, no merges to learn."""
     tokens = [*_LETTERS, *(letter + "</w>" for letter in _LETTERS), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""/filter: what may not be drawn in a server, for its moderators. Every answer is private."""
+"""/filter: what may be drawn in a server, for its moderators. Every answer is private."""
 
 from __future__ import annotations
 
@@ -7,86 +7,178 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.cogs.base import LimnerCog, tell
-from bot.filters.rules import MAX_PATTERN, Rule
-from bot.filters.store import EVERYWHERE, Page
+from bot.cogs import filter_cards as cards
+from bot.cogs import filter_files, filter_log, filter_settings
+from bot.cogs import filter_texts as texts
+from bot.cogs.base import LimnerCog, moderated, tell, where
+from bot.cogs.filter_cards import ListButton, ListSelect, RuleButton
+from bot.cogs.filter_forms import PlaceForm, RuleForm
+from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
+from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
+from bot.errors import BadRule, UserError
+from bot.filters.book import GONE
+from bot.filters.matcher import Match
+from bot.filters.place import Where
+from bot.filters.rules import Action, Rule
+from bot.filters.store import Explanation
+from bot.guilds import EVERYWHERE
+from bot.models import Rule as Row
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
 
-SHOWN_MATCHES = 10
+ITEMS = (
+    RuleButton,
+    ListButton,
+    ListSelect,
+    LogButton,
+    UndoSelect,
+    UndoButton,
+    LanguageSelect,
+    PackSelect,
+    RolesSelect,
+    ReviewChannelSelect,
+    NegativeSelect,
+)
+"""The buttons and selects that outlive restarts."""
+SHOWN_MATCHES = 15
+RULE = "The number of a rule; type some of its text to find it"
+HAPPENS = {
+    None: "That text is allowed here; no rule matches it.",
+    Action.BLOCK: "A request with that text would be refused.",
+    Action.FLAG: "A request with that text would wait for a moderator.",
+    Action.REPLACE: "A request with that text would be changed.",
+    Action.SPOILER: "The pictures for that text would be posted hidden.",
+    Action.LOG: "That text is allowed here; that it matched would be remembered.",
+}
 
 
 class Filters(LimnerCog, name="Limner filters"):
-    """Words and phrases that are not painted here."""
+    """What is not painted here."""
 
     group = app_commands.Group(
         name="filter",
-        description="Words and phrases that are not painted in this server",
+        description="What must not be painted in this server",
         guild_only=True,
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         default_permissions=discord.Permissions(manage_guild=True),
     )
 
     @group.command()
-    @app_commands.describe(
-        text="A word or phrase; only whole words match, unless a * at its start or end says otherwise"
-    )
-    async def add(self, interaction: Interaction, text: app_commands.Range[str, 1, MAX_PATTERN]) -> None:
-        """Forbid a word or phrase in this server."""
-        rule = await self.app.filters.add(_guild(interaction), text, interaction.user.id)
-        await tell(interaction, f"Rule {_shown(rule)} is added; it holds from now on, also for requests that wait.")
+    async def add(self, interaction: Interaction) -> None:
+        """Forbid or allow a word, a phrase, a wildcard or a regex."""
+        await moderated(interaction, self.app)
+        await interaction.response.send_modal(RuleForm(self.app, cards.show))
 
     @group.command()
-    @app_commands.describe(text="The word or phrase of the rule")
-    async def remove(self, interaction: Interaction, text: str) -> None:
-        """Allow a word or phrase again in this server."""
-        rule = await self.app.filters.remove(_guild(interaction), text, interaction.user.id)
-        await tell(interaction, f"Rule {_shown(rule)} is removed.")
+    @app_commands.describe(rule=RULE)
+    async def edit(self, interaction: Interaction, rule: str) -> None:
+        """Change what a rule looks for, and what it does."""
+        await interaction.response.send_modal(RuleForm(self.app, cards.show, await self._rule(interaction, rule)))
 
-    @remove.autocomplete("text")
-    async def _find_rule(self, interaction: Interaction, typed: str) -> list[Choice]:
-        found = await self.app.filters.search(_guild(interaction), typed)
-        return [app_commands.Choice(name=rule.pattern, value=rule.pattern) for rule in found]
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def exempt(self, interaction: Interaction, rule: str) -> None:
+        """Choose the channels and roles for which a rule counts."""
+        await interaction.response.send_modal(PlaceForm(self.app, cards.show, await self._rule(interaction, rule)))
+
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def remove(self, interaction: Interaction, rule: str) -> None:
+        """Take a rule away."""
+        await cards.remove(interaction, self.app, await self._rule(interaction, rule))
 
     @group.command(name="list")
-    @app_commands.describe(page="Which page, with 25 rules on each")
-    async def list_rules(self, interaction: Interaction, page: app_commands.Range[int, 1, 100_000] = 1) -> None:
+    @app_commands.describe(search="Only rules with this text")
+    async def list_rules(
+        self, interaction: Interaction, search: app_commands.Range[str, 1, cards.SEARCH_LENGTH] = ""
+    ) -> None:
         """Show the rules of this server."""
-        found = await self.app.filters.page(_guild(interaction), page)
-        if not found.total:
-            await tell(interaction, "This server has no rules yet; add one with /filter add.")
-            return
-        await tell(interaction, "", embed=_listed(found))
+        await cards.show_list(interaction, self.app, await moderated(interaction, self.app), search)
+
+    @group.command()
+    async def packs(self, interaction: Interaction) -> None:
+        """Switch lists of words on and off, by language."""
+        await filter_settings.show_packs(interaction, self.app, await moderated(interaction, self.app))
+
+    @group.command(name="import")
+    @app_commands.describe(
+        file="An export (.json), or text with one rule a line; without it, this server's AutoMod rules"
+    )
+    async def import_rules(self, interaction: Interaction, file: discord.Attachment | None = None) -> None:
+        """Add the rules of a file, or of this server's AutoMod."""
+        await filter_files.bring_in(interaction, self.app, await moderated(interaction, self.app), file)
+
+    @group.command()
+    async def export(self, interaction: Interaction) -> None:
+        """Get all rules of this server as a file."""
+        await filter_files.send_out(interaction, self.app, await moderated(interaction, self.app))
 
     @group.command()
     @app_commands.describe(text="What somebody might ask for")
     async def test(self, interaction: Interaction, text: str) -> None:
-        """Tell what would happen to a text, without painting anything."""
-        matches = await self.app.filters.matches(_guild(interaction), text)
-        rules = dict.fromkeys(match.rule for match in matches)
-        if not rules:
-            await tell(interaction, "That text is allowed here; no rule matches it.")
-            return
-        shown = ", ".join(_shown(rule) for rule in [*rules][:SHOWN_MATCHES])
-        more = f" and {len(rules) - SHOWN_MATCHES} more" if len(rules) > SHOWN_MATCHES else ""
-        await tell(interaction, f"That text would be refused. Rules that match it: {shown}{more}.")
+        """Tell what would happen to a text in this channel, without painting anything."""
+        await moderated(interaction, self.app)
+        here = where(interaction)
+        member = Where(here.guild_id, here.channel_id, here.parent_ids, (), here.is_age_restricted)
+        await tell(interaction, _told(await self.app.filters.explain(member, text)))
+
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def replay(self, interaction: Interaction, rule: str) -> None:
+        """Tell which of the last requests a rule would have matched."""
+        await cards.show_replay(interaction, self.app, await self._rule(interaction, rule))
+
+    @group.command()
+    async def settings(self, interaction: Interaction) -> None:
+        """Choose the moderators' roles, the review channel, and whether negative prompts obey the rules."""
+        await filter_settings.show_settings(interaction, self.app, await moderated(interaction, self.app))
+
+    @group.command()
+    async def log(self, interaction: Interaction) -> None:
+        """Show who changed what when, and undo it."""
+        await filter_log.show(interaction, self.app, await moderated(interaction, self.app))
+
+    @edit.autocomplete("rule")
+    @exempt.autocomplete("rule")
+    @remove.autocomplete("rule")
+    @replay.autocomplete("rule")
+    async def _find_rule(self, interaction: Interaction, typed: str) -> list[Choice]:
+        try:
+            found = await self.app.filters.search(await moderated(interaction, self.app), typed)
+        except UserError:
+            return []
+        return [app_commands.Choice(name=f"{row.id} {row.pattern}"[:100], value=str(row.id)) for row in found]
+
+    async def _rule(self, interaction: Interaction, typed: str) -> Row:
+        guild_id = await moderated(interaction, self.app)
+        if not typed.isdecimal():
+            raise BadRule(GONE)
+        return await self.app.filters.get(guild_id, int(typed))
 
 
-def _guild(interaction: Interaction) -> int:
-    if interaction.guild_id is None:
-        raise app_commands.NoPrivateMessage
-    return interaction.guild_id
+def _told(explained: Explanation) -> str:
+    """What would happen to a text, and each rule that says so."""
+    verdict = explained.verdict
+    lines = [HAPPENS[verdict.action]]
+    if verdict.action == Action.REPLACE:
+        lines.append(f"It would be: {texts.code(verdict.texts['idea'])}")
+    found = {match.rule: match for match in reversed(explained.matches)}
+    lines += [_match(match) for match in [*reversed(found.values())][:SHOWN_MATCHES]]
+    lines += [f"… and {len(found) - SHOWN_MATCHES} more"] if len(found) > SHOWN_MATCHES else []
+    lines += [f"Freed by the allow list: rule {_named(rule)}" for rule in explained.freed[:SHOWN_MATCHES]]
+    return "\n".join(lines)
 
 
-def _shown(rule: Rule) -> str:
+def _match(match: Match) -> str:
+    steps = f", seen through {' and '.join(match.steps)}" if match.steps else ", as it is written"
+    return f"Rule {_named(match.rule)}: {match.rule.action}{steps}"
+
+
+def _named(rule: Rule) -> str:
     """A rule's number and, if it is the server's own, its words; in code they neither format nor mention anything."""
-    if rule.guild_id == EVERYWHERE:
-        return f"{rule.id} (of this bot's operator)"
-    return f"{rule.id} `` {rule.pattern.replace('`', 'ˋ')} ``"
-
-
-def _listed(page: Page) -> discord.Embed:
-    rules = "one rule" if page.total == 1 else f"{page.total} rules"
-    embed = discord.Embed(title=f"This server has {rules}", description="\n".join(map(_shown, page.rules)))
-    return embed.set_footer(text=f"Page {page.number} of {page.pages}; /filter list page: shows another")
+    return (
+        f"{rule.id} (of this bot's operator)"
+        if rule.guild_id == EVERYWHERE
+        else f"{rule.id} {texts.code(rule.pattern)}"
+    )

@@ -18,8 +18,8 @@ from PIL import Image
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, LimnerCog, answer_error, app_of, role_ids, tell
-from bot.models import Job
+from bot.cogs.base import SILENT, LimnerCog, answer_error, app_of, spot, tell, where
+from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job
 from bot.pictures import describe, shrink
 from bot.storage import ImageStore
 from bot.views import details, post_placeholder
@@ -38,6 +38,12 @@ UPLOAD = 24 * 2**20
 NOTHING_YET = "You have no pictures yet; /imagine paints your first one."
 NOTHING_FOUND = "None of your pictures has all of these words; try fewer or other words."
 FILE_GONE = "Somebody removed this picture's file from the bot's disk; Repeat paints it again."
+UNDECIDED = "These pictures wait until a moderator has looked at them."
+HIDDEN = {
+    UNSEEN: "Nobody has looked at these pictures yet; they are shown here as soon as that is done.",
+    EXPLICIT: "These pictures are too explicit for this channel.",
+    BLOCKED: "One of these pictures looks like one that is blocked here.",
+}
 LOOKS = {
     "page": discord.ButtonStyle.secondary,
     "open": discord.ButtonStyle.secondary,
@@ -63,7 +69,7 @@ class HistoryCog(LimnerCog, name="Limner history"):
     ) -> None:
         """Browse, search and repeat the pictures that you have made."""
         if request is None:
-            answer = await _page(self.app, interaction.user.id, 1, search)
+            answer = await _page(self.app, interaction, 1, search)
         else:
             answer = await _opened(self.app, interaction, request)
         await tell(interaction, answer.text, embeds=answer.embeds, files=answer.files, view=answer.view)
@@ -98,7 +104,7 @@ class HistoryButton(
 
     async def _do(self, interaction: Interaction, app: App) -> None:
         if self.verb == "page":
-            page = await _page(app, interaction.user.id, self.number, self.search)
+            page = await _page(app, interaction, self.number, self.search)
             await interaction.response.edit_message(
                 content=page.text, embeds=page.embeds, attachments=page.files, view=page.view, allowed_mentions=SILENT
             )
@@ -107,10 +113,7 @@ class HistoryButton(
             await tell(interaction, opened.text, embeds=opened.embeds, files=opened.files, view=opened.view)
         else:
             job = await app.history.get(self.number, interaction.user.id)
-            roles = role_ids(interaction)
-            again = await submit.repeat(
-                app, job, guild_id=interaction.guild_id, channel_id=interaction.channel_id, role_ids=roles
-            )
+            again = await submit.repeat(app, job, where=where(interaction))
             await post_placeholder(interaction, app, again)
 
 
@@ -122,42 +125,58 @@ class _Answer:
     view: discord.ui.View
 
 
-async def _page(app: App, user_id: int, number: int, search: str) -> _Answer:
+async def _page(app: App, interaction: Interaction, number: int, search: str) -> _Answer:
     """One page; the last one if there are fewer by now."""
+    user_id = interaction.user.id
     last = max(1, math.ceil(await app.history.count(user_id, search=search) / PAGE))
     number = min(number, last)
     jobs = await app.history.page(user_id, search=search, number=number, limit=PAGE)
     if not jobs:
         return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
-    small = await asyncio.to_thread(_thumbnails, app.images, jobs)
+    hidden = {job.id: reason for job in jobs if (reason := await _hidden(app, interaction, job))}
+    small = await asyncio.to_thread(_thumbnails, app.images, [job for job in jobs if job.id not in hidden])
     heading = f"Your pictures with **{messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
     buttons = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
     if number > 1:
         buttons.append(HistoryButton("Previous", "page", number - 1, search))
     if number < last:
         buttons.append(HistoryButton("Next", "page", number + 1, search))
-    embeds = [_entry(job, small.get(job.id)) for job in jobs]
+    embeds = [_entry(job, small.get(job.id), hidden.get(job.id, FILE_GONE)) for job in jobs]
     return _Answer(f"{heading} · page {number} of {last}", embeds, list(small.values()), _view(buttons))
 
 
 async def _opened(app: App, interaction: Interaction, job_id: int) -> _Answer:
     """One request with all that is known of it, its pictures, and a button that paints it again."""
     job = await app.history.get(job_id, interaction.user.id)
+    view = _view([HistoryButton("Repeat", "repeat", job.id)])
+    if job.images and (reason := await _hidden(app, interaction, job)):
+        return _Answer(reason, [details(job)], [], view)
     largest = min(interaction.filesize_limit, UPLOAD // max(1, len(job.images)))
     files = await asyncio.to_thread(_pictures, app.images, job, largest)
     missing = FILE_GONE if len(files) < len(job.images) else ""
-    return _Answer(missing, [details(job)], files, _view([HistoryButton("Repeat", "repeat", job.id)]))
+    return _Answer(missing, [details(job)], files, view)
 
 
-def _entry(job: Job, thumbnail: discord.File | None) -> discord.Embed:
-    """A request in a list: its words, when it was, and how many pictures it has."""
+async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
+    """Why a request's pictures are not shown where the interaction is; None if they are."""
+    here = spot(interaction.guild_id, interaction.channel_id, interaction.channel)
+    objection = await app.gate.objection(job, here)
+    if objection is None:
+        return None
+    if objection.code == UNSEEN:
+        await app.quarantine.ask_for_a_look(job.id)
+    return HIDDEN.get(objection.code, UNDECIDED)
+
+
+def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Embed:
+    """A request in a list: its words, when it was, and how many pictures it has, or why they are not there."""
     pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
     embed = discord.Embed(description=f"{messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
     if thumbnail:
         embed.set_thumbnail(url=thumbnail.uri)
     else:
-        embed.set_footer(text=FILE_GONE)
+        embed.set_footer(text=missing)
     return embed
 
 
@@ -165,7 +184,7 @@ def _thumbnails(store: ImageStore, jobs: Sequence[Job]) -> dict[int, discord.Fil
     """A small copy of each request's first picture whose file is there, by the request's number."""
     found: dict[int, discord.File] = {}
     for job in jobs:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, IndexError):
             image = Image.open(io.BytesIO(store.read(job.images[0].sha256)))
             image.thumbnail((THUMBNAIL, THUMBNAIL))
             small = io.BytesIO()

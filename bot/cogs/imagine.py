@@ -8,9 +8,10 @@ import discord
 from discord import app_commands
 
 from bot import submit
-from bot.cogs.base import LimnerCog, role_ids
+from bot.cogs.base import LimnerCog, where
+from bot.cogs.uploads import take_picture
 from bot.flags import ASPECTS
-from bot.submit import Ask
+from bot.submit import LEAST_STRENGTH, Ask
 from bot.views import post_placeholder
 from generators.base import SEEDS
 
@@ -36,6 +37,8 @@ class Imagine(LimnerCog, name="Limner imagine"):
         guidance="How closely the picture follows the prompt",
         style="A preset that is added to your prompt",
         model="Which model paints",
+        image="A picture to start from: PNG, JPEG or WebP",
+        strength="How much of that picture may change, up to 1",
         expand="Let a language model add details; preview shows them to you first",
     )
     @app_commands.choices(aspect=[app_commands.Choice(name=aspect, value=aspect) for aspect in ASPECTS])
@@ -51,6 +54,8 @@ class Imagine(LimnerCog, name="Limner imagine"):
         guidance: app_commands.Range[float, 0, 30] | None = None,
         style: str = "",
         model: str = "",
+        image: discord.Attachment | None = None,
+        strength: app_commands.Range[float, LEAST_STRENGTH, 1.0] | None = None,
         expand: Literal["on", "off", "preview"] = "on",
     ) -> None:
         """Paint pictures from an idea."""
@@ -65,11 +70,12 @@ class Imagine(LimnerCog, name="Limner imagine"):
             style=style,
             model=model,
             expand=expand,
+            image=await take_picture(interaction, self.app, image) if image else None,
+            image_name=image.filename if image else "",
+            strength=strength,
             user_id=interaction.user.id,
-            guild_id=interaction.guild_id,
-            channel_id=interaction.channel_id,
-            role_ids=role_ids(interaction),
             locale=str(interaction.locale),
+            **vars(where(interaction)),
         )
         await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))
 

@@ -11,9 +11,10 @@ from bot.filters.disguise import Disguises, Sighting, Target
 from bot.filters.east_asian import EastAsianWords
 from bot.filters.keywords import Found, Keyword, Keywords, keyword
 from bot.filters.normalise import Normal, normalise
+from bot.filters.place import Place
 from bot.filters.regexes import Regexes
 from bot.filters.rewrites import rewrites, turned_around
-from bot.filters.rules import Place, Rule
+from bot.filters.rules import Rule
 from bot.filters.scan import KOREAN, UNSPACED, line
 from bot.filters.tables import LETTERS, base, is_word
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Set
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.errors import BadRule
 from bot.filters import regexes
 from bot.filters.normalise import normalise
+from bot.filters.place import Place, Scope
 from bot.filters.scan import line
 
 MAX_PATTERN = 100
@@ -29,29 +30,19 @@ class Kind(StrEnum):
     REGEX = "regex"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a text is written, and by whom: names of a channel and of the writer's roles."""
+class Action(StrEnum):
+    """What a rule does to a request, the strongest first."""
 
-    channel: str | None = None
-    roles: frozenset[str] = frozenset()
+    BLOCK = "block"
+    FLAG = "flag"
+    REPLACE = "replace"
+    SPOILER = "spoiler"
+    LOG = "log"
 
 
-@dataclass(frozen=True)
-class Scope:
-    """Where a rule, a pack or an allowed text counts; one exemption is enough to be free of it."""
-
-    only_channels: Set[str] = frozenset()
-    exempt_channels: Set[str] = frozenset()
-    exempt_roles: Set[str] = frozenset()
-
-    def holds(self, place: Place) -> bool:
-        """Whether it counts there."""
-        return (
-            (not self.only_channels or place.channel in self.only_channels)
-            and place.channel not in self.exempt_channels
-            and self.exempt_roles.isdisjoint(place.roles)
-        )
+def strongest(actions: Iterable[Action]) -> Action | None:
+    """The one that counts where several rules match; None for none."""
+    return min(actions, key=list(Action).index, default=None)
 
 
 @dataclass(frozen=True)
@@ -65,6 +56,13 @@ class Rule:
     is_regex: bool = False
     #: Its own and its pack's: all must hold.
     scopes: tuple[Scope, ...] = ()
+    action: Action = Action.BLOCK
+    #: What the member reads.
+    reason: str = ""
+    #: What is written instead, if the action is to replace it.
+    replacement: str = ""
+    #: Unix seconds.
+    expires_at: float | None = None
 
     @property
     def kind(self) -> Kind:
@@ -82,7 +80,9 @@ class Rule:
 
     def holds(self, place: Place) -> bool:
         """Whether the rule counts there."""
-        return all(scope.holds(place) for scope in self.scopes)
+        return (self.expires_at is None or place.now < self.expires_at) and all(
+            scope.holds(place) for scope in self.scopes
+        )
 
 
 _KINDS = {(True, True): Kind.INFIX, (True, False): Kind.SUFFIX, (False, True): Kind.PREFIX}

@@ -35,14 +35,14 @@ async def _measure() -> tuple[list[float], list[float]]:
     alone: list[float] = []
     async with fresh_studio(channels=USERS) as studio:
         await studio.start(stderr=DEVNULL)
-        await _paint(studio, 1)  # loads the model
+        await paint_all(studio, 1)  # loads the model
         for _ in range(ROUNDS):
-            limner.append(await _paint(studio, USERS))
+            limner.append(await paint_all(studio, USERS))
             alone.append(USERS / sum(map(paint, IDEAS)))
     return limner, alone
 
 
-async def _paint(studio: Studio, users: int) -> float:
+async def paint_all(studio: Studio, users: int) -> float:
     """All users ask at once, each in a channel of their own; tells pictures per second until the last post."""
     started = time.perf_counter()
     asked = await asyncio.gather(

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from bot import __main__
 from bot.__main__ import build_parser, main
@@ -116,6 +116,45 @@ def test_imagine_paints_on_a_machine_where_nothing_was_set_up(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_imagine_shows_no_picture_that_is_too_explicit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_EXPLICIT_LIMIT", "0")
+    data, out = tmp_path / "data", tmp_path / "out"
+    code, printed, complaint = limner(data, "imagine", "a red apple", "--json", "--out", str(out))
+    assert (code, json.loads(printed)["status"], json.loads(printed)["images"]) == (1, "refused", [])
+    assert "too explicit" in complaint
+    assert not out.exists()
+    assert list(data.glob("images/*/*.png")) == []
+
+
+@pytest.mark.slow
+def test_imagine_shows_no_picture_that_nobody_could_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_EYES", str(tmp_path))
+    code, printed, complaint = limner(tmp_path / "data", "imagine", "a red apple", "--json")
+    assert (code, json.loads(printed)["status"], json.loads(printed)["images"]) == (1, "succeeded", [])
+    assert "nobody could look at the pictures" in complaint
+    assert json.loads(limner(tmp_path / "data", "history", "--json")[1])[0]["images"] == []
+
+
+@pytest.mark.slow
+def test_imagine_starts_from_a_picture_unless_its_like_is_blocked(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", tmp_path / "sun.jpg"
+    picture = Image.new("RGB", (256, 256), "skyblue")
+    ImageDraw.Draw(picture).ellipse((30, 20, 150, 140), fill="orange")
+    ImageDraw.Draw(picture).rectangle((0, 190, 256, 256), fill="green")
+    picture.save(file)
+    ask = ("imagine", "a red apple --seed 7", "--image", str(file), "--strength", "0.5", "--json")
+    code, printed, _ = limner(data, *ask)
+    assert (code, len(json.loads(printed)["images"])) == (0, 1)
+    picture.resize((100, 100)).save(tmp_path / "small.png")
+    [blocked] = json.loads(limner(data, "block", str(tmp_path / "small.png"), "--json")[1])
+    code, printed, complaint = limner(data, *ask)
+    assert (code, json.loads(printed)["status"]) == (1, "refused")
+    assert "looks like one that is blocked" in complaint
+    assert limner(data, "block", "--allow", str(blocked["id"]))[1].strip() == "No picture is blocked."
+    assert "cannot be read" in limner(data, "block", "nowhere.png")[2]
+
+
+@pytest.mark.slow
 def test_imagine_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_MODELS", f"gone={tmp_path / 'nowhere'}@64x64")
     monkeypatch.setenv("LIMNER_LOG_LEVEL", "ERROR")
@@ -199,6 +238,26 @@ def test_filter_check_reads_and_writes_lines(
     assert main(["--data", str(settings.data), "filter", "check", *files]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(answer["id"], answer["action"]) for answer in answers] == [("a", "block"), ("b", "allow")]
+
+
+def test_the_operators_rules_come_in_and_go_out(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(settings.data), "filter"]
+    (tmp_path / "rules.json").write_text('{"rules": ["apple", "a*b", {"pattern": "p+ear", "kind": "regex"}]}')
+    assert main([*data, "import", str(tmp_path / "rules.json")]) == 1
+    said = capsys.readouterr()
+    assert said.out == "2 added, 0 there already, 1 not added.\n"
+    assert said.err.startswith("limner: rule 2 is not added. A rule may have a *")
+    assert main([*data, "export"]) == 0
+    exported = capsys.readouterr().out
+    assert json.loads(exported)["rules"] == [{"pattern": "apple"}, {"pattern": "p+ear", "kind": "regex"}]
+    (tmp_path / "exported.json").write_text(exported)
+    assert main([*data, "import", str(tmp_path / "exported.json")]) == 0
+    assert capsys.readouterr().out == "0 added, 2 there already, 0 not added.\n"
+    (tmp_path / "texts.jsonl").write_text('{"id": "a", "text": "an APPLE"}\n')
+    assert main([*data, "check", "--input", str(tmp_path / "texts.jsonl")]) == 0
+    assert json.loads(capsys.readouterr().out)["action"] == "block"
 
 
 def test_benchmarks_need_a_checkout(

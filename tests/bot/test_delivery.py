@@ -15,6 +15,7 @@ from bot.jobs import NewJob
 from bot.models import Job, JobStatus
 from bot.pictures import encode_preview
 from generators.base import Expansion, GenerationRequest
+from tests.rows import seen
 from tests.simulated_discord import World, labels
 
 PATCH = ("PATCH", "/channels/*/messages/*")
@@ -45,7 +46,7 @@ async def test_the_placeholder_becomes_the_picture(world: World) -> None:
     job = await world.delivered(job)
     message = world.message(job)
     assert message.content == "**a red fox**\n*soft light*\n-# seed 7 · doodle · 1.2 s"
-    assert labels(message) == ["Reroll", "Raw", "Details", "Delete"]
+    assert labels(message) == ["Reroll", "Remix", "Raw", "Details", "Delete"]
     [attachment] = message.attachments
     assert attachment.filename == f"limner-{job.id}-1.png"
     assert attachment.description == "a red fox, soft light"
@@ -64,7 +65,7 @@ async def test_several_pictures_a_style_and_a_note(world: World) -> None:
         "-# The language model was too slow, so your idea is used as it is.",
         "-# seeds 7 to 9 · style watercolor · doodle · 1.2 s",
     ]
-    assert labels(message) == ["Reroll", "Details", "Delete"]
+    assert labels(message) == ["Reroll", "Remix", "Details", "Delete"]
 
 
 async def test_a_failure_says_why(world: World) -> None:
@@ -72,7 +73,7 @@ async def test_a_failure_says_why(world: World) -> None:
     await world.app.jobs.fail(await world.claim(), "memory", "It does not fit; ask for a smaller one.")
     message = world.message(await world.delivered(job))
     assert message.content == "**a red fox**\nIt does not fit; ask for a smaller one."
-    assert labels(message) == ["Reroll", "Details", "Delete"]
+    assert labels(message) == ["Reroll", "Remix", "Details", "Delete"]
 
 
 async def test_progress_is_shown_and_never_after_the_end(world: World, at_once: None) -> None:
@@ -111,7 +112,7 @@ async def test_a_rough_picture_is_shown_replaced_and_gone_with_the_last_one(
     claimed = await world.claim()
     for step, shade in ((3, 0), (6, 200)):
         rough = encode_preview(Image.new("RGB", (512, 512), (shade, 0, 0)))
-        await world.app.jobs.save_preview("painter", job.id, step, rough)
+        await world.app.jobs.save_preview("painter", job.id, step, rough, seen())
         await world.app.jobs.record_steps("painter", {job.id: step})
         message = await world.settled(job, f"step {step} of 10")
         [attachment] = message.attachments
@@ -130,7 +131,7 @@ async def test_a_channel_that_takes_no_files_still_shows_progress(
     job = await world.imagine(steps=10)
     await world.claim()
     await world.settled(job, "describing the picture")
-    await world.app.jobs.save_preview("painter", job.id, 1, encode_preview(Image.new("RGB", (16, 16))))
+    await world.app.jobs.save_preview("painter", job.id, 1, encode_preview(Image.new("RGB", (16, 16))), seen())
     world.env.inject_error(*PATCH, status=403, code=50013)
     await world.app.jobs.record_steps("painter", {job.id: 1})
     assert (await world.settled(job, "step 1 of 10")).attachments == []

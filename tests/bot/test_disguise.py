@@ -223,7 +223,7 @@ def test_rules_and_allowed_texts_have_scopes() -> None:
     free = Scope(exempt_roles=frozenset({"mod"}), exempt_channels=frozenset({"zoo"}))
     matcher = Matcher([Rule("1", "cat", scopes=(free,))], [Rule("a", "black cat", scopes=(pets,))])
     blocked = [
-        matcher.find("a black cat", Place(channel, frozenset(roles))) is not None
+        matcher.find("a black cat", Place(frozenset({channel}), frozenset(roles))) is not None
         for channel, roles in (("hall", ()), ("pets", ()), ("hall", ("mod",)), ("zoo", ()))
     ]
     assert blocked == [True, False, False, False]

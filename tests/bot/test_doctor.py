@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,7 @@ async def discord() -> AsyncGenerator[Discord]:
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LIMNER_TOKEN", "LIMNER_DATA"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIMNER_EYES", "off")
 
 
 def channel(name: str, *rules: tuple[str, int, int], kind: int = 0) -> dict[str, Any]:
@@ -123,6 +125,7 @@ async def test_everything_is_well_and_the_steps_are_printed(
 ) -> None:
     monkeypatch.setenv("LIMNER_TOKEN", "right")
     monkeypatch.setenv("LIMNER_EXPANDER", "off")
+    monkeypatch.delenv("LIMNER_EYES")
     discord.channels = [channel("studio"), channel("rules", (EVERYONE, 0, ALL)), channel("talk")]
     assert await examine(settings.data, api=discord.address) == 0
     said = capsys.readouterr().out
@@ -130,6 +133,7 @@ async def test_everything_is_well_and_the_steps_are_printed(
     assert "warn  Studio: the bot lacks View Channels, Send Messages" in said
     assert "client_id=4242" in said
     assert "  5. limner run" in said
+    assert re.search(r"ok    eyes default: \d+ ms for a picture", said)
     assert "right" not in said.replace("the right", "")
 
 
@@ -233,6 +237,22 @@ async def test_an_images_server_is_asked(
         assert not [check for check in said["checks"] if "torch" in check["what"]]  # nothing here needs it
     code, said = await findings(capsys, settings.data)
     assert (code, found(said, "images server http")["mend"]) == (1, "start it, or LIMNER_IMAGES_URL")
+
+
+@pytest.mark.usefixtures("server_paints")
+async def test_eyes_that_see_nothing_are_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, said = await findings(capsys, settings.data)
+    assert found(said, "nobody looks at the pictures") | {"what": ""} == {
+        "status": "warn",
+        "what": "",
+        "mend": "LIMNER_EYES=default",
+    }
+    monkeypatch.setenv("LIMNER_EYES", str(settings.data))
+    code, said = await findings(capsys, settings.data)
+    assert (code, found(said, "wait in quarantine")["status"]) == (1, "fail")
+    assert "LIMNER_EYES" in found(said, "wait in quarantine")["mend"]
 
 
 async def test_ray_is_looked_for(

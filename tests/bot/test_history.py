@@ -13,7 +13,7 @@ from bot.errors import NotFound, NotYours
 from bot.history import History
 from bot.jobs import JobQueue, Picture
 from bot.storage import ImageStore
-from tests.rows import new_job, painted
+from tests.rows import new_job, painted, seen
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def history(database: Database, images: ImageStore) -> History:
 
 def stored(images: ImageStore, content: str) -> Picture:
     """A picture with a file."""
-    return Picture(images.save(content.encode()), 16, 16, len(content), 7)
+    return Picture(images.save(content.encode()), 16, 16, len(content), 7, seen())
 
 
 async def test_pages_are_newest_first_and_count_together(jobs: JobQueue, history: History):

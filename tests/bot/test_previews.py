@@ -11,7 +11,7 @@ from bot.faults import CRASHED
 from bot.jobs import JobQueue
 from bot.models import Job
 from bot.pictures import PREVIEW_BYTES, encode_preview
-from tests.rows import new_job, picture
+from tests.rows import new_job, picture, seen
 
 ROUGH = encode_preview(Image.new("RGB", (64, 64), (200, 30, 30)))
 
@@ -49,8 +49,8 @@ async def test_a_preview_goes_with_the_end_of_its_painting(
     for user in (1, 2):
         await jobs.enqueue(new_job(user_id=user))
     job, neighbour = await jobs.claim("painter", capacity=2 * 16 * 16)
-    await jobs.save_preview("painter", job.id, 3, b"older")
-    await jobs.save_preview("painter", job.id, 4, ROUGH)
+    await jobs.save_preview("painter", job.id, 3, b"older", seen())
+    await jobs.save_preview("painter", job.id, 4, ROUGH, seen())
     await jobs.record_steps("painter", {job.id: 4})
     kept = await jobs.preview(job.id)
     assert kept
@@ -64,10 +64,10 @@ async def test_a_worker_that_lost_its_job_leaves_no_preview(database: Database) 
     jobs = JobQueue(database)
     await jobs.enqueue(new_job())
     [job] = await jobs.claim("painter", capacity=16 * 16)
-    await jobs.save_preview("another", job.id, 1, ROUGH)
+    await jobs.save_preview("another", job.id, 1, ROUGH, seen())
     assert await jobs.preview(job.id) is None
     await jobs.put_back("painter")
-    await jobs.save_preview("painter", job.id, 1, ROUGH)
+    await jobs.save_preview("painter", job.id, 1, ROUGH, seen())
     assert await jobs.preview(job.id) is None
 
 

@@ -57,6 +57,10 @@ def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):
     [
         ("max_steps = ", "limner.toml is not valid TOML"),
         ("\x00", "limner.toml is not valid TOML"),
+        ('eyes = "nobody"', "`eyes` must be default, off, a folder, a hub name"),
+        ("explicit_limit = 1.5", "`explicit_limit` must be from 0 to 1"),
+        ("explicit_limit_restricted = nan", "`explicit_limit_restricted` must be from 0 to 1"),
+        ("block_distance = 40", "`block_distance` must be from 0 to 32"),
         ("max_step = 3", "sets max_step, which is not a setting; did you mean max_steps?"),
         ("whatever_else = 3", r"sets whatever_else, which is not a setting\.$"),
         ('max_steps = "many"', "`max_steps` must be a whole number"),

@@ -9,11 +9,13 @@ from sqlalchemy import select
 from bot import submit
 from bot.app import App, open_app
 from bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
+from bot.filters.place import Where
 from bot.jobs import Picture
 from bot.models import Job
 from bot.settings import Settings
 from bot.submit import Ask
 from generators.base import SEEDS, Expansion, GenerationRequest
+from tests.rows import seen
 
 MEMBER, HERE, CHANNEL = 11, 22, 33
 
@@ -145,6 +147,7 @@ async def test_a_forbidden_word_is_refused_and_kept_as_a_row(settings: Settings,
     (settings.data / "styles.toml").write_text('[purple]\nprompt = "{prompt}, purple cow"')
     async with open_app(settings.using(styles=str(settings.data / "styles.toml"))) as app:
         await app.filters.add(HERE, "purple cow", MEMBER)
+        await app.guilds.change(HERE, MEMBER, checks_negative_prompts=True)
         with pytest.raises(Refused) as told:
             await submit.imagine(app, asked)
         [row] = await rows(app)
@@ -195,7 +198,7 @@ async def expanded(app: App, **more: Any) -> Job:
     text = f"{job.idea}, soft light"
     prompt = app.styles.apply(job.style, text)
     assert await app.jobs.save_expansion(job, Expansion(text, "soft light", ("fox",), "m", 0.1), prompt)
-    await app.jobs.finish(job, [Picture("0" * 64, 8, 8, 1, 5)], seconds=1, busy_seconds=1)
+    await app.jobs.finish(job, [Picture("0" * 64, 8, 8, 1, 5, seen())], seconds=1, busy_seconds=1)
     return await app.jobs.get(job.id)
 
 
@@ -205,7 +208,7 @@ async def test_the_largest_weight_of_a_members_roles_counts(app: App, roles: tup
     weighted = replace(app, settings=classes)
 
     first = await submit.imagine(weighted, replace(ask(), role_ids=roles))
-    again = await submit.reroll(weighted, first, user_id=MEMBER, role_ids=roles)
+    again = await submit.reroll(weighted, first, user_id=MEMBER, where=Where(HERE, CHANNEL, role_ids=roles))
 
     assert (first.weight, again.weight) == (weight, weight)
     assert again.turn == pytest.approx(1 / weight)

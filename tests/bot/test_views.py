@@ -117,7 +117,7 @@ async def test_cancel_before_and_while_painting(world: World) -> None:
     assert told(await press(world, job, "cancel", world.grace)) == "It is cancelled."
     job = await world.delivered(job)
     assert "Cancelled by a moderator." in world.message(job).content
-    assert labels(world.message(job)) == ["Reroll", "Details", "Delete"]
+    assert labels(world.message(job)) == ["Reroll", "Remix", "Details", "Delete"]
     running = await world.imagine()
     await world.claim()
     assert told(await press(world, running, "cancel")) == "It stops at its next step."

@@ -16,6 +16,7 @@ from bot import db, jobs, submit
 from bot.app import App, open_app
 from bot.faults import DEVICE_LOST, HUNG, WorkerBroken
 from bot.jobs import NewJob, Picture
+from bot.lookout import Lookout
 from bot.models import Job, JobStatus
 from bot.painter import Painter
 from bot.settings import Settings
@@ -98,7 +99,8 @@ def worker(app: App, expander: AddingExpander) -> Worker:
 
 
 def make_worker(app: App, expander: AddingExpander, executor: Executor | None = None) -> Worker:
-    return Worker(app, Painter(executor or WatchedExecutor(app.settings), app.settings), expander, "worker-1")
+    painter = Painter(executor or WatchedExecutor(app.settings), app.settings)
+    return Worker(app, painter, expander, Lookout(app.settings), "worker-1")
 
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:

@@ -1,0 +1,67 @@
+"""/me: what Limner holds about the one who asks. The answer is private."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot import messages
+from bot.cogs.base import SILENT, LimnerCog
+from bot.models import Review, ReviewState
+from bot.reviews import OUTCOMES
+
+Interaction = discord.Interaction[Any]
+
+DAY = 86_400.0
+NOTHING_HELD = "You have no strikes here, and nothing of yours waits for a moderator."
+
+
+class Me(LimnerCog, name="Limner me"):
+    """One's own record."""
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    async def me(self, interaction: Interaction) -> None:
+        """Show what is known about you here: requests, limits, strikes, and what moderators decided."""
+        embed = discord.Embed(title="What I know about you here")
+        embed.add_field(name="Requests", value=await self._requests(interaction.user.id), inline=False)
+        if interaction.guild_id:
+            held = await self._held(interaction.guild_id, interaction.user.id)
+            for name, text in held.items():
+                embed.add_field(name=name, value=text, inline=False)
+            embed.description = None if held else NOTHING_HELD
+        await interaction.response.send_message(embed=embed, ephemeral=True, allowed_mentions=SILENT)
+
+    async def _requests(self, user_id: int) -> str:
+        waiting = len(await self.app.jobs.open_jobs(user_id))
+        day = await self.app.history.count_since(user_id, DAY)
+        every = await self.app.history.count(user_id)
+        return (
+            f"{waiting} waiting or running, of at most {self.app.settings.max_jobs_per_user}\n"
+            f"{day} asked for in the last 24 hours\n{every} painted in all; /history shows them"
+        )
+
+    async def _held(self, guild_id: int, user_id: int) -> dict[str, str]:
+        """Strikes, suspension and decisions in this server, each under its heading; without what there is none of."""
+        settings = await self.app.guilds.get(guild_id)
+        strikes = await self.app.strikes.active(guild_id, user_id)
+        suspension = await self.app.strikes.suspension(guild_id, user_id)
+        reviews = await self.app.reviews.of_member(guild_id, user_id)
+        lines = [
+            f"{strike.id} · {messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
+            for strike in strikes
+        ]
+        limit = f" ({settings.strike_limit} suspend you)" if settings.strike_limit else ""
+        held = {
+            f"Strikes{limit}": "\n".join(lines),
+            "Suspended": f"until <t:{suspension.until:.0f}:f> (<t:{suspension.until:.0f}:R>)" if suspension else "",
+            "Moderators": "\n".join(map(_review, reviews)),
+        }
+        return {name: text for name, text in held.items() if text}
+
+
+def _review(review: Review) -> str:
+    what = f"your appeal for request {review.job_id}" if review.is_appeal else f"request {review.job_id}"
+    return f"{what}: {OUTCOMES[ReviewState(review.state)]} <t:{review.decided_at or review.created_at:.0f}:R>"

@@ -1,0 +1,189 @@
+"""/pictures and "Block this picture": what may be posted in a server, for its moderators. Every answer is private."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import discord
+from discord import app_commands
+from PIL import Image
+
+from bot.app import App
+from bot.blocked import BlockedPage
+from bot.cogs.base import LimnerCog, answer_error, app_of, moderated, tell
+from bot.cogs.uploads import read_upload
+from bot.errors import BadPicture
+from bot.gate import Spot
+from bot.inputs import read_picture
+from bot.likeness import known_by
+from bot.models import Job
+from bot.views import job_of
+
+Interaction = discord.Interaction[Any]
+
+NO_PICTURE = "That message has no picture that can be blocked."
+GONE = "That picture's file is gone from the bot's disk, so it cannot be blocked; block the message's own picture file."
+WHICH = "Which of these pictures must not come back?"
+EMPTY = "No picture is blocked here; use the menu of a message: Apps, Block this picture."
+BLOCK = "Block this picture"
+
+
+class Pictures(LimnerCog, name="Limner pictures"):
+    """How explicit pictures may be here, and which must not come back."""
+
+    group = app_commands.Group(
+        name="pictures",
+        description="Which pictures may be posted in this server",
+        guild_only=True,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        default_permissions=discord.Permissions(manage_guild=True),
+    )
+
+    @group.command()
+    @app_commands.describe(
+        ordinary="In ordinary channels: 0 posts nothing, 1 is what the bot's operator allows",
+        age_restricted="The same in age-restricted channels",
+    )
+    async def limits(
+        self,
+        interaction: Interaction,
+        ordinary: app_commands.Range[float, 0.0, 1.0] | None = None,
+        age_restricted: app_commands.Range[float, 0.0, 1.0] | None = None,
+    ) -> None:
+        """Show or change how explicit pictures may be here."""
+        guild_id = await moderated(interaction, self.app)
+        given = {"explicit_limit": ordinary, "explicit_limit_restricted": age_restricted}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes:
+            await self.app.guilds.change(guild_id, interaction.user.id, **changes)
+        here, there = [await self.app.gate.limit(Spot(guild_id, None, restricted)) for restricted in (False, True)]
+        await tell(
+            interaction,
+            f"Pictures may be up to **{here:g}** explicit in ordinary channels and up to **{there:g}** in "
+            "age-restricted ones, on a scale from 0 to 1. That holds from now on, also for what is painted already.",
+        )
+
+    @group.command()
+    @app_commands.describe(page="Which page, with 10 pictures on each")
+    async def blocked(self, interaction: Interaction, page: app_commands.Range[int, 1, 100_000] = 1) -> None:
+        """Show the pictures that must not come back to this server."""
+        found = await self.app.blocked.page(await moderated(interaction, self.app), page)
+        await tell(interaction, "", embed=_listed(found)) if found.total else await tell(interaction, EMPTY)
+
+    @group.command()
+    @app_commands.describe(number="The picture's number in /pictures blocked")
+    async def allow(self, interaction: Interaction, number: app_commands.Range[int, 1]) -> None:
+        """Let a blocked picture come back."""
+        guild_id = await moderated(interaction, self.app)
+        await self.app.blocked.allow(guild_id, number, interaction.user.id)
+        await tell(interaction, f"Picture {number} is on the list no more.")
+
+
+class BlockChoice(
+    discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:block:(?P<job>[0-9]+):(?P<count>[0-9]+)"
+):
+    """Which pictures of a request are to be blocked; after a restart too."""
+
+    def __init__(self, job_id: int, count: int) -> None:
+        options = [discord.SelectOption(label=f"Picture {number}", value=str(number)) for number in range(1, count + 1)]
+        custom_id = f"limner:block:{job_id}:{count}"
+        select: discord.ui.Select[Any] = discord.ui.Select(custom_id=custom_id, max_values=count, options=options)
+        super().__init__(select)
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The choice that was made, in whichever process it was offered."""
+        return cls(int(match["job"]), int(match["count"]))
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Block what was chosen."""
+        try:
+            app = app_of(interaction.client)
+            guild_id = await moderated(interaction, app)
+            job = await app.jobs.get(self.job_id)
+            chosen = {int(value) for value in self.item.values}
+            hashes = await asyncio.to_thread(_of_job, app, job, chosen)
+            await _block(interaction, app, guild_id, hashes, job.id)
+        except Exception as error:
+            await answer_error(interaction, error)
+
+
+def block_menu() -> app_commands.ContextMenu:
+    """The entry in a message's menu, Apps."""
+    menu = app_commands.ContextMenu(
+        name=BLOCK,
+        callback=_block_message,
+        allowed_contexts=app_commands.AppCommandContext(guild=True),
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+    )
+    menu.default_permissions = discord.Permissions(manage_guild=True)
+    menu.error(answer_error)
+    return menu
+
+
+async def _block_message(interaction: Interaction, message: discord.Message) -> None:
+    app = app_of(interaction.client)
+    guild_id = await moderated(interaction, app)
+    job_id = job_of(message) if message.author == interaction.client.user else None
+    job = await app.jobs.get(job_id) if job_id else None
+    if job and job.guild_id == guild_id and len(job.images) > 1:
+        view = discord.ui.View(timeout=None)
+        view.add_item(BlockChoice(job.id, len(job.images)))
+        return await tell(interaction, WHICH, view=view)
+    if job and job.guild_id == guild_id and job.images:
+        hashes = await asyncio.to_thread(_of_job, app, job, {1})
+        return await _block(interaction, app, guild_id, hashes, job.id)
+    await interaction.response.defer(ephemeral=True)
+    files = [await _read(app, file) for file in message.attachments if (file.content_type or "").startswith("image/")]
+    if not files:
+        raise BadPicture(NO_PICTURE)
+    hashes = {str(number): await asyncio.to_thread(known_by, picture) for number, picture in enumerate(files, 1)}
+    await _block(interaction, app, guild_id, hashes)
+
+
+async def _read(app: App, attachment: discord.Attachment) -> Image.Image:
+    app.inputs.check_size(attachment.size)
+    return await asyncio.to_thread(read_picture, await read_upload(attachment), app.settings.max_input_pixels)
+
+
+def _of_job(app: App, job: Job, chosen: set[int]) -> dict[str, str]:
+    """The fingerprints of some of a job's pictures, by their names; blocks."""
+    try:
+        pictures = {number: app.images.read(job.images[number - 1].sha256) for number in sorted(chosen)}
+    except (FileNotFoundError, IndexError) as error:
+        raise BadPicture(GONE) from error
+    return {f"{job.id}-{number}": known_by(Image.open(io.BytesIO(data))) for number, data in pictures.items()}
+
+
+async def _block(
+    interaction: Interaction, app: App, guild_id: int, hashes: Mapping[str, str], job_id: int | None = None
+) -> None:
+    rows = [await app.blocked.block(guild_id, phash, interaction.user.id, job_id) for phash in hashes.values()]
+    await tell(interaction, _told([row.id for row in rows]))
+
+
+def _told(numbers: Sequence[int]) -> str:
+    """What a moderator reads who has blocked something."""
+    which = f"It is number {numbers[0]}" if len(numbers) == 1 else f"They are numbers {', '.join(map(str, numbers))}"
+    return (
+        "Nothing that looks like it is posted here from now on, nor painted from. "
+        f"{which} in /pictures blocked; Delete under its message removes what is here already."
+    )
+
+
+def _listed(page: BlockedPage) -> discord.Embed:
+    lines = [
+        f"**{row.id}** · {f'request {row.job_id}' if row.job_id else 'a picture file'} · by <@{row.created_by}> · "
+        f"<t:{row.created_at:.0f}:R>"
+        for row in page.pictures
+    ]
+    count = "one blocked picture" if page.total == 1 else f"{page.total} blocked pictures"
+    embed = discord.Embed(title=f"This server has {count}", description="\n".join(lines))
+    return embed.set_footer(text=f"Page {page.number} of {page.pages}; /pictures allow takes one from the list")

@@ -1,0 +1,104 @@
+"""/review: what still waits for moderators, and what strikes do. Every answer is private."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import discord
+from discord import app_commands
+
+from bot.cards import REASONS
+from bot.cogs.base import LimnerCog, managers_only, moderated, tell
+from bot.guilds import GuildSettings
+from bot.models import Review
+
+Interaction = discord.Interaction[Any]
+
+LISTED = 20
+OFF = (
+    "No review channel is chosen (/filter settings): flags are refusals, there are no appeals, and no idea is compared "
+    "with refused ones."
+)
+
+
+class ReviewCog(LimnerCog, name="Limner review"):
+    """What moderators decide, and how strikes count."""
+
+    group = app_commands.Group(
+        name="review",
+        description="Requests that moderators decide about",
+        guild_only=True,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        default_permissions=discord.Permissions(manage_guild=True),
+    )
+
+    @group.command(name="list")
+    async def list_open(self, interaction: Interaction) -> None:
+        """Show what waits for a moderator, with links to the cards."""
+        guild_id = await moderated(interaction, self.app)
+        waiting = [review for review, _ in await self.app.reviews.waiting() if review.guild_id == guild_id]
+        lines = [_line(review) for review in waiting[:LISTED]] or ["Nothing waits for a moderator."]
+        if len(waiting) > LISTED:
+            lines.append(f"and {len(waiting) - LISTED} more")
+        await tell(interaction, "\n".join(lines))
+
+    @group.command()
+    @app_commands.describe(
+        days="After how many days an undecided request counts as rejected",
+        strike_days="After how many days a strike expires",
+        strike_limit="How many strikes suspend a member from painting; 0: none ever do",
+        suspension_hours="How long the first suspension takes; each further one takes twice as long",
+        time_out="Time suspended members out on Discord too",
+        evasion="What follows when a refused idea is spelled another way: nothing, a card, or a card and a strike",
+        evasion_minutes="For how long after a refusal that is looked for",
+    )
+    async def settings(
+        self,
+        interaction: Interaction,
+        days: app_commands.Range[int, 1, 365] | None = None,
+        strike_days: app_commands.Range[int, 1, 3650] | None = None,
+        strike_limit: app_commands.Range[int, 0, 100] | None = None,
+        suspension_hours: app_commands.Range[int, 1, 672] | None = None,
+        time_out: bool | None = None,
+        evasion: Literal["off", "flag", "strike"] | None = None,
+        evasion_minutes: app_commands.Range[int, 1, 1440] | None = None,
+    ) -> None:
+        """Show or change how long cards wait, and what strikes do; the channel is in /filter settings."""
+        guild_id = await moderated(interaction, self.app)
+        given = {
+            "review_days": days,
+            "strike_days": strike_days,
+            "strike_limit": strike_limit,
+            "suspension_hours": suspension_hours,
+            "times_out": time_out,
+            "evasion": evasion,
+            "evasion_minutes": evasion_minutes,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        settings = await self.app.guilds.get(guild_id)
+        if changes:
+            managers_only(interaction)
+            settings = await self.app.guilds.change(guild_id, interaction.user.id, **changes)
+        await tell(interaction, "\n".join(_told(settings)))
+
+
+def _line(review: Review) -> str:
+    what = "an appeal" if review.is_appeal else REASONS[review.why]
+    card = "its card is not posted yet"
+    if review.message_id:
+        card = f"https://discord.com/channels/{review.guild_id}/{review.channel_id}/{review.message_id}"
+    return f"**{review.id}** · <@{review.user_id}> · {what} · <t:{review.created_at:.0f}:R> · {card}"
+
+
+def _told(settings: GuildSettings) -> list[str]:
+    channel = settings.review_channel_id
+    suspended = (
+        f"{settings.strike_limit} suspend a member for {settings.suspension_hours} hours, then twice as long each time"
+        f"{', on Discord too' if settings.times_out else ''}"
+    )
+    looks_for = {"off": "nothing", "flag": "a card", "strike": "a card and a strike"}[settings.evasion]
+    return [
+        f"Cards: <#{channel}>; after {settings.review_days} days without a decision rejected." if channel else OFF,
+        f"Strikes expire after {settings.strike_days} days; {suspended if settings.strike_limit else 'none suspend'}.",
+        f"A refused idea in another spelling within {settings.evasion_minutes} minutes: {looks_for}.",
+    ]

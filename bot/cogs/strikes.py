@@ -1,0 +1,82 @@
+"""/strike: what moderators tell members off for. Every answer is private."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot import messages
+from bot.cards import told_lines
+from bot.cogs.base import LimnerCog, forbid_own, moderated, tell
+from bot.models import Strike
+
+Interaction = discord.Interaction[Any]
+
+WHY_LENGTH = 200
+BY_MODERATOR = "told off by a moderator"
+NO_TIME_OUT = "Discord's time-out will not be possible: I lack the permission Moderate Members."
+
+
+class StrikesCog(LimnerCog, name="Limner strikes"):
+    """Strikes, and the suspensions that follow."""
+
+    group = app_commands.Group(
+        name="strike",
+        description="Tell members off; too many strikes suspend them from painting in this server",
+        guild_only=True,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        default_permissions=discord.Permissions(manage_guild=True),
+    )
+
+    @group.command()
+    @app_commands.describe(member="Who gets it", why="What for; the member reads it with /me")
+    async def add(
+        self,
+        interaction: Interaction,
+        member: discord.User,
+        why: app_commands.Range[str, 1, WHY_LENGTH] = BY_MODERATOR,
+    ) -> None:
+        """Give a member a strike."""
+        guild_id = await moderated(interaction, self.app)
+        forbid_own(interaction, member.id)
+        settings = await self.app.guilds.get(guild_id)
+        told = await self.app.strikes.give(guild_id, member.id, by=interaction.user.id, why=why, settings=settings)
+        lines = told_lines(told)
+        if told.suspension and settings.times_out and not interaction.app_permissions.moderate_members:
+            lines[-1] = NO_TIME_OUT
+        await tell(interaction, "\n".join(lines))
+
+    @group.command()
+    @app_commands.describe(strike="Its number")
+    async def remove(self, interaction: Interaction, strike: app_commands.Range[int, 1]) -> None:
+        """Take a strike back, and the suspension that it brought."""
+        guild_id = await moderated(interaction, self.app)
+        forbid_own(interaction, (await self.app.strikes.get(guild_id, strike)).user_id)
+        removed = await self.app.strikes.remove(guild_id, strike, interaction.user.id)
+        await tell(interaction, f"Strike {removed.id} of <@{removed.user_id}> is taken back.")
+
+    @remove.autocomplete("strike")
+    async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
+        active = await self.app.strikes.active(await moderated(interaction, self.app))
+        names = {strike.id: messages.cut(f"{strike.id}: {strike.why}", 100) for strike in active}
+        found = [(number, name) for number, name in names.items() if str(typed).casefold() in name.casefold()]
+        return [app_commands.Choice(name=name, value=number) for number, name in found]
+
+    @group.command(name="list")
+    @app_commands.describe(member="Whose; without it the newest ones of this server")
+    async def list_strikes(self, interaction: Interaction, member: discord.User | None = None) -> None:
+        """Show the strikes that count now."""
+        guild_id = await moderated(interaction, self.app)
+        active = await self.app.strikes.active(guild_id, member.id if member else None)
+        lines = [f"{_line(strike)} · <@{strike.user_id}>" for strike in active] or ["There are no strikes that count."]
+        suspension = await self.app.strikes.suspension(guild_id, member.id) if member else None
+        if suspension:
+            lines.append(f"The member may not paint until <t:{suspension.until:.0f}:f>.")
+        await tell(interaction, "\n".join(lines))
+
+
+def _line(strike: Strike) -> str:
+    by = f"by <@{strike.given_by}>" if strike.given_by else "by me"
+    return f"**{strike.id}** · {messages.plain(strike.why, 80)} · {by} · expires <t:{strike.expires_at:.0f}:R>"

@@ -1,0 +1,145 @@
+"""One line of a server's rules, as a moderator or a file gives it: checked, and the same in JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from bot.errors import BadRule
+from bot.filters import packs
+from bot.filters.place import ANYWHERE, SETS, Scope
+from bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
+
+PACK = "pack"
+"""The kind of a line that stands for all rules of a pack."""
+MAX_REASON = 150
+"""Characters of a reason; as many as in Discord's AutoMod."""
+MAX_REPLACEMENT = 100
+USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages"}) | frozenset(SETS)
+NAMED = frozenset({"id", "name", "pattern", "kind", "category", "note"})
+"""What an entry of a rule file may have; all but pattern and kind of the second are for its readers only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A rule, an allowed text or a pack, and what it does where, and until when."""
+
+    pattern: str
+    kind: str = Kind.WORD
+    is_allow: bool = False
+    action: Action = Action.BLOCK
+    reason: str = ""
+    replacement: str = ""
+    scope: Scope = ANYWHERE
+    is_on: bool = True
+    expires_at: float | None = None
+
+    @property
+    def normal_form(self) -> str:
+        """The same text for entries that match the same; regexes and packs begin with white space, keywords do not."""
+        if self.kind == Kind.REGEX:
+            return f" {self.pattern}"
+        return f"\t{self.pattern}" if self.kind == PACK else normal_form(self.pattern)
+
+    def checked(self) -> Entry:
+        """The same, tidy; raises BadRule, with one sentence, if it cannot be used."""
+        if len(self.reason) > MAX_REASON:
+            raise BadRule(f"A reason may have at most {MAX_REASON} characters; shorten it.")
+        if len(self.replacement) > MAX_REPLACEMENT:
+            raise BadRule(f"A replacement may have at most {MAX_REPLACEMENT} characters; shorten it.")
+        if self.kind == PACK:
+            packs.find(self.pattern)
+            return self
+        if self.kind == Kind.REGEX:
+            if self.is_allow:
+                raise BadRule("A regex cannot be on the allow list; write the words that it should free.")
+            return replace(self, pattern=tidy_regex(self.pattern))
+        pattern = tidy(self.pattern)
+        return replace(self, pattern=pattern, kind=Rule("", pattern).kind)
+
+    def rules(self, rule_id: str, guild_id: int = 0) -> list[Rule]:
+        """What it means to a matcher; many rules with one number, if it is a pack."""
+        known: dict[str, Any] = {
+            "guild_id": guild_id,
+            "scopes": (self.scope,),
+            "action": self.action,
+            "reason": self.reason,
+            "replacement": self.replacement,
+            "expires_at": self.expires_at,
+        }
+        if self.kind == PACK:
+            known["reason"] = self.reason or packs.find(self.pattern).reason
+            return [Rule(rule_id, term, **known) for term in packs.find(self.pattern).terms]
+        return [Rule(rule_id, self.pattern, is_regex=self.kind == Kind.REGEX, **known)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in an export: what differs from the usual."""
+        usual = Entry(pattern="")
+        name = "id" if self.kind == PACK else "pattern"
+        written: dict[str, Any] = {name: self.pattern}
+        if self.kind == Kind.REGEX:
+            written["kind"] = self.kind
+        for key in ("action", "reason", "replacement", "expires_at"):
+            if getattr(self, key) != getattr(usual, key):
+                written[key] = getattr(self, key)
+        return written | ({} if self.is_on else {"enabled": False}) | self.scope.to_json()
+
+
+def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
+    """An entry of a rule file: a text, or an object with ``pattern``; raises BadRule if it cannot be used."""
+    known = {"pattern": whole} if isinstance(whole, str) else _object(whole)
+    if "pattern" not in known:
+        raise BadRule("It has no pattern.")
+    kind, pattern = known.get("kind", Kind.WORD), known["pattern"]
+    if kind not in list(Kind) or not isinstance(pattern, str):
+        raise BadRule(f"Its kind must be one of {', '.join(Kind)}, and its pattern a text.")
+    return replace(read_use(known), pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
+
+
+def read_pack(known: Mapping[str, Any]) -> Entry:
+    """A pack of ours, by its ``id``; raises BadRule if there is none, or it cannot be used so."""
+    return replace(read_use(known), pattern=str(known.get("id", "")), kind=PACK).checked()
+
+
+def read_use(known: Mapping[str, Any]) -> Entry:
+    """What an entry or a pack says of where, when and how it counts; raises BadRule."""
+    if strange := sorted(map(str, known.keys() - USED - NAMED - {"rules"})):
+        raise BadRule(f"It has {strange[0][:40]!r}, which means nothing here.")
+    return Entry(
+        pattern="",
+        action=_action(known.get("action", Action.BLOCK)),
+        reason=_text(known, "reason"),
+        replacement=_text(known, "replacement"),
+        scope=Scope.from_json(known),
+        is_on=known.get("enabled", True) is not False,
+        expires_at=_time(known.get("expires_at")),
+    )
+
+
+def _object(whole: Any) -> dict[str, Any]:
+    if not isinstance(whole, dict):
+        raise BadRule("It has no pattern.")
+    return cast("dict[str, Any]", whole)
+
+
+def _action(name: Any) -> Action:
+    if name not in list(Action):
+        raise BadRule(f"Its action must be one of {', '.join(Action)}.")
+    return Action(name)
+
+
+def _text(known: Mapping[str, Any], name: str) -> str:
+    text = known.get(name, "")
+    if not isinstance(text, str):
+        raise BadRule(f"Its {name} must be a text.")
+    return " ".join(text.split())
+
+
+def _time(value: Any) -> float | None:
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+    ):
+        raise BadRule("Its expires_at must be a time in Unix seconds.")
+    return value

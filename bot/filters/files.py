@@ -1,0 +1,138 @@
+"""Rule files: JSON as an export writes it, or plain text with one rule a line; every entry, or why it is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from bot.errors import BadRule
+from bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
+from bot.filters.place import ANYWHERE, Scope
+from bot.filters.rules import Rule
+
+VERSION = 1
+SHARED = ("action", "reason", "replacement", "expires_at")
+"""What the rules of a pack take from it."""
+NO_LIST = 'It has no list of rules; write {"rules": [...]}.'
+
+
+@dataclass(frozen=True)
+class Item:
+    """What one place of a rule file holds: an entry, or the sentence that says why it cannot be one."""
+
+    #: As its file calls it: its id, else its number.
+    label: str
+    entry: Entry | None
+    problem: str = ""
+    #: Its pack's scope: both must hold.
+    outer: Scope = ANYWHERE
+
+    def merged(self) -> Item:
+        """The same with one scope for both."""
+        if self.entry is None or self.outer == ANYWHERE:
+            return self
+        try:
+            scope = self.entry.scope.within(self.outer)
+        except BadRule as error:
+            return Item(self.label, None, str(error))
+        return Item(self.label, replace(self.entry, scope=scope))
+
+    def rules(self) -> list[Rule]:
+        """What it means to a matcher; nothing if it is off."""
+        if self.entry is None or not self.entry.is_on:
+            return []
+        rules = self.entry.rules(self.label)
+        return [replace(rule, scopes=(self.outer, *rule.scopes)) for rule in rules]
+
+
+def read_lines(text: str) -> list[Item]:
+    """One word, phrase or wildcard a line; the label is the line's number, and empty lines are skipped."""
+    lines = enumerate(text.removeprefix("\ufeff").splitlines(), 1)
+    return [_item(str(number), lambda line=line: read_entry(line)) for number, line in lines if line.strip()]
+
+
+def read_json(text: str) -> list[Item]:
+    """A JSON file, or one JSON entry a line; see `read_whole`. Raises BadRule if it is no such file."""
+    text = text.removeprefix("\ufeff")
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        whole = [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    is_entry = not isinstance(whole, list) and not (isinstance(whole, dict) and "pattern" not in whole)
+    return read_whole([whole] if is_entry else cast(Any, whole))
+
+
+def read_whole(whole: Any) -> list[Item]:
+    """A list of entries, or ``{"rules": [...], "allow": [...], "packs": [...]}``; raises BadRule if it is neither.
+
+    A pack has ``rules`` of its own, or is one of ours by its ``id``.
+    """
+    if isinstance(whole, list):
+        return list(_rules(cast("list[Any]", whole), 0))
+    known = cast("dict[str, Any]", whole)
+    rules, allow, packs = (known.get(name, []) for name in ("rules", "allow", "packs"))
+    if not all(isinstance(some, list) for some in (rules, allow, packs)) or not known.keys() & {
+        "rules",
+        "packs",
+        "allow",
+    }:
+        raise BadRule(NO_LIST)
+    items = list(_rules(rules, 0))
+    for pack in packs:
+        items += _pack(pack, len(items))
+    return items + [
+        _item(_label(one, n), lambda one=one: read_entry(one, is_allow=True)) for n, one in enumerate(allow, 1)
+    ]
+
+
+def write(entries: Iterable[Entry]) -> str:
+    """Entries as a JSON file that `read_json` reads again."""
+    listed: dict[str, list[dict[str, Any]]] = {"rules": [], "allow": [], "packs": []}
+    for entry in entries:
+        listed["packs" if entry.kind == PACK else "allow" if entry.is_allow else "rules"].append(entry.to_json())
+    return json.dumps({"version": VERSION} | listed, ensure_ascii=False, indent=1) + "\n"
+
+
+def _line(number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadRule(f"It is not valid JSON in line {number}.") from error
+
+
+def _rules(entries: Sequence[Any], before: int) -> Iterator[Item]:
+    for number, one in enumerate(entries, before + 1):
+        yield _item(_label(one, number), lambda one=one: read_entry(one))
+
+
+def _pack(whole: Any, before: int) -> Iterator[Item]:
+    """The entries of a pack: each counts where it does, is off if it is, and does what it says unless it says more."""
+    known = cast("dict[str, Any]", whole) if isinstance(whole, dict) else {}
+    if not known.keys() & {"id", "rules"} or not isinstance(known.get("rules", []), list):
+        raise BadRule(NO_LIST)
+    if "rules" not in known:
+        yield _item(_label(known, before + 1), lambda: read_pack(known))
+        return
+    use, shared = read_use(known), {name: known[name] for name in SHARED if name in known}
+    for item in _rules([_sharing(shared, one) for one in known["rules"]], before):
+        is_on = use.is_on and item.entry is not None and item.entry.is_on
+        yield item if item.entry is None else replace(item, entry=replace(item.entry, is_on=is_on), outer=use.scope)
+
+
+def _sharing(shared: dict[str, Any], entry: Any) -> Any:
+    if isinstance(entry, str):
+        return shared | {"pattern": entry}
+    return shared | cast("dict[str, Any]", entry) if isinstance(entry, dict) else entry
+
+
+def _label(entry: Any, number: int) -> str:
+    return str(cast("dict[str, Any]", entry).get("id", number)) if isinstance(entry, dict) else str(number)
+
+
+def _item(label: str, read: Any) -> Item:
+    try:
+        return Item(label, read())
+    except BadRule as error:
+        return Item(label, None, str(error))

@@ -1,0 +1,54 @@
+"""Packs: short lists of words that many servers do not want, by language; each is switched on like a rule."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bot.errors import BadRule
+
+TITLES = {
+    "sexual": "Sexual content",
+    "gore": "Gore and torture",
+    "hate": "Hate and slurs",
+    "self-harm": "Self-harm",
+    "minors": "Safety of minors",
+}
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Keywords in one language about one subject, and what a member reads who uses one."""
+
+    name: str
+    language: str
+    title: str
+    reason: str
+    terms: tuple[str, ...]
+
+
+@cache
+def every() -> Mapping[str, Pack]:
+    """All packs by their names, such as gore-en."""
+    files = sorted(Path(__file__).parent.glob("*.toml"))
+    return {pack.name: pack for file in files for pack in _read(file)}
+
+
+def find(name: str) -> Pack:
+    """One pack; raises BadRule if there is none of that name."""
+    pack = every().get(name)
+    if pack is None:
+        raise BadRule(f"There is no pack with that name; the packs are {', '.join(every())}.")
+    return pack
+
+
+def _read(file: Path) -> list[Pack]:
+    whole = tomllib.loads(file.read_text(encoding="utf-8"))
+    language = whole.pop("language")
+    return [
+        Pack(f"{subject}-{file.stem}", language, TITLES[subject], table["reason"], tuple(table["terms"]))
+        for subject, table in whole.items()
+    ]

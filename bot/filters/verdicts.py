@@ -1,0 +1,117 @@
+"""What becomes of a request: every rule that matches, the strongest of their actions, and the text as it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bot.filters.matcher import Match, Matcher
+from bot.filters.place import Place
+from bot.filters.rules import Action, Rule, strongest
+
+ROUNDS = 3
+"""How often a text is read anew after something in it was replaced."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request may not be painted: for its asker a sentence that repeats no word of it, for the log a code."""
+
+    code: str
+    sentence: str
+    rule_id: str
+    field: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What rules say of a request.
+
+    ``action`` is the strongest of all that matched, None if nothing did; with block there is a ``refusal``.
+    """
+
+    #: Every text by its field, as it may be painted.
+    texts: Mapping[str, str]
+    rules: Sequence[Rule] = ()
+    refusal: Refusal | None = None
+    actions: frozenset[Action] = field(default_factory=frozenset[Action])
+
+    @property
+    def action(self) -> Action | None:
+        """What happens to the request."""
+        return Action.BLOCK if self.refusal else strongest(self.actions)
+
+    @property
+    def is_spoiler(self) -> bool:
+        """Whether the pictures are posted hidden."""
+        return Action.SPOILER in self.actions
+
+    @property
+    def rule_ids(self) -> list[int]:
+        """The numbers of the rules that matched, each once."""
+        return sorted({int(rule.id) for rule in self.rules})
+
+
+def judge(
+    texts: Mapping[str, str],
+    matchers: Mapping[str, Sequence[Matcher]],
+    place: Place,
+    *,
+    flags_block: bool,
+    pardoned: Collection[int] = (),
+) -> Verdict:
+    """Compare the texts of a request, by the names of their fields, with all rules that count in the place.
+
+    ``matchers`` are those for each field. ``flags_block`` says that nobody is there to look at what is flagged. Rules
+    that were ``pardoned`` for this request do not count.
+    """
+    found, allowed, refusal = dict[Rule, None](), dict[str, str](), None
+    for name, text in texts.items():
+        allowed[name], matched, stubborn = _settle(text, matchers[name] if text else (), place, pardoned)
+        found |= dict.fromkeys(matched)
+        blocking = next((rule for rule in matched if _blocks(rule, flags_block)), stubborn)
+        if blocking and refusal is None:
+            refusal = _refusal(name, blocking)
+    actions = frozenset(rule.action for rule in found)
+    return Verdict(texts if refusal else allowed, [*found], refusal, actions)
+
+
+def _settle(
+    text: str, matchers: Sequence[Matcher], place: Place, pardoned: Collection[int]
+) -> tuple[str, list[Rule], Rule | None]:
+    """A text as it may be, all rules that matched it, and one whose replacement cannot be done."""
+    rules, replaced, before = dict[Rule, None](), list[Match](), text
+    for _ in range(ROUNDS):
+        matches = [match for matcher in matchers for match in matcher.matches(text, place)]
+        if pardoned:
+            matches = [match for match in matches if int(match.rule.id) not in pardoned]
+        rules |= dict.fromkeys(match.rule for match in matches)
+        replaced = [match for match in matches if match.rule.action == Action.REPLACE]
+        if not replaced:
+            break
+        text = rewrite(text, replaced)
+    if replaced:
+        return text, [*rules], replaced[0].rule
+    is_gone = bool(before.strip()) and not text.strip()
+    return text, [*rules], [*rules][-1] if is_gone else None
+
+
+def rewrite(text: str, matches: Iterable[Match]) -> str:
+    """The text with each match's replacement in its place; where matches overlap, the one that begins first counts."""
+    parts, here = list[str](), 0
+    for match in sorted(matches, key=lambda match: (match.start, -match.end)):
+        if match.start >= here:
+            parts += [text[here : match.start], match.rule.replacement]
+            here = match.end
+    return " ".join("".join([*parts, text[here:]]).split())
+
+
+def _blocks(rule: Rule, flags_block: bool) -> bool:
+    return rule.action == Action.BLOCK or (flags_block and rule.action == Action.FLAG)
+
+
+def _refusal(name: str, rule: Rule) -> Refusal:
+    code = f"filter:{name.split()[0]}"
+    reason = f" {rule.reason}" if rule.reason else ""
+    sentence = f"The {name} has words that are not allowed here (reason {code}); change them and ask again.{reason}"
+    return Refusal(code, sentence, rule.id, name)

@@ -1,0 +1,195 @@
+"""What is posted, and where: the eyes' scores against the channel as it is when the pictures are posted."""
+
+import pytest
+from PIL import Image
+
+from bot import delivery, messages
+from bot.cogs.history import HIDDEN
+from bot.gate import REASONS
+from bot.lookout import Seen
+from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from bot.pictures import encode_preview
+from bot.settings import Settings
+from tests.rows import seen
+from tests.simulated_discord import World, labels, png
+
+EXPLICIT_LOOK = seen(0.8)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between progress edits."""
+    for name in ("PROGRESS_AFTER", "PROGRESS_SECONDS", "PREVIEW_AFTER"):
+        monkeypatch.setattr(delivery, name, 0.0)
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 0.05)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With eyes, whose worker the tests play."""
+    return settings.using(eyes="default")
+
+
+async def explicit(world: World, look: Seen | None = EXPLICIT_LOOK) -> Job:
+    job = await world.imagine()
+    await world.finish(await world.claim(), look=look)
+    return job
+
+
+async def refusal(world: World, job: Job) -> Job:
+    job = await world.delivered(job)
+    assert job.status == JobStatus.REFUSED
+    assert world.message(job).content == messages.REFUSED
+    assert world.message(job).attachments == []
+    assert job.images == []
+    return job
+
+
+def stored(world: World) -> list[str]:
+    return [path.name for path in world.app.images.folder.rglob("*.png")]
+
+
+async def test_pictures_that_nobody_has_seen_wait_with_a_sentence_and_are_posted_after_the_look(world: World) -> None:
+    job = await explicit(world, look=None)
+    message = await world.settled(job, messages.NOT_SEEN)
+    assert message.attachments == []
+    assert {"Reroll", "Details", "Delete"} <= set(labels(message))
+    job = await world.app.jobs.get(job.id)
+    assert (job.quarantine, job.delivered_at) == (UNSEEN, None)
+
+    await world.app.quarantine.looked(job.id, {job.images[0].id: seen(0.1)})
+    job = await world.delivered(job)
+    assert [file.filename for file in world.message(job).attachments] == [f"limner-{job.id}-1.png"]
+
+
+async def test_what_is_too_explicit_is_refused_and_its_file_removed(world: World) -> None:
+    job = await refusal(world, await explicit(world))
+    assert (job.reason_code, job.reason) == ("picture:explicit", REASONS[EXPLICIT])
+    assert stored(world) == []
+
+
+async def test_an_age_restricted_channel_takes_more(world: World) -> None:
+    world.restrict(True)
+    job = await world.delivered(await explicit(world))
+    assert len(world.message(job).attachments) == 1
+
+
+async def test_a_channel_that_lost_its_age_restriction_meanwhile_gets_the_stricter_limit(world: World) -> None:
+    world.restrict(True)
+    job = await world.imagine()
+    claimed = await world.claim()
+    world.restrict(False)
+    await world.finish(claimed, look=EXPLICIT_LOOK)
+    await refusal(world, job)
+
+
+async def test_pictures_of_a_bot_without_eyes_are_looked_at_before_they_are_posted(world: World) -> None:
+    """Rows of an older version, or of a time when the eyes were off."""
+    unseen = Seen(1.0, "off", None, None, "f0" * 8)
+    job = await explicit(world, look=unseen)
+    await world.settled(job, messages.NOT_SEEN)
+    taken = await world.until(world.app.quarantine.take, "a worker is asked to look")
+    assert taken
+    await world.app.quarantine.looked(job.id, {taken.images[0].id: EXPLICIT_LOOK})
+    await refusal(world, job)
+
+
+async def test_a_moderator_decides_if_there_is_a_review_channel(world: World) -> None:
+    await world.app.guilds.change(world.guild.id, 1, review_channel_id=1)
+    job = await explicit(world)
+    assert (await world.settled(job, messages.UNDECIDED)).attachments == []
+    assert len(stored(world)) == 1
+    assert await world.app.quarantine.approve(job.id)
+    job = await world.delivered(job)
+    assert len(world.message(job).attachments) == 1
+
+
+async def test_a_blocked_picture_does_not_come_back(world: World) -> None:
+    await world.app.blocked.block(world.guild.id, "f0" * 8, world.grace.id)
+    job = await refusal(world, await explicit(world, look=seen(0.0, "f0" * 7 + "f1")))
+    assert job.reason == REASONS[BLOCKED]
+
+
+async def test_a_killed_bot_refuses_again_what_it_had_begun_to_refuse(world: World) -> None:
+    """The row says refused, and then the bot dies before the file is removed."""
+    await world.bot.unload_extension("bot")
+    await world.bot.load_extension("bot")
+    job = await world.imagine()
+    await world.finish(await world.claim(), look=EXPLICIT_LOOK)
+    assert await world.app.quarantine.refuse(job.id, "picture:explicit", "no", {})
+    await refusal(world, job)
+    assert stored(world) == []
+
+
+async def test_history_shows_no_picture_of_the_quarantine_nor_one_that_is_too_explicit_here(world: World) -> None:
+    await explicit(world, look=None)
+    world.restrict(True)
+    shown = await world.delivered(await explicit(world))
+    world.restrict(False)
+    result = await world.ada.slash(world.channel, "history")
+    assert result.response
+    page = result.response.message
+    assert page.attachments == []
+    assert [embed.footer.text for embed in page.embeds] == [HIDDEN[EXPLICIT], HIDDEN[UNSEEN]]
+    for embed in page.embeds:
+        assert not embed.thumbnail.url
+    opened = await world.ada.slash(world.channel, "history", id=shown.id)
+    assert opened.response
+    assert opened.response.message.attachments == []
+    assert opened.response.content == "These pictures are too explicit for this channel."
+
+
+async def test_a_rough_picture_obeys_the_same_limits(world: World) -> None:
+    job = await world.imagine(steps=10)
+    await world.claim()
+    rough = encode_preview(Image.new("RGB", (64, 64), (200, 0, 0)))
+    for step, look, shown in ((1, EXPLICIT_LOOK, 0), (2, seen(0.1), 1), (3, seen(0.6), 0)):
+        await world.app.jobs.save_preview("painter", job.id, step, rough, look)
+        await world.app.jobs.record_steps("painter", {job.id: step})
+        message = await world.settled(job, f"step {step} of 10")
+        assert len(message.attachments) == shown
+
+
+async def test_a_member_starts_from_a_picture(world: World) -> None:
+    job = await world.imagine("as a drawing", image=("My cat.png", png((64, 48))), strength=0.5)
+    assert job.input_name == "My cat.png"
+    assert job.input_sha256
+    assert job.generation.init_image == job.input_sha256
+    assert job.generation.strength == 0.5
+    assert world.app.images.open(job.input_sha256).size == (64, 48)
+    again = await world.ada.click(world.message(await _painted(world, job)), label="Reroll")
+    assert again.response
+    assert (await world.newest()).input_sha256 == job.input_sha256
+
+
+async def _painted(world: World, job: Job) -> Job:
+    await world.finish(await world.claim())
+    return await world.delivered(job)
+
+
+async def test_a_picture_that_cannot_be_used_is_told_to_its_owner_only(world: World) -> None:
+    assert "is not a picture that can be used" in await world.refused(image=("cat.png", b"meow"))
+    assert await world.app.history.count(None, every_status=True) == 0
+
+
+async def test_a_file_name_obeys_the_filter(world: World) -> None:
+    await world.app.filters.add(world.guild.id, "purple cow", world.grace.id)
+    assert "filter:file" in await world.refused(image=("purple_cow.png", png((64, 48))))
+
+
+async def test_a_picture_goes_with_the_last_request_that_starts_from_it(world: World) -> None:
+    first = await world.imagine(image=("a.png", png((64, 48))))
+    second = await world.imagine(image=("b.png", png((64, 48))))
+    assert first.input_sha256 == second.input_sha256
+    await world.app.history.sweep(older_than=-1)
+    await world.app.history.delete(first)
+    assert len(stored(world)) == 1
+    await world.app.history.delete(second)
+    assert stored(world) == []
+
+
+async def test_a_picture_whose_request_was_never_written_is_swept(world: World) -> None:
+    world.app.inputs.store(png((64, 48)))
+    assert await world.app.history.sweep(older_than=60) == 0
+    assert await world.app.history.sweep(older_than=-1) == 1
+    assert stored(world) == []

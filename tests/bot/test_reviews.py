@@ -1,0 +1,224 @@
+"""Reviews as moderators and members meet them: a card, one decision, and what comes of it."""
+
+import time
+
+import pytest
+from sqlalchemy import update
+
+from bot import changes, decisions, desk, evasion
+from bot.models import Job, JobStatus, Review
+from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
+from tests.simulated_discord import World, labels
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The desk looks often, because no other process tells it of painted requests here."""
+    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+
+
+OPEN = ["Approve", "Reject", "Reject + strike"]
+
+
+async def test_a_flagged_request_is_posted_only_when_a_moderator_approves_it(world: World) -> None:
+    channel = await choose_channel(world)
+    job = await kept_back(world)
+    review = await carded(world, job)
+    message = card(channel, review)
+    assert labels(message) == OPEN
+    [picture] = message.attachments
+    assert picture.filename == f"SPOILER_limner-{job.id}-1.jpg"
+    assert "a red fox" in (message.embeds[0].description or "")
+    assert fields(message)["Member"] == (
+        f"<@{world.ada.id}>\nRequests: 1, refused: 0 · reviews: 0 approved, 0 rejected · strikes that count: 0"
+    )
+    assert world.message(job).attachments == []
+
+    await press(channel, review, "approve", world.grace)
+    review = await settled(world, review)
+    assert len(world.message(await world.delivered(job)).attachments) == 1
+    message = card(channel, review)
+    assert labels(message) == []
+    assert (fields(message)["Decision"] or "").startswith(f"Approved by <@{world.grace.id}>")
+    assert len(message.attachments) == 1
+
+
+async def test_a_rejected_request_ends_with_a_sentence_and_its_pictures_are_gone(world: World) -> None:
+    channel = await choose_channel(world)
+    job = await kept_back(world, "explicit")
+    review = await carded(world, job)
+    await press(channel, review, "reject", world.grace)
+    review = await settled(world, review)
+    job = await world.delivered(job)
+    assert (job.status, job.reason, job.images) == (JobStatus.REFUSED, decisions.REJECTED, [])
+    assert not list(world.app.images.folder.rglob("*.png"))
+    message = world.message(job)
+    assert (message.attachments, "red fox" in message.content) == ([], False)
+    assert labels(message) == ["Details", "Delete"]
+    assert card(channel, review).attachments == []
+    details = await world.ada.click(message, custom_id=f"limner:details:{job.id}")
+    assert details.response
+    assert decisions.REJECTED in str(details.response.embeds[0].to_dict())
+
+
+@pytest.mark.slow
+async def test_a_strike_counts_and_the_third_suspends(world: World) -> None:
+    channel = await choose_channel(world)
+    for number in (1, 2, 3):
+        job = await kept_back(world)
+        review = await carded(world, job)
+        await press(channel, review, "strike", world.grace)
+        review = await settled(world, review)
+        decision = fields(card(channel, review))["Decision"] or ""
+        assert f"the member has {number} that count" in decision
+        assert ("may not paint until" in decision) == (number == 3)
+        assert (await world.delivered(job)).reason == decisions.STRUCK
+    assert "You may not paint in this server until <t:" in await world.refused()
+    await world.imagine(who=world.bob)
+
+
+async def test_the_second_of_two_moderators_is_told_who_was_first(world: World) -> None:
+    channel = await choose_channel(world)
+    other = moderator(world, "alan")
+    review = await carded(world, await kept_back(world))
+    message = card(channel, review)
+    first = await world.grace.click(message, custom_id=f"limner:review:approve:{review.id}")
+    second = await other.click(message, custom_id=f"limner:review:reject:{review.id}")
+    assert first.followups == []
+    assert told(second).startswith(f"<@{world.grace.id}> was first: approved <t:")
+    assert (await settled(world, review)).state == "approved"
+
+
+async def test_a_refused_idea_in_another_spelling_waits_for_a_moderator(world: World) -> None:
+    channel = await choose_channel(world)
+    await world.app.filters.add(world.guild.id, "naked", world.grace.id)
+    await world.refused("a naked woman on the beach at sunset")
+    assert (await world.imagine("a woman on the beach at sunset")).quarantine is None
+    assert (await world.imagine("a nekkid woman on the beach at sunset", who=world.bob)).quarantine is None
+    job = await world.imagine("a nekkid woman on the beach at sunset")
+    assert job.quarantine == "evasion"
+    for _ in range(3):
+        await world.finish(await world.claim())
+    review = await carded(world, job)
+    assert "spelled another way" in (fields(card(channel, review))["Why it is here"] or "")
+    assert await world.app.strikes.active(world.guild.id, world.ada.id) == []
+
+    await world.app.guilds.change(world.guild.id, world.grace.id, evasion="strike")
+    await world.imagine("a nkd woman on the beach at sunset")
+    [strike] = await world.app.strikes.active(world.guild.id, world.ada.id)
+    assert (strike.given_by, strike.why) == (0, evasion.STRIKE)
+    await world.app.guilds.change(world.guild.id, world.grace.id, evasion="off")
+    assert (await world.imagine("a naquede woman on the beach at sunset")).quarantine is None
+
+
+async def test_the_rule_is_ignored_in_the_channel_where_it_was_wrong(world: World) -> None:
+    channel = await choose_channel(world)
+    rule = await world.app.filters.add(world.guild.id, "cow", world.grace.id, action="flag")
+    await world.app.filters.add(0, "fox", 1, action="flag")
+    job = await world.imagine("a cow and a fox")
+    await world.finish(await world.claim())
+    review = await carded(world, job)
+    message = card(channel, review)
+    assert labels(message) == [*OPEN, "Ignore rule here"]
+    rules = fields(message)["Rules"] or ""
+    assert "cow" in rules
+    assert "fox" not in rules
+    await press(channel, review, "ignore", world.grace)
+    await settled(world, review)
+    assert world.message(await world.delivered(job)).attachments
+    assert (await world.imagine("a cow")).quarantine is None
+    assert (await world.imagine("a fox", who=world.bob)).quarantine == "flagged"
+    [change, *_] = (await changes.page(world.app.database, world.guild.id)).changes
+    assert (change.what, change.by) == ("exempt", world.grace.id)
+    await world.app.filters.undo(world.guild.id, change.id, world.grace.id)
+    assert (await world.imagine("a cow", who=world.grace)).quarantine == "flagged"
+    assert rule.id == job.rule_ids[0]
+
+
+async def test_a_card_outlives_restarts_and_is_posted_once(world: World) -> None:
+    channel = await choose_channel(world)
+    job = await kept_back(world)
+    review = await carded(world, job)
+    await world.restart()
+    async with world.app.database.begin() as session:  # as after a crash between posting and writing it down
+        await session.execute(update(Review).where(Review.id == review.id).values(shown=None, message_id=None))
+    assert (await carded(world, job)).message_id == review.message_id
+    assert len(channel.history()) == 1
+    await press(channel, review, "approve", world.grace)
+    await settled(world, review)
+    await world.delivered(job)
+
+
+@pytest.mark.slow
+async def test_cards_of_a_deleted_channel_wait_for_another_one(world: World) -> None:
+    system = world.guild.create_text_channel("general")
+    guild = world.bot.get_guild(world.guild.id)
+    assert guild
+    await guild.edit(system_channel=guild.get_channel(system.id))  # type: ignore[arg-type]
+    channel = await choose_channel(world)
+    job = await kept_back(world)
+    review = await carded(world, job)
+    world.env.backend.delete_channel(channel.id)
+
+    async def complained() -> bool:
+        return bool(system.history())
+
+    await world.until(complained, "the server is told")
+    other = await kept_back(world, who=world.bob)
+    await world.until(lambda: _told_of(world, other, channel.id), "the second card waits too")
+    [complaint] = system.history()
+    assert "choose another channel" in complaint.content.lower()
+    assert (await world.app.reviews.get(review.id)).state == "open"
+
+    channel = await choose_channel(world)
+    await _retry_now(world)
+    for waiting in (job, other):
+        assert card(channel, await carded(world, waiting)).attachments
+    assert len(channel.history()) == 2
+
+
+@pytest.mark.slow
+async def test_cards_move_when_another_channel_is_chosen(world: World) -> None:
+    await choose_channel(world)
+    job = await kept_back(world)
+    await carded(world, job)
+    channel = await choose_channel(world)
+
+    async def moved() -> bool:
+        return len(channel.history()) == 1
+
+    await world.until(moved, "the card is in the new channel")
+
+
+@pytest.mark.slow
+async def test_nobody_decides_in_time(world: World) -> None:
+    channel = await choose_channel(world)
+    job = await kept_back(world)
+    review = await carded(world, job)
+    async with world.app.database.begin() as session:
+        await session.execute(update(Review).values(created_at=time.time() - 8 * 86_400))
+    review = await settled(world, review)
+    assert (await world.delivered(job)).reason == decisions.EXPIRED
+    assert "nobody decided in time" in (fields(card(channel, review))["Decision"] or "")
+
+
+@pytest.mark.slow
+async def test_a_request_that_its_owner_deletes_needs_no_decision(world: World) -> None:
+    channel = await choose_channel(world)
+    job = await kept_back(world)
+    review = await carded(world, job)
+    await world.app.history.delete(job)
+    review = await settled(world, review)
+    message = card(channel, review)
+    assert (review.state, message.attachments, labels(message)) == ("withdrawn", [], [])
+    assert "red fox" not in str(message.embeds[0].to_dict())
+
+
+async def _told_of(world: World, job: Job, channel_id: int) -> bool:
+    reviews = await world.app.reviews.of_member(world.guild.id, job.user_id)
+    return any(review.told_of == channel_id for review in reviews)
+
+
+async def _retry_now(world: World) -> None:
+    async with world.app.database.begin() as session:
+        await session.execute(update(Review).values(post_after=0.0))

@@ -1,0 +1,270 @@
+"""Who may do what: every command and every button of the bot, pressed by every kind of person, against one table.
+
+A new command or button must be added to the table, or the first test fails.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+import pytest
+import simcord
+from discord import app_commands
+
+from bot import cards, changes, submit
+from bot.cards import ReviewButton
+from bot.cogs import filter_cards, pictures
+from bot.cogs.base import NOT_YOUR_OWN, OWNERS_ONLY, AppealButton
+from bot.cogs.filter_cards import ListButton, ListSelect, RuleButton
+from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
+from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
+from bot.cogs.history import HistoryButton
+from bot.cogs.pictures import BlockChoice
+from bot.errors import NotModerator, NotYours
+from bot.guilds import GuildSettings
+from bot.models import FilterChange, Job, Review, Rule
+from bot.plugin import BUTTONS as CLASSES
+from bot.submit import Ask
+from bot.views import JobButton
+from tests.reviewing import show_to
+from tests.simulated_discord import World
+
+MEMBER, ASKER, NAMED, MANAGER = "member", "asker", "of a named role", "with Manage Server"
+ADMINISTRATOR, OWNER, IN_DM = "administrator", "owner", "in a direct message"
+EVERYBODY = {MEMBER, ASKER, NAMED, MANAGER, ADMINISTRATOR, OWNER, IN_DM}
+MANAGERS = {MANAGER, ADMINISTRATOR, OWNER}
+MODERATORS = {NAMED, MANAGER, ADMINISTRATOR, OWNER}
+CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
+"""The asker, and who has Manage Messages."""
+REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")
+
+
+@dataclass
+class Things:
+    """What there is to lay hands on: a refused request of the asker's, an appeal, a strike, a rule, its change."""
+
+    job: Job
+    review: Review
+    strike_id: int
+    rule: Rule
+    change: FilterChange
+
+
+@dataclass
+class Scene:
+    """A server with one person of each kind."""
+
+    world: World
+    people: dict[str, simcord.MemberActor]
+    dora: simcord.UserHandle
+    role: simcord.RoleHandle
+    channel: simcord.ChannelHandle
+    things: Things
+
+
+Options = Callable[[Scene], dict[str, Any]]
+Make = Callable[[Scene], tuple[discord.ui.DynamicItem[Any], list[Any]]]
+"""A button, or a select and what is chosen in it."""
+Table = dict[tuple[type, str], tuple[set[str], Make]]
+
+
+def no_options(_: Scene) -> dict[str, Any]:
+    return {}
+
+
+def the_rule(scene: Scene) -> dict[str, Any]:
+    return {"rule": str(scene.things.rule.id)}
+
+
+COMMANDS: dict[str, tuple[set[str], Options]] = {
+    "imagine": (EVERYBODY, lambda _: {"prompt": "a fox"}),
+    "history": (EVERYBODY, no_options),
+    "queue": (EVERYBODY, no_options),
+    "me": (EVERYBODY, no_options),
+    "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
+    "filter add": (MODERATORS, no_options),
+    "filter edit": (MODERATORS, the_rule),
+    "filter exempt": (MODERATORS, the_rule),
+    "filter remove": (MODERATORS, the_rule),
+    "filter replay": (MODERATORS, the_rule),
+    "filter list": (MODERATORS, no_options),
+    "filter packs": (MODERATORS, no_options),
+    "filter import": (MODERATORS, no_options),
+    "filter export": (MODERATORS, no_options),
+    "filter test": (MODERATORS, lambda _: {"text": "cow"}),
+    "filter settings": (MODERATORS, no_options),
+    "filter log": (MODERATORS, no_options),
+    "pictures limits": (MODERATORS, no_options),
+    "pictures blocked": (MODERATORS, no_options),
+    "pictures allow": (MODERATORS, lambda _: {"number": 1}),
+    pictures.BLOCK: (MODERATORS, no_options),
+    "review list": (MODERATORS, no_options),
+    "review settings": (MANAGERS, lambda _: {"days": 5}),
+    "strike add": (MODERATORS, lambda scene: {"member": scene.people[ASKER]}),
+    "strike remove": (MODERATORS, lambda scene: {"strike": scene.things.strike_id}),
+    "strike list": (MODERATORS, no_options),
+}
+
+
+def each(kind: type, who: set[str], make: Callable[[Scene, str], discord.ui.DynamicItem[Any]], *verbs: str) -> Table:
+    """Rows for the verbs of one class of buttons."""
+    return {(kind, verb): (who, lambda scene, verb=verb: (make(scene, verb), [])) for verb in verbs}
+
+
+BUTTONS: Table = {
+    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "keep", "edit", "reroll", "remix"),
+    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "raw", "details"),
+    **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "cancel"),
+    **each(HistoryButton, EVERYBODY, lambda _, verb: HistoryButton("Next", verb, 1), "page"),
+    **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
+    **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
+    **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *cards.LOOKS),
+    **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *filter_cards.LOOKS),
+    **each(ListButton, MODERATORS, lambda _s, _: ListButton("Next", 1, ""), ""),
+    **each(LogButton, MODERATORS, lambda _s, _: LogButton("Next", 1), ""),
+    **each(UndoButton, MODERATORS, lambda s, _: UndoButton(s.things.change.id), ""),
+    (BlockChoice, ""): (MODERATORS, lambda s: (BlockChoice(s.things.job.id, 1), ["1"])),
+    (ListSelect, ""): (MODERATORS, lambda s: (ListSelect.of([s.things.rule]), [str(s.things.rule.id)])),
+    (UndoSelect, ""): (MODERATORS, lambda s: (UndoSelect.of([s.things.change]), [str(s.things.change.id)])),
+    (LanguageSelect, ""): (MODERATORS, lambda _: (LanguageSelect.of("English"), ["German"])),
+    (PackSelect, ""): (MODERATORS, lambda _: (PackSelect.of("English", []), ["gore-en"])),
+    (RolesSelect, ""): (MANAGERS, lambda s: (RolesSelect.of(GuildSettings()), [s.role])),
+    (ReviewChannelSelect, ""): (MANAGERS, lambda s: (ReviewChannelSelect.of(GuildSettings()), [s.channel])),
+    (NegativeSelect, ""): (MANAGERS, lambda _: (NegativeSelect.of(GuildSettings()), ["checked"])),
+}
+
+
+def commands(world: World) -> dict[str, app_commands.Command[Any, ..., Any] | app_commands.ContextMenu]:
+    found = {
+        command.qualified_name: command
+        for command in world.bot.tree.walk_commands()
+        if not isinstance(command, app_commands.Group)
+    }
+    for kind in (discord.AppCommandType.user, discord.AppCommandType.message):
+        found |= {menu.qualified_name: menu for menu in world.bot.tree.get_commands(type=kind)}
+    return found
+
+
+def verbs() -> Iterator[tuple[type, str]]:
+    """Every class of buttons that is registered, with each of its verbs."""
+    for kind in CLASSES:
+        template = kind.__discord_ui_compiled_template__.pattern
+        named = re.search(r"\(\?P<verb>([^)]*)\)", template)
+        yield from ((kind, verb) for verb in (named[1].split("|") if named else [""]))
+
+
+async def test_the_table_has_every_command_and_every_button(world: World) -> None:
+    assert commands(world).keys() == COMMANDS.keys()
+    assert set(verbs()) == BUTTONS.keys()
+
+
+async def test_discord_itself_hides_from_others_what_only_moderators_may_use(world: World) -> None:
+    for name, command in commands(world).items():
+        root = command.root_parent or command if isinstance(command, app_commands.Command) else command
+        contexts = root.allowed_contexts
+        is_guilds = root.guild_only or bool(contexts and contexts.guild and not contexts.dm_channel)
+        hidden = root.default_permissions == discord.Permissions(manage_guild=True) and is_guilds
+        assert hidden == (COMMANDS[name][0] <= MODERATORS), name
+
+
+@pytest.fixture
+async def scene(world: World) -> Scene:
+    guild, user = world.guild, world.env.create_user
+    named = guild.create_role("Helpers")
+    manager = guild.create_role("Managers", permissions=discord.Permissions(manage_guild=True))
+    administrator = guild.create_role("Administrators", permissions=discord.Permissions(administrator=True))
+    people = {
+        MEMBER: world.bob,
+        ASKER: world.ada,
+        NAMED: guild.add_member(user("hal"), roles=[named]),
+        MANAGER: guild.add_member(user("alan"), roles=[manager]),
+        ADMINISTRATOR: guild.add_member(user("ruth"), roles=[administrator]),
+        OWNER: simcord.MemberActor(world.env, guild, guild.owner),
+    }
+    reviews = guild.create_text_channel("reviews")
+    await world.app.guilds.change(
+        guild.id, world.grace.id, review_channel_id=reviews.id, moderator_role_ids=(named.id,)
+    )
+    # The server's own switch in Discord shows these commands to everybody; the bot must still refuse.
+    moderated = [name for name, (who, _) in COMMANDS.items() if who <= MODERATORS]
+    await show_to(world, guild.default_role, pictures.BLOCK, *(name.split()[0] for name in moderated))
+    return Scene(world, people, user("dora"), named, reviews, await _things(world))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_who_may_use_a_command(scene: Scene, name: str) -> None:
+    who, options = COMMANDS[name]
+    await _walk(scene, who, lambda kind: _command(scene, kind, name, options(scene)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("button", BUTTONS, ids=lambda button: f"{button[0].__name__} {button[1]}")
+async def test_who_may_press_a_button(scene: Scene, button: tuple[type, str]) -> None:
+    who, make = BUTTONS[button]
+    await _walk(scene, who, lambda kind: _press(scene, kind, *make(scene)))
+
+
+async def _walk(scene: Scene, who: set[str], act: Callable[[str], Awaitable[simcord.InteractionResult | None]]) -> None:
+    """Let one person of each kind do it; what those do who may changes things, so they are made anew after them."""
+    may: set[str] = set()
+    for kind in sorted(EVERYBODY):
+        if not _is_refused(await act(kind)):
+            may.add(kind)
+            scene.things = await _things(scene.world)
+    assert may == who
+
+
+def _is_refused(result: simcord.InteractionResult | None) -> bool:
+    if result is None:
+        return True
+    answers = [*([result.response] if result.response else []), *result.followups]
+    return any(answer.ephemeral and answer.content in REFUSALS for answer in answers)
+
+
+async def _things(world: World) -> Things:
+    rule = await world.app.filters.add(world.guild.id, f"cow {time.monotonic_ns()}", 2)
+    [change, *_] = (await changes.page(world.app.database, world.guild.id)).changes
+    ask = Ask(text="a fox", user_id=world.ada.id, guild_id=world.guild.id, channel_id=world.channel.id)
+    new = submit.read(world.app, ask)
+    job = await world.app.jobs.log_refusal(new, "filter:idea", "The idea is not allowed.")
+    review = await world.app.reviews.appeal(job, "")
+    settings = await world.app.guilds.get(world.guild.id)
+    told = await world.app.strikes.give(world.guild.id, 1, by=2, why="spam", settings=settings)
+    return Things(job, review, told.strike.id, rule, change)
+
+
+async def _command(scene: Scene, kind: str, name: str, options: dict[str, Any]) -> simcord.InteractionResult | None:
+    """None where Discord does not offer it."""
+    try:
+        if kind == IN_DM:
+            return await scene.dora.slash(name, **options)
+        if name == pictures.BLOCK:
+            message = await scene.world.bot.get_partial_messageable(scene.world.channel.id).send("a message")
+            return await scene.people[kind].context_menu(scene.world.channel, name, message)
+        return await scene.people[kind].slash(scene.world.channel, name, **options)
+    except simcord.SetupError:
+        return None
+
+
+async def _press(
+    scene: Scene, kind: str, item: discord.ui.DynamicItem[Any], values: list[Any]
+) -> simcord.InteractionResult | None:
+    if kind == IN_DM and isinstance(item.item, discord.ui.RoleSelect | discord.ui.ChannelSelect):
+        return None  # there are none to choose
+    view = discord.ui.View(timeout=None)
+    view.add_item(item)
+    bot, here = scene.world.bot, scene.world.channel.id
+    channel = bot.get_partial_messageable(here, guild_id=scene.world.guild.id)
+    if kind == IN_DM:
+        channel = await bot.create_dm(discord.Object(scene.dora.id))
+    who = scene.dora if kind == IN_DM else scene.people[kind]
+    message = await channel.send(view=view)
+    if values:
+        return await who.select(message, values, custom_id=item.custom_id)
+    return await who.click(message, custom_id=item.custom_id)

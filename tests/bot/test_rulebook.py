@@ -1,0 +1,427 @@
+"""What rules do to requests, where and until when; how they are kept, brought in, sent out and taken back."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import changes, submit
+from bot.app import App
+from bot.errors import BadRule, NotFound, Refused
+from bot.filters import book, files, packs
+from bot.filters.book import entry_of
+from bot.filters.entries import PACK, Entry
+from bot.filters.matcher import Matcher
+from bot.filters.place import Ages, Place, Scope, Where
+from bot.filters.rules import Action, Kind, Rule, tidy
+from bot.filters.verdicts import judge
+from bot.guilds import GuildSettings
+from bot.submit import Ask
+from bot.wording import settle_prompt
+from generators.base import Expansion
+from generators.expand import NoExpander
+
+HERE, THERE, MODERATOR = 101, 202, 7
+CHANNEL, CATEGORY, ROLE = 31, 32, 33
+ORDER = list(Action)
+
+
+def ask(text: str, **more: Any) -> Ask:
+    return Ask(text=text, user_id=11, guild_id=HERE, channel_id=CHANNEL, expand="off", **more)
+
+
+async def refused(app: App, text: str, where: Where | None = None) -> bool:
+    return (await app.filters.check(where or Where(HERE, CHANNEL), {"idea": text})).refusal is not None
+
+
+# Actions.
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["cat", "dog", "owl", "elk"]), st.sampled_from(ORDER)), max_size=6),
+    st.booleans(),
+)
+def test_the_strongest_action_of_all_rules_counts(pairs: list[tuple[str, Action]], flags_block: bool):
+    rules = [Rule(str(number), word, action=action) for number, (word, action) in enumerate(pairs)]
+    text = "a cat and a dog"
+    found = {rule.action for rule in rules if rule.pattern in text.split()}
+
+    verdict = judge({"idea": text}, {"idea": [Matcher(rules)]}, Place(), flags_block=flags_block)
+
+    if Action.BLOCK in found or (flags_block and Action.FLAG in found):
+        assert verdict.action == Action.BLOCK
+        assert verdict.refusal
+        assert verdict.texts == {"idea": text}
+    else:
+        assert verdict.refusal is None
+        assert verdict.action == min(found, key=ORDER.index, default=None)
+        assert verdict.is_spoiler == (Action.SPOILER in found)
+        assert verdict.rule_ids == sorted(int(rule.id) for rule in rules if rule.pattern in text.split())
+        assert ("cat" in verdict.texts["idea"]) == (
+            Rule("0", "cat", action=Action.REPLACE).pattern not in _replaced(rules)
+        )
+
+
+def _replaced(rules: list[Rule]) -> set[str]:
+    return {rule.pattern for rule in rules if rule.action == Action.REPLACE}
+
+
+@pytest.mark.parametrize(
+    ("replacement", "text", "written"),
+    [
+        ("rose", "a g.u.n in a G u n shop", "a rose in a rose shop"),
+        ("", "a gun, in the snow", "a , in the snow"),
+        ("gun", "a gun", None),  # it never ends
+        ("", "gun", None),  # nothing is left
+    ],
+)
+def test_replaced_words_are_gone_in_every_disguise(replacement: str, text: str, written: str | None):
+    matcher = Matcher([Rule("1", "gun", action=Action.REPLACE, replacement=replacement)])
+    verdict = judge({"idea": text}, {"idea": [matcher]}, Place(), flags_block=False)
+    assert (verdict.texts["idea"] if verdict.refusal is None else None) == written
+
+
+async def test_a_replaced_word_reaches_no_row(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    job = await submit.imagine(app, ask("a fox with a gun --no gun"))
+    assert (job.idea, job.request["prompt"]) == ("a fox with a rose", "a fox with a rose")
+    assert job.request["negative_prompt"] == "gun"
+    assert (job.rule_ids, job.rule_action, job.quarantine) == ([rule.id], "replace", None)
+
+
+async def test_a_flag_waits_for_a_moderator_and_refuses_where_there_is_none(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.FLAG)
+    with pytest.raises(Refused):
+        await submit.imagine(app, ask("a gun"))
+    await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
+    job = await submit.imagine(app, ask("a gun"))
+    assert (job.status, job.quarantine, job.rule_ids, job.rule_action) == ("queued", "flagged", [rule.id], "flag")
+
+
+async def test_a_refusal_gives_the_servers_reason_and_its_row_the_rule(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR, reason="No weapons, please.")
+    with pytest.raises(Refused, match=r"change them and ask again\. No weapons, please\.$"):
+        await submit.imagine(app, ask("a gun"))
+    [job] = await app.history.page(None, every_status=True)
+    assert (job.status, job.rule_ids, job.rule_action) == ("refused", [rule.id], "block")
+
+
+async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App):
+    """Rules that came while it waited count for its channel, its asker's roles and its words, and change its row."""
+    await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
+    free = await submit.imagine(app, ask("a gun", role_ids=[ROLE]))
+    bound = await submit.imagine(app, replace(ask("a gun"), user_id=12))
+    rules = [
+        await app.filters.add(HERE, "gun", MODERATOR, action=action, scope=Scope(exempt_roles={str(ROLE)}), **more)
+        for action, more in ((Action.FLAG, {}), (Action.SPOILER, {"kind": Kind.REGEX}))
+    ]
+    rules.append(await app.filters.add(HERE, "gun", MODERATOR, action=Action.LOG))
+    for worker in ("one", "other"):
+        [job] = await app.jobs.claim(worker, capacity=1)
+        assert await settle_prompt(app, NoExpander(), job)
+    free, bound = await app.jobs.get(free.id), await app.jobs.get(bound.id)
+    assert (free.rule_ids, free.rule_action, free.is_spoiler, free.quarantine) == ([rules[2].id], "log", False, None)
+    assert (bound.rule_ids, bound.rule_action) == ([rule.id for rule in rules], "flag")
+    assert (bound.is_spoiler, bound.quarantine) == (True, "flagged")
+
+
+async def test_an_expansion_is_rewritten_before_it_is_painted(app: App):
+    await app.filters.add(0, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    job = await submit.imagine(app, replace(ask("a fox"), expand="on"))
+
+    class Armed(NoExpander):
+        async def expand(self, idea: str, **_options: Any) -> Expansion:
+            return Expansion(f"{idea}, with a gun", "with a gun", ("fox",), "m", 0.1)
+
+    [job] = await app.jobs.claim("worker", capacity=1)
+    assert await settle_prompt(app, Armed(), job)
+    job = await app.jobs.get(job.id)
+    assert job.prompt == "a fox, with a rose"
+    assert job.expanded
+    assert (job.expanded.text, job.expanded.added) == ("a fox, with a rose", "with a rose")
+
+
+async def test_words_that_are_not_wanted_are_free_unless_the_owner_says_otherwise(app: App):
+    await app.filters.add(HERE, "gun", MODERATOR)
+    await app.filters.add(0, "bomb", MODERATOR)
+    await submit.imagine(app, ask("a fox --no gun, bomb"))
+    await app.guilds.change(HERE, MODERATOR, checks_negative_prompts=True)
+    with pytest.raises(Refused, match="filter:negative"):
+        await submit.imagine(app, ask("a fox --no gun"))
+    await submit.imagine(app, ask("a fox --no bomb"))
+    await app.guilds.change(0, MODERATOR, checks_negative_prompts=True)
+    with pytest.raises(Refused, match="filter:negative"):
+        await submit.imagine(app, ask("a fox --no bomb"))
+
+
+# Where and until when.
+
+
+@pytest.mark.parametrize(
+    ("scope", "free"),
+    [
+        (Scope(), []),
+        (Scope(only_channels={str(CHANNEL)}), ["elsewhere"]),
+        (Scope(only_channels={str(CATEGORY)}), ["elsewhere"]),
+        (Scope(exempt_channels={str(CATEGORY)}), ["here", "with the role", "restricted"]),
+        (Scope(exempt_roles={str(ROLE)}), ["with the role"]),
+        (Scope(only_roles={str(ROLE)}), ["here", "elsewhere", "restricted"]),
+        (Scope(ages=Ages.ONLY), ["here", "elsewhere", "with the role"]),
+        (Scope(ages=Ages.EXCEPT), ["restricted"]),
+    ],
+)
+async def test_a_rule_counts_in_its_scope(app: App, scope: Scope, free: list[str]):
+    await app.filters.add(HERE, "gun", MODERATOR, scope=scope)
+    here = Where(HERE, CHANNEL, (CATEGORY,))
+    places = {
+        "here": here,
+        "elsewhere": Where(HERE, CHANNEL + 100, (CATEGORY + 100,)),
+        "with the role": replace(here, role_ids=(ROLE, 99)),
+        "restricted": replace(here, is_age_restricted=True),
+    }
+    assert [name for name, where in places.items() if not await refused(app, "a gun", where)] == free
+
+
+async def test_an_expired_rule_counts_no_more_and_is_still_listed(app: App):
+    now = time.time()
+    await app.filters.add(HERE, "gun", MODERATOR, expires_at=now + 3600)
+    await app.filters.add(HERE, "bomb", MODERATOR, expires_at=now - 1)
+    await app.filters.add(HERE, "gun shop", MODERATOR, is_allow=True, expires_at=now - 1)
+    assert await refused(app, "a gun shop")
+    assert not await refused(app, "a bomb")
+    assert (await app.filters.page(HERE)).total == 3
+    rule = Rule("1", "gun", expires_at=now)
+    assert rule.holds(Place(now=now - 0.001))
+    assert not rule.holds(Place(now=now))
+
+
+async def test_allowed_texts_free_from_the_servers_rules_only(app: App):
+    await app.filters.add(HERE, "gun*", MODERATOR)
+    await app.filters.add(HERE, "gunnera", MODERATOR, is_allow=True)
+    assert not await refused(app, "a gunnera leaf")
+    assert await refused(app, "a gunnera leaf and a gun")
+    await app.filters.add(0, "gunnera", MODERATOR)
+    assert await refused(app, "a gunnera leaf")
+
+
+async def test_a_pack_is_switched_on_like_a_rule_and_gives_its_own_reason(app: App):
+    row = await app.filters.put(HERE, Entry(pattern="gore-en", kind=PACK), MODERATOR)
+    verdict = await app.filters.check(Where(HERE), {"idea": "a d.i.s.m.e.m.b.e.r.e.d doll"})
+    assert verdict.rule_ids == [row.id]
+    assert verdict.refusal
+    assert "Gore and torture are not painted here." in verdict.refusal.sentence
+    await app.filters.edit(HERE, row.id, MODERATOR, is_on=False)
+    assert not await refused(app, "a dismembered doll")
+
+
+def test_packs_hold_sound_rules_in_every_language_and_leave_ordinary_prompts_alone():
+    assert {name.partition("-")[0] for name in packs.every()} >= {"sexual", "gore", "hate", "minors"}
+    assert {pack.language for pack in packs.every().values()} >= {"English", "German", "Chinese", "Japanese"}
+    for name, pack in packs.every().items():
+        assert Entry(pattern=name, kind=PACK, reason=pack.reason).checked()
+        assert [tidy(term) for term in pack.terms] == list(pack.terms), name
+    matcher = Matcher([Rule(name, term) for name, pack in packs.every().items() for term in pack.terms])
+    ordinary = [
+        "a naked mole rat, bare trees, naked eye astronomy, a suicide squad poster, Essex in the fog",
+        "完全裸眼3D的夜景色情调, 路口交通, 异性交往, 亲自慰问, 迷恋童话, 年轻生命",
+        "逃脱光芒, 天花板上吊灯, 印度支那半岛",
+        "女性交流会, 粘土人形, ユニセックスの服, 酸性器具",
+        "голые ветви берёз, хачапури на столе, деревянные чурки",
+        "árboles desnudos, pies descalzos, entrada de mármol, una pelada de fútbol",
+        "nackte Felsen über dem Meer, kahle Bäume, eine Kopfbedeckung",
+    ]
+    assert [(match.rule.id, match.rule.pattern) for text in ordinary for match in matcher.matches(text)] == []
+
+
+# Rows.
+
+
+async def test_the_same_text_may_be_ruled_twice_for_different_places(app: App):
+    everywhere = await app.filters.add(HERE, "gun", MODERATOR)
+    adult = await app.filters.add(HERE, "Gun", MODERATOR, action=Action.LOG, scope=Scope(ages=Ages.ONLY))
+    allowed = await app.filters.add(HERE, "gun", MODERATOR, is_allow=True)
+    await app.filters.add(THERE, "gun", MODERATOR)
+    for entry in (Entry(pattern="GUN"), Entry(pattern="gun", is_allow=True, action=Action.LOG)):
+        with pytest.raises(BadRule, match=r"exists already for the same place, as rule \d+"):
+            await app.filters.put(HERE, entry, MODERATOR)
+    with pytest.raises(BadRule, match=f"as rule {everywhere.id}"):
+        await app.filters.edit(HERE, adult.id, MODERATOR, scope=Scope())
+    assert [twin.id for twin in await app.filters.twins(everywhere)] == [adult.id, allowed.id]
+    assert not await refused(app, "a gun")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (Entry(pattern="*"), "needs at least one letter"),
+        (Entry(pattern="a|(b", kind=Kind.REGEX), r"the bracket \( is not closed \(position 3\)"),
+        (Entry(pattern="(a{200}){200}", kind=Kind.REGEX), "too large when"),
+        (Entry(pattern="a" * 261, kind=Kind.REGEX), "at most 260 characters, this one has 261"),
+        (Entry(pattern="a+", kind=Kind.REGEX, is_allow=True), "cannot be on the allow list"),
+        (Entry(pattern="gore-xx", kind=PACK), "no pack with that name; the packs are "),
+        (Entry(pattern="gun", reason="x" * 151), "A reason may have at most 150"),
+        (Entry(pattern="gun", replacement="x" * 101), "A replacement may have at most 100"),
+    ],
+)
+async def test_what_cannot_be_a_rule_is_told_in_a_sentence(app: App, entry: Entry, sentence: str):
+    with pytest.raises(BadRule, match=sentence):
+        await app.filters.put(HERE, entry, MODERATOR)
+    assert not await app.filters.all(HERE)
+
+
+async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
+    filters = app.filters
+    rule = await filters.add(HERE, "gun", MODERATOR)
+    await filters.edit(HERE, rule.id, MODERATOR + 1, action=Action.LOG, scope=Scope(exempt_roles={"5"}))
+    await filters.remove(HERE, rule.id, MODERATOR + 2)
+    removed, edited, added = (await changes.page(app.database, HERE)).changes
+    assert [(one.what, one.by) for one in (added, edited, removed)] == [("add", 7), ("edit", 8), ("remove", 9)]
+    assert (edited.before["rules"][0]["action"], edited.after["rules"][0]["action"]) == ("block", "log")
+
+    with pytest.raises(BadRule, match=f"Rule {rule.id} was changed again since then"):
+        await filters.undo(HERE, edited.id, MODERATOR)
+    with pytest.raises(NotFound):
+        await filters.undo(THERE, removed.id, MODERATOR)
+    await filters.undo(HERE, removed.id, MODERATOR)
+    back = await filters.get(HERE, rule.id)
+    assert (back.action, back.scope, back.created_by) == ("log", {"exempt_roles": ["5"]}, MODERATOR)
+    await filters.undo(HERE, edited.id, MODERATOR)
+    assert await refused(app, "a gun", Where(HERE, role_ids=(5,)))
+    await filters.undo(HERE, added.id, MODERATOR)
+    assert not await filters.all(HERE)
+    undone = (await changes.page(app.database, HERE)).changes[0]
+    assert (undone.what, undone.undoes) == ("undo", added.id)
+    await filters.undo(HERE, undone.id, MODERATOR)
+    assert await refused(app, "a gun")
+
+
+async def test_undoing_a_removal_does_not_double_a_rule(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR)
+    await app.filters.remove(HERE, rule.id, MODERATOR)
+    [removed, _] = (await changes.page(app.database, HERE)).changes
+    await app.filters.add(HERE, "gun", MODERATOR)
+    with pytest.raises(BadRule, match="exists already"):
+        await app.filters.undo(HERE, removed.id, MODERATOR)
+
+
+async def test_settings_are_kept_by_server_logged_and_taken_back(app: App):
+    assert await app.guilds.get(HERE) == GuildSettings()
+    await app.guilds.change(HERE, MODERATOR, moderator_role_ids=(3, 4), checks_negative_prompts=True)
+    await app.guilds.change(HERE, MODERATOR, moderator_role_ids=(3,))
+    await app.guilds.change(HERE, MODERATOR, moderator_role_ids=(3,))
+    newest, oldest = (await changes.page(app.database, HERE)).changes
+    assert newest.before == {"settings": {"moderator_role_ids": [3, 4]}}
+    with pytest.raises(BadRule, match="changed again since then"):
+        await app.filters.undo(HERE, oldest.id, MODERATOR)
+    await app.filters.undo(HERE, newest.id, MODERATOR)
+    assert await app.guilds.get(HERE) == GuildSettings(moderator_role_ids=(3, 4), checks_negative_prompts=True)
+    assert await app.guilds.get(THERE) == GuildSettings()
+
+
+# Files.
+
+IDS = st.frozensets(st.integers(1, 2**63).map(str), max_size=3)
+SCOPES = st.builds(
+    Scope,
+    only_channels=IDS,
+    exempt_channels=IDS,
+    only_roles=IDS,
+    exempt_roles=IDS,
+    ages=st.sampled_from(Ages),
+)
+PATTERNS = st.one_of(
+    st.tuples(st.text(min_size=1, max_size=20), st.just(Kind.WORD)),
+    st.tuples(st.sampled_from(["cat*", "*cat", "*cat*", "hot dog", "猫", "straße"]), st.just(Kind.WORD)),
+    st.tuples(st.from_regex(r"\A[a-d]{3,9}\d?\Z"), st.just(Kind.REGEX)),
+    st.tuples(st.sampled_from(sorted(packs.every())), st.just(PACK)),
+)
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entry:
+    pattern, kind = draw(PATTERNS)
+    entry = Entry(
+        pattern=pattern,
+        kind=kind,
+        is_allow=kind == Kind.WORD and draw(st.booleans()),
+        action=draw(st.sampled_from(ORDER)),
+        reason=" ".join(draw(st.text(max_size=40)).split()),
+        replacement=" ".join(draw(st.text(max_size=40)).split()),
+        scope=draw(SCOPES),
+        is_on=draw(st.booleans()),
+        expires_at=draw(st.none() | st.floats(0, 1e11)),
+    )
+    try:
+        return entry.checked()
+    except BadRule:
+        return Entry(pattern="cat")
+
+
+@hypothesis.settings(max_examples=40)
+@given(st.lists(entries(), max_size=4))
+def test_an_export_is_read_back_as_it_was(some: list[Entry]):
+    items = files.read_json(files.write(some))
+    assert [item.problem for item in items if item.problem] == []
+    assert Counter(item.merged().entry for item in items) == Counter(some)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_many_entries_come_in_at_once_or_not_at_all(app: App, monkeypatch: pytest.MonkeyPatch, count: int):
+    monkeypatch.setattr(book, "MOST", 2 * count)
+    await app.filters.add(HERE, "word7", MODERATOR)
+    items = files.read_lines("\n".join([*(f"word{number}" for number in range(count)), "", "c*t", "WORD8"]))
+    assert [(item.label, item.problem[:15]) for item in items if item.entry is None] == [
+        (str(count + 2), "A rule may have")
+    ]
+    found = [item.entry for item in items if item.entry]
+    started = time.monotonic()
+    done = await app.filters.put_all(HERE, found, MODERATOR)
+    assert (done.added, done.known) == (count - 1, 2)
+    assert time.monotonic() - started < 20
+    assert done.change_id
+    assert (await app.filters.page(HERE)).total == count
+    with pytest.raises(BadRule, match=f"at most {2 * count} rules, and this one would have {2 * count + 1}"):
+        await app.filters.put_all(HERE, [Entry(pattern=f"other{number}") for number in range(count + 1)], MODERATOR)
+    assert (await app.filters.page(HERE)).total == count
+    await app.filters.undo(HERE, done.change_id, MODERATOR)
+    assert [entry_of(row).pattern for row in await app.filters.all(HERE)] == ["word7"]
+
+
+def test_packs_of_a_file_share_their_scope_and_switch():
+    text = """{"packs": [
+        {"id": "p", "only_channels": ["1", "2"], "rules": ["cow", {"pattern": "pig", "only_channels": [2, 3]}]},
+        {"id": "q", "enabled": false, "action": "log", "rules": ["fox"]},
+        {"id": "r", "only_channels": ["1"], "rules": [{"pattern": "elk", "only_channels": ["2"]}]},
+        {"id": "gore-en", "action": "flag"}], "allow": ["cow bell"]}"""
+    cow, pig, fox, elk, gore, bell = (item.merged() for item in files.read_json(text))
+    assert [item.entry and item.entry.scope.only_channels for item in (cow, pig)] == [{"1", "2"}, {"2"}]
+    assert fox.entry
+    assert (fox.entry.is_on, fox.entry.action) == (False, Action.LOG)
+    assert (elk.entry, elk.problem) == (None, "That counts nowhere: it and its pack want other channels.")
+    assert gore.entry == Entry(pattern="gore-en", kind=PACK, action=Action.FLAG)
+    assert bell.entry == Entry(pattern="cow bell", kind=Kind.PHRASE, is_allow=True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ('{"pattern": "a", "actoin": "log"}', "It has 'actoin', which means nothing here."),
+        ('{"pattern": "a", "action": "burn"}', "Its action must be one of block, flag, replace, spoiler, log."),
+        ('{"pattern": "a", "ages": 3}', "Its ages must be one of any, only, except."),
+        ('{"pattern": "a", "exempt_roles": "5"}', "Its exempt_roles must be a list of ids."),
+        ('{"pattern": "a", "expires_at": "tomorrow"}', "Its expires_at must be a time in Unix seconds."),
+        ('{"pattern": "a", "reason": 3}', "Its reason must be a text."),
+        ("3", "It has no pattern."),
+    ],
+)
+def test_what_a_file_says_wrong_is_told(entry: str, problem: str):
+    [good, bad] = files.read_json(f'["cow", {entry}]')
+    assert good.entry
+    assert (bad.label, bad.entry, bad.problem) == ("2", None, problem)

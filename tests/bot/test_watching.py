@@ -1,0 +1,180 @@
+"""The worker and its eyes: every picture is looked at, and one that cannot be waits without holding anybody up."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bot import jobs, lookout, quarantine, submit
+from bot import worker as worker_room
+from bot.app import App
+from bot.gate import OF_INPUTS
+from bot.lookout import Lookout
+from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from bot.painter import Painter
+from bot.settings import Settings
+from bot.submit import Ask
+from bot.worker import Worker
+from generators.base import Look
+from generators.executor import Executor
+from generators.expand import NoExpander
+from tests.simulated_discord import png
+from tests.tiny_models import build_tiny_pipeline
+
+
+class Eyes:
+    """A test says what they see, and when they see nothing."""
+
+    def __init__(self) -> None:
+        self.score = 0.1
+        self.blind = False
+        self.looks = 0
+
+    @classmethod
+    def create(cls, **_: object) -> "Eyes":
+        return cls()
+
+    def look(self, image: Image.Image) -> Look:
+        self.looks += 1
+        if self.blind:
+            raise RuntimeError("it is dark")
+        return Look(self.score, {"explicit": self.score})
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for room in (jobs, quarantine):
+        monkeypatch.setattr(room, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(worker_room, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(lookout, "PAUSE_SECONDS", 0.05)
+    return settings.using(models={"tiny": str(tiny)}, device="cpu", eyes="default", max_attempts=2)
+
+
+@pytest.fixture
+def eyes() -> Eyes:
+    return Eyes()
+
+
+@pytest.fixture
+async def worker(app: App, eyes: Eyes) -> AsyncGenerator[Worker]:
+    """A worker that works beside the test."""
+    painter = Painter(Executor(app.settings.cards, device="cpu"), app.settings)
+    worker = Worker(app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), "worker-1")
+    working = asyncio.create_task(worker.run())
+    yield worker
+    worker.stop()
+    await asyncio.wait_for(working, 20)
+
+
+async def ask(app: App, **options: Any) -> Job:
+    return await submit.imagine(app, Ask(text="a red cat", seed=7, steps=3, **options))
+
+
+async def ended(app: App, job: Job, quarantine: str | None) -> Job:
+    """The job's row as soon as it is painted or refused, and in this quarantine."""
+    async with asyncio.timeout(30):
+        while not (found := await app.jobs.get(job.id)).is_final or found.quarantine != quarantine:
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def test_every_picture_is_looked_at_before_its_job_is_done(app: App, worker: Worker, eyes: Eyes) -> None:
+    job = await ended(app, await ask(app, count=2), None)
+
+    assert [(image.score, image.scores) for image in job.images] == [(0.1, {"explicit": 0.1})] * 2
+    assert all(image.phash and image.looked_at and image.eyes == "default" for image in job.images)
+    assert eyes.looks == 2
+
+
+async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, worker: Worker, eyes: Eyes) -> None:
+    eyes.blind = True
+    job = await ended(app, await ask(app, count=2), UNSEEN)
+    other = await ended(app, await ask(app), UNSEEN)  # nobody is held up
+    assert job.status == JobStatus.SUCCEEDED
+    assert [image.looked_at for image in job.images] == [None, None]
+
+    eyes.blind = False
+    for one in (job, other):
+        assert (await ended(app, one, None)).images[0].score == 0.1
+
+
+async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, eyes: Eyes) -> None:
+    eyes.blind = True
+    job = await ended(app, await ask(app), UNSEEN)
+    app.images.path(job.images[0].sha256).unlink()
+    eyes.blind = False
+
+    assert (await ended(app, job, None)).images == []
+
+
+async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
+    app: App, worker: Worker, eyes: Eyes
+) -> None:
+    sha256 = app.inputs.store(png((64, 48)))
+    first = await ended(app, await ask(app, image=sha256, strength=0.7), None)
+    second = await ended(app, await ask(app, image=sha256, strength=0.7), None)
+    plain = await ended(app, await ask(app), None)
+
+    assert first.status == JobStatus.SUCCEEDED, first.reason
+    assert first.images[0].sha256 == second.images[0].sha256 != plain.images[0].sha256
+    assert eyes.looks == 4  # at three results, and once at what two of them began with
+    assert (await app.inputs.get(sha256)) is not None
+
+
+@pytest.mark.parametrize("code", [EXPLICIT, BLOCKED])
+async def test_one_that_is_not_allowed_is_never_painted_over(app: App, worker: Worker, eyes: Eyes, code: str) -> None:
+    sha256 = app.inputs.store(png((64, 48)))
+    if code == EXPLICIT:
+        eyes.score = 0.9
+    else:
+        await app.blocked.block(0, lookout.fingerprint(app.images.open(sha256)), 0)
+    job = await ended(app, await ask(app, image=sha256), None)
+
+    assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, f"picture:{code}", OF_INPUTS[code])
+    assert job.step == 0
+    await app.history.drop_refused(job)
+    assert not app.images.path(sha256).exists()
+    assert await app.inputs.get(sha256) is None
+
+
+async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker: Worker, eyes: Eyes) -> None:
+    eyes.blind = True
+    job = await ended(app, await ask(app, image=app.inputs.store(png((64, 48)))), None)
+
+    assert (job.status, job.reason_code, job.attempts) == (JobStatus.FAILED, "eyes", 2)
+    assert job.step == 0
+
+
+async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
+    app: App, worker: Worker, eyes: Eyes
+) -> None:
+    eyes.score = 0.4
+    sha256 = app.inputs.store(png((64, 48)))
+    assert (await ended(app, await ask(app, image=sha256, guild_id=5), None)).status == JobStatus.SUCCEEDED
+    await app.guilds.change(5, 1, explicit_limit=0.3)
+    job = await ended(app, await ask(app, image=sha256, guild_id=5), None)
+
+    assert (job.status, job.reason_code) == (JobStatus.REFUSED, "picture:explicit")
+
+
+async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Eyes) -> None:
+    eyes.blind = True
+    painter = Painter(Executor(app.settings.cards, device="cpu"), app.settings)
+    worker = Worker(app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), "painter")
+    job = await ask(app)
+    await app.jobs.claim("painter", capacity=10**6)
+    rough = {job.id: (1, Image.new("RGB", (32, 32)))}
+    for blind in (True, False):
+        eyes.blind = blind
+        worker._previews = dict(rough)  # pyright: ignore[reportPrivateUsage]
+        await worker._show()  # pyright: ignore[reportPrivateUsage]
+        assert (await app.jobs.preview(job.id) is None) == blind
