@@ -27,6 +27,8 @@ check: $(VENV)/.dev
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.dev
+	@$(BIN)/limner bench executor
+	@$(BIN)/limner bench arrivals
 	@$(BIN)/limner bench acknowledgement
 	@$(BIN)/limner bench expansion
 	@$(BIN)/limner bench latency
@@ -34,6 +36,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench claims
 	@$(BIN)/limner bench estimate
 	@$(BIN)/limner bench filters
+	@$(BIN)/limner bench memory
 	@$(BIN)/limner bench eyes
 
 $(VENV)/.limner: pyproject.toml constraints.txt
