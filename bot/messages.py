@@ -17,6 +17,7 @@ REASON_LENGTH = 600
 CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
 ANSWERED_ELSEWHERE = "Another process of this bot had answered already."
 NOBODY_CHOSE = "Its preview was deleted, so nothing was painted."
+UNREAD = "A request that a moderator has yet to read."
 REFUSED = "This request was refused by the filter. Its owner can read more under Details."
 REJECTED = "The pictures of this request are not posted. Its owner can read more under Details."
 NOT_SEEN = "It is painted; the pictures are posted here as soon as they have been looked at."
@@ -39,7 +40,7 @@ _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 def queued(job: Job, position: Position | None) -> str:
     """Accepted, and where it stands; nothing about a place or a time that is not known."""
     place = standing(position) if position else "/queue tells your place"
-    return f"{quoted(job.idea)}\n-# queued · {place}"
+    return f"{_idea(job)}\n-# queued · {place}"
 
 
 def standing(position: Position) -> str:
@@ -52,19 +53,19 @@ def painting(job: Job) -> str:
     """A running job and how far it is."""
     if job.step == 0:
         waits_for_words = job.prompt is None and job.expand != "off"
-        return f"{quoted(job.idea)}\n-# {'describing the picture' if waits_for_words else 'starting to paint'}"
+        return f"{_idea(job)}\n-# {'describing the picture' if waits_for_words else 'starting to paint'}"
     done = round(10 * job.step / job.steps)
-    return f"{quoted(job.idea)}\n-# painting {'▰' * done}{'▱' * (10 - done)} step {job.step} of {job.steps}"
+    return f"{_idea(job)}\n-# painting {'▰' * done}{'▱' * (10 - done)} step {job.step} of {job.steps}"
 
 
 def quarantined(job: Job) -> str:
     """Painted, and not to be seen yet; who waits reads for whom."""
-    return f"{quoted(job.idea)}\n-# {NOT_SEEN if job.quarantine == UNSEEN else UNDECIDED}"
+    return f"{_idea(job)}\n-# {NOT_SEEN if job.quarantine == UNSEEN else UNDECIDED}"
 
 
 def held(job: Job) -> str:
     """An expansion that waits for its owner's choice."""
-    return "\n".join((quoted(job.idea), *_addition(job), CHOOSE))
+    return "\n".join((_idea(job), *([] if _is_unread(job) else _addition(job)), CHOOSE))
 
 
 def ended(job: Job) -> str:
@@ -73,12 +74,22 @@ def ended(job: Job) -> str:
         return REJECTED if job.reason_code == "review" else REFUSED
     if job.status == JobStatus.SUCCEEDED:
         return "\n".join((quoted(job.idea), *_addition(job), f"-# {_facts(job)}"))
-    return f"{quoted(job.idea)}\n{cut(job.reason or '', REASON_LENGTH)}"
+    return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
 
 
 def quoted(idea: str) -> str:
     """An idea on one line, in bold, as its message repeats it."""
     return f"**{plain(idea, IDEA_LENGTH)}**"
+
+
+def _idea(job: Job) -> str:
+    """The idea as the request's message repeats it."""
+    return UNREAD if _is_unread(job) else quoted(job.idea)
+
+
+def _is_unread(job: Job) -> bool:
+    """Whether a moderator has yet to allow it: until then its words are shown to nobody else."""
+    return job.quarantine not in (None, UNSEEN)
 
 
 def plain(text: str, length: int) -> str:

@@ -135,6 +135,19 @@ async def test_the_rule_is_ignored_in_the_channel_where_it_was_wrong(world: Worl
     assert rule.id == job.rule_ids[0]
 
 
+async def test_the_words_of_a_flagged_request_are_repeated_only_when_it_is_approved(world: World) -> None:
+    channel = await choose_channel(world)
+    await world.app.filters.add(world.guild.id, "cow", world.grace.id, action="flag")
+    job = await world.imagine("a purple cow")
+    assert "cow" not in world.message(job).content
+    await world.finish(await world.claim())
+    await world.settled(job, "a moderator has looked")
+    assert "cow" not in world.message(job).content
+    review = await carded(world, job)
+    await press(channel, review, "approve", world.grace)
+    assert "cow" in world.message(await world.delivered(job)).content
+
+
 async def test_a_card_outlives_restarts_and_is_posted_once(world: World) -> None:
     channel = await choose_channel(world)
     job = await kept_back(world)
