@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import SetupError, UserError
-from bot.settings import Settings
+from bot.settings import LORAS, Settings
 from generators.base import SEEDS
+from generators.training.command import add_kinds
+from generators.training.errors import TrainingError
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -82,6 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(verb=_doctor)
 
+    train = verbs.add_parser("train", help="make a model of your own, or go on making it")
+    add_kinds(train)
+    train.set_defaults(verb=_train)
+
     bench = verbs.add_parser("bench", help="measure the whole product; needs a checkout")
     bench.add_argument("name", metavar="NAME", help="one of those that a wrong name is answered with")
     bench.set_defaults(verb=_bench)
@@ -97,6 +103,7 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     imagine.add_argument("--steps", type=int, metavar="N", help="denoising steps (the model's own)")
     imagine.add_argument("--guidance", type=float, metavar="X", help="how closely the picture follows the prompt")
     imagine.add_argument("--model", default="", metavar="M", help="which model paints (the default one)")
+    imagine.add_argument("--lora", default="", metavar="L", help="a LoRA that the model wears, such as ink or ink:0.7")
     imagine.add_argument("--style", default="", metavar="S", help="a style preset")
     imagine.add_argument("--raw", action="store_true", help="your words as they are, without the language model")
     imagine.add_argument("--negative", default="", metavar="T", help="what you do not want to see")
@@ -183,6 +190,7 @@ def _imagine(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         guidance=arguments.guidance,
         style=arguments.style,
+        lora=arguments.lora,
         model=arguments.model,
         expand="off" if arguments.raw else "on",
         strength=arguments.strength,
@@ -253,6 +261,17 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from bot.doctor import examine
 
     return asyncio.run(examine(arguments.data, as_json=arguments.json))
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    settings = Settings.load(arguments.data)
+    arguments.models = {name: card.source for name, card in settings.cards.items()}
+    arguments.loras = settings.data / LORAS
+    try:
+        arguments.kind(arguments)
+    except TrainingError as error:
+        raise SetupError(str(error)) from error
+    return 0
 
 
 def _bench(arguments: argparse.Namespace) -> int:

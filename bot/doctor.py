@@ -148,7 +148,7 @@ def _model(card: ModelCard) -> Check:
 
 
 def _model_folder(card: ModelCard, folder: Path) -> Check:
-    if not (folder / "model_index.json").is_file():
+    if card.kind == "diffusion" and not (folder / "model_index.json").is_file():
         return Check("fail", f"model {card.name}: {folder} has no model_index.json", "name a diffusers folder")
     weights = list(folder.glob("**/*.safetensors"))
     if not weights:

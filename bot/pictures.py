@@ -45,6 +45,7 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
         "Seed": seed,
         "Size": f"{request.width}x{request.height}",
         "Model": request.model,
+        "LoRA": request.worn,
         "Version": f"Limner {version('limner')}",
     }
     lines = [request.prompt]

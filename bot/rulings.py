@@ -9,20 +9,21 @@ from bot.filters.rules import Action, strongest
 from bot.filters.verdicts import Verdict
 from bot.intake import NewJob
 from bot.models import Job
-from generators.base import Expansion
+from generators.base import Expansion, GenerationRequest
 
 FLAGGED = "flagged"
 """The quarantine of a request that a moderator must look at before its pictures are posted."""
 
 
-def texts(idea: str, negative: str, expansion: str, painted: str, file_name: str) -> dict[str, str]:
+def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, file_name: str) -> dict[str, str]:
     """All words of a request by the names that a refusal gives them; ``painted`` is all that the painter reads."""
     return {
         "idea": idea,
-        "negative prompt": negative,
+        "negative prompt": request.negative_prompt,
         "expansion": expansion,
         "style": painted,
         "file name": file_name,
+        "LoRA": ", ".join(name for name, _ in request.loras),
     }
 
 

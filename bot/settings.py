@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from bot.errors import SetupError
-from generators.base import ImagesServer, ModelCard
+from generators.base import ImagesServer, LoraFiles, ModelCard
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
+LORAS = "loras"
+"""The folder in the data folder that holds LoRA files, in a folder for each model."""
 PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
@@ -184,9 +186,10 @@ class Settings:
     def cards(self) -> dict[str, ModelCard]:
         """What is known of each model on offer, in the order of the setting."""
         if self.executor != "openai":
-            return {name: _card(name, source) for name, source in self.models.items()}
+            loras = self.data / LORAS
+            return {name: _card(name, source, loras / name) for name, source in self.models.items()}
         server = ImagesServer(self.images_url, self.images_api_key, self.images_timeout)
-        return {name: _card(name, source, kind="openai", server=server) for name, source in self.models.items()}
+        return {name: _card(name, source, None, kind="openai", server=server) for name, source in self.models.items()}
 
     @cached_property
     def default_card(self) -> ModelCard:
@@ -316,7 +319,12 @@ def _at_least(name: str, value: float, least: float) -> None:
         raise SetupError(f"The setting `{name}` must be at least {least}.")
 
 
-def _card(name: str, source: str, **more: Any) -> ModelCard:
+def _card(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
+    card = _read_card(name, source, **more)
+    return replace(card, loras=LoraFiles(card.loras, loras)) if loras else card
+
+
+def _read_card(name: str, source: str, **more: Any) -> ModelCard:
     source, _, own = source.partition("@")
     if source.startswith("pretrained:"):
         source = str(PRETRAINED / source.removeprefix("pretrained:"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPAND = ("on", "off", "preview")
 MAX_GUIDANCE = 30
+MAX_LORA_WEIGHT = 2
 LEAST_STRENGTH = 0.05
 MAX_NAME = 200
 """Characters that are kept of a file name."""
@@ -43,6 +45,7 @@ class Ask:
     guidance: float | None = None
     style: str = ""
     model: str = ""
+    lora: str = ""
     expand: str = "on"
     #: The picture to start from, in the store, what its file was called, and how much of it may change.
     image: str | None = None
@@ -93,6 +96,7 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         guidance=request.guidance_scale,
         style=job.style,
         model=request.model,
+        lora=request.worn,
         expand="on" if job.expand == "preview" else job.expand,
         image=request.init_image,
         image_name=job.input_name,
@@ -143,6 +147,7 @@ def read(app: App, ask: Ask) -> NewJob:
         guidance_scale=card.guidance_scale if ask.guidance is None else ask.guidance,
         num_images_per_prompt=_first(typed.count, ask.count),
         seed=_first(typed.seed, ask.seed, secrets.randbelow(SEEDS)),
+        loras=_loras(card, clean(ask.lora)),
         init_image=ask.image,
         strength=ask.strength if ask.image else None,
     )
@@ -166,7 +171,7 @@ def read(app: App, ask: Ask) -> NewJob:
 async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     expansion = new.expansion.text if new.expansion else ""
     painted = new.prompt or app.styles.find(new.style).text
-    texts = rulings.texts(new.idea, new.request.negative_prompt, expansion, painted, new.input_name)
+    texts = rulings.texts(new.idea, new.request, expansion, painted, new.input_name)
     verdict = await app.filters.check(new.where, texts)
     if verdict.refusal:
         refused = replace(new, **rulings.remembered(verdict))
@@ -181,6 +186,19 @@ def _card(settings: Settings, name: str) -> ModelCard:
     if name not in settings.cards:
         raise UnknownModel(f"That model is not offered here; choose one of: {', '.join(settings.cards)}.")
     return settings.cards[name]
+
+
+def _loras(card: ModelCard, typed: str) -> tuple[tuple[str, float], ...]:
+    """The LoRA of that name with its weight; none for an empty text."""
+    if not typed:
+        return ()
+    name, colon, weight = typed.rpartition(":") if ":" in typed else (typed, "", "")
+    if name.strip() not in card.loras:
+        offered = f"choose one of: {', '.join(card.loras)}" if card.loras else "ask without one"
+        raise BadOption(f"The model {card.name} has no LoRA of that name; {offered}.")
+    if colon and not (re.fullmatch(r" *\d(\.\d{1,3})? *", weight) and float(weight) <= MAX_LORA_WEIGHT):
+        raise BadOption(f"The weight of a LoRA must be from 0 to {MAX_LORA_WEIGHT}, such as ink:0.7.")
+    return ((name.strip(), float(weight) if colon else 1.0),)
 
 
 def _negative(settings: Settings, ask: Ask, typed: ParsedPrompt) -> str:

@@ -122,6 +122,7 @@ def details(job: Job) -> discord.Embed:
         "Guidance": f"{request.guidance_scale:g}",
         "Size": f"{request.width}x{request.height}",
         "Model": request.model,
+        "LoRA": request.worn,
         "Style": job.style,
         "Starts from": messages.plain(job.input_name, 100),
         "Strength": "" if request.strength is None else f"{request.strength:g}",

@@ -112,6 +112,5 @@ def _plain(job: Job) -> Expansion:
 
 async def _judge(app: App, job: Job, expansion: Expansion, prompt: str) -> Verdict:
     """What is about to be painted passes the same rules as what was asked for, where it was asked for."""
-    negative = str(job.request["negative_prompt"])
-    texts = rulings.texts(job.idea, negative, expansion.text, prompt, job.input_name)
+    texts = rulings.texts(job.idea, job.generation, expansion.text, prompt, job.input_name)
     return await patiently(lambda: app.filters.check(job.where, texts, job.pardoned_ids or ()))

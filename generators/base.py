@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -93,8 +93,12 @@ class GenerationRequest:
     @property
     def weights_key(self) -> str:
         """What must be in memory to paint it: requests with one key need no loading between them."""
-        loras = ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
-        return f"{self.model}|{loras}"
+        return f"{self.model}|{self.worn}"
+
+    @property
+    def worn(self) -> str:
+        """The LoRAs with their weights, as people write them: ink:0.7."""
+        return ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
 
     @property
     def pixels(self) -> int:
@@ -277,6 +281,25 @@ class ImagesServer:
     url: str
     api_key: str = field(repr=False)
     timeout: float
+
+
+class LoraFiles(Mapping[str, str]):
+    """A model's LoRA files by name: those it was given, and what lies in a folder at that moment."""
+
+    def __init__(self, given: Mapping[str, str], folder: Path) -> None:
+        self._given, self._folder = given, folder
+
+    def __getitem__(self, name: str) -> str:
+        return self._found()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found())
+
+    def __len__(self) -> int:
+        return len(self._found())
+
+    def _found(self) -> dict[str, str]:
+        return {path.stem: str(path) for path in sorted(self._folder.glob("*.safetensors"))} | dict(self._given)
 
 
 @dataclass(frozen=True, kw_only=True)

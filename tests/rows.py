@@ -1,4 +1,4 @@
-"""Rows as tests write them: requests that nobody will paint, and jobs that are finished at once."""
+"""Rows as tests write them: requests that nobody will paint, and jobs that are finished at once; and LoRA files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from bot.jobs import JobQueue, NewJob, Picture
 from bot.lookout import Seen
 from bot.models import Job, WorkerState
+from bot.settings import LORAS, Settings
 from generators.base import GenerationRequest
 
 PIXELS = 16 * 16
@@ -52,3 +53,10 @@ def live_worker(worker_id: str) -> WorkerState:
     """A worker that is idle, has the weights "a" in memory and room for one picture."""
     now = time.time()
     return WorkerState(worker_id=worker_id, device="cuda:1", weights=["a|"], room=PIXELS, started_at=now, seen_at=now)
+
+
+def put_lora(settings: Settings, name: str) -> None:
+    """A LoRA of the model doodle, on offer at once; nobody can wear its file."""
+    folder = settings.data / LORAS / "doodle"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.safetensors").touch()

@@ -75,6 +75,8 @@ ROOMS = {
     "generators": {"generators"},
     "generators.base": {"generators", "bot"},
     "generators.executor": {"generators", "bot.worker_process"},
+    "generators.training.command": {"generators", "bot.__main__"},
+    "generators.training.errors": {"generators", "bot.__main__"},
 }
 """What is imported, and the rooms (a module, or a folder with all that is in it) that may; the longest name counts."""
 

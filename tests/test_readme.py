@@ -95,6 +95,15 @@ def test_every_action_of_a_rule_and_every_name_in_a_rule_file() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", file, re.MULTILINE)) == USED | {"pattern", "kind"}
 
 
+def test_every_kind_of_training_and_its_options() -> None:
+    told = [re.sub(r"`", "", row[0]) for row in table_rows("## Training")]
+    for line in told:
+        usage = help_text("train", line.split()[0]).split("\n\n")[0]
+        assert re.findall(r"--[a-z-]+", line) == re.findall(r"--[a-z-]+", usage), line
+    kinds = re.findall(r"^    ([a-z]+)(?: |$)", help_text("train"), re.MULTILINE)
+    assert [line.split()[0] for line in told] == kinds
+
+
 def help_text(*verb: str) -> str:
     out = io.StringIO()
     with redirect_stdout(out), pytest.raises(SystemExit):

@@ -37,6 +37,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         guidance="How closely the picture follows the prompt",
         style="A preset that is added to your prompt",
         model="Which model paints",
+        lora="A LoRA that the model wears, perhaps with its weight: ink, ink:0.7",
         image="A picture to start from: PNG, JPEG or WebP",
         strength="How much of that picture may change, up to 1",
         expand="Let a language model add details; preview shows them to you first",
@@ -54,6 +55,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         guidance: app_commands.Range[float, 0, 30] | None = None,
         style: str = "",
         model: str = "",
+        lora: str = "",
         image: discord.Attachment | None = None,
         strength: app_commands.Range[float, LEAST_STRENGTH, 1.0] | None = None,
         expand: Literal["on", "off", "preview"] = "on",
@@ -69,6 +71,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             guidance=guidance,
             style=style,
             model=model,
+            lora=lora,
             expand=expand,
             image=await take_picture(interaction, self.app, image) if image else None,
             image_name=image.filename if image else "",
@@ -89,3 +92,11 @@ class Imagine(LimnerCog, name="Limner imagine"):
         cards = self.app.settings.cards.values()
         found = [card for card in cards if typed.casefold() in f"{card.name} {card.title}".casefold()]
         return [app_commands.Choice(name=card.title or card.name, value=card.name) for card in found[:SUGGESTIONS]]
+
+    @imagine.autocomplete("lora")
+    async def _find_lora(self, interaction: Interaction, typed: str) -> list[Choice]:
+        """Those of the model that is chosen already."""
+        settings = self.app.settings
+        card = settings.cards.get(getattr(interaction.namespace, "model", ""), settings.default_card)
+        found = [name for name in card.loras if typed.casefold() in name.casefold()]
+        return [app_commands.Choice(name=name, value=name) for name in found[:SUGGESTIONS]]

@@ -269,7 +269,7 @@ def test_benchmarks_need_a_checkout(
 
 
 @pytest.mark.parametrize(
-    "verb", ["demo", "run", "worker", "imagine", "history", "filter", "migrate", "doctor", "bench"]
+    "verb", ["demo", "run", "worker", "imagine", "history", "filter", "migrate", "doctor", "train", "bench"]
 )
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

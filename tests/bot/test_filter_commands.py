@@ -15,6 +15,7 @@ from bot.errors import NotModerator
 from bot.filters import files
 from bot.filters.book import entry_of
 from bot.models import Job, JobStatus, Rule
+from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 
 Shown = simcord.InteractionResult
@@ -357,7 +358,9 @@ async def remix(world: World, job: Job, **values: str) -> Shown:
 
 async def test_a_remix_paints_changed_words_with_the_same_settings_and_passes_the_rules(world: World) -> None:
     await add(world, "gore")
-    first = await world.painted("a red fox --no fog", seed=5, count=2, steps=7, style="noir", expand="off")
+    put_lora(world.settings, "ink")
+    options: dict[str, Any] = {"style": "noir", "lora": "ink:0.5", "expand": "off"}
+    first = await world.painted("a red fox --no fog", seed=5, count=2, steps=7, **options)
     shown = await world.ada.click(world.message(first), label="Remix")
     assert shown.modal
     fields = [label["component"] for label in shown.modal["components"]]

@@ -9,7 +9,9 @@ from bot import delivery
 from bot.errors import NotYours
 from bot.flags import ASPECTS
 from bot.models import JobStatus
+from bot.views import details
 from generators.base import SEEDS
+from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 
 
@@ -124,6 +126,16 @@ async def test_styles_and_models_are_suggested(world: World) -> None:
     models = await world.ada.autocomplete(world.channel, "imagine", "model", "dood")
     assert [choice["value"] for choice in models] == ["doodle"]
     assert await world.ada.autocomplete(world.channel, "imagine", "model", "zzz") == []
+
+
+async def test_the_loras_of_the_model_are_offered_and_worn(world: World) -> None:
+    put_lora(world.settings, "ink")
+    found = await world.ada.autocomplete(world.channel, "imagine", "lora", "i")
+    assert [choice["value"] for choice in found] == ["ink"]
+    job = await world.imagine("a red fox", lora="ink:0.5")
+    assert job.generation.loras == (("ink", 0.5),)
+    assert {field.name: field.value for field in details(job).fields}["LoRA"] == "ink:0.5"
+    assert "choose one of: ink" in await world.refused(lora="gold")
 
 
 async def test_an_accepted_request_survives_a_failing_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,12 @@ from bot.filters.place import Ages, Place, Scope, Where
 from bot.filters.rules import Action, Kind, Rule, tidy
 from bot.filters.verdicts import judge
 from bot.guilds import GuildSettings
+from bot.settings import Settings
 from bot.submit import Ask
 from bot.wording import settle_prompt
 from generators.base import Expansion
 from generators.expand import NoExpander
+from tests.rows import put_lora
 
 HERE, THERE, MODERATOR = 101, 202, 7
 CHANNEL, CATEGORY, ROLE = 31, 32, 33
@@ -130,6 +132,17 @@ async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App
     assert (free.rule_ids, free.rule_action, free.is_spoiler, free.quarantine) == ([rules[2].id], "log", False, None)
     assert (bound.rule_ids, bound.rule_action) == ([rule.id for rule in rules], "flag")
     assert (bound.is_spoiler, bound.quarantine) == (True, "flagged")
+
+
+async def test_a_rule_that_came_while_it_waited_reads_the_name_of_the_lora(app: App, settings: Settings):
+    put_lora(settings, "Purple Cow")
+    for _ in range(2):
+        await submit.imagine(app, ask("a fox", lora="Purple Cow:0.5"))
+    [free], [bound] = [await app.jobs.claim("worker", capacity=1) for _ in range(2)]
+    assert await settle_prompt(app, NoExpander(), free)
+    await app.filters.add(HERE, "purple cow", MODERATOR)
+    assert not await settle_prompt(app, NoExpander(), bound)
+    assert (await app.jobs.get(bound.id)).reason_code == "filter:LoRA"
 
 
 async def test_an_expansion_is_rewritten_before_it_is_painted(app: App):

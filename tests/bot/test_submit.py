@@ -15,7 +15,7 @@ from bot.models import Job
 from bot.settings import Settings
 from bot.submit import Ask
 from generators.base import SEEDS, Expansion, GenerationRequest
-from tests.rows import seen
+from tests.rows import put_lora, seen
 
 MEMBER, HERE, CHANNEL = 11, 22, 33
 
@@ -121,6 +121,7 @@ async def test_an_aspect_ratio_always_gives_a_size_that_is_allowed(settings: Set
         (ask(aspect="5:4"), BadOption, "The option aspect must be one of 1:1, 3:2, 2:3, 16:9, 9:16."),
         (ask(expand="maybe"), BadOption, "The option expand must be one of on, off, preview."),
         (ask(model="sdxl"), UnknownModel, "That model is not offered here; choose one of: doodle."),
+        (ask(lora="ink"), BadOption, "The model doodle has no LoRA of that name; ask without one."),
         (ask(style="nois"), UnknownStyle, "That style is not known; did you mean noir?"),
     ],
 )
@@ -141,10 +142,12 @@ async def test_each_wrong_request_is_refused_in_one_sentence_and_leaves_no_row(
         (ask("a cow --no purple-cow"), "filter:negative"),
         (ask(negative="purple cow"), "filter:negative"),
         (ask(style="purple"), "filter:style"),
+        (ask(lora="Purple Cow:0.5"), "filter:LoRA"),
     ],
 )
 async def test_a_forbidden_word_is_refused_and_kept_as_a_row(settings: Settings, asked: Ask, code: str):
     (settings.data / "styles.toml").write_text('[purple]\nprompt = "{prompt}, purple cow"')
+    put_lora(settings, "Purple Cow")
     async with open_app(settings.using(styles=str(settings.data / "styles.toml"))) as app:
         await app.filters.add(HERE, "purple cow", MEMBER)
         await app.guilds.change(HERE, MEMBER, checks_negative_prompts=True)
@@ -156,6 +159,15 @@ async def test_a_forbidden_word_is_refused_and_kept_as_a_row(settings: Settings,
         assert "cow" not in str(told.value)
         assert row.delivered_at is not None
         await submit.imagine(app, replace(asked, guild_id=HERE + 1))
+
+
+async def test_a_lora_that_was_put_there_a_moment_ago_is_worn(app: App, settings: Settings):
+    put_lora(settings, "ink")
+    assert (await painted(app, ask(lora="ink"))).loras == (("ink", 1.0),)
+    assert (await painted(app, ask(lora=" ink : 0.75"))).loras == (("ink", 0.75),)
+    for wrong in ("ink:", "ink:3", "ink:-1", "ink:x", "ink:0.7:1"):
+        with pytest.raises(BadOption, match=r"^The (weight of a|model doodle has no) LoRA [^.]+\S+\.$"):
+            await submit.imagine(app, ask(lora=wrong))
 
 
 async def test_a_refused_request_takes_no_place(app: App, settings: Settings):

@@ -1,0 +1,135 @@
+"""Small convolutional networks between a vector and a picture: what the VAE and the GAN are made of."""
+
+# pyright: basic, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+COARSEST = 4
+"""Width and height of the features at which a picture begins and ends."""
+GROUP = 8
+"""Channels that are normalised together."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a network.
+
+    Attributes:
+        side: width and height of its pictures: 8, 16, 32 ...
+        channels: 1 for grey pictures, 3 for coloured ones.
+        width: channels at the finest level; each coarser one has twice as many, at most four times.
+        noise: numbers of a picture that the words do not tell.
+        words: numbers of a caption's vector.
+    """
+
+    side: int
+    channels: int
+    width: int
+    noise: int
+    words: int
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level, the coarsest first."""
+        levels = round(math.log2(self.side / COARSEST)) + 1
+        return [self.width * min(4, 2**level) for level in reversed(range(levels))]
+
+
+class Painter(nn.Module):
+    """Turns noise and words into a picture (-1 to 1); both steer every level, as a style (Karras 2019)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        widths = shape.widths
+        self.words = nn.Linear(shape.words, shape.noise)
+        style = 2 * shape.noise
+        self.start = nn.Linear(style, widths[0] * COARSEST**2)
+        self.levels = nn.ModuleList(
+            _Level(narrow, wide, style) for narrow, wide in zip(widths, [*widths[1:], widths[-1]], strict=True)
+        )
+        self.end = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
+
+    def forward(self, noise: Tensor, words: Tensor) -> Tensor:
+        """Pictures: count, channels, side, side."""
+        style = torch.cat([noise, functional.normalize(self.words(words)) * noise.shape[1] ** 0.5], 1)
+        features = self.start(style).view(len(style), -1, COARSEST, COARSEST)
+        for number, level in enumerate(self.levels):
+            if number:
+                features = functional.interpolate(features, scale_factor=2, mode="bilinear")
+            features = level(features, style)
+        return self.end(features).tanh()
+
+
+class _Level(nn.Module):
+    def __init__(self, before: int, after: int, style: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, 3, padding=1)
+        self.norm = nn.GroupNorm(after // GROUP, after, affine=False)
+        self.style = nn.Linear(style, 2 * after)
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.style(style)[:, :, None, None].chunk(2, 1)
+        return functional.leaky_relu(self.norm(self.conv(features)) * (1 + scale) + shift, 0.2)
+
+
+class Looker(nn.Module):
+    """Turns a picture into one vector of features."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        widths = shape.widths[::-1]
+        self.start = nn.Conv2d(shape.channels, widths[0], 3, padding=1)
+        self.levels = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
+        self.width = widths[-1] * COARSEST**2
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Features: count, `width`."""
+        features = functional.leaky_relu(self.start(pixels), 0.2)
+        for level in self.levels:
+            features = functional.leaky_relu(level(features), 0.2)
+        return features.flatten(1)
+
+
+class ConditionalVAE(nn.Module):
+    """A variational autoencoder whose two halves know the words (Kingma and Welling 2013, Sohn 2015)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.looker, self.painter = Looker(shape), Painter(shape)
+        self.words = nn.Linear(shape.words, shape.noise)
+        self.code = nn.Linear(self.looker.width + shape.noise, 2 * shape.noise)
+
+    def encode(self, pixels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance of each picture's code."""
+        known = torch.cat([self.looker(pixels), self.words(words)], 1)
+        mean, spread = self.code(known).chunk(2, 1)
+        return mean, spread.clamp(-12, 6)
+
+    def forward(self, noise: Tensor, words: Tensor) -> Tensor:
+        """Pictures of codes."""
+        return self.painter(noise, words)
+
+
+class Critic(nn.Module):
+    """Says how real a picture looks and whether it fits its words (Reed 2016, Miyato 2018); above 0 is real."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.looker = Looker(shape)
+        self.real = nn.Linear(self.looker.width, 1)
+        self.features = nn.Linear(self.looker.width, 2 * shape.noise)
+        self.words = nn.Linear(shape.words, 2 * shape.noise)
+
+    def forward(self, pixels: Tensor, words: Tensor) -> Tensor:
+        """One number for each picture."""
+        seen = self.looker(pixels)
+        fit = (self.features(seen) * functional.normalize(self.words(words))).sum(1)
+        return self.real(seen)[:, 0] + fit

@@ -1,0 +1,192 @@
+"""The command line of training: what can be trained, with which options. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from generators.training.errors import TrainingError
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+
+
+def add_kinds(train: argparse.ArgumentParser) -> None:
+    """Give `limner train` its kinds; each sets ``kind`` to the function that does it."""
+    kinds = train.add_subparsers(metavar="KIND", required=True)
+    _add_data(kinds.add_parser("data", help="make a folder of captioned pictures fit to learn from"))
+    _add_diffusion(kinds.add_parser("diffusion", help="latent diffusion on your own pictures: a diffusers folder"))
+    _add_autoencoder(kinds.add_parser("autoencoder", help="what latent diffusion paints through, for --autoencoder"))
+    _add_lora(kinds.add_parser("lora", help="teach a diffusers model a handful of your own pictures"))
+    for family, what in (("vae", "a variational autoencoder"), ("gan", "a generative adversarial network")):
+        _add_one_pass(kinds.add_parser(family, help=f"{what} that paints what words say, in one pass"), family)
+    doodle = kinds.add_parser("doodle", help="the small model that ships: downloads its pictures, hours on a CPU")
+    _add_common(doodle, "data/training/doodle", 2_000_000)
+    doodle.set_defaults(kind=_doodle)
+
+
+def _add_data(data: argparse.ArgumentParser) -> None:
+    data.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="metadata.jsonl with file_name and text, or MNIST's IDX files; digits for scikit-learn's",
+    )
+    data.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (DIR-ready)")
+    data.add_argument("--side", type=int, default=128, metavar="N", help="width and height in pixels (128)")
+    data.add_argument("--variants", type=int, default=0, metavar="N", help="augmented copies of each picture (0)")
+    data.add_argument("--test", type=float, default=0.1, metavar="X", help="share kept back for testing (0.1)")
+    data.add_argument("--seed", type=int, default=0, metavar="N", help="which pictures that are (0)")
+    data.set_defaults(kind=_data)
+
+
+def _add_diffusion(kind: argparse.ArgumentParser) -> None:
+    _add_pictures(kind)
+    _add_common(kind, "data/training/diffusion", 200_000)
+    kind.add_argument("--objective", choices=("flow", "epsilon", "v"), default="flow", help="what is learnt (flow)")
+    kind.add_argument(
+        "--autoencoder", metavar="MODEL", help="diffusers folder whose own is used (one is trained first)"
+    )
+    kind.add_argument(
+        "--words", metavar="MODEL", default="doodle", help="whose text encoder reads the captions (doodle)"
+    )
+    kind.add_argument("--widths", metavar="N,N", default="128,192", help="channels of the denoiser's levels (128,192)")
+    kind.add_argument("--batch", type=int, default=32, metavar="N", help="pictures in a step (32)")
+    kind.set_defaults(kind=_diffusion)
+
+
+def _add_autoencoder(kind: argparse.ArgumentParser) -> None:
+    _add_pictures(kind)
+    _add_common(kind, "data/training/autoencoder", 48_000)
+    kind.set_defaults(kind=_autoencoder)
+
+
+def _add_lora(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("model", metavar="MODEL", help="a name of LIMNER_MODELS, a diffusers folder or a hub name")
+    _add_pictures(kind)
+    kind.add_argument("--name", default="mine", metavar="NAME", help="what /imagine lora: will call it (mine)")
+    _add_common(kind, "data/training/lora-NAME", 4_000)
+    kind.add_argument("--rank", type=int, default=8, metavar="N", help="how much it can hold (8)")
+    kind.set_defaults(kind=_lora)
+
+
+def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
+    _add_pictures(kind)
+    _add_common(kind, f"data/training/{family}", 60_000)
+    kind.add_argument(
+        "--words",
+        metavar="MODEL",
+        default="smollm2",
+        help="reads the captions: smollm2, or a diffusers folder (smollm2)",
+    )
+    kind.add_argument("--width", type=int, default=16, metavar="N", help="channels at the finest level (16)")
+    kind.set_defaults(kind=_one_pass, family=family)
+
+
+def _add_pictures(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("pictures", type=Path, metavar="DIR", help="a folder that limner train data has made")
+
+
+def _add_common(kind: argparse.ArgumentParser, folder: str, samples: int) -> None:
+    kind.add_argument("--out", type=Path, metavar="DIR", help=f"everything is kept here ({folder})")
+    kind.add_argument("--max-minutes", type=float, metavar="N", help="stop then; the same command goes on (when done)")
+    kind.add_argument("--processes", type=int, metavar="N", help="that share each step (one for each GPU or core)")
+    kind.add_argument(
+        "--samples", type=int, default=samples, metavar="N", help=f"pictures to learn from in all ({samples:,})"
+    )
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from generators.training.collect import collect
+
+    folder = arguments.folder.resolve()
+    out = arguments.out or folder.with_name(folder.name + "-ready")
+    kept = {"side": arguments.side, "variants": arguments.variants, "test": arguments.test, "seed": arguments.seed}
+    print(collect(folder, out, **kept))
+    print(f"It is in {out}; look at contacts.png.")
+
+
+def _diffusion(arguments: argparse.Namespace) -> None:
+    from generators.training.data import learnt_part
+    from generators.training.diffusion import DENOISER, Recipe, train_diffusion
+
+    if not re.fullmatch(r"\d+(,\d+)+", arguments.widths):
+        raise TrainingError("The option --widths needs at least two numbers, such as 128,192.")
+    recipe = Recipe(
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or Path("data/training/diffusion"),
+        words=_model(arguments, arguments.words),
+        autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
+        objective=arguments.objective,
+        widths=tuple(map(int, arguments.widths.split(","))),
+        plan=replace(DENOISER, samples=arguments.samples, batch=arguments.batch),
+    )
+    _tell(train_diffusion(recipe, minutes=arguments.max_minutes, processes=arguments.processes))
+
+
+def _autoencoder(arguments: argparse.Namespace) -> None:
+    from generators.training.autoencoder import train_autoencoder
+    from generators.training.data import learnt_part
+    from generators.training.diffusion import AUTOENCODER
+    from generators.training.processes import launch
+
+    folder = arguments.out or Path("data/training/autoencoder")
+    plan = replace(AUTOENCODER, samples=arguments.samples)
+    pictures = learnt_part(arguments.pictures)
+    launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes)
+    _tell(folder if (folder / "vae").is_dir() else None)
+
+
+def _lora(arguments: argparse.Namespace) -> None:
+    from generators.training.data import learnt_part
+    from generators.training.lora import PLAN, Recipe, train_lora
+
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
+        raise TrainingError("The option --name needs letters, digits, - and _ only.")
+    known = arguments.model in arguments.models
+    recipe = Recipe(
+        model=_model(arguments, arguments.model),
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or Path(f"data/training/lora-{arguments.name}"),
+        worn=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
+        rank=arguments.rank,
+        plan=replace(PLAN, samples=arguments.samples),
+    )
+    file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
+    _tell(file)
+    if file and known:
+        print(f"Ask for it with /imagine model:{arguments.model} lora:{arguments.name}.")
+
+
+def _one_pass(arguments: argparse.Namespace) -> None:
+    from generators.training.data import learnt_part
+    from generators.training.one_pass import Recipe, train_one_pass
+
+    recipe = Recipe(
+        family=arguments.family,
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or Path(f"data/training/{arguments.family}"),
+        words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
+        samples=arguments.samples,
+        width=arguments.width,
+    )
+    _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
+
+
+def _doodle(arguments: argparse.Namespace) -> None:
+    from generators.training.doodle import train_doodle
+
+    folder = arguments.out or Path("data/training/doodle")
+    train_doodle(folder, minutes=arguments.max_minutes, processes=arguments.processes, samples=arguments.samples)
+
+
+def _model(arguments: argparse.Namespace, name: str) -> str:
+    """The folder of a model on offer or of one that ships; other names are folders or hub names themselves."""
+    shipped = PRETRAINED / name.removeprefix("pretrained:")
+    return arguments.models.get(name) or (str(shipped) if shipped.is_dir() else name)
+
+
+def _tell(result: Path | None) -> None:
+    if result:
+        print(f"It is in {result}.")

@@ -1,0 +1,56 @@
+"""Pictures that show how a training goes: the loss curve, and sheets of samples."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+WIDTH, HEIGHT, EDGE = 640, 320, 40
+
+
+def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
+    """The loss over the steps (both scales told at their ends): each step pale, the mean of the last ones dark."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((EDGE, 10, WIDTH - 10, HEIGHT - 24), outline="#999999")
+    if not losses:
+        return image
+    thin = losses[:: max(1, len(losses) // 2000)]
+    smooth: list[tuple[int, float]] = []
+    mean = thin[0][1]
+    for step, loss in thin:
+        mean += 0.03 * (loss - mean)
+        smooth.append((step, mean))
+    values = sorted(math.log(max(loss, 1e-9)) for _, loss in thin)
+    low, high = values[0], max(values[math.ceil(0.99 * len(values)) - 1], values[0] + 1e-3)
+
+    def place(step: int, loss: float) -> tuple[float, float]:
+        across = step / losses[-1][0]
+        up = (math.log(max(loss, 1e-9)) - low) / (high - low)
+        return EDGE + across * (WIDTH - 10 - EDGE), HEIGHT - 24 - min(1.0, max(0.0, up)) * (HEIGHT - 34)
+
+    draw.point([place(*pair) for pair in thin], fill="#9bbbe8")
+    draw.line([place(*pair) for pair in smooth], fill="#123c80", width=2)
+    draw.text((4, 10), f"{math.exp(high):.3f}", fill="black")
+    draw.text((4, HEIGHT - 36), f"{math.exp(low):.3f}", fill="black")
+    draw.text((WIDTH - 90, HEIGHT - 18), f"step {losses[-1][0]}", fill="black")
+    return image
+
+
+def lay_out(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = ()) -> Image.Image:
+    """The images in rows, each over its caption."""
+    width, height = images[0].size
+    line = 14 if captions else 0
+    rows = math.ceil(len(images) / columns)
+    sheet = Image.new("RGB", (columns * (width + 4), rows * (height + line + 4)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, image in enumerate(images):
+        x, y = number % columns * (width + 4), number // columns * (height + line + 4)
+        sheet.paste(image, (x, y))
+        if captions:
+            draw.text((x, y + height), captions[number][: width // 6], fill="black")
+    return sheet

@@ -1,0 +1,21 @@
+"""What can go wrong for a person who trains a model: the text is what the reader reads."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+class TrainingError(Exception):
+    """The training cannot go on; its text says why and what to do, in one sentence."""
+
+
+def need_room(folder: Path, size: int) -> None:
+    """Make the folder, and see that ``size`` bytes fit: a file that is written through memory could not complain.
+
+    Raises:
+        TrainingError: they do not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < size:
+        raise TrainingError(f"{folder} needs {size / 2**20:.0f} MiB that the disk does not have; make room and go on.")

@@ -1,0 +1,327 @@
+"""The training loop of every family: checkpoints that resume exactly, a moving average, progress one can see."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalSubscript=false, reportOperatorIssue=false, reportReturnType=false
+# diffusers' and torch's annotations are too loose, and sometimes wrong, for more
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from PIL import Image
+from rich.progress import BarColumn, Progress, TextColumn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from generators.training.curves import draw_curve
+from generators.training.errors import TrainingError
+
+CHECKPOINT = "checkpoint.safetensors"
+LOSSES = "losses.csv"
+VERSION = 1
+"""Of the checkpoint's form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long and how fast to learn; the same plan and data give the same weights, however often it was stopped.
+
+    ``samples`` in all, ``batch`` of them in a step; the learning rate rises over ``warmup`` steps and falls to zero in
+    the last ``decay`` part. ``ema`` is how much of the moving average stays at each step; ``momentum`` is Adam's first
+    beta.
+    """
+
+    samples: int
+    batch: int
+    learning_rate: float
+    warmup: int = 300
+    decay: float = 0.2
+    ema: float = 0.999
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    momentum: float = 0.9
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are in all."""
+        return math.ceil(self.samples / self.batch)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        rise = (step + 1) / self.warmup
+        fall = (self.steps - step) / max(1.0, self.steps * self.decay)
+        return self.learning_rate * min(1.0, rise, fall)
+
+
+class Task(Protocol):
+    """What a family brings: its network, and the loss of some pictures."""
+
+    family: str
+    network: nn.Module
+    size: int
+    """How many pictures there are to learn from."""
+    progress: float
+    """How much of the plan is done, from 0 to 1; the trainer says it before each step."""
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+        """The mean loss of the pictures with these numbers; all chance comes from ``random``."""
+        ...
+
+    def sample(self) -> Image.Image:
+        """A sheet that shows what the network has learnt."""
+        ...
+
+
+class Trainer:
+    """Trains one task in one folder.
+
+    Weights are kept in float32 in one long row, whatever precision the network computes in; so are their moving average
+    and the optimiser's two moments. With several processes each takes its part of every batch, and the gradients are
+    averaged.
+    """
+
+    def __init__(self, task: Task, plan: Plan, folder: Path) -> None:
+        self._task, self._plan, self._folder = task, plan, folder
+        self._rank, self._world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self._parameters = [part for part in task.network.parameters() if part.requires_grad]
+        self._weights = nn.Parameter(torch.cat([part.detach().float().reshape(-1) for part in self._parameters]))
+        self._average = self._weights.detach().clone()
+        self._optimizer = torch.optim.AdamW(
+            [self._weights],
+            lr=plan.learning_rate,
+            betas=(plan.momentum, 0.99),
+            weight_decay=plan.weight_decay,
+            fused=True,
+        )
+        self._gradient = torch.zeros(len(self._average) + 2, device=self._weights.device)
+        self._weights.grad = self._gradient[:-2]
+        self._losses: list[tuple[int, float]] = []
+        self._order: tuple[int, list[int]] = (-1, [])
+        self.step = 0
+        self.seconds = 0.0
+        if (folder / CHECKPOINT).is_file():
+            self._resume()
+        elif self._world > 1:
+            dist.broadcast(self._weights.data, 0)
+        _write(self._weights.data, self._parameters)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes what there is to write."""
+        return self._rank == 0
+
+    @property
+    def losses(self) -> list[tuple[int, float]]:
+        """Every step's number and mean loss so far."""
+        return self._losses
+
+    def run(self, *, minutes: float | None = None, checkpoint_seconds: float = 300, show: bool = True) -> bool:
+        """Learn until the plan is done (then True), ``minutes`` have passed or the process is asked to stop.
+
+        Raises:
+            TrainingError: the loss is not a number, or the disk is full; the last checkpoint stays.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        asked = Asked()
+        begun = saved = time.monotonic()
+        first = self.step
+        with _Progress(self._plan, show and self._rank == 0) as tell:
+            while self.step < self._plan.steps:
+                late = minutes is not None and time.monotonic() - begun >= minutes * 60
+                if self._take_step(stop=late or asked.stop):
+                    break
+                now = time.monotonic()
+                tell(self.step, self._losses[-100:], (self.step - first) * self._plan.batch / (now - begun))
+                if now - saved >= checkpoint_seconds:
+                    saved = now
+                    self._save(now - begun)
+        self._save(time.monotonic() - begun)
+        asked.forget()
+        return self.step >= self._plan.steps
+
+    def use_average(self) -> None:
+        """Put the moving average into the network: what is sampled from and shipped."""
+        _write(self._average, self._parameters)
+
+    def _take_step(self, *, stop: bool) -> bool:
+        """One step; True if some process was asked to stop, and no step was taken."""
+        plan = self._plan
+        numbers = self._numbers()[self._rank :: self._world]
+        random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * 64 + self._rank)
+        for part in self._parameters:
+            part.grad = None
+        self._task.progress = self.step / plan.steps
+        loss = self._task.loss(numbers, random)
+        loss.backward()
+        at = 0
+        for part in self._parameters:
+            room = self._gradient[at : at + part.numel()].view(part.shape)
+            room.zero_() if part.grad is None else room.copy_(part.grad)
+            at += part.numel()
+        self._gradient[-2], self._gradient[-1] = loss.detach().float(), float(stop)
+        if self._world > 1:
+            dist.all_reduce(self._gradient)
+            self._gradient /= self._world
+        mean, asked = float(self._gradient[-2]), float(self._gradient[-1])
+        if asked:
+            return True
+        norm = float(self._weights.grad.norm())
+        if not math.isfinite(norm) or not math.isfinite(mean):
+            raise TrainingError(
+                f"The loss is no longer a number at step {self.step + 1}; the last checkpoint is kept: "
+                "go on from it with a smaller learning rate."
+            )
+        self._weights.grad.mul_(min(1.0, plan.clip / (norm + 1e-6)))
+        for group in self._optimizer.param_groups:
+            group["lr"] = plan.rate(self.step)
+        self._optimizer.step()
+        self._average.lerp_(self._weights.data, 1 - min(plan.ema, (1 + self.step) / (10 + self.step)))
+        _write(self._weights.data, self._parameters)
+        self.step += 1
+        self._losses.append((self.step, mean))
+        return False
+
+    def _numbers(self) -> list[int]:
+        """The pictures of this step: each epoch goes through all of them in an order of its own."""
+        wanted = range(self.step * self._plan.batch, (self.step + 1) * self._plan.batch)
+        return [self._in_epoch(place // self._task.size)[place % self._task.size] for place in wanted]
+
+    def _in_epoch(self, epoch: int) -> list[int]:
+        if self._order[0] != epoch:
+            random = torch.Generator().manual_seed(self._plan.seed * 1_000_003 + epoch)
+            self._order = (epoch, torch.randperm(self._task.size, generator=random).tolist())
+        return self._order[1]
+
+    def _save(self, seconds: float) -> None:
+        if self._rank:
+            return
+        state = self._optimizer.state.get(self._weights)
+        tensors = {"weights": self._weights.data, "average": self._average}
+        if state:
+            tensors |= {"first_moment": state["exp_avg"], "second_moment": state["exp_avg_sq"]}
+        told = {"version": VERSION, "family": self._task.family, "step": self.step, "seconds": self.seconds + seconds}
+        target = self._folder / CHECKPOINT
+        part = target.with_suffix(".part")
+        try:
+            save_file(tensors, part, {"training": json.dumps(told | {"plan": asdict(self._plan)})})
+            os.replace(part, target)
+            lines = "".join(f"{step},{loss:.6f}\n" for step, loss in self._losses)
+            (self._folder / LOSSES).write_text("step,loss\n" + lines, encoding="utf-8")
+            draw_curve(self._losses).save(self._folder / "losses.png")
+            self.use_average()
+            self._task.sample().save(self._folder / "samples.png")
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise TrainingError(
+                "The checkpoint cannot be written, perhaps because the disk is full; the one before it is kept: "
+                "make room and go on."
+            ) from error
+        finally:
+            _write(self._weights.data, self._parameters)
+
+    def _resume(self) -> None:
+        with safe_open(self._folder / CHECKPOINT, "pt") as file:
+            told = json.loads((file.metadata() or {}).get("training", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        if told.get("family") != self._task.family or len(tensors["weights"]) != len(self._average):
+            raise TrainingError(
+                f"{self._folder} holds the checkpoint of another training ({told.get('family', 'unknown')}); "
+                "choose another folder."
+            )
+        if told.get("version", VERSION) != VERSION:
+            raise TrainingError(
+                f"{self._folder} holds the checkpoint of another version of Limner; choose another folder."
+            )
+        self.step, self.seconds = told["step"], told["seconds"]
+        self._weights.data.copy_(tensors["weights"])
+        self._average.copy_(tensors["average"])
+        if "first_moment" in tensors:
+            self._optimizer.state[self._weights] = {
+                "step": torch.tensor(float(self.step)),
+                "exp_avg": tensors["first_moment"].to(self._weights.device),
+                "exp_avg_sq": tensors["second_moment"].to(self._weights.device),
+            }
+        lines = (self._folder / LOSSES).read_text(encoding="utf-8").splitlines()[1:]
+        self._losses = [(int(step), float(loss)) for step, loss in (line.split(",") for line in lines)]
+        self._losses = [pair for pair in self._losses if pair[0] <= self.step]
+
+
+class Asked:
+    """Whether somebody has asked this process to stop: Ctrl-C and SIGTERM end the step, not the training's state."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _ask(self, *_: object) -> None:
+        self.stop = True
+
+    def forget(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """Shows step, loss, speed and time left; every half minute as a line where there is no terminal."""
+
+    def __init__(self, plan: Plan, show: bool) -> None:
+        self._plan, self._show = plan, show
+        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), disable=not show)
+        self._line = self._bar.add_task("", total=plan.steps)
+        self._told = 0.0
+
+    def __enter__(self) -> Callable[[int, list[tuple[int, float]], float], None]:
+        self._bar.start()
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _tell(self, step: int, losses: list[tuple[int, float]], speed: float) -> None:
+        if not self._show or (now := time.monotonic()) - self._told < (1 if self._bar.console.is_terminal else 30):
+            return
+        self._told = now
+        loss = sum(value for _, value in losses) / len(losses)
+        left = (self._plan.steps - step) * self._plan.batch / speed / 60
+        text = f"step {step}/{self._plan.steps}  loss {loss:.4f}  {speed:.1f} pictures/s  {left:.0f} min left"
+        if self._bar.console.is_terminal:
+            self._bar.update(self._line, completed=step, description=text)
+        else:
+            print(text, flush=True)
+
+
+def read_average(folder: Path, network: nn.Module) -> int:
+    """Put the moving average of the checkpoint in ``folder`` into the network; returns its step."""
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        row = file.get_tensor("average")
+        step = json.loads(file.metadata()["training"])["step"]
+    _write(row, [part for part in network.parameters() if part.requires_grad])
+    return step
+
+
+@torch.no_grad()
+def _write(row: Tensor, parameters: list[nn.Parameter]) -> None:
+    at = 0
+    for part in parameters:
+        part.copy_(row[at : at + part.numel()].view(part.shape))
+        at += part.numel()
+
+
+def countdown(minutes: float | None) -> Callable[[], float | None]:
+    """Tells how many minutes are left, for the stages of a training that share them; None for no end."""
+    begun = time.monotonic()
+    return lambda: None if minutes is None else minutes - (time.monotonic() - begun) / 60

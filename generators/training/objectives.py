@@ -1,0 +1,59 @@
+"""What a denoiser learns to say of a noisy latent: its noise, its velocity, or the straight way to it."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor
+
+PREDICTIONS = {"flow": "flow_prediction", "epsilon": "epsilon", "v": "v_prediction"}
+"""diffusers' words for the objectives."""
+
+
+class Question(NamedTuple):
+    """Noisy latents, the moments (0 to 1000) that they are from, and what the denoiser should say."""
+
+    latents: Tensor
+    moments: Tensor
+    answer: Tensor
+
+
+def build_scheduler(objective: str) -> DPMSolverMultistepScheduler:
+    """The solver that a model of this objective is painted with: in few steps."""
+    settings: dict[str, Any] = {"prediction_type": PREDICTIONS[objective], "steps_offset": 1}
+    if objective == "flow":
+        settings["use_flow_sigmas"] = True
+    else:
+        settings |= {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    return DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", **settings)
+
+
+class Objective:
+    """Asks a denoiser as the scheduler with this configuration will."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.kind = config.get("prediction_type", "epsilon")
+        self._signal = DDPMScheduler.from_config(config).alphas_cumprod if self.kind != "flow_prediction" else None
+
+    def ask(self, latents: Tensor, noise: Tensor, random: torch.Generator) -> Question:
+        """Mix each latent with its noise at a random moment.
+
+        Flow (Liu 2022, Lipman 2022): moments in the middle come more often, a logit-normal (Esser 2024).
+        Noise (Ho 2020) and velocity (Salimans and Ho 2022): all moments come equally often.
+        """
+        if self._signal is None:
+            moments = torch.randn(len(latents), generator=random).sigmoid()
+            at = moments.to(latents)[:, None, None, None]
+            return Question((1 - at) * latents + at * noise, moments * 1000, noise - latents)
+        moments = torch.randint(len(self._signal), (len(latents),), generator=random)
+        signal = self._signal[moments].to(latents)[:, None, None, None]
+        mixed = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+        if self.kind == "epsilon":
+            return Question(mixed, moments, noise)
+        return Question(mixed, moments, signal.sqrt() * noise - (1 - signal).sqrt() * latents)

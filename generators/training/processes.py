@@ -1,0 +1,90 @@
+"""Where a training runs: on one device, or in several processes that share each step."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportReturnType=false
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from multiprocessing.queues import SimpleQueue
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+
+from generators.training.errors import TrainingError
+
+
+def own_device() -> torch.device:
+    """The device of this process: a GPU of its own where there are any."""
+    return PartialState().device
+
+
+def quick_precision(device: torch.device) -> torch.dtype:
+    """What networks compute in on a device: bfloat16 where it is quicker than float32, with float32 master weights."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else torch.float32
+
+
+def launch(work: Callable[..., None], processes: int | None, *arguments: object) -> None:
+    """Call ``work(*arguments)`` in this process, or in several that share each step: one for each GPU or core.
+
+    Two single-threaded processes are twice as fast as one with two threads on a CPU. When this process is asked to
+    stop, they are: each finishes its step, and the first writes a checkpoint. Under `accelerate launch` or torchrun,
+    which have started the processes already, this is one of them.
+
+    Raises:
+        TrainingError: one of them raised it.
+    """
+    processes = processes or torch.cuda.device_count() or os.cpu_count() or 1
+    if processes == 1 or "WORLD_SIZE" in os.environ:
+        work(*arguments)
+        return
+    complaints = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    team = torch.multiprocessing.start_processes(
+        _join, (processes, _free_port(), complaints, work, arguments), nprocs=processes, join=False
+    )
+    assert team is not None  # noqa: S101 - None only if it had waited
+    members = team.processes
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in members])
+    try:
+        while not team.join():
+            pass
+    except torch.multiprocessing.ProcessExitedException:
+        if complaints.empty():
+            raise
+        raise TrainingError(complaints.get()) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _join(
+    rank: int,
+    processes: int,
+    port: int,
+    complaints: SimpleQueue[str],
+    work: Callable[..., None],
+    arguments: tuple[object, ...],
+) -> None:
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    torch.set_num_threads(threads)
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": threads}
+    os.environ |= {name: str(value) for name, value in (numbers | meeting).items()}
+    PartialState()
+    try:
+        work(*arguments)
+    except TrainingError as error:
+        complaints.put(str(error))
+        sys.exit(1)
+    dist.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,82 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+# pyright: reportOptionalMemberAccess=false
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot.settings import PRETRAINED
+from generators.base import Finished, GenerationRequest, LoraFiles, ModelCard
+from generators.diffusion import DiffusionGenerator
+from generators.training.data import PictureFolder
+from generators.training.errors import TrainingError
+from generators.training.lora import Plan, Recipe, train_lora
+from tests.generators.toys import COLOURS, write_squares
+from tests.tiny_models import tiny_request
+
+SHORT = Plan(samples=160, batch=8, learning_rate=1e-2, warmup=2, ema=0.9, weight_decay=0.0)
+
+
+@pytest.fixture(params=["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+    write_squares(tmp_path / "toys", 3, 16)
+    model = request.getfixturevalue(request.param)
+    worn = tmp_path / "loras" / "ink.safetensors"
+    return Recipe(model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, rank=2, plan=SHORT)
+
+
+def paint(generator: DiffusionGenerator, request: GenerationRequest) -> np.ndarray:
+    generator.admit("it", request)
+    while True:
+        for event in generator.step():
+            assert isinstance(event, Finished) or event.key == "it"
+            if isinstance(event, Finished):
+                return np.asarray(event.images[0], int)
+
+
+def test_a_lora_is_learnt_and_worn_at_once(recipe: Recipe):
+    card = replace(ModelCard.read("m", recipe.model), loras=LoraFiles({}, recipe.worn.parent))
+    generator = DiffusionGenerator.load(card, device="cpu")
+    plain = paint(generator, tiny_request(prompt="a red square"))
+
+    assert train_lora(recipe, processes=1) == recipe.worn
+    losses = np.loadtxt(recipe.folder / "losses.csv", delimiter=",", skiprows=1)[:, 1]
+    assert losses[-5:].mean() < 0.97 * losses[:5].mean()
+    assert list(card.loras) == ["ink"]
+
+    worn = paint(generator, tiny_request(prompt="a red square", loras=(("ink", 1.0),)))
+    assert np.abs(worn - plain).max() > 2
+    assert np.abs(paint(generator, tiny_request(prompt="a red square")) - plain).max() <= 2
+
+
+def test_pictures_of_a_size_that_the_model_cannot_learn_are_told(recipe: Recipe, tmp_path: Path):
+    write_squares(tmp_path / "others", 2, 24)
+    with pytest.raises(TrainingError, match="--side"):
+        train_lora(replace(recipe, model=str(PRETRAINED / "doodle"), pictures=tmp_path / "others"), processes=1)
+
+
+def test_a_model_of_another_kind_is_told(tmp_path: Path, family_folder):
+    write_squares(tmp_path / "toys", 2, 16)
+    for model, complaint in ((str(tmp_path), "no diffusers folder"), (str(family_folder("flux_dev")), "learn LoRAs")):
+        with pytest.raises(TrainingError, match=complaint):
+            train_lora(Recipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out"), processes=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_shipped_model_paints_nearer_to_the_pictures_that_its_lora_learnt(tmp_path: Path):
+    write_squares(tmp_path / "toys", 6, 128)
+    worn = tmp_path / "loras" / "ink.safetensors"
+    plan = Plan(samples=480, batch=4, learning_rate=2e-3, warmup=10, ema=0.95, weight_decay=0.0)
+    model = str(PRETRAINED / "doodle")
+    assert train_lora(Recipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, plan=plan))
+    card = replace(ModelCard.read("doodle", model), loras={"ink": str(worn)})
+    generator = DiffusionGenerator.load(card, device="cpu")
+    shown = PictureFolder(tmp_path / "toys").pixels(range(6)).permute(0, 2, 3, 1).numpy() * 127.5 + 127.5
+    for number, colour in enumerate(COLOURS):
+        wanted = shown[number::3].mean(0)
+        request = tiny_request(prompt=f"a {colour} square", width=128, height=128, num_inference_steps=8)
+        before = np.abs(paint(generator, request) - wanted).mean()
+        after = np.abs(paint(generator, replace(request, loras=(("ink", 1.0),))) - wanted).mean()
+        assert after < 0.7 * before, (colour, before, after)

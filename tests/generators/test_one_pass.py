@@ -1,0 +1,158 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportPrivateUsage=false
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from generators import one_pass
+from generators.base import BadRequest, Finished, GenerationRequest, ImageGenerator, ModelCard, ModelNotFound
+from generators.executor import Executor
+from generators.gan import GANGenerator
+from generators.training.errors import TrainingError
+from generators.training.one_pass import Recipe, train_one_pass, vary
+from generators.vae import VAEGenerator
+from tests.generators.toys import COLOURS, write_squares
+from tests.tiny_models import build_tiny_pipeline, tiny_request
+
+GENERATOR_CLASSES: dict[str, Any] = {"vae": VAEGenerator, "gan": GANGenerator}
+
+
+@pytest.fixture(scope="module", params=["vae", "gan"])
+def recipe(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A model that has seen squares for a second or two, its words read by the tiny pipeline's text encoder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    write_squares(folder / "toys", 12, 8)
+    recipe = Recipe(
+        family=request.param,
+        pictures=folder / "toys",
+        folder=folder / "out",
+        words=str(tiny),
+        samples=1_200 if request.param == "gan" else 600,
+        width=8,
+        noise=8,
+        batch=6,
+    )
+    torch.manual_seed(5)
+    assert train_one_pass(recipe) == folder / "out" / "model"
+    return recipe
+
+
+def card(recipe: Recipe) -> ModelCard:
+    return ModelCard.read("toy", str(recipe.folder / "model"))
+
+
+def paint(generator: ImageGenerator, *requests: GenerationRequest) -> list[np.ndarray]:
+    for number, request in enumerate(requests):
+        generator.admit(str(number), request)
+    left = {event.key: event for event in generator.step() if isinstance(event, Finished)}
+    return [np.asarray(image, int) for number in range(len(requests)) for image in left[str(number)].images]
+
+
+def ask(words: str, **more: object) -> GenerationRequest:
+    return tiny_request(prompt=words, **{"model": "toy", "width": 128, "height": 128, "negative_prompt": "", **more})
+
+
+@pytest.fixture(scope="module")
+def generator(recipe: Recipe) -> ImageGenerator:
+    return GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
+
+
+def test_it_paints_the_colour_that_the_words_say(recipe: Recipe, generator: ImageGenerator):
+    for number, colour in enumerate(COLOURS):
+        painted = paint(generator, *(ask(f"a {colour} square", seed=seed, guidance_scale=2.0) for seed in range(3)))
+        ink = 255 - np.mean([image.mean((0, 1)) for image in painted], 0)
+        assert ink.argmin() == number, (colour, ink)
+
+
+def test_a_sample_is_the_same_alone_and_in_company(recipe: Recipe, generator: ImageGenerator):
+    requests = [ask("a red square", seed=4), ask("a blue square", seed=9, num_images_per_prompt=2)]
+    together = paint(generator, *requests)
+    alone = [image for request in requests for image in paint(generator, request)]
+    assert [image.shape for image in together] == [(128, 128, 3)] * 3
+    assert max(np.abs(one - other).max() for one, other in zip(together, alone, strict=True)) <= 1
+    assert np.abs(together[1] - together[2]).max() > 2
+    second = paint(generator, ask("a blue square", seed=10))[0]
+    assert np.abs(second - together[2]).max() <= 1
+
+
+def test_guidance_makes_pictures_more_alike(recipe: Recipe, generator: ImageGenerator):
+    def difference(guidance: float) -> float:
+        painted = paint(generator, *(ask("a red square", seed=seed, guidance_scale=guidance) for seed in range(4)))
+        return float(np.std(painted, axis=0).mean())
+
+    assert difference(8.0) < 0.5 * difference(1.0)
+
+
+def test_words_that_were_not_learnt_are_read_by_the_language_model(recipe: Recipe, generator: ImageGenerator):
+    assert generator._reader is None or "a red square" in generator._words.known
+    images = paint(generator, ask("A RED  square."), ask("something else entirely"))
+    assert np.abs(images[0] - images[1]).max() > 2
+    assert generator._reader is not None
+
+
+@pytest.mark.parametrize("what", [{"negative_prompt": "a dog"}, {"width": 256}, {"init_image": "x.png"}])
+def test_what_it_cannot_do_is_told(what: dict[str, object], generator: ImageGenerator):
+    with pytest.raises(BadRequest, match=r"^This painter [^.]+\.$"):
+        generator.admit("it", ask("a red square", **what))
+    assert generator.step() == []
+
+
+def test_an_evicted_request_is_not_painted(generator: ImageGenerator):
+    generator.admit("it", ask("a red square"))
+    assert generator.capacity() < generator.together()
+    generator.evict("it")
+    generator.evict("it")
+    assert generator.step() == []
+
+
+def test_the_executor_finds_it_by_its_kind(recipe: Recipe):
+    executor = Executor({"toy": card(recipe)}, device="cpu")
+    executor.admit("it", ask("a red square"))
+    (event,) = executor.step()
+    assert isinstance(event, Finished)
+    executor.close()
+
+
+def test_another_family_or_version_is_refused(recipe: Recipe, tmp_path: Path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in (recipe.folder / "model").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    told = json.loads((folder / one_pass.CONFIG).read_text())
+    for change in ({"version": 99}, {"family": "other"}):
+        (folder / one_pass.CONFIG).write_text(json.dumps(told | change))
+        with pytest.raises(ModelNotFound, match=r"train it again\.$"):
+            GENERATOR_CLASSES[recipe.family].load(ModelCard.read("toy", str(folder)), device="cpu")
+
+
+def test_a_language_model_that_has_changed_is_refused(recipe: Recipe, tmp_path: Path):
+    generator = GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
+    generator._words = replace(generator._words, reader=str(build_tiny_pipeline(tmp_path, seed=1)))
+    with pytest.raises(ModelNotFound, match="another language model"):
+        generator.admit("it", ask("not among the captions"))
+
+
+def test_a_loss_that_resumes_is_the_same(recipe: Recipe, tmp_path: Path):
+    plan = {"pictures": recipe.pictures, "folder": tmp_path, "words": recipe.words, "family": recipe.family}
+    assert train_one_pass(Recipe(**plan, samples=recipe.samples), minutes=0) is not None
+    lines = (recipe.folder / "losses.csv").read_text().splitlines()
+    assert (tmp_path / "losses.csv").read_text().splitlines() == lines[:1]
+
+
+def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: Recipe, tmp_path: Path):
+    write_squares(tmp_path / "toys", 2, 24)
+    with pytest.raises(TrainingError, match="24 pixels wide"):
+        train_one_pass(Recipe(family="vae", pictures=tmp_path / "toys", folder=tmp_path, words="", samples=1))
+
+
+def test_varied_pictures_let_the_gradient_through():
+    pixels = torch.rand(3, 1, 8, 8, requires_grad=True)
+    varied = vary(pixels, torch.Generator().manual_seed(0))
+    varied.sum().backward()
+    assert (varied - pixels).abs().max() > 0.01
+    assert pixels.grad.abs().max() > 0.5

@@ -1,0 +1,97 @@
+# pyright: basic
+import io
+import json
+import tarfile
+from pathlib import Path
+from random import Random
+
+import pytest
+from PIL import Image
+
+from generators.training.pictograms import Pictogram, Pictograms, plural, read_nouns, with_article
+from generators.training.scenes import SceneMaker, compose
+from generators.training.words import split_words
+
+
+@pytest.fixture(scope="module")
+def pictograms(tmp_path_factory: pytest.TempPathFactory) -> Pictograms:
+    """Each noun as a blue square: the archive's layout without its pictures."""
+    nouns = read_nouns()
+    square = io.BytesIO()
+    Image.new("RGBA", (32, 32), (40, 90, 230, 255)).save(square, "WEBP", lossless=True)
+    archive = tmp_path_factory.mktemp("pictograms") / "archive.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for characters in {noun.picture for noun in nouns if not noun.picture.isascii()} | {"💀", "🚌"}:
+            code = "-".join(f"{ord(character):04x}" for character in characters)
+            member = tarfile.TarInfo(f"package/assets/{code}.webp")
+            member.size = len(square.getvalue())
+            tar.addfile(member, io.BytesIO(square.getvalue()))
+    return Pictograms(archive, nouns)
+
+
+def test_the_table_names_each_noun_once_and_enough_of_them():
+    nouns = read_nouns()
+    assert len({noun.name for noun in nouns}) == len(nouns) >= 250
+    assert sum(len(noun.unseen) for noun in nouns) >= 50
+
+
+def test_the_same_number_makes_the_same_scene(pictograms: Pictograms):
+    maker = SceneMaker(pictograms)
+    one, again, other = maker.make(Random(3)), maker.make(Random(3)), maker.make(Random(4))
+    assert (one.image.tobytes(), one.caption) == (again.image.tobytes(), again.caption)
+    assert (one.image.tobytes(), one.caption) != (other.image.tobytes(), other.caption)
+
+
+def test_unseen_words_stand_in_no_caption(pictograms: Pictograms):
+    maker = SceneMaker(pictograms)
+    seen = split_words([maker.make(Random(number)).caption for number in range(150)])
+    named = split_words([name for noun in read_nouns() for name in (noun.name, *noun.synonyms)])
+    unseen = {word for noun in read_nouns() for name in noun.unseen for word in split_words([name])} - named
+    assert len(unseen) >= 50
+    assert not seen & unseen
+
+
+def test_held_out_combinations_are_never_learnt_from(pictograms: Pictograms):
+    learnt, held = SceneMaker(pictograms), SceneMaker(pictograms, held_out=True)
+    assert {learnt.make(Random(number)).caption for number in range(80)}.isdisjoint(
+        held.make(Random(number)).caption for number in range(80)
+    )
+
+
+def test_scenes_are_written_once_as_an_image_folder(pictograms: Pictograms, tmp_path: Path):
+    maker = SceneMaker(pictograms)
+    compose(tmp_path, maker, 0, 3)
+    lines = [json.loads(line) for line in (tmp_path / "00000" / "metadata.jsonl").read_text().splitlines()]
+    assert [line["text"] for line in lines] == [maker.make(Random(number)).caption for number in range(3)]
+    (tmp_path / "00000" / "000.png").unlink()
+    compose(tmp_path, maker, 0, 3)
+    assert not (tmp_path / "00000" / "000.png").exists()
+
+
+def test_a_pictogram_knows_its_colour_and_takes_another():
+    blue = Pictogram(Image.new("RGBA", (16, 16), (40, 90, 230, 255)), paintable=True)
+    assert blue.colour == "blue"
+    assert blue.can_be("red")
+    assert not blue.can_be("blue")
+    assert Pictogram(blue.painted("red"), paintable=True).colour == "red"
+
+
+@pytest.mark.parametrize(
+    ("name", "several"),
+    [
+        ("cat", "cats"),
+        ("mouse", "mice"),
+        ("bus", "buses"),
+        ("cup of tea", "cups of tea"),
+        ("strawberry", "strawberries"),
+    ],
+)
+def test_several_of_a_thing(name: str, several: str):
+    assert plural(name) == several
+
+
+def test_articles():
+    assert with_article("red apple", "apple") == "a red apple"
+    assert with_article("orange cat", "cat") == "an orange cat"
+    assert with_article("unicorn", "unicorn") == "a unicorn"
+    assert with_article("blue scissors", "scissors") == "blue scissors"

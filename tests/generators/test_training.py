@@ -1,0 +1,220 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportReturnType=false, reportOptionalMemberAccess=false
+import logging
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from generators.training import latent_diffusion, words
+from generators.training.autoencoder import AutoencoderTask, build_autoencoder, fidelity, normalise_latents
+from generators.training.data import PictureFolder
+from generators.training.errors import TrainingError
+from generators.training.latents import Latents
+from generators.training.loop import CHECKPOINT, Plan, Task, Trainer, read_average
+from generators.training.normalisation import quicken
+from tests.generators.toys import write_squares
+from tests.tiny_models import stock_pipeline
+
+PLAN = Plan(samples=48, batch=4, learning_rate=4e-3, warmup=2, decay=0.1)
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> PictureFolder:
+    """Twelve captioned squares on white, 32x32."""
+    folder = tmp_path_factory.mktemp("toys")
+    write_squares(folder, 12, 32)
+    return PictureFolder(folder)
+
+
+def autoencoder_task(toys: PictureFolder) -> AutoencoderTask:
+    torch.manual_seed(0)
+    return AutoencoderTask(build_autoencoder((8, 16), side=32), toys)
+
+
+def toy_pipeline(toys: PictureFolder, objective: str = "flow") -> StableDiffusionPipeline:
+    torch.manual_seed(0)
+    others = {one + other for one in "bcdfghjklmnpqrs" for other in "aeiouvwxyzbcdf"}  # 192 main directions need words
+    vocabulary = sorted(words.split_words([picture.text for picture in toys.pictures]) | others)
+    tokenizer = words.build_tokenizer(vocabulary)
+    encoder = words.build_text_encoder(tokenizer, vocabulary, torch.randn(len(vocabulary), 384), layers=1)
+    vae = build_autoencoder((8, 16), side=32).eval()
+    unet = latent_diffusion.build_unet(8, words.WIDTH, widths=(16, 32), heads=8, groups=8)
+    return latent_diffusion.assemble(unet, encoder, tokenizer, vae, objective)
+
+
+def diffusion_task(toys: PictureFolder, folder: Path, objective: str = "flow") -> latent_diffusion.DiffusionTask:
+    pipe = toy_pipeline(toys, objective)
+    texts = [picture.text for picture in toys.pictures]
+    captions = latent_diffusion.LearntCaptions(pipe.text_encoder, pipe.tokenizer, texts)
+    return latent_diffusion.DiffusionTask(pipe, captions, Latents(pipe.vae, toys, folder), ["a red square"])
+
+
+def build(family: str, toys: PictureFolder, folder: Path) -> Task:
+    return autoencoder_task(toys) if family == "autoencoder" else diffusion_task(toys, folder)
+
+
+def train(task: Task, folder: Path, plan: Plan = PLAN) -> Trainer:
+    trainer = Trainer(task, plan, folder)
+    assert trainer.run(show=False)
+    return trainer
+
+
+@pytest.fixture(scope="module", params=["autoencoder", "latent-diffusion"])
+def trained(
+    request: pytest.FixtureRequest, toys: PictureFolder, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, Trainer]:
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, folder, train(build(request.param, toys, folder), folder)
+
+
+def test_the_loss_falls(trained: tuple[str, Path, Trainer]):
+    losses = [loss for _, loss in trained[2].losses]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_a_resumed_run_equals_an_unbroken_one(trained: tuple[str, Path, Trainer], toys: PictureFolder, tmp_path: Path):
+    family, unbroken, trainer = trained
+    task = build(family, toys, tmp_path)
+    interrupt_in_step(task, 3)
+    assert not Trainer(task, PLAN, tmp_path).run(show=False)
+
+    resumed = Trainer(build(family, toys, tmp_path), PLAN, tmp_path)
+    assert resumed.step == 3
+    assert resumed.run(show=False)
+
+    assert [loss for _, loss in resumed.losses] == pytest.approx([loss for _, loss in trainer.losses], abs=1e-6)
+    left, right = load_file(tmp_path / CHECKPOINT), load_file(unbroken / CHECKPOINT)
+    assert list(left) == list(right)
+    assert all(left[name].equal(right[name]) for name in left)
+    assert read_average(tmp_path, task.network) == PLAN.steps
+
+
+def interrupt_in_step(task: Task, step: int) -> None:
+    """Press Ctrl-C while the task computes that step."""
+    honest, count = task.loss, 0
+
+    def loss(numbers: list[int], random: torch.Generator) -> torch.Tensor:
+        nonlocal count
+        count += 1
+        if count == step:
+            signal.raise_signal(signal.SIGINT)
+        return honest(numbers, random)
+
+    task.loss = loss  # type: ignore[method-assign]
+
+
+def test_a_training_leaves_curve_sheet_and_losses(trained: tuple[str, Path, Trainer]):
+    _, folder, _ = trained
+    with Image.open(folder / "losses.png") as curve, Image.open(folder / "samples.png") as sheet:
+        assert curve.size == (640, 320)
+        assert sheet.width >= 32
+    assert len((folder / "losses.csv").read_text().splitlines()) == 1 + PLAN.steps
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
+    trained: tuple[str, Path, Trainer], toys: PictureFolder, tmp_path: Path
+):
+    family, folder, _ = trained
+    task = build(family, toys, tmp_path)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    task.loss = lambda numbers, random: next(task.network.parameters()).sum() * float("nan")  # type: ignore
+    longer = Plan(samples=96, batch=4, learning_rate=2e-3)
+
+    with pytest.raises(TrainingError, match="no longer a number at step 13"):
+        Trainer(task, longer, tmp_path).run(show=False)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_the_checkpoint_of_another_family_is_refused(
+    trained: tuple[str, Path, Trainer], toys: PictureFolder, tmp_path: Path
+):
+    family, folder, _ = trained
+    other = "autoencoder" if family != "autoencoder" else "latent-diffusion"
+    with pytest.raises(TrainingError, match=re.escape(f"another training ({family}")):
+        Trainer(build(other, toys, tmp_path), PLAN, folder)
+
+
+def test_normalised_latents_are_normal_and_decode_to_the_same(toys: PictureFolder):
+    vae = autoencoder_task(toys).network.eval()
+    before = fidelity(vae, toys, 12)
+    normalise_latents(vae, toys)
+    latents = vae.encode(toys.pixels(range(12))).latent_dist.mode()
+    assert latents.mean((0, 2, 3)).abs().max() < 1e-3
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 1e-3
+    assert fidelity(vae, toys, 12) == pytest.approx(before, abs=0.01)
+
+
+def test_the_stock_pipeline_loads_it_without_a_warning_and_paints_the_same(
+    toys: PictureFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    task = diffusion_task(toys, tmp_path)
+    assert task.sample().tobytes() == task.sample().tobytes()
+    latent_diffusion.save(task._pipe, tmp_path / "model", {"title": "Toy"})
+    caplog.clear()
+    for library in ("diffusers", "transformers"):
+        logging.getLogger(library).addHandler(caplog.handler)
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+    loaded = DiffusionPipeline.from_pretrained(tmp_path / "model", dtype=torch.float32)
+
+    assert [record.getMessage() for record in caplog.records] == []
+    again = stock_pipeline(tmp_path / "model")
+    sheets = [latent_diffusion.paint_sheet(each, ["a red square", "a dog"], steps=3) for each in (loaded, again)]
+    assert sheets[0].tobytes() == sheets[1].tobytes()
+
+
+def test_every_word_of_the_vocabulary_is_one_token():
+    known = ["cat", "cats", "category", "a", "at", "scatter", "red", "reddish"]
+    tokenizer = words.build_tokenizer(known)
+    assert [tokenizer.tokenize(word) for word in known] == [[f"{word}</w>"] for word in known]
+    assert words.token_ids(tokenizer, ["Cat!", ""]).shape == (2, words.LENGTH)
+
+
+def test_the_quick_gradient_is_the_slow_one():
+    torch.manual_seed(0)
+    slow, quick = nn.GroupNorm(4, 16), nn.GroupNorm(4, 16).bfloat16()
+    slow.weight.data.normal_(1, 0.2)
+    quick.load_state_dict(slow.state_dict())
+    quicken(quick)
+    x, gradient = torch.randn(3, 16, 8, 8) * 2 + 1, torch.randn(3, 16, 8, 8)
+    for norm, precision in ((slow, torch.float32), (quick, torch.bfloat16)):
+        given = x.to(precision, copy=True).requires_grad_()
+        norm(given).backward(gradient.to(precision))
+        norm.found = (given.grad.float(), norm.weight.grad.float(), norm.bias.grad.float())
+    for slow_gradient, quick_gradient in zip(slow.found, quick.found, strict=True):
+        assert (slow_gradient - quick_gradient).norm() < 0.02 * slow_gradient.norm()
+
+
+def test_the_vocabulary_takes_the_words_nearest_to_each_name():
+    places = {"cat": (1.0, 0.0), "puss": (0.9, 0.1), "catty": (1.0, 0.0), "ship": (0.0, 1.0), "boat": (0.1, 0.9),
+              "law": (-1.0, -1.0)}  # fmt: skip
+
+    class Model:
+        def vectors(self, asked: list[str]) -> torch.Tensor:
+            return torch.tensor([places[word] for word in asked])
+
+    chosen = words.choose_vocabulary(Model(), {"a cat on a ship"}, ["cat", "ship"], ["boat", "catty", "law", "puss"], 6)
+    assert chosen == ["a", "cat", "on", "ship", "catty", "boat"]
+
+
+def test_latents_that_were_interrupted_are_made_to_the_end(toys: PictureFolder, tmp_path: Path):
+    vae = autoencoder_task(toys).network.eval()
+    whole = Latents(vae, toys, tmp_path)[list(range(12))]
+    file = next(tmp_path.glob("latents-*.npy"))
+    cut = np.lib.format.open_memmap(file, mode="r+")
+    cut[5:] = 0
+    cut.flush()
+    file.rename(file.with_suffix(".part"))
+
+    assert Latents(vae, toys, tmp_path)[list(range(12))].equal(whole)
+    assert whole.abs().max() > 0
