@@ -171,9 +171,8 @@ def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | 
 
 def told_lines(told: Told) -> list[str]:
     """What a strike means for the member, for moderators."""
-    lines = [
-        f"Strike {told.strike.id}: the member has {told.active} that count; it expires {_when(told.strike.expires_at)}."
-    ]
+    expires = _when(told.strike.expires_at)
+    lines = [f"Strike {told.strike.id} is given and expires {expires}; strikes that count: {told.active}."]
     if told.suspension:
         lines.append(f"The member may not paint until {_when(told.suspension.until)}.")
         lines += [line for line in [TIME_OUTS.get(TimeOut(told.suspension.time_out))] if line]

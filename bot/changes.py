@@ -61,6 +61,12 @@ async def record(
     return change
 
 
+async def revision(session: AsyncSession, guild_id: int) -> int:
+    """How often a server's rules or settings have changed."""
+    found = select(GuildSettingsRow.revision).where(GuildSettingsRow.guild_id == guild_id)
+    return await session.scalar(found) or 0
+
+
 async def page(database: Database, guild_id: int, number: int = 1) -> ChangePage:
     """One page of a server's log; a number past the end gives the last page."""
     here = FilterChange.guild_id == guild_id

@@ -14,7 +14,7 @@ import discord
 from bot.app import App
 from bot.cards import card_buttons, card_embed, card_files, is_card_of
 from bot.cogs.base import SILENT
-from bot.cogs.filter_texts import line
+from bot.cogs.filter_texts import how, line
 from bot.decisions import carry_out, time_out
 from bot.delivery import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
 from bot.errors import Decided, NotFound
@@ -216,10 +216,17 @@ class Desk:
         )
 
     async def _rules(self, review: Review, job: Job) -> str:
-        """The rules that matched: of the server's own what they look for, of the operator's the number."""
+        """The rules that matched: of the server's own what they look for and find, of the operator's the number."""
         own = {rule.id: rule for rule in await self._own_rules(review, job)}
-        lines = [line(own[one]) if one in own else f"**{one}** of this bot's operator" for one in job.rule_ids]
-        return cut("\n".join(lines), FIELD_LENGTH)
+        found = {
+            int(match.rule.id): how(text, match)
+            for text in (job.prompt or "", job.idea)
+            for match in reversed(await self._app.filters.matches(job.where, text))
+        }
+        shown = {
+            number: f"{line(rule)} · {found[number]}" if number in found else line(rule) for number, rule in own.items()
+        }
+        return cut("\n".join(shown.get(one, f"**{one}** of this bot's operator") for one in job.rule_ids), FIELD_LENGTH)
 
     async def _own_rules(self, review: Review, job: Job) -> Sequence[Rule]:
         return await self._app.filters.of(review.guild_id, job.rule_ids)

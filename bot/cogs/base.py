@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from abc import ABC, abstractmethod
+from typing import Any, Self, TypeVar, cast
 
 import discord
 from discord import app_commands
@@ -22,6 +22,7 @@ from generators.base import place_of
 log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
+SelectT = TypeVar("SelectT", bound=discord.ui.Item[Any])
 
 OUR_FAULT = "That failed on our side, and the operator can see why in the log; nothing of yours is lost."
 OWNERS_ONLY = "Only members with Manage Server can change that."
@@ -176,16 +177,31 @@ async def moderated(interaction: Interaction, app: App) -> int:
     return interaction.guild_id
 
 
-async def for_moderators(interaction: Interaction, act: Callable[[Interaction, App, int], Awaitable[None]]) -> None:
-    """Do what a button or a select is for, if the one who used it may moderate at this moment.
+class ForModerators(ABC):
+    """A button or a select for moderators: whoever may not use it (any more) is told so."""
 
-    discord.py would only log an error, so it is answered here.
-    """
-    try:
-        app = app_of(interaction.client)
-        await act(interaction, app, await moderated(interaction, app))
-    except Exception as error:
-        await answer_error(interaction, error)
+    @abstractmethod
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Do what it is for, in this server."""
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Do it for whom it is for at this moment; discord.py would only log an error, so it is answered here."""
+        try:
+            app = app_of(interaction.client)
+            await self.act(interaction, app, await moderated(interaction, app))
+        except Exception as error:
+            await answer_error(interaction, error)
+
+
+class SelectForModerators(ForModerators, discord.ui.DynamicItem[SelectT], template="limner:"):
+    """A select that carries nothing but what is chosen."""
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The choice that was made, in whichever process the select was sent."""
+        return cls(cast(SelectT, item))
 
 
 def managers_only(interaction: Interaction) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import discord
 
 from bot.app import App
 from bot.cogs import filter_texts as texts
-from bot.cogs.base import SILENT, for_moderators, tell
+from bot.cogs.base import SILENT, ForModerators, SelectForModerators, tell
 from bot.cogs.filter_forms import PlaceForm, RuleForm
 from bot.errors import BadRule
 from bot.filters.book import Page
@@ -44,6 +44,7 @@ ALLOWS = "An allowed text stops nothing, so there is nothing to replay."
 
 
 class RuleButton(
+    ForModerators,
     discord.ui.DynamicItem[discord.ui.Button[Any]],
     template=rf"limner:rule:(?P<verb>{'|'.join(LOOKS)}):(?P<rule>[0-9]+)",
 ):
@@ -62,15 +63,13 @@ class RuleButton(
         """The button that was pressed, in whichever process it was sent."""
         return cls(match["verb"], int(match["rule"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Do what the button says."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         await _PRESSED[self.verb](interaction, app, await app.filters.get(guild_id, self.rule_id))
 
 
 class ListButton(
+    ForModerators,
     discord.ui.DynamicItem[discord.ui.Button[Any]],
     template=r"limner:rules:page:(?P<number>[0-9]+):(?P<search>(?s:.*))",
 ):
@@ -88,16 +87,13 @@ class ListButton(
         """The button that was pressed."""
         return cls("", int(match["number"]), match["search"])
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Show the page in the place of the one before."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         page = await app.filters.page(guild_id, self.number, self.search)
         await interaction.response.edit_message(embed=_listed(page), view=_list_view(page, self.search))
 
 
-class ListSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:rules:open"):
+class ListSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:rules:open"):
     """Opens one of the rules on a page."""
 
     @classmethod
@@ -106,18 +102,8 @@ class ListSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limn
         options = [discord.SelectOption(label=f"{rule.id} {rule.pattern}"[:100], value=str(rule.id)) for rule in rules]
         return cls(discord.ui.Select(custom_id="limner:rules:open", placeholder="Open a rule", options=options))
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made."""
-        return cls(cast("discord.ui.Select[Any]", item))
-
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Show the rule on its card."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         await show(interaction, app, await app.filters.get(guild_id, int(self.item.values[0])))
 
 

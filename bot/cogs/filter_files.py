@@ -30,6 +30,7 @@ MOST_BYTES = 8 * 2**20
 SHOWN = 15
 """Lines that cannot be rules and are told in the message itself; a file has all of them."""
 TOO_LARGE = "That file is larger than 8 MB; divide it into several."
+EMPTY = "There are no rules in that file"
 NO_TEXT = "That file is not UTF-8 text; save it as UTF-8."
 NO_PERMISSION = (
     "I need the permission Manage Server to read this server's AutoMod rules; give it to my role for that moment, "
@@ -53,8 +54,9 @@ async def bring_in(interaction: Interaction, app: App, guild_id: int, file: disc
 
 async def send_out(interaction: Interaction, app: App, guild_id: int) -> None:
     """All rules, allowed texts and packs of the server as a JSON file."""
+    await interaction.response.defer(ephemeral=True, thinking=True)
     rows = await app.filters.all(guild_id)
-    text = files.write(entry_of(row) for row in rows)
+    text = await asyncio.to_thread(lambda: files.write(map(entry_of, rows)))
     file = discord.File(io.BytesIO(text.encode()), "rules.json")
     await tell(interaction, f"{_rules(len(rows))}; /filter import reads this file again.", file=file)
 
@@ -118,7 +120,7 @@ def _item(name: str, entry: Entry) -> Item:
 
 
 async def _report(interaction: Interaction, done: Import, problems: Sequence[str], *, is_automod: bool) -> None:
-    parts = [f"{_rules(done.added)} added"]
+    parts = [f"{_rules(done.added)} added" if done.added or done.known or problems else EMPTY]
     parts += [f"{done.known} there already"] if done.known else []
     parts += [f"{len(problems)} not added"] if problems else []
     text = "; ".join(parts) + "."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from typing import Any
 
 import discord
@@ -31,6 +31,7 @@ KINDS = {
 }
 SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}
 DRAFT, AS_IT_IS = "draft", "as it is"
+BEYOND = "{} more stay as they are; there is no room for them here until some of these are taken out."
 OWN_ROLE = "Only members with Manage Server can free one of their own roles from a rule."
 
 
@@ -121,15 +122,18 @@ class PlaceForm(_Form):
             Ages.EXCEPT: "All but age-restricted ones",
         }
         self._ages = _select(ages, scope.ages)
-        labels = {
-            "Not in these channels and categories": self._exempt_channels,
-            "Not for these roles": self._exempt_roles,
-            "Only in these channels and categories": self._only_channels,
-            "Only for these roles": self._only_roles,
-            "Age restriction": self._ages,
-        }
-        for text, component in labels.items():
-            self.add_item(discord.ui.Label(text=text, component=component))
+        labels = (
+            ("Not in these channels and categories", self._exempt_channels, scope.exempt_channels),
+            ("Not for these roles", self._exempt_roles, scope.exempt_roles),
+            ("Only in these channels and categories", self._only_channels, scope.only_channels),
+            ("Only for these roles", self._only_roles, scope.only_roles),
+            ("Age restriction", self._ages, ()),
+        )
+        for text, component, ids in labels:
+            beyond = len(ids) - len(_shown(ids))
+            self.add_item(
+                discord.ui.Label(text=text, component=component, description=BEYOND.format(beyond) if beyond else None)
+            )
 
     async def on_submit(self, interaction: Interaction, /) -> None:
         """Write where the rule counts; nobody frees oneself without being a manager of the server."""
@@ -175,12 +179,17 @@ def _roles(ids: Iterable[str]) -> discord.ui.RoleSelect[Any]:
 
 
 def _defaults(ids: Iterable[str], kind: discord.SelectDefaultValueType) -> list[discord.SelectDefaultValue]:
-    return [discord.SelectDefaultValue(id=int(one), type=kind) for one in sorted(ids)[:CHOSEN]]
+    return [discord.SelectDefaultValue(id=int(one), type=kind) for one in _shown(ids)]
 
 
-def _chosen(values: Sequence[discord.abc.Snowflake], before: Iterable[str]) -> frozenset[str]:
+def _shown(ids: Iterable[str]) -> list[str]:
+    """Those for which a select has room."""
+    return sorted(ids)[:CHOSEN]
+
+
+def _chosen(values: Sequence[discord.abc.Snowflake], before: Set[str]) -> frozenset[str]:
     """What was chosen, and what the select had no room to show."""
-    return frozenset({*(str(value.id) for value in values), *sorted(before)[CHOSEN:]})
+    return frozenset({*(str(value.id) for value in values), *(before - {*_shown(before)})})
 
 
 def _span(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import discord
 
@@ -12,17 +12,18 @@ from bot import changes
 from bot.app import App
 from bot.changes import ChangePage
 from bot.cogs import filter_texts as texts
-from bot.cogs.base import for_moderators, managers_only, tell
+from bot.cogs.base import ForModerators, SelectForModerators, managers_only, tell
 from bot.cogs.filter_cards import view
 from bot.models import FilterChange
 
 Interaction = discord.Interaction[Any]
 
 NOTHING_YET = "Nobody has changed a rule or a setting here yet."
-LABEL_LENGTH = 100
 
 
-class LogButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:log:page:(?P<number>[0-9]+)"):
+class LogButton(
+    ForModerators, discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:log:page:(?P<number>[0-9]+)"
+):
     """Turns a page of the log."""
 
     def __init__(self, label: str, number: int) -> None:
@@ -36,45 +37,29 @@ class LogButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limne
         """The button that was pressed."""
         return cls("", int(match["number"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Show the page in the place of the one before."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         page = await changes.page(app.database, guild_id, self.number)
         await interaction.response.edit_message(embed=_listed(page), view=_view(page))
 
 
-class UndoSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:log:undo"):
+class UndoSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:log:undo"):
     """Takes back one of the changes on a page."""
 
     @classmethod
     def of(cls, some: Sequence[FilterChange]) -> Self:
         """A choice among the changes of a page."""
-        options = [
-            discord.SelectOption(
-                label=f"{one.id} {texts.WHATS.get(one.what, one.what)}"[:LABEL_LENGTH], value=str(one.id)
-            )
-            for one in some
-        ]
+        options = [discord.SelectOption(label=texts.label(one), value=str(one.id)) for one in some]
         return cls(discord.ui.Select(custom_id="limner:log:undo", placeholder="Undo a change", options=options))
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made."""
-        return cls(cast("discord.ui.Select[Any]", item))
-
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Undo it, and say so."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         await undo(interaction, app, guild_id, int(self.item.values[0]))
 
 
-class UndoButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:log:undo:(?P<change>[0-9]+)"):
+class UndoButton(
+    ForModerators, discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:log:undo:(?P<change>[0-9]+)"
+):
     """Takes back the change that a message tells of."""
 
     def __init__(self, change_id: int) -> None:
@@ -88,11 +73,8 @@ class UndoButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limn
         """The button that was pressed."""
         return cls(int(match["change"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Undo it, and say so."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         await undo(interaction, app, guild_id, self.change_id)
 
 

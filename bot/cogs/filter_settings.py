@@ -9,17 +9,16 @@ from typing import Any, Self, cast
 import discord
 
 from bot.app import App
-from bot.cogs.base import SILENT, for_moderators, managers_only, tell
+from bot.cogs.base import SILENT, ForModerators, SelectForModerators, managers_only, tell
 from bot.cogs.filter_cards import view
 from bot.filters import packs
 from bot.filters.entries import PACK, Entry
 from bot.guilds import GuildSettings
-from bot.models import Rule
 
 Interaction = discord.Interaction[Any]
 Option = discord.SelectOption
 
-PACKS = "Choose a language, then the packs that count here. What each one does and where: /filter edit, /filter exempt."
+PACKS = "Choose a language, then the packs that count here; /filter edit says what a pack does, /filter exempt where."
 NEGATIVES = {
     "free": "Words that are not wanted may be anything",
     "checked": "Words that are not wanted obey the rules too",
@@ -30,7 +29,7 @@ INTEGRATIONS = (
 )
 
 
-class LanguageSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:packs:language"):
+class LanguageSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:packs:language"):
     """Chooses the language of the packs that are shown."""
 
     @classmethod
@@ -40,22 +39,14 @@ class LanguageSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"
         options = [Option(label=language, value=language, default=language == chosen) for language in languages]
         return cls(discord.ui.Select(custom_id="limner:packs:language", placeholder="Language", options=options))
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made."""
-        return cls(cast("discord.ui.Select[Any]", item))
-
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Show the packs of the language."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         await _refresh_packs(interaction, app, guild_id, self.item.values[0])
 
 
-class PackSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:packs:of:(?P<language>\w+)"):
+class PackSelect(
+    ForModerators, discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:packs:of:(?P<language>\w+)"
+):
     """Switches packs of one language on and off."""
 
     def __init__(self, item: discord.ui.Select[Any], language: str) -> None:
@@ -86,12 +77,9 @@ class PackSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limn
         """The choice that was made."""
         return cls(cast("discord.ui.Select[Any]", item), match["language"])
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Switch on what is chosen and off what is not."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        rows, by = await _rows(app, guild_id), interaction.user.id
+        rows, by = await app.filters.all(guild_id, PACK), interaction.user.id
         for pack in packs.every().values():
             if pack.language == self.language:
                 own = [row for row in rows if row.pattern == pack.name]
@@ -103,7 +91,7 @@ class PackSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limn
         await _refresh_packs(interaction, app, guild_id, self.language)
 
 
-class RolesSelect(discord.ui.DynamicItem[discord.ui.RoleSelect[Any]], template=r"limner:settings:roles"):
+class RolesSelect(SelectForModerators[discord.ui.RoleSelect[Any]], template=r"limner:settings:roles"):
     """Names the roles whose members are moderators here."""
 
     @classmethod
@@ -120,25 +108,15 @@ class RolesSelect(discord.ui.DynamicItem[discord.ui.RoleSelect[Any]], template=r
         )
         return cls(select)
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made."""
-        return cls(cast("discord.ui.RoleSelect[Any]", item))
-
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Let the members of the chosen roles moderate, and only those."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         managers_only(interaction)
         roles = tuple(sorted(role.id for role in self.item.values))
         await app.guilds.change(guild_id, interaction.user.id, moderator_role_ids=roles)
         await _refresh_settings(interaction, app, guild_id)
 
 
-class NegativeSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:settings:negative"):
+class NegativeSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:settings:negative"):
     """Says whether negative prompts obey the rules."""
 
     @classmethod
@@ -148,25 +126,15 @@ class NegativeSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"
         options = [Option(label=text, value=value, default=value == is_now) for value, text in NEGATIVES.items()]
         return cls(discord.ui.Select(custom_id="limner:settings:negative", options=options))
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made."""
-        return cls(cast("discord.ui.Select[Any]", item))
-
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Keep the choice."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         managers_only(interaction)
         is_checked = self.item.values[0] == "checked"
         await app.guilds.change(guild_id, interaction.user.id, checks_negative_prompts=is_checked)
         await _refresh_settings(interaction, app, guild_id)
 
 
-class ReviewChannelSelect(discord.ui.DynamicItem[discord.ui.ChannelSelect[Any]], template=r"limner:settings:review"):
+class ReviewChannelSelect(SelectForModerators[discord.ui.ChannelSelect[Any]], template=r"limner:settings:review"):
     """Names the channel in which moderators look at what is flagged."""
 
     @classmethod
@@ -184,18 +152,8 @@ class ReviewChannelSelect(discord.ui.DynamicItem[discord.ui.ChannelSelect[Any]],
         )
         return cls(select)
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made."""
-        return cls(cast(discord.ui.ChannelSelect[Any], item))
-
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post cards there from now on; with no channel a flag refuses."""
-        await for_moderators(interaction, self._act)
-
-    async def _act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         managers_only(interaction)
         chosen = next((channel.id for channel in self.item.values), None)
         await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
@@ -225,7 +183,7 @@ async def _refresh_settings(interaction: Interaction, app: App, guild_id: int) -
 
 
 async def _packs(app: App, guild_id: int, language: str) -> tuple[discord.Embed, discord.ui.View]:
-    rows = [row for row in await _rows(app, guild_id) if row.is_on]
+    rows = [row for row in await app.filters.all(guild_id, PACK) if row.is_on]
     lines = [
         f"**{row.id}** {packs.find(row.pattern).title} ({packs.find(row.pattern).language}) · {row.action}"
         for row in rows
@@ -233,10 +191,6 @@ async def _packs(app: App, guild_id: int, language: str) -> tuple[discord.Embed,
     embed = discord.Embed(title="Packs that are on", description="\n".join(lines) or "None yet.")
     on = {row.pattern for row in rows}
     return embed, view([LanguageSelect.of(language), PackSelect.of(language, on)])
-
-
-async def _rows(app: App, guild_id: int) -> list[Rule]:
-    return [row for row in await app.filters.all(guild_id) if row.kind == PACK]
 
 
 def _settings(settings: GuildSettings) -> tuple[discord.Embed, discord.ui.View]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from bot import messages
 from bot.filters import packs
 from bot.filters.book import entry_of
 from bot.filters.entries import PACK
+from bot.filters.matcher import Match
 from bot.filters.place import Ages, Scope
 from bot.filters.rules import Action, Kind
 from bot.models import FilterChange, Rule
@@ -29,16 +30,47 @@ ACTIONS = {
 WHATS = {
     "add": "added",
     "edit": "changed",
-    "exempt": "freed places from",
+    "exempt": "changed the places of",
     "remove": "removed",
     "import": "imported",
-    "settings": "changed the settings",
+    "settings": "changed",
     "undo": "undid a change of",
     "block": "blocked",
     "allow": "allowed again",
 }
-KEYS = ("normal_form", "scope_key")
-"""What says the same as other fields of a rule."""
+NAMED = 10
+"""Channels or roles that are mentioned in a row; the others are counted."""
+FIELDS = {
+    "pattern": "text",
+    "kind": "kind",
+    "is_allow": "meaning",
+    "action": "action",
+    "reason": "reason that members read",
+    "replacement": "text to write instead",
+    "scope": "place",
+    "is_on": "switch",
+    "expires_at": "end",
+    "moderator_role_ids": "list of moderators",
+    "checks_negative_prompts": "check of negative prompts",
+    "review_channel_id": "review channel",
+    "review_days": "number of days for a decision",
+    "strike_days": "number of days that a strike counts",
+    "strike_limit": "number of strikes that suspend",
+    "suspension_hours": "number of hours of a first suspension",
+    "times_out": "time-out on Discord",
+    "evasion": "answer to a refused idea in another spelling",
+    "evasion_minutes": "number of minutes in which that is looked for",
+    "explicit_limit": "limit of explicit pictures",
+    "explicit_limit_restricted": "limit of explicit pictures in age-restricted channels",
+}
+"""What the log calls what was changed, in a sentence that goes on with "was"."""
+NONE = {
+    "expires_at": "never",
+    "review_channel_id": "none",
+    "explicit_limit": "the operator's",
+    "explicit_limit_restricted": "the operator's",
+}
+MEANINGS = {True: "to allow it", False: "to act on it"}
 FLAG_WITHOUT_CHANNEL = (
     "This server has no review channel yet, so a flag refuses the request; /filter settings names a channel."
 )
@@ -82,10 +114,23 @@ def card(rule: Rule, notes: Sequence[str] = ()) -> discord.Embed:
     return discord.Embed(title=f"Rule {rule.id}", description="\n\n".join([text, *notes]))
 
 
+def how(text: str, match: Match) -> str:
+    """The part of a text in which a rule was found, and how that was disguised."""
+    steps = f"seen through {' and '.join(match.steps)}" if match.steps else "as it is written"
+    return f"found {code(text[match.start : match.end])}, {steps}"
+
+
 def change(one: FilterChange) -> str:
-    """A change in the log: when, who, what, and how it was before and is after."""
+    """A change in the log: when, who, what, and a sentence for everything that was otherwise before."""
     who = f"<@{one.by}>" if one.by else "The operator"
-    return f"**{one.id}** {_when(one.at)} {who} {WHATS.get(one.what, one.what)} {_changed(one)}"
+    name, text = _subject(one)
+    did = f"{WHATS.get(one.what, one.what)} {name} {code(text) if text else ''}".rstrip()
+    return f"**{one.id}** {_when(one.at)} {who} {did}{''.join(_differences(one))}"
+
+
+def label(one: FilterChange) -> str:
+    """The same as a choice, which shows no formatting."""
+    return messages.cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), 100)
 
 
 def clipped(lines: Iterable[str]) -> str:
@@ -122,7 +167,9 @@ def places(scope: Scope) -> list[str]:
 
 
 def _mentions(sign: str, ids: Iterable[str]) -> str:
-    return " ".join(f"<{sign}{one}>" for one in sorted(ids))
+    every = sorted(ids)
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return " ".join(f"<{sign}{one}>" for one in every[:NAMED]) + more
 
 
 def _until(expires_at: float) -> str:
@@ -134,24 +181,50 @@ def _when(seconds: float) -> str:
     return discord.utils.format_dt(datetime.fromtimestamp(seconds, UTC), "R")
 
 
-def _changed(one: FilterChange) -> str:
+def _subject(one: FilterChange) -> tuple[str, str]:
+    """What was changed, and the text of a rule."""
     if "settings" in one.after:
-        return _differences(one.before["settings"], one.after["settings"])
+        return "the settings", ""
     if pictures := [*one.before.get("pictures", []), *one.after.get("pictures", [])]:
-        return f"picture {pictures[0]['id']}"
+        return f"picture {pictures[0]['id']}", ""
+    [*rules] = (_rules(one.after) or _rules(one.before)).values()
+    return (f"rule {rules[0]['id']}", rules[0]["pattern"]) if len(rules) == 1 else (f"{len(rules)} rules", "")
+
+
+def _differences(one: FilterChange) -> Iterator[str]:
+    """In small print, how each field was and is."""
     before, after = _rules(one.before), _rules(one.after)
-    [*rules] = (after or before).values()
-    if len(rules) > 1:
-        return f"{len(rules)} rules"
-    rule = rules[0]
-    named = f"rule {rule['id']} {code(rule['pattern'])}"
-    return named + _differences(before[rule["id"]], rule) if before and after else named
+    pairs = [(before[number], rule) for number, rule in after.items() if number in before]
+    if "settings" in one.after:
+        pairs = [(one.before["settings"], one.after["settings"])]
+    for was, now in pairs[:1]:
+        for name, called in FIELDS.items():
+            if name in now and (old := _in_words(name, was[name])) != (new := _in_words(name, now[name])):
+                yield f"\n-# The {called} was {old} and is now {new}."
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """In small print, what was otherwise before."""
-    different = [name for name in after if name not in KEYS and before[name] != after[name]]
-    return "".join(f"\n-# {messages.plain(f'{name}: {before[name]} → {after[name]}', 200)}" for name in different)
+def _in_words(name: str, value: Any) -> str:
+    """The value of a rule's field or of a setting, as it stands in a sentence."""
+    match name:
+        case "pattern":
+            return code(value)
+        case "kind":
+            return "a regex" if value == Kind.REGEX else "a text"
+        case "is_allow":
+            return MEANINGS[value]
+        case "scope":
+            return "; ".join(places(Scope.from_json(value))) or "everywhere"
+        case "moderator_role_ids":
+            return _mentions("@&", map(str, value)) or "only Manage Server"
+        case "review_channel_id" if value:
+            return f"<#{value}>"
+        case "expires_at" if value:
+            return f"<t:{value:.0f}:f>"
+        case _ if isinstance(value, bool):
+            return "on" if value else "off"
+        case _:
+            told = NONE[name] if value is None else messages.plain(str(value), PATTERN_LENGTH) or "empty"
+            return f"“{told}”" if name in ("reason", "replacement") and value else told
 
 
 def _rules(state: Mapping[str, Any]) -> dict[int, dict[str, Any]]:

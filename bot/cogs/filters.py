@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import discord
@@ -17,7 +18,6 @@ from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
 from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from bot.errors import BadRule, UserError
 from bot.filters.book import GONE
-from bot.filters.matcher import Match
 from bot.filters.place import Where
 from bot.filters.rules import Action, Rule
 from bot.filters.store import Explanation
@@ -119,9 +119,10 @@ class Filters(LimnerCog, name="Limner filters"):
     async def test(self, interaction: Interaction, text: str) -> None:
         """Tell what would happen to a text in this channel, without painting anything."""
         await moderated(interaction, self.app)
+        await interaction.response.defer(ephemeral=True, thinking=True)  # thousands of rules are read anew
         here = where(interaction)
         member = Where(here.guild_id, here.channel_id, here.parent_ids, (), here.is_age_restricted)
-        await tell(interaction, _told(await self.app.filters.explain(member, text)))
+        await tell(interaction, _told(text, await self.app.filters.explain(member, text)))
 
     @group.command()
     @app_commands.describe(rule=RULE)
@@ -152,27 +153,23 @@ class Filters(LimnerCog, name="Limner filters"):
 
     async def _rule(self, interaction: Interaction, typed: str) -> Row:
         guild_id = await moderated(interaction, self.app)
-        if not typed.isdecimal():
+        if not re.fullmatch(r"[0-9]{1,18}", typed):
             raise BadRule(GONE)
         return await self.app.filters.get(guild_id, int(typed))
 
 
-def _told(explained: Explanation) -> str:
+def _told(text: str, explained: Explanation) -> str:
     """What would happen to a text, and each rule that says so."""
     verdict = explained.verdict
     lines = [HAPPENS[verdict.action]]
     if verdict.action == Action.REPLACE:
         lines.append(f"It would be: {texts.code(verdict.texts['idea'])}")
     found = {match.rule: match for match in reversed(explained.matches)}
-    lines += [_match(match) for match in [*reversed(found.values())][:SHOWN_MATCHES]]
+    shown = [*reversed(found.values())][:SHOWN_MATCHES]
+    lines += [f"Rule {_named(match.rule)}: {match.rule.action}; {texts.how(text, match)}" for match in shown]
     lines += [f"… and {len(found) - SHOWN_MATCHES} more"] if len(found) > SHOWN_MATCHES else []
     lines += [f"Freed by the allow list: rule {_named(rule)}" for rule in explained.freed[:SHOWN_MATCHES]]
     return "\n".join(lines)
-
-
-def _match(match: Match) -> str:
-    steps = f", seen through {' and '.join(match.steps)}" if match.steps else ", as it is written"
-    return f"Rule {_named(match.rule)}: {match.rule.action}{steps}"
 
 
 def _named(rule: Rule) -> str:

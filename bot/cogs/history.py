@@ -39,6 +39,7 @@ NOTHING_YET = "You have no pictures yet; /imagine paints your first one."
 NOTHING_FOUND = "None of your pictures has all of these words; try fewer or other words."
 FILE_GONE = "Somebody removed this picture's file from the bot's disk; Repeat paints it again."
 UNDECIDED = "These pictures wait until a moderator has looked at them."
+BEHIND_A_CLICK = "A rule hides these pictures behind a click; Open shows them so."
 HIDDEN = {
     UNSEEN: "Nobody has looked at these pictures yet; they are shown here as soon as that is done.",
     EXPLICIT: "These pictures are too explicit for this channel.",
@@ -133,7 +134,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
     jobs = await app.history.page(user_id, search=search, number=number, limit=PAGE)
     if not jobs:
         return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
-    hidden = {job.id: reason for job in jobs if (reason := await _hidden(app, interaction, job))}
+    hidden = {job.id: reason for job in jobs if (reason := await _unlisted(app, interaction, job))}
     small = await asyncio.to_thread(_thumbnails, app.images, [job for job in jobs if job.id not in hidden])
     heading = f"Your pictures with **{messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
     buttons = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
@@ -168,6 +169,11 @@ async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
     return HIDDEN.get(objection.code, UNDECIDED)
 
 
+async def _unlisted(app: App, interaction: Interaction, job: Job) -> str | None:
+    """Why a request stands in the list without its picture, if so; an embed can hide nothing behind a click."""
+    return await _hidden(app, interaction, job) or (BEHIND_A_CLICK if job.is_spoiler else None)
+
+
 def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Embed:
     """A request in a list: its words, when it was, and how many pictures it has, or why they are not there."""
     pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
@@ -200,7 +206,8 @@ def _pictures(store: ImageStore, job: Job, largest: int) -> list[discord.File]:
     for number, image in enumerate(job.images, 1):
         with suppress(FileNotFoundError):
             kind, data = _fitting(store.read(image.sha256), largest)
-            found.append(discord.File(io.BytesIO(data), f"limner-{job.id}-{number}.{kind}", description=describe(job)))
+            name = f"limner-{job.id}-{number}.{kind}"
+            found.append(discord.File(io.BytesIO(data), name, spoiler=job.is_spoiler, description=describe(job)))
     return found
 
 

@@ -9,6 +9,7 @@ from discord import app_commands
 
 from bot import messages
 from bot.cogs.base import SILENT, LimnerCog
+from bot.cogs.review import policy
 from bot.models import Review, ReviewState
 from bot.reviews import OUTCOMES
 
@@ -29,7 +30,8 @@ class Me(LimnerCog, name="Limner me"):
         embed.add_field(name="Requests", value=await self._requests(interaction.user.id), inline=False)
         if interaction.guild_id:
             held = await self._held(interaction.guild_id, interaction.user.id)
-            for name, text in held.items():
+            settings = await self.app.guilds.get(interaction.guild_id)
+            for name, text in {**held, "In this server": "\n".join(policy(settings))}.items():
                 embed.add_field(name=name, value=text, inline=False)
             embed.description = None if held else NOTHING_HELD
         await interaction.response.send_message(embed=embed, ephemeral=True, allowed_mentions=SILENT)
@@ -45,7 +47,6 @@ class Me(LimnerCog, name="Limner me"):
 
     async def _held(self, guild_id: int, user_id: int) -> dict[str, str]:
         """Strikes, suspension and decisions in this server, each under its heading; without what there is none of."""
-        settings = await self.app.guilds.get(guild_id)
         strikes = await self.app.strikes.active(guild_id, user_id)
         suspension = await self.app.strikes.suspension(guild_id, user_id)
         reviews = await self.app.reviews.of_member(guild_id, user_id)
@@ -53,9 +54,8 @@ class Me(LimnerCog, name="Limner me"):
             f"{strike.id} · {messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
             for strike in strikes
         ]
-        limit = f" ({settings.strike_limit} suspend you)" if settings.strike_limit else ""
         held = {
-            f"Strikes{limit}": "\n".join(lines),
+            "Strikes": "\n".join(lines),
             "Suspended": f"until <t:{suspension.until:.0f}:f> (<t:{suspension.until:.0f}:R>)" if suspension else "",
             "Moderators": "\n".join(map(_review, reviews)),
         }
@@ -64,4 +64,7 @@ class Me(LimnerCog, name="Limner me"):
 
 def _review(review: Review) -> str:
     what = f"your appeal for request {review.job_id}" if review.is_appeal else f"request {review.job_id}"
-    return f"{what}: {OUTCOMES[ReviewState(review.state)]} <t:{review.decided_at or review.created_at:.0f}:R>"
+    outcome = OUTCOMES[ReviewState(review.state)]
+    if review.decided_at is None:
+        return f"{what}: {outcome} since <t:{review.created_at:.0f}:f>"
+    return f"{what}: {outcome} <t:{review.decided_at:.0f}:R>"

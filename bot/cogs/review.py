@@ -90,15 +90,25 @@ def _line(review: Review) -> str:
     return f"**{review.id}** · <@{review.user_id}> · {what} · <t:{review.created_at:.0f}:R> · {card}"
 
 
+def policy(settings: GuildSettings) -> list[str]:
+    """What strikes and refused ideas bring in a server, in sentences for everybody."""
+    suspended = "none suspend"
+    if settings.strike_limit:
+        too = ", on Discord too" if settings.times_out else ""
+        suspended = (
+            f"{settings.strike_limit} suspend from painting for {settings.suspension_hours} hours{too}, "
+            "and twice as long each further time"
+        )
+    lines = [f"A strike expires after {settings.strike_days} days; {suspended}."]
+    if settings.evasion != "off" and settings.review_channel_id:
+        brings = "a strike" if settings.evasion == "strike" else "a moderator's look"
+        lines.append(f"A refused idea in another spelling within {settings.evasion_minutes} minutes brings {brings}.")
+    return lines
+
+
 def _told(settings: GuildSettings) -> list[str]:
-    channel = settings.review_channel_id
-    suspended = (
-        f"{settings.strike_limit} suspend a member for {settings.suspension_hours} hours, then twice as long each time"
-        f"{', on Discord too' if settings.times_out else ''}"
+    channel, days = settings.review_channel_id, settings.review_days
+    cards = (
+        f"Cards are posted in <#{channel}>; what nobody decides in {days} days counts as rejected." if channel else OFF
     )
-    looks_for = {"off": "nothing", "flag": "a card", "strike": "a card and a strike"}[settings.evasion]
-    return [
-        f"Cards: <#{channel}>; after {settings.review_days} days without a decision rejected." if channel else OFF,
-        f"Strikes expire after {settings.strike_days} days; {suspended if settings.strike_limit else 'none suspend'}.",
-        f"A refused idea in another spelling within {settings.evasion_minutes} minutes: {looks_for}.",
-    ]
+    return [cards, *policy(settings)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,12 +28,16 @@ CHOICES = 25
 MOST = 20_000
 """Rules that one server may have."""
 BATCH = 500
-"""Rules that one statement writes."""
+"""Rules that one statement names."""
 
 GONE = "There is no such rule here; /filter list shows all of them."
 SAME = "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
 PICTURES = "Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu."
 CHANGED = "Rule {id} was changed again since then; undo the newer change first."
+
+_TABLE = Row.metadata.tables["rules"]
+_KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
+"""What the log keeps of a rule."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class RuleBook:
         """Write many checked entries in one change, all of them or none; those that are there are left as they are."""
         made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
         fresh: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for entry in entries:
-            fresh.setdefault(_identity(entry), made | _columns(entry))
+        for columns in map(_columns, entries):
+            fresh.setdefault(_identity(columns), made | columns)
         async with changing(self.database, guild_id) as session:
             identity = select(Row.is_allow, Row.normal_form, Row.scope_key).where(Row.guild_id == guild_id)
             known = {tuple(one) for one in await session.execute(identity)}
@@ -99,8 +103,7 @@ class RuleBook:
         async with changing(self.database, guild_id) as session:
             row = await _get(session, guild_id, rule_id)
             before, entry = _state(row), replace(entry_of(row), **values).checked()
-            if _identity(entry) != _identity(entry_of(row)):
-                await _check_new(session, guild_id, entry)
+            await _check_new(session, guild_id, entry, but=rule_id)
             for name, value in _columns(entry).items():
                 setattr(row, name, value)
             if _state(row) != before:
@@ -132,24 +135,29 @@ class RuleBook:
             return change
         if "pictures" in {**change.before, **change.after}:
             raise BadRule(PICTURES)
-        async with changing(self.database, guild_id) as session:
-            after = {row["id"]: row for row in change.after.get("rules", [])}
-            before = {row["id"]: row for row in change.before.get("rules", [])}
-            now = {row.id: row for row in await _rows(session, guild_id, [*after, *before])}
-            for rule_id in after.keys() | before.keys():
-                is_now = _state(now[rule_id])["rules"][0] if rule_id in now else None
-                if is_now != after.get(rule_id):
-                    raise BadRule(CHANGED.format(id=rule_id))
-            gone = sorted(after.keys() - before.keys())
-            for start in range(0, len(gone), BATCH):
-                await session.execute(delete(Row).where(Row.id.in_(gone[start : start + BATCH])))
-            for values in before.values():
-                restored = _restored(guild_id, values)
-                await _check_new(session, guild_id, entry_of(restored), but=restored.id)
-                await session.merge(restored)
-            await record(session, guild_id, by, "undo", change.after, change.before, change.id)
+        while not await self._take_back(change, by):
+            pass  # somebody changed something else there meanwhile, so it is compared anew
         self._guilds.forget(guild_id)
         return change
+
+    async def _take_back(self, change: FilterChange, by: int) -> bool:
+        """Compare first and write then, so that other writers do not wait for the comparison of thousands of rules.
+
+        False if the server's rules or settings were changed in between; then nothing is written.
+        """
+        guild_id = change.guild_id
+        async with self.database.read() as session:
+            compared = await changes.revision(session, guild_id)
+            await _check_unchanged(session, change)
+        async with changing(self.database, guild_id) as session:
+            if await changes.revision(session, guild_id) != compared:
+                return False
+            for ids in _batches([*_by_id(change.after), *_by_id(change.before)]):
+                await session.execute(delete(Row).where(Row.id.in_(ids)))
+            if before := [*_by_id(change.before).values()]:
+                await session.execute(insert(_TABLE), [values | {"guild_id": guild_id} for values in before])
+            await record(session, guild_id, by, "undo", change.after, change.before, change.id)
+        return True
 
     async def get(self, guild_id: int, rule_id: int) -> Row:
         """One rule of this server; raises BadRule if there is none."""
@@ -161,10 +169,11 @@ class RuleBook:
         async with self.database.read() as session:
             return await _rows(session, guild_id, ids)
 
-    async def all(self, guild_id: int) -> Sequence[Row]:
-        """Every rule of a server, oldest first."""
+    async def all(self, guild_id: int, kind: str | None = None) -> Sequence[Row]:
+        """Every rule of a server (of one kind), oldest first."""
+        these = [Row.guild_id == guild_id, *([Row.kind == kind] if kind else [])]
         async with self.database.read() as session:
-            return (await session.scalars(select(Row).where(Row.guild_id == guild_id).order_by(Row.id))).all()
+            return (await session.scalars(select(Row).where(*these).order_by(Row.id))).all()
 
     async def page(self, guild_id: int, number: int = 1, search: str = "") -> Page:
         """One page of a server's rules (that contain ``search``); a number past the end gives the last page."""
@@ -225,22 +234,24 @@ def _columns(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _identity(entry: Entry) -> tuple[bool, str, str]:
-    """The same for entries of which a server can have one."""
-    return entry.is_allow, entry.normal_form, entry.scope.key
+def _identity(columns: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """The same for rules of which a server can have one."""
+    return columns["is_allow"], columns["normal_form"], columns["scope_key"]
 
 
 def _state(*rows: Row) -> State:
     """Rows as the log keeps them."""
-    own = ("id", "created_by", "created_at")
-    return {"rules": [{name: getattr(row, name) for name in own} | _columns(entry_of(row)) for row in rows]}
+    return {"rules": [{column.key: getattr(row, column.key) for column in _KEPT} for row in rows]}
 
 
-def _restored(guild_id: int, values: Mapping[str, Any]) -> Row:
-    """A row as the log has kept it, with its number."""
-    row = Row(guild_id=guild_id, **{name: value for name, value in values.items() if name != "id"})
-    row.id = values["id"]
-    return row
+def _by_id(state: State) -> dict[int, dict[str, Any]]:
+    """The rows that the log has kept, by their numbers."""
+    return {row["id"]: row for row in state.get("rules", [])}
+
+
+def _batches(ids: Collection[int]) -> Iterator[list[int]]:
+    every = [*dict.fromkeys(ids)]
+    return (every[start : start + BATCH] for start in range(0, len(every), BATCH))
 
 
 def _found(guild_id: int, search: str) -> tuple[ColumnElement[bool], ...]:
@@ -257,32 +268,37 @@ async def _get(session: AsyncSession, guild_id: int, rule_id: int) -> Row:
 
 async def _rows(session: AsyncSession, guild_id: int, ids: Collection[int]) -> list[Row]:
     found: list[Row] = []
-    for start in range(0, len(ids), BATCH):
-        some = select(Row).where(Row.guild_id == guild_id, Row.id.in_(list(ids)[start : start + BATCH]))
-        found += await session.scalars(some)
+    for some in _batches(ids):
+        found += await session.scalars(select(Row).where(Row.guild_id == guild_id, Row.id.in_(some)))
     return found
+
+
+async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
+    """Raise BadRule if a rule is not as the change has left it, or another one is by now what it was before."""
+    before, after = _by_id(change.before), _by_id(change.after)
+    here = Row.guild_id == change.guild_id
+    now = {row["id"]: dict(row) for row in (await session.execute(select(*_KEPT).where(here))).mappings()}
+    for rule_id in before.keys() | after.keys():
+        if now.pop(rule_id, None) != after.get(rule_id):
+            raise BadRule(CHANGED.format(id=rule_id))
+    others = {_identity(row): rule_id for rule_id, row in now.items()}
+    for row in before.values():
+        if twin := others.get(_identity(row)):
+            raise BadRule(SAME.format(id=twin))
 
 
 async def _insert(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> State:
     """Write new rows without waiting for each one's number; how they are then."""
     last = await session.scalar(select(func.max(Row.id))) or 0
-    await session.execute(insert(Row.metadata.tables["rules"]), list(rows))
-    found = select(Row.normal_form, Row.is_allow, Row.scope_key, Row.id)
-    numbers = {
-        (form, is_allow, key): number
-        for form, is_allow, key, number in await session.execute(
-            found.where(Row.guild_id == rows[0]["guild_id"], Row.id > last)
-        )
-    }
-    keys = ("normal_form", "is_allow", "scope_key")
-    states = [row | {"id": numbers[tuple(row[key] for key in keys)]} for row in rows]
-    return {"rules": [{name: value for name, value in row.items() if name != "guild_id"} for row in states]}
+    await session.execute(insert(_TABLE), list(rows))
+    new = select(*_KEPT).where(Row.guild_id == rows[0]["guild_id"], Row.id > last).order_by(Row.id)
+    return {"rules": [dict(row) for row in (await session.execute(new)).mappings()]}
 
 
-async def _check_new(session: AsyncSession, guild_id: int, entry: Entry, but: int | None = None) -> None:
-    is_allow, form, key = _identity(entry)
+async def _check_new(session: AsyncSession, guild_id: int, entry: Entry, but: int = 0) -> None:
+    is_allow, form, key = _identity(_columns(entry))
     same = (Row.guild_id == guild_id, Row.is_allow == is_allow, Row.normal_form == form, Row.scope_key == key)
-    twin = await session.scalar(select(Row).where(*same, Row.id != (but or 0)))
+    twin = await session.scalar(select(Row).where(*same, Row.id != but))
     if twin is not None:
         raise BadRule(SAME.format(id=twin.id))
 

@@ -167,7 +167,7 @@ class Disguises:
                 if steps and target not in found:
                     found[target] = Sighting(target, places[first], places[last - 1] + 1, steps)
             if not found and letters.isalpha() and len(places) == end - start:
-                for sighting in self._guessed(letters):
+                for sighting in chain(self._guessed(letters), self._reversed(letters)):
                     found.setdefault(sighting.target, sighting._replace(start=start, end=end))
         if not found:
             for sighting in self._unmasked(chunk):
@@ -187,6 +187,12 @@ class Disguises:
         if self._open is not None:
             found = (targets for _, targets in self._open.iter(f" {key} "))
             yield from dict.fromkeys(chain.from_iterable(found))
+
+    def _reversed(self, letters: str) -> Iterator[Sighting]:
+        if len(letters) > guesses.SHORTEST:
+            for target in self._whole.get(_key(letters[::-1]), ()):
+                if target.word == letters[::-1] and not target.is_part:
+                    yield Sighting(target, 0, 0, ("reversed letters",))
 
     def _guessed(self, letters: str) -> Iterator[Sighting]:
         word = guesses.plain(letters)
@@ -336,7 +342,7 @@ def _steps(target: Target, letters: str, around: str) -> tuple[str, ...] | None:
         steps.append("digits or signs for letters")
     accents = [character for character in around if base(character) != character and character not in word]
     if accents:
-        if len(accents) == 1 and accents[0] in _USUAL and len(word) < 5:
+        if len(accents) == 1 and accents[0] in _USUAL and len(word) < 5 and not target.is_part:
             return None
         steps.append("accents")
     known = set(word) | {base(letter) for letter in word}

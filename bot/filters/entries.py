@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -17,6 +17,10 @@ PACK = "pack"
 MAX_REASON = 150
 """Characters of a reason; as many as in Discord's AutoMod."""
 MAX_REPLACEMENT = 100
+LATEST = 253_402_300_799
+"""The last second that Discord and Python can name."""
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""What no database takes: the character 0, and halves of characters."""
 USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages"}) | frozenset(SETS)
 NAMED = frozenset({"id", "name", "pattern", "kind", "category", "note"})
 """What an entry of a rule file may have; all but pattern and kind of the second are for its readers only."""
@@ -45,6 +49,8 @@ class Entry:
 
     def checked(self) -> Entry:
         """The same, tidy; raises BadRule, with one sentence, if it cannot be used."""
+        if _UNWRITABLE.search(f"{self.pattern}{self.reason}{self.replacement}"):
+            raise BadRule("It has a broken character in it; write it anew.")
         if len(self.reason) > MAX_REASON:
             raise BadRule(f"A reason may have at most {MAX_REASON} characters; shorten it.")
         if len(self.replacement) > MAX_REPLACEMENT:
@@ -139,7 +145,7 @@ def _text(known: Mapping[str, Any], name: str) -> str:
 
 def _time(value: Any) -> float | None:
     if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+        isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST
     ):
-        raise BadRule("Its expires_at must be a time in Unix seconds.")
+        raise BadRule("Its expires_at must be a time in Unix seconds, before the year 10000.")
     return value

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, cast
 
 from bot.errors import BadRule
 from bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
-from bot.filters.place import ANYWHERE, Scope
+from bot.filters.place import ANYWHERE, SETS, Scope
 from bot.filters.rules import Rule
 
 VERSION = 1
 SHARED = ("action", "reason", "replacement", "expires_at")
 """What the rules of a pack take from it."""
+_ID = re.compile(r"[0-9]{1,20}")
+NO_IDS = "Its channels and roles must be Discord's numbers, not names; copy their ids."
 NO_LIST = 'It has no list of rules; write {"rules": [...]}.'
 
 
@@ -30,14 +34,15 @@ class Item:
     outer: Scope = ANYWHERE
 
     def merged(self) -> Item:
-        """The same with one scope for both."""
-        if self.entry is None or self.outer == ANYWHERE:
+        """The same with one scope for both, as a server can have it."""
+        if self.entry is None:
             return self
         try:
             scope = self.entry.scope.within(self.outer)
         except BadRule as error:
             return Item(self.label, None, str(error))
-        return Item(self.label, replace(self.entry, scope=scope))
+        is_discords = all(map(_ID.fullmatch, chain.from_iterable(getattr(scope, name) for name in SETS)))
+        return Item(self.label, replace(self.entry, scope=scope)) if is_discords else Item(self.label, None, NO_IDS)
 
     def rules(self) -> list[Rule]:
         """What it means to a matcher; nothing if it is off."""

@@ -36,8 +36,11 @@ _MARKS = _as_class(code for code, category in enumerate(_CATEGORIES) if category
 _SELECTORS = r"\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e0fff"
 _INVISIBLE = re.compile(f"[{UNSEEN}{_SELECTORS}]+")
 
-_DECORATION = re.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
-"""Marks that any letter can be loaded with."""
+_DECORATION = re.compile(
+    r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+    rf"|(?<=[a-z\u00df-\u024f])[{_MARKS}]+"
+)
+"""Marks that any letter can be loaded with, and those of other scripts on a Latin one."""
 _POINTS = re.compile(
     r"[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     r"\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+"
@@ -50,7 +53,7 @@ _ENCLOSED = {code: letters for code, letters in SPELLED_OUT.items() if unicodeda
 }
 """Letters in circles, squares and brackets that NFKC leaves so, or writes with their brackets."""
 _NEEDS_CARE = re.compile(
-    f"[{_MARKS}{UNSEEN}{_SELECTORS}\u1100-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff65-\uffdc‘’ʼ"
+    f"[{_MARKS}{UNSEEN}{_SELECTORS}\u0640\u1100-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff65-\uffdc‘’ʼ"
     + "".join(map(chr, _ENCLOSED))
     + "]"
 )
@@ -61,7 +64,7 @@ _FOLLOWS = f"[{_MARKS}{UNSEEN}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7f
 _SIMPLE = "\\t-\\r\\x1c-\\x7eà-öø-ÿ\u0410-\u045f\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff\uac00-\ud7a3"
 """Characters that become exactly one character, whatever stands beside them."""
 _PIECE = re.compile(rf"[{_SIMPLE}]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)
-_IS_SIMPLE = re.compile(f"[{_SIMPLE}]{{2,}}").fullmatch
+_IS_SIMPLE = re.compile(f"[{_SIMPLE}]+").fullmatch
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,16 @@ def normalise(text: str) -> Normal:
     An accent that makes a letter of its own stays (año is not ano); marks that melt into no letter (stacked, struck
     through, circled) are decoration and go, and so do vowel points.
     """
+    if _IS_SIMPLE(text):
+        return Normal(text.lower(), [0, len(text)], [0, len(text)])
     if not _NEEDS_CARE.search(text):
-        folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+        folded = unicodedata.normalize("NFKC", text).casefold()
         if len(folded) == len(text):
             return Normal(folded, [0, len(folded)], [0, len(folded)])
     starts, sources, pieces = [0], [0], list[str]()
     for match in _PIECE.finditer(text):
         piece = match[0]
-        pieces.append(piece.casefold() if len(piece) > 1 and _IS_SIMPLE(piece) else _fold(piece))
+        pieces.append(piece.lower() if len(piece) > 1 and _IS_SIMPLE(piece) else _fold(piece))
         starts.append(starts[-1] + len(pieces[-1]))
         sources.append(match.end())
     return Normal("".join(pieces), starts, sources)

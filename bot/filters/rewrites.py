@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from bot.filters.codes import Piece, decoded, unmarked
 from bot.filters.tables import LETTERS, is_word
 
 _SPELLED_CHUNK = re.compile(
@@ -19,6 +20,8 @@ _LITTLE_WORDS = frozenset("aiyoàéаивскуоя")
 """Words of one letter, which may stand beside letters that are spelled out."""
 _MARKUP = re.compile(r"(\*{1,3}|_{1,3}|~~|\|\||`{1,3})(?=\S)(.{1,100}?)(?<=\S)\1", re.DOTALL)
 _TURNED = re.compile("\u202e([^\u202c\u202d\u2066-\u2069\n]*)")
+_UPRIGHT = dict(zip("ɐɔǝɟƃɥᴉıɾɿʞןɯɹʇʌʍʎqpudbn", "acefghiijjklmrtvwybdnpqu", strict=True))
+_UPSIDE_DOWN = re.compile(r"[ɐɔǝɟƃɥᴉɾɿʞɯɹʇʌʍʎ].*[ɐɔǝɟƃɥᴉɾɿʞɯɹʇʌʍʎ]", re.DOTALL)
 _DRAWN = {
     "a": r"/\ /-\ ^\ /=\ /_\ (-\ ",
     "b": r"|3 !3 |8 ]3 )3",
@@ -52,6 +55,9 @@ _HAS_SPELLED = re.compile("(?: [^ ]){2} ")
 """Two words of one letter: in the `line` of every text with letters that are spelled out."""
 _SIGN_LETTER = re.compile(f"[{''.join(sign for sign in LETTERS if unicodedata.category(sign) == 'So')}]")
 """Pictures of letters, which are no letters to a `line`."""
+_CODED = {"codes for letters": decoded, "mark-up": unmarked}
+_LOOSE = re.compile(r"(?<!\w)(\w)[-–—.,;:/·•~=](?=\s+\w(?!\w))|(?<=\s)[-–—.,;:/·•~=](?=\s)")
+"""Signs that part letters beside spaces: b, a - d."""
 
 
 class Rewritten(NamedTuple):
@@ -65,7 +71,8 @@ class Rewritten(NamedTuple):
 def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
     """Every other reading of a normalised text that may hide a word; ``spaced`` is its `line`."""
     if _may_be_spelled(text, spaced):
-        different = dict.fromkeys(tuple(_with_pairs(text, [*_spelled(text, choose)])) for choose in _CHOICES)
+        loose = _LOOSE.sub(lambda match: f"{match[1] or ''} ", text)
+        different = dict.fromkeys(tuple(_with_pairs(loose, [*_spelled(loose, choose)])) for choose in _CHOICES)
         different |= {
             tuple((start, end, letters.replace(" ", "")) for start, end, letters in one): None for one in different
         }
@@ -74,6 +81,9 @@ def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
         pieces = list(_markup(text, 0))
         if len(pieces) > 1:
             yield _rewritten(text, "mark-up", pieces)
+    for step, read in _CODED.items():
+        if pieces := sorted(read(text)):
+            yield _rewritten(text, step, pieces)
     if any(sign in text for sign in ("|", "\\", "/", "(", "[", "{", "<", ">", "^", "_", "vv", "uu")):
         pieces = list(_undrawn(text))
         if pieces:
@@ -81,22 +91,22 @@ def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
 
 
 def turned_around(text: str) -> Rewritten | None:
-    """The original text as a reader sees it, if it has letters that are shown from right to left; else None."""
-    if "\u202e" not in text:
-        return None
+    """The original text as a reader sees it who reads it from right to left or upside down; None if nobody would."""
     places = list(range(len(text) + 1))
-    for run in _TURNED.finditer(text):
-        start, end = run.span(1)
-        places[start:end] = reversed(range(start, end))
-    return Rewritten("".join(text[place] for place in places[:-1]), places, "reversed letters")
+    if "\u202e" in text:
+        for run in _TURNED.finditer(text):
+            places[run.start(1) : run.end(1)] = reversed(range(*run.span(1)))
+        return Rewritten("".join(text[place] for place in places[:-1]), places, "reversed letters")
+    if text.isascii() or not (turned := _UPSIDE_DOWN.search(text)):
+        return None
+    start, end = text.rfind(" ", 0, turned.start()) + 1, f"{text} ".find(" ", turned.end())
+    places[start:end] = reversed(range(start, end))
+    upright = "".join(_UPRIGHT.get(letter, letter) for letter in reversed(text[start:end]))
+    return Rewritten(text[:start] + upright + text[end:], places, "upside-down letters")
 
 
 def _may_be_spelled(text: str, spaced: str) -> bool:
     return bool(_HAS_SPELLED.search(spaced)) or (not text.isascii() and bool(_SIGN_LETTER.search(text)))
-
-
-Piece = tuple[int, int, str]
-"""A part of the text, and what is read instead of it."""
 
 
 def _rewritten(text: str, step: str, pieces: Sequence[Piece]) -> Rewritten:
@@ -142,13 +152,23 @@ def _spelled(text: str, choose: Choice) -> Iterator[Piece]:
             return
         if first is chunk:
             letters = re.sub(rf"{re.escape(first['sign'])}+" if first["sign"] else r"[^\w\s]|_", "", first[0])
+            start, here = _with_signs(text, first)
             if sum(map(_may_be_letter, letters)) > 1:
-                yield first.start(), first.end(), letters
-            here = first.end()
+                yield start, here, letters
         else:
             start, end = choose(first)
             yield start, end, _joined(text[start:end])
             here = max(end, first.start() + 1)
+
+
+def _with_signs(text: str, chunk: re.Match[str]) -> tuple[int, int]:
+    """Where a spelled chunk begins and ends, with the same sign before its first letter and after its last one."""
+    (start, end), sign = chunk.span(), chunk["sign"]
+    while sign and text[:start].endswith(sign):
+        start -= len(sign)
+    while sign and text.startswith(sign, end):
+        end += len(sign)
+    return start, end
 
 
 def _may_be_letter(character: str) -> bool:

@@ -41,6 +41,8 @@ class _Borders(dict[int, str]):
 
 
 _WORDS, _SIGNS = _Borders(False), _Borders(True)
+_ASCII = {kept is _SIGNS: "".join(kept[code % 128] for code in range(256)).encode() for kept in (_WORDS, _SIGNS)}
+"""The same for bytes, which are translated many times as fast."""
 
 
 def line(text: str, *, with_symbols: bool = False) -> str:
@@ -48,9 +50,12 @@ def line(text: str, *, with_symbols: bool = False) -> str:
 
     ``with_symbols`` keeps symbols as they are: then only white space, hyphens, dashes and underscores are borders.
     """
-    spaced = f" {text.translate(_SIGNS if with_symbols else _WORDS)} "
-    if not spaced.isascii() and _EAST.search(spaced):
-        spaced = _BETWEEN_SCRIPTS.sub(" ", spaced)
+    if text.isascii():
+        spaced = f" {text.encode().translate(_ASCII[with_symbols]).decode()} "
+    else:
+        spaced = f" {text.translate(_SIGNS if with_symbols else _WORDS)} "
+        if _EAST.search(spaced):
+            spaced = _BETWEEN_SCRIPTS.sub(" ", spaced)
     return _SPACES.sub(" ", spaced) if "  " in spaced else spaced
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import zlib
 from array import array
@@ -21,6 +22,8 @@ def _groups(name: str) -> Iterator[tuple[str, str]]:
             yield character, meaning
 
 
+_IN_USE = re.compile(r"[a-z0-9'\u00df-\u024f\u0430-\u0491]*")
+"""What the words of those languages are made of."""
 _LETTER = frozenset({"Ll", "Lo", "Lt", "Lu"})
 
 
@@ -85,6 +88,8 @@ def fingerprint(word: str) -> int:
 @lru_cache(maxsize=1 << 16)
 def is_word(word: str) -> bool:
     """Whether a lower-case word is in use in one of the nine languages of `make_tables`."""
+    if not _IN_USE.fullmatch(word):
+        return False  # one word in 5,000 would be taken for one, and look-alikes can be chosen for that
     words = _words()
     wanted = fingerprint(word)
     place = bisect_left(words, wanted)

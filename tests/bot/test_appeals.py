@@ -49,7 +49,7 @@ async def test_an_appeal_that_is_approved_paints_the_request_past_the_rule(world
     assert labels(message) == ["Approve", "Reject", "Reject + strike", "Ignore rule here"]
     assert "purple cow" in (message.embeds[0].description or "")
     assert "It is a toy." in (message.embeds[0].description or "")
-    assert "cow" in (fields(message)["Rules"] or "")
+    assert fields(message)["Rules"] == "**1** `` cow `` · block · found `` cow ``, as it is written"
     await press(channel, review, "approve", world.grace)
     await settled(world, review)
     job = await world.newest()

@@ -9,8 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bot.filters.matcher import Matcher
+from bot.filters.normalise import normalise
 from bot.filters.rules import Place, Rule, Scope, tidy
-from bot.filters.tables import is_word
+from bot.filters.tables import LETTERS, is_word
 
 TERMS = [
     "badger",
@@ -70,8 +71,23 @@ ALPHABETS = {
     "emoji": alphabet(r"REGIONAL INDICATOR SYMBOL LETTER ([A-Z])"),
     "accents": alphabet(r"LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]) WITH (?!SMALL LETTER)[A-Z ]+"),
 }
-MARKS = "".join(chr(code) for code in range(0x300, 0x345))
-UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u2066\u2069\u202a\u202c\ufeff\ufe0f\U000e0061"
+MARKS = "".join(chr(code) for code in range(0x300, 0x345)) + "\u0483\u0489\u064e\u05b7\u0901\u0e47"
+"""Of Latin and of other scripts."""
+UNSEEN = "\u0640\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u2066\u2069\u202a\u202c\ufeff\ufe0f\U000e0061"
+
+
+DRAWN_AS: defaultdict[str, list[str]] = defaultdict(list)
+for character, meanings in LETTERS.items():
+    if character.isalpha() and not character.isascii() and normalise(character).text == character:
+        DRAWN_AS[meanings[:1]].append(character)
+CODES = {
+    "HTML, decimal": "&#{code};",
+    "HTML, hexadecimal": "&#X{code:x};",
+    "an address": "%{code:02X}",
+    "a program": "\\u{code:04x}",
+    "names of emoji": ":regional_indicator_{letter}: ",
+    "emoji of a server": "<:{letter}:123456789012345678>",
+}
 
 
 def found(text: str) -> tuple[str, tuple[str, ...]] | None:
@@ -97,12 +113,44 @@ def test_a_term_in_another_alphabet_is_found(name: str, data: st.DataObject) -> 
     assert is_found(term, written, data), written
 
 
+def test_an_accent_that_is_written_every_day_hides_no_word_of_a_phrase() -> None:
+    assert found("a jumping frög") == ("jumping frog", ("accents",))
+
+
 @settings(max_examples=30)
 @given(st.data(), st.text(MARKS, min_size=1, max_size=4), st.text(UNSEEN, min_size=1, max_size=3))
 def test_marks_and_unseen_characters_hide_nothing(data: st.DataObject, marks: str, unseen: str) -> None:
     term = data.draw(terms)
     for written in (marks.join(term) + marks, unseen.join(term)):
         assert is_found(term, written, data), ascii(written)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_every_letter_of_the_tables_stands_for_what_it_is_drawn_as(data: st.DataObject) -> None:
+    term = data.draw(terms)
+    written = "".join(data.draw(st.sampled_from(DRAWN_AS.get(letter) or [letter])) for letter in term)
+    assert is_found(term, written, data), written
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_letters_written_as_codes_are_found(name: str) -> None:
+    for term in (term for term in TERMS if " " not in term):
+        written = "".join(CODES[name].format(letter=letter, code=ord(letter)) for letter in term)
+        assert found(f"a big {written} at night") == (term, ("codes for letters",))
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_words_turned_around_or_in_pieces_are_found(data: st.DataObject) -> None:
+    term = data.draw(st.sampled_from([term for term in TERMS if " " not in term]))
+    cut = data.draw(st.integers(2, len(term) - 2))
+    begin, end = term[:cut], term[cut:]
+    upside_down = str.maketrans("abcdefghijklmnopqrstuvwyz", "ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹsʇnʌʍʎz")
+    pieces = [f"({begin}:1.2){end}", f"{begin}[{end}]", f"{begin}<b>{end}</b>", f"{begin}<!-- -->{end}"]
+    pieces += [f"[{begin}](https://example.com){end}", ", ".join(term), " - ".join(term), term[::-1]]
+    for written in (*pieces, term[::-1].translate(upside_down)):
+        assert is_found(term, written, data), written
 
 
 @settings(max_examples=40)
@@ -146,6 +194,8 @@ INNOCENT = [
     "feliz año nuevo, die Möwe, cœur et œuvre, Ångström",
     "bad ger, wal nut; a badge, walls and nuts, the blue, whales that jump, frogs",
     "https://example.com/a/b?c=d#e and *cat* on a ~~mat~~ with ||hat||",
+    "50%ba, AT&T; R&D; C:\\users\\x :b: (s)he, cat(s), (badge:1.2)r, <lora:walnuts:0.7>, [wal](https://a.example) nut",
+    "ไก่ย่าง, ক্যাট, שלום עולם, ሰላም ለዓለም, ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ, ᐃᓄᒃᑎᑐᑦ, ⵜⴰⵎⴰⵣⵉⵖⵜ",
 ]
 
 
@@ -155,7 +205,7 @@ def test_innocent_text_is_left_alone(text: str) -> None:
 
 
 @settings(max_examples=200)
-@given(st.text(alphabet="abcdefghij klmno pqrst uvwxyz 0123456789 .,-'äéñж猫", max_size=60))
+@given(st.text(alphabet="abcdefghij klmno pqrst uvwxyz 0123456789 .,-'äéñж猫&#;%\\:()[]<>ɐǝʇ", max_size=60))
 def test_random_text_is_no_term(text: str) -> None:
     seen = found(text)
     assert seen is None or not any(term in text for term in TERMS) or not seen[1]
@@ -172,6 +222,10 @@ def test_random_text_is_no_term(text: str) -> None:
         ("a |)ragonfly", "|)ragonfly", ("drawn letters",)),
         ("a dra**gon**fly", "dra**gon**fly", ("mark-up",)),
         ("a \u202etunlaw\u202c tree", "tunlaw\u202c", ("reversed letters",)),
+        ("a &#98;adger &amp; co", "&#98;adger", ("codes for letters",)),
+        ("a regdab here", "regdab", ("reversed letters",)),
+        ("so ɹǝƃpɐq ɐ", "ɹǝƃpɐq", ("upside-down letters",)),
+        ("a (mar:1.2)zipan", "(mar:1.2)zipan", ("mark-up",)),
         ("a blue w*ale", "blue w*ale", ("masked letters",)),
         ("a plain badger", "badger", ()),
     ],

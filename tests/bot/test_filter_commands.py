@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +12,11 @@ import discord
 import pytest
 import simcord
 
+from bot.cogs.history import BEHIND_A_CLICK
 from bot.errors import NotModerator
 from bot.filters import files
 from bot.filters.book import entry_of
+from bot.filters.place import Scope
 from bot.models import Job, JobStatus, Rule
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels
@@ -246,8 +249,8 @@ async def test_test_tells_what_would_happen_and_what_was_seen_through(world: Wor
     text = await told(world, "test", text="a c0w, a bull, a cow bell")
     assert text.splitlines() == [
         "A request with that text would be refused.",
-        f"Rule {cow.id} `` cow ``: block, seen through digits or signs for letters",
-        f"Rule {general.id} (of this bot's operator): block, as it is written",
+        f"Rule {cow.id} `` cow ``: block; found `` c0w ``, seen through digits or signs for letters",
+        f"Rule {general.id} (of this bot's operator): block; found `` bull ``, as it is written",
     ]
     assert await told(world, "test", text="a cow bell") == (
         f"That text is allowed here; no rule matches it.\nFreed by the allow list: rule {cow.id} `` cow ``"
@@ -279,6 +282,7 @@ async def test_an_export_is_read_by_another_server(world: World) -> None:
         await world.app.filters.remove(world.guild.id, rule.id, 1)
     assert "2 rules added." in await told(world, "import", file=("rules.json", text))
     assert files.write(map(entry_of, await rules(world))).encode() == text
+    assert "no rules in that file" in await told(world, "import", file=("empty.txt", b" \n"))
     for name, content in (("a.json", b"3"), ("a.json", b"{"), ("a.txt", b"\xff")):
         sentence = await told(world, "import", file=(name, content))
         assert "list of rules" in sentence or "not valid JSON" in sentence or "UTF-8" in sentence or "1 not" in sentence
@@ -329,6 +333,57 @@ async def test_the_log_tells_who_did_what_and_undoes_it(world: World) -> None:
     assert "no such change" in read(await select_stale(world, log, "99"))
 
 
+async def test_the_log_says_in_words_how_it_was_and_is_now(world: World) -> None:
+    rule = await add(world, "cow", told="No @everyone.", when=["flag"])
+    helpers = world.guild.create_role("Helpers")
+    await fill(world, await command(world, "exempt", rule=str(rule.id)), not_in=[world.channel], not_for=[helpers])
+    await fill(world, await command(world, "edit", rule=str(rule.id)), text="bull*", when=["log"], told="")
+    await world.app.guilds.change(
+        world.guild.id, world.grace.id, moderator_role_ids=(helpers.id,), review_channel_id=world.channel.id
+    )
+    await world.app.filters.undo(world.guild.id, 3, world.grace.id)
+    log = answer(await command(world, "log"))
+    undone, settings, edited, exempted, added = re.split(r"\n(?=\*\*)", log.embeds[0].description or "")
+    assert "undid a change of rule 1 `` cow ``" in undone
+    assert settings.splitlines()[0].endswith("changed the settings")
+    assert settings.splitlines()[1:] == [
+        f"-# The list of moderators was only Manage Server and is now <@&{helpers.id}>.",
+        f"-# The review channel was none and is now <#{world.channel.id}>.",
+    ]
+    assert edited.splitlines()[0].endswith("changed rule 1 `` bull* ``")
+    assert edited.splitlines()[1:] == [
+        "-# The text was `` cow `` and is now `` bull* ``.",
+        "-# The action was flag and is now log.",
+        "-# The reason that members read was “No @\u200beveryone.” and is now empty.",
+    ]
+    assert exempted.splitlines()[1:] == [
+        f"-# The place was everywhere and is now not in <#{world.channel.id}>; not for <@&{helpers.id}>."
+    ]
+    assert added.endswith("added rule 1 `` cow ``")
+    rows = [row for row in log.components if isinstance(row, discord.ActionRow)]
+    [menu] = [item for row in rows for item in row.children if isinstance(item, discord.SelectMenu)]
+    assert [option.label for option in menu.options] == [
+        "5 undid a change of rule 1 cow",
+        "4 changed the settings",
+        "3 changed rule 1 bull*",
+        "2 changed the places of rule 1 cow",
+        "1 added rule 1 cow",
+    ]
+
+
+async def test_a_rule_with_more_places_than_a_form_holds_keeps_them_all(world: World) -> None:
+    ids = {str(10**17 + number) for number in range(600)}
+    rule = await world.app.filters.add(world.guild.id, "cow", 1, scope=Scope(exempt_channels=ids))
+    shown = await command(world, "exempt", rule=str(rule.id))
+    assert shown.modal
+    [said] = [label["description"] for label in shown.modal["components"] if label.get("description")]
+    assert said.startswith("575 more stay as they are")
+    card = read(await fill(world, shown, only_for=[world.guild.roles["Moderators"]], not_in=[world.channel]))
+    assert "and 566 more" in card
+    [kept] = await rules(world)
+    assert set(kept.scope["exempt_channels"]) == {*sorted(ids)[25:], str(world.channel.id)}
+
+
 async def select_stale(world: World, message: discord.Message, value: str) -> Shown:
     """Choose what a select does not offer any more, as a client with an old message does."""
     stored = world.env.backend.get_message(message.channel.id, message.id)
@@ -339,7 +394,8 @@ async def select_stale(world: World, message: discord.Message, value: str) -> Sh
 async def test_another_servers_rules_are_out_of_reach(world: World) -> None:
     theirs = await world.app.filters.add(world.guild.id + 1, "cow", 1)
     for name in ("edit", "exempt", "remove", "replay"):
-        assert "no such rule" in await told(world, name, rule=str(theirs.id))
+        for number in (str(theirs.id), "9" * 30, "-1", "٣"):
+            assert "no such rule" in await told(world, name, rule=number)
     assert "no rules yet" in await told(world, "list")
     assert await world.grace.autocomplete(world.channel, "filter remove", "rule", "c") == []
 
@@ -350,6 +406,23 @@ async def test_pictures_of_a_spoiler_rule_are_posted_hidden(world: World) -> Non
     assert [file.is_spoiler() for file in world.message(job).attachments] == [True]
     job = await world.painted("a fox", world.bob)
     assert [file.is_spoiler() for file in world.message(job).attachments] == [False]
+
+
+async def test_pictures_of_a_spoiler_rule_stay_hidden_wherever_they_are_shown_again(world: World) -> None:
+    rule = await add(world, "cow", when=["spoiler"])
+    job = await world.painted("a cow", expand="off")
+    await world.restart()
+    page = answer(await world.ada.slash(world.channel, "history"))
+    assert (page.embeds[0].footer.text, page.attachments) == (BEHIND_A_CLICK, [])
+    opened = answer(await world.ada.click(page, label=f"Open {job.id}"))
+    assert [file.is_spoiler() for file in opened.attachments] == [True]
+    for message, label in ((opened, "Repeat"), (world.message(job), "Reroll")):
+        assert not (await world.ada.click(message, label=label)).ephemeral
+        await world.finish(await world.claim())
+        posted = await world.delivered(await world.newest())
+        assert [file.is_spoiler() for file in world.message(posted).attachments] == [True]
+    await world.app.filters.remove(world.guild.id, rule.id, 1)
+    assert answer(await world.ada.slash(world.channel, "history", id=job.id)).attachments[0].is_spoiler()
 
 
 async def remix(world: World, job: Job, **values: str) -> Shown:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from bot import guilds, models
 from bot.app import App
 from bot.db import Database
 from bot.errors import BadRule, SetupError
+from bot.filters import store
 from bot.filters.book import PAGE
 from bot.filters.lines import check_lines
 from bot.filters.matcher import Matcher
@@ -274,6 +276,21 @@ async def test_checks_in_a_second_ask_the_database_once(
     monkeypatch.setattr(app.guilds, "database", None)
     for _ in range(100):
         assert not await is_refused(filters, "a fox")
+
+
+async def test_many_who_ask_after_a_change_wait_for_one_matcher(
+    filters: ContentFilter, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[Matcher] = []
+
+    def make(*rules: Any) -> Matcher:
+        made.append(Matcher(*rules))
+        return made[-1]
+
+    monkeypatch.setattr(store, "Matcher", make)
+    await filters.add(HERE, "cow", MODERATOR)
+    assert all(await asyncio.gather(*(is_refused(filters, "a cow") for _ in range(20))))
+    assert len(made) == 2  # the server's and the operator's
 
 
 async def test_the_same_rule_is_kept_once(filters: ContentFilter):

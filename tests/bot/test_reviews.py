@@ -70,7 +70,7 @@ async def test_a_strike_counts_and_the_third_suspends(world: World) -> None:
         await press(channel, review, "strike", world.grace)
         review = await settled(world, review)
         decision = fields(card(channel, review))["Decision"] or ""
-        assert f"the member has {number} that count" in decision
+        assert f"strikes that count: {number}." in decision
         assert ("may not paint until" in decision) == (number == 3)
         assert (await world.delivered(job)).reason == decisions.STRUCK
     assert "You may not paint in this server until <t:" in await world.refused()

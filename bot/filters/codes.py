@@ -1,0 +1,48 @@
+"""Letters written as codes or by the names of emoji, and mark-up inside words: what is read instead of them."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from bot.filters.normalise import normalise
+
+Piece = tuple[int, int, str]
+"""A part of the text, and what is read instead of it."""
+
+_CODES = re.compile(r"(?:%[0-9a-f]{2})+|&(?:#x[0-9a-f]{1,6}|#[0-9]{1,7}|[a-z]{2,31});|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}")
+_NAMED = re.compile(r"(?:<a?)?:(?:regional_indicator_|letter_)?([a-z]):(?:[0-9]{15,20}>)?")
+"""A letter as Discord writes it where an emoji is not shown: `:regional_indicator_a:`, `:b:`, `<:c:123>`."""
+_NAMES = re.compile(rf"(?:{_NAMED.pattern}\s*){{2,}}")
+_TAG = re.compile(r"(?<=\w)(?:<!--.{0,60}?-->|</?[a-z][^<>]{0,60}>)+(?=\w)")
+_LINK = re.compile(r"\[([^\[\]]{1,60})\]\([^()\s]{1,200}\)")
+_BRACKETED = re.compile(
+    r"(?:(?<=[^\W\d_])[(\[{]+|[(\[{]+(?=[^\W\d_]+(?::[0-9.]+)?[)\]}]+[^\W\d_]))([^\W\d_]+)(?::[0-9.]+)?[)\]}]+"
+)
+"""Letters of a word in brackets, as a prompt gives a part weight: `(mar:1.2)zipan`."""
+
+
+def decoded(text: str) -> Iterator[Piece]:
+    """Codes of characters in HTML, addresses and programs, and letters by the names of their emoji."""
+    for match in _CODES.finditer(text) if any(sign in text for sign in "&%\\") else ():
+        yield (*match.span(), normalise(_character(match[0])).text)
+    for match in _NAMES.finditer(text) if ":" in text else ():
+        yield (*match.span(), "".join(_NAMED.findall(match[0])) + " " * match[0][-1].isspace())
+
+
+def unmarked(text: str) -> Iterator[Piece]:
+    """Tags, links and brackets inside words, without what is not read aloud."""
+    if "<" in text:
+        yield from ((*match.span(), "") for match in _TAG.finditer(text))
+    if "](" in text:
+        yield from ((*match.span(), match[1]) for match in _LINK.finditer(text))
+    elif any(sign in text for sign in "([{"):
+        yield from ((*match.span(), match[1]) for match in _BRACKETED.finditer(text))
+
+
+def _character(code: str) -> str:
+    if code.startswith("%"):
+        return unquote(code, errors="replace")
+    return html.unescape(code) if code.startswith("&") else chr(int(code[2:], 16))
