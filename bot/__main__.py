@@ -18,6 +18,7 @@ from bot.settings import LORAS, Settings
 from generators.base import SEEDS
 from generators.training.command import add_kinds
 from generators.training.errors import TrainingError
+from generators.training.evaluate import add_options, run
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -87,6 +88,10 @@ def build_parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="make a model of your own, or go on making it")
     add_kinds(train)
     train.set_defaults(verb=_train)
+
+    evaluate = verbs.add_parser("evaluate", help="figures of a model, and a contact sheet")
+    add_options(evaluate)
+    evaluate.set_defaults(verb=_evaluate)
 
     bench = verbs.add_parser("bench", help="measure the whole product; needs a checkout")
     bench.add_argument("name", metavar="NAME", help="one of those that a wrong name is answered with")
@@ -264,11 +269,23 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    settings = Settings.load(arguments.data)
+    settings = Settings.load(data=arguments.data)
     arguments.models = {name: card.source for name, card in settings.cards.items()}
     arguments.loras = settings.data / LORAS
     try:
         arguments.kind(arguments)
+    except TrainingError as error:
+        raise SetupError(str(error)) from error
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from bot.settings import read_card
+
+    settings = _settings(arguments)
+    card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
+    try:
+        run(arguments, card, reader=settings.reader_source, device=settings.devices[0])
     except TrainingError as error:
         raise SetupError(str(error)) from error
     return 0

@@ -16,6 +16,7 @@ import discord
 from bot import messages
 from bot.app import App
 from bot.cogs.base import SILENT, spot
+from bot.cogs.restyle import offer_restyle
 from bot.gate import Spot
 from bot.lanes import Lanes, to_its_end
 from bot.models import Job, JobStatus
@@ -267,15 +268,18 @@ class Delivery:
             new = await channel.send(
                 text,
                 files=files,
-                view=buttons(job),
+                view=self._buttons(job),
                 nonce=job.id,
                 allowed_mentions=SILENT,
                 suppress_embeds=True,
             )
             return new.id
         message = channel.get_partial_message(message_id)
-        await message.edit(content=text, attachments=files, view=buttons(job), allowed_mentions=SILENT)
+        await message.edit(content=text, attachments=files, view=self._buttons(job), allowed_mentions=SILENT)
         return message_id
+
+    def _buttons(self, job: Job) -> discord.ui.View:
+        return offer_restyle(buttons(job), job, self._app.settings.cards)
 
     async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
         """Look for a placeholder whose id was lost with a process: it is our own, and its buttons name the job."""

@@ -85,6 +85,9 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
         yield _model(card)
     yield await _language_model(settings)
     yield await _eyes(settings)
+    yield _reader(settings)
+    if settings.upscaler:
+        yield _upscaler(Path(settings.upscaler))
     if settings.executor == "ray":
         yield await _ray(settings)
     if settings.executor == "openai":
@@ -176,6 +179,28 @@ async def _language_model(settings: Settings) -> Check:
         return Check("ok", f"language model {settings.expander_model}")
     what = f"language model {settings.expander_model} is not on this machine; it is downloaded when it is first used"
     return Check("warn", what, f"hf download {settings.expander_model}")
+
+
+def _reader(settings: Settings) -> Check:
+    source = settings.reader_source
+    if not source:
+        return Check("ok", "no reader, so /describe is off")
+    is_on_hub = source.count("/") == 1 and not Path(source).is_absolute()
+    if Path(source).is_dir() or (is_on_hub and try_to_load_from_cache(source, "config.json")):
+        return Check("ok", f"reader {source}")
+    if is_on_hub:
+        what = f"reader {source} is not on this machine; it is downloaded when it is first used"
+        return Check("warn", what, f"hf download {source}")
+    what = f"there is no reader {source}, so /describe cannot answer and of several candidates the first is kept"
+    return Check("warn", what, "LIMNER_READER")
+
+
+def _upscaler(file: Path) -> Check:
+    if not importlib.util.find_spec("spandrel"):
+        return Check("fail", "the upscaling model cannot be read without spandrel", "pip install limner[upscale]")
+    if file.suffix != ".safetensors" or not file.is_file():
+        return Check("fail", f"there is no safetensors file {file}", "LIMNER_UPSCALER, or empty for Lanczos")
+    return Check("ok", f"upscaling model {file.name}")
 
 
 async def _eyes(settings: Settings) -> Check:

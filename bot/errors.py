@@ -111,6 +111,18 @@ class NotFound(UserError):
     code = "missing"
 
 
+class FilesGone(UserError):
+    """The picture's file is gone from the bot's disk; Reroll paints the request again."""
+
+    code = "files"
+
+
+class CannotDescribe(UserError):
+    """This bot has no model that puts pictures into words; the settings `reader` and `captioner` can name one."""
+
+    code = "describe"
+
+
 class DatabaseBusy(UserError):
     """The database is busy, so nothing was changed; try again in a moment."""
 

@@ -21,6 +21,11 @@ _WANTED = {
     "raw": "nothing after it",
     "count": "a whole number, such as --count 2",
     "steps": "a whole number, such as --steps 20",
+    "crop": "a width and a height, such as --crop 3:2",
+    "upscale": "a whole number, such as --upscale 2",
+    "resize": "a width and a height in pixels, such as --resize 640x480",
+    "colour": "a number, such as --colour 1.2",
+    "sharpen": "a number, such as --sharpen 1.5",
 }
 _ALLOWED = ", ".join(f"--{name}" for name in _WANTED)
 
@@ -37,6 +42,8 @@ _FLAG = rf"(?:(?<![\w\-])--(?=[^\s\-])|(?<!-)--(?={_KNOWN})|(?<!\w)[—–](?={_
 _PARTS = re.compile(rf"{_QUOTED}|{_FLAG}", re.IGNORECASE)
 _VALUE = re.compile(r'[\s=]*(?:"([^"]*)"|“([^”]*)”|([^\s,;]+))[,;]?')
 _ASPECT = re.compile(r"(\d{1,9})[:：](\d{1,9})")
+_SIZE = re.compile(r"(\d{1,9})[x×](\d{1,9})")
+_NUMBER = re.compile(r"\d{1,3}(\.\d{1,6})?")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,11 @@ class ParsedPrompt:
     raw: bool = False
     count: int | None = None
     steps: int | None = None
+    crop: tuple[int, int] | None = None
+    upscale: int | None = None
+    resize: tuple[int, int] | None = None
+    colour: float | None = None
+    sharpen: float | None = None
 
 
 def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
@@ -122,8 +134,10 @@ def _read(name: str, tail: str) -> tuple[Any, str]:
 def _as_value(name: str, value: str) -> tuple[Any] | None:
     if name in ("style", "no"):
         return (value,) if value else None
-    if name == "ar":
-        sides = _ASPECT.fullmatch(value)
-        aspect = (int(sides[1]), int(sides[2])) if sides else (0, 0)
-        return (aspect,) if min(aspect) else None
+    if name in ("ar", "crop", "resize"):
+        sides = (_SIZE if name == "resize" else _ASPECT).fullmatch(value)
+        pair = (int(sides[1]), int(sides[2])) if sides else (0, 0)
+        return (pair,) if min(pair) else None
+    if name in ("colour", "sharpen"):
+        return (float(value),) if _NUMBER.fullmatch(value) else None
     return (int(value),) if value.isdecimal() and len(value) <= 20 else None

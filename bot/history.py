@@ -161,7 +161,7 @@ class History:
         if user_id is not None:
             conditions.append(Job.user_id == user_id)
         if not every_status:
-            conditions.append(Job.status == JobStatus.SUCCEEDED)
+            conditions += [Job.status == JobStatus.SUCCEEDED, Job.kind != "describe"]
         if search.strip():
             conditions.append(matches(search, is_sqlite=self.database.is_sqlite))
         return conditions

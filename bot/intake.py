@@ -24,6 +24,7 @@ class NewJob:
 
     idea: str
     request: GenerationRequest
+    kind: str = "paint"
     user_id: int = 0
     guild_id: int | None = None
     channel_id: int | None = None
@@ -86,7 +87,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "server_id": new.guild_id or 0,
         "request": new.request.to_json(),
         "weights_key": new.request.weights_key,
-        "pixels": new.request.pixels,
+        "pixels": new.request.pixels if new.kind == "paint" else 1,  # nothing else takes room of the painter
         "samples": new.request.num_images_per_prompt,
         "steps": new.request.num_inference_steps,
         "input_sha256": new.request.init_image,

@@ -73,6 +73,7 @@ class Picture:
     seed: int
     #: What the eyes saw in it; None if they could not look.
     seen: Seen | None = None
+    nearness: float | None = None
 
     @property
     def columns(self) -> dict[str, Any]:

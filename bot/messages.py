@@ -10,6 +10,7 @@ from bot.jobs import Position
 from bot.models import UNSEEN, Job, JobStatus
 
 IDEA_LENGTH = 240
+DESCRIPTION_LENGTH = 600
 ADDED_LENGTH = 400
 REASON_LENGTH = 600
 """Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
@@ -20,8 +21,8 @@ NOBODY_CHOSE = "Its preview was deleted, so nothing was painted."
 UNREAD = "A request that a moderator has yet to read."
 REFUSED = "This request was refused by the filter. Its owner can read more under Details."
 REJECTED = "The pictures of this request are not posted. Its owner can read more under Details."
-NOT_SEEN = "It is painted; the pictures are posted here as soon as they have been looked at."
-UNDECIDED = "It is painted; the pictures wait until a moderator has looked at them."
+NOT_SEEN = "It is done; the pictures are posted here as soon as they have been looked at."
+UNDECIDED = "It is done; the pictures wait until a moderator has looked at them."
 TOO_LARGE = "The pictures are too large to post here, even as small JPEGs; their owner finds them with /history."
 UNREACHABLE = (
     "Your request is painted, but I cannot write in the channel where you asked for it any more; "
@@ -51,6 +52,8 @@ def standing(position: Position) -> str:
 
 def painting(job: Job) -> str:
     """A running job and how far it is."""
+    if job.kind != "paint":
+        return f"{_idea(job)}\n-# {'looking at it' if job.kind == 'describe' else 'finishing the pictures'}"
     if job.step == 0:
         waits_for_words = job.prompt is None and job.expand != "off"
         return f"{_idea(job)}\n-# {'describing the picture' if waits_for_words else 'starting to paint'}"
@@ -72,6 +75,8 @@ def ended(job: Job) -> str:
     """The last word on a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
         return REJECTED if job.reason_code == "review" else REFUSED
+    if job.status == JobStatus.SUCCEEDED and job.kind == "describe":
+        return f"{_idea(job)}\n{plain(job.prompt or '', DESCRIPTION_LENGTH)}"
     if job.status == JobStatus.SUCCEEDED:
         return "\n".join((quoted(job.idea), *_addition(job), f"-# {_facts(job)}"))
     return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
@@ -83,8 +88,8 @@ def quoted(idea: str) -> str:
 
 
 def _idea(job: Job) -> str:
-    """The idea as the request's message repeats it."""
-    return UNREAD if _is_unread(job) else quoted(job.idea)
+    """The idea as the request's message repeats it; of a picture to be described, its file's name."""
+    return UNREAD if _is_unread(job) else quoted(job.idea or job.input_name)
 
 
 def _is_unread(job: Job) -> bool:
@@ -114,8 +119,13 @@ def _addition(job: Job) -> list[str]:
 
 
 def _facts(job: Job) -> str:
-    seeds = job.generation.seeds
-    seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    seeds = [image.seed for image in job.images] if job.generation.keep else job.generation.seeds
+    if len(seeds) == 1:
+        seed = f"seed {seeds[0]}"
+    elif job.generation.keep:
+        seed = f"seeds {', '.join(map(str, seeds))}"
+    else:
+        seed = f"seeds {seeds[0]} to {seeds[-1]}"
     style = [f"style {plain(job.style, IDEA_LENGTH)}"] if job.style else []
     return " · ".join((seed, *style, plain(job.generation.model, IDEA_LENGTH), f"{job.seconds or 0:.1f} s"))
 

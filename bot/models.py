@@ -149,7 +149,9 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     server_id: Mapped[int] = mapped_column(Snowflake, default=0, server_default="0")
     locale: Mapped[str] = mapped_column(String(16), default="en-US")
 
-    #: The member's own words, without flags.
+    #: What is to be done: paint, describe (a picture that was brought) or finish (its parent's pictures).
+    kind: Mapped[str] = mapped_column(String(16), default="paint", server_default="paint")
+    #: The member's own words, without flags; empty where a picture is to be described.
     idea: Mapped[str] = mapped_column(Text)
     style: Mapped[str] = mapped_column(String(64), default="")
     #: on, off or preview.
@@ -279,6 +281,8 @@ class Image(Looked, Base, kw_only=True, eq=False):
     height: Mapped[int]
     size: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
+    #: How near the reader found it to the idea, from -1 to 1; None where it was not asked.
+    nearness: Mapped[float | None] = mapped_column(Double, default=None)
     #: explicit or blocked, if that kept it from being posted; approved, if a person has allowed it after all.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)

@@ -159,6 +159,7 @@ def _is_before(job: Job) -> ColumnElement[bool]:
 async def _finished(session: AsyncSession, weights_key: str) -> list[tuple[int, float]]:
     """Size and pace of the last jobs of these weights that were painted."""
     pace = Job.busy_seconds / (Job.pixels * Job.steps)
-    last = select(Job.pixels, pace).where(text(PAINTED), Job.weights_key == weights_key, Job.pixels > 0)
+    ours = (Job.weights_key == weights_key, Job.kind == "paint", Job.pixels > 0)
+    last = select(Job.pixels, pace).where(text(PAINTED), *ours)
     rows = await session.execute(last.order_by(Job.finished_at.desc()).limit(PACE_SAMPLE))
     return [(pixels, pace or 0.0) for pixels, pace in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,13 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
     lines = [request.prompt]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")
-    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value != ""))
-    return "\n".join(lines)
+    return with_pairs("\n".join(lines) + "\n", pairs)
+
+
+def with_pairs(parameters: str, pairs: Mapping[str, object]) -> str:
+    """The parameters with more ``Key: value`` pairs at the end of their last line."""
+    said = ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value != "")
+    return parameters + (", " if said and not parameters.endswith("\n") else "") + said
 
 
 def describe(job: Job) -> str:

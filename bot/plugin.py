@@ -13,12 +13,14 @@ from bot.app import App, open_app, start
 from bot.cards import ReviewButton
 from bot.cogs import filters
 from bot.cogs.base import AppealButton
+from bot.cogs.describe import Describe, describe_menu
 from bot.cogs.filters import Filters
 from bot.cogs.history import HistoryButton, HistoryCog
 from bot.cogs.imagine import Imagine
 from bot.cogs.me import Me
 from bot.cogs.pictures import BlockChoice, Pictures, block_menu
 from bot.cogs.queue import Queue
+from bot.cogs.restyle import RestyleButton, RestyleChoice
 from bot.cogs.review import ReviewCog
 from bot.cogs.strikes import StrikesCog
 from bot.delivery import Delivery
@@ -33,8 +35,17 @@ AnyBot = commands.Bot | commands.AutoShardedBot
 
 APP, SETTINGS, OPEN = "limner", "limner_settings", "limner_open"
 """Where the App, the host's own Settings and what is to be closed are kept on the client."""
-BUTTONS = (JobButton, HistoryButton, AppealButton, ReviewButton, BlockChoice, *filters.ITEMS)
-COGS = (Imagine, Queue, HistoryCog, Me, Filters, ReviewCog, StrikesCog, Pictures)
+BUTTONS = (
+    JobButton,
+    HistoryButton,
+    AppealButton,
+    ReviewButton,
+    BlockChoice,
+    RestyleButton,
+    RestyleChoice,
+    *filters.ITEMS,
+)
+COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures)
 
 
 async def load(bot: AnyBot) -> None:
@@ -80,6 +91,6 @@ async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
     stack.callback(bot.remove_dynamic_items, *BUTTONS)
     for cog in COGS:
         await bot.add_cog(cog(app))
-    menu = block_menu()
-    bot.tree.add_command(menu)
-    stack.callback(bot.tree.remove_command, menu.name, type=menu.type)
+    for menu in (block_menu(), describe_menu()):
+        bot.tree.add_command(menu)
+        stack.callback(bot.tree.remove_command, menu.name, type=menu.type)

@@ -40,10 +40,10 @@ def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
     )
 
 
-def obey(job: Job, verdict: Verdict) -> bool:
-    """The same for one that was accepted before; whether its row must be written."""
+def obey(job: Job, verdict: Verdict) -> None:
+    """The same for one that was accepted before, whose row is written later."""
     if verdict.action is None:
-        return False
+        return
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
     job.idea, job.request = idea, job.request | {"prompt": idea, "negative_prompt": negative}
     new = remembered(verdict)
@@ -51,7 +51,6 @@ def obey(job: Job, verdict: Verdict) -> bool:
     job.rule_action = strongest(Action(one) for one in (job.rule_action, new["rule_action"]) if one)
     job.is_spoiler = job.is_spoiler or new["is_spoiler"]
     job.quarantine = job.quarantine or new["quarantine"]
-    return True
 
 
 def reworded(expansion: Expansion, idea: str, verdict: Verdict) -> Expansion:

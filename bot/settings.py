@@ -22,6 +22,7 @@ LORAS = "loras"
 PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
+MOST_CANDIDATES = 8
 
 
 def setting(default: str | float | Path, meaning: str) -> Any:
@@ -105,6 +106,14 @@ class Settings:
         {}, "How many turns a member has for another's one: role id = weight; the largest of the member's roles counts."
     )
 
+    reader: str = setting("", "CLIP-style folder or hub name of transformers that reads pictures back; empty: none.")
+    captioner: str = setting("", "Image-to-text folder or hub name for /describe; empty means the reader's own.")
+    reader_device: str = setting("cpu", "Where reader, captioner and upscaler run: cpu, cuda:0 or mps.")
+    candidates: dict[str, str] = table(
+        {}, "Pictures painted for each one that is kept, the nearest to the idea: model = number, from 2 to 8."
+    )
+    upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
+
     lease_seconds: float = setting(15.0, "How long a silent worker keeps its jobs before others may take them.")
     step_timeout: float = setting(300.0, "Seconds that one denoising step may take before its worker is started again.")
     load_timeout: float = setting(1800.0, "Seconds that loading a model may take, its download included.")
@@ -162,11 +171,28 @@ class Settings:
         if self.executor == "openai":
             self._check_images()
         _ = self.weights_of_servers, self.weights_of_roles
+        self._check_reading()
 
     @cached_property
     def devices(self) -> list[str]:
         """The devices of this machine that are to be used; ``["auto"]`` stands for the best that are there."""
         return [name.strip() for name in self.device.split(",") if name.strip()]
+
+    @cached_property
+    def reader_source(self) -> str:
+        """The reader's folder or hub name."""
+        return _source(self.reader)
+
+    def candidates_of(self, model: str) -> int:
+        """How many pictures are painted for each one that is kept."""
+        return int(self.candidates.get(model, "1"))
+
+    def _check_reading(self) -> None:
+        if not all(number.isdecimal() and 1 <= int(number) <= MOST_CANDIDATES for number in self.candidates.values()):
+            raise SetupError(f"The setting `candidates` must be a list of model = number from 1 to {MOST_CANDIDATES}.")
+        for name in ("candidates", "captioner"):
+            if getattr(self, name) and not self.reader:
+                raise SetupError(f"The setting `{name}` needs a reader; name one in the setting `reader`.")
 
     def _check_images(self) -> None:
         if not self.images_url:
@@ -319,15 +345,21 @@ def _at_least(name: str, value: float, least: float) -> None:
         raise SetupError(f"The setting `{name}` must be at least {least}.")
 
 
+def _source(source: str) -> str:
+    """The folder of a model that ships with the project; any other stays what it is."""
+    is_ours = source.startswith("pretrained:")
+    return str(PRETRAINED / source.removeprefix("pretrained:")) if is_ours else source
+
+
 def _card(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
-    card = _read_card(name, source, **more)
+    card = read_card(name, source, **more)
     return replace(card, loras=LoraFiles(card.loras, loras)) if loras else card
 
 
-def _read_card(name: str, source: str, **more: Any) -> ModelCard:
+def read_card(name: str, source: str, **more: Any) -> ModelCard:
+    """What is known of a model, written as in the setting ``models``."""
     source, _, own = source.partition("@")
-    if source.startswith("pretrained:"):
-        source = str(PRETRAINED / source.removeprefix("pretrained:"))
+    source = _source(source)
     if not own:
         return ModelCard.read(name, source, **more)
     said = re.fullmatch(r"(\d+)x(\d+)(?::(\d+)(?::(\d+(?:\.\d+)?))?)?", own)

@@ -6,16 +6,16 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bot import rulings
-from bot.errors import BadOption, BadPrompt, Refused, UnknownModel
+from bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, UnknownModel
 from bot.evasion import keep_back_respelled
 from bot.filters.place import Where
 from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt
 from bot.jobs import NewJob
-from bot.models import Job
-from generators.base import SEEDS, GenerationRequest, ModelCard
+from bot.models import Job, JobStatus
+from generators.base import SEEDS, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -29,6 +29,9 @@ MAX_NAME = 200
 """Characters that are kept of a file name."""
 MAX_RATIO = 8
 """How many times as long as the other a side of a picture may be."""
+MOST_UPSCALE = 4
+MOST_PIXELS = 4096 * 4096
+"""Width times height of a finished picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,7 @@ class Ask:
     style: str = ""
     model: str = ""
     lora: str = ""
+    upscale: int = 1
     expand: str = "on"
     #: The picture to start from, in the store, what its file was called, and how much of it may change.
     image: str | None = None
@@ -83,6 +87,24 @@ async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = 
     return await submit(app, replace(_again(app, job, user_id, where or job.where), expand="off"))
 
 
+async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, where: Where) -> Job:
+    """Let a model that changes pictures change picture ``number`` of a request (the first is 1), in its own size."""
+    card, picture = _card(app.settings, model), job.images[number - 1]
+    request = GenerationRequest(
+        prompt=job.idea,
+        model=card.name,
+        width=picture.width // card.multiple_of * card.multiple_of,
+        height=picture.height // card.multiple_of * card.multiple_of,
+        num_inference_steps=card.num_inference_steps,
+        guidance_scale=card.guidance_scale,
+        seed=picture.seed,
+        init_image=picture.sha256,
+    )
+    name = f"{job.id}-{number}.png"
+    again = _again(app, job, user_id, where)
+    return await submit(app, replace(again, request=request, style="", expand="off", input_name=name))
+
+
 async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Job:
     """Paint a changed idea with the seed and the settings of another request; flags in the text win over these."""
     request = GenerationRequest.from_json(job.request)
@@ -90,7 +112,7 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         text=text,
         negative=negative,
         size=(request.width, request.height),
-        count=request.num_images_per_prompt,
+        count=request.count,
         seed=request.seed,
         steps=request.num_inference_steps,
         guidance=request.guidance_scale,
@@ -105,13 +127,56 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         locale=job.locale,
         **vars(where),
     )
-    return await submit(app, replace(read(app, ask), parent_id=job.id))
+    new = read(app, ask)
+    finish = new.request.finish or request.finish
+    return await submit(app, replace(new, parent_id=job.id, request=replace(new.request, finish=finish)))
 
 
 def own_negative(app: App, job: Job) -> str:
     """What a request does not want to see, without what its style adds."""
     negative = GenerationRequest.from_json(job.request).negative_prompt
     return negative.removesuffix(app.styles.find(job.style).negative).rstrip(", ")
+
+
+async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
+    """Make a request's pictures twice as wide and high; nothing is painted again."""
+    check_posted(job)
+    if any(image.width * image.height * 4 > MOST_PIXELS for image in job.images):
+        raise BadOption("That picture is as large as pictures get here.")
+    request = replace(GenerationRequest.from_json(job.request), finish=Finish(upscale=2))
+    again = _again(app, job, user_id, where)
+    return await submit(app, replace(again, kind="finish", request=request, prompt=job.prompt, expansion=job.expanded))
+
+
+async def describe(app: App, ask: Ask) -> Job:
+    """Put the picture ``ask.image`` into words."""
+    settings, card = app.settings, app.settings.default_card
+    if not settings.reader:
+        raise CannotDescribe
+    request = GenerationRequest(
+        prompt="",
+        model=card.name,
+        width=card.width,
+        height=card.height,
+        num_inference_steps=1,
+        guidance_scale=0.0,
+        seed=0,
+        init_image=ask.image,
+    )
+    return await submit(app, _new(settings, ask, "", request, kind="describe", expand="off"))
+
+
+async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> Job:
+    """Paint what a picture was described as."""
+    check_posted(job)
+    ask = Ask(text=job.prompt or "", user_id=user_id, locale=job.locale, **vars(where))
+    return await submit(app, replace(read(app, ask), parent_id=job.id))
+
+
+def check_posted(job: Job) -> None:
+    """Nothing is made of pictures that are not posted (yet); raises BadOption."""
+    if job.status != JobStatus.SUCCEEDED or job.quarantine:
+        raise BadOption("What came of that request is not posted yet, so nothing can be made of it.")
 
 
 async def submit(app: App, new: NewJob) -> Job:
@@ -121,7 +186,8 @@ async def submit(app: App, new: NewJob) -> Job:
         UserError: it is refused, and why; a refusal by the filter is kept as a row.
     """
     limits = app.settings
-    _check_limits(limits, _card(limits, new.request.model), new.request)
+    if new.kind == "paint":
+        _check_limits(limits, _card(limits, new.request.model), new.request)
     await app.strikes.refuse_suspended(new.guild_id, new.user_id)
     new = await _as_rules_want_it(app, new)
     new = await keep_back_respelled(app, new)
@@ -137,6 +203,7 @@ def read(app: App, ask: Ask) -> NewJob:
     card = _card(settings, ask.model)
     style = app.styles.find(typed.style or ask.style)
     width, height = _size(settings, card, ask, typed)
+    count, candidates = _first(typed.count, ask.count), settings.candidates_of(card.name)
     request = GenerationRequest(
         prompt=typed.idea,
         negative_prompt=", ".join(filter(None, (_negative(settings, ask, typed), style.negative))),
@@ -145,17 +212,23 @@ def read(app: App, ask: Ask) -> NewJob:
         height=height,
         num_inference_steps=_first(typed.steps, ask.steps, min(card.num_inference_steps, settings.max_steps)),
         guidance_scale=card.guidance_scale if ask.guidance is None else ask.guidance,
-        num_images_per_prompt=_first(typed.count, ask.count),
+        num_images_per_prompt=count * candidates,
+        keep=count if candidates > 1 else 0,
+        finish=_finish(ask, typed),
         seed=_first(typed.seed, ask.seed, secrets.randbelow(SEEDS)),
         loras=_loras(card, clean(ask.lora)),
         init_image=ask.image,
         strength=ask.strength if ask.image else None,
     )
+    expand = "off" if typed.raw else _one_of("expand", ask.expand, EXPAND)
+    return _new(settings, ask, typed.idea, request, style=style.name, expand=expand)
+
+
+def _new(settings: Settings, ask: Ask, idea: str, request: GenerationRequest, **more: Any) -> NewJob:
+    """A request of whoever asks, and where."""
     return NewJob(
-        idea=typed.idea,
+        idea=idea,
         request=request,
-        style=style.name,
-        expand="off" if typed.raw else _one_of("expand", ask.expand, EXPAND),
         user_id=ask.user_id,
         guild_id=ask.guild_id,
         channel_id=ask.channel_id,
@@ -165,6 +238,7 @@ def read(app: App, ask: Ask) -> NewJob:
         locale=ask.locale,
         weight=_weight(settings, ask.role_ids),
         input_name=ask.image_name[:MAX_NAME],
+        **more,
     )
 
 
@@ -231,12 +305,38 @@ def _check_ratio(what: str, sides: tuple[int, int]) -> None:
         raise BadOption(f"The {what} is too narrow; neither side may be over {MAX_RATIO} times the other.")
 
 
+def _finish(ask: Ask, typed: ParsedPrompt) -> Finish | None:
+    """What is to be done to the pictures; None for nothing."""
+    asked: dict[str, Any] = {
+        "crop": typed.crop,
+        "upscale": _first(typed.upscale, ask.upscale),
+        "resize": typed.resize,
+        "colour": typed.colour,
+        "sharpness": typed.sharpen,
+    }
+    finish = Finish(**{name: value for name, value in asked.items() if value is not None})
+    return finish if finish != Finish() else None
+
+
+def _check_finish(request: GenerationRequest, finish: Finish) -> None:
+    _within("upscale", finish.upscale, 1, MOST_UPSCALE)
+    _within("colour", finish.colour, 0, 3)
+    _within("sharpness", finish.sharpness, 0, 5)
+    for sides in filter(None, (finish.crop, finish.resize)):
+        _check_ratio("crop" if sides == finish.crop else "size", sides)
+    width, height = finish.size(request.width, request.height)
+    if width * height > MOST_PIXELS:
+        raise BadOption(f"The finished picture would be over {MOST_PIXELS} pixels; ask for a smaller one.")
+
+
 def _check_limits(settings: Settings, card: ModelCard, request: GenerationRequest) -> None:
     _within("seed", request.seed, 0, SEEDS - 1)
     _within("number of steps", request.num_inference_steps, 1, settings.max_steps)
-    _within("number of pictures", request.num_images_per_prompt, 1, settings.max_count)
+    _within("number of pictures", request.count, 1, settings.max_count)
     if request.strength is not None:
         _within("strength", request.strength, LEAST_STRENGTH, 1)
+    if card.restyles and not request.init_image:
+        raise BadOption(f"The model {card.name} changes pictures; give it one with the option image.")
     if request.init_image and card.server:
         raise BadOption(f"The model {card.name} cannot start from a picture; ask again with words only.")
     _within("guidance", request.guidance_scale, 0, MAX_GUIDANCE)
@@ -244,6 +344,8 @@ def _check_limits(settings: Settings, card: ModelCard, request: GenerationReques
         raise BadOption(f"That size is over the limit of {settings.max_pixels} pixels; ask for a smaller one.")
     if request.width % card.multiple_of or request.height % card.multiple_of:
         raise BadOption(f"Width and height must be multiples of {card.multiple_of} for the model {card.name}.")
+    if request.finish:
+        _check_finish(request, request.finish)
 
 
 def _within(what: str, value: float, least: float, most: float) -> None:

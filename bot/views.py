@@ -35,6 +35,8 @@ LOOKS = {
     "reroll": ("Reroll", discord.ButtonStyle.primary),
     "remix": ("Remix", discord.ButtonStyle.secondary),
     "raw": ("Raw", discord.ButtonStyle.secondary),
+    "upscale": ("Upscale", discord.ButtonStyle.secondary),
+    "paint": ("Paint this", discord.ButtonStyle.primary),
     "details": ("Details", discord.ButtonStyle.secondary),
     "delete": ("Delete", discord.ButtonStyle.secondary),
     "cancel": ("Cancel", discord.ButtonStyle.secondary),
@@ -129,6 +131,7 @@ def details(job: Job) -> discord.Embed:
         "Language model": expansion.model if expansion else "",
         "Seconds": "" if job.seconds is None else f"{job.seconds:.1f}",
         "Attempts": job.attempts,
+        "Nearness": _nearness(job),
         "Reason": job.reason or "",
     }
     for name, value in facts.items():
@@ -227,6 +230,18 @@ async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
         await _choose(interaction, app, job, _unexpanded(job))
 
 
+async def _upscale(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    larger = await submit.upscale(app, job, user_id=interaction.user.id, where=where(interaction))
+    await post_placeholder(interaction, app, larger)
+
+
+async def _paint(interaction: Interaction, app: App, job_id: int) -> None:
+    job = await _own(interaction, app, job_id)
+    painting = await submit.paint_described(app, job, user_id=interaction.user.id, where=where(interaction))
+    await post_placeholder(interaction, app, painting)
+
+
 async def _details(interaction: Interaction, app: App, job_id: int) -> None:
     job = await _own(interaction, app, job_id)
     appeal = await appeal_view(app, job)
@@ -253,10 +268,18 @@ _PRESSED: dict[str, Callable[[Interaction, App, int], Awaitable[None]]] = {
     "reroll": _reroll,
     "remix": _remix,
     "raw": _raw,
+    "upscale": _upscale,
+    "paint": _paint,
     "details": _details,
     "delete": _delete,
     "cancel": _cancel,
 }
+
+
+def _nearness(job: Job) -> str:
+    """How near the reader found the pictures to the idea, and among how many."""
+    found = [f"{image.nearness:.2f}" for image in job.images if image.nearness is not None]
+    return f"{', '.join(found)} · best of {job.generation.num_images_per_prompt}" if found else ""
 
 
 def _verbs(job: Job) -> tuple[str, ...]:
@@ -264,9 +287,13 @@ def _verbs(job: Job) -> tuple[str, ...]:
         return ("keep", "edit", "raw", "cancel") if job.held_at is not None else ("cancel",)
     if job.status == JobStatus.REFUSED:
         return ("details", "delete")
+    is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None
+    if job.kind == "describe":
+        return ("paint", "delete") if is_posted else ("delete",)
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()
-    return ("reroll", "remix", *raw, "details", "delete")
+    upscale = ("upscale",) if is_posted else ()
+    return ("reroll", "remix", *raw, *upscale, "details", "delete")
 
 
 async def _own(interaction: Interaction, app: App, job_id: int, *, or_moderator: bool = False) -> Job:

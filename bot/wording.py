@@ -1,10 +1,10 @@
-"""From a claimed job's idea and picture to what is painted: eyes, expansion, style, filter."""
+"""From a claimed job's idea and picture to what is painted or said: eyes, expansion, style, filter."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from bot import rulings
@@ -61,18 +61,27 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
         raise UnknownModel
     is_new = job.prompt is None
     expansion = await _expand(expander, job, card) if is_new else job.expanded or _plain(job)
-    verdict = await _judge(app, job, expansion, job.prompt or app.styles.apply(job.style, expansion.text))
-    is_changed = rulings.obey(job, verdict)
+    painted = job.prompt or app.styles.apply(job.style, expansion.text)
+    verdict = await _judge(app, job, _texts(job, expansion.text, painted))
     if verdict.refusal:
-        code, sentence = verdict.refusal.code, verdict.refusal.sentence
-        await patiently(lambda: app.jobs.refuse(job, code, sentence))
         return False
     expansion, prompt = rulings.reworded(expansion, job.idea, verdict), verdict.texts["style"]
     if is_new and job.expand == "preview":
         await patiently(lambda: app.jobs.hold(job, expansion, prompt))
         return False
     job.prompt = prompt
-    return not (is_new or is_changed) or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
+    is_changed = is_new or verdict.action is not None
+    return not is_changed or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
+
+
+async def settle_description(app: App, job: Job, text: str, seconds: float) -> bool:
+    """Check what was said of a picture, and keep it; False if the job has ended instead."""
+    verdict = await _judge(app, job, _texts(job, "", "") | {"description": text})
+    if verdict.refusal:
+        return False
+    allowed = verdict.texts["description"]
+    said = Expansion(text=allowed, added=allowed, kept=(), model="", seconds=seconds)
+    return await patiently(lambda: app.jobs.save_expansion(job, said, allowed))
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:
@@ -110,7 +119,15 @@ def _plain(job: Job) -> Expansion:
     return Expansion(text=job.idea, added="", kept=(), model="", seconds=0.0)
 
 
-async def _judge(app: App, job: Job, expansion: Expansion, prompt: str) -> Verdict:
-    """What is about to be painted passes the same rules as what was asked for, where it was asked for."""
-    texts = rulings.texts(job.idea, job.generation, expansion.text, prompt, job.input_name)
-    return await patiently(lambda: app.filters.check(job.where, texts, job.pardoned_ids or ()))
+def _texts(job: Job, expansion: str, prompt: str) -> dict[str, str]:
+    return rulings.texts(job.idea, job.generation, expansion, prompt, job.input_name)
+
+
+async def _judge(app: App, job: Job, texts: Mapping[str, str]) -> Verdict:
+    """What comes of a job passes the same rules as what was asked for, where it was asked for; a refusal ends it."""
+    verdict = await patiently(lambda: app.filters.check(job.where, texts, job.pardoned_ids or ()))
+    rulings.obey(job, verdict)
+    if verdict.refusal:
+        code, sentence = verdict.refusal.code, verdict.refusal.sentence
+        await patiently(lambda: app.jobs.refuse(job, code, sentence))
+    return verdict

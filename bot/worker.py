@@ -7,21 +7,23 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
 
 from bot.app import App
+from bot.errands import describe, enlarge
 from bot.errors import Blind, StorageFull, UserError
 from bot.faults import DEVICE_LOST, Fault, WorkerBroken
 from bot.hand import Hand
-from bot.jobs import Picture
-from bot.lookout import Lookout, Seen
+from bot.lookout import Lookout
 from bot.models import Job
 from bot.painter import Painter
-from bot.pictures import encode_png, encode_preview, parameters
+from bot.pictures import encode_preview
+from bot.reading import Reading
+from bot.results import from_painting, hand_in, look_at
 from bot.wording import PATIENCE_SECONDS, patiently, settle_input, settle_prompt
 from generators.base import (
     DeviceLost,
@@ -66,7 +68,15 @@ class Worker:
     attempt and nothing else; what a killed worker had in hand waits again when its lease ends.
     """
 
-    def __init__(self, app: App, painter: Painter, expander: PromptExpander, lookout: Lookout, worker_id: str) -> None:
+    def __init__(
+        self,
+        app: App,
+        painter: Painter,
+        expander: PromptExpander,
+        lookout: Lookout,
+        reading: Reading,
+        worker_id: str,
+    ) -> None:
         self.worker_id = worker_id
         self.beats: list[Callable[[], None]] = []
         """Called several times a lease while the event loop turns: who hears nothing for long may take it for stuck."""
@@ -74,6 +84,7 @@ class Worker:
         self._painter = painter
         self._expander = expander
         self._lookout = lookout
+        self._reading = reading
         self._hand = Hand()
         self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
         self._orphans: set[int] = set()  # ours by their rows, but not in hand
@@ -188,8 +199,18 @@ class Worker:
         task.add_done_callback(lambda task: self._prepared(job, task))
 
     async def _prepare(self, job: Job) -> bool:
-        """Check and make what is painted from; False if there is nothing to paint (yet)."""
-        return await settle_input(self._app, self._lookout, job) and await settle_prompt(self._app, self._expander, job)
+        """Do what comes before painting, or instead of it; False if there is nothing to paint (yet)."""
+        if not await settle_input(self._app, self._lookout, job):
+            return False
+        if job.kind == "describe":
+            await describe(self._app, self._lookout, self._reading, job)
+            return False
+        if not await settle_prompt(self._app, self._expander, job):
+            return False
+        if job.kind == "finish":
+            await enlarge(self._app, self._lookout, self._reading, job)
+            return False
+        return True
 
     def _prepared(self, job: Job, task: asyncio.Task[bool | None]) -> None:
         self._hand.settle(job, task, paint=bool(_result(task)))
@@ -266,47 +287,9 @@ class Worker:
     # Ends
 
     async def _store(self, job: Job, finished: Finished) -> None:
-        files, seen = await asyncio.gather(
-            asyncio.to_thread(self._encode, job, finished), self._look(job, finished.images)
-        )
-        hashes = await asyncio.to_thread(self._save, files)
-        each = zip(hashes, finished.images, files, finished.seeds, seen, strict=True)
-        pictures = [
-            Picture(sha256, image.width, image.height, len(file), seed, look)
-            for sha256, image, file, seed, look in each
-        ]
+        results = await from_painting(self._app, self._reading, job, finished)
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
-        finish = self._app.jobs.finish
-        if await patiently(lambda: finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
-            await asyncio.to_thread(self._keep, files)
-        # One that is not ours any more is somebody else's, who stores the very same files.
-        elif (await self._app.jobs.get(job.id)).cancel_requested:
-            await self._app.history.drop_files(set(hashes))
-
-    async def _look(self, job: Job, images: Sequence[Image.Image]) -> list[Seen | None]:
-        """What there is to see in a job's pictures; nothing in those that could not be looked at."""
-        seen: list[Seen | None] = []
-        for image in images:
-            try:
-                seen.append(await self._lookout.look(image))
-            except Blind:
-                seen.append(None)
-        if None in seen:
-            log.warning("job_unseen job=%s", job.id)
-        return seen
-
-    def _encode(self, job: Job, finished: Finished) -> list[bytes]:
-        card = self._app.settings.cards[job.request["model"]]
-        pairs = zip(finished.images, finished.seeds, strict=True)
-        return [encode_png(image, parameters(job, card, seed)) for image, seed in pairs]
-
-    def _save(self, files: list[bytes]) -> list[str]:
-        return [self._app.images.save(file) for file in files]
-
-    def _keep(self, files: list[bytes]) -> None:
-        """Saved once more: while no row held them, the same pictures of a deleted job may have been removed."""
-        for sha256 in self._save(files):
-            self._app.images.keep(sha256)
+        await hand_in(self._app, self._lookout, job, results, seconds=seconds, busy_seconds=busy_seconds)
 
     async def _end_failed(self, job: Job, error: GenerationError) -> None:
         jobs, code = self._app.jobs, _code(error)
@@ -345,6 +328,7 @@ class Worker:
                     await self._painter.close()
                 await self._expander.close()
                 self._lookout.close()
+                self._reading.close()
 
     async def _charge(self, fault: Fault) -> None:
         """What the broken executor had in hand has lost an attempt: one of them may be why it broke."""
@@ -377,7 +361,7 @@ class Worker:
         while job := await self._app.quarantine.take():
             await self._app.history.drop_missing(job)
             images = [await asyncio.to_thread(self._app.images.open, image.sha256) for image in job.images]
-            seen = await self._look(job, images)
+            seen = await look_at(self._lookout, job.id, images)
             looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
             if len(looks) == len(images):
                 await self._app.quarantine.looked(job.id, looks)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import entry_points
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from bot.app import App, open_app
 from bot.errors import SetupError
@@ -18,11 +19,15 @@ from bot.faults import WorkerBroken
 from bot.lookout import Lookout
 from bot.migrate import check
 from bot.painter import Painter
+from bot.reading import Reading
 from bot.settings import Settings
 from bot.wakeup import ALIVE, CHANGED, hear_stdin, listen, take_stdout
 from bot.worker import PREVIEW_SECONDS, Worker
-from generators.base import PromptExpander
+from generators.base import PromptExpander, Reader
 from generators.executor import Executor
+
+if TYPE_CHECKING:
+    from generators.finishing import Finisher
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +75,8 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
     async with open_app(settings) as app:
         executor = _executor(settings)
         expander = load_expander(settings, executor)
-        worker = Worker(app, Painter(executor, settings), expander, Lookout(settings), worker_id)
+        reading = open_reading(settings)
+        worker = Worker(app, Painter(executor, settings), expander, Lookout(settings), reading, worker_id)
         listener = asyncio.create_task(listen(app.jobs), name="listen")
         log.info("worker_started worker=%s device=%s", worker_id, settings.device)
         try:
@@ -95,6 +101,23 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
         cache=settings.data / "cache",
         beside=executor.neighbour(settings.default_card.name, settings.expander_device),
     )
+
+
+def open_reading(settings: Settings) -> Reading:
+    """The reader and the upscaler that the settings name; each is loaded when it is needed first."""
+
+    def load_reader() -> Reader:
+        from generators.reader import FolderReader
+
+        source, captioner = settings.reader_source, settings.captioner
+        return FolderReader.load(source, captioner=captioner, device=settings.reader_device)
+
+    def make_finisher() -> Finisher:
+        from generators.finishing import Finisher
+
+        return Finisher(settings.upscaler, settings.reader_device)
+
+    return Reading(load_reader, make_finisher)
 
 
 def _executor(settings: Settings) -> Executor:

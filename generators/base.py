@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 SEEDS = 2**32
@@ -62,12 +63,41 @@ def place_of(error: BaseException) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finish:
+    """What is done to each picture after it is painted, in this order; JSON in and out.
+
+    ``crop`` is an aspect ratio that is cut out of the middle; ``upscale`` how many times as wide and high it becomes;
+    ``resize`` the width and height in pixels at the end; ``colour`` and ``sharpness`` are 1 where nothing changes.
+    """
+
+    crop: tuple[int, int] | None = None
+    upscale: int = 1
+    resize: tuple[int, int] | None = None
+    colour: float = 1.0
+    sharpness: float = 1.0
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what becomes of a picture of this size."""
+        if self.crop:
+            across, down = self.crop
+            width, height = min(width, height * across // down), min(height, width * down // across)
+        return self.resize or (max(1, width) * self.upscale, max(1, height) * self.upscale)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what `dataclasses.asdict` has made, also after a trip through a JSON column."""
+        pairs: dict[str, Any] = {name: tuple(data[name]) if data[name] else None for name in ("crop", "resize")}
+        return cls(**{**data, **pairs})
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """What is to be painted, in diffusers' own words; JSON in and out.
 
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each picture can be had again alone.
     ``init_image`` and ``mask`` are paths of picture files, which are fitted to width and height; white in the mask is
     what is painted. ``strength`` is how much of the picture may change, over 0 to 1, None for the pipeline's own.
+    Of the images only ``keep`` are kept (0: all), those that the reader finds nearest to the idea; then comes `Finish`.
     """
 
     prompt: str
@@ -84,6 +114,13 @@ class GenerationRequest:
     mask: str | None = None
     strength: float | None = None
     loras: tuple[tuple[str, float], ...] = ()
+    keep: int = 0
+    finish: Finish | None = None
+
+    @property
+    def count(self) -> int:
+        """How many pictures somebody gets."""
+        return self.keep or self.num_images_per_prompt
 
     @property
     def batch_key(self) -> str:
@@ -120,6 +157,7 @@ class GenerationRequest:
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
         values["loras"] = tuple((str(name), float(weight)) for name, weight in values.get("loras", ()))
+        values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)
 
 
@@ -244,6 +282,27 @@ class PromptExpander(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """Reads pictures back into meaning. Calls come from one thread."""
+
+    @property
+    def can_describe(self) -> bool:
+        """Whether `describe` may be called."""
+        ...
+
+    def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
+        """How near each picture (a row) is to each text: the cosine of their angle, from -1 to 1."""
+        ...
+
+    def features(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Each picture as a row of numbers; near ones show the same."""
+        ...
+
+    def describe(self, image: Image.Image) -> str:
+        """What can be seen, in a few words."""
+        ...
+
+
 @dataclass(frozen=True)
 class Look:
     """What a picture shows: ``score`` is how explicit it is, from 0 to 1, ``scores`` what each label has of that."""
@@ -320,6 +379,8 @@ class ModelCard:
     guidance_scale: float = 5.0
     max_added_words: int = 60
     english_only: bool = False
+    restyles: bool = False
+    """It changes the picture that it is given, and reads no words."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by the names that requests use; a relative path begins at the model's folder."""
     kind: str = "diffusion"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,20 +86,17 @@ def save(folder: Path, family: str, shape: Shape, network: nn.Module, words: Wor
     (folder / "limner.json").write_text(json.dumps({"kind": family, **card}, indent=2) + "\n", encoding="utf-8")
 
 
-class OnePassGenerator:
-    """Paints all requests that are in with one pass of a network: an `ImageGenerator`.
+class OnePass(ABC):
+    """Paints all requests that are in with one pass of a network: what the `ImageGenerator` of each such family does.
 
-    A sample's noise comes from its own seed, so it gets the same picture alone and in company. Guidance narrows the
-    noise to its inverse: at 1 pictures differ most, above it they are more typical (truncation, Brock 2018).
+    A family says what it needs of a request (`_take`), and what is painted of that (`_paint`).
     """
 
     family: ClassVar[str]
-    build: ClassVar[Callable[[Shape], nn.Module]]
 
-    def __init__(self, card: ModelCard, shape: Shape, network: nn.Module, words: Words, max_batch: int) -> None:
-        self._card, self._shape, self._network, self._words = card, shape, network, words
+    def __init__(self, card: ModelCard, network: nn.Module, max_batch: int) -> None:
+        self._card, self._network = card, network
         self._room = max_batch * card.width * card.height
-        self._reader: CaptionReader | None = None
         self._requests: dict[str, tuple[GenerationRequest, Tensor, float]] = {}
 
     @classmethod
@@ -130,30 +128,26 @@ class OnePassGenerator:
             told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             if (told["family"], told["version"]) != (cls.family, VERSION):
                 raise ModelNotFound("This model is of another family or version; the operator must train it again.")
-            shape = Shape(**told["shape"])
-            network = cls.build(shape)
-            network.load_state_dict({name: part.float() for name, part in load_file(folder / WEIGHTS).items()})
-            words = _read_words(told["words"], load_file(folder / CAPTIONS))
+            painter = cls._open(card, told, max_batch)
+            weights = {name: part.float() for name, part in load_file(folder / WEIGHTS).items()}
+            painter._network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelNotFound from error
-        return cls(card, shape, network.eval().to(pick_device(device)), words, max_batch)
+        painter._network.eval().to(pick_device(device))
+        return painter
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Read the request's words; it is painted in the next `step`.
+        """Read what the request says; it is painted in the next `step`.
 
         Raises:
             BadRequest: it asks for what this model cannot do.
             OutOfMemory: there is no room beside those that wait.
             ModelNotFound: the language model that reads for it is not there.
         """
-        self._check(request)
+        taken = self._take(request)
         if self._requests and request.pixels > self.capacity():
             raise OutOfMemory("The painter has no room beside what it is painting now; ask again in a moment.")
-        self._requests[key] = (
-            request,
-            self._words.vectors([request.prompt], self._load_reader)[0],
-            time.perf_counter(),
-        )
+        self._requests[key] = (request, taken, time.perf_counter())
 
     def step(self) -> list[Event]:
         """Paint all that are in, and tell."""
@@ -162,7 +156,8 @@ class OnePassGenerator:
             return []
         started = time.perf_counter()
         try:
-            images = self._paint([(request, words) for request, words, _ in requests.values()])
+            with torch.inference_mode():
+                images = self._paint([(request, taken) for request, taken, _ in requests.values()])
         except Exception as error:
             return [Failed(key, understand(error)) for key in requests]
         ended = time.perf_counter()
@@ -197,14 +192,54 @@ class OnePassGenerator:
     def close(self) -> None:
         """Free the device."""
         self._requests.clear()
-        del self._network, self._reader
+        del self._network
         clear_device_cache(garbage_collection=True)
 
-    def _check(self, request: GenerationRequest) -> None:
+    @classmethod
+    @abstractmethod
+    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
+        """The painter that a model's config.json tells of, still without its weights."""
+
+    @abstractmethod
+    def _take(self, request: GenerationRequest) -> Tensor:
+        """What is painted from; raises GenerationError for what cannot be done."""
+
+    @abstractmethod
+    def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
+        """The pictures of all requests, in order."""
+
+
+class OnePassGenerator(OnePass):
+    """Paints from noise and words.
+
+    A sample's noise comes from its own seed, so it gets the same picture alone and in company. Guidance narrows the
+    noise to its inverse: at 1 pictures differ most, above it they are more typical (truncation, Brock 2018).
+    There is no style mixing, since the networks learn with one style for all levels of a picture.
+    """
+
+    build: ClassVar[Callable[[Shape], nn.Module]]
+
+    def __init__(self, card: ModelCard, shape: Shape, words: Words, max_batch: int) -> None:
+        super().__init__(card, type(self).build(shape), max_batch)
+        self._shape, self._words = shape, words
+        self._reader: CaptionReader | None = None
+
+    @classmethod
+    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
+        words = _read_words(told["words"], load_file(Path(card.source) / CAPTIONS))
+        return cls(card, Shape(**told["shape"]), words, max_batch)
+
+    def close(self) -> None:
+        """Free the device."""
+        super().close()
+        self._reader = None
+
+    def _take(self, request: GenerationRequest) -> Tensor:
         if request.init_image or request.mask or request.loras or request.scheduler or request.negative_prompt:
             raise BadRequest("This painter knows only words; ask without a picture, a LoRA, a scheduler or a negative.")
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(f"This painter paints {self._card.width}x{self._card.height} only; leave the size out.")
+        return self._words.vectors([request.prompt], self._load_reader)[0]
 
     def _load_reader(self) -> CaptionReader:
         if self._reader is None:
@@ -213,7 +248,6 @@ class OnePassGenerator:
                 raise ModelNotFound("This model learnt with another language model; the operator must train it again.")
         return self._reader
 
-    @torch.inference_mode()
     def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
         noise, words = [], []
         for request, vector in asked:

@@ -104,8 +104,8 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt or None,
         # one for each sample: given only one, diffusers would encode it with the first sample's random numbers
-        "image": request.init_image and [_picture(request.init_image, "RGB", request)] * count,
-        "mask_image": request.mask and [_picture(request.mask, "L", request)] * count,
+        "image": request.init_image and [read_picture(request.init_image, "RGB", request)] * count,
+        "mask_image": request.mask and [read_picture(request.mask, "L", request)] * count,
         "strength": request.strength,
         "width": request.width,
         "height": request.height,
@@ -115,6 +115,19 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
     }
     return {name: value for name, value in given.items() if name in takes and value is not None}
+
+
+def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
+    """The picture in the request's size, its middle if it has another shape.
+
+    Raises:
+        BadRequest: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.fit(ImageOps.exif_transpose(image).convert(mode), (request.width, request.height))
+    except OSError as error:
+        raise BadRequest("The picture to start from cannot be read; choose another one.") from error
 
 
 def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
@@ -166,12 +179,3 @@ def _refusal(family: Family) -> str:
     if family.words is None:
         return "This painter only fills a part of a picture; ask again with a picture and a mask."
     return "This painter cannot start from a picture; ask again with words only."
-
-
-def _picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
-    """The picture in the request's size, its middle if it has another shape."""
-    try:
-        with Image.open(path) as image:
-            return ImageOps.fit(ImageOps.exif_transpose(image).convert(mode), (request.width, request.height))
-    except OSError as error:
-        raise BadRequest("The picture to start from cannot be read; choose another one.") from error

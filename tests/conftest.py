@@ -111,6 +111,14 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
+def tiny_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny reader that knows red and green squares."""
+    from tests.tiny_reader import build_tiny_reader
+
+    return build_tiny_reader(tmp_path_factory.mktemp("reader"))
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Generator[Postgres]:
     """A Postgres server for this test run."""
     with warnings.catch_warnings():

@@ -61,8 +61,10 @@ ROOMS = {
         for room in (
             "__main__",
             "doctor",
-            "operators_rules",
+            "errands",
             "lanes",
+            "operators_rules",
+            "results",
             "supervisor",
             "terminal",
             "wording",
@@ -75,8 +77,11 @@ ROOMS = {
     "generators": {"generators"},
     "generators.base": {"generators", "bot"},
     "generators.executor": {"generators", "bot.worker_process"},
+    "generators.finishing": {"generators", "bot.worker_process"},
+    "generators.reader": {"generators", "bot.worker_process"},
     "generators.training.command": {"generators", "bot.__main__"},
     "generators.training.errors": {"generators", "bot.__main__"},
+    "generators.training.evaluate": {"generators", "bot.__main__"},
 }
 """What is imported, and the rooms (a module, or a folder with all that is in it) that may; the longest name counts."""
 

@@ -149,7 +149,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
 async def _opened(app: App, interaction: Interaction, job_id: int) -> _Answer:
     """One request with all that is known of it, its pictures, and a button that paints it again."""
     job = await app.history.get(job_id, interaction.user.id)
-    view = _view([HistoryButton("Repeat", "repeat", job.id)])
+    view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != "describe" else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job)], [], view)
     largest = min(interaction.filesize_limit, UPLOAD // max(1, len(job.images)))

@@ -11,7 +11,7 @@ from bot import submit
 from bot.cogs.base import LimnerCog, where
 from bot.cogs.uploads import take_picture
 from bot.flags import ASPECTS
-from bot.submit import LEAST_STRENGTH, Ask
+from bot.submit import LEAST_STRENGTH, MOST_UPSCALE, Ask
 from bot.views import post_placeholder
 from generators.base import SEEDS
 
@@ -38,6 +38,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         style="A preset that is added to your prompt",
         model="Which model paints",
         lora="A LoRA that the model wears, perhaps with its weight: ink, ink:0.7",
+        upscale="How many times as wide and high the finished pictures are",
         image="A picture to start from: PNG, JPEG or WebP",
         strength="How much of that picture may change, up to 1",
         expand="Let a language model add details; preview shows them to you first",
@@ -56,6 +57,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         style: str = "",
         model: str = "",
         lora: str = "",
+        upscale: app_commands.Range[int, 1, MOST_UPSCALE] = 1,
         image: discord.Attachment | None = None,
         strength: app_commands.Range[float, LEAST_STRENGTH, 1.0] | None = None,
         expand: Literal["on", "off", "preview"] = "on",
@@ -72,6 +74,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             style=style,
             model=model,
             lora=lora,
+            upscale=upscale,
             expand=expand,
             image=await take_picture(interaction, self.app, image) if image else None,
             image_name=image.filename if image else "",

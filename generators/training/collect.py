@@ -28,6 +28,7 @@ NEAR = 4
 LARGEST = 64_000_000
 """Pixels of a picture that is still decoded; a small file can claim to hold far more."""
 CONTACTS = 40
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGIT_CAPTIONS = (
     "{digit}",
@@ -78,16 +79,25 @@ class Broken(Exception):
     """A picture that cannot be used; the text is the reason that the report tells."""
 
 
-def collect(folder: Path, out: Path, *, side: int = 128, variants: int = 0, test: float = 0.1, seed: int = 0) -> Report:
+def collect(
+    folder: Path,
+    out: Path,
+    *,
+    side: int = 128,
+    variants: int = 0,
+    test: float = 0.1,
+    seed: int = 0,
+    captioned: bool = True,
+) -> Report:
     """Make ``out`` an image folder with the parts ``train`` and ``test`` from the raw ``folder``.
 
     One picture is in memory at a time. ``variants`` augmented copies of each training picture are added. ``out`` also
-    gets report.json and contacts.png.
+    gets report.json and contacts.png. If not ``captioned``, all the folder's picture files are taken, without words.
 
     Raises:
         TrainingError: there is nothing to collect, fewer than two pictures are left, or ``out`` exists already.
     """
-    raws = list(find(folder))
+    raws = list(find(folder) if captioned else find_uncaptioned(folder))
     if out.exists():
         raise TrainingError(f"{out} exists already; remove it or choose another folder with --out.")
     report = Report()
@@ -97,6 +107,8 @@ def collect(folder: Path, out: Path, *, side: int = 128, variants: int = 0, test
     contacts: list[tuple[Image.Image, str]] = []
     for raw in raws:
         try:
+            if captioned and not raw.text:
+                raise Broken("without a caption")
             image = _cut(open_picture(raw), side)
             if (twin := _nearest(image, hashes, report.kept)) is not None:
                 raise Broken(twin)
@@ -148,6 +160,13 @@ def find(folder: Path) -> Iterator[Raw]:
         )
 
 
+def find_uncaptioned(folder: Path) -> Iterator[Raw]:
+    """All picture files of a folder and of those in it, by their names' endings."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            yield Raw(str(path.relative_to(folder)), "", path)
+
+
 def read_digits() -> Iterator[Raw]:
     """scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998), each with one of several captions.
 
@@ -182,10 +201,8 @@ def open_picture(raw: Raw) -> Image.Image:
     """The picture upright and in RGB, on white where it is transparent; also from CMYK and 16 bits.
 
     Raises:
-        Broken: it has no caption, is not there, moves, is too large or cannot be read to its end.
+        Broken: it is not there, moves, is too large or cannot be read to its end.
     """
-    if not raw.text:
-        raise Broken("without a caption")
     if isinstance(raw.source, np.ndarray):
         return Image.fromarray(raw.source).convert("RGB")
     if not raw.source.is_file():

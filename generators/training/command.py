@@ -21,9 +21,14 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
     _add_lora(kinds.add_parser("lora", help="teach a diffusers model a handful of your own pictures"))
     for family, what in (("vae", "a variational autoencoder"), ("gan", "a generative adversarial network")):
         _add_one_pass(kinds.add_parser(family, help=f"{what} that paints what words say, in one pass"), family)
+    _add_cyclegan(kinds.add_parser("cyclegan", help="changes pictures of one kind into pictures of another, and back"))
     doodle = kinds.add_parser("doodle", help="the small model that ships: downloads its pictures, hours on a CPU")
     _add_common(doodle, "data/training/doodle", 2_000_000)
     doodle.set_defaults(kind=_doodle)
+    _add_scenes(
+        kinds.add_parser("scenes", help="captioned pictures composed of pictograms, to learn from or test with")
+    )
+    _add_reader(kinds.add_parser("reader", help="tells how near pictures are to words, and what they show"))
 
 
 def _add_data(data: argparse.ArgumentParser) -> None:
@@ -38,6 +43,7 @@ def _add_data(data: argparse.ArgumentParser) -> None:
     data.add_argument("--variants", type=int, default=0, metavar="N", help="augmented copies of each picture (0)")
     data.add_argument("--test", type=float, default=0.1, metavar="X", help="share kept back for testing (0.1)")
     data.add_argument("--seed", type=int, default=0, metavar="N", help="which pictures that are (0)")
+    data.add_argument("--no-captions", action="store_true", help="take all picture files, without words, for cyclegan")
     data.set_defaults(kind=_data)
 
 
@@ -84,6 +90,29 @@ def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
     kind.set_defaults(kind=_one_pass, family=family)
 
 
+def _add_cyclegan(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("a", type=Path, metavar="DIR_A", help="a folder that limner train data has made")
+    kind.add_argument("b", type=Path, metavar="DIR_B", help="one with pictures of the other kind")
+    _add_common(kind, "data/training/cyclegan", 40_000)
+    kind.add_argument("--width", type=int, default=32, metavar="N", help="channels at the finest level (32)")
+    kind.add_argument("--blocks", type=int, default=6, metavar="N", help="residual blocks in the middle (6)")
+    kind.set_defaults(kind=_cyclegan)
+
+
+def _add_scenes(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("folder", type=Path, metavar="DIR", help="where they go")
+    kind.add_argument("--count", type=int, default=40_000, metavar="N", help="how many (40,000)")
+    kind.add_argument("--held-out", action="store_true", help="only combinations that the others never have")
+    kind.set_defaults(kind=_scenes)
+
+
+def _add_reader(kind: argparse.ArgumentParser) -> None:
+    _add_pictures(kind)
+    _add_common(kind, "data/training/reader", 400_000)
+    kind.add_argument("--words", type=Path, metavar="DIR", help="a CLIP text encoder's folder (made of a download)")
+    kind.set_defaults(kind=_reader)
+
+
 def _add_pictures(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("pictures", type=Path, metavar="DIR", help="a folder that limner train data has made")
 
@@ -103,7 +132,7 @@ def _data(arguments: argparse.Namespace) -> None:
     folder = arguments.folder.resolve()
     out = arguments.out or folder.with_name(folder.name + "-ready")
     kept = {"side": arguments.side, "variants": arguments.variants, "test": arguments.test, "seed": arguments.seed}
-    print(collect(folder, out, **kept))
+    print(collect(folder, out, captioned=not arguments.no_captions, **kept))
     print(f"It is in {out}; look at contacts.png.")
 
 
@@ -174,11 +203,55 @@ def _one_pass(arguments: argparse.Namespace) -> None:
     _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
 
 
+def _cyclegan(arguments: argparse.Namespace) -> None:
+    from generators.training.cyclegan import Recipe, train_cyclegan
+    from generators.training.data import learnt_part
+
+    recipe = Recipe(
+        a=learnt_part(arguments.a),
+        b=learnt_part(arguments.b),
+        folder=arguments.out or Path("data/training/cyclegan"),
+        samples=arguments.samples,
+        width=arguments.width,
+        blocks=arguments.blocks,
+    )
+    for folder in train_cyclegan(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1):
+        _tell(folder)
+
+
 def _doodle(arguments: argparse.Namespace) -> None:
     from generators.training.doodle import train_doodle
 
     folder = arguments.out or Path("data/training/doodle")
     train_doodle(folder, minutes=arguments.max_minutes, processes=arguments.processes, samples=arguments.samples)
+
+
+def _scenes(arguments: argparse.Namespace) -> None:
+    from generators.training import downloads
+    from generators.training.pictograms import Pictograms, read_nouns
+    from generators.training.scenes import SceneMaker, compose
+
+    archive = downloads.fetch(downloads.PICTOGRAMS, arguments.folder / "downloads")
+    maker = SceneMaker(Pictograms(archive, read_nouns()), held_out=arguments.held_out)
+    compose(arguments.folder, maker, 0, arguments.count)
+
+
+def _reader(arguments: argparse.Namespace) -> None:
+    from generators.training.data import learnt_part
+    from generators.training.reading import train_reading
+
+    folder = arguments.out or Path("data/training/reader")
+    figures = train_reading(
+        learnt_part(arguments.pictures),
+        folder,
+        encoder=arguments.words,
+        samples=arguments.samples,
+        minutes=arguments.max_minutes,
+        processes=arguments.processes,
+    )
+    for name, value in figures.items():
+        print(f"{name} {value:.3f}")
+    _tell(folder / "reader")
 
 
 def _model(arguments: argparse.Namespace, name: str) -> str:

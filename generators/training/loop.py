@@ -30,6 +30,8 @@ from generators.training.errors import TrainingError
 
 CHECKPOINT = "checkpoint.safetensors"
 LOSSES = "losses.csv"
+KEPT = "kept."
+"""What the names of a network's buffers begin with in a checkpoint."""
 VERSION = 1
 """Of the checkpoint's form."""
 
@@ -158,6 +160,8 @@ class Trainer:
 
     def _take_step(self, *, stop: bool) -> bool:
         """One step; True if some process was asked to stop, and no step was taken."""
+        if stop and self._world == 1:
+            return True  # with others beside it, it has to ask them first
         plan = self._plan
         numbers = self._numbers()[self._rank :: self._world]
         random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * 64 + self._rank)
@@ -210,6 +214,7 @@ class Trainer:
             return
         state = self._optimizer.state.get(self._weights)
         tensors = {"weights": self._weights.data, "average": self._average}
+        tensors |= {KEPT + name: buffer for name, buffer in self._buffers().items()}
         if state:
             tensors |= {"first_moment": state["exp_avg"], "second_moment": state["exp_avg_sq"]}
         told = {"version": VERSION, "family": self._task.family, "step": self.step, "seconds": self.seconds + seconds}
@@ -232,6 +237,11 @@ class Trainer:
         finally:
             _write(self._weights.data, self._parameters)
 
+    def _buffers(self) -> dict[str, Tensor]:
+        """What the network remembers besides its weights."""
+        learnt = dict(self._task.network.named_parameters())
+        return {name: part for name, part in self._task.network.state_dict().items() if name not in learnt}
+
     def _resume(self) -> None:
         with safe_open(self._folder / CHECKPOINT, "pt") as file:
             told = json.loads((file.metadata() or {}).get("training", "{}"))
@@ -248,6 +258,8 @@ class Trainer:
         self.step, self.seconds = told["step"], told["seconds"]
         self._weights.data.copy_(tensors["weights"])
         self._average.copy_(tensors["average"])
+        for name, buffer in self._buffers().items():
+            buffer.copy_(tensors[KEPT + name])
         if "first_moment" in tensors:
             self._optimizer.state[self._weights] = {
                 "step": torch.tensor(float(self.step)),

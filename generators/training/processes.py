@@ -1,6 +1,6 @@
 """Where a training runs: on one device, or in several processes that share each step."""
 
-# pyright: basic, reportPrivateImportUsage=false, reportReturnType=false
+# pyright: basic, reportPrivateImportUsage=false, reportReturnType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object)
         _join, (processes, _free_port(), complaints, work, arguments), nprocs=processes, join=False
     )
     assert team is not None  # noqa: S101 - None only if it had waited
-    members = team.processes
-    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in members])
+    before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in team.processes])
     try:
         while not team.join():
             pass

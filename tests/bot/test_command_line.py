@@ -260,6 +260,21 @@ def test_the_operators_rules_come_in_and_go_out(
     assert json.loads(capsys.readouterr().out)["action"] == "block"
 
 
+def test_pictures_are_made_fit_to_learn_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw").mkdir()
+    for number, shape in enumerate(((4, 4, 20, 28), (12, 2, 16, 30))):
+        image = Image.new("RGB", (32, 32))
+        ImageDraw.Draw(image).rectangle(shape, fill="white")
+        image.save(tmp_path / "raw" / f"{number}.png")
+    train = ["--data", str(tmp_path / "data"), "train", "data", str(tmp_path / "raw")]
+    assert main([*train, "--side", "16", "--no-captions"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("2 pictures")
+    assert said[1] == f"It is in {tmp_path / 'raw-ready'}; look at contacts.png."
+    assert main(train) == 2
+    assert capsys.readouterr().err.startswith(f"limner: {tmp_path / 'raw'} has no captions: write a metadata.jsonl")
+
+
 def test_benchmarks_need_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,7 +46,7 @@ async def test_the_placeholder_becomes_the_picture(world: World) -> None:
     job = await world.delivered(job)
     message = world.message(job)
     assert message.content == "**a red fox**\n*soft light*\n-# seed 7 · doodle · 1.2 s"
-    assert labels(message) == ["Reroll", "Remix", "Raw", "Details", "Delete"]
+    assert labels(message) == ["Reroll", "Remix", "Raw", "Upscale", "Details", "Delete"]
     [attachment] = message.attachments
     assert attachment.filename == f"limner-{job.id}-1.png"
     assert attachment.description == "a red fox, soft light"
@@ -65,7 +65,7 @@ async def test_several_pictures_a_style_and_a_note(world: World) -> None:
         "-# The language model was too slow, so your idea is used as it is.",
         "-# seeds 7 to 9 · style watercolor · doodle · 1.2 s",
     ]
-    assert labels(message) == ["Reroll", "Remix", "Details", "Delete"]
+    assert labels(message) == ["Reroll", "Remix", "Upscale", "Details", "Delete"]
 
 
 async def test_a_failure_says_why(world: World) -> None:

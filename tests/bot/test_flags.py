@@ -31,6 +31,11 @@ def parse(text: str) -> ParsedPrompt:
         ("fox --seed 18446744073709551616", ParsedPrompt("fox", seed=2**64)),
         ("fox --count 0", ParsedPrompt("fox", count=0)),
         ("fox\n--ar\n1:2", ParsedPrompt("fox", aspect=(1, 2))),
+        ("fox --upscale 2 --crop 2:1", ParsedPrompt("fox", upscale=2, crop=(2, 1))),
+        (
+            "fox --resize 640x480 --colour 1.2 --sharpen 0",
+            ParsedPrompt("fox", resize=(640, 480), colour=1.2, sharpen=0),
+        ),
     ],
 )
 def test_flags_are_taken_out_of_the_idea(text: str, expected: ParsedPrompt):
@@ -74,6 +79,8 @@ def test_an_inch_sign_does_not_hide_a_flag():
         ("fox --seed -1", "The flag --seed needs a whole number of at most 20 digits, such as --seed 7."),
         ("fox --seed ²", "The flag --seed needs a whole number of at most 20 digits, such as --seed 7."),
         ("fox --steps 1.5", "The flag --steps needs a whole number, such as --steps 20."),
+        ("fox --resize 640", "The flag --resize needs a width and a height in pixels, such as --resize 640x480."),
+        ("fox --colour red", "The flag --colour needs a number, such as --colour 1.2."),
         ("fox --no --raw", "The flag --no needs what must not be seen, such as --no text."),
         ('fox --style ""', "The flag --style needs a style's name, such as --style watercolor."),
         ("fox --raw --raw", "The flag --raw is given twice; give it once."),
@@ -91,8 +98,11 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     with pytest.raises(BadPrompt) as told:
         parse(f"fox {flag}")
     sentence = str(told.value)
-    assert sentence.endswith("is not a flag here; the flags are --ar, --seed, --no, --style, --raw, --count, --steps.")
-    assert len(sentence) < 130
+    assert sentence.endswith(
+        "is not a flag here; the flags are --ar, --seed, --no, --style, --raw, --count, --steps, --crop, "
+        "--upscale, --resize, --colour, --sharpen."
+    )
+    assert len(sentence) < 170
     assert "@" not in sentence
 
 

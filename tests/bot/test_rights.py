@@ -18,13 +18,14 @@ from discord import app_commands
 
 from bot import cards, changes, submit
 from bot.cards import ReviewButton
-from bot.cogs import filter_cards, pictures
+from bot.cogs import describe, filter_cards, pictures
 from bot.cogs.base import NOT_YOUR_OWN, OWNERS_ONLY, AppealButton
 from bot.cogs.filter_cards import ListButton, ListSelect, RuleButton
 from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
 from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from bot.cogs.history import HistoryButton
 from bot.cogs.pictures import BlockChoice
+from bot.cogs.restyle import RestyleButton, RestyleChoice
 from bot.errors import NotModerator, NotYours
 from bot.guilds import GuildSettings
 from bot.models import FilterChange, Job, Review, Rule
@@ -32,7 +33,7 @@ from bot.plugin import BUTTONS as CLASSES
 from bot.submit import Ask
 from bot.views import JobButton
 from tests.reviewing import show_to
-from tests.simulated_discord import World
+from tests.simulated_discord import World, png
 
 MEMBER, ASKER, NAMED, MANAGER = "member", "asker", "of a named role", "with Manage Server"
 ADMINISTRATOR, OWNER, IN_DM = "administrator", "owner", "in a direct message"
@@ -86,6 +87,8 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "history": (EVERYBODY, no_options),
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),
+    "describe": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
+    describe.MENU: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
     "filter add": (MODERATORS, no_options),
     "filter edit": (MODERATORS, the_rule),
@@ -118,8 +121,10 @@ def each(kind: type, who: set[str], make: Callable[[Scene, str], discord.ui.Dyna
 
 BUTTONS: Table = {
     **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "keep", "edit", "reroll", "remix"),
-    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "raw", "details"),
+    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "raw", "details", "upscale", "paint"),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "cancel"),
+    **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
+    (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(HistoryButton, EVERYBODY, lambda _, verb: HistoryButton("Next", verb, 1), "page"),
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
@@ -244,7 +249,7 @@ async def _command(scene: Scene, kind: str, name: str, options: dict[str, Any]) 
     try:
         if kind == IN_DM:
             return await scene.dora.slash(name, **options)
-        if name == pictures.BLOCK:
+        if name in (pictures.BLOCK, describe.MENU):
             message = await scene.world.bot.get_partial_messageable(scene.world.channel.id).send("a message")
             return await scene.people[kind].context_menu(scene.world.channel, name, message)
         return await scene.people[kind].slash(scene.world.channel, name, **options)

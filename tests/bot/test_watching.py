@@ -11,6 +11,7 @@ from PIL import Image
 from bot import jobs, lookout, quarantine, submit
 from bot import worker as worker_room
 from bot.app import App
+from bot.errors import BadOption
 from bot.gate import OF_INPUTS
 from bot.lookout import Lookout
 from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
@@ -18,6 +19,7 @@ from bot.painter import Painter
 from bot.settings import Settings
 from bot.submit import Ask
 from bot.worker import Worker
+from bot.worker_process import open_reading
 from generators.base import Look
 from generators.executor import Executor
 from generators.expand import NoExpander
@@ -56,7 +58,8 @@ def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(worker_room, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(lookout, "PAUSE_SECONDS", 0.05)
-    return settings.using(models={"tiny": str(tiny)}, device="cpu", eyes="default", max_attempts=2)
+    models, reader = {"tiny": str(tiny)}, "there/is-none"
+    return settings.using(models=models, reader=reader, device="cpu", eyes="default", max_attempts=2)
 
 
 @pytest.fixture
@@ -68,7 +71,9 @@ def eyes() -> Eyes:
 async def worker(app: App, eyes: Eyes) -> AsyncGenerator[Worker]:
     """A worker that works beside the test."""
     painter = Painter(Executor(app.settings.cards, device="cpu"), app.settings)
-    worker = Worker(app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), "worker-1")
+    worker = Worker(
+        app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), open_reading(app.settings), "worker-1"
+    )
     working = asyncio.create_task(worker.run())
     yield worker
     worker.stop()
@@ -166,10 +171,36 @@ async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
     assert (job.status, job.reason_code) == (JobStatus.REFUSED, "picture:explicit")
 
 
+async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Worker, eyes: Eyes) -> None:
+    job = await ended(app, await ask(app), None)
+    eyes.score = 0.9
+    larger = await ended(app, await submit.upscale(app, job, user_id=0, where=job.where), None)
+    assert [(image.width, image.score) for image in (*job.images, *larger.images)] == [(16, 0.1), (32, 0.9)]
+    eyes.blind = True
+    larger = await ended(app, await submit.upscale(app, larger, user_id=0, where=job.where), UNSEEN)
+    assert [image.looked_at for image in larger.images] == [None]
+
+
+async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker: Worker, eyes: Eyes) -> None:
+    eyes.blind = True
+    job = await ended(app, await ask(app), UNSEEN)
+    with pytest.raises(BadOption, match="not posted yet"):
+        await submit.upscale(app, job, user_id=0, where=job.where)
+
+
+async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, eyes: Eyes) -> None:
+    eyes.score = 0.9
+    image = app.inputs.store(png((64, 48)))
+    job = await ended(app, await submit.describe(app, Ask(text="", image=image, image_name="a.png")), None)
+    assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[EXPLICIT])
+
+
 async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Eyes) -> None:
     eyes.blind = True
     painter = Painter(Executor(app.settings.cards, device="cpu"), app.settings)
-    worker = Worker(app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), "painter")
+    worker = Worker(
+        app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), open_reading(app.settings), "painter"
+    )
     job = await ask(app)
     await app.jobs.claim("painter", capacity=10**6)
     rough = {job.id: (1, Image.new("RGB", (32, 32)))}

@@ -22,6 +22,7 @@ from bot.painter import Painter
 from bot.settings import Settings
 from bot.submit import Ask
 from bot.worker import WARM_UP, Worker
+from bot.worker_process import open_reading
 from generators.base import DeviceLost, Event, Expansion, GenerationRequest
 from generators.executor import Executor
 from tests.discord_records import until
@@ -100,7 +101,7 @@ def worker(app: App, expander: AddingExpander) -> Worker:
 
 def make_worker(app: App, expander: AddingExpander, executor: Executor | None = None) -> Worker:
     painter = Painter(executor or WatchedExecutor(app.settings), app.settings)
-    return Worker(app, painter, expander, Lookout(app.settings), "worker-1")
+    return Worker(app, painter, expander, Lookout(app.settings), open_reading(app.settings), "worker-1")
 
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:

@@ -16,11 +16,13 @@ from torch import nn
 
 from generators.training import latent_diffusion, words
 from generators.training.autoencoder import AutoencoderTask, build_autoencoder, fidelity, normalise_latents
+from generators.training.cyclegan import CycleGANTask
 from generators.training.data import PictureFolder
 from generators.training.errors import TrainingError
 from generators.training.latents import Latents
 from generators.training.loop import CHECKPOINT, Plan, Task, Trainer, read_average
 from generators.training.normalisation import quicken
+from generators.translators import Depth
 from tests.generators.toys import write_squares
 from tests.tiny_models import stock_pipeline
 
@@ -58,8 +60,15 @@ def diffusion_task(toys: PictureFolder, folder: Path, objective: str = "flow") -
     return latent_diffusion.DiffusionTask(pipe, captions, Latents(pipe.vae, toys, folder), ["a red square"])
 
 
+def cyclegan_task(toys: PictureFolder) -> CycleGANTask:
+    torch.manual_seed(0)
+    return CycleGANTask(Depth(width=4, blocks=1), toys, toys, torch.device("cpu"))
+
+
 def build(family: str, toys: PictureFolder, folder: Path) -> Task:
-    return autoencoder_task(toys) if family == "autoencoder" else diffusion_task(toys, folder)
+    if family == "latent-diffusion":
+        return diffusion_task(toys, folder)
+    return autoencoder_task(toys) if family == "autoencoder" else cyclegan_task(toys)
 
 
 def train(task: Task, folder: Path, plan: Plan = PLAN) -> Trainer:
@@ -68,7 +77,7 @@ def train(task: Task, folder: Path, plan: Plan = PLAN) -> Trainer:
     return trainer
 
 
-@pytest.fixture(scope="module", params=["autoencoder", "latent-diffusion"])
+@pytest.fixture(scope="module", params=["autoencoder", "latent-diffusion", "cyclegan"])
 def trained(
     request: pytest.FixtureRequest, toys: PictureFolder, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path, Trainer]:

@@ -3,6 +3,7 @@
 # pyright: basic
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from PIL import Image
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 
 
-def write_squares(folder: Path, count: int, side: int) -> None:
-    """Squares on white, each in another place."""
+def write_squares(folder: Path, count: int, side: int, colours: Sequence[str] = tuple(COLOURS)) -> None:
+    """Squares on white, each in another place, of these colours in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for number in range(count):
-        colour = list(COLOURS)[number % 3]
+        colour = colours[number % len(colours)]
         pixels = np.full((side, side, 3), 255, np.uint8)
         top = side // 8 + number * side // 40
         pixels[top : top + side // 2, side // 5 : side * 7 // 10] = COLOURS[colour]

@@ -1,0 +1,62 @@
+"""/describe, and Describe under a message's Apps: a picture becomes words, which can be painted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot import submit
+from bot.app import App
+from bot.cogs.base import LimnerCog, answer_error, app_of, where
+from bot.cogs.uploads import take_picture
+from bot.errors import BadPicture, CannotDescribe
+from bot.submit import Ask
+from bot.views import post_placeholder
+
+Interaction = discord.Interaction[Any]
+
+MENU = "Describe"
+NO_PICTURE = "There is no picture in that message; choose one with a PNG, JPEG or WebP file."
+
+
+class Describe(LimnerCog, name="Limner describe"):
+    """From pictures to words."""
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    @app_commands.describe(picture="What is to be described: PNG, JPEG or WebP")
+    async def describe(self, interaction: Interaction, picture: discord.Attachment) -> None:
+        """Say in words what a picture shows; the words can be painted."""
+        await _describe(interaction, self.app, picture)
+
+
+def describe_menu() -> app_commands.ContextMenu:
+    """The entry in a message's menu, Apps."""
+    contexts = app_commands.AppCommandContext(guild=True, dm_channel=True)
+    menu = app_commands.ContextMenu(name=MENU, callback=_describe_message, allowed_contexts=contexts)
+    menu.error(answer_error)
+    return menu
+
+
+async def _describe_message(interaction: Interaction, message: discord.Message) -> None:
+    """The same for the first picture of a message."""
+    pictures = [file for file in message.attachments if (file.content_type or "").startswith("image/")]
+    if not pictures:
+        raise BadPicture(NO_PICTURE)
+    await _describe(interaction, app_of(interaction.client), pictures[0])
+
+
+async def _describe(interaction: Interaction, app: App, picture: discord.Attachment) -> None:
+    if not app.settings.reader:
+        raise CannotDescribe  # before anything is downloaded
+    ask = Ask(
+        text="",
+        image=await take_picture(interaction, app, picture),
+        image_name=picture.filename,
+        user_id=interaction.user.id,
+        locale=str(interaction.locale),
+        **vars(where(interaction)),
+    )
+    await post_placeholder(interaction, app, await submit.describe(app, ask))

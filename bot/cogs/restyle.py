@@ -1,0 +1,113 @@
+"""Restyle: a finished picture changed by a model that changes pictures, such as a CycleGAN; for its asker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Self
+
+import discord
+
+from bot import submit
+from bot.app import App
+from bot.cogs.base import answer_error, app_of, tell, where
+from bot.errors import BadPicture, NotYours, UnknownModel
+from bot.models import Job, JobStatus
+from bot.views import post_placeholder
+from generators.base import ModelCard
+
+Interaction = discord.Interaction[Any]
+
+OPTIONS = 25
+"""Discord shows no more in one select."""
+WHICH = "Which picture is to be changed, and into what?"
+NO_PICTURE = "That request has no picture that can be changed."
+NO_MODEL = "No model here changes pictures any more."
+
+
+class RestyleButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:restyle:(?P<job>[0-9]+)"):
+    """Stands under finished pictures where a model is on offer that changes pictures."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(discord.ui.Button(label="Restyle", custom_id=f"limner:restyle:{job_id}"))
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(int(match["job"]))
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Do it if there is one way only; else ask which."""
+        try:
+            app = app_of(interaction.client)
+            job = await _own(interaction, app, self.job_id)
+            offered = _offered(job, app.settings.cards)
+            if len(offered) == 1:
+                return await _restyle(interaction, app, job, next(iter(offered)))
+            view = discord.ui.View(timeout=None)
+            await tell(interaction, WHICH, view=view.add_item(RestyleChoice(job.id, offered)))
+        except Exception as error:
+            await answer_error(interaction, error)
+
+
+class RestyleChoice(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:restyled:(?P<job>[0-9]+)"):
+    """Which picture, and by which model; a value is the picture's number and the model's name."""
+
+    def __init__(self, job_id: int, offered: Mapping[str, str]) -> None:
+        options = [discord.SelectOption(label=label[:100], value=value) for value, label in offered.items()]
+        custom_id = f"limner:restyled:{job_id}"
+        super().__init__(discord.ui.Select(custom_id=custom_id, options=options[:OPTIONS]))
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The choice that was made, in whichever process it was offered."""
+        return cls(int(match["job"]), {})
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Change the picture that was chosen."""
+        try:
+            app = app_of(interaction.client)
+            await _restyle(interaction, app, await _own(interaction, app, self.job_id), self.item.values[0])
+        except Exception as error:
+            await answer_error(interaction, error)
+
+
+def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard]) -> discord.ui.View:
+    """A job's buttons, with Restyle if it has pictures and a model is there for it."""
+    is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
+    if is_shown and any(card.restyles for card in cards.values()):
+        view.add_item(RestyleButton(job.id))
+    return view
+
+
+async def _own(interaction: Interaction, app: App, job_id: int) -> Job:
+    job = await app.jobs.get(job_id)
+    if interaction.user.id != job.user_id:
+        raise NotYours
+    if not job.images or job.quarantine:
+        raise BadPicture(NO_PICTURE)
+    return job
+
+
+def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
+    """What can be chosen, with what people read; the first pictures come with all models."""
+    models = [card for card in cards.values() if card.restyles]
+    if not models:
+        raise UnknownModel(NO_MODEL)
+    return {
+        f"{number}:{card.name}": f"Picture {number} with {card.title or card.name}"
+        for number in range(1, len(job.images) + 1)
+        for card in models
+    }
+
+
+async def _restyle(interaction: Interaction, app: App, job: Job, chosen: str) -> None:
+    number, _, model = chosen.partition(":")
+    again = await submit.restyle(app, job, int(number), model, user_id=interaction.user.id, where=where(interaction))
+    await post_placeholder(interaction, app, again)

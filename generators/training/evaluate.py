@@ -1,0 +1,121 @@
+"""The command line of `limner evaluate`: which model, on which pictures. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from generators.base import GenerationError, ModelCard
+from generators.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from generators.training.painting import Painting, Tell
+
+MEANINGS = {
+    "caption_first_of_100": "the caption it was painted from comes first among 100",
+    "noun_first": "a noun alone comes first among all nouns",
+    "noun_in_first_five": "... is among the first five",
+    "unseen_synonym_first": "for a word that it has never seen, the noun comes first",
+    "unseen_synonym_in_first_five": "... is among the first five",
+    "frechet_distance": "FID, 0 is best",
+    "kernel_distance": "KID, 0 is best",
+    "precision": "painted pictures that are among the real ones",
+    "recall": "real pictures that are among the painted ones",
+    "inception_score": "each of one kind, together of many",
+    "psnr": "what the autoencoder gives back, in decibels",
+    "ssim": "... and how alike, 1 is best",
+    "pictures_per_second": "painted on this machine, as the bot paints",
+}
+
+
+def add_options(evaluate: argparse.ArgumentParser) -> None:
+    """Give `limner evaluate` its options."""
+    evaluate.add_argument("model", metavar="MODEL", help="a model on offer, or a folder")
+    evaluate.add_argument(
+        "--data", dest="pictures", type=Path, metavar="DIR", help="captioned pictures to compare with"
+    )
+    evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
+    evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
+    evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (the reader)")
+    evaluate.add_argument("--out", type=Path, default=Path("evaluation.png"), metavar="FILE", help="the sheet")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: str) -> None:
+    """Paint, print the figures, and write the contact sheet.
+
+    Raises:
+        TrainingError: something is not there, or does not work; its text says what.
+    """
+    from generators.training.painting import Painting
+
+    painting = Painting(card, device=device)
+    with Progress(disable=arguments.json, transient=True) as progress:
+        line = progress.add_task(card.name, total=None)
+
+        def tell(done: int, of: int) -> None:
+            progress.update(line, completed=done, total=of)
+
+        if arguments.prompts:
+            sheet, told = _paint_prompts(painting, arguments.prompts, tell)
+        else:
+            sheet, told = _evaluate(painting, arguments, reader, tell)
+    sheet.save(arguments.out)
+    if arguments.json:
+        print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
+    else:
+        _show(card, told)
+        print(f"The pictures are in {arguments.out}.")
+
+
+def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, dict[str, Any]]:
+    from generators.training.evaluation import contact_sheet
+
+    try:
+        prompts = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"The file {file} cannot be read as text.") from error
+    if not prompts:
+        raise TrainingError(f"The file {file} has no prompts; write one on each line.")
+    images = painting.paint(prompts, tell)
+    figures = {"pictures_per_second": painting.painted / painting.seconds}
+    return contact_sheet(images, prompts), {"painted": figures, "pictures": len(prompts)}
+
+
+def _evaluate(
+    painting: Painting, arguments: argparse.Namespace, reader: str, tell: Tell
+) -> tuple[Image, dict[str, Any]]:
+    if not arguments.pictures:
+        raise TrainingError("Give captioned pictures to compare with (--data), or prompts to paint (--prompts).")
+    from generators.reader import FolderReader
+    from generators.training.data import PictureFolder
+    from generators.training.evaluation import evaluate
+
+    folder = PictureFolder(arguments.pictures)
+    try:
+        reads = FolderReader.load(reader)
+    except GenerationError as error:
+        raise TrainingError("There is no reader; name a CLIP-style folder in the setting `reader`.") from error
+    result = evaluate(painting, folder, reads, inception=arguments.inception, count=arguments.count, tell=tell)
+    return result.sheet, {name: value for name, value in vars(result).items() if name != "sheet"}
+
+
+def _show(card: ModelCard, told: dict[str, Any]) -> None:
+    """The figures as a table."""
+    table = Table(title=f"{card.title or card.name}: {told['pictures']} pictures")
+    for heading in ("", "painted", "real pictures", "what"):
+        table.add_column(heading, justify="right" if heading in ("painted", "real pictures") else "left")
+    for name, value in told["painted"].items():
+        real = told.get("real", {}).get(name)
+        table.add_row(name, f"{value:.3f}", "" if real is None else f"{real:.3f}", MEANINGS[name])
+    Console().print(table)
+    if "features" in told:
+        print(f"Distances are in the features of {told['features']}; figures of others cannot be compared with them.")

@@ -1,0 +1,184 @@
+"""What a worker does beside painting, with a real reader: the nearest of several, descriptions, larger pictures."""
+
+import io
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bot import submit
+from bot.app import App
+from bot.errors import BadOption, CannotDescribe
+from bot.filters.rules import Action
+from bot.models import Job, JobStatus
+from bot.rulings import FLAGGED
+from bot.settings import Settings
+from bot.submit import Ask
+from generators.base import Finish
+from generators.reader import FolderReader
+from tests.bot.test_worker import AddingExpander, ask, make_worker
+from tests.tiny_models import build_tiny_pipeline
+from tests.tiny_reader import square
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path, tiny_reader: Path) -> Settings:
+    models = {"tiny": str(tiny), "chosen": str(tiny)}
+    return settings.using(models=models, reader=str(tiny_reader), candidates={"chosen": "4"}, device="cpu")
+
+
+def opened(app: App, job: Job) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(app.images.read(image.sha256))) for image in job.images]
+
+
+async def done(app: App, job: Job) -> Job:
+    """The job after a worker of its own has worked until nothing was left."""
+    await make_worker(app, AddingExpander()).run(burst=True)
+    return await app.jobs.get(job.id)
+
+
+async def describe(app: App, **more: Any) -> Job:
+    """A request for words, for a green square."""
+    file = io.BytesIO()
+    square("green", 8).save(file, "PNG")
+    image = app.inputs.store(file.getvalue())
+    return await submit.describe(app, Ask(text="", image=image, image_name="photo.png", **more))
+
+
+async def upscale(app: App, job: Job) -> Job:
+    return await submit.upscale(app, job, user_id=0, where=job.where)
+
+
+async def test_the_nearest_of_several_candidates_is_kept(app: App, tiny_reader: Path) -> None:
+    all_of_them = await ask(app, "a red square", count=4, steps=1)
+    job = await ask(app, "a red square", model="chosen", steps=1)
+    job = await done(app, job)
+    all_of_them = await app.jobs.get(all_of_them.id)
+    painted = opened(app, all_of_them)
+    scores = FolderReader.load(str(tiny_reader)).score(painted, ["a red square"])[:, 0].tolist()
+    best = int(scores.index(max(scores)))
+
+    [kept], [image] = job.images, opened(app, job)
+    assert image.tobytes() == painted[best].tobytes()
+    assert kept.seed == all_of_them.images[best].seed == 7 + best
+    assert kept.nearness == pytest.approx(max(scores), abs=1e-5)
+    assert image.info["parameters"].endswith(f", Nearness: {max(scores):.2f}, Candidates: 4")
+    assert all(row.nearness is None for row in all_of_them.images)
+
+
+async def test_candidates_are_paid_for_and_do_not_count_as_pictures(app: App) -> None:
+    job = await ask(app, count=2, model="chosen", steps=1)
+    assert job.pixels == 2 * 4 * 16 * 16
+    with pytest.raises(BadOption, match="number of pictures must be from 1 to 4"):
+        await ask(app, count=5, model="chosen")
+
+
+async def test_a_reader_that_is_not_there_costs_nobody_a_picture(app: App, settings: Settings, tmp_path: Path) -> None:
+    gone = replace(app, settings=settings.using(reader=str(tmp_path / "nothing")))
+    job = await ask(gone, model="chosen", steps=1)
+    job = await done(gone, job)
+    assert job.status == JobStatus.SUCCEEDED
+    assert [(image.seed, image.nearness) for image in job.images] == [(7, None)]
+
+
+async def test_a_picture_is_described_and_the_words_can_be_painted(app: App) -> None:
+    job = await done(app, await describe(app))
+    assert (job.status, job.prompt) == (JobStatus.SUCCEEDED, "a green square")
+    assert [image.tobytes() for image in opened(app, job)] == [square("green", 8).tobytes()]
+    assert [image.sha256 for image in job.images] == [job.input_sha256]
+    assert await app.history.count(None) == 0
+
+    painting = await submit.paint_described(app, job, user_id=0, where=job.where)
+    assert (painting.idea, painting.kind, painting.parent_id) == ("a green square", "paint", job.id)
+    assert len((await done(app, painting)).images) == 1
+
+
+async def test_words_that_are_not_allowed_are_not_said(app: App) -> None:
+    await app.filters.add(5, "green", 1)
+    job = await done(app, await describe(app, guild_id=5, user_id=3))
+    assert (job.status, job.prompt, job.images) == (JobStatus.REFUSED, None, [])
+    assert job.reason_code == "filter:description"
+    assert "green" not in (job.reason or "")
+
+
+async def test_words_are_said_as_the_rules_want_them(app: App) -> None:
+    await app.guilds.change(5, 1, review_channel_id=9)
+    await app.filters.add(5, "green", 1, action=Action.REPLACE, replacement="grey")
+    await app.filters.add(5, "square", 1, action=Action.FLAG)
+    job = await done(app, await describe(app, guild_id=5, user_id=3))
+    assert (job.status, job.prompt, job.quarantine) == (JobStatus.SUCCEEDED, "a grey square", FLAGGED)
+    with pytest.raises(BadOption, match="not posted yet"):
+        await submit.paint_described(app, job, user_id=3, where=job.where)
+
+
+async def test_without_a_captioner_its_owner_reads_so(app: App, settings: Settings, tmp_path: Path) -> None:
+    gone = replace(app, settings=settings.using(reader=str(tmp_path / "nothing")))
+    job = await done(gone, await describe(gone))
+    assert (job.status, job.reason_code) == (JobStatus.FAILED, "model")
+    with pytest.raises(CannotDescribe):
+        await describe(replace(app, settings=settings.using(reader="", candidates={})))
+
+
+async def test_pictures_become_larger_without_being_painted_again(app: App) -> None:
+    job = await done(app, await ask(app, count=2, steps=1))
+    larger = await done(app, await upscale(app, job))
+    assert [image.size for image in opened(app, larger)] == [(32, 32), (32, 32)]
+    assert [image.seed for image in larger.images] == [7, 8]
+    before, after = opened(app, job)[0].info["parameters"], opened(app, larger)[0].info["parameters"]
+    assert after == before + ", Upscale: 2x Lanczos"
+    assert (larger.kind, larger.parent_id, larger.pixels) == ("finish", job.id, 1)
+    again = await done(app, await upscale(app, larger))
+    assert opened(app, again)[0].size == (64, 64)
+
+
+async def test_a_request_is_finished_as_its_flags_say(app: App) -> None:
+    job = await done(app, await ask(app, "a cat --crop 2:1 --upscale 3 --colour 0 --sharpen 2", steps=1))
+    assert job.generation.finish == Finish(crop=(2, 1), upscale=3, colour=0, sharpness=2)
+    [image] = opened(app, job)
+    assert image.size == (job.images[0].width, job.images[0].height) == (48, 24)
+    assert len(set(image.convert("RGB").getpixel((5, 5)) or ())) == 1  # type: ignore[arg-type]
+    assert 'Crop: "2:1", Upscale: 3x Lanczos, Colour: 0, Sharpness: 2' in image.info["parameters"]
+    assert (await submit.reroll(app, job, user_id=0)).generation.finish == job.generation.finish
+
+
+async def test_a_picture_whose_file_is_gone_cannot_be_made_larger(app: App) -> None:
+    job = await done(app, await ask(app, steps=1))
+    app.images.delete(job.images[0].sha256)
+    larger = await done(app, await upscale(app, job))
+    assert (larger.status, larger.reason_code) == (JobStatus.FAILED, "files")
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ("--upscale 5", "upscale must be from 1 to 4"),
+        ("--colour 9", "colour must be from 0 to 3"),
+        ("--sharpen 9", "sharpness must be from 0 to 5"),
+        ("--crop 9:1", "crop is too narrow"),
+        ("--resize 90x5", "size is too narrow"),
+        ("--resize 8000x8000", "would be over"),
+    ],
+)
+async def test_what_cannot_be_done_to_a_picture_is_refused_at_once(app: App, flags: str, complaint: str) -> None:
+    with pytest.raises(BadOption, match=complaint):
+        await ask(app, f"a cat {flags}")
+
+
+async def test_an_errand_survives_its_worker(app: App) -> None:
+    """Its row waits like any other; another worker begins again."""
+    job = await describe(app)
+    await app.jobs.claim("dead", capacity=1)
+    with closing(sqlite3.connect(app.settings.data / "limner.db")) as connection, connection:
+        connection.execute("UPDATE jobs SET lease_until = 1")
+    await app.jobs.requeue_stalled()
+    job = await done(app, job)
+    assert (job.status, job.attempts, job.prompt) == (JobStatus.SUCCEEDED, 2, "a green square")

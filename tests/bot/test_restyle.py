@@ -1,0 +1,66 @@
+"""Restyle: finished pictures changed by a model that changes pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.models import Job
+from bot.settings import Settings
+from tests.simulated_discord import World, labels
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """With a model that makes ink drawings of pictures."""
+    card = {"kind": "cyclegan", "restyles": True, "title": "ink drawings", "multiple_of": 4, "num_inference_steps": 1}
+    (tmp_path / "ink").mkdir()
+    (tmp_path / "ink" / "limner.json").write_text(json.dumps({**card, "width": 16, "height": 16}))
+    return settings.using(models={**settings.models, "ink": str(tmp_path / "ink")})
+
+
+async def painted(world: World, count: int) -> Job:
+    await world.imagine("a red fox", style="noir", count=count)
+    await world.finish(await world.claim(), count=count, size=(18, 24))
+    return await world.delivered(await world.newest())
+
+
+async def test_the_only_picture_is_changed_by_the_only_model_at_once(world: World) -> None:
+    first = await painted(world, 1)
+    result = await world.ada.click(world.message(first), label="Restyle")
+    assert not result.ephemeral
+    job = await world.newest()
+    assert job.id != first.id
+    request = job.generation
+    assert (request.model, request.init_image, request.strength) == ("ink", first.images[0].sha256, None)
+    assert (request.width, request.height, request.num_images_per_prompt) == (16, 24, 1)
+    assert (job.idea, job.style, job.expand, job.input_name) == ("a red fox", "", "off", f"{first.id}-1.png")
+    assert (job.parent_id, job.user_id, job.channel_id) == (first.id, first.user_id, first.channel_id)
+
+
+async def test_one_of_several_pictures_is_chosen_in_private(world: World) -> None:
+    first = await painted(world, 2)
+    await world.restart()
+    shown = await world.ada.click(world.message(first), label="Restyle")
+    assert shown.ephemeral
+    assert shown.response
+    await world.ada.select(shown.response.message, ["2:ink"], custom_id=f"limner:restyled:{first.id}")
+    job = await world.newest()
+    assert job.generation.init_image == first.images[1].sha256 != first.images[0].sha256
+    assert "Restyle" not in labels(world.message(job))
+
+
+async def test_only_the_asker_changes_a_picture(world: World) -> None:
+    first = await painted(world, 1)
+    result = await world.bob.click(world.message(first), label="Restyle")
+    assert result.ephemeral
+    assert result.response
+    assert result.response.content.startswith("Only the person")
+    assert (await world.newest()).id == first.id
+
+
+async def test_such_a_model_needs_a_picture(world: World) -> None:
+    told = await world.refused(model="ink")
+    assert told == "The model ink changes pictures; give it one with the option image."

@@ -1,0 +1,154 @@
+# pyright: basic
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import ConvNextImageProcessorPil, ResNetConfig, ResNetForImageClassification
+
+from generators.base import ModelCard
+from generators.reader import FolderReader
+from generators.training import evaluate, measures
+from generators.training.agreement import Questions
+from generators.training.errors import TrainingError
+from tests.tiny_reader import COLOURS, colour_squares, square
+
+RANDOM = np.random.default_rng(0)
+
+
+def points(count: int = 60, mean: float = 0.0, spread: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(1).normal(mean, spread, (count, 4)).astype(np.float32)
+
+
+def test_the_same_pictures_are_no_distance_apart():
+    assert measures.frechet_distance(points(), points()) == pytest.approx(0, abs=1e-6)
+    assert measures.precision_and_recall(points(), points()) == (1.0, 1.0)
+    assert measures.inception_score(np.zeros((10, 3), np.float32)) == pytest.approx(1)
+
+
+def test_the_frechet_distance_is_that_of_two_normal_distributions():
+    near, far = points(4000), points(4000) * 2 + 3
+    wanted = 4 * 3**2 + 4 * (1 + 4 - 2 * 2)  # difference of means; of variances 1 and 4
+    assert measures.frechet_distance(near, far) == pytest.approx(wanted, rel=0.05)
+
+
+def test_distances_grow_with_the_difference():
+    kernel = [measures.kernel_distance(points(), points(mean=mean)) for mean in (0.0, 0.5, 2.0)]
+    assert kernel == sorted(kernel)
+    assert kernel == [measures.kernel_distance(points(), points(mean=mean)) for mean in (0.0, 0.5, 2.0)]
+
+
+def test_precision_without_recall_and_the_other_way_round():
+    narrow, wide = points(200, spread=0.2), points(200, spread=2)
+    precision, recall = measures.precision_and_recall(wide, narrow)
+    assert precision > 0.9
+    assert recall < 0.3
+    assert measures.precision_and_recall(narrow, wide) == (recall, precision)
+
+
+def test_a_sure_and_varied_painter_has_the_highest_inception_score():
+    assert measures.inception_score(np.eye(5, dtype=np.float32) * 100) == pytest.approx(5, rel=1e-3)
+
+
+def test_what_comes_back_unchanged_is_alike():
+    image = square("red")
+    noisy = Image.fromarray(np.asarray(image) // 2)
+    assert measures.fidelity([image], [image])[1] == pytest.approx(1, abs=1e-3)
+    noise, likeness = measures.fidelity([image], [noisy])
+    mean = np.square(np.asarray(image) / 255 - np.asarray(noisy) / 255).mean()
+    assert noise == pytest.approx(-10 * np.log10(mean), abs=0.01)
+    assert likeness < 0.9
+
+
+def test_places_count_from_the_best_that_is_right():
+    scores = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1]])
+    assert measures.places(scores, [[0], [1, 2]]) == [2, 1]
+    assert measures.first([0, 2, 1], among=2) == pytest.approx(2 / 3)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("squares")
+    colour_squares(folder)
+    return folder
+
+
+def test_real_pictures_agree_with_their_captions(tiny_reader: Path, squares: Path):
+    questions = Questions.of(colour_squares(squares), 12)
+    reader = FolderReader.load(str(tiny_reader))
+
+    assert questions.nouns == tuple(sorted(f"{colour} square" for colour in COLOURS))
+    figures = questions.judge_real(reader, [Image.open(picture.file) for picture in questions.pictures])
+    assert figures == {"caption_first_of_100": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
+    wrong = questions.judge(reader, [square("green")] * len(questions.prompts))
+    assert wrong["noun_first"] == pytest.approx(1 / 2)
+
+
+def arguments(out: Path, **more) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    evaluate.add_options(parser)
+    words = ["tiny", "--out", str(out), "--count", "6", "--json"]
+    return parser.parse_args([*words, *(text for name, value in more.items() for text in (f"--{name}", str(value)))])
+
+
+def test_all_figures_of_a_model_and_its_sheet(
+    tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    card = ModelCard.read("tiny", str(tiny), num_inference_steps=2)
+    told = arguments(tmp_path / "sheet.png", data=squares)
+    evaluate.run(told, card, reader=str(tiny_reader), device="cpu")
+
+    found = json.loads(capsys.readouterr().out)
+    wanted = {name for name in evaluate.MEANINGS if not name.startswith("unseen")}
+    assert set(found["painted"]) == wanted
+    assert found["real"]["caption_first_of_100"] == 1.0
+    assert found["features"] == "the reader"
+    assert found["pictures"] == 6 + 2
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 6 * card.width
+
+
+@pytest.mark.slow
+def test_distances_by_the_owners_own_classifier(
+    tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    ResNetForImageClassification(ResNetConfig(**sizes)).save_pretrained(tmp_path / "inception")
+    ConvNextImageProcessorPil(size={"shortest_edge": 32}).save_pretrained(tmp_path / "inception")
+    card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
+    told = arguments(tmp_path / "sheet.png", data=squares, inception=tmp_path / "inception")
+    evaluate.run(told, card, reader=str(tiny_reader), device="cpu")
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["features"] == "inception"
+    assert found["painted"]["frechet_distance"] > 0
+
+
+def test_prompts_of_a_file_are_painted(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "prompts.txt").write_text("a red fox\n\na blue whale\n", encoding="utf-8")
+    card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
+    told = arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt")
+    evaluate.run(told, card, reader="", device="cpu")
+
+    assert json.loads(capsys.readouterr().out)["pictures"] == 2
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ({}, "Give captioned pictures"),
+        ({"prompts": "nowhere.txt"}, "cannot be read as text"),
+        ({"data": "nothing"}, "no captioned pictures"),
+        ({"data": "squares"}, "There is no reader"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(tiny: Path, tmp_path: Path, more: dict[str, str], complaint: str):
+    colour_squares(tmp_path / "squares", 2)
+    more = {name: str(tmp_path / value) for name, value in more.items()}
+    with pytest.raises(TrainingError, match=complaint):
+        evaluate.run(
+            arguments(tmp_path / "sheet.png", **more), ModelCard.read("tiny", str(tiny)), reader="", device="cpu"
+        )

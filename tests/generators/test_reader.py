@@ -1,0 +1,118 @@
+# pyright: basic, reportCallIssue=false, reportGeneralTypeIssues=false
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPProcessor,
+    VisionTextDualEncoderModel,
+)
+
+from generators.base import ModelNotFound
+from generators.reader import FolderReader
+from generators.training.captioner import caption_tokenizer
+from generators.training.loop import Plan, Trainer
+from generators.training.reader import retrieval, settled
+from generators.training.words import LENGTH
+from tests.tiny_reader import COLOURS, PLAN, build_words, colour_squares, reader_task, square
+
+PICTURES = [square(colour, 9) for colour in COLOURS]
+TEXTS = [f"a {colour} square" for colour in COLOURS]
+
+
+def test_the_right_words_are_nearest(tiny_reader: Path):
+    scores = FolderReader.load(str(tiny_reader)).score(PICTURES, TEXTS)
+
+    assert scores.argmax(1).tolist() == [0, 1]
+    assert abs(scores).max() <= 1.0001
+
+
+def test_a_picture_is_put_into_words_and_always_the_same(tiny_reader: Path):
+    reader = FolderReader.load(str(tiny_reader))
+
+    assert reader.can_describe
+    assert [reader.describe(picture) for picture in PICTURES] == TEXTS
+    assert reader.describe(square("green", 4).resize((90, 60)).convert("P")) == "a green square"
+
+
+def test_features_of_like_pictures_are_near(tiny_reader: Path):
+    found = FolderReader.load(str(tiny_reader)).features([square("red", 4), square("red", 10), square("green", 4)])
+
+    assert (found**2).sum(1) == pytest.approx([1, 1, 1], abs=1e-3)
+    assert found[0] @ found[1] > found[0] @ found[2] + 0.2
+
+
+def test_the_stock_class_loads_it_without_a_warning(tiny_reader: Path, caplog: pytest.LogCaptureFixture):
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    loaded: Any = VisionTextDualEncoderModel.from_pretrained(tiny_reader, output_loading_info=True)
+    model, told = loaded
+
+    assert not any(told.values())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert {part.dtype for part in model.parameters()} == {torch.float16}
+    assert {file.suffix for file in tiny_reader.iterdir() if file.is_file()} == {".json", ".safetensors"}
+
+
+def test_any_clip_folder_can_take_its_place(tmp_path: Path):
+    torch.manual_seed(0)
+    tokenizer = caption_tokenizer(TEXTS)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = sizes | ends | {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
+    vision = sizes | {"image_size": 32, "patch_size": 16}
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
+    model.save_pretrained(tmp_path)
+    CLIPProcessor(CLIPImageProcessorPil(size=32, crop_size=32), tokenizer).save_pretrained(tmp_path)
+
+    reader = FolderReader.load(str(tmp_path))
+    processor = CLIPProcessor.from_pretrained(tmp_path)
+    inputs = processor(text=TEXTS, images=PICTURES, return_tensors="pt", padding="max_length")
+    wanted = model(**inputs).logits_per_image / model.logit_scale.exp()
+
+    assert not reader.can_describe
+    assert reader.score(PICTURES, TEXTS) == pytest.approx(wanted.detach().numpy(), abs=1e-5)
+
+
+def test_a_folder_that_is_not_there_is_told_as_such(tmp_path: Path):
+    with pytest.raises(ModelNotFound):
+        FolderReader.load(str(tmp_path / "nothing"))
+
+
+def test_the_loss_falls(tiny_reader: Path):
+    for folder in (tiny_reader.parent, tiny_reader.parent / "captioner"):
+        lines = (folder / "losses.csv").read_text().splitlines()[1:]
+        losses = [float(line.split(",")[1]) for line in lines]
+        assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path):
+    pictures, known = colour_squares(tmp_path / "squares"), build_words(tmp_path / "words")
+    short = Plan(samples=72, batch=12, learning_rate=3e-3, warmup=2)
+    unbroken = Trainer(reader_task(pictures, known), short, tmp_path / "one")
+    assert unbroken.run(show=False)
+
+    assert not Trainer(reader_task(pictures, known), short, tmp_path / "two").run(minutes=0, show=False)
+    resumed = Trainer(reader_task(pictures, known), short, tmp_path / "two")
+    assert resumed.run(show=False)
+
+    assert [loss for _, loss in resumed.losses] == pytest.approx([loss for _, loss in unbroken.losses], abs=1e-6)
+
+
+def test_what_was_kept_back_is_found(tiny_reader: Path):
+    pictures = colour_squares(tiny_reader.parent / "squares")
+    task = reader_task(pictures, tiny_reader.parent / "words")
+    trainer = Trainer(task, PLAN, tiny_reader.parent)
+    trainer.use_average()
+    figures = retrieval(settled(task.network, pictures), task._tokenizer, pictures)
+
+    assert figures == {"caption_first_of_100": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
+    sheet = task.sample()
+    assert isinstance(sheet, Image.Image)
+    assert sheet.width > 3 * 32
