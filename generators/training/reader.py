@@ -34,7 +34,7 @@ from generators.training.pictograms import with_article
 from generators.training.processes import own_device, quick_precision
 from generators.training.words import token_ids
 
-PLAN = Plan(samples=400_000, batch=128, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3, weight_decay=0.05)
+PLAN = Plan(samples=400_000, batch=128, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.5, weight_decay=0.05)
 WIDTH = 192
 """Numbers in what a picture and a caption are compared by."""
 NOUNS = 512

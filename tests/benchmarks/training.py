@@ -17,10 +17,12 @@ from generators.networks import ConditionalVAE, Critic, Painter, Shape
 from generators.training import latent_diffusion
 from generators.training.autoencoder import AutoencoderTask, build_autoencoder
 from generators.training.conditioning import CaptionStates
+from generators.training.cyclegan import CycleGANTask
 from generators.training.data import PictureFolder
 from generators.training.latents import Latents
 from generators.training.loop import Plan, Trainer
 from generators.training.one_pass import Captioned, GANTask, VAETask
+from generators.translators import Depth
 from tests.benchmarks.figures import ROUNDS, show, spread
 from tests.generators.toys import write_squares
 
@@ -118,11 +120,16 @@ def _one_pass(family: str) -> Callable[[PictureFolder, Path], VAETask | GANTask]
     return build
 
 
+def _cyclegan(pictures: PictureFolder, folder: Path) -> CycleGANTask:
+    return CycleGANTask(Depth(width=8, blocks=2), pictures, pictures, torch.device("cpu"))
+
+
 FAMILIES: dict[str, Callable[[PictureFolder, Path], Any]] = {
     "autoencoder": _autoencoder,
     "diffusion (UNet)": _diffusion,
     "vae": _one_pass("vae"),
     "gan": _one_pass("gan"),
+    "cyclegan (small)": _cyclegan,
 }
 
 if __name__ == "__main__":
