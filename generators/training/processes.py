@@ -59,6 +59,8 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object)
         raise TrainingError(complaints.get()) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+        for process in team.processes:
+            process.terminate()  # nobody would wait for one that is left
 
 
 def _join(
