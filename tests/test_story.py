@@ -28,7 +28,7 @@ async def test_an_idea_becomes_a_picture(world: World) -> None:
     job = await world.delivered(job, seconds=80)
     message = world.message(job)
     assert message.content.startswith("**a red fox in the snow**\n-# seeds 7 to 8 · tiny · ")
-    assert labels(message) == ["Reroll", "Remix", "Details", "Delete"]
+    assert labels(message) == ["Reroll", "Remix", "Upscale", "Details", "Delete"]
     assert [attachment.description for attachment in message.attachments] == ["a red fox in the snow"] * 2
     assert len(world.channel.history()) == 1
 
