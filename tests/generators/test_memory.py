@@ -2,6 +2,7 @@
 # pyright: reportOptionalMemberAccess=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
+import mmap
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,8 @@ def taking(step: int, decoding: int, fixed: int = 0, seen: list[GenerationReques
         if seen is not None:
             seen.append(request)
         for per_pixel in (step, decoding):
-            torch.ones(fixed + per_pixel * request.pixels, dtype=torch.uint8)
+            # in pages of their own: the heap may have gaps that earlier tests have left
+            torch.frombuffer(mmap.mmap(-1, fixed + per_pixel * request.pixels), dtype=torch.uint8).fill_(1)
             yield
 
     return paint
