@@ -38,6 +38,8 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench filters
 	@$(BIN)/limner bench memory
 	@$(BIN)/limner bench eyes
+	@$(BIN)/limner bench meaning
+	@$(BIN)/limner bench training
 
 $(VENV)/.limner: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Limner needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/it."; exit 1; }

@@ -155,9 +155,17 @@ def _sqlite_engine(url: str) -> AsyncEngine:
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
-    patience = {"server_settings": {"lock_timeout": f"{BUSY_SECONDS * 1000:.0f}"}}
+    settings = {
+        "lock_timeout": f"{BUSY_SECONDS * 1000:.0f}",
+        # Else a connection keeps the plan that it made while the queue was short, and reads all of a long one.
+        "plan_cache_mode": "force_custom_plan",
+    }
     return create_async_engine(
-        url, connect_args=patience, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, hide_parameters=True
+        url,
+        connect_args={"server_settings": settings},
+        pool_pre_ping=True,
+        pool_timeout=BUSY_SECONDS,
+        hide_parameters=True,
     )
 
 

@@ -71,10 +71,7 @@ async def _measure() -> list[Estimate]:
         await studio.start(stderr=DEVNULL)
         database = Database(Settings(data=studio.folder).url)
         jobs = JobQueue(database)
-        for _ in range(2):  # loads the model, then measures the pace of every kind
-            for steps, count in ((steps, count) for steps in STEPS for count in set(COUNTS)):
-                await _ask(studio, 0, steps=steps, count=count)
-            await _idle(jobs)
+        await _round(studio, jobs, mix)  # loads the model, and sets the pace of people who share it
         estimates = [one for _ in range(ROUNDS) for one in await _round(studio, jobs, mix)]
         await database.close()
         return estimates

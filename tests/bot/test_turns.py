@@ -475,6 +475,18 @@ async def test_a_claim_on_postgres_reads_no_table(postgres_url: str):
     assert not [line for line in plan if "Seq Scan on jobs" in line]
 
 
+async def test_a_plan_that_was_made_while_the_queue_was_short_is_not_kept(postgres_url: str):
+    database = Database(postgres_url)
+    async with database.begin() as session:
+        for _ in range(8):  # Postgres thinks of keeping a plan after five
+            await session.execute(WALK, {"now": 1.0, "limit": LOOK_AHEAD})
+        plans = text("SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '_WITH RECURSIVE%'")
+        kept = await session.scalar(plans)
+    await database.close()
+
+    assert kept == 0
+
+
 MANY = """
 INSERT INTO jobs (created_at, status, user_id, server_id, locale, idea, style, expand, request, weights_key, pixels,
     samples, steps, search_text, turn, attempts, not_before, cancel_requested, step, delivery_attempts, deliver_after)
