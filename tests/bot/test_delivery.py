@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 import time
 
 import discord
@@ -187,6 +188,13 @@ async def test_pauses_grow_and_end_at_five_minutes(world: World) -> None:
     assert row.delivered_at is None
 
 
+@pytest.fixture
+def without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first edit is the one with the pictures, however slow the machine is."""
+    monkeypatch.setattr(delivery, "PROGRESS_AFTER", math.inf)
+
+
+@pytest.mark.usefixtures("without_progress")
 async def test_a_network_that_breaks_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     edit, broken = discord.PartialMessage.edit, [ConnectionResetError(), TimeoutError()]
 
@@ -201,6 +209,7 @@ async def test_a_network_that_breaks_loses_nothing(world: World, monkeypatch: py
     assert world.message(job).attachments
 
 
+@pytest.mark.usefixtures("without_progress")
 @pytest.mark.parametrize(("refusals", "extension"), [(1, "webp"), (2, "jpg"), (4, "jpg")])
 async def test_a_too_large_upload_shrinks_as_discord_answers(world: World, refusals: int, extension: str) -> None:
     world.env.inject_error(*PATCH, status=413, code=40005, times=refusals)
