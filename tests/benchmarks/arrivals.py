@@ -12,13 +12,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-
 from bot.settings import Settings
 from generators.base import Finished, GenerationRequest, ModelCard, Progress
 from generators.executor import Executor
-from tests.benchmarks.executor import device, open_stock, paint_stock
-from tests.benchmarks.figures import ROUNDS, share, show, spread
+from tests.benchmarks.executor import open_stock, paint_stock
+from tests.benchmarks.figures import ROUNDS, cores, share, show, spread
 from tests.tiny_models import build_small_xl_pipeline
 
 ARRIVALS = 40
@@ -37,19 +35,14 @@ class Arrival:
 
 
 class Clock:
-    """The device's own time: it stands still while nobody is there, so that a quiet hour costs no waiting.
-
-    On a CPU the device is one core and its time is what it works for this process: it does not pass while the machine
-    is busy with others, which would make the queue longer for one of the ways only.
-    """
+    """The device's own time: it stands still while nobody is there, so that a quiet hour costs no waiting."""
 
     def __init__(self) -> None:
-        self._read = time.perf_counter if device() != "cpu" else time.process_time
-        self._skipped = -self._read()
+        self._skipped = -time.perf_counter()
 
     def now(self) -> float:
         """Seconds since the start."""
-        return self._read() + self._skipped
+        return time.perf_counter() + self._skipped
 
     def skip_to(self, at: float) -> None:
         """Let the time pass in which nothing happens."""
@@ -58,7 +51,6 @@ class Clock:
 
 def main() -> None:
     """Print a table for each model."""
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         build_small_xl_pipeline(Path(folder))
         xl = ModelCard.read("xl", folder, guidance_scale=5.0)
@@ -176,4 +168,5 @@ def _finished(executor: Executor) -> list[str]:
 
 
 if __name__ == "__main__":
+    cores()
     main()

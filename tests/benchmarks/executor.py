@@ -48,7 +48,7 @@ def _measure(card: ModelCard) -> None:
             rates[name].append(WAITING / way())
     ours, alone, ceiling = rates.values()
     show(
-        f"{card.name}: {WAITING} requests of {card.width}x{card.height}, {card.num_inference_steps} steps, {device()}",
+        f"{card.name}: {WAITING} requests of {card.width}x{card.height}, {card.num_inference_steps} steps, {_device()}",
         ("", "pictures per second"),
         [(name, spread(values)) for name, values in rates.items()],
         f"Median (lowest to highest) of {ROUNDS} rounds in turn. The executor does {_ratio(ours, alone):.2f} of one at "
@@ -60,7 +60,7 @@ def _measure(card: ModelCard) -> None:
 def open_stock(card: ModelCard) -> Any:
     """The model as diffusers loads it, on the best device."""
     pipe: Any = stock_pipeline(Path(card.source))
-    return pipe.to(device())
+    return pipe.to(_device())
 
 
 def paint_stock(pipe: Any, requests: Sequence[GenerationRequest], steps: int) -> None:
@@ -109,8 +109,7 @@ def _stock(pipe: Any, requests: Sequence[GenerationRequest], size: int) -> float
     return time.perf_counter() - started
 
 
-def device() -> str:
-    """The best one of this machine."""
+def _device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
