@@ -160,7 +160,8 @@ class _Text:
     def _shows(self, run: str) -> bool:
         """A run of characters that the glossary does not know: its pairs of meaningful characters must be here."""
         grammar = FUNCTION_WORDS["zh"] | FUNCTION_WORDS["ja"]
-        solid = "".join(c for c in run if c not in grammar and not "\u3040" <= c <= "\u309f") or run
+        plain = fold(run)
+        solid = "".join(c for c in plain if c not in grammar and not "\u3040" <= c <= "\u309f") or plain
         return solid in self.text or (len(solid) > 1 and all(a + b in self.text for a, b in pairwise(solid)))
 
 

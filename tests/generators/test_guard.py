@@ -1,7 +1,7 @@
 """Nothing of an idea gets lost without being noticed."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from generators.guard import CHANGED, GARBLED, LEAKED, LOOPED, REFUSED, SILENT, check, loops, stem
@@ -41,6 +41,8 @@ def test_dropping_any_part_is_noticed(parts: list[str], data: st.DataObject):
 
 
 @given(st.text(max_size=80))
+@example("\uf900")  # a compatibility form of another character
+@example("\u30ac\u30e9\u30b9")
 def test_whatever_somebody_types_is_itself(idea: str):
     verdict = check(idea, idea)
     assert verdict.lost == ()
