@@ -110,7 +110,7 @@ class Settings:
     captioner: str = setting("", "Image-to-text folder or hub name for /describe; empty means the reader's own.")
     reader_device: str = setting("cpu", "Where reader, captioner and upscaler run: cpu, cuda:0 or mps.")
     candidates: dict[str, str] = table(
-        {}, "Pictures painted for each one that is kept, the nearest to the idea: model = number, from 2 to 8."
+        {}, "Pictures painted for each one that is kept, the nearest to the idea: model = number, from 1 to 8."
     )
     upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
 

@@ -89,6 +89,7 @@ async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = 
 
 async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, where: Where) -> Job:
     """Let a model that changes pictures change picture ``number`` of a request (the first is 1), in its own size."""
+    check_posted(job)
     card, picture = _card(app.settings, model), job.images[number - 1]
     request = GenerationRequest(
         prompt=job.idea,

@@ -90,7 +90,7 @@ async def _own(interaction: Interaction, app: App, job_id: int) -> Job:
     job = await app.jobs.get(job_id)
     if interaction.user.id != job.user_id:
         raise NotYours
-    if not job.images or job.quarantine:
+    if not job.images:
         raise BadPicture(NO_PICTURE)
     return job
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from bot.models import Job
 from bot.settings import Settings
@@ -58,6 +59,18 @@ async def test_only_the_asker_changes_a_picture(world: World) -> None:
     assert result.ephemeral
     assert result.response
     assert result.response.content.startswith("Only the person")
+    assert (await world.newest()).id == first.id
+
+
+async def test_a_picture_that_waits_for_a_moderator_is_not_changed(world: World) -> None:
+    first = await painted(world, 1)
+    message = world.message(first)
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == first.id).values(quarantine="flagged"))
+    result = await world.ada.click(message, label="Restyle")
+    assert result.ephemeral
+    assert result.response
+    assert "not posted yet" in result.response.content
     assert (await world.newest()).id == first.id
 
 
