@@ -30,6 +30,12 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "POLL_SECONDS", 0.05)
 
 
+@pytest.fixture
+def without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first edit is the one with the pictures, however slow the machine is."""
+    monkeypatch.setattr(delivery, "PROGRESS_AFTER", math.inf)
+
+
 async def save_expansion(world: World, job: Job, added: str, note: str = "") -> None:
     text = f"{job.idea}, {added}" if added else job.idea
     await world.app.jobs.save_expansion(job, Expansion(text, added, (), "SmolLM2", 0.1, note), text)
@@ -161,6 +167,7 @@ async def test_a_failing_progress_edit_harms_nothing(world: World, at_once: None
     assert world.message(await world.delivered(job)).attachments
 
 
+@pytest.mark.usefixtures("without_progress")
 @pytest.mark.parametrize("status", [500, 503, 429, 401])
 async def test_what_may_pass_is_tried_again(world: World, status: int) -> None:
     world.env.inject_error(*PATCH, status=status)
@@ -170,6 +177,7 @@ async def test_what_may_pass_is_tried_again(world: World, status: int) -> None:
     assert len(world.channel.history()) == 1
 
 
+@pytest.mark.usefixtures("without_progress")
 async def test_pauses_grow_and_end_at_five_minutes(world: World) -> None:
     world.env.inject_error(*PATCH, status=500, times=None)
     job = await world.imagine()
@@ -186,12 +194,6 @@ async def test_pauses_grow_and_end_at_five_minutes(world: World) -> None:
     assert row
     assert 290 < row.deliver_after - time.time() <= 300
     assert row.delivered_at is None
-
-
-@pytest.fixture
-def without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first edit is the one with the pictures, however slow the machine is."""
-    monkeypatch.setattr(delivery, "PROGRESS_AFTER", math.inf)
 
 
 @pytest.mark.usefixtures("without_progress")
@@ -221,6 +223,7 @@ async def test_a_too_large_upload_shrinks_as_discord_answers(world: World, refus
     assert job.delivery_attempts == 0
 
 
+@pytest.mark.usefixtures("without_progress")
 async def test_a_channel_that_takes_no_size_gets_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.env.inject_error(*PATCH, status=413, code=40005, times=8)
     job = await world.painted()
@@ -256,6 +259,7 @@ async def test_an_owner_who_takes_no_messages_is_left_alone(world: World) -> Non
     assert (await world.painted()).delivered_at
 
 
+@pytest.mark.usefixtures("without_progress")
 async def test_a_missing_permission_is_named(world: World) -> None:
     world.env.inject_error(*PATCH, status=403, code=50013)
     job = await world.painted()
@@ -273,6 +277,7 @@ async def test_a_user_who_left_still_gets_the_picture(world: World) -> None:
     assert world.message(await world.delivered(job)).attachments
 
 
+@pytest.mark.usefixtures("without_progress")
 async def test_a_lost_picture_file_is_told(world: World) -> None:
     await world.imagine()
     claimed = await world.claim()
