@@ -36,6 +36,7 @@ def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
         request=replace(new.request, prompt=idea, negative_prompt=negative),
         expansion=reworded(new.expansion, idea, verdict) if new.expansion else None,
         prompt=verdict.texts["style"] if new.prompt else new.prompt,
+        input_name=verdict.texts["file name"],
         **remembered(verdict),
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, product
+from operator import attrgetter
 from typing import NamedTuple
 
 from bot.filters import guesses
@@ -16,6 +17,8 @@ from bot.filters.tables import LETTERS, base, is_word
 
 _SHORTEST = 3
 """Letters in the shortest word whose disguises are looked for."""
+_HEARD = 2
+"""Sounds at the start or the end of a word that must be the same before the rest is compared."""
 _READINGS = 48
 """How many ways to read a word with characters that may be several letters are tried."""
 _DOUBLE = re.compile(r"(.)\1+")
@@ -38,6 +41,20 @@ class _Keys(dict[int, str]):
 
 
 _KEYS = _Keys()
+
+
+class _Choices(dict[str, tuple[tuple[int, str], ...]]):
+    """The letters that a character may be, if they are several: each as an entry of a table for translation."""
+
+    def __missing__(self, character: str) -> tuple[tuple[int, str], ...]:
+        letters = LETTERS[character]
+        is_unsure = len(letters) > 1 and set(letters) != {"i", "l"}
+        choices = tuple((ord(character), "i" if letter == "l" else letter) for letter in letters * is_unsure)
+        self[character] = choices
+        return choices
+
+
+_CHOICES = _Choices()
 
 
 @dataclass(eq=False)
@@ -81,17 +98,45 @@ class Sighting(NamedTuple):
     steps: tuple[str, ...]
 
 
+class _Parts:
+    """The starts, or the ends, of a word that may be one of many open-ended words in another spelling."""
+
+    def __init__(self, part: Callable[[int], slice[int | None]]) -> None:
+        self._part = part
+        self._sizes: set[int] = set()
+        self._sounds: set[str] = set()
+
+    def add(self, word: str) -> None:
+        """One of the words that are looked for."""
+        self._sizes.add(len(word))
+        self._sounds.add(guesses.sound(word)[self._part(_HEARD)])
+
+    def keys(self, word: str) -> Iterator[tuple[str, str, str]]:
+        """Each part, and what it shares with a word that it may stand for: the kind of disguise, and the key."""
+        vowels, u_and_v = guesses.without_vowels(word), guesses.u_for_v(word)
+        may_sound = guesses.sound(word)[self._part(_HEARD)] in self._sounds
+        for size in self._sizes:
+            if guesses.SHORTEST < size < len(word):
+                cut = self._part(size)
+                part = word[cut]
+                yield part, "vowel changed", vowels[cut]
+                yield part, "u and v", u_and_v[cut]
+                yield part, "letters swapped", "".join(sorted(part))
+                if may_sound:
+                    yield part, "sound", guesses.sound(part)
+
+
 class Disguises:
     """The words of many keywords, under every key by which a disguise of them is found."""
 
-    def __init__(self, words: Iterable[Target]) -> None:
+    def __init__(self, targets: Iterable[Target]) -> None:
         self._whole: defaultdict[str, list[Target]] = defaultdict(list)
         self._guesses: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
         self._masked: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
-        self._sizes: set[int] = set()
+        self._starts, self._ends = _Parts(slice), _Parts(lambda size: slice(-size, None))
         self._parts: defaultdict[int, list[Target]] = defaultdict(list)
         open_ended: defaultdict[str, list[Target]] = defaultdict(list)
-        for target in words:
+        for target in targets:
             if len(target.word) >= _SHORTEST and len(set(target.word)) > 1:
                 key = _key(target.word)
                 self._whole[key].append(target)
@@ -102,6 +147,8 @@ class Disguises:
             self._parts[target.number].append(target)
             self._guess(target)
         self._open = automaton(open_ended)
+        words = (guesses.plain(target.word) for target in chain.from_iterable(open_ended.values()))
+        self._open_consonants = automaton(dict.fromkeys(map(guesses.consonants, words), True))
         self._seen: dict[str, tuple[Sighting, ...]] = {}
 
     def _guess(self, target: Target) -> None:
@@ -110,12 +157,18 @@ class Disguises:
             self._masked[(word[0], "") if target.is_open else (word[0], f"{len(word)}{word[-1]}")].append(target)
             for step, key in guesses.keys(word):
                 self._guesses[step, key].append(target)
-            if target.is_open:
-                self._sizes.add(len(word))
+            self._open_up(target, word)
         if not word.isascii():
             for latin in guesses.romanised(target.word):
                 if len(latin) > guesses.SHORTEST:
                     self._guesses["sound", guesses.sound(latin)].append(target)
+                    self._open_up(target, latin)
+
+    def _open_up(self, target: Target, word: str) -> None:
+        if target.is_open_right:
+            self._starts.add(word)
+        if target.is_open_left:
+            self._ends.add(word)
 
     def sightings(self, chunk: str) -> tuple[Sighting, ...]:
         """What hides in a piece of normalised text without white space."""
@@ -155,11 +208,18 @@ class Disguises:
 
     def _look(self, chunk: str) -> Iterator[Sighting]:
         found: dict[Target, Sighting] = {}
+        read: set[tuple[int, ...]] = set()
         for start, end in _readings(chunk):
-            places = [place for place in range(start, end) if LETTERS[chunk[place]]]
-            letters = "".join(chunk[place] for place in places)
-            if len(letters) < _SHORTEST or (letters.isalpha() and is_word(letters)) or letters.isdecimal():
+            places = tuple([place for place in range(start, end) if LETTERS[chunk[place]]])
+            letters = "".join([chunk[place] for place in places])
+            if (
+                len(letters) < _SHORTEST
+                or (places in read and len(places) < end - start)
+                or (letters.isalpha() and is_word(letters))
+                or letters.isdecimal()
+            ):
                 continue
+            read.add(places)
             for target, first, last, steps in self._read(letters):
                 if len(places) < end - start and last - first > 1:
                     inside = chunk[places[first] : places[last - 1] + 1]
@@ -202,14 +262,15 @@ class Disguises:
             for target in self._guesses.get((step, key), ()):
                 if _is_guess(step, word, target):
                     yield Sighting(target, 0, 0, (step,))
-        if not self._sizes or guesses.is_compound(word):
+        if self._open is None or guesses.is_compound(word):
             return
-        for size in self._sizes:
-            if guesses.SHORTEST < size < len(word):
-                yield from self._guessed_part(word[:size], "is_open_right")
-                yield from self._guessed_part(word[-size:], "is_open_left")
+        yield from self._guessed_parts(word, self._starts, attrgetter("is_open_right"))
+        yield from self._guessed_parts(word, self._ends, attrgetter("is_open_left"))
         yield from self._guessed_start(word)
-        for step, meant in guesses.corrections(word):
+        corrections = guesses.letters_swapped(word)
+        if any(self._open_consonants.iter(guesses.consonants(word))):
+            corrections = chain(corrections, guesses.vowels_changed(word))
+        for step, meant in corrections:
             for target in self._open_in(_key(meant)) if is_word(meant) else ():
                 if guesses.plain(target.word) in meant and _verified(target, meant):
                     yield Sighting(target, 0, 0, (step,))
@@ -221,14 +282,15 @@ class Disguises:
                 if target.is_open_right and _is_guess(step, word, target):
                     yield Sighting(target, 0, 0, (step,))
 
-    def _guessed_part(self, part: str, side: str) -> Iterator[Sighting]:
-        for step, key in guesses.keys(part):
-            if step != "vowels left out":
-                for target in self._guesses.get((step, key), ()):
-                    if getattr(target, side) and _is_guess(step, part, target):
-                        yield Sighting(target, 0, 0, (step,))
+    def _guessed_parts(self, word: str, parts: _Parts, is_open: Callable[[Target], bool]) -> Iterator[Sighting]:
+        for part, step, key in parts.keys(word):
+            for target in self._guesses.get((step, key), ()):
+                if is_open(target) and _is_guess(step, part, target):
+                    yield Sighting(target, 0, 0, (step,))
 
     def _unmasked(self, chunk: str) -> Iterator[Sighting]:
+        if chunk.isalnum():
+            return
         start, end = _core(chunk)
         match = _MASK.fullmatch(chunk, start, end)
         if match is None or _is_joined(match[0]):
@@ -271,6 +333,8 @@ def _is_sign(character: str) -> bool:
 
 def _readings(chunk: str) -> list[tuple[int, int]]:
     """Where a word may begin and end in the chunk: signs at its ends may be letters or not, and so may its parts."""
+    if chunk.isalnum():
+        return [(0, len(chunk))]
     start, end = _core(chunk)
     if start == end:
         return []
@@ -295,11 +359,7 @@ def _key(letters: str) -> str:
 def _keys(letters: str) -> Iterator[str]:
     """The key of each way to read the letters."""
     yield _key(letters)
-    unsure = [
-        [(ord(character), "i" if letter == "l" else letter) for letter in choices]
-        for character in dict.fromkeys(letters)
-        if len(choices := LETTERS[character]) > 1 and set(choices) != {"i", "l"}
-    ]
+    unsure = [choices for character in dict.fromkeys(letters) if (choices := _CHOICES[character])]
     for chosen in islice(product(*unsure), 1, _READINGS) if unsure else ():
         yield _DOUBLE.sub(r"\1", letters.translate(dict(chosen)).translate(_KEYS))
 

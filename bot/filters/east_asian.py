@@ -17,8 +17,9 @@ _WORD = re.compile(f"[{UNSPACED}{KOREAN}]{{2,}}|[\u4e00-\u9fff]")
 _SYLLABLE = re.compile("[\uac00-\ud7a3]")
 _CLAUSE = re.compile(r"[、。，・：；！？「」『』《》“”（）,;:!?\"]")
 """Signs that part words in earnest."""
-_MASK = "○"
-_MASKS = re.compile(r"[○〇◯●◎□■△▲☆★×✕✖*＊#＃?？…_ｘx]")
+_MASK = "\ue000"
+"""What a mask becomes: a character for private use, which no text needs."""
+_MASKS = re.compile(rf"(?<=[{UNSPACED}{KOREAN}])[○〇◯●◎□■△▲☆★×✕✖*＊#＃?？…_ｘx](?=.)", re.DOTALL)
 _JAMO = (
     {chr(0x1100 + number): letter for number, letter in enumerate("ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ")}
     | {chr(0x1161 + number): chr(0x314F + number) for number in range(21)}
@@ -29,6 +30,24 @@ _JAMO = (
 )
 """The letters of a Korean syllable as letters of their own."""
 _SHORT_KANA = re.compile(r"[\u3041-\u3096]")
+_IS_KOREAN = re.compile(f"[{KOREAN}]").match
+
+
+class _Letters(dict[str, str]):
+    """How a character is compared: in one spelling, a Korean syllable as its letters; "" if it only stands between."""
+
+    def __missing__(self, character: str) -> str:
+        if _SYLLABLE.match(character):
+            letters = "".join(_JAMO[part] for part in unicodedata.normalize("NFD", character))
+        elif _EAST.match(character) or character.isalnum() or _CLAUSE.match(character) or character == _MASK:
+            letters = _JAMO.get(character) or ONE_SPELLING.get(ord(character), character)
+        else:
+            letters = ""
+        self[character] = letters
+        return letters
+
+
+_LETTERS = _Letters()
 
 
 class EastAsian(NamedTuple):
@@ -49,7 +68,7 @@ class EastAsianWords:
         for index, (_, word, _, _) in enumerate(words):
             if not _WORD.fullmatch(word):
                 continue
-            letters, _ = _letters(word, masks_are_letters=False)
+            letters, _ = _letters(word)
             patterns.setdefault(letters, []).append((index, False))
             if len(word) > 2 and not _SYLLABLE.search(word):
                 for place in range(1, len(word)):
@@ -60,9 +79,9 @@ class EastAsianWords:
         """Every word that is in the normalised text in another spelling."""
         if text.isascii() or self._automaton is None or not _EAST.search(text):
             return
-        yield from self._find(text, *_letters(text, masks_are_letters=False))
-        if _MASKS.search(text):
-            yield from self._find(text, *_letters(text, masks_are_letters=True))
+        yield from self._find(text, *_letters(text))
+        if (masked := _MASKS.sub(_MASK, text)) != text:
+            yield from self._find(text, *_letters(masked))
 
     def _find(self, text: str, letters: str, places: list[int]) -> Iterator[EastAsian]:
         hits: list[tuple[int, tuple[int, list[tuple[int, bool]]]]] = list(self._automaton.iter(letters))
@@ -78,26 +97,10 @@ class EastAsianWords:
                     yield EastAsian(number, start, end, steps)
 
 
-def _letters(text: str, *, masks_are_letters: bool) -> tuple[str, list[int]]:
+def _letters(text: str) -> tuple[str, list[int]]:
     """East Asian characters in one spelling, without what stands between them; and the place of each."""
-    letters, places = list[str](), list[int]()
-    for place, character in enumerate(text):
-        if "\uac00" <= character <= "\ud7a3":
-            parts = [_JAMO[part] for part in unicodedata.normalize("NFD", character)]
-            letters += parts
-            places += [place] * len(parts)
-        elif (
-            masks_are_letters and _MASKS.match(character) and 0 < place < len(text) - 1 and _EAST.match(text[place - 1])
-        ):
-            letters.append(_MASK)
-            places.append(place)
-        elif character in _JAMO:
-            letters.append(_JAMO[character])
-            places.append(place)
-        elif _EAST.match(character) or character.isalnum() or _CLAUSE.match(character):
-            letters.append(ONE_SPELLING.get(ord(character), character))
-            places.append(place)
-    return "".join(letters), places
+    read = [_LETTERS[character] for character in text]
+    return "".join(read), [place for place, letters in enumerate(read) for _ in letters]
 
 
 def _steps(text: str, word: str, places: Sequence[int], is_masked: bool) -> tuple[str, ...]:
@@ -135,7 +138,6 @@ def _is_in_kana(text: str, places: Sequence[int]) -> bool:
 
 def _has_borders(text: str, start: int, end: int, is_open_left: bool, is_open_right: bool) -> bool:
     """Korean words have borders; the other scripts have none."""
-    korean = re.compile(f"[{KOREAN}]")
-    left = is_open_left or not korean.match(text[start]) or not korean.match(text[start - 1 : start])
-    right = is_open_right or not korean.match(text[end - 1]) or not korean.match(text[end : end + 1])
+    left = is_open_left or not _IS_KOREAN(text[start]) or not _IS_KOREAN(text[start - 1 : start])
+    right = is_open_right or not _IS_KOREAN(text[end - 1]) or not _IS_KOREAN(text[end : end + 1])
     return left and right

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -63,13 +63,14 @@ class Entry:
                 raise BadRule("A regex cannot be on the allow list; write the words that it should free.")
             return replace(self, pattern=tidy_regex(self.pattern))
         pattern = tidy(self.pattern)
-        return replace(self, pattern=pattern, kind=Rule("", pattern).kind)
+        kind = Rule("", pattern).kind
+        return self if (pattern, kind) == (self.pattern, self.kind) else replace(self, pattern=pattern, kind=kind)
 
-    def rules(self, rule_id: str, guild_id: int = 0) -> list[Rule]:
-        """What it means to a matcher; many rules with one number, if it is a pack."""
+    def rules(self, rule_id: str, guild_id: int = 0, outer: Sequence[Scope] = ()) -> list[Rule]:
+        """What it means to a matcher where ``outer`` holds too; many rules with one number, if it is a pack."""
         known: dict[str, Any] = {
             "guild_id": guild_id,
-            "scopes": (self.scope,),
+            "scopes": (*outer, self.scope),
             "action": self.action,
             "reason": self.reason,
             "replacement": self.replacement,
@@ -101,20 +102,22 @@ def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
     kind, pattern = known.get("kind", Kind.WORD), known["pattern"]
     if kind not in list(Kind) or not isinstance(pattern, str):
         raise BadRule(f"Its kind must be one of {', '.join(Kind)}, and its pattern a text.")
-    return replace(read_use(known), pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
+    return read_use(known, pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
 
 
 def read_pack(known: Mapping[str, Any]) -> Entry:
     """A pack of ours, by its ``id``; raises BadRule if there is none, or it cannot be used so."""
-    return replace(read_use(known), pattern=str(known.get("id", "")), kind=PACK).checked()
+    return read_use(known, pattern=str(known.get("id", "")), kind=PACK).checked()
 
 
-def read_use(known: Mapping[str, Any]) -> Entry:
+def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WORD, is_allow: bool = False) -> Entry:
     """What an entry or a pack says of where, when and how it counts; raises BadRule."""
     if strange := sorted(map(str, known.keys() - USED - NAMED - {"rules"})):
         raise BadRule(f"It has {strange[0][:40]!r}, which means nothing here.")
     return Entry(
-        pattern="",
+        pattern=pattern,
+        kind=kind,
+        is_allow=is_allow,
         action=_action(known.get("action", Action.BLOCK)),
         reason=_text(known, "reason"),
         replacement=_text(known, "replacement"),

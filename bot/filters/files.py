@@ -46,10 +46,7 @@ class Item:
 
     def rules(self) -> list[Rule]:
         """What it means to a matcher; nothing if it is off."""
-        if self.entry is None or not self.entry.is_on:
-            return []
-        rules = self.entry.rules(self.label)
-        return [replace(rule, scopes=(self.outer, *rule.scopes)) for rule in rules]
+        return self.entry.rules(self.label, outer=(self.outer,)) if self.entry and self.entry.is_on else []
 
 
 def read_lines(text: str) -> list[Item]:
@@ -122,8 +119,8 @@ def _pack(whole: Any, before: int) -> Iterator[Item]:
         return
     use, shared = read_use(known), {name: known[name] for name in SHARED if name in known}
     for item in _rules([_sharing(shared, one) for one in known["rules"]], before):
-        is_on = use.is_on and item.entry is not None and item.entry.is_on
-        yield item if item.entry is None else replace(item, entry=replace(item.entry, is_on=is_on), outer=use.scope)
+        entry = item.entry if item.entry is None or use.is_on else replace(item.entry, is_on=False)
+        yield replace(item, entry=entry, outer=use.scope)
 
 
 def _sharing(shared: dict[str, Any], entry: Any) -> Any:

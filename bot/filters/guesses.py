@@ -42,22 +42,42 @@ def plain(word: str) -> str:
 
 def keys(word: str) -> Iterator[tuple[str, str]]:
     """What a disguised spelling of the word shares with it: the kind of disguise, and the key."""
-    yield "vowel changed", _VOWEL.sub("*", word)
+    yield "vowel changed", without_vowels(word)
     if "u" in word or "v" in word:
-        yield "u and v", word.replace("v", "u")
+        yield "u and v", u_for_v(word)
     yield "letters swapped", "".join(sorted(word))
     yield "vowels left out", word[0] + _VOWEL.sub("", word[1:])
     yield "sound", sound(word)
 
 
-def corrections(word: str) -> Iterator[tuple[str, str]]:
-    """Each word of which this is a misspelling by one vowel, or by two letters that are swapped."""
+def without_vowels(word: str) -> str:
+    """The word with a star for each vowel."""
+    return _VOWEL.sub("*", word)
+
+
+def u_for_v(word: str) -> str:
+    """The word as if it had no v."""
+    return word.replace("v", "u")
+
+
+def consonants(word: str) -> str:
+    """The same for a word and for all of which `vowels_changed` makes it."""
+    return without_vowels(word).replace("v", "*")
+
+
+def vowels_changed(word: str) -> Iterator[tuple[str, str]]:
+    """Each word of which this is a misspelling by one vowel."""
     for place, letter in enumerate(word):
         if letter in VOWELS or letter == "v":
             vowels = "aeiou" if letter.isascii() else "аеиоуыэюя"
             yield from (("vowel changed", word[:place] + vowel + word[place + 1 :]) for vowel in vowels)
-        if place and word[place - 1] != letter:
-            yield "letters swapped", word[: place - 1] + letter + word[place - 1] + word[place + 1 :]
+
+
+def letters_swapped(word: str) -> Iterator[tuple[str, str]]:
+    """Each word of which this is a misspelling by two letters that are swapped."""
+    for place in range(1, len(word)):
+        if word[place - 1] != word[place]:
+            yield "letters swapped", word[: place - 1] + word[place] + word[place - 1] + word[place + 1 :]
 
 
 @lru_cache(maxsize=1 << 14)

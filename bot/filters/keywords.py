@@ -48,6 +48,7 @@ class Keywords:
                 signs.setdefault(line(known.text, with_symbols=True).strip(), []).append(number)
         self._words = automaton({text: (len(text), numbers) for text, numbers in words.items()})
         self._signs = automaton({text: (len(text), numbers) for text, numbers in signs.items()})
+        self._symbols = {character for text in signs for character in text if not is_letter(character)} - {" "}
 
     def find(self, text: str, spaced: str) -> Iterator[Found]:
         """Every keyword wherever it stands in a normalised text, of which ``spaced`` is the `line`."""
@@ -55,8 +56,8 @@ class Keywords:
             at = places(text)
             for last, (length, numbers) in hits:
                 yield from self._among_words(text, at, last - length + 1, last, numbers)
-        if self._signs is not None and (hits := list(self._signs.iter(line(text, with_symbols=True)))):
-            yield from self._among_signs(text, hits)
+        if not self._symbols.isdisjoint(text):
+            yield from self._among_signs(text)
 
     def whole(self, text: str, found: Found) -> Found:
         """The find with the rest of its word, where the keyword has a star."""
@@ -73,11 +74,13 @@ class Keywords:
             known = self._keywords[number]
             start = at[first if known.is_open_left or _starts_anywhere(known) else first + 1]
             end = at[last if known.is_open_right or _ends_anywhere(known) else last - 1] + 1
-            if all(is_letter(character) or is_gap(character) for character in text[start:end]):
+            written = text[start:end]
+            if written.isalnum() or all(is_letter(character) or is_gap(character) for character in written):
                 yield Found(number, start, end)
 
-    def _among_signs(self, text: str, hits: list[tuple[int, tuple[int, list[int]]]]) -> Iterator[Found]:
+    def _among_signs(self, text: str) -> Iterator[Found]:
         spaced, at = line(text, with_symbols=True), places(text, with_symbols=True)
+        hits: list[tuple[int, tuple[int, list[int]]]] = list(self._signs.iter(spaced))
         for last, (length, numbers) in hits:
             first = last - length + 1
             is_inside = (

@@ -168,7 +168,7 @@ def _targets(number: int, known: Keyword, words: Sequence[str]) -> Iterator[Targ
     if not all(word.isalpha() for word in words) or _CHUNK.fullmatch("".join(words)) is None:
         yield from _romanised_target(number, known)
         return
-    if line(known.text, with_symbols=True) == line(known.text):
+    if known.text.isalnum() or line(known.text, with_symbols=True) == line(known.text):
         for position, word in enumerate(words):
             is_open_left = known.is_open_left and position == 0
             is_open_right = known.is_open_right and position == len(words) - 1

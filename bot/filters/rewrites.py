@@ -18,6 +18,7 @@ _PAIR = re.compile(r"(?<![^\s\"'«„“(])(\S)([^\w\s]|_)\2*(\S)(?=[^\w\s]*(?!\
 _SPELLED_RUN = re.compile(r"(?<!\S)[^\w\s]*(?P<run>\S(?:\s+\S){2,})(?=[^\w\s]*(?!\S))")
 _LITTLE_WORDS = frozenset("aiyoàéаивскуоя")
 """Words of one letter, which may stand beside letters that are spelled out."""
+_LITTLE_WORD = re.compile(rf"\b[{''.join(_LITTLE_WORDS)}]\b")
 _MARKUP = re.compile(r"(\*{1,3}|_{1,3}|~~|\|\||`{1,3})(?=\S)(.{1,100}?)(?<=\S)\1", re.DOTALL)
 _TURNED = re.compile("\u202e([^\u202c\u202d\u2066-\u2069\n]*)")
 _UPRIGHT = dict(zip("ɐɔǝɟƃɥᴉıɾɿʞןɯɹʇʌʍʎqpudbn", "acefghiijjklmrtvwybdnpqu", strict=True))
@@ -72,7 +73,8 @@ def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
     """Every other reading of a normalised text that may hide a word; ``spaced`` is its `line`."""
     if _may_be_spelled(text, spaced):
         loose = _LOOSE.sub(lambda match: f"{match[1] or ''} ", text)
-        different = dict.fromkeys(tuple(_with_pairs(loose, [*_spelled(loose, choose)])) for choose in _CHOICES)
+        choices = _CHOICES if _LITTLE_WORD.search(loose) else _CHOICES[:1]
+        different = dict.fromkeys(tuple(_with_pairs(loose, [*_spelled(loose, choose)])) for choose in choices)
         different |= {
             tuple((start, end, letters.replace(" ", "")) for start, end, letters in one): None for one in different
         }
@@ -145,8 +147,12 @@ _CHOICES = (_all, _without_first, _without_last)
 
 def _spelled(text: str, choose: Choice) -> Iterator[Piece]:
     here = 0
+    chunk, run = _SPELLED_CHUNK.search(text), _SPELLED_RUN.search(text)
     while here < len(text):
-        chunk, run = _SPELLED_CHUNK.search(text, here), _SPELLED_RUN.search(text, here)
+        if chunk and chunk.start() < here:
+            chunk = _SPELLED_CHUNK.search(text, here)
+        if run and run.start() < here:
+            run = _SPELLED_RUN.search(text, here)
         first = min((match for match in (chunk, run) if match), key=lambda match: match.start(), default=None)
         if first is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Burmese, Khmer
@@ -50,25 +51,35 @@ def line(text: str, *, with_symbols: bool = False) -> str:
 
     ``with_symbols`` keeps symbols as they are: then only white space, hyphens, dashes and underscores are borders.
     """
-    if text.isascii():
-        spaced = f" {text.encode().translate(_ASCII[with_symbols]).decode()} "
-    else:
-        spaced = f" {text.translate(_SIGNS if with_symbols else _WORDS)} "
-        if _EAST.search(spaced):
-            spaced = _BETWEEN_SCRIPTS.sub(" ", spaced)
+    spaced = _spaced(text, with_symbols)
+    if not text.isascii() and _EAST.search(spaced):
+        spaced = _BETWEEN_SCRIPTS.sub(" ", spaced)
     return _SPACES.sub(" ", spaced) if "  " in spaced else spaced
 
 
 def places(text: str, *, with_symbols: bool = False) -> list[int]:
     """For each character of `line` its place in the text; a space has the place where what follows it may begin."""
-    kept, found, here = _SIGNS if with_symbols else _WORDS, list[int](), 0
-    for character in line(text, with_symbols=with_symbols):
-        found.append(here)
-        if character != " ":
-            here += 1
-        while character == " " and here < len(text) and kept[ord(text[here])] == " ":
-            here += 1
-    return found
+    spaced, found = _spaced(text, with_symbols), [0, *range(len(text) + 1)]
+    if not text.isascii() and _EAST.search(spaced):
+        found = _cut(found, [(border.start() + 1, border.start()) for border in _BETWEEN_SCRIPTS.finditer(spaced)])
+        spaced = _BETWEEN_SCRIPTS.sub(" ", spaced)
+    return _cut(found, [(run.start() + 1, run.end()) for run in _SPACES.finditer(spaced)])
+
+
+def _cut(places: list[int], gaps: Iterable[tuple[int, int]]) -> list[int]:
+    """The places without those between both numbers of each gap; where a gap ends before it begins, some twice."""
+    kept, here = list[int](), 0
+    for end, start in gaps:
+        kept += places[here:end]
+        here = start
+    return kept + places[here:]
+
+
+def _spaced(text: str, with_symbols: bool) -> str:
+    """The text between two spaces, with a space for each border."""
+    if text.isascii():
+        return f" {text.encode().translate(_ASCII[with_symbols]).decode()} "
+    return f" {text.translate(_SIGNS if with_symbols else _WORDS)} "
 
 
 def is_unspaced(character: str) -> bool:

@@ -9,6 +9,8 @@ from bot.filters.matcher import Match, Matcher
 from bot.filters.place import Place
 from bot.filters.rules import Action, Rule, strongest
 
+CHOSEN = ("LoRA",)
+"""Fields that name what is there: another word in its place would name nothing."""
 ROUNDS = 3
 """How often a text is read anew after something in it was replaced."""
 
@@ -69,7 +71,7 @@ def judge(
     for name, text in texts.items():
         allowed[name], matched, stubborn = _settle(text, matchers[name] if text else (), place, pardoned)
         found |= dict.fromkeys(matched)
-        blocking = next((rule for rule in matched if _blocks(rule, flags_block)), stubborn)
+        blocking = next((rule for rule in matched if _blocks(rule, name, flags_block)), stubborn)
         if blocking and refusal is None:
             refusal = _refusal(name, blocking)
     actions = frozenset(rule.action for rule in found)
@@ -106,8 +108,12 @@ def rewrite(text: str, matches: Iterable[Match]) -> str:
     return " ".join("".join([*parts, text[here:]]).split())
 
 
-def _blocks(rule: Rule, flags_block: bool) -> bool:
-    return rule.action == Action.BLOCK or (flags_block and rule.action == Action.FLAG)
+def _blocks(rule: Rule, name: str, flags_block: bool) -> bool:
+    return (
+        rule.action == Action.BLOCK
+        or (rule.action == Action.FLAG and flags_block)
+        or (rule.action == Action.REPLACE and name in CHOSEN)
+    )
 
 
 def _refusal(name: str, rule: Rule) -> Refusal:

@@ -19,7 +19,7 @@ from tests.benchmarks.executor import open_stock, paint_stock
 from tests.benchmarks.figures import ROUNDS, cores, share, show, spread
 from tests.tiny_models import build_small_xl_pipeline
 
-ARRIVALS = 40
+ARRIVALS = 80
 AT_ONCE = 24
 STEPS = (8, 50)
 LOAD = 0.8

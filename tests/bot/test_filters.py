@@ -25,6 +25,7 @@ from bot.filters.matcher import Matcher
 from bot.filters.normalise import normalise
 from bot.filters.place import Where
 from bot.filters.rules import Action, Rule, normal_form, tidy
+from bot.filters.scan import line, places
 from bot.filters.store import ContentFilter
 from bot.guilds import Guilds
 from bot.settings import Settings
@@ -126,6 +127,15 @@ def test_any_text_has_a_normal_form_that_knows_its_origin(text: str):
     for place in range(len(normal.text)):
         start, end = normal.span(place, place + 1)
         assert 0 <= start < end <= len(text)
+
+
+@given(st.text(st.characters() | st.sampled_from("ab 猫ネ가ก-_.,!#")), st.booleans())
+def test_each_character_of_a_line_knows_its_place(text: str, with_symbols: bool):
+    spaced, found = line(text, with_symbols=with_symbols), places(text, with_symbols=with_symbols)
+    assert found == sorted(found)
+    assert "".join(text[place] for kept, place in zip(spaced, found, strict=True) if kept != " ") == spaced.replace(
+        " ", ""
+    )
 
 
 @given(st.text(alphabet="abcß ﬁ猫ネ가-_.,!'\u0301\u200b"), st.text(max_size=5), st.text(max_size=5))

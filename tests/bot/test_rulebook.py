@@ -99,8 +99,9 @@ def test_replaced_words_are_gone_in_every_disguise(replacement: str, text: str, 
 
 async def test_a_replaced_word_reaches_no_row(app: App):
     rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
-    job = await submit.imagine(app, ask("a fox with a gun --no gun"))
+    job = await submit.imagine(app, ask("a fox with a gun --no gun", image_name="my gun.png"))
     assert (job.idea, job.request["prompt"]) == ("a fox with a rose", "a fox with a rose")
+    assert job.input_name == "my rose.png"
     assert job.request["negative_prompt"] == "gun"
     assert (job.rule_ids, job.rule_action, job.quarantine) == ([rule.id], "replace", None)
 
@@ -141,13 +142,16 @@ async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App
     assert (bound.is_spoiler, bound.quarantine) == (True, "flagged")
 
 
-async def test_a_rule_that_came_while_it_waited_reads_the_name_of_the_lora(app: App, settings: Settings):
+@pytest.mark.parametrize("action", [Action.BLOCK, Action.REPLACE])
+async def test_a_rule_that_came_while_it_waited_reads_the_name_of_the_lora(
+    app: App, settings: Settings, action: Action
+):
     put_lora(settings, "Purple Cow")
     for _ in range(2):
         await submit.imagine(app, ask("a fox", lora="Purple Cow:0.5"))
     [free], [bound] = [await app.jobs.claim("worker", capacity=1) for _ in range(2)]
     assert await settle_prompt(app, NoExpander(), free)
-    await app.filters.add(HERE, "purple cow", MODERATOR)
+    await app.filters.add(HERE, "purple cow", MODERATOR, action=action, replacement="cat")
     assert not await settle_prompt(app, NoExpander(), bound)
     assert (await app.jobs.get(bound.id)).reason_code == "filter:LoRA"
 
