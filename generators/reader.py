@@ -49,7 +49,8 @@ class FolderReader:
     def load(cls, source: str, *, captioner: str = "", device: str = "cpu") -> Self:
         """Load the folders, safetensors only; raises ModelNotFound if one cannot be read."""
         try:
-            model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True).to(device).eval()
+            model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+            model = model.to(device).eval().requires_grad_(False)
             images = AutoImageProcessor.from_pretrained(source)
             tokenizer = AutoTokenizer.from_pretrained(source)
             teller = _load_captioner(source, captioner, model, images, device)
@@ -64,7 +65,7 @@ class FolderReader:
 
     def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
         """How near each picture (a row) is to each text: the cosine of their angle, from -1 to 1."""
-        return (self._see(images) @ self._read(texts).T).numpy()
+        return (self._see(images) @ self.read(texts).T).numpy()
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Each picture as a row of numbers of length 1; near ones show the same."""
@@ -75,13 +76,21 @@ class FolderReader:
         assert self._captioner  # noqa: S101 - whoever asks has looked at can_describe
         return self._captioner.describe(image)
 
+    def look(self, pixels: Tensor) -> Tensor:
+        """The same as `features` for pixels from -1 to 1 (count, 3, height, width); gradients flow back to them."""
+        blank = self._images([Image.new("RGB", (64, 64))], return_tensors="pt").pixel_values
+        fitted = functional.interpolate(pixels, blank.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+        mean, std = (pixels.new_tensor(one)[:, None, None] for one in (self._images.image_mean, self._images.image_std))
+        return functional.normalize(self._model.get_image_features((fitted / 2 + 0.5 - mean) / std).pooler_output)
+
     @torch.inference_mode()
     def _see(self, images: Sequence[Image.Image]) -> Tensor:
         found = [self._model.get_image_features(pixels).pooler_output.cpu() for pixels in self._pixels(images)]
         return functional.normalize(torch.cat(found))
 
     @torch.inference_mode()
-    def _read(self, texts: Sequence[str]) -> Tensor:
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Each text as a row of numbers of length 1, to compare with what `look` gives."""
         found: list[Tensor] = []
         for at in range(0, len(texts), TEXTS):
             part = self._tokenizer(

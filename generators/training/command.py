@@ -87,7 +87,11 @@ def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
         help="reads the captions: smollm2, or a diffusers folder (smollm2)",
     )
     kind.add_argument("--width", type=int, default=16, metavar="N", help="channels at the finest level (16)")
-    kind.set_defaults(kind=_one_pass, family=family)
+    if family == "gan":
+        kind.add_argument(
+            "--reader", metavar="DIR", help="CLIP-style folder that judges whether pictures show the words"
+        )
+    kind.set_defaults(kind=_one_pass, family=family, reader=None)
 
 
 def _add_cyclegan(kind: argparse.ArgumentParser) -> None:
@@ -198,6 +202,7 @@ def _one_pass(arguments: argparse.Namespace) -> None:
         folder=arguments.out or Path(f"data/training/{arguments.family}"),
         words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
         samples=arguments.samples,
+        reader=arguments.reader,
         width=arguments.width,
     )
     _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))

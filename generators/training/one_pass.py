@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -17,8 +18,10 @@ from torch.nn import functional
 
 from generators.base import ModelNotFound
 from generators.conditioning import load_caption_reader, pool
+from generators.loading import loading
 from generators.networks import ConditionalVAE, Critic, Painter, Shape
 from generators.one_pass import Words, plain, save, to_pictures
+from generators.reader import FolderReader
 from generators.training.conditioning import CaptionStates
 from generators.training.curves import lay_out
 from generators.training.data import PictureFolder
@@ -32,6 +35,8 @@ WARMUP = 0.2
 """Part of the training in which the weight of the VAE's divergence rises from 0 to 1 (Sønderby 2016)."""
 R1 = 1.0
 """Weight of the gradient penalty on real pictures (Mescheder 2018)."""
+READING, SHARPNESS = 0.5, 20.0
+"""Weight of what the reader says of painted pictures, and how much a difference in nearness counts there."""
 SHOWN = 20
 KEPT = 512
 """Captions whose vectors are kept with a model, at most."""
@@ -75,6 +80,23 @@ class Captioned:
         return lay_out([image.resize((96, 96)) for image in to_pictures(painted)], 10, self.texts)
 
 
+class Reading:
+    """Painted pictures are read back: the nearest of a batch's captions is to be a picture's own (Radford 2021)."""
+
+    def __init__(self, reader: FolderReader, texts: Sequence[str]) -> None:
+        distinct = sorted(set(texts))
+        self._reader, self._texts = reader, texts
+        self._vectors = dict(zip(distinct, reader.read(distinct).clone(), strict=True))
+
+    def loss(self, painted: Tensor, numbers: Sequence[int]) -> Tensor:
+        """Mean cross-entropy of pictures (count, 1 or 3, side, side), from -1 to 1, that have these captions."""
+        texts = [self._texts[number] for number in numbers]
+        words = torch.stack([self._vectors[text] for text in texts]).to(painted)
+        nearness = SHARPNESS * self._reader.look(painted.expand(-1, 3, -1, -1)) @ words.T
+        right = painted.new_tensor([[float(text == own) for text in texts] for own in texts])
+        return -(nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1).mean()
+
+
 class VAETask:
     """Learns to give pictures back from a code that is nearly normal noise (Kingma and Welling 2013)."""
 
@@ -104,19 +126,22 @@ class GANTask:
 
     Both take their step from one backward pass: the painter is judged by a critic that is held still, and the critic
     sees pictures that are held still. The critic also rejects real pictures under other pictures' words (Reed 2016).
+    With a ``reading`` the painter also learns from what a reader sees in its pictures.
     """
 
     family = "gan"
     progress = 0.0
 
-    def __init__(self, painter: Painter, critic: Critic, data: Captioned) -> None:
+    def __init__(self, painter: Painter, critic: Critic, data: Captioned, reading: Reading | None = None) -> None:
         self.network = nn.ModuleDict({"painter": painter, "critic": critic})
         self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
+        self._reading = reading
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """The critic's and the painter's loss; without saturation, and with a penalty on real pictures' gradients."""
         real, words = self._data.pixels(numbers), self._data.words(numbers)
         painted = self._painter(self._data.noise(len(numbers), random), words)
+        misread = READING * self._reading.loss(painted, numbers) if self._reading else 0.0
         real = vary(real, random).requires_grad_()
         painted = vary(painted, random)
         still = {name: part.detach() for name, part in self._critic.named_parameters()}
@@ -131,7 +156,7 @@ class GANTask:
             + 0.5 * mismatched.mean()
             + R1 / 2 * slope.square().sum((1, 2, 3)).mean()
         )
-        return deceived + judged
+        return deceived + misread + judged
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
@@ -160,6 +185,7 @@ class Recipe:
         pictures: a folder that `limner train data` has made.
         folder: where everything is kept; the result is its folder ``model``.
         words: what reads the captions, as `load_caption_reader` names it.
+        reader: the CLIP-style folder that reads a GAN's pictures back while it learns; None for no such loss.
         width: channels at the finest level.
         noise: numbers of a picture that the words do not tell.
     """
@@ -169,6 +195,7 @@ class Recipe:
     folder: Path
     words: str
     samples: int
+    reader: str | None = None
     width: int = 16
     noise: int = 32
     batch: int = 32
@@ -210,7 +237,17 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[VAETask | GANTask, Sha
     data = Captioned(pictures, vectors, shape, device)
     if recipe.family == "vae":
         return VAETask(ConditionalVAE(shape).to(device), data), shape, words
-    return GANTask(Painter(shape).to(device), Critic(shape).to(device), data), shape, words
+    reading = _read_back(recipe.reader, pictures, device) if recipe.reader else None
+    return GANTask(Painter(shape).to(device), Critic(shape).to(device), data, reading), shape, words
+
+
+def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> Reading:
+    try:
+        with loading():
+            reader = FolderReader.load(source, device=str(device))
+    except ModelNotFound as error:
+        raise TrainingError(f"{source} holds no reader; name a CLIP-style folder of transformers.") from error
+    return Reading(reader, [picture.text for picture in pictures.pictures])
 
 
 def _read_captions(recipe: Recipe, pictures: PictureFolder) -> tuple[Tensor, Words]:

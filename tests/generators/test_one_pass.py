@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from generators import one_pass
 from generators.base import BadRequest, Finished, GenerationRequest, ImageGenerator, ModelCard, ModelNotFound
 from generators.executor import Executor
 from generators.gan import GANGenerator
+from generators.one_pass import to_pictures
+from generators.reader import FolderReader
 from generators.training.errors import TrainingError
-from generators.training.one_pass import Recipe, train_one_pass, vary
+from generators.training.one_pass import Reading, Recipe, train_one_pass, vary
 from generators.vae import VAEGenerator
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
@@ -148,6 +151,33 @@ def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: Recipe, 
     write_squares(tmp_path / "toys", 2, 24)
     with pytest.raises(TrainingError, match="24 pixels wide"):
         train_one_pass(Recipe(family="vae", pictures=tmp_path / "toys", folder=tmp_path, words="", samples=1))
+
+
+def test_pictures_that_follow_the_reader_are_read_as_their_captions(tiny_reader: Path):
+    texts = ["a red square", "a green square"]
+    reader = FolderReader.load(str(tiny_reader))
+    reading, pixels = Reading(reader, texts), torch.zeros(2, 3, 16, 16, requires_grad=True)
+    optimizer = torch.optim.Adam([pixels], lr=0.05)
+    for _ in range(40):
+        optimizer.zero_grad()
+        reading.loss(pixels, [0, 1]).backward()
+        optimizer.step()
+    images = to_pictures(pixels.detach())
+    assert reader.score(images, texts).argmax(1).tolist() == [0, 1]
+    fitted = [image.resize((32, 32), Image.Resampling.BILINEAR) for image in images]
+    assert np.abs(reader.features(fitted) - reader.look(pixels.detach()).numpy()).max() < 0.05
+
+
+def test_a_gan_learns_from_what_a_reader_sees(tiny_reader: Path, tiny: Path, tmp_path: Path):
+    write_squares(tmp_path / "toys", 12, 8, ("red", "green"))
+    plan = {"family": "gan", "pictures": tmp_path / "toys", "words": str(tiny), "width": 8, "noise": 8, "batch": 6}
+    losses: dict[str, float] = {}
+    for name, reader in (("read", str(tiny_reader)), ("unread", None)):
+        assert train_one_pass(Recipe(**plan, folder=tmp_path / name, samples=6, reader=reader))
+        losses[name] = float((tmp_path / name / "losses.csv").read_text().splitlines()[1].split(",")[1])
+    assert losses["read"] > losses["unread"]
+    with pytest.raises(TrainingError, match=r"holds no reader; name a CLIP-style folder of transformers\.$"):
+        train_one_pass(Recipe(**plan, folder=tmp_path / "none", samples=6, reader=str(tmp_path)))
 
 
 def test_varied_pictures_let_the_gradient_through():
