@@ -160,7 +160,9 @@ async def test_two_devices_share_the_work_and_are_both_on_the_roster(app: App, s
         painting = [await ask(app, "a cat that is slow", steps=40, user_id=user) for user in (1, 2)]
         claimed = [await row(app, job, lambda job: job.worker_id) for job in painting]
         assert {job.worker_id for job in claimed} == keeper.worker_ids
-        states = await app.roster.alive()
+        async with asyncio.timeout(60):
+            while len(states := await app.roster.alive()) < 2:  # one that loads on a busy machine may fall silent
+                await asyncio.sleep(0.05)
         assert [(state.device, state.worker_id in keeper.worker_ids) for state in states] == [("cpu", True)] * 2
         for job in painting:
             assert (await row(app, job)).status == JobStatus.SUCCEEDED
