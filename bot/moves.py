@@ -94,7 +94,7 @@ def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
 
 def ruled(job: Job) -> dict[str, Any]:
     """What the filter has made of it."""
-    names = ("idea", "request", "rule_ids", "rule_action", "is_spoiler", "quarantine")
+    names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine")
     return {name: getattr(job, name) for name in names}
 
 

@@ -47,6 +47,7 @@ def obey(job: Job, verdict: Verdict) -> None:
         return
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
     job.idea, job.request = idea, job.request | {"prompt": idea, "negative_prompt": negative}
+    job.input_name = verdict.texts["file name"]
     new = remembered(verdict)
     job.rule_ids = sorted({*job.rule_ids, *new["rule_ids"]})
     job.rule_action = strongest(Action(one) for one in (job.rule_action, new["rule_action"]) if one)

@@ -1,0 +1,173 @@
+"""What rules do to requests: the strongest action counts, words are replaced, moderators look, rows remember."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import submit
+from bot.app import App
+from bot.errors import Refused
+from bot.filters.matcher import Matcher
+from bot.filters.place import Place, Scope
+from bot.filters.rules import Action, Kind, Rule
+from bot.filters.verdicts import judge
+from bot.settings import Settings
+from bot.submit import Ask
+from bot.wording import settle_prompt
+from generators.base import Expansion
+from generators.expand import NoExpander
+from tests.rows import put_lora
+
+HERE, MODERATOR = 101, 7
+CHANNEL, ROLE = 31, 33
+ORDER = list(Action)
+
+
+def ask(text: str, **more: Any) -> Ask:
+    return Ask(text=text, user_id=11, guild_id=HERE, channel_id=CHANNEL, expand="off", **more)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["cat", "dog", "owl", "elk"]), st.sampled_from(ORDER)), max_size=6),
+    st.booleans(),
+)
+def test_the_strongest_action_of_all_rules_counts(pairs: list[tuple[str, Action]], flags_block: bool):
+    rules = [Rule(str(number), word, action=action) for number, (word, action) in enumerate(pairs)]
+    text = "a cat and a dog"
+    found = {rule.action for rule in rules if rule.pattern in text.split()}
+
+    verdict = judge({"idea": text}, {"idea": [Matcher(rules)]}, Place(), flags_block=flags_block)
+
+    if Action.BLOCK in found or (flags_block and Action.FLAG in found):
+        assert verdict.action == Action.BLOCK
+        assert verdict.refusal
+        assert verdict.texts == {"idea": text}
+    else:
+        assert verdict.refusal is None
+        assert verdict.action == min(found, key=ORDER.index, default=None)
+        assert verdict.is_spoiler == (Action.SPOILER in found)
+        assert verdict.rule_ids == sorted(int(rule.id) for rule in rules if rule.pattern in text.split())
+        assert ("cat" in verdict.texts["idea"]) == (
+            Rule("0", "cat", action=Action.REPLACE).pattern not in _replaced(rules)
+        )
+
+
+def _replaced(rules: list[Rule]) -> set[str]:
+    return {rule.pattern for rule in rules if rule.action == Action.REPLACE}
+
+
+@pytest.mark.parametrize(
+    ("replacement", "text", "written"),
+    [
+        ("rose", "a g.u.n in a G u n shop", "a rose in a rose shop"),
+        ("", "a gun, in the snow", "a , in the snow"),
+        ("gun", "a gun", None),  # it never ends
+        ("", "gun", None),  # nothing is left
+    ],
+)
+def test_replaced_words_are_gone_in_every_disguise(replacement: str, text: str, written: str | None):
+    matcher = Matcher([Rule("1", "gun", action=Action.REPLACE, replacement=replacement)])
+    verdict = judge({"idea": text}, {"idea": [matcher]}, Place(), flags_block=False)
+    assert (verdict.texts["idea"] if verdict.refusal is None else None) == written
+
+
+async def test_a_replaced_word_reaches_no_row(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    job = await submit.imagine(app, ask("a fox with a gun --no gun", image_name="my gun.png"))
+    assert (job.idea, job.request["prompt"]) == ("a fox with a rose", "a fox with a rose")
+    assert job.input_name == "my rose.png"
+    assert job.request["negative_prompt"] == "gun"
+    assert (job.rule_ids, job.rule_action, job.quarantine) == ([rule.id], "replace", None)
+
+
+async def test_a_flag_waits_for_a_moderator_and_refuses_where_there_is_none(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.FLAG)
+    with pytest.raises(Refused):
+        await submit.imagine(app, ask("a gun"))
+    await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
+    job = await submit.imagine(app, ask("a gun"))
+    assert (job.status, job.quarantine, job.rule_ids, job.rule_action) == ("queued", "flagged", [rule.id], "flag")
+
+
+async def test_a_refusal_gives_the_servers_reason_and_its_row_the_rule(app: App):
+    rule = await app.filters.add(HERE, "gun", MODERATOR, reason="No weapons, please.")
+    with pytest.raises(Refused, match=r"change them and ask again\. No weapons, please\.$"):
+        await submit.imagine(app, ask("a gun"))
+    [job] = await app.history.page(None, every_status=True)
+    assert (job.status, job.rule_ids, job.rule_action) == ("refused", [rule.id], "block")
+
+
+async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App):
+    """Rules that came while it waited count for its channel, its asker's roles and its words, and change its row."""
+    await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
+    free = await submit.imagine(app, ask("a gun", role_ids=[ROLE]))
+    bound = await submit.imagine(app, replace(ask("a gun"), user_id=12))
+    rules = [
+        await app.filters.add(HERE, "gun", MODERATOR, action=action, scope=Scope(exempt_roles={str(ROLE)}), **more)
+        for action, more in ((Action.FLAG, {}), (Action.SPOILER, {"kind": Kind.REGEX}))
+    ]
+    rules.append(await app.filters.add(HERE, "gun", MODERATOR, action=Action.LOG))
+    for worker in ("one", "other"):
+        [job] = await app.jobs.claim(worker, capacity=1)
+        assert await settle_prompt(app, NoExpander(), job)
+    free, bound = await app.jobs.get(free.id), await app.jobs.get(bound.id)
+    assert (free.rule_ids, free.rule_action, free.is_spoiler, free.quarantine) == ([rules[2].id], "log", False, None)
+    assert (bound.rule_ids, bound.rule_action) == ([rule.id for rule in rules], "flag")
+    assert (bound.is_spoiler, bound.quarantine) == (True, "flagged")
+
+
+@pytest.mark.parametrize("action", [Action.BLOCK, Action.REPLACE])
+async def test_a_rule_that_came_while_it_waited_reads_the_name_of_the_lora(
+    app: App, settings: Settings, action: Action
+):
+    put_lora(settings, "Purple Cow")
+    for _ in range(2):
+        await submit.imagine(app, ask("a fox", lora="Purple Cow:0.5"))
+    [free], [bound] = [await app.jobs.claim("worker", capacity=1) for _ in range(2)]
+    assert await settle_prompt(app, NoExpander(), free)
+    await app.filters.add(HERE, "purple cow", MODERATOR, action=action, replacement="cat")
+    assert not await settle_prompt(app, NoExpander(), bound)
+    assert (await app.jobs.get(bound.id)).reason_code == "filter:LoRA"
+
+
+async def test_a_replacement_that_came_while_it_waited_is_in_its_row(app: App):
+    await submit.imagine(app, ask("a fox with a gun", image_name="my gun.png"))
+    await app.filters.add(HERE, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    [job] = await app.jobs.claim("worker", capacity=1)
+    assert await settle_prompt(app, NoExpander(), job)
+    job = await app.jobs.get(job.id)
+    assert (job.idea, job.prompt, job.input_name) == ("a fox with a rose", "a fox with a rose", "my rose.png")
+
+
+async def test_an_expansion_is_rewritten_before_it_is_painted(app: App):
+    await app.filters.add(0, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    job = await submit.imagine(app, replace(ask("a fox"), expand="on"))
+
+    class Armed(NoExpander):
+        async def expand(self, idea: str, **_options: Any) -> Expansion:
+            return Expansion(f"{idea}, with a gun", "with a gun", ("fox",), "m", 0.1)
+
+    [job] = await app.jobs.claim("worker", capacity=1)
+    assert await settle_prompt(app, Armed(), job)
+    job = await app.jobs.get(job.id)
+    assert job.prompt == "a fox, with a rose"
+    assert job.expanded
+    assert (job.expanded.text, job.expanded.added) == ("a fox, with a rose", "with a rose")
+
+
+async def test_words_that_are_not_wanted_are_free_unless_the_owner_says_otherwise(app: App):
+    await app.filters.add(HERE, "gun", MODERATOR)
+    await app.filters.add(0, "bomb", MODERATOR)
+    await submit.imagine(app, ask("a fox --no gun, bomb"))
+    await app.guilds.change(HERE, MODERATOR, checks_negative_prompts=True)
+    with pytest.raises(Refused, match="filter:negative"):
+        await submit.imagine(app, ask("a fox --no gun"))
+    await submit.imagine(app, ask("a fox --no bomb"))
+    await app.guilds.change(0, MODERATOR, checks_negative_prompts=True)
+    with pytest.raises(Refused, match="filter:negative"):
+        await submit.imagine(app, ask("a fox --no bomb"))
