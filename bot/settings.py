@@ -106,7 +106,10 @@ class Settings:
         {}, "How many turns a member has for another's one: role id = weight; the largest of the member's roles counts."
     )
 
-    reader: str = setting("", "CLIP-style folder or hub name of transformers that reads pictures back; empty: none.")
+    reader: str = setting(
+        "pretrained:reader",
+        "CLIP-style folder or hub name of transformers that reads pictures back, or `pretrained:` name; empty: none.",
+    )
     captioner: str = setting("", "Image-to-text folder or hub name for /describe; empty means the reader's own.")
     reader_device: str = setting("cpu", "Where reader, captioner and upscaler run: cpu, cuda:0 or mps.")
     candidates: dict[str, str] = table(

@@ -7,9 +7,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT, EDGE = 640, 320, 40
+LINE = 14
+"""Pixels from one line of a caption to the next."""
 
 
 def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
@@ -42,15 +44,29 @@ def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
 
 
 def lay_out(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = ()) -> Image.Image:
-    """The images in rows, each over its caption."""
+    """The images in rows, each over its whole caption."""
     width, height = images[0].size
-    line = 14 if captions else 0
+    told = [_in_lines(caption, width) for caption in captions]
+    room = LINE * max((len(lines) for lines in told), default=0)
     rows = math.ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * (width + 4), rows * (height + line + 4)), "white")
+    sheet = Image.new("RGB", (columns * (width + 4), rows * (height + room + 4)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, image in enumerate(images):
-        x, y = number % columns * (width + 4), number // columns * (height + line + 4)
+        x, y = number % columns * (width + 4), number // columns * (height + room + 4)
         sheet.paste(image, (x, y))
         if captions:
-            draw.text((x, y + height), captions[number][: width // 6], fill="black")
+            draw.text((x, y + height), "\n".join(told[number]), fill="black", spacing=2)
     return sheet
+
+
+def _in_lines(text: str, width: int) -> list[str]:
+    """The words in lines that are no wider than this many pixels, unless a word alone is."""
+    font = ImageFont.load_default()
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

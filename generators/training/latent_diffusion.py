@@ -163,6 +163,7 @@ def _moved(told: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
 def prepare(network: nn.Module, device: torch.device) -> None:
     """Make a network quick to train on a device: precision, memory layout, gradients."""
     network.to(device, quick_precision(device), memory_format=torch.channels_last)
+    network.eval()  # diffusers' blocks leave channels_last while they are said to train; there is no dropout to lose
     quicken(network)
     for part in network.modules():
         if isinstance(part, UNet2DConditionModel):
@@ -209,5 +210,6 @@ def paint_sheet(
 def save(pipe: StableDiffusionPipeline, folder: Path, card: dict[str, Any]) -> None:
     """Write an ordinary diffusers folder with what Limner wants to know of it; leaves the pipeline in float16."""
     pipe.to(dtype=torch.float16)
+    pipe.vae.register_to_config(_name_or_path="")  # a folder of this machine is no part of the model
     pipe.save_pretrained(folder)
     (folder / "limner.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Group normalisation whose gradient is quick in bfloat16 on CPUs: torch's own takes half of an autoencoder's step."""
+"""Group normalisation that is quick in bfloat16 on CPUs: torch's own takes half of an autoencoder's step."""
 
 # pyright: basic
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 def quicken(module: nn.Module) -> None:
-    """Give each GroupNorm of the module the quick gradient; the values that it computes stay the same."""
+    """Give each GroupNorm of the module the quick way to compute; its values stay the same, to bfloat16's precision."""
     for part in module.modules():
         if type(part) is nn.GroupNorm:
             part.__class__ = QuickGroupNorm
 
 
 class QuickGroupNorm(nn.GroupNorm):
-    """`torch.nn.GroupNorm` with the gradient of `_QuickGroupNorm`."""
+    """`torch.nn.GroupNorm` that computes as `_QuickGroupNorm` does while it learns."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Normalise each group of channels."""
@@ -31,9 +31,16 @@ class _QuickGroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         batch, channels = x.shape[:2]
-        y, mean, rstd = torch.native_group_norm(x, weight, bias, batch, channels, x.shape[2] * x.shape[3], groups, eps)
+        width = channels // groups
+        count = width * x.shape[2] * x.shape[3]
+        mean, square = (
+            values.sum((2, 3), dtype=torch.float32).view(batch, groups, width).sum(-1) / count for values in (x, x * x)
+        )
+        rstd = (square - mean * mean).clamp_(min=0).add_(eps).rsqrt_()
+        scale = rstd.repeat_interleave(width, 1) * weight.float()
+        shift = bias.float() - mean.repeat_interleave(width, 1) * scale
         ctx.save_for_backward(x, weight, mean, rstd)
-        return y
+        return torch.addcmul(shift[:, :, None, None].to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -41,8 +48,8 @@ class _QuickGroupNorm(torch.autograd.Function):
         grad = grads[0]
         batch, groups = mean.shape
         width = x.shape[1] // groups
-        mean = mean.float().repeat_interleave(width, 1)
-        rstd = rstd.float().repeat_interleave(width, 1)
+        mean = mean.repeat_interleave(width, 1)
+        rstd = rstd.repeat_interleave(width, 1)
         sums = grad.sum((2, 3)).float()
         scaled = ((grad * x).sum((2, 3)).float() - mean * sums) * rstd
         count = width * x.shape[2] * x.shape[3]

@@ -70,6 +70,7 @@ def build_reader(
     encoder = copy.deepcopy(encoder)
     encoder.encoder.layers = encoder.encoder.layers[:layers]
     encoder.config.num_hidden_layers = layers
+    encoder.config._name_or_path = ""  # a folder of this machine is no part of the model
     reader = VisionTextDualEncoderModel(vision_model=LevitModel(vision), text_model=encoder)
     reader.text_model.get_input_embeddings().weight.requires_grad_(False)
     return reader

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from generators.base import Finish, GenerationRequest, ModelNotFound
 from generators.finishing import MARGIN, TILE, Finisher
@@ -93,6 +95,33 @@ def test_an_upscaling_model_sees_parts_and_leaves_no_seams():
     assert max(model.parts) <= TILE + 2 * MARGIN
     assert finisher.told(Finish(upscale=2)) == {"Upscale": "2x nearest"}
     assert finisher.finish(Image.fromarray(random), Finish(upscale=3)).size == (1560, 900)
+
+
+def compact_upscaler(file: Path) -> Path:
+    """A tiny Real-ESRGAN of the compact kind (SRVGGNet), twice as large, untrained."""
+    random = torch.Generator().manual_seed(0)
+    weights: dict[str, torch.Tensor] = {}
+    for layer, (count, seen) in {0: (8, 3), 2: (8, 8), 4: (12, 8)}.items():
+        weights[f"body.{layer}.weight"] = torch.randn(count, seen, 3, 3, generator=random) / 10
+        weights[f"body.{layer}.bias"] = torch.zeros(count)
+        if count == 8:
+            weights[f"body.{layer + 1}.weight"] = torch.full((count,), 0.1)
+    save_file(weights, file)
+    return file
+
+
+def test_a_real_upscaler_in_parts_paints_what_it_would_as_a_whole(tmp_path: Path):
+    spandrel = pytest.importorskip("spandrel", reason="needs the extra `upscale`")
+    file = compact_upscaler(tmp_path / "compact.safetensors")
+    random = np.random.default_rng(0).integers(0, 255, (300, 420, 3), np.uint8)
+
+    large = np.asarray(Finisher(str(file)).finish(Image.fromarray(random), Finish(upscale=2)), int)
+
+    edged = np.pad(random.astype(np.float32) / 255, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
+    whole = spandrel.ModelLoader("cpu").load_from_file(file).eval()(torch.from_numpy(edged).permute(2, 0, 1)[None])
+    wanted = whole[0].detach().permute(1, 2, 0).clamp(0, 1).numpy()[2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN]
+    assert abs(large - wanted * 255).max() <= 1
+    assert large.std() > 1
 
 
 @pytest.mark.parametrize("name", ["missing.safetensors", "pickle.pth"])

@@ -57,6 +57,7 @@ def test_the_stock_class_loads_it_without_a_warning(tiny_reader: Path, caplog: p
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert {part.dtype for part in model.parameters()} == {torch.float16}
     assert {file.suffix for file in tiny_reader.iterdir() if file.is_file()} == {".json", ".safetensors"}
+    assert str(tiny_reader.parent) not in (tiny_reader / "config.json").read_text()
 
 
 def test_any_clip_folder_can_take_its_place(tmp_path: Path):
