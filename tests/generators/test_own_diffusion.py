@@ -46,14 +46,17 @@ def model(recipe: Recipe) -> Path:
     return made
 
 
-def test_own_pictures_become_a_diffusers_folder_that_limner_paints_with(model: Path, caplog: pytest.LogCaptureFixture):
+def test_own_pictures_become_a_diffusers_folder_that_limner_paints_with(
+    model: Path, recipe: Recipe, caplog: pytest.LogCaptureFixture
+):
     for library in ("diffusers", "transformers"):
         logging.getLogger(library).addHandler(caplog.handler)
         logging.getLogger(library).setLevel(logging.WARNING)
     pipe = DiffusionPipeline.from_pretrained(model, dtype=torch.float32)
     assert [record.getMessage() for record in caplog.records] == []
     assert pipe.scheduler.config.prediction_type == "v_prediction"
-    assert not [file for file in model.rglob("*.json") if str(model.parents[1]) in file.read_text()]
+    assert recipe.autoencoder
+    assert not [file for file in model.rglob("*.json") if recipe.autoencoder in file.read_text()]
 
     card = ModelCard.read("own", str(model))
     assert (card.width, card.height, card.title) == (32, 32, "out")
