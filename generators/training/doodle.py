@@ -1,4 +1,4 @@
-"""The small model that ships, from nothing to a folder: scenes, autoencoder, words, denoiser."""
+"""A small model such as the one that ships, from nothing to a folder: scenes, autoencoder, words, denoiser."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -25,7 +25,7 @@ from generators.training.scenes import PART, SceneMaker, compose
 
 SCENES = 40_000
 AUTOENCODER = Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3)
-DENOISER = Plan(samples=600_000, batch=32, learning_rate=6e-4, warmup=500, ema=0.9995, decay=0.15)
+DENOISER = Plan(samples=2_000_000, batch=32, learning_rate=6e-4, warmup=500, ema=0.9995, decay=0.15)
 VOCABULARY = 3_600
 CARD = {
     "title": "Doodle (try-out model)",
