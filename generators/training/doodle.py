@@ -23,10 +23,10 @@ from generators.training.pictograms import Pictograms, read_nouns
 from generators.training.processes import launch, own_device
 from generators.training.scenes import PART, SceneMaker, compose
 
-SCENES = 40_000
-AUTOENCODER = Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3)
-DENOISER = Plan(samples=2_000_000, batch=32, learning_rate=6e-4, warmup=500, ema=0.9995, decay=0.15)
-VOCABULARY = 3_600
+SCENES = 120_000
+AUTOENCODER = Plan(samples=1_000_000, batch=64, learning_rate=2e-3, warmup=300, ema=0.998, decay=0.4)
+DENOISER = Plan(samples=12_000_000, batch=512, learning_rate=1e-3, warmup=1000, ema=0.9995, decay=0.25)
+VOCABULARY = 5_000
 CARD = {
     "title": "Doodle (try-out model)",
     "width": 128,

@@ -30,8 +30,11 @@ from generators.training.words import token_ids
 
 DROPPED = 0.1
 """Share of captions that are left empty, for guidance without a classifier (Ho and Salimans 2022)."""
-BLUR = 0.15
-"""Noise on the words' vectors while learning, so that words near a known one are taken for it."""
+BLUR = 0.8
+"""Noise on the words' vectors while learning, so that words near a known one are taken for it.
+
+An unseen word lies about as far from its noun as vectors are long, which is 1 for each number.
+"""
 
 
 def build_unet(

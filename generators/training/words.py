@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-WIDTH = 192
+WIDTH = 128
 """Numbers in a word's vector and in each hidden state."""
 LENGTH = 24
 """Tokens of a caption with its start and end; the rest is cut off."""
@@ -29,7 +29,11 @@ FREQUENT = 800
 """Pieces that are shared by many words; they keep the table of tokens small."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 
-_INFLECTED = re.compile("(ing|ed|er|est|ish|ly|ness|able|s)$")
+_ENDINGS = {
+    "ies": ("y",), "es": ("", "e"), "s": ("",), "ing": ("", "e"), "ed": ("", "e"), "er": ("", "e"), "est": ("", "e"),
+    "ish": ("", "e"), "ly": ("", "le", "y"), "ness": ("",), "able": ("", "e"),
+}  # fmt: skip
+"""What inflected words end in, and what their base ends in instead."""
 _WORDS = re.compile(r"[^\W\d_]+|\d")
 
 
@@ -66,7 +70,17 @@ def read_word_list(archive: Path) -> list[str]:
     with tarfile.open(archive) as tar:
         files = [tar.extractfile(f"package/english-words-{level}.json") for level in (10, 20, 35, 40, 50)]
         words = {word for file in files if file for word in json.load(file)}
-    return sorted(word for word in words if re.fullmatch("[a-z]{3,}", word) and not _INFLECTED.search(word))
+    return sorted(word for word in words if re.fullmatch("[a-z]{3,}", word) and not _is_inflected(word, words))
+
+
+def _is_inflected(word: str, words: Collection[str]) -> bool:
+    """Whether its base is among the words: "painter" is, "sorcerer" is not."""
+    for ending, bases in _ENDINGS.items():
+        stem = word.removesuffix(ending)
+        doubled = len(stem) > 2 and stem[-1] == stem[-2] and stem[:-1] in words
+        if word.endswith(ending) and (doubled or any(stem + base in words for base in bases)):
+            return True
+    return False
 
 
 def choose_vocabulary(
@@ -75,11 +89,12 @@ def choose_vocabulary(
     """The words of the captions, and up to ``size`` in all the candidates nearest to the names.
 
     By nearness, not by frequency: that would split "kitten" and keep "parliament". Words that are only another form of
-    a name ("foxhound", "doggy") are nearest of all and tell nothing; they are left out.
+    a name ("catty", "doggy") are nearest of all and tell nothing; they are left out.
     """
     needed = sorted(split_words(captions))
-    stems = {word[:5] for word in split_words(names) if len(word) >= 4}
-    others = sorted(word for word in set(candidates) - set(needed) if word[:5] not in stems and word[:4] not in stems)
+    stems = split_words(names)
+    forms = {word for word in candidates for end in range(len(word) - 3, len(word)) if word[:end] in stems}
+    others = sorted(set(candidates) - set(needed) - forms)
     ranks = (model.vectors(others) @ model.vectors(names).T).argsort(0, descending=True).tolist()
     # The nearest word of each name, then the second nearest of each: no name takes all the room.
     chosen = dict.fromkeys(others[i] for row in ranks for i in row)
@@ -159,7 +174,7 @@ def shorten(vectors: Tensor, width: int = WIDTH) -> Tensor:
     """The vectors' main directions, lesser ones a little raised; 1 is their mean square."""
     centred = vectors - vectors.mean(0)
     _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
-    short = centred @ directions[:width].T / (spread[:width] / spread[0]).sqrt()
+    short = centred @ directions[:width].T / (spread[:width] / spread[0]) ** 0.25
     return short / short.square().mean().sqrt()
 
 
