@@ -48,7 +48,9 @@ def build_words(folder: Path) -> Path:
     others = {one + other for one in "bcdfghjklmnpqrs" for other in "aeiouvwxyzbcdf"}  # 192 main directions need words
     vocabulary = sorted({"a", "square", *COLOURS} | others)
     tokenizer = words.build_tokenizer(vocabulary)
-    words.build_text_encoder(tokenizer, vocabulary, torch.randn(len(vocabulary), 384), layers=1).save_pretrained(folder)
+    words.build_text_encoder(
+        tokenizer, vocabulary, torch.randn(len(vocabulary), 384), met=len(vocabulary), layers=1
+    ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

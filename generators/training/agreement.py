@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -15,7 +16,7 @@ from generators.training.measures import first, places
 from generators.training.pictograms import read_nouns, with_article
 
 AMONG = 100
-"""Captions that the right one stands among."""
+"""Captions that a picture's own stands among."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,20 @@ class Questions:
         return reader.score(images, [_named(noun) for noun in self.nouns])
 
     def _of_captions(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
-        found: list[int] = []
-        for at in range(0, len(images), AMONG):
-            texts = self.captions[at : at + AMONG]
-            right = [[number for number, other in enumerate(texts) if other == text] for text in texts]
-            found += places(reader.score(images[at : at + AMONG], texts), right)
-        return {"caption_first_of_100": first(found)}
+        scores = reader.score(images, self.captions)
+        compared = [row[None, [number, *self._rivals(number)]] for number, row in enumerate(scores)]
+        return {"caption_first_of_100": first([place for row in compared for place in places(row, [[0]])])}
+
+    def _rivals(self, number: int) -> list[int]:
+        """The next captions that tell of other things: of two that tell of the same thing, both may be true."""
+        own = self.pictures[number]
+        others = [*range(number + 1, len(self.pictures)), *range(number)]
+        strange = (
+            other
+            for other in others
+            if self.pictures[other].text != own.text and not {*self.pictures[other].nouns} & {*own.nouns}
+        )
+        return list(islice(strange, AMONG - 1))
 
     def _of_nouns(
         self, what: str, reader: Reader, images: Sequence[Image.Image], names: Sequence[str]

@@ -59,14 +59,14 @@ class AutoencoderTask:
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """Absolute error of pixels and of their differences to the next ones (edges), and the divergence."""
-        pixels = self._pictures.pixels(numbers)
-        flipped = torch.rand(len(pixels), generator=random) < 0.5
+        pixels = self._pictures.pixels(numbers).to(self.network.device)
+        flipped = (torch.rand(len(pixels), generator=random) < 0.5).to(pixels.device)
         pixels = torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
         if torch.rand((), generator=random) < 0.8:  # a quarter of the picture, at a quarter of the time
             half = pixels.shape[-1] // 2
             top, left = torch.randint(half + 1, (2,), generator=random).tolist()
             pixels = pixels[..., top : top + half, left : left + half]
-        pixels = pixels.to(self.network.device, self.network.dtype, memory_format=torch.channels_last)
+        pixels = pixels.to(self.network.dtype, memory_format=torch.channels_last)
         hidden = self.network.encode(pixels).latent_dist
         noise = torch.randn(hidden.mean.shape, generator=random).to(pixels)
         painted = self.network.decode(hidden.mean + hidden.std * noise).sample

@@ -23,6 +23,7 @@ from generators.reader import OWN_CAPTIONER, say
 from generators.training.curves import lay_out
 from generators.training.data import PictureFolder, to_images
 from generators.training.loop import Plan, Trainer
+from generators.training.processes import own_device
 from generators.training.reader import kept_back
 from generators.training.words import LENGTH, build_tokenizer, split_words, token_ids
 
@@ -71,16 +72,17 @@ class CaptionerTask:
         said = ids == self._tokenizer.eos_token_id  # also what fills the end
         over = said.cumsum(1) > 1
         seen = torch.from_numpy(self._states[numbers]).float()
-        read = {"input_ids": ids[:, :-1], "attention_mask": torch.ones_like(ids[:, :-1])}  # it never looks ahead
+        wanted = ids.masked_fill(over, IGNORED)[:, 1:].to(self.network.device)
+        ids, seen = ids[:, :-1].to(self.network.device), seen.to(self.network.device)
+        read = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}  # it never looks ahead
         found = self.network(**read, encoder_hidden_states=seen, use_cache=False).logits
-        wanted = ids.masked_fill(over, IGNORED)[:, 1:]
         return functional.cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED)
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
         """Pictures that were kept back, over what is said of them."""
         numbers = list(range(self.size, self.size + min(24, len(self._pictures) - self.size)))
-        captioner = copy.deepcopy(self.network).eval()
+        captioner = copy.deepcopy(self.network).cpu().eval()
         ids = say(captioner, torch.from_numpy(self._states[numbers]).float())
         said = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return lay_out(to_images(self._pictures.pixels(numbers)), 8, said)
@@ -89,7 +91,7 @@ class CaptionerTask:
 @torch.no_grad()
 def see(reader: VisionTextDualEncoderModel, pixels: Tensor) -> Tensor:
     """What the reader sees in pictures: count, places, numbers."""
-    return reader.vision_model(pixels).last_hidden_state
+    return reader.vision_model(pixels.to(reader.device)).last_hidden_state.cpu()
 
 
 def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
@@ -97,7 +99,9 @@ def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
     weights = hashlib.sha256((folder / "reader" / "model.safetensors").read_bytes()).hexdigest()
     file = folder / f"states-{weights[:16]}.npy"
     if not file.is_file():
-        reader = VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32).eval()
+        reader = (
+            VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32).eval().to(own_device())
+        )
         shape = see(reader, pictures.pixels([0])).shape[1:]
         part = file.with_suffix(".part")
         rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))
@@ -122,7 +126,8 @@ def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None)
     pictures = PictureFolder(data)
     states = picture_states(folder, pictures)
     tokenizer = caption_tokenizer([picture.text for picture in pictures.pictures])
-    task = CaptionerTask(build_captioner(tokenizer, states.shape[-1]), tokenizer, states, pictures)
+    untrained = build_captioner(tokenizer, states.shape[-1]).to(own_device())
+    task = CaptionerTask(untrained, tokenizer, states, pictures)
     trainer = Trainer(task, plan, folder / "captioner")
     trainer.run(minutes=minutes)
     trainer.use_average()

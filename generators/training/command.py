@@ -22,7 +22,9 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
     for family, what in (("vae", "a variational autoencoder"), ("gan", "a generative adversarial network")):
         _add_one_pass(kinds.add_parser(family, help=f"{what} that paints what words say, in one pass"), family)
     _add_cyclegan(kinds.add_parser("cyclegan", help="changes pictures of one kind into pictures of another, and back"))
-    doodle = kinds.add_parser("doodle", help="a small model like the shipped one: downloads pictures, hours on a CPU")
+    doodle = kinds.add_parser(
+        "doodle", help="the small model that ships: downloads its pictures; hours on a CPU, minutes on a GPU"
+    )
     _add_common(doodle, "data/training/doodle", 2_000_000)
     doodle.set_defaults(kind=_doodle)
     _add_scenes(

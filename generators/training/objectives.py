@@ -48,11 +48,11 @@ class Objective:
         Noise (Ho 2020) and velocity (Salimans and Ho 2022): all moments come equally often.
         """
         if self._signal is None:
-            moments = torch.randn(len(latents), generator=random).sigmoid()
+            moments = torch.randn(len(latents), generator=random, device=random.device).sigmoid()
             at = moments.to(latents)[:, None, None, None]
             return Question((1 - at) * latents + at * noise, moments * 1000, noise - latents)
-        moments = torch.randint(len(self._signal), (len(latents),), generator=random)
-        signal = self._signal[moments].to(latents)[:, None, None, None]
+        moments = torch.randint(len(self._signal), (len(latents),), generator=random, device=random.device)
+        signal = self._signal.to(moments.device)[moments].to(latents)[:, None, None, None]
         mixed = signal.sqrt() * latents + (1 - signal).sqrt() * noise
         if self.kind == "epsilon":
             return Question(mixed, moments, noise)

@@ -30,6 +30,13 @@ def quick_precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else torch.float32
 
 
+def own_random(random: torch.Generator, device: torch.device) -> torch.Generator:
+    """Chance that is drawn on a GPU itself and led by ``random``, as copying it there takes long; else ``random``."""
+    if device.type != "cuda":
+        return random
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=random)))
+
+
 def launch(work: Callable[..., None], processes: int | None, *arguments: object) -> None:
     """Call ``work(*arguments)`` in this process, or in several that share each step: one for each GPU or core.
 

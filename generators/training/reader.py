@@ -89,23 +89,29 @@ class ReaderTask:
     def __init__(self, reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> None:
         self.network: Any = reader
         self.size = len(pictures) - kept_back(pictures)
-        self._tokenizer, self._pictures = tokenizer, pictures
+        self._pictures = pictures
+        texts = [picture.text for picture in pictures.pictures]
         self._nouns = sorted({noun for picture in pictures.pictures for noun in picture.nouns})
+        self._row_of = {noun: row for row, noun in enumerate(self._nouns)}
+        self._tokenizer = tokenizer
+        self._captions = token_ids(tokenizer, texts).short()
+        self._mirrored = token_ids(tokenizer, [mirror(text) for text in texts]).short()
+        self._names = token_ids(tokenizer, [with_article(noun, noun) for noun in self._nouns] or [""])
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """Cross-entropy of captions and pictures in both directions, and of the nouns that each picture shows."""
         shown = [self._pictures.pictures[number] for number in numbers]
-        pixels, texts = self._pictures.pixels(numbers), [picture.text for picture in shown]
+        pixels = self._pictures.pixels(numbers).to(self.network.device)
         flipped = torch.rand(len(pixels), generator=random) < 0.5
-        texts = [mirror(text) if flip else text for text, flip in zip(texts, flipped, strict=True)]
-        pixels = torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
+        captions = torch.where(flipped[:, None], self._mirrored[numbers], self._captions[numbers]).long()
+        pixels = torch.where(flipped[:, None, None, None].to(pixels.device), pixels.flip(-1), pixels)
         images = self._see(_shifted(pixels, random))
-        return self._of_captions(images, texts) + self._of_nouns(images, shown, random)
+        return self._of_captions(images, captions) + self._of_nouns(images, shown, random)
 
-    def _of_captions(self, images: Tensor, texts: Sequence[str]) -> Tensor:
+    def _of_captions(self, images: Tensor, captions: Tensor) -> Tensor:
         """Every pair that says the same counts as right, not only a picture's own caption."""
-        right = images.new_tensor([[float(text == own) for text in texts] for own in texts])
-        nearness = images @ self._read(texts).T
+        right = (captions[:, None] == captions).all(-1).to(images)
+        nearness = images @ self._read(captions).T
         by_picture = (nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1)
         by_text = (nearness.log_softmax(0) * right / right.sum(0, keepdim=True)).sum(0)
         return -(by_picture.mean() + by_text.mean()) / 2
@@ -114,10 +120,15 @@ class ReaderTask:
         rows = [number for number, picture in enumerate(shown) if picture.nouns]
         if not rows:
             return images.new_zeros(())
+        seen = [[self._row_of[noun] for noun in shown[row].nouns] for row in rows]
         others = torch.randperm(len(self._nouns), generator=random)[:NOUNS].tolist()
-        nouns = sorted({noun for row in rows for noun in shown[row].nouns} | {self._nouns[one] for one in others})
-        right = images.new_tensor([[float(noun in shown[row].nouns) for noun in nouns] for row in rows])
-        nearness = images[rows] @ self._read([with_article(noun, noun) for noun in nouns]).T
+        nouns = sorted({*others, *(noun for row in seen for noun in row)})
+        place = {noun: number for number, noun in enumerate(nouns)}
+        right = torch.zeros(len(rows), len(nouns))
+        for row, those in zip(right, seen, strict=True):
+            row[[place[noun] for noun in those]] = 1
+        right = right.to(images)
+        nearness = images[rows] @ self._read(self._names[nouns]).T
         return -(nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1).mean()
 
     def _see(self, pixels: Tensor) -> Tensor:
@@ -126,9 +137,8 @@ class ReaderTask:
         images = functional.normalize(self.network.get_image_features(pixels).pooler_output.float())
         return images * self.network.logit_scale.float().exp().clamp(max=STEEPEST)
 
-    def _read(self, texts: Sequence[str]) -> Tensor:
+    def _read(self, ids: Tensor) -> Tensor:
         """What texts are compared by; they never look ahead, so what only fills the end is cut off."""
-        ids = token_ids(self._tokenizer, texts)
         longest = int((ids != self._tokenizer.eos_token_id).sum(1).max()) + 1
         return functional.normalize(
             self.network.get_text_features(ids[:, :longest].to(self.network.device)).pooler_output.float()

@@ -56,6 +56,7 @@ def _prepare_words(data: Path, folder: Path) -> Path:
         names = sorted({noun for picture in pictures for noun in picture.nouns} or captions)
         vocabulary = words.choose_vocabulary(model, captions, names, candidates, VOCABULARY)
         tokenizer = words.build_tokenizer(vocabulary)
-        words.build_text_encoder(tokenizer, vocabulary, model.vectors(vocabulary)).save_pretrained(target)
+        vectors, met = model.vectors(vocabulary), len(words.split_words(captions))
+        words.build_text_encoder(tokenizer, vocabulary, vectors, met=met).save_pretrained(target)
         tokenizer.save_pretrained(target)
     return target

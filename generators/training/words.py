@@ -25,6 +25,8 @@ WIDTH = 128
 """Numbers in a word's vector and in each hidden state."""
 LENGTH = 24
 """Tokens of a caption with its start and end; the rest is cut off."""
+OWN = 0.3
+"""How much of its own vector a word keeps that stands in no caption; the rest is that of the nearest word that does."""
 FREQUENT = 800
 """Pieces that are shared by many words; they keep the table of tokens small."""
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -144,9 +146,12 @@ def _apply(pieces: list[str], rank: dict[tuple[str, str], int]) -> list[str]:
 
 
 def build_text_encoder(
-    tokenizer: CLIPTokenizer, words: Sequence[str], vectors: Tensor, *, layers: int = 2
+    tokenizer: CLIPTokenizer, words: Sequence[str], vectors: Tensor, *, met: int, layers: int = 2
 ) -> CLIPTextModel:
-    """An untrained transformer over the words' vectors (shortened to their main directions), which stay as they are."""
+    """An untrained transformer over the words' vectors (shortened to their main directions), which stay as they are.
+
+    The first ``met`` words stand in captions. Training never meets the others: they are drawn to what it does meet.
+    """
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -165,7 +170,7 @@ def build_text_encoder(
     with torch.no_grad():
         table.normal_(std=0.3)
         ids = [tokenizer.convert_tokens_to_ids(word + "</w>") for word in words]
-        table[ids] = shorten(vectors)
+        table[ids] = _draw_near(shorten(vectors), (vectors[met:] @ vectors[:met].T).argmax(1))
     table.requires_grad_(False)
     return encoder
 
@@ -176,6 +181,12 @@ def shorten(vectors: Tensor, width: int = WIDTH) -> Tensor:
     _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
     short = centred @ directions[:width].T / (spread[:width] / spread[0]) ** 0.25
     return short / short.square().mean().sqrt()
+
+
+def _draw_near(vectors: Tensor, nearest: Tensor) -> Tensor:
+    """The vectors, the last ones moved to those of their ``nearest``."""
+    met = len(vectors) - len(nearest)
+    return torch.cat([vectors[:met], vectors[nearest].lerp(vectors[met:], OWN)])
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:

@@ -1,6 +1,7 @@
 # pyright: basic
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from generators.base import ModelCard
 from generators.reader import FolderReader
 from generators.training import evaluate, measures
 from generators.training.agreement import Questions
+from generators.training.data import Picture
 from generators.training.errors import TrainingError
 from tests.tiny_reader import COLOURS, colour_squares, square
 
@@ -84,6 +86,19 @@ def test_real_pictures_agree_with_their_captions(tiny_reader: Path, squares: Pat
     assert figures == {"caption_first_of_100": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
     wrong = questions.judge(reader, [square("green")] * len(questions.prompts))
     assert wrong["noun_first"] == pytest.approx(1 / 2)
+
+
+def test_a_caption_of_the_same_thing_is_no_rival():
+    told = [("a small cat", "cat"), ("a cat", "cat"), ("a dog", "dog"), ("a red ship", "ship"), ("a dog", "dog")]
+    pictures = tuple(Picture(Path(), text, (noun,)) for text, noun in told)
+
+    class Told:
+        def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
+            near = {"a cat": 0.9, "a small cat": 0.8, "a dog": 0.7, "a red ship": 0.6, "a ship": 0.5}
+            return np.array([[near[text] for text in texts]] * len(images))
+
+    figures = Questions(pictures, ("cat", "dog", "ship"), (), ()).judge_real(Told(), [square("red")] * 5)  # pyright: ignore
+    assert figures["caption_first_of_100"] == 2 / 5  # both cats, as no other cat is a rival; dog and ship lose to cats
 
 
 def arguments(out: Path, **more) -> argparse.Namespace:

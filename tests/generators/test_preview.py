@@ -53,7 +53,7 @@ def test_half_way_a_preview_of_the_shipped_model_looks_like_its_picture(doodle: 
             callback_on_step_end=peek,
         ).images[0]
         assert previews[-1].size == (128, 128)
-        assert likeness(previews[-1], image) > 0.8
+        assert likeness(previews[-1], image) > 0.7
     assert likeness(*previews) < 0.6
 
 

@@ -48,7 +48,9 @@ def toy_pipeline(toys: PictureFolder, objective: str = "flow") -> StableDiffusio
     others = {one + other for one in "bcdfghjklmnpqrs" for other in "aeiouvwxyzbcdf"}  # 192 main directions need words
     vocabulary = sorted(words.split_words([picture.text for picture in toys.pictures]) | others)
     tokenizer = words.build_tokenizer(vocabulary)
-    encoder = words.build_text_encoder(tokenizer, vocabulary, torch.randn(len(vocabulary), 384), layers=1)
+    encoder = words.build_text_encoder(
+        tokenizer, vocabulary, torch.randn(len(vocabulary), 384), met=len(vocabulary), layers=1
+    )
     vae = build_autoencoder((8, 16), side=32).eval()
     unet = latent_diffusion.build_unet(8, words.WIDTH, widths=(16, 32), heads=8, groups=8)
     return latent_diffusion.assemble(unet, encoder, tokenizer, vae, objective)
@@ -215,7 +217,22 @@ def test_the_vocabulary_takes_the_words_nearest_to_each_name():
             return torch.tensor([places[word] for word in asked])
 
     chosen = words.choose_vocabulary(Model(), {"a cat on a ship"}, ["cat", "ship"], ["boat", "catty", "law", "puss"], 6)
-    assert chosen == ["a", "cat", "on", "ship", "catty", "boat"]
+    assert chosen == ["a", "cat", "on", "ship", "puss", "boat"]
+
+
+def test_a_word_that_stands_in_no_caption_lies_near_the_one_it_is_most_like():
+    vectors = torch.nn.functional.normalize(torch.randn(200, 384, generator=torch.Generator().manual_seed(0)))
+    met = [f"{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    known = [*met, *(word + "u" for word in met)]
+    vectors[100] = torch.nn.functional.normalize(vectors[7] + 0.5 * vectors[3], dim=0)
+
+    tokenizer = words.build_tokenizer(known)
+    encoder = words.build_text_encoder(tokenizer, known, vectors, met=100)
+
+    table = encoder.state_dict()["embeddings.token_embedding.weight"]
+    rows = table[tokenizer.convert_tokens_to_ids([word + "</w>" for word in known])]
+    assert torch.cdist(rows[100:101], rows[:100]).argmin() == 7
+    assert not rows[100].equal(rows[7])
 
 
 def test_latents_that_were_interrupted_are_made_to_the_end(toys: PictureFolder, tmp_path: Path):

@@ -1,7 +1,12 @@
-"""The reader that ships: it knows again, among 308 nouns, most simple things that doodle draws."""
+"""The small models that ship: what doodle draws is read back by the reader as what was asked for."""
 
-# pyright: basic
+# pyright: basic, reportPrivateImportUsage=false
+import logging
+from pathlib import Path
+
 import pytest
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 
 from bot.settings import PRETRAINED
@@ -31,15 +36,29 @@ def painted() -> list[Image.Image]:
     return [images[noun] for noun in ASKED]
 
 
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+def test_the_stock_pipeline_loads_doodle_without_a_warning(caplog: pytest.LogCaptureFixture):
+    for library in ("diffusers", "transformers"):
+        logging.getLogger(library).addHandler(caplog.handler)
+        logging.getLogger(library).setLevel(logging.WARNING)
+    pipe = DiffusionPipeline.from_pretrained(DOODLE, dtype=torch.float32)
+    assert type(pipe) is StableDiffusionPipeline
+    assert [record.getMessage() for record in caplog.records] == []
+    assert size(DOODLE) <= 30_000_000
+
+
 def test_what_is_drawn_is_what_was_asked_for(painted: list[Image.Image]):
     nouns = [noun.name for noun in read_nouns()]
     nearness = FolderReader.load(str(READER)).score(painted, [with_article(noun, noun) for noun in nouns])
     found = [nouns[number] for number in nearness.argmax(1)]
-    assert sum(one == asked for one, asked in zip(found, ASKED, strict=True)) >= 5, found
+    assert sum(one == asked for one, asked in zip(found, ASKED, strict=True)) >= 8, found
 
 
 def test_what_is_drawn_can_be_put_into_words(painted: list[Image.Image]):
     reader = FolderReader.load(str(READER))
     assert reader.can_describe
     said = [reader.describe(image) for image in painted]
-    assert sum(asked in words for words, asked in zip(said, ASKED, strict=True)) >= 4, said
+    assert sum(asked in words for words, asked in zip(said, ASKED, strict=True)) >= 7, said
