@@ -92,12 +92,14 @@ def test_a_caption_of_the_same_thing_is_no_rival():
     told = [("a small cat", "cat"), ("a cat", "cat"), ("a dog", "dog"), ("a red ship", "ship"), ("a dog", "dog")]
     pictures = tuple(Picture(Path(), text, (noun,)) for text, noun in told)
 
-    class Told:
+    class Told(FolderReader):
+        def __init__(self) -> None: ...
+
         def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
             near = {"a cat": 0.9, "a small cat": 0.8, "a dog": 0.7, "a red ship": 0.6, "a ship": 0.5}
             return np.array([[near[text] for text in texts]] * len(images))
 
-    figures = Questions(pictures, ("cat", "dog", "ship"), (), ()).judge_real(Told(), [square("red")] * 5)  # pyright: ignore
+    figures = Questions(pictures, ("cat", "dog", "ship"), (), ()).judge_real(Told(), [square("red")] * 5)
     assert figures["caption_first_of_100"] == 2 / 5  # both cats, as no other cat is a rival; dog and ship lose to cats
 
 
