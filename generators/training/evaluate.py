@@ -45,7 +45,13 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
     evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
     evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (the reader)")
-    evaluate.add_argument("--out", type=Path, default=Path("evaluation.png"), metavar="FILE", help="the sheet")
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        default=Path("evaluation.png"),
+        metavar="FILE",
+        help="the sheet, a PNG file (evaluation.png)",
+    )
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
@@ -57,6 +63,8 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
     """
     from generators.training.painting import Painting
 
+    if arguments.out.suffix.lower() != ".png" or not arguments.out.parent.is_dir():
+        raise TrainingError(f"No sheet can be written to {arguments.out}; name a .png file in a folder that is there.")
     painting = Painting(card, device=device)
     with Progress(disable=arguments.json, transient=True) as progress:
         line = progress.add_task(card.name, total=None)
@@ -68,11 +76,17 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
             sheet, told = _paint_prompts(painting, arguments.prompts, tell)
         else:
             sheet, told = _evaluate(painting, arguments, reader, tell)
-    sheet.save(arguments.out)
     if arguments.json:
         print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
     else:
         _show(card, told)
+    try:
+        sheet.save(arguments.out)
+    except OSError as error:
+        raise TrainingError(
+            "The sheet cannot be written, perhaps because the disk is full; make room for it."
+        ) from error
+    if not arguments.json:
         print(f"The pictures are in {arguments.out}.")
 
 
