@@ -96,8 +96,7 @@ def see(reader: VisionTextDualEncoderModel, pixels: Tensor) -> Tensor:
 
 def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
     """What the reader in ``folder/reader`` sees in all pictures: made once, and read without loading it whole."""
-    weights = hashlib.sha256((folder / "reader" / "model.safetensors").read_bytes()).hexdigest()
-    file = folder / f"states-{weights[:16]}.npy"
+    file = folder / f"states-{_fingerprint(folder)}.npy"
     if not file.is_file():
         reader = (
             VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32).eval().to(own_device())
@@ -110,6 +109,11 @@ def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
         rows.flush()
         part.rename(file)
     return np.load(file, mmap_mode="r")
+
+
+def _fingerprint(folder: Path) -> str:
+    """Of the reader's weights: one that has learnt more sees otherwise, and needs a captioner of its own."""
+    return hashlib.sha256((folder / "reader" / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def caption_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
@@ -128,7 +132,7 @@ def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None)
     tokenizer = caption_tokenizer([picture.text for picture in pictures.pictures])
     untrained = build_captioner(tokenizer, states.shape[-1]).to(own_device())
     task = CaptionerTask(untrained, tokenizer, states, pictures)
-    trainer = Trainer(task, plan, folder / "captioner")
+    trainer = Trainer(task, plan, folder / f"captioner-{_fingerprint(folder)}")
     trainer.run(minutes=minutes)
     trainer.use_average()
     task.network.half().save_pretrained(folder / "reader" / OWN_CAPTIONER)

@@ -41,6 +41,8 @@ NOUNS = 512
 """Names that each picture is compared with, besides those of what its batch shows."""
 SHIFT = 8
 """Pixels that a picture is moved by at most while learning."""
+SOFTEST = 2.0
+"""Pixels, the standard deviation of the widest blur while learning: what is painted is softer than what is drawn."""
 KEPT_BACK = 1000
 """Pictures at the end of the folder, but never more than a tenth of it, that nothing is learnt from."""
 STEEPEST = 100.0
@@ -105,7 +107,7 @@ class ReaderTask:
         flipped = torch.rand(len(pixels), generator=random) < 0.5
         captions = torch.where(flipped[:, None], self._mirrored[numbers], self._captions[numbers]).long()
         pixels = torch.where(flipped[:, None, None, None].to(pixels.device), pixels.flip(-1), pixels)
-        images = self._see(_shifted(pixels, random))
+        images = self._see(soften(_shifted(pixels, random), random))
         return self._of_captions(images, captions) + self._of_nouns(images, shown, random)
 
     def _of_captions(self, images: Tensor, captions: Tensor) -> Tensor:
@@ -165,6 +167,18 @@ def _shifted(pixels: Tensor, random: torch.Generator) -> Tensor:
     wide = functional.pad(pixels, (SHIFT,) * 4, mode="replicate")
     corners = torch.randint(2 * SHIFT + 1, (len(pixels), 2), generator=random).tolist()
     return torch.stack([one[:, y : y + side, x : x + side] for one, (y, x) in zip(wide, corners, strict=True)])
+
+
+def soften(pixels: Tensor, random: torch.Generator) -> Tensor:
+    """Pixels (count, channels, height, width): half of them as they are, each of the others with a blur of its own."""
+    count, channels = pixels.shape[:2]
+    softness = SOFTEST * torch.rand(count, generator=random) * (torch.rand(count, generator=random) < 0.5)
+    reach = round(3 * SOFTEST)
+    apart = torch.arange(-reach, reach + 1) / softness.clamp(min=1e-3)[:, None]
+    weights = (-apart.square() / 2).softmax(1).repeat_interleave(channels, 0).to(pixels)
+    rows = functional.pad(pixels.flatten(0, 1)[None], (reach,) * 4, mode="replicate")
+    rows = functional.conv2d(rows, weights[:, None, :, None], groups=count * channels)
+    return functional.conv2d(rows, weights[:, None, None, :], groups=count * channels).view_as(pixels)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 # pyright: basic, reportCallIssue=false, reportGeneralTypeIssues=false
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from transformers import (
 
 from generators.base import ModelNotFound
 from generators.reader import FolderReader
-from generators.training.captioner import caption_tokenizer
+from generators.training.captioner import caption_tokenizer, train_captioner
 from generators.training.loop import Plan, Trainer
-from generators.training.reader import retrieval, settled
+from generators.training.reader import retrieval, settled, soften
 from generators.training.words import LENGTH
 from tests.tiny_reader import COLOURS, PLAN, build_words, colour_squares, reader_task, square
 
@@ -86,7 +87,7 @@ def test_a_folder_that_is_not_there_is_told_as_such(tmp_path: Path):
 
 
 def test_the_loss_falls(tiny_reader: Path):
-    for folder in (tiny_reader.parent, tiny_reader.parent / "captioner"):
+    for folder in (tiny_reader.parent, *tiny_reader.parent.glob("captioner-*")):
         lines = (folder / "losses.csv").read_text().splitlines()[1:]
         losses = [float(line.split(",")[1]) for line in lines]
         assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
@@ -106,6 +107,21 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path):
     assert [loss for _, loss in resumed.losses] == pytest.approx([loss for _, loss in unbroken.losses], abs=1e-6)
 
 
+def test_a_reader_that_has_learnt_more_gets_a_captioner_of_its_own(tiny_reader: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_reader.parent, tmp_path / "more"))
+    reader = VisionTextDualEncoderModel.from_pretrained(folder / "reader")
+    with torch.no_grad():
+        next(reader.vision_model.parameters()).mul_(2)
+    reader.half().save_pretrained(folder / "reader")
+
+    train_captioner(folder / "squares", folder, PLAN, None)
+
+    assert len(list(folder.glob("captioner-*"))) == 2
+    assert (folder / "reader" / "captioner" / "model.safetensors").read_bytes() != (
+        tiny_reader / "captioner" / "model.safetensors"
+    ).read_bytes()
+
+
 def test_what_was_kept_back_is_found(tiny_reader: Path):
     pictures = colour_squares(tiny_reader.parent / "squares")
     task = reader_task(pictures, tiny_reader.parent / "words")
@@ -117,3 +133,15 @@ def test_what_was_kept_back_is_found(tiny_reader: Path):
     sheet = task.sample()
     assert isinstance(sheet, Image.Image)
     assert sheet.width > 3 * 32
+
+
+def test_half_of_what_is_learnt_from_is_soft():
+    edge = (torch.arange(64) >= 32).float().expand(200, 3, 64, 64) * 2 - 1
+
+    softened = soften(edge, torch.Generator().manual_seed(0))
+
+    assert 60 < int((softened == edge).flatten(1).all(1).sum()) < 140
+    assert softened[..., 32].min() < 0.3  # the softest; at an edge between -1 and 1 it comes near the middle
+    assert torch.allclose(softened[..., :26], edge[..., :26], atol=0.01)  # away from the edge nothing changes
+    assert float(softened.mean()) == pytest.approx(float(edge.mean()), abs=1e-4)
+    assert softened.diff(dim=-1).min() > -1e-5
