@@ -109,7 +109,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path):
 
 def test_a_reader_that_has_learnt_more_gets_a_captioner_of_its_own(tiny_reader: Path, tmp_path: Path):
     folder = Path(shutil.copytree(tiny_reader.parent, tmp_path / "more"))
-    reader = VisionTextDualEncoderModel.from_pretrained(folder / "reader")
+    reader: Any = VisionTextDualEncoderModel.from_pretrained(folder / "reader")
     with torch.no_grad():
         next(reader.vision_model.parameters()).mul_(2)
     reader.half().save_pretrained(folder / "reader")
