@@ -178,14 +178,13 @@ def test_where_the_sheet_cannot_go_is_told_before_anything_is_painted(tmp_path: 
         evaluate.run(arguments(tmp_path / out), card, reader="", device="cpu")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_the_figures_are_told_even_if_the_sheet_cannot_be_written(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "prompts.txt").write_text("a red fox", encoding="utf-8")
-    (tmp_path / "sheet.png").symlink_to("/dev/full")
+    (tmp_path / "sheet.png").mkdir()
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
-    with pytest.raises(TrainingError, match="perhaps because the disk is full"):
+    with pytest.raises(TrainingError, match="^The sheet cannot be written"):
         evaluate.run(arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt"), card, reader="", device="cpu")
 
     assert json.loads(capsys.readouterr().out)["painted"]["pictures_per_second"] > 0
