@@ -184,7 +184,7 @@ def test_the_figures_are_told_even_if_the_sheet_cannot_be_written(
     (tmp_path / "prompts.txt").write_text("a red fox", encoding="utf-8")
     (tmp_path / "sheet.png").mkdir()
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
-    with pytest.raises(TrainingError, match="^The sheet cannot be written"):
+    with pytest.raises(TrainingError, match=r"^The sheet cannot be written"):
         evaluate.run(arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt"), card, reader="", device="cpu")
 
     assert json.loads(capsys.readouterr().out)["painted"]["pictures_per_second"] > 0
