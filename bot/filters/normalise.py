@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -36,16 +36,12 @@ _MARKS = _as_class(code for code, category in enumerate(_CATEGORIES) if category
 _SELECTORS = r"\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e0fff"
 _INVISIBLE = re.compile(f"[{UNSEEN}{_SELECTORS}]+")
 
-_DECORATION = re.compile(
-    r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
-    rf"|(?<=[a-z\u00df-\u024f])[{_MARKS}]+"
-)
-"""Marks that any letter can be loaded with, and those of other scripts on a Latin one."""
-_POINTS = re.compile(
-    r"[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
-    r"\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+"
-)
-"""Vowel points, which Hebrew and Arabic writers put in or leave out as they like, and the Arabic stretching line."""
+_MARKED = re.compile(f"([^{_MARKS}]?)([{_MARKS}]+)", re.DOTALL)
+_TWICE = re.compile(f"([{_MARKS}])\\1+")
+_WITHOUT_VOWELS = frozenset({"HEBREW", "ARABIC", "SYRIAC", "SAMARITAN"})
+"""Scripts whose writers put vowel points in or leave them out as they like."""
+_STRETCH = "\u0640"
+"""The line by which Arabic writers stretch a word."""
 _APOSTROPHES = str.maketrans("‘’ʼ", "'''")
 
 _ENCLOSED = {code: letters for code, letters in SPELLED_OUT.items() if unicodedata.category(chr(code)) == "So"} | {
@@ -91,8 +87,8 @@ class Normal:
 def normalise(text: str) -> Normal:
     """NFKC and full case folding, without what shows nothing and without decoration.
 
-    An accent that makes a letter of its own stays (año is not ano); marks that melt into no letter (stacked, struck
-    through, circled) are decoration and go, and so do vowel points.
+    An accent that makes a letter of its own stays (año is not ano), and so do vowel signs of the letter's own script
+    (पानी is not पान), each once. All other marks go: stacked, struck through, circled, of other scripts, vowel points.
     """
     if _IS_SIMPLE(text):
         return Normal(text.lower(), [0, len(text)], [0, len(text)])
@@ -111,6 +107,29 @@ def normalise(text: str) -> Normal:
 
 @lru_cache(maxsize=8192)
 def _fold(piece: str) -> str:
-    seen = _INVISIBLE.sub("", piece).translate(_APOSTROPHES).translate(_ENCLOSED)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
-    return _DECORATION.sub("", _POINTS.sub("", folded))
+    seen = _INVISIBLE.sub("", piece).translate(_APOSTROPHES).translate(_ENCLOSED).replace(_STRETCH, "")
+    own = _with_marks(seen, lambda letter, mark: "COMBINING" in mark or _is_of_one_script(letter, mark))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", own).casefold())
+    return _TWICE.sub(r"\1", _with_marks(folded, _spells))
+
+
+def _with_marks(text: str, is_kept: Callable[[str, str], bool]) -> str:
+    """The text with those of its marks that are kept, by the names of the letter that carries them and of the mark."""
+    if not _MARKED.search(text):
+        return text
+    return _MARKED.sub(
+        lambda run: run[1] + "".join(mark for mark in run[2] if is_kept(_name(run[1]), _name(mark))), text
+    )
+
+
+def _name(character: str) -> str:
+    return unicodedata.name(character, "") if character else ""
+
+
+def _spells(letter: str, mark: str) -> bool:
+    """Whether a mark that has melted into no letter makes another word, as a vowel sign of its own script does."""
+    return "COMBINING" not in mark and mark.partition(" ")[0] not in _WITHOUT_VOWELS and _is_of_one_script(letter, mark)
+
+
+def _is_of_one_script(letter: str, mark: str) -> bool:
+    return letter.partition(" ")[0] == mark.partition(" ")[0]

@@ -71,8 +71,9 @@ ALPHABETS = {
     "emoji": alphabet(r"REGIONAL INDICATOR SYMBOL LETTER ([A-Z])"),
     "accents": alphabet(r"LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]) WITH (?!SMALL LETTER)[A-Z ]+"),
 }
-MARKS = "".join(chr(code) for code in range(0x300, 0x345)) + "\u0483\u0489\u064e\u05b7\u0901\u0e47"
-"""Of Latin and of other scripts."""
+MARKS = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code))[0] == "M")
+"""Every combining mark of every script."""
+ELSEWHERE = ["подсолнух", "φεγγάρι", "向日葵", "かぶとむし", "고양이", "שלום", "سلام", "पानी", "น้ำแข็ง", "ক্যাট"]
 UNSEEN = "\u0640\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u2060\u2066\u2069\u202a\u202c\ufeff\ufe0f\U000e0061"
 
 
@@ -123,6 +124,25 @@ def test_marks_and_unseen_characters_hide_nothing(data: st.DataObject, marks: st
     term = data.draw(terms)
     for written in (marks.join(term) + marks, unseen.join(term)):
         assert is_found(term, written, data), ascii(written)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(ELSEWHERE), st.data(), st.integers(2, 9))
+def test_marks_of_other_scripts_and_repeated_ones_hide_no_word_of_any_script(
+    term: str, data: st.DataObject, times: int
+) -> None:
+    matcher = Matcher([Rule("1", tidy(term))])
+    scripts = {unicodedata.name(letter).partition(" ")[0] for letter in term}
+    foreign = st.sampled_from(MARKS).filter(lambda mark: scripts.isdisjoint(re.split("[ -]", unicodedata.name(mark))))
+    written = "".join(letter + data.draw(st.text(foreign, max_size=3)) for letter in term)
+    own = "".join(letter * times if unicodedata.category(letter) in ("Mn", "Mc") else letter for letter in term)
+    for one in (written, own):
+        assert matcher.find(f"a {one} b"), ascii(one)
+
+
+def test_vowel_signs_of_the_own_script_make_another_word() -> None:
+    assert not Matcher([Rule("1", "पान")]).find("ठंडा पानी")
+    assert Matcher([Rule("1", "पान")]).find("ठंडा पा\u0301\u0e47न")
 
 
 @settings(max_examples=60)
