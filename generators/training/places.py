@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Self
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -62,6 +64,8 @@ _PREPOSITIONS = {
     "space": ("in space", "in outer space", "among the stars"),
     "table": ("on a table", "on a wooden table"),
 }
+_SAME = {"under water": "sea"}
+"""Places of two names in captions: both are "in the sea"."""
 VIEWS = {
     "hills": ("green hills", "hills"), "mountains": ("mountains", "snowy mountains"), "beach": ("a beach",),
     "forest": ("a forest", "trees"), "sea": ("the sea", "the ocean"), "desert": ("a desert",),
@@ -79,6 +83,23 @@ _HORIZONS = {
 LIGHTS = {"sun": 0.26, "full moon": 0.24, "crescent moon": 0.22, "star": 0.16, "rainbow": 0.3}
 
 
+@dataclass(frozen=True)
+class Ground:
+    """Where a scene takes place: its picture, its words, and at which height the middle of a thing of a given side is.
+
+    ``shows`` names what is there by kind ("place", "paper", "noun") and whether the words tell it.
+    """
+
+    image: Image.Image
+    words: str
+    shows: Mapping[tuple[str, str], bool]
+    stand: Callable[[float], float]
+
+    def untold(self) -> Self:
+        """The same ground without words."""
+        return replace(self, words="", shows=dict.fromkeys(self.shows, False))
+
+
 def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: float) -> None:
     """Put the cut-out into the image: the longer edge ``side`` long, its middle at x, y (parts of the image)."""
     picture = picture.copy()
@@ -87,68 +108,80 @@ def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: fl
     image.paste(picture, corner, picture)
 
 
-def paint_paper(random: Random) -> tuple[Image.Image, str]:
+def paint_paper(random: Random) -> Ground:
     """A plain or gradient background, and its words (none, for half of them)."""
     word = random.choice(list(PAPERS))
     if random.random() < 0.5:
-        base = random.choice(((250, 250, 250), PAPERS[word], tuple(round(170 + c / 3) for c in PAPERS[word])))
-        return _gradient(_jittered(random, base), _jittered(random, base)), ""
-    base = PAPERS[word]
-    words = f"on {with_article(f'{word} background', 'background')}"
+        name, base = random.choice(
+            (("white", PAPERS["white"]), (word, PAPERS[word]), (word, tuple(round(170 + c / 3) for c in PAPERS[word])))
+        )
+        return _paper(random, base, base, "", {name: False})
     if random.random() < 0.15:
         other = random.choice(list(PAPERS))
-        return _gradient(
-            _jittered(random, base), _jittered(random, PAPERS[other])
-        ), f"on a {word} and {other} background"
-    return _gradient(_jittered(random, base), _jittered(random, base)), words
+        words = f"on a {word} and {other} background"
+        return _paper(random, PAPERS[word], PAPERS[other], words, {word: True, other: True})
+    words = f"on {with_article(f'{word} background', 'background')}"
+    return _paper(random, PAPERS[word], PAPERS[word], words, {word: True})
 
 
-def paint_place(
-    random: Random, place: str, pictograms: Pictograms
-) -> tuple[Image.Image, str, Callable[[float], float]]:
-    """A place, its words, and at which height the middle of a thing of a given side is to be."""
+def _paper(
+    random: Random, upper: tuple[int, ...], lower: tuple[int, ...], words: str, colours: Mapping[str, bool]
+) -> Ground:
+    image = _gradient(_jittered(random, upper), _jittered(random, lower))
+    shows = {("paper", colour): told for colour, told in colours.items()}
+    return Ground(image, words, shows, lambda side: 0.5 + random.uniform(-1, 1) * max(0.0, 0.46 - side / 2))
+
+
+def paint_place(random: Random, place: str, pictograms: Pictograms) -> Ground:
+    """A place of `HOMES` with its words."""
     if place == "table":
         image = _gradient(_jittered(random, (240, 232, 222)), _jittered(random, (226, 214, 200)))
         wood = _jittered(random, (176, 122, 78))
         ImageDraw.Draw(image).rectangle((0, 92, SIDE, SIDE), fill=wood)
-        return image, random.choice(_PREPOSITIONS[place]), lambda side: 0.82 - side / 2
+        return _ground(random, image, place, lambda side: 0.82 - side / 2)
     if place == "space":
         image = _gradient((8, 8, 30), _jittered(random, (40, 24, 76)))
         _stars(random, image, 60, SIDE)
-        return image, random.choice(_PREPOSITIONS[place]), lambda side: random.uniform(0.42, 0.58)
+        return _ground(random, image, place, lambda side: random.uniform(0.42, 0.58))
     if place == "under water":
         image = _gradient(_jittered(random, (58, 160, 226)), _jittered(random, (14, 62, 132)))
         _water(random, image)
-        return image, random.choice(_PREPOSITIONS[place]), lambda side: random.uniform(0.42, 0.58)
+        return _ground(random, image, place, lambda side: random.uniform(0.42, 0.58))
     if place in ("sky", "night sky"):
         time = "night" if place == "night sky" else random.choice(list(SKIES))
-        image = paint_landscape(random, "sky", time, pictograms)
-        return image, random.choice(_SKY_ONLY[time]), lambda side: random.uniform(0.4, 0.6)
+        image, nouns = paint_landscape(random, "sky", time, pictograms)
+        shows = {("place", "sky"): True} | {("noun", noun): False for noun in nouns}
+        return Ground(image, random.choice(_SKY_ONLY[time]), shows, lambda side: random.uniform(0.4, 0.6))
     return _landscape_place(random, place, pictograms)
 
 
-def _landscape_place(
-    random: Random, place: str, pictograms: Pictograms
-) -> tuple[Image.Image, str, Callable[[float], float]]:
+def _ground(random: Random, image: Image.Image, place: str, stand: Callable[[float], float]) -> Ground:
+    words = random.choice(_PREPOSITIONS[place])
+    return Ground(image, words, {("place", _SAME.get(place, place)): True}, stand)
+
+
+def _landscape_place(random: Random, place: str, pictograms: Pictograms) -> Ground:
     time = random.choices(list(SKIES), (6, 2, 2))[0]
     where = place.removesuffix(" above")
     if place == "night":
         time, where = "night", random.choice(("grass", "hills"))
-    image = paint_landscape(random, where, time, pictograms)
+    image, nouns = paint_landscape(random, where, time, pictograms)
     hour = random.choice(TIMES[time])
     words = hour if place == "night" else f"{random.choice(_PREPOSITIONS[place])} {hour}"
     if where == "forest" and time == "night" and random.random() < 0.5:
         words = random.choice(("in a dark forest", "in the dark forest"))
+    shows = {("place", where): place != "night"} | {("noun", noun): False for noun in nouns}
     light = pick_light(random, time) if random.random() < 0.3 else ""
     if light and light != "rainbow":
         paste(image, pictograms[light].image, LIGHTS[light] * 0.8, random.choice((0.16, 0.84)), 0.16)
-        if random.random() < 0.6:
+        shows["noun", light] = random.random() < 0.6
+        if shows["noun", light]:
             words += f" under a {light}" if light != "sun" else " in the sun"
     if place.endswith("above"):
-        return image, words, lambda side: 0.4
+        return Ground(image, words, shows, lambda side: 0.4)
     if where == "sea":
-        return image, words, lambda side: 0.86 - side / 2
-    return image, words, lambda side: random.uniform(0.88, 0.94) - side / 2
+        return Ground(image, words, shows, lambda side: 0.86 - side / 2)
+    return Ground(image, words, shows, lambda side: random.uniform(0.88, 0.94) - side / 2)
 
 
 def pick_light(random: Random, time: str) -> str:
@@ -177,30 +210,36 @@ def paint_landscape(
     time: str,
     pictograms: Pictograms,
     sky: Callable[[Random, ImageDraw.ImageDraw], None] | None = None,
-) -> Image.Image:
-    """A place of `_PREPOSITIONS` at a time of day; ``sky`` may paint into its sky before the ground comes."""
+) -> tuple[Image.Image, set[str]]:
+    """A place of `_PREPOSITIONS` at a time of day, and the nouns that are put into it.
+
+    ``sky`` may paint into its sky before the ground comes.
+    """
     upper, lower = SKIES[time]
     image = _gradient(_jittered(random, upper), _jittered(random, lower))
     if time == "night":
         _stars(random, image, 22, 70)
     if sky:
         sky(random, ImageDraw.Draw(image))
+    nouns: set[str] = set()
     if place == "sky":
         for _ in range(random.randint(0, 3) if time == "day" else 0):
+            nouns.add("cloud")
             paste(
                 image, pictograms["cloud"].image, random.uniform(0.2, 0.36), random.random(), random.uniform(0.1, 0.9)
             )
-        return image
+        return image, nouns
     shade = {"day": 1.0, "sunset": 0.8, "night": 0.45}[time]
     draw = ImageDraw.Draw(image)
     painter = {"hills": _hills, "mountains": _mountains, "sea": _sea, "beach": _beach}.get(place, _plain)
     painter(random, draw, place, shade)
     if place == "forest":
         for _ in range(7):
-            tree = pictograms[random.choice(("fir tree", "fir tree", "tree"))].image
+            tree = random.choice(("fir tree", "fir tree", "tree"))
+            nouns.add(tree)
             side = random.uniform(0.36, 0.6)
-            paste(image, _dimmed(tree, shade), side, random.random(), 0.82 - side / 2)
-    return image
+            paste(image, _dimmed(pictograms[tree].image, shade), side, random.random(), 0.82 - side / 2)
+    return image, nouns
 
 
 def _plain(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) -> None:

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
 from PIL import Image
 
+from generators.training.held_out import Combination, HeldOut
 from generators.training.layouts import LAYOUTS, relations
 from generators.training.pictograms import COLOURS, Noun, Pictograms, is_plural, plural, with_article
 from generators.training.places import (
@@ -21,6 +22,7 @@ from generators.training.places import (
     SKIES,
     TIMES,
     VIEWS,
+    Ground,
     paint_landscape,
     paint_paper,
     paint_place,
@@ -39,31 +41,35 @@ _NUMBERS = {2: ("two", "2", "a pair of"), 3: ("three", "3")}
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, its caption, and the names of the nouns that can be seen, the chief one first."""
+    """A picture, its caption, and the names of the nouns that can be seen, the chief one first.
+
+    ``combinations`` has all that can be seen together, and whether the caption tells it.
+    """
 
     image: Image.Image
     caption: str
     nouns: tuple[str, ...]
+    combinations: Mapping[Combination, bool]
 
 
 class SceneMaker:
     """Composes scenes from pictograms; the same random numbers make the same scene.
 
-    One combination in ten (of noun and colour, noun and place, noun and noun) is held out by its hash: a maker draws
-    either none of these or, for testing, nothing else.
+    A maker makes either scenes without any held-out combination, to learn from, or, for testing, only scenes whose
+    caption tells one.
     """
 
     def __init__(self, pictograms: Pictograms, *, held_out: bool = False) -> None:
         self._pictograms = pictograms
         self._nouns = list(pictograms.nouns.values())
         self._weights = [noun.weight for noun in self._nouns]
-        self._held_out = held_out
+        self._held_out, self._wants_held_out = HeldOut(pictograms), held_out
         self._kinds: dict[Callable[[Random], Scene | None], int] = {
             self._one_on_paper: 34,
             self._one_in_place: 36,
             self._two: 14,
             self._several: 8,
-            self._view: 0 if held_out else 8,
+            self._view: 8,
         }
 
     def make(self, random: Random) -> Scene:
@@ -71,110 +77,104 @@ class SceneMaker:
         while True:
             kind = random.choices(list(self._kinds), list(self._kinds.values()))[0]
             scene = kind(random)
-            if scene is not None:
+            if scene is not None and self._fits(scene.combinations):
                 return scene
 
-    def _allows(self, one: str, other: str) -> bool:
-        return (zlib.crc32(f"{one}|{other}".encode()) % 10 == 0) == self._held_out
+    def _fits(self, found: Mapping[Combination, bool]) -> bool:
+        if self._wants_held_out:
+            return any(told and combination in self._held_out for combination, told in found.items())
+        return not any(combination in self._held_out for combination in found)
 
-    def _noun(self, random: Random, *homes: str) -> Noun:
-        while True:
-            noun = random.choices(self._nouns, self._weights)[0]
-            if not homes or noun.home in homes:
-                return noun
+    def _noun(self, random: Random) -> Noun:
+        return random.choices(self._nouns, self._weights)[0]
 
-    def _one_on_paper(self, random: Random) -> Scene | None:
+    def _one_on_paper(self, random: Random) -> Scene:
         thing = self._thing(random, self._noun(random))
-        paper, words = paint_paper(random)
-        if not self._allows(thing.noun.name, thing.colour or words or "plain"):
-            return None
-        side = random.uniform(0.52, 0.9) * thing.scale
-        paste(paper, thing.picture(self._pictograms, random), side, random.uniform(0.45, 0.55), _middle(random, side))
-        return self._told(random, paper, f"{thing.words} {words}", thing.noun)
+        ground = paint_paper(random)
+        self._put(random, ground, thing, random.uniform(0.52, 0.9), random.uniform(0.45, 0.55))
+        return self._told(random, ground, f"{thing.words} {ground.words}", [thing])
 
-    def _one_in_place(self, random: Random) -> Scene | None:
+    def _one_in_place(self, random: Random) -> Scene:
         noun = self._noun(random)
-        place = random.choice(HOMES[noun.home])
-        if not self._allows(noun.name, place):
-            return None
         thing = self._thing(random, noun)
-        image, where, stand = paint_place(random, place, self._pictograms)
-        side = random.uniform(0.42, 0.72) * thing.scale
-        x = random.uniform(0.32, 0.68)
-        paste(image, thing.picture(self._pictograms, random), side, x, stand(side))
-        return self._told(random, image, f"{thing.words} {where}", noun)
+        ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms)
+        self._put(random, ground, thing, random.uniform(0.42, 0.72), random.uniform(0.32, 0.68))
+        return self._told(random, ground, f"{thing.words} {ground.words}", [thing])
+
+    def _put(self, random: Random, ground: Ground, thing: _Thing, side: float, x: float) -> None:
+        side *= thing.scale
+        paste(ground.image, thing.picture(self._pictograms, random), side, x, ground.stand(side))
 
     def _two(self, random: Random) -> Scene | None:
         one, other = self._noun(random), self._noun(random)
-        relation = random.choice(relations(one, other))
-        if one == other or not self._allows(one.name, other.name):
+        if one == other:
             return None
+        relation = random.choice(relations(one, other))
         first, second = self._thing(random, one, 0.3), self._thing(random, other, 0.3)
-        image, where = self._ground_for(random, relation, one, other)
+        ground = self._ground_for(random, relation, one, other)
         for thing, (x, y, side) in zip((first, second), LAYOUTS[relation](random), strict=True):
-            paste(image, thing.picture(self._pictograms, random), side, x, y)
-        return self._told(random, image, f"{first.words} {relation} {second.words} {where}", one, other)
+            paste(ground.image, thing.picture(self._pictograms, random), side, x, y)
+        return self._told(random, ground, f"{first.words} {relation} {second.words} {ground.words}", [first, second])
 
-    def _ground_for(self, random: Random, relation: str, one: Noun, other: Noun) -> tuple[Image.Image, str]:
+    def _ground_for(self, random: Random, relation: str, one: Noun, other: Noun) -> Ground:
         homes = {one.home, other.home}
         if random.random() < 0.5 or relation in ("on top of",):
             return paint_paper(random)
         place = (
             "space" if "space" in homes else "under water" if homes == {"swim"} else random.choice(("grass", "snow"))
         )
-        image, where, _ = paint_place(random, place, self._pictograms)
-        return image, where if random.random() < 0.6 else ""
+        ground = paint_place(random, place, self._pictograms)
+        return ground if random.random() < 0.6 else ground.untold()
 
     def _several(self, random: Random) -> Scene | None:
         noun = self._noun(random)
         if is_plural(noun.name):
             return None
         count = random.choice((2, 2, 3))
-        if not self._allows(noun.name, str(count)):
-            return None
         thing = self._thing(random, noun, 0.35)
         words = " ".join(filter(None, (random.choice(_NUMBERS[count]), thing.colour, plural(thing.name))))
         if random.random() < 0.4:
-            image, where, _ = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms)
+            ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms)
         else:
-            image, where = paint_paper(random)
+            ground = paint_paper(random)
         side = {2: 0.46, 3: 0.34}[count] * random.uniform(0.9, 1.08)
         height = random.uniform(0.5, 0.62)
         picture = thing.picture(self._pictograms, random)
         for i in range(count):
             x = (i + 0.5) / count + random.uniform(-0.02, 0.02)
-            paste(image, picture, side, x, height + random.uniform(-0.06, 0.06))
-        return self._told(random, image, f"{words} {where}", noun)
+            paste(ground.image, picture, side, x, height + random.uniform(-0.06, 0.06))
+        return self._told(random, ground, f"{words} {ground.words}", [thing], count)
 
-    def _view(self, random: Random) -> Scene | None:
+    def _view(self, random: Random) -> Scene:
         """A landscape, with a sun, moon or rainbow in its sky and perhaps a tree or palm before it."""
         place = random.choice([*VIEWS, "hills", "beach", "sea"])
         time = random.choice(list(SKIES))
-        image = paint_landscape(random, place, time, self._pictograms)
         words, light = random.choice(VIEWS[place]), pick_light(random, time) if place != "sky" else ""
-        nouns: list[Noun] = []
-        if light:
-            nouns.append(self._pictograms.nouns[light])
-            if light == "rainbow":
-                image = paint_landscape(random, place, time, self._pictograms, sky=paint_rainbow)
-                over = random.choice(("over", "above"))
-                return self._told(random, image, f"a rainbow {over} {words}", *nouns)
-            if time == "sunset":
-                image = paint_landscape(random, place, time, self._pictograms, sky=paint_setting_sun)
-            else:
-                paste(image, self._pictograms[light].image, LIGHTS[light], random.uniform(0.25, 0.75), 0.24)
-        if time == "sunset" and random.random() < 0.5:
+        sky = paint_rainbow if light == "rainbow" else paint_setting_sun if light and time == "sunset" else None
+        image, decoration = paint_landscape(random, place, time, self._pictograms, sky)
+        ground = Ground(image, "", {("place", place): True} | {("noun", noun): False for noun in decoration}, float)
+        tells_light = light == "rainbow" or random.random() < 0.7
+        things = [self._plain(light, tells_light)] if light else []
+        if light == "rainbow":
+            return self._told(random, ground, f"a rainbow {random.choice(('over', 'above'))} {words}", things)
+        if light and not sky:
+            paste(image, self._pictograms[light].image, LIGHTS[light], random.uniform(0.25, 0.75), 0.24)
+        if time == "sunset" and not (light and tells_light) and random.random() < 0.7:
             words = f"{random.choice(('a', 'the'))} sunset over {words}"
         else:
             words = f"{words} {random.choice(TIMES[time])}".strip()
-            words += f" {random.choice(('under', 'with'))} a {light}" if light and random.random() < 0.7 else ""
+            words += f" {random.choice(('under', 'with'))} a {light}" if light and tells_light else ""
         if place in ("beach", "hills", "grass", "snow") and random.random() < 0.5:
-            tree = "palm tree" if place == "beach" else random.choice(("tree", "fir tree"))
-            nouns.append(self._pictograms.nouns[tree])
+            tree = self._plain("palm tree" if place == "beach" else random.choice(("tree", "fir tree")))
+            things.append(tree)
             side = random.uniform(0.5, 0.68)
-            paste(image, self._pictograms[tree].image, side, random.uniform(0.2, 0.8), 0.88 - side / 2)
-            words += f" {random.choice(('with', 'and'))} a {tree}"
-        return self._told(random, image, words, *nouns)
+            paste(image, self._pictograms[tree.name].image, side, random.uniform(0.2, 0.8), 0.88 - side / 2)
+            words += f" {random.choice(('with', 'and'))} {tree.words}"
+        return self._told(random, ground, words, things)
+
+    def _plain(self, name: str, told: bool = True) -> _Thing:
+        """A noun as it is; not told are those that no word of the caption names."""
+        return _Thing(self._pictograms.nouns[name], name, with_article(name, name) if told else "", "", "", 1.0)
 
     def _thing(self, random: Random, noun: Noun, plain: float = 0.0) -> _Thing:
         """How a noun is to look, and its words; ``plain`` is the share that is not described further."""
@@ -197,11 +197,29 @@ class SceneMaker:
             words = with_article(words, name)
         return _Thing(noun, name, words, colour, painted, scale)
 
-    def _told(self, random: Random, image: Image.Image, words: str, *nouns: Noun) -> Scene:
+    def _told(self, random: Random, ground: Ground, words: str, things: Sequence[_Thing], count: int = 1) -> Scene:
         caption = " ".join(words.split())
         if random.random() < 0.05:
             caption = f"{random.choice(('a picture of', 'a drawing of', 'an image of', 'a cartoon of'))} {caption}"
-        return Scene(image, caption, tuple(noun.name for noun in nouns))
+        nouns = tuple(thing.noun.name for thing in things)
+        return Scene(ground.image, caption, nouns, _combine(ground, things, count))
+
+
+def _combine(ground: Ground, things: Sequence[_Thing], count: int) -> dict[Combination, bool]:
+    """All that things put on a ground are seen with, and whether the words tell it."""
+    found: dict[Combination, bool] = {}
+    for thing in things:
+        told = bool(thing.words)
+        if thing.colour:
+            found[Combination.of(thing.noun.name, "colour", thing.colour)] = told
+        if count > 1:
+            found[Combination.of(thing.noun.name, "number", str(count))] = told
+        for (kind, other), is_said in ground.shows.items():
+            if other != thing.noun.name:
+                found[Combination.of(thing.noun.name, kind, other)] = told and is_said
+    for one, other in combinations(things, 2):
+        found[Combination.of(one.noun.name, "noun", other.noun.name)] = bool(one.words and other.words)
+    return found
 
 
 @dataclass(frozen=True)
@@ -221,10 +239,6 @@ class _Thing:
         if random.random() < 0.3:
             image = image.rotate(random.uniform(-10, 10), Image.Resampling.BILINEAR, expand=True)
         return image
-
-
-def _middle(random: Random, side: float) -> float:
-    return 0.5 + random.uniform(-1, 1) * max(0.0, 0.46 - side / 2)
 
 
 def compose(folder: Path, maker: SceneMaker, first: int, last: int) -> None:

@@ -1,6 +1,7 @@
 # pyright: basic
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from random import Random
@@ -8,7 +9,8 @@ from random import Random
 import pytest
 from PIL import Image
 
-from generators.training.pictograms import Pictogram, Pictograms, plural, read_nouns, with_article
+from generators.training.held_out import Combination, HeldOut
+from generators.training.pictograms import COLOURS, Noun, Pictogram, Pictograms, plural, read_nouns, with_article
 from generators.training.scenes import SceneMaker, compose
 from generators.training.words import split_words
 
@@ -51,11 +53,75 @@ def test_unseen_words_stand_in_no_caption(pictograms: Pictograms):
     assert not seen & unseen
 
 
-def test_held_out_combinations_are_never_learnt_from(pictograms: Pictograms):
-    learnt, held = SceneMaker(pictograms), SceneMaker(pictograms, held_out=True)
-    assert {learnt.make(Random(number)).caption for number in range(80)}.isdisjoint(
-        held.make(Random(number)).caption for number in range(80)
-    )
+def in_words(colour: str, noun: Noun, caption: str) -> bool:
+    """Whether a caption calls the noun, by any of its names, so coloured."""
+    names = "|".join(re.escape(form) for name in (noun.name, *noun.synonyms) for form in (name, plural(name)))
+    return re.search(rf"\b{colour} ({names})\b", caption) is not None
+
+
+def check_that_nothing_is_held_out(pictograms: Pictograms, count: int) -> None:
+    maker, held_out = SceneMaker(pictograms), HeldOut(pictograms)
+    by_noun: dict[str, list[str]] = {}
+    for noun, _, colour in held_out.colours():
+        by_noun.setdefault(noun, []).append(colour)
+    for number in range(count):
+        scene = maker.make(Random(number))
+        assert not [combination for combination in scene.combinations if combination in held_out], scene.caption
+        found = [
+            (colour, noun)
+            for noun in scene.nouns
+            for colour in by_noun.get(noun, [])
+            if in_words(colour, pictograms.nouns[noun], scene.caption)
+        ]
+        assert not found, scene.caption
+
+
+def test_held_out_combinations_occur_in_no_training_scene(pictograms: Pictograms):
+    check_that_nothing_is_held_out(pictograms, 5_000)
+
+
+@pytest.mark.slow
+def test_held_out_combinations_occur_in_none_of_many_training_scenes(pictograms: Pictograms):
+    check_that_nothing_is_held_out(pictograms, 40_000)
+
+
+def test_a_scene_to_test_with_tells_a_held_out_combination(pictograms: Pictograms):
+    maker, held_out = SceneMaker(pictograms, held_out=True), HeldOut(pictograms)
+    kinds: set[str] = set()
+    for number in range(60):
+        scene = maker.make(Random(number))
+        told = [combination for combination, told in scene.combinations.items() if told and combination in held_out]
+        assert told
+        kinds |= {kind for _, kind, _ in told}
+        for noun, kind, other in told:
+            if kind == "colour":
+                assert in_words(other, pictograms.nouns[noun], scene.caption)
+            if kind == "paper":
+                assert "background" in scene.caption
+                assert other in scene.caption
+    assert kinds == {"colour", "paper", "place", "number", "noun"}
+
+
+def test_a_tenth_of_all_nouns_and_colours_is_held_out_but_never_a_colour_of_its_own(pictograms: Pictograms):
+    held_out = HeldOut(pictograms)
+    pairs = [
+        (noun, colour)
+        for noun in pictograms.nouns.values()
+        for colour in COLOURS
+        if Combination(noun.name, "colour", colour) in held_out
+    ]
+    assert 0.08 < len(pairs) / len(pictograms.nouns) / len(COLOURS) < 0.12
+    names = {name for noun in pictograms.nouns.values() for name in (noun.name, *noun.synonyms)}
+    for noun, colour in pairs:
+        assert pictograms[noun.name].colour != colour
+        for name in (noun.name, *noun.synonyms):
+            assert colour not in name.split()
+            assert f"{colour} {name}" not in names  # "a white bear" is a polar bear
+
+
+def test_no_two_nouns_share_a_name():
+    names = [name for noun in read_nouns() for name in (noun.name, *noun.synonyms)]
+    assert len(set(names)) == len(names)
 
 
 def test_scenes_are_written_once_as_an_image_folder(pictograms: Pictograms, tmp_path: Path):
