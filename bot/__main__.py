@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
+import json
 import logging
 import os
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 from bot.errors import SetupError, UserError
 from bot.settings import LORAS, Settings
 from generators.base import SEEDS
+from generators.text_files import read_text, stream_lines
 from generators.training.command import add_kinds
 from generators.training.errors import TrainingError
 from generators.training.evaluate import add_options, run
@@ -27,6 +30,7 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code; a UserError ends in one line on stderr."""
+    _speak_utf8()
     arguments = build_parser().parse_args(argv)
     try:
         return arguments.verb(arguments)
@@ -38,6 +42,13 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `limner history | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _speak_utf8() -> None:
+    """Write UTF-8 whatever the locale: Windows gives a redirected stream the code page of its language."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what a test or a notebook puts in its place
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -229,16 +240,18 @@ def _check(arguments: argparse.Namespace) -> int:
     from bot.operators_rules import matcher
 
     rules = arguments.rules or asyncio.run(matcher(_settings(arguments)))
+    failed = False
     with ExitStack() as stack:
-        lines = sys.stdin
+        source, name = sys.stdin.buffer, "the input"
         if arguments.input:
             try:
-                lines = stack.enter_context(arguments.input.open(encoding="utf-8", errors="replace"))
+                source, name = stack.enter_context(arguments.input.open("rb")), arguments.input.name
             except OSError as error:
                 raise SetupError(f"The file {arguments.input} cannot be read: {error.strerror}.") from error
-        for answer in check_lines(rules, lines):
-            print(answer)
-    return 0
+        for answer in check_lines(rules, stream_lines(source, name)):
+            failed |= answer["action"] == "error"
+            print(json.dumps(answer))
+    return FAILED if failed else 0
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -295,7 +308,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     folder = ROOT / "tests" / "benchmarks"
     if not folder.is_dir():
         raise SetupError("The benchmarks are not installed with Limner; run them from a checkout of its repository.")
-    names = sorted(path.stem for path in folder.glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8"))
+    names = sorted(path.stem for path in folder.glob("*.py") if '__name__ == "__main__"' in read_text(path))
     if arguments.name not in names:
         raise SetupError(f"There is no such benchmark; choose one of: {', '.join(names)}.")
     return subprocess.run([sys.executable, "-m", f"tests.benchmarks.{arguments.name}"], cwd=ROOT).returncode

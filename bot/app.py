@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import signal
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,8 @@ from bot.settings import Settings
 from bot.storage import ImageStore
 from bot.strikes import Strikes
 from bot.styles import Styles
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,19 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             quarantine=quarantine,
             gate=Gate(settings, guilds, blocked, quarantine),
             filters=ContentFilter(database, guilds),
-            styles=Styles.load(settings.styles),
+            styles=_styles(settings),
             reviews=Reviews(database),
             strikes=Strikes(database),
         )
     finally:
         await database.close()
+
+
+def _styles(settings: Settings) -> Styles:
+    styles = Styles.load(settings.styles)
+    if styles.problems:
+        log.warning("styles_ignored count=%d; limner doctor names them", len(styles.problems))
+    return styles
 
 
 def start(work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:

@@ -80,7 +80,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield _data_folder(settings.data)
     database = await _database(settings)
     yield database
-    yield _styles(settings)
+    for check in _styles(settings):
+        yield check
     for card in settings.cards.values():
         yield _model(card)
     yield await _language_model(settings)
@@ -125,11 +126,11 @@ async def _database(settings: Settings) -> Check:
     return Check("ok", "the database is up to date")
 
 
-def _styles(settings: Settings) -> Check:
-    try:
-        return Check("ok", f"{len(Styles.load(settings.styles).presets)} styles")
-    except SetupError as error:
-        return Check("fail", str(error), "LIMNER_STYLES")
+def _styles(settings: Settings) -> Iterator[Check]:
+    styles = Styles.load(settings.styles)
+    yield Check("ok", f"{len(styles.presets)} styles")
+    for problem in styles.problems:
+        yield Check("fail", problem, f"edit {settings.styles}, or LIMNER_STYLES")
 
 
 def _model(card: ModelCard) -> Check:

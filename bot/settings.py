@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 from bot.errors import SetupError
 from generators.base import ImagesServer, LoraFiles, ModelCard
+from generators.text_files import BadText, read_toml
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
 LORAS = "loras"
@@ -268,13 +268,9 @@ def names() -> list[str]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SetupError(f"The settings file {path.name} is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise SetupError(f"The settings file {path.name} cannot be read: {error.strerror}.") from error
+        values = read_toml(path, f"The settings file {path.name}") if path.exists() else {}
+    except BadText as error:
+        raise SetupError(str(error)) from error
     for name in values:
         _known(name, f"The settings file {path.name}", name)
     return values

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, cast
 
-from bot.errors import SetupError, UnknownStyle
+from bot.errors import UnknownStyle
+from generators.text_files import BadText, line_of, parse_toml, read_text
 
 PLACE = "{prompt}"
 CHOICES = 25
@@ -37,20 +37,26 @@ PLAIN = Style("", "No style")
 
 
 class Styles:
-    """The presets on offer, by name."""
+    """The presets on offer, by name; ``problems`` names what is wrong with those that are left out, a sentence each."""
 
-    def __init__(self, presets: Mapping[str, Style]) -> None:
+    def __init__(self, presets: Mapping[str, Style], problems: Sequence[str] = ()) -> None:
         self.presets = dict(presets)
+        self.problems = list(problems)
 
     @classmethod
     def load(cls, extra: str = "") -> Self:
         """The shipped presets, and over them those of the owner's TOML file (the same name replaces).
 
-        Raises:
-            SetupError: the file cannot be read, or which of its entries is wrong, and how.
+        An entry that is wrong costs itself only, and a file that cannot be read only its own entries.
         """
-        presets = _read("bot/styles.toml", resources.files("bot").joinpath("styles.toml").read_bytes())
-        return cls({**presets, **_read_file(Path(extra))} if extra else presets)
+        presets, problems = _read("bot/styles.toml", resources.files("bot").joinpath("styles.toml").read_text("utf-8"))
+        if not extra:
+            return cls(presets, problems)
+        try:
+            own, problems = _read(Path(extra).name, read_text(Path(extra), f"The styles file {Path(extra).name}"))
+        except BadText as error:
+            return cls(presets, [str(error)])
+        return cls({**presets, **own}, problems)
 
     def find(self, name: str) -> Style:
         """The style with this name, however it is spaced and cased; an empty name is no style.
@@ -84,33 +90,30 @@ def _key(name: str) -> str:
     return "-".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _read_file(path: Path) -> dict[str, Style]:
-    try:
-        return _read(path.name, path.read_bytes())
-    except OSError as error:
-        raise SetupError(f"The styles file {path.name} cannot be read: {error.strerror}.") from error
+def _read(file: str, text: str) -> tuple[dict[str, Style], list[str]]:
+    """The styles of a TOML text, and what is wrong with the others; raises BadText if it is no TOML."""
+    presets: dict[str, Style] = {}
+    problems: list[str] = []
+    for name, entry in parse_toml(text, f"The styles file {file}").items():
+        try:
+            presets[_key(name)] = _style(name, entry)
+        except ValueError as error:
+            problems.append(f"The style {name!r} in {file} (line {line_of(text, name)}) {error}.")
+    return presets, problems
 
 
-def _read(file: str, content: bytes) -> dict[str, Style]:
-    try:
-        entries = tomllib.loads(content.decode())
-    except ValueError as error:
-        raise SetupError(f"The styles file {file} is not valid TOML: {error}.") from error
-    return {_key(name): _style(file, name, entry) for name, entry in entries.items()}
-
-
-def _style(file: str, name: str, entry: Any) -> Style:
-    where = f"The style {name!r} in {file}"
+def _style(name: str, entry: Any) -> Style:
+    """One entry as a style; raises ValueError with the end of a sentence about it."""
     key = _key(name)
     if not key or len(key) > 64:
-        raise SetupError(f"{where} needs a name of 1 to 64 characters.")
+        raise ValueError("needs a name of 1 to 64 characters")
     values = cast(dict[str, str], entry)
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in cast(dict[str, Any], entry).values()):
-        raise SetupError(f"{where} must be a table of texts: title, prompt, negative.")
+        raise ValueError("must be a table of texts: title, prompt, negative")
     if unknown := values.keys() - {"title", "prompt", "negative"}:
-        raise SetupError(f"{where} has {min(unknown)!r}, which is none of title, prompt, negative.")
+        raise ValueError(f"has {min(unknown)!r}, which is none of title, prompt, negative")
     if values.get("prompt", "").count(PLACE) != 1:
-        raise SetupError(f"{where} needs a prompt with {PLACE} in it once.")
+        raise ValueError(f"needs a prompt with {PLACE} in it once")
     if len(values.get("title", "")) > 100:
-        raise SetupError(f"{where} has a title of more than 100 characters, which Discord cannot show.")
+        raise ValueError("has a title of more than 100 characters, which Discord cannot show")
     return Style(key, values.get("title") or name, values["prompt"], values.get("negative", ""))

@@ -44,6 +44,7 @@ DATABASE = {
 PAINTERS = {f"generators.{path.stem}" for path in (ROOT / "generators").iterdir()} - {
     "generators.__init__",
     "generators.base",
+    "generators.text_files",
 }
 ROOMS = {
     "discord": DISCORD,
@@ -79,6 +80,7 @@ ROOMS = {
     "generators.executor": {"generators", "bot.worker_process"},
     "generators.finishing": {"generators", "bot.worker_process"},
     "generators.reader": {"generators", "bot.worker_process"},
+    "generators.text_files": {"generators", "bot"},
     "generators.training.command": {"generators", "bot.__main__"},
     "generators.training.errors": {"generators", "bot.__main__"},
     "generators.training.evaluate": {"generators", "bot.__main__"},

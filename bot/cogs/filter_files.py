@@ -22,6 +22,7 @@ from bot.filters.entries import MAX_REASON, Entry
 from bot.filters.files import Item
 from bot.filters.place import ANYWHERE
 from bot.filters.rules import Action, Kind
+from generators.text_files import BadText, decode
 
 Interaction = discord.Interaction[Any]
 Trigger = discord.AutoModRuleTriggerType
@@ -31,7 +32,6 @@ SHOWN = 15
 """Lines that cannot be rules and are told in the message itself; a file has all of them."""
 TOO_LARGE = "That file is larger than 8 MB; divide it into several."
 EMPTY = "There are no rules in that file"
-NO_TEXT = "That file is not UTF-8 text; save it as UTF-8."
 NO_PERMISSION = (
     "I need the permission Manage Server to read this server's AutoMod rules; give it to my role for that moment, "
     "or attach a file."
@@ -70,9 +70,9 @@ async def _read(file: discord.Attachment) -> list[Item]:
     if file.size > MOST_BYTES:
         raise BadRule(TOO_LARGE)
     try:
-        text = (await file.read()).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadRule(NO_TEXT) from error
+        text = decode(await file.read(), "That file")
+    except BadText as error:
+        raise BadRule(str(error)) from error
     is_json = file.filename.lower().endswith((".json", ".jsonl"))
     items = await asyncio.to_thread(files.read_json if is_json else files.read_lines, text)
     return [item.merged() for item in items]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +11,15 @@ from bot.filters.files import Item, read_json, read_whole
 from bot.filters.matcher import Matcher
 from bot.filters.place import Where
 from bot.filters.rules import Action, Rule
+from generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]
 """What is forbidden, and what is allowed in spite of it."""
 ORDER = list(Action)
 
 
-def check_lines(rules: Path | Matcher | None, lines: Iterable[str]) -> Iterator[str]:
-    """Read ``{id, text}`` lines, write ``{id, action, rule, reason}`` lines in the same order.
+def check_lines(rules: Path | Matcher | None, lines: Iterable[str | BadText]) -> Iterator[dict[str, Any]]:
+    """Read ``{id, text}`` lines, give ``{id, action, rule, reason}`` for each in the same order.
 
     ``action`` is allow, that of the strongest rule that matches, or error for a line that cannot be read; the lines
     after it go on. ``rules`` is a file for `read_rules`, or a matcher of `ContentFilter`; None forbids nothing. Blank
@@ -29,7 +29,7 @@ def check_lines(rules: Path | Matcher | None, lines: Iterable[str]) -> Iterator[
         SetupError: the rules cannot be read; before any line is.
     """
     matcher = rules if isinstance(rules, Matcher) else Matcher(*(read_rules(rules) if rules else ((), ())))
-    return (_check(matcher, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    return (_check(matcher, number, line) for number, line in enumerate(lines, 1) if str(line).strip())
 
 
 def read_rules(path: Path) -> Rules:
@@ -44,11 +44,9 @@ def read_rules(path: Path) -> Rules:
 def read_items(path: Path) -> list[Item]:
     """The entries of a JSON file, and what cannot be one; raises SetupError if it is no rule file."""
     try:
-        return read_json(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SetupError(f"The rules file {path.name} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise SetupError(f"The rules file {path.name} is not UTF-8 text.") from error
+        return read_json(read_text(path, f"The rules file {path.name}"))
+    except BadText as error:
+        raise SetupError(str(error)) from error
     except BadRule as error:
         raise SetupError(f"The rules file {path.name} cannot be used. {error}") from error
 
@@ -66,10 +64,12 @@ def _rules(name: str, items: Sequence[Item]) -> Rules:
     return [rule for item in items if item.entry and not item.entry.is_allow for rule in item.rules()], allow
 
 
-def _check(matcher: Matcher, number: int, line: str) -> str:
+def _check(matcher: Matcher, number: int, line: str | BadText) -> dict[str, Any]:
+    if isinstance(line, BadText):
+        return _answer(None, "error", reason=str(line))
     try:
-        entry = json.loads(line.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
+        entry = parse_json(line.removeprefix("\ufeff"), "The text", number)
+    except BadText:
         return _answer(None, "error", reason=f"Line {number} is not valid JSON.")
     if not isinstance(entry, dict):
         return _answer(None, "error", reason=f"Line {number} is not an object with id and text.")
@@ -86,5 +86,5 @@ def _check(matcher: Matcher, number: int, line: str) -> str:
     return _answer(label, match.rule.action, match.rule.id, reason)
 
 
-def _answer(label: str | int | None, action: str, rule: str | None = None, reason: str | None = None) -> str:
-    return json.dumps({"id": label, "action": action, "rule": rule, "reason": reason})
+def _answer(label: str | int | None, action: str, rule: str | None = None, reason: str | None = None) -> dict[str, Any]:
+    return {"id": label, "action": action, "rule": rule, "reason": reason}

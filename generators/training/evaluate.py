@@ -12,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from generators.base import GenerationError, ModelCard
+from generators.text_files import BadText, read_text, split_lines
 from generators.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, d
     from generators.training.evaluation import contact_sheet
 
     try:
-        prompts = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"The file {file} cannot be read as text.") from error
+        prompts = [line.strip() for line in split_lines(read_text(file)) if line.strip()]
+    except BadText as error:
+        raise TrainingError(str(error)) from error
     if not prompts:
         raise TrainingError(f"The file {file} has no prompts; write one on each line.")
     images = painting.paint(prompts, tell)

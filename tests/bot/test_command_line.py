@@ -1,6 +1,7 @@
 """`limner` as its user types it: what it prints, where, and its exit code."""
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -238,6 +239,49 @@ def test_filter_check_reads_and_writes_lines(
     assert main(["--data", str(settings.data), "filter", "check", *files]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(answer["id"], answer["action"]) for answer in answers] == [("a", "block"), ("b", "allow")]
+
+
+def test_words_go_in_and_out_as_utf8_whatever_the_code_page_is(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # Windows gives a redirected stream that of its language
+    (tmp_path / "rules.json").write_text('{"rules": ["вомбат", "größe"]}', encoding="utf-8")
+    assert main(["--data", str(settings.data), "filter", "import", str(tmp_path / "rules.json")]) == 0
+    texts = "".join(json.dumps({"id": text, "text": text}, ensure_ascii=False) + "\n" for text in ("вомбат", "größe"))
+    code, printed, _ = said(settings.data, "filter", "check", given=texts.encode())
+    answers = [json.loads(line) for line in printed.splitlines()]
+    assert (code, [(answer["id"], answer["action"]) for answer in answers]) == (
+        0,
+        [("вомбат", "block"), ("größe", "block")],
+    )
+    code, printed, _ = said(settings.data, "filter", "export")
+    assert (code, [rule["pattern"] for rule in json.loads(printed)["rules"]]) == (0, ["вомбат", "größe"])
+
+
+def said(data: Path, *arguments: str, given: bytes = b"") -> tuple[int, str, str]:
+    """What a process with redirected streams says, read as UTF-8."""
+    command = [sys.executable, "-m", "bot", "--data", str(data), *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("how", ["stdin", "file"])
+def test_texts_in_another_encoding_are_never_allowed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    (tmp_path / "rules.json").write_text('["größe"]', encoding="utf-8")
+    lines = b'{"id": 1, "text": "gr\xf6\xdfe"}\r\n' + '{"id": 2, "text": "größe"}\r\n'.encode()
+    given = []
+    if how == "stdin":
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines), encoding="cp1252"))
+    else:
+        (tmp_path / "texts.jsonl").write_bytes(lines)
+        given = ["--input", str(tmp_path / "texts.jsonl")]
+    check = ["--data", str(settings.data), "filter", "check", "--rules", str(tmp_path / "rules.json"), *given]
+    assert main(check) == 1
+    first, second = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (first["action"], second["action"]) == ("error", "block")
+    assert first["reason"].endswith("is not UTF-8 text.")
 
 
 def test_the_operators_rules_come_in_and_go_out(

@@ -56,7 +56,7 @@ def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):
     ("text", "sentence"),
     [
         ("max_steps = ", "limner.toml is not valid TOML"),
-        ("\x00", "limner.toml is not valid TOML"),
+        ("\x00", "limner.toml holds a zero byte in line 1"),
         ('eyes = "nobody"', "`eyes` must be default, off, a folder, a hub name"),
         ("explicit_limit = 1.5", "`explicit_limit` must be from 0 to 1"),
         ("explicit_limit_restricted = nan", "`explicit_limit_restricted` must be from 0 to 1"),
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, text: str, sentence
 
 def test_a_file_in_another_encoding_and_a_folder_in_its_place_are_told(tmp_path: Path):
     (tmp_path / "limner.toml").write_bytes("token = 'ä'".encode("latin-1"))
-    with pytest.raises(SetupError, match="not valid TOML"):
+    with pytest.raises(SetupError, match=r"^The settings file limner.toml is not UTF-8 text \(line 1\)"):
         load(tmp_path)
     (tmp_path / "limner.toml").unlink()
     (tmp_path / "limner.toml").mkdir()

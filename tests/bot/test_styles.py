@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import SetupError, UnknownStyle
+from bot.errors import UnknownStyle
 from bot.styles import CHOICES, Styles
 
 
@@ -76,27 +76,40 @@ def test_an_owners_file_adds_and_replaces(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("[x", "The styles file mine.toml is not valid TOML: "),
-        ("[x]\ntitle = 'X'", "The style 'x' in mine.toml needs a prompt with {prompt} in it once."),
-        ("[x]\nprompt = 'words'", "The style 'x' in mine.toml needs a prompt with {prompt} in it once."),
-        ("[x]\nprompt = 3", "The style 'x' in mine.toml must be a table of texts: title, prompt, negative."),
-        ("x = 'words'", "The style 'x' in mine.toml must be a table of texts: title, prompt, negative."),
-        ("[x]\nprompt = '{prompt}'\nsteps = '9'", "The style 'x' in mine.toml has 'steps', which is none of "),
-        ("[' ']\nprompt = '{prompt}'", "The style ' ' in mine.toml needs a name of 1 to 64 characters."),
-        ("[x]\nprompt = '{prompt}'\ntitle = '" + "x" * 101 + "'", "The style 'x' in mine.toml has a title of more"),
+        ("[x", "The styles file mine.toml is not valid TOML (line 1: "),
+        ("[x]\ntitle = 'X'", "The style 'x' in mine.toml (line 1) needs a prompt with {prompt} in it once."),
+        ("\n[x]\nprompt = 'words'", "The style 'x' in mine.toml (line 2) needs a prompt with {prompt} in it once."),
+        ("[x]\nprompt = 3", "The style 'x' in mine.toml (line 1) must be a table of texts: title, prompt, negative."),
+        ("x = 'words'", "The style 'x' in mine.toml (line 1) must be a table of texts: title, prompt, negative."),
+        ("[x]\nprompt = '{prompt}'\nsteps = '9'", "The style 'x' in mine.toml (line 1) has 'steps', which is none of "),
+        ("[' ']\nprompt = '{prompt}'", "The style ' ' in mine.toml (line 1) needs a name of 1 to 64 characters."),
+        ("[x]\nprompt = '{prompt}'\ntitle = '" + "x" * 101 + "'", "The style 'x' in mine.toml (line 1) has a title of"),
     ],
 )
-def test_a_wrong_entry_is_named_in_a_sentence(tmp_path: Path, content: str, sentence: str):
+def test_a_wrong_entry_is_named_in_a_sentence_and_costs_itself_only(tmp_path: Path, content: str, sentence: str):
     file = tmp_path / "mine.toml"
-    file.write_text(content)
-    with pytest.raises(SetupError) as told:
-        Styles.load(str(file))
-    assert str(told.value).startswith(sentence)
+    is_toml = content != "[x"
+    file.write_text(content + ("\n[good]\nprompt = '{prompt}, good'" if is_toml else ""))
+    styles = Styles.load(str(file))
+    [problem] = styles.problems
+    assert problem.startswith(sentence)
+    assert "watercolor" in styles.presets
+    assert not is_toml or styles.apply("good", "a fox") == "a fox, good"
+    with pytest.raises(UnknownStyle):
+        styles.find("x")
 
 
-def test_a_missing_or_broken_file_is_told(tmp_path: Path):
-    with pytest.raises(SetupError, match=r"^The styles file gone.toml cannot be read: No such file or directory\.$"):
-        Styles.load(str(tmp_path / "gone.toml"))
+def test_a_missing_or_broken_file_is_told_and_costs_its_own_styles_only(tmp_path: Path):
+    gone = Styles.load(str(tmp_path / "gone.toml"))
+    assert gone.problems == ["The styles file gone.toml cannot be read: No such file or directory."]
+    assert gone.presets == Styles.load().presets
     (tmp_path / "latin.toml").write_bytes(b"[x]\ntitle = '\xe9'")
-    with pytest.raises(SetupError, match=r"^The styles file latin.toml is not valid TOML"):
-        Styles.load(str(tmp_path / "latin.toml"))
+    [problem] = Styles.load(str(tmp_path / "latin.toml")).problems
+    assert problem == "The styles file latin.toml is not UTF-8 text (line 2); save it as UTF-8."
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_of_notepad_or_powershell_is_read(tmp_path: Path, encoding: str):
+    file = tmp_path / "mine.toml"
+    file.write_text('["größe"]\r\nprompt = "{prompt}, größer"\r\n', encoding=encoding, newline="")
+    assert Styles.load(str(file)).apply("größe", "a fox") == "a fox, größer"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from bot.errors import BadRule
+from generators.text_files import read_toml
 
 TITLES = {
     "sexual": "Sexual content",
@@ -46,7 +46,7 @@ def find(name: str) -> Pack:
 
 
 def _read(file: Path) -> list[Pack]:
-    whole = tomllib.loads(file.read_text(encoding="utf-8"))
+    whole = read_toml(file)
     language = whole.pop("language")
     return [
         Pack(f"{subject}-{file.stem}", language, TITLES[subject], table["reason"], tuple(table["terms"]))

@@ -1,0 +1,154 @@
+"""Text files: every one is read here, as UTF-8 or with the encoding that its byte order mark names."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks, as Notepad, PowerShell and Excel write them, and the encodings that they stand for."""
+
+_LINE_ENDS = re.compile(r"\r\n?|\n")
+_LAST_COMMA = re.compile(r"\s*,\s*[\]}]")
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+class BadText(ValueError):
+    """A text file cannot be used; the text is one sentence with the file's name and, where it is known, the line."""
+
+
+def read_text(file: Path, name: str = "") -> str:
+    """The text of a file without its byte order mark; ``name`` is what errors call it (the file's own name).
+
+    Raises:
+        BadText: it cannot be opened, is in another encoding, or is no text.
+    """
+    name = name or file.name
+    try:
+        return decode(file.read_bytes(), name)
+    except OSError as error:
+        raise BadText(f"{name} cannot be read: {error.strerror}.") from error
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text that the bytes of a file are; raises BadText like `read_text`."""
+    mark, encoding = next((one for one in MARKS if data.startswith(one[0])), (b"", "utf-8"))
+    body = data[len(mark) :]
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = _count_lines(body[: error.start].decode(encoding, "replace"))
+        wanted = "UTF-8 text" if encoding == "utf-8" else f"{encoding[:6].upper()} text, as its first bytes say"
+        raise BadText(f"{name} is not {wanted} (line {line}); save it as UTF-8.") from error
+    if "\0" in text:
+        line = _count_lines(text[: text.index("\0")])
+        raise BadText(f"{name} holds a zero byte in line {line}, so it is no text file; save it as UTF-8 text.")
+    return text
+
+
+def split_lines(text: str) -> list[str]:
+    r"""The lines of a text, which end with \n, \r\n or \r only: U+2028 and others may stand inside a line."""
+    lines = _LINE_ENDS.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def stream_lines(stream: BinaryIO, name: str) -> Iterator[str | BadText]:
+    """The lines of a stream as they come in; one that is no text is a BadText, and the next ones go on.
+
+    In UTF-16 and UTF-32 nothing can be read after the first broken line.
+    """
+    first = stream.readline()
+    encoding = next((encoding for mark, encoding in MARKS if first.startswith(mark)), "utf-8")
+    if encoding != "utf-8":
+        yield from _wide_lines(first + stream.read(), name)
+        return
+    number, line = 1, first
+    while line:
+        try:
+            yield decode(line, name).rstrip("\r\n")
+        except BadText:
+            yield BadText(f"Line {number} of {name} is not UTF-8 text.")
+        number, line = number + 1, stream.readline()
+
+
+def read_json(file: Path, name: str = "") -> Any:
+    """What a JSON file holds; raises BadText if it cannot be read."""
+    name = name or file.name
+    return parse_json(read_text(file, name), name)
+
+
+def parse_json(text: str, name: str, line: int | None = None) -> Any:
+    """What a JSON text holds, of a whole file or of one ``line`` in it.
+
+    Raises:
+        BadText: it is not JSON, is nested too deeply, or has half of a surrogate pair, which is no character.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        place, reason = _told(error, text)
+        raise BadText(f"{name} is not valid JSON (line {line or place}: {reason}).") from error
+    except UnicodeEncodeError as error:
+        place = f" in line {line}" if line else ""
+        raise BadText(f"{name} has half of a surrogate pair{place}, which is no character; remove it.") from error
+    except (ValueError, RecursionError) as error:
+        place = f" (line {line})" if line else ""
+        raise BadText(f"{name} is not usable JSON{place}: it is nested too deeply, or has a huge number.") from error
+    return value
+
+
+def read_toml(file: Path, name: str = "") -> dict[str, Any]:
+    """What a TOML file holds; raises BadText if it cannot be read."""
+    name = name or file.name
+    return parse_toml(read_text(file, name), name)
+
+
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """What a TOML text holds; raises BadText with the line that is wrong."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        line = place[1] if place and place[1] else _count_lines(text)
+        raise BadText(f"{name} is not valid TOML (line {line}: {_PLACE.sub('', str(error))}).") from error
+    except (ValueError, RecursionError) as error:
+        raise BadText(f"{name} is not usable TOML: it is nested too deeply, or has a huge number.") from error
+
+
+def line_of(text: str, key: str) -> int:
+    """The line (from 1) in which a key of a JSON or TOML text stands first; the first if it is spelled otherwise."""
+    name = re.escape(key)
+    found = re.search(rf"""(?m)"{name}"\s*:|^\s*\[?["']?{name}["']?\s*[]=]""", text)
+    return _count_lines(text[: found.end()]) if found else 1
+
+
+def _wide_lines(data: bytes, name: str) -> Iterator[str | BadText]:
+    try:
+        yield from split_lines(decode(data, name))
+    except BadText as error:
+        yield error
+
+
+def _told(error: json.JSONDecodeError, text: str) -> tuple[int, str]:
+    """The line that is wrong, and what is wrong with it."""
+    before = text[: error.pos].rstrip().removesuffix(",")  # newer Pythons point at the comma itself
+    if _LAST_COMMA.match(text, len(before)):
+        return _count_lines(before), "a comma stands before a closing bracket; remove it"
+    return error.lineno, error.msg[0].lower() + error.msg[1:]
+
+
+def _count_lines(text: str) -> int:
+    return len(_LINE_ENDS.findall(text)) + 1
