@@ -2,48 +2,97 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.errors import BadPrompt
 from bot.filters.normalise import UNSEEN
+from bot.filters.scan import KOREAN, UNSPACED
 
 ASPECTS: dict[str, tuple[int, int]] = {"1:1": (1, 1), "3:2": (3, 2), "2:3": (2, 3), "16:9": (16, 9), "9:16": (9, 16)}
 """The aspect ratios that are offered as choices; ``--ar`` takes any."""
 
-_WANTED = {
-    "ar": "a width and a height, such as --ar 3:2",
-    "seed": "a whole number of at most 20 digits, such as --seed 7",
-    "no": "what must not be seen, such as --no text",
-    "style": "a style's name, such as --style watercolor",
-    "raw": "nothing after it",
-    "count": "a whole number, such as --count 2",
-    "steps": "a whole number, such as --steps 20",
-    "crop": "a width and a height, such as --crop 3:2",
-    "upscale": "a whole number, such as --upscale 2",
-    "resize": "a width and a height in pixels, such as --resize 640x480",
-    "colour": "a number, such as --colour 1.2",
-    "sharpen": "a number, such as --sharpen 1.5",
+_RATIO, _SIZE, _WHOLE, _NUMBER, _NAME, _WORDS, _BARE = "ratio", "size", "whole", "number", "name", "words", "bare"
+
+
+_NUMBERS = (_RATIO, _SIZE, _WHOLE, _NUMBER)
+
+
+class _Flag(NamedTuple):
+    """What follows a flag, the field of `ParsedPrompt` that it fills, and what a person reads who writes another."""
+
+    kind: str
+    field: str
+    wanted: str
+
+
+_FLAGS = {
+    "ar": _Flag(_RATIO, "aspect", "a width and a height, such as --ar 3:2"),
+    "seed": _Flag(_WHOLE, "seed", "a whole number of at most 20 digits, such as --seed 7"),
+    "no": _Flag(_WORDS, "negative", "what must not be seen, such as --no text"),
+    "style": _Flag(_NAME, "style", "a style's name, such as --style watercolor"),
+    "raw": _Flag(_BARE, "raw", "nothing after it"),
+    "count": _Flag(_WHOLE, "count", "a whole number, such as --count 2"),
+    "steps": _Flag(_WHOLE, "steps", "a whole number, such as --steps 20"),
+    "crop": _Flag(_RATIO, "crop", "a width and a height, such as --crop 3:2"),
+    "upscale": _Flag(_WHOLE, "upscale", "a whole number, such as --upscale 2"),
+    "resize": _Flag(_SIZE, "resize", "a width and a height in pixels, such as --resize 640x480"),
+    "colour": _Flag(_NUMBER, "colour", "a number, such as --colour 1.2"),
+    "sharpen": _Flag(_NUMBER, "sharpen", "a number, such as --sharpen 1.5"),
 }
-_ALLOWED = ", ".join(f"--{name}" for name in _WANTED)
+
+_MODEL, _GUIDANCE, _IMAGE, _STRENGTH = "option model", "option guidance", "option image", "option strength"
+# Midjourney's parameters (https://docs.midjourney.com/hc/en-us/articles/32859204029709-Parameter-List) by the kind of
+# their value, with what comes nearest here; "" where nothing does.
+_FOREIGN: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("v", "version", "niji"), (_WHOLE, _MODEL)),
+    **dict.fromkeys(("s", "stylize"), (_NUMBER, _GUIDANCE)),
+    **dict.fromkeys(("q", "quality", "stop"), (_NUMBER, "--steps")),
+    **dict.fromkeys(("r", "repeat"), (_WHOLE, "--count")),
+    **dict.fromkeys(("sref", "cref", "oref"), (_WORDS, _IMAGE)),
+    **dict.fromkeys(("iw", "sw", "cw", "ow"), (_NUMBER, _STRENGTH)),
+    **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (_NUMBER, "")),
+    **dict.fromkeys(("tile", "video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (_BARE, "")),
+    **dict.fromkeys(("p", "profile", "personalize"), (_NAME, "")),
+    "aspect": (_RATIO, "--ar"),
+    "color": (_NUMBER, "--colour"),
+}
+_ALLOWED = ", ".join(f"--{name}" for name in _FLAGS)
+_ASIDE = 300
+"""Characters between the dashes of an aside at most."""
+_NAMED = 3
+"""Unknown flags that one sentence names."""
 
 _JOINERS = "\u200c\u200d"
-_UNSEEN = re.compile(f"(?![{_JOINERS}])[{UNSEEN}]+")
+_HIDDEN = re.compile(f"(?![{_JOINERS}])[{UNSEEN}]+")
 #: Persian, Indic scripts and emoji families need joiners; beside a space or a Latin letter they only hide something.
 _IDLE_JOINERS = re.compile(rf"(?<![^\x00-\x7f])[{_JOINERS}]+|[{_JOINERS}]+(?![^\x00-\x7f])")
 
-_QUOTED = r"""(?<![^\s(\[,=])(?:"[^"]*"|“[^”]*”)"""
-_KNOWN = rf"(?:{'|'.join(_WANTED)})(?=[\s=,;]|$)"
-# Two hyphens begin a flag, known or not, unless a word ends there: "well--known" is prose, "fox--ar 3:2" is not. A
-# phone turns the two hyphens into a dash, which people write as well: it begins a flag only before a known name.
-_FLAG = rf"(?:(?<![\w\-])--(?=[^\s\-])|(?<!-)--(?={_KNOWN})|(?<!\w)[—–](?={_KNOWN}))(?P<name>\w*)"
-_PARTS = re.compile(rf"{_QUOTED}|{_FLAG}", re.IGNORECASE)
-_VALUE = re.compile(r'[\s=]*(?:"([^"]*)"|“([^”]*)”|([^\s,;]+))[,;]?')
-_ASPECT = re.compile(r"(\d{1,9})[:：](\d{1,9})")
-_SIZE = re.compile(r"(\d{1,9})[x×](\d{1,9})")
-_NUMBER = re.compile(r"\d{1,3}(\.\d{1,6})?")
+# What keyboards make of two hyphens: other hyphens, en, em, figure and two-em dashes, bars, the minus sign, small and
+# full-width forms, the line of Chinese input methods, Japan's long vowel mark.
+_DASH = r"\-\u058a\u05be\u1806\u2010-\u2015\u2043\u2212\u02d7\u2500\u2501\u2e3a\u2e3b\u30fc\ufe58\ufe63\uff0d"
+_LONG = "\u2e3a\u2e3b"
+_KANA_MARK = "\u30fc"
+_QUOTES = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
+_STOPS = ",;，；、。"
+_MARK = rf"(?<![{_DASH}])(?P<mark>[{_DASH}]+|(?P<one>[{_DASH}])\ +(?P=one))"
+_PARTS = re.compile(rf"(?<![^\s(\[,=])(?:{_QUOTES})|{_MARK}(?P<name>\w+|[^\s\w{_DASH}{_STOPS}.:!?)\]}}\"”…])")
+_GAP = re.compile(rf"[\s=:：{_STOPS}]")
+_NEXT = re.compile(
+    rf"[\s{_STOPS}]*(?:$|[{_DASH}]+(?:{'|'.join((*_FLAGS, *_FOREIGN))})(?:{_GAP.pattern}|$))", re.IGNORECASE
+)
+_SPACED = re.compile(rf"(?![{UNSPACED}{KOREAN}])\w")
+# A value ends at a blank, where Chinese has none at its comma; but what follows a comma at once may belong to it.
+_VALUE = re.compile(
+    rf"[\s=:：]*(?:(?P<quoted>{_QUOTES})|(?P<plain>[^\s，；、。]+(?:[，；、。]+\d[^\s，；、。]*)*))[{_STOPS}]*"
+)
+_DIGIT = re.compile(r"[\s=:：]*\d")
+_PAIR = {_RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"), _SIZE: re.compile(r"(\d{1,9})[x×](\d{1,9})")}
+_DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,6})?")
 
 
 @dataclass(frozen=True)
@@ -68,34 +117,47 @@ class ParsedPrompt:
 def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
     """Take the flags out of a prompt, wherever in it they stand; what is quoted is never a flag.
 
-    Values are understood here, their ranges are checked with the options of the command.
+    A flag is two hyphens, or any dash that a keyboard makes of them, directly before a name. Dashes in prose stay
+    prose: a single one before a word, two around an aside, those inside a word. Values are understood here, their
+    ranges are checked with the options of the command.
 
     Raises:
         BadPrompt: it is empty, longer than ``max_length`` characters, or has a flag that cannot be understood.
     """
     text = _readable(text, max_length)
-    found = [match for match in _PARTS.finditer(text) if match["name"] is not None]
+    found = list(_flags(text))
+    if unknown := [match for match in found if _name(match) not in _FLAGS]:
+        raise BadPrompt(_not_known(unknown))
     if not found:
         return ParsedPrompt(text)
     words = [text[: found[0].start()]]
     said: dict[str, Any] = {}
     for flag, end in zip(found, [*(match.start() for match in found[1:]), len(text)], strict=True):
-        name = _known(flag["name"])
-        field = {"ar": "aspect", "no": "negative"}.get(name, name)
+        name = _name(flag)
+        field = _FLAGS[name].field
         if field in said:
             raise BadPrompt(f"The flag --{name} is given twice; give it once.")
         said[field], rest = _read(name, text[flag.end() : end])
         words.append(rest)
-    idea = " ".join(" ".join(words).split()).rstrip(" ,;")
+    idea = clean(clean(" ".join(words)).lstrip(f" {_STOPS}").rstrip(" ,;，；、"))
     if not idea:
         raise BadPrompt("The prompt has only flags; write what you want to see before them.")
     return ParsedPrompt(idea, **said)
 
 
+def without_flags(text: str, where: str) -> str:
+    """The cleaned text of a field that takes none; raises BadPrompt with ``where`` the flag belongs."""
+    text = clean(text)
+    flag = next(_flags(text), None)
+    if flag:
+        raise BadPrompt(f"{_shown(flag)} is a flag, and {where}.")
+    return text
+
+
 def clean(text: str) -> str:
     """The text in NFC on one line, without control, zero-width and direction characters; the words stay."""
-    shown = " ".join(_UNSEEN.sub("", text).split())
-    return unicodedata.normalize("NFC", _IDLE_JOINERS.sub("", shown)).strip()
+    shown = " ".join(_HIDDEN.sub("", unicodedata.normalize("NFC", text)).split())
+    return unicodedata.normalize("NFC", " ".join(_IDLE_JOINERS.sub("", shown).split()))
 
 
 def _readable(text: str, max_length: int) -> str:
@@ -108,36 +170,96 @@ def _readable(text: str, max_length: int) -> str:
     return cleaned
 
 
-def _known(name: str) -> str:
-    if name.lower() in _WANTED:
-        return name.lower()
-    shown = f"--{name[:20]}" if name.isascii() else "That"
-    raise BadPrompt(f"{shown} is not a flag here; the flags are {_ALLOWED}.")
+def _flags(text: str) -> Iterator[re.Match[str]]:
+    """The flags of a text in order, ours, others' and unknown ones."""
+    return (match for match in _PARTS.finditer(text) if match["mark"] and _is_flag(match, text))
+
+
+def _is_flag(match: re.Match[str], text: str) -> bool:
+    """Whether a name with dashes before it is a flag there, or prose."""
+    name, mark = _name(match), match["mark"].replace(" ", "")
+    before, after = text[: match.start()], text[match.end() :]
+    kind = _kind(name)
+    if kind is None or not (after == "" or _GAP.match(after)):
+        return mark == "--" and not re.match(r"\w", before[-1:]) and not _is_aside(mark, after)
+    is_free = not _SPACED.match(before[-1:])
+    is_double = len(mark) == 2 or mark in _LONG
+    if len(mark) > 2 or mark == _KANA_MARK or (mark == "-" and not (is_free and name in _FLAGS)):
+        return False
+    if kind in _NUMBERS:
+        return bool(_DIGIT.match(after)) or (is_double and is_free and not _is_aside(mark, after))
+    if mark == "-" or _is_aside(mark, after) or (name in _FOREIGN and not is_double and kind != _WORDS):
+        return False
+    if kind == _BARE:
+        return (is_double and is_free) or bool(_NEXT.match(after))
+    return is_free and (is_double or bool(before.strip() and after.strip()))
+
+
+def _is_aside(mark: str, after: str) -> bool:
+    """Whether the same dashes close after a word what they have opened, as in `a fox --no wolf-- in the snow`."""
+    return bool(re.search(rf"(?<![\s{_DASH}]){re.escape(mark)}(?![\w{_DASH}])", after[:_ASIDE]))
+
+
+def _name(match: re.Match[str]) -> str:
+    return match["name"].lower()
+
+
+def _kind(name: str) -> str | None:
+    """What follows a flag of that name, ours or Midjourney's; None for others."""
+    return _FLAGS[name].kind if name in _FLAGS else _FOREIGN[name][0] if name in _FOREIGN else None
+
+
+def _shown(match: re.Match[str]) -> str:
+    name = _name(match)
+    return f"--{name[:20]}" if name.isascii() and name.isalnum() else "That"
+
+
+def _not_known(flags: list[re.Match[str]]) -> str:
+    """One sentence about flags that are none here, with what comes nearest to each."""
+    names = list(dict.fromkeys(map(_shown, flags)))
+    nearest = {name: _nearest(name.removeprefix("--")) for name in names}
+    if len(names) == 1 and not nearest[names[0]]:
+        if names[0].removeprefix("--") in _FOREIGN:
+            return f"{names[0]} is not a flag here, and nothing here does the same; leave it out."
+        return f"{names[0]} is not a flag here; the flags are {_ALLOWED}."
+    if len(names) == 1:
+        return f"{names[0]} is not a flag here; what comes nearest is {nearest[names[0]]}."
+    told = [f"{name} (nearest: {near})" if (near := nearest[name]) else name for name in names[:_NAMED]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(told)}{more} are not flags here; change them or leave them out."
+
+
+def _nearest(name: str) -> str:
+    if name in _FOREIGN:
+        return f"the {near}" if (near := _FOREIGN[name][1]) in (_MODEL, _GUIDANCE, _IMAGE, _STRENGTH) else near
+    close = difflib.get_close_matches(name, _FLAGS, n=1, cutoff=0.7)
+    return f"--{close[0]}" if close else ""
 
 
 def _read(name: str, tail: str) -> tuple[Any, str]:
     """The value of a flag, and what of the text after it belongs to the idea."""
-    if name == "raw":
+    kind = _FLAGS[name].kind
+    if kind == _BARE:
         return True, tail
-    if name == "no":
-        value, rest = tail.lstrip(" =").rstrip(" ,;"), ""
+    if kind == _WORDS:
+        value, rest = tail.strip(f" =:：{_STOPS}"), ""
     else:
         match = _VALUE.match(tail)
-        value = next(filter(None, match.groups()), "") if match else ""
+        value = (match["quoted"] or "")[1:-1] or (match["plain"] or "").rstrip(",;") if match else ""
         rest = tail[match.end() :] if match else ""
-    read = _as_value(name, value)
+    read = _as_value(kind, value)
     if not read:
-        raise BadPrompt(f"The flag --{name} needs {_WANTED[name]}.")
+        raise BadPrompt(f"The flag --{name} needs {_FLAGS[name].wanted}.")
     return read[0], rest
 
 
-def _as_value(name: str, value: str) -> tuple[Any] | None:
-    if name in ("style", "no"):
+def _as_value(kind: str, value: str) -> tuple[Any] | None:
+    if kind in (_NAME, _WORDS):
         return (value,) if value else None
-    if name in ("ar", "crop", "resize"):
-        sides = (_SIZE if name == "resize" else _ASPECT).fullmatch(value)
+    if kind in _PAIR:
+        sides = _PAIR[kind].fullmatch(value)
         pair = (int(sides[1]), int(sides[2])) if sides else (0, 0)
         return (pair,) if min(pair) else None
-    if name in ("colour", "sharpen"):
-        return (float(value),) if _NUMBER.fullmatch(value) else None
+    if kind == _NUMBER:
+        return (float(value.replace(",", ".")),) if _DECIMAL.fullmatch(value) else None
     return (int(value),) if value.isdecimal() and len(value) <= 20 else None

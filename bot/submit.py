@@ -12,7 +12,7 @@ from bot import rulings
 from bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, UnknownModel
 from bot.evasion import keep_back_respelled
 from bot.filters.place import Where
-from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt
+from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
 from bot.jobs import NewJob
 from bot.models import Job, JobStatus
 from generators.base import SEEDS, Finish, GenerationRequest, ModelCard
@@ -271,15 +271,21 @@ def _loras(card: ModelCard, typed: str) -> tuple[tuple[str, float], ...]:
     if name.strip() not in card.loras:
         offered = f"choose one of: {', '.join(card.loras)}" if card.loras else "ask without one"
         raise BadOption(f"The model {card.name} has no LoRA of that name; {offered}.")
-    if colon and not (re.fullmatch(r" *\d(\.\d{1,3})? *", weight) and float(weight) <= MAX_LORA_WEIGHT):
+    if colon and not (re.fullmatch(r" *\d([.,]\d{1,3})? *", weight) and _number(weight) <= MAX_LORA_WEIGHT):
         raise BadOption(f"The weight of a LoRA must be from 0 to {MAX_LORA_WEIGHT}, such as ink:0.7.")
-    return ((name.strip(), float(weight) if colon else 1.0),)
+    return ((name.strip(), _number(weight) if colon else 1.0),)
+
+
+def _number(text: str) -> float:
+    """A number with a decimal point or comma."""
+    return float(text.replace(",", "."))
 
 
 def _negative(settings: Settings, ask: Ask, typed: ParsedPrompt) -> str:
     negative = ", ".join(filter(None, (clean(ask.negative), typed.negative)))
     if len(negative) > settings.max_prompt_length:
         raise BadPrompt(f"The negative prompt is longer than {settings.max_prompt_length} characters; shorten it.")
+    without_flags(ask.negative, "it belongs into the prompt, not into the negative one; move it")
     return negative
 
 

@@ -15,7 +15,7 @@ from bot import messages, submit
 from bot.app import App
 from bot.cogs.base import SILENT, answer_error, app_of, appeal_view, respond, tell, where
 from bot.errors import NotYours, Refused, UserError
-from bot.flags import clean
+from bot.flags import without_flags
 from bot.models import Job, JobStatus
 from bot.rulings import added_to
 from generators.base import Expansion
@@ -156,7 +156,8 @@ class EditPrompt(discord.ui.Modal, title="Edit the prompt"):
 
     async def on_submit(self, interaction: Interaction, /) -> None:
         """Paint the owner's text if the filter allows it."""
-        text = clean(self._text.value) or self._job.idea
+        text = without_flags(self._text.value, "no flag counts here any more; leave it out, or ask again with it")
+        text = text or self._job.idea
         verdict = await self._app.filters.check(where(interaction), {"expansion": text})
         if verdict.refusal:
             raise Refused(verdict.refusal.sentence)

@@ -1,15 +1,22 @@
 import unicodedata
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.errors import BadPrompt, UserError
-from bot.flags import ParsedPrompt, clean, parse_prompt
+from bot.flags import ParsedPrompt, clean, parse_prompt, without_flags
 
 
 def parse(text: str) -> ParsedPrompt:
     return parse_prompt(text, max_length=1500)
+
+
+def refused(text: str) -> str:
+    with pytest.raises(BadPrompt) as told:
+        parse(text)
+    return str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +34,17 @@ def parse(text: str) -> ParsedPrompt:
         ("fox,--ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
         ("fox--ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
         ("a fox —ar 3:2 –raw", ParsedPrompt("a fox", aspect=(3, 2), raw=True)),
+        ("a fox —no text, blur —ar 3:2", ParsedPrompt("a fox", negative="text, blur", aspect=(3, 2))),
+        ("a fox —style watercolor", ParsedPrompt("a fox", style="watercolor")),
+        ("a fox -ar 3:2 -seed 7", ParsedPrompt("a fox", aspect=(3, 2), seed=7)),
+        ("fox—ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
+        ("--ar 3:2，雪地里的狐狸", ParsedPrompt("雪地里的狐狸", aspect=(3, 2))),
+        ("狐狸——ar 3:2，——no 文字", ParsedPrompt("狐狸", aspect=(3, 2), negative="文字")),
+        ("キツネ ーーar 3:2", ParsedPrompt("キツネ", aspect=(3, 2))),
+        ("fox --ar: 3:2 --seed:7", ParsedPrompt("fox", aspect=(3, 2), seed=7)),
+        ("fox --style „oil painting“ in snow", ParsedPrompt("fox in snow", style="oil painting")),
+        ("fox --colour 1,5 --sharpen 0,25, in snow", ParsedPrompt("fox in snow", colour=1.5, sharpen=0.25)),
+        ("un zorro —no un perro— junto al mar —ar 3:2", ParsedPrompt("un zorro —no un perro— junto al mar", (3, 2))),
         ("狐狸 --ar 3：2", ParsedPrompt("狐狸", aspect=(3, 2))),
         ("fox --seed 18446744073709551616", ParsedPrompt("fox", seed=2**64)),
         ("fox --count 0", ParsedPrompt("fox", count=0)),
@@ -53,6 +71,20 @@ def test_flags_are_taken_out_of_the_idea(text: str, expected: ParsedPrompt):
         "a fox—no, a hare",
         "a house — no roof",
         "an ending --",
+        "un zorro —no un perro— junto al mar",
+        "un zorro --no un perro-- junto al mar",
+        "—No quiero ir, dice el zorro —dijo ella",
+        "a house -no roof, a photo -raw",
+        "a fox –raw energy– in the snow",
+        "a well --built of old stones-- in a garden",
+        "the house--no, the hut--in the rain",
+        "une maison —style ancien— au bord de la mer",
+        "eine Treppe —steps— aus Holz",
+        "コーヒーno 1",
+        "a storm —chaos everywhere",
+        "雨夜——狐狸在窗前",
+        "a sign „--ar 3:2“, another «--seed 7»",
+        "wow --- ar 3:2",
         'a 12" ruler beside a 5" nail',
     ],
 )
@@ -88,22 +120,109 @@ def test_an_inch_sign_does_not_hide_a_flag():
     ],
 )
 def test_each_mistake_is_told_in_its_own_sentence(text: str, sentence: str):
-    with pytest.raises(BadPrompt) as told:
-        parse(text)
-    assert str(told.value) == sentence
+    assert refused(text) == sentence
 
 
-@pytest.mark.parametrize("flag", ["--v 6", "--chaos", "--5", "--@everyone", "--äh", "--" + "x" * 900])
+@pytest.mark.parametrize("flag", ["--5", "--@everyone", "--äh", "--" + "x" * 900])
 def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
-    with pytest.raises(BadPrompt) as told:
-        parse(f"fox {flag}")
-    sentence = str(told.value)
+    sentence = refused(f"fox {flag}")
     assert sentence.endswith(
         "is not a flag here; the flags are --ar, --seed, --no, --style, --raw, --count, --steps, --crop, "
         "--upscale, --resize, --colour, --sharpen."
     )
     assert len(sentence) < 170
     assert "@" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--v 6", "--v is not a flag here; what comes nearest is the option model."),
+        ("—v 6", "--v is not a flag here; what comes nearest is the option model."),
+        ("--stylize 1,5", "--stylize is not a flag here; what comes nearest is the option guidance."),
+        ("--sref https://example.com/a--b.png", "--sref is not a flag here; what comes nearest is the option image."),
+        ("--aspect 3:2", "--aspect is not a flag here; what comes nearest is --ar."),
+        ("--color 2", "--color is not a flag here; what comes nearest is --colour."),
+        ("--sed 7", "--sed is not a flag here; what comes nearest is --seed."),
+        ("--chaos 50", "--chaos is not a flag here, and nothing here does the same; leave it out."),
+        (
+            "--v 6 --s 250 --ar 3:2 --tile --weird 5",
+            "--v (nearest: the option model), --s (nearest: the option guidance), --tile and 1 more are not flags "
+            "here; change them or leave them out.",
+        ),
+    ],
+)
+def test_a_flag_of_midjourneys_is_refused_with_the_nearest_of_ours(flags: str, sentence: str):
+    assert refused(f"a fox {flags}") == sentence
+
+
+MARKS = ["--", "—", "——", "–", "––", "‒", "―", "― ―", "－－", "‑‑", "−−", "−", "⸺", "﹘﹘", "──", "- -"]
+GOOD: dict[str, tuple[str, Any]] = {
+    "ar 3:2": ("aspect", (3, 2)),
+    "seed 7": ("seed", 7),
+    "count=2": ("count", 2),
+    "steps 9": ("steps", 9),
+    "colour 1,5": ("colour", 1.5),
+    "raw": ("raw", True),
+    "no text": ("negative", "text"),
+    "style watercolor": ("style", "watercolor"),
+}
+BAD = [
+    "ar 3/2",
+    "ar 3:2,5",
+    "ar 3:2，5",
+    "count 2,a",
+    "seed 7,5",
+    "count 2,3",
+    "steps 1.5",
+    "colour 1,5,2",
+    "resize 640x480x3",
+    "upscale 2x",
+]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("flag", GOOD)
+def test_every_dash_that_keyboards_make_begins_a_flag(mark: str, flag: str):
+    field, value = GOOD[flag]
+    assert parse(f"a red fox {mark}{flag}") == ParsedPrompt("a red fox", **{field: value})
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("flag", BAD)
+def test_a_value_that_cannot_be_read_is_refused_whatever_the_dash(mark: str, flag: str):
+    assert refused(f"a red fox {mark}{flag}").startswith(f"The flag --{flag.split()[0]} needs ")
+
+
+NUMBERED = ["ar", "seed", "count", "steps", "crop", "upscale", "resize", "colour", "sharpen"]
+
+
+@given(st.sampled_from(MARKS), st.sampled_from(NUMBERED), st.from_regex(r"[0-9][0-9.,:;x%a]{0,9}", fullmatch=True))
+def test_nothing_of_a_value_leaks_into_the_idea(mark: str, name: str, value: str):
+    outcome = parse_or_refuse(f"a red fox {mark}{name} {value}")
+    assert isinstance(outcome, UserError) or outcome.idea == "a red fox"
+
+
+LETTERS = st.text(alphabet="abcdeno áñ狐", min_size=1).map(str.strip).filter(bool)
+
+
+@given(LETTERS, LETTERS, st.sampled_from(["no", "raw", "style", "count", "steps"]), st.sampled_from(["—", "–", "--"]))
+def test_an_aside_between_dashes_is_prose(first: str, last: str, word: str, dash: str):
+    text = clean(f"{first} {dash}{word} un perro{dash} {last}")
+    assert parse(text) == ParsedPrompt(text)
+
+
+@given(LETTERS, LETTERS, st.sampled_from(["—", "–", "-", "--", "―"]))
+def test_a_dash_between_blanks_is_prose(first: str, last: str, dash: str):
+    text = clean(f"{first} {dash} {last}")
+    assert parse(text) == ParsedPrompt(text)
+
+
+@pytest.mark.parametrize("text", ["text --ar 3:2", "——seed 7", "blur --chaos"])
+def test_a_field_that_takes_no_flags_says_where_they_belong(text: str):
+    with pytest.raises(BadPrompt, match=r"^--\w+ is a flag, and it belongs into the prompt\.$"):
+        without_flags(text, "it belongs into the prompt")
+    assert without_flags("text — no  signs --", "") == "text — no signs --"
 
 
 def test_the_length_counts_what_can_be_seen():
@@ -127,7 +246,7 @@ def test_controls_lines_surrogates_and_spellings_are_cleaned():
 
 TEXTS = (
     st.text()
-    | st.text(alphabet="a \"'“”-—=:,3:2nosraw\u200d\n")
+    | st.text(alphabet="a \"'“”-—–－=:,，3:2nosraw\u200c\u200d\n")
     | st.lists(
         st.sampled_from(
             ["--ar", "3:2", "--no", "fox", "--seed", "7", "—raw", '"', "--style", "--x", "1" * 30, "--", ","]
@@ -144,6 +263,8 @@ def parse_or_refuse(text: str) -> ParsedPrompt | UserError:
 
 
 @given(TEXTS)
+@example("0 \u200c 0")
+@example("\u212a\u200c\u212a")
 def test_any_text_is_parsed_or_refused_in_a_sentence(text: str):
     outcome = parse_or_refuse(text)
     if isinstance(outcome, UserError):
@@ -153,14 +274,21 @@ def test_any_text_is_parsed_or_refused_in_a_sentence(text: str):
         assert outcome.idea == clean(outcome.idea)
 
 
+def is_dash(sign: str) -> bool:
+    return unicodedata.category(sign) == "Pd" or sign in "−˗⁃─━ー"
+
+
 @given(st.text())
+@example("\u212a\u200c\u212a")
+@example("e\u200b\u0301")
+@example("ا\u3000\u200cا")
 def test_cleaning_twice_changes_nothing(text: str):
     once = clean(text)
     assert clean(once) == once
     assert unicodedata.is_normalized("NFC", once)
 
 
-@given(st.text(min_size=1).filter(lambda text: not set("-—–") & set(text) and clean(text)))
+@given(st.text(min_size=1).filter(lambda text: not any(map(is_dash, text)) and clean(text)))
 def test_an_idea_without_hyphens_comes_back_as_it_is(text: str):
     assert parse(text) == ParsedPrompt(clean(text))
 

@@ -96,6 +96,11 @@ async def test_an_aspect_ratio_always_gives_a_size_that_is_allowed(settings: Set
         (ask("--raw"), BadPrompt, "The prompt has only flags; write what you want to see before them."),
         (ask("x" * 10_000), BadPrompt, "The prompt has 10000 characters, and at most 1500 are read; shorten it."),
         (ask(negative="x" * 1501), BadPrompt, "The negative prompt is longer than 1500 characters; shorten it."),
+        (
+            ask(negative="fog ——ar 3:2"),
+            BadPrompt,
+            "--ar is a flag, and it belongs into the prompt, not into the negative one; move it.",
+        ),
         (ask(seed=2**64), BadOption, "The seed must be from 0 to 4294967295."),
         (ask("fox --seed 18446744073709551616"), BadOption, "The seed must be from 0 to 4294967295."),
         (ask(seed=-1), BadOption, "The seed must be from 0 to 4294967295."),
@@ -165,6 +170,7 @@ async def test_a_lora_that_was_put_there_a_moment_ago_is_worn(app: App, settings
     put_lora(settings, "ink")
     assert (await painted(app, ask(lora="ink"))).loras == (("ink", 1.0),)
     assert (await painted(app, ask(lora=" ink : 0.75"))).loras == (("ink", 0.75),)
+    assert (await painted(app, ask(lora="ink:0,75"))).loras == (("ink", 0.75),)
     for wrong in ("ink:", "ink:3", "ink:-1", "ink:x", "ink:0.7:1"):
         with pytest.raises(BadOption, match=r"^The (weight of a|model doodle has no) LoRA [^.]+\S+\.$"):
             await submit.imagine(app, ask(lora=wrong))

@@ -207,6 +207,14 @@ async def test_an_edit_passes_the_filter(world: World) -> None:
     assert (await world.app.jobs.get(job.id)).held_at is not None
 
 
+async def test_a_flag_in_an_edit_is_refused_and_not_painted(world: World) -> None:
+    job = await held(world)
+    shown = await press(world, job, "edit")
+    result = await world.ada.submit_modal(shown, {field(shown): "a red fox ——ar 3:2"})
+    assert told(result) == "--ar is a flag, and no flag counts here any more; leave it out, or ask again with it."
+    assert (await world.app.jobs.get(job.id)).held_at is not None
+
+
 async def test_of_two_choices_one_wins(world: World) -> None:
     job = await held(world)
     before = world.message(job)
