@@ -11,7 +11,8 @@ import discord
 
 from bot import messages
 from bot.app import App
-from bot.cogs.base import answer_error, app_of, forbid_own, moderated
+from bot.cogs.base import forbid_own
+from bot.cogs.controls import NUMBER, ForModerators
 from bot.errors import NotFound
 from bot.evasion import EVASION
 from bot.models import EXPLICIT, Job, Review, ReviewState, TimeOut
@@ -48,8 +49,8 @@ TIME_OUTS = {
 
 
 class ReviewButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=rf"limner:review:(?P<verb>{'|'.join(LOOKS)}):(?P<review>[0-9]+)",
+    ForModerators[discord.ui.Button[Any]],
+    template=rf"limner:review:(?P<verb>{'|'.join(LOOKS)}):(?P<review>{NUMBER})",
 ):
     """A decision, and the number of the review that it is about; it works after any restart."""
 
@@ -66,15 +67,14 @@ class ReviewButton(
         """The button that was pressed, in whichever process it was sent."""
         return cls(match["verb"], int(match["review"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Decide; the desk carries it out and changes the card."""
-        try:
-            app = app_of(interaction.client)
-            review = await _decidable(interaction, app, self.review_id)
-            await interaction.response.defer()
-            await app.reviews.decide(review.id, LOOKS[self.verb][2], interaction.user.id)
-        except Exception as error:
-            await answer_error(interaction, error)
+        review = await app.reviews.get(self.review_id)
+        if review.guild_id != guild_id:
+            raise NotFound
+        forbid_own(interaction, review.user_id)
+        await interaction.response.defer()
+        await app.reviews.decide(review.id, LOOKS[self.verb][2], interaction.user.id)
 
 
 def card_buttons(review: Review, *, has_rule: bool) -> discord.ui.View:
@@ -119,16 +119,6 @@ def card_files(job: Job, pictures: Sequence[bytes]) -> list[discord.File]:
         discord.File(io.BytesIO(small_copy(data)), name, description=describe(job))
         for name, data in zip(names, pictures, strict=True)
     ]
-
-
-async def _decidable(interaction: Interaction, app: App, review_id: int) -> Review:
-    """The review, for those who may decide it at this moment; raises NotModerator, NotFound."""
-    guild_id = await moderated(interaction, app)
-    review = await app.reviews.get(review_id)
-    if review.guild_id != guild_id:
-        raise NotFound
-    forbid_own(interaction, review.user_id)
-    return review
 
 
 def _texts(job: Job, review: Review) -> str:

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from bot.db import Database
-from bot.errors import NotFound, NotYours
 from bot.filters.place import Where
 from bot.models import Image, InputPicture, Job, JobStatus
 from bot.search import matches
@@ -64,16 +63,6 @@ class History:
         found = found.where(Job.user_id == user_id, Job.created_at > time.time() - seconds)
         async with self.database.read() as session:
             return await session.scalar(found) or 0
-
-    async def get(self, job_id: int, user_id: int) -> Job:
-        """One job of the user's own; raises NotFound or NotYours."""
-        async with self.database.read() as session:
-            job = await session.get(Job, job_id)
-        if job is None or job.deleted_at is not None:
-            raise NotFound
-        if job.user_id != user_id:
-            raise NotYours
-        return job
 
     async def of_guild(self, guild_id: int, limit: int) -> list[Asked]:
         """What was asked for last in a server, newest first, whatever came of it."""

@@ -12,10 +12,11 @@ from discord.ext import commands
 from bot.app import App, open_app, start
 from bot.cards import ReviewButton
 from bot.cogs import filters
-from bot.cogs.base import AppealButton
+from bot.cogs.appeal import AppealButton
 from bot.cogs.describe import Describe, describe_menu
 from bot.cogs.filters import Filters
-from bot.cogs.history import HistoryButton, HistoryCog
+from bot.cogs.forms import Forms
+from bot.cogs.history import HistoryButton, HistoryCog, PageButton
 from bot.cogs.imagine import Imagine
 from bot.cogs.me import Me
 from bot.cogs.pictures import BlockChoice, Pictures, block_menu
@@ -38,6 +39,7 @@ APP, SETTINGS, OPEN = "limner", "limner_settings", "limner_open"
 BUTTONS = (
     JobButton,
     HistoryButton,
+    PageButton,
     AppealButton,
     ReviewButton,
     BlockChoice,
@@ -45,7 +47,7 @@ BUTTONS = (
     RestyleChoice,
     *filters.ITEMS,
 )
-COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures)
+COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms)
 
 
 async def load(bot: AnyBot) -> None:

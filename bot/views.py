@@ -13,8 +13,10 @@ import discord
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, answer_error, app_of, appeal_view, respond, tell, where
-from bot.errors import NotYours, Refused, UserError
+from bot.cogs.base import SILENT, appeal_view, owned, respond, tell, where
+from bot.cogs.controls import NUMBER, ForOwner
+from bot.cogs.form import Form, open_form
+from bot.errors import Decided, Refused, UserError
 from bot.flags import without_flags
 from bot.models import Job, JobStatus
 from bot.rulings import added_to
@@ -41,11 +43,11 @@ LOOKS = {
     "delete": ("Delete", discord.ButtonStyle.secondary),
     "cancel": ("Cancel", discord.ButtonStyle.secondary),
 }
+CLEANING = ("delete", "cancel")
+"""What members with Manage Messages may do with others' requests."""
 
 
-class JobButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>[0-9]+)"
-):
+class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER})"):
     """A verb and the number of the job that it is for; all else that it needs is in the row."""
 
     def __init__(self, verb: str, job_id: int) -> None:
@@ -61,12 +63,14 @@ class JobButton(
         """The button that was pressed, in whichever process it was sent."""
         return cls(match["verb"], int(match["job"]))
 
-    async def callback(self, interaction: Interaction) -> None:
-        """Do what the button says; discord.py would only log an error, so it is answered here."""
-        try:
-            await _PRESSED[self.verb](interaction, app_of(interaction.client), self.job_id)
-        except Exception as error:
-            await answer_error(interaction, error)
+    @property
+    def is_for_cleaners(self) -> bool:
+        """Moderators clean up after others, and do nothing else for them."""
+        return self.verb in CLEANING
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Do what the button says."""
+        await _PRESSED[self.verb](interaction, app, job)
 
 
 def buttons(job: Job) -> discord.ui.View:
@@ -140,90 +144,76 @@ def details(job: Job) -> discord.Embed:
     return embed
 
 
-class EditPrompt(discord.ui.Modal, title="Edit the prompt"):
+class EditPrompt(Form, kind="edit"):
     """An expansion, to be changed by its owner before it is painted."""
 
     def __init__(self, app: App, job: Job) -> None:
-        super().__init__(custom_id=f"limner:edited:{job.id}")
-        self._app = app
+        super().__init__("Edit the prompt")
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
         text = (job.expanded.text if job.expanded else job.idea)[:longest]
-        self._text: discord.ui.TextInput[Self] = discord.ui.TextInput(
-            style=discord.TextStyle.paragraph, default=text, min_length=1, max_length=longest
-        )
-        self.add_item(discord.ui.Label(text="What is to be painted", component=self._text))
+        self.ask("text", "What is to be painted", _paragraph(text, longest))
 
-    async def on_submit(self, interaction: Interaction, /) -> None:
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the owner of a request that waits for a choice."""
+        job = await owned(interaction, app, subject)
+        if job.held_at is None:
+            raise Decided(CHOSEN)
+        return cls(app, job)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
         """Paint the owner's text if the filter allows it."""
-        text = without_flags(self._text.value, "no flag counts here any more; leave it out, or ask again with it")
+        text = without_flags(self.text("text"), "no flag counts here any more; leave it out, or ask again with it")
         text = text or self._job.idea
-        verdict = await self._app.filters.check(where(interaction), {"expansion": text})
+        verdict = await app.filters.check(where(interaction), {"expansion": text})
         if verdict.refusal:
             raise Refused(verdict.refusal.sentence)
         text = verdict.texts["expansion"]
-        await _choose(interaction, self._app, self._job, Expansion(text, added_to(self._job.idea, text), (), "", 0.0))
-
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
-        """The same answers as everywhere."""
-        await answer_error(interaction, error)
+        await _choose(interaction, app, self._job, Expansion(text, added_to(self._job.idea, text), (), "", 0.0))
 
 
-class Remix(discord.ui.Modal, title="Remix"):
+class Remix(Form, kind="remix"):
     """The words of a finished request, to be changed and painted with the same seed and settings."""
 
     def __init__(self, app: App, job: Job) -> None:
-        super().__init__(custom_id=f"limner:remixed:{job.id}")
-        self._app = app
+        super().__init__("Remix")
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
-        paragraph = discord.TextStyle.paragraph
-        self._text: discord.ui.TextInput[Self] = discord.ui.TextInput(
-            style=paragraph, default=job.idea[:longest], min_length=1, max_length=longest
-        )
-        self._negative: discord.ui.TextInput[Self] = discord.ui.TextInput(
-            style=paragraph, default=submit.own_negative(app, job)[:longest], required=False, max_length=longest
-        )
-        self.add_item(discord.ui.Label(text="What you want to see", component=self._text))
-        self.add_item(discord.ui.Label(text="What you do not want to see", component=self._negative))
+        self.ask("idea", "What you want to see", _paragraph(job.idea[:longest], longest))
+        negative = _paragraph(submit.own_negative(app, job)[:longest], longest, required=False)
+        self.ask("negative", "What you do not want to see", negative)
 
-    async def on_submit(self, interaction: Interaction, /) -> None:
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the owner of a request."""
+        return cls(app, await owned(interaction, app, subject))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
         """Ask for the changed words."""
-        texts, user_id = (self._text.value, self._negative.value), interaction.user.id
-        job = await submit.remix(self._app, self._job, *texts, user_id=user_id, where=where(interaction))
-        await post_placeholder(interaction, self._app, job)
-
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
-        """The same answers as everywhere."""
-        await answer_error(interaction, error)
+        texts, user_id = (self.text("idea"), self.text("negative")), interaction.user.id
+        job = await submit.remix(app, self._job, *texts, user_id=user_id, where=where(interaction))
+        await post_placeholder(interaction, app, job)
 
 
-async def _keep(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
+async def _keep(interaction: Interaction, app: App, job: Job) -> None:
     await _choose(interaction, app, job, job.expanded or _unexpanded(job))
 
 
-async def _edit(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
-    if job.held_at is None:
-        await tell(interaction, CHOSEN)
-    else:
-        await interaction.response.send_modal(EditPrompt(app, job))
+async def _edit(interaction: Interaction, app: App, job: Job) -> None:
+    await open_form(interaction, app, "edit", job.id)
 
 
-async def _reroll(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
+async def _reroll(interaction: Interaction, app: App, job: Job) -> None:
     again = await submit.reroll(app, job, user_id=interaction.user.id, where=where(interaction))
     await post_placeholder(interaction, app, again)
 
 
-async def _remix(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
-    await interaction.response.send_modal(Remix(app, job))
+async def _remix(interaction: Interaction, app: App, job: Job) -> None:
+    await open_form(interaction, app, "remix", job.id)
 
 
-async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
+async def _raw(interaction: Interaction, app: App, job: Job) -> None:
     if job.is_final:
         again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where(interaction))
         await post_placeholder(interaction, app, again)
@@ -231,26 +221,22 @@ async def _raw(interaction: Interaction, app: App, job_id: int) -> None:
         await _choose(interaction, app, job, _unexpanded(job))
 
 
-async def _upscale(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
+async def _upscale(interaction: Interaction, app: App, job: Job) -> None:
     larger = await submit.upscale(app, job, user_id=interaction.user.id, where=where(interaction))
     await post_placeholder(interaction, app, larger)
 
 
-async def _paint(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
+async def _paint(interaction: Interaction, app: App, job: Job) -> None:
     painting = await submit.paint_described(app, job, user_id=interaction.user.id, where=where(interaction))
     await post_placeholder(interaction, app, painting)
 
 
-async def _details(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id)
+async def _details(interaction: Interaction, app: App, job: Job) -> None:
     appeal = await appeal_view(app, job)
     await tell(interaction, "", embed=details(job), **({"view": appeal} if appeal else {}))
 
 
-async def _delete(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id, or_moderator=True)
+async def _delete(interaction: Interaction, app: App, job: Job) -> None:
     await interaction.response.defer()
     await app.history.delete(job)
     if interaction.message:
@@ -258,12 +244,11 @@ async def _delete(interaction: Interaction, app: App, job_id: int) -> None:
             await interaction.message.delete()
 
 
-async def _cancel(interaction: Interaction, app: App, job_id: int) -> None:
-    job = await _own(interaction, app, job_id, or_moderator=True)
+async def _cancel(interaction: Interaction, app: App, job: Job) -> None:
     await tell(interaction, await stop(app, job, interaction.user.id))
 
 
-_PRESSED: dict[str, Callable[[Interaction, App, int], Awaitable[None]]] = {
+_PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "keep": _keep,
     "edit": _edit,
     "reroll": _reroll,
@@ -297,15 +282,6 @@ def _verbs(job: Job) -> tuple[str, ...]:
     return ("reroll", "remix", *raw, *upscale, "details", "delete")
 
 
-async def _own(interaction: Interaction, app: App, job_id: int, *, or_moderator: bool = False) -> Job:
-    """The job, for those who may act on it; raises NotFound or NotYours."""
-    job = await app.jobs.get(job_id)
-    moderates = or_moderator and interaction.guild_id is not None and interaction.permissions.manage_messages
-    if interaction.user.id != job.user_id and not moderates:
-        raise NotYours
-    return job
-
-
 async def _choose(interaction: Interaction, app: App, job: Job, expansion: Expansion) -> None:
     """Release a held job with one text; whoever comes second is told so."""
     prompt = app.styles.apply(job.style, expansion.text)
@@ -315,6 +291,16 @@ async def _choose(interaction: Interaction, app: App, job: Job, expansion: Expan
         job = await app.jobs.get(job.id)
         text = messages.queued(job, await app.jobs.position(job))
         await interaction.response.edit_message(content=text, view=buttons(job), allowed_mentions=SILENT)
+
+
+def _paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
+    return discord.ui.TextInput(
+        style=discord.TextStyle.paragraph,
+        default=text,
+        required=required,
+        min_length=1 if required else None,
+        max_length=longest,
+    )
 
 
 def _unexpanded(job: Job) -> Expansion:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
-from abc import ABC, abstractmethod
-from typing import Any, Self, TypeVar, cast
+from typing import Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.app import App
-from bot.appeals import appeal, appealable, may_appeal
-from bot.errors import NotModerator, Refused, UserError
+from bot.appeals import may_appeal
+from bot.errors import NotModerator, NotYours, Refused, UserError
 from bot.filters.place import Where
 from bot.gate import Spot
 from bot.models import Job
@@ -22,13 +20,10 @@ from generators.base import place_of
 log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
-SelectT = TypeVar("SelectT", bound=discord.ui.Item[Any])
 
 OUR_FAULT = "That failed on our side, and the operator can see why in the log; nothing of yours is lost."
 OWNERS_ONLY = "Only members with Manage Server can change that."
 NOT_YOUR_OWN = "That is about yourself; another moderator can do it, or who has Manage Server."
-WORDS_LENGTH = 500
-"""Characters that a member may write to an appeal."""
 SILENT = discord.AllowedMentions.none()
 """Nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
@@ -65,6 +60,8 @@ async def answer_error(interaction: Interaction, error: Exception) -> None:
 
 async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
     """The button that puts a refusal before a moderator; None where nobody would see it, or at the second time."""
+    from bot.cogs.appeal import AppealButton  # which answers errors itself
+
     if not await may_appeal(app, job):
         return None
     view = discord.ui.View(timeout=None)
@@ -81,53 +78,6 @@ async def tell(interaction: Interaction, text: str, **more: Any) -> None:
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=SILENT, **more)
     else:
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=SILENT, **more)
-
-
-class AppealButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:appeal:(?P<job>[0-9]+)"):
-    """Stands under a refusal, and carries the number of the request that was refused."""
-
-    def __init__(self, job_id: int) -> None:
-        custom_id = f"limner:appeal:{job_id}"
-        super().__init__(discord.ui.Button(label="Appeal", custom_id=custom_id))
-        self.job_id = job_id
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The button that was pressed, in whichever process it was sent."""
-        return cls(int(match["job"]))
-
-    async def callback(self, interaction: Interaction) -> None:
-        """Ask what the member wants to say, if this refusal can still be appealed against."""
-        app = app_of(interaction.client)
-        try:
-            job = await appealable(app, self.job_id, interaction.user.id)
-            await interaction.response.send_modal(AppealWords(app, job))
-        except Exception as error:
-            await answer_error(interaction, error)
-
-
-class AppealWords(discord.ui.Modal, title="Appeal against a refusal"):
-    """A word for the moderators, if the member wants to write one."""
-
-    def __init__(self, app: App, job: Job) -> None:
-        super().__init__(custom_id=f"limner:appealed:{job.id}")
-        self._app = app
-        self._job_id = job.id
-        self._words: discord.ui.TextInput[Self] = discord.ui.TextInput(
-            style=discord.TextStyle.paragraph, required=False, max_length=WORDS_LENGTH
-        )
-        self.add_item(discord.ui.Label(text="What moderators should know (optional)", component=self._words))
-
-    async def on_submit(self, interaction: Interaction, /) -> None:
-        """Put the refusal before the moderators."""
-        await appeal(self._app, self._job_id, interaction.user.id, self._words.value)
-        await tell(interaction, "Your appeal is with the moderators; /me tells you what they decide.")
-
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
-        """The same answers as everywhere."""
-        await answer_error(interaction, error)
 
 
 async def think(interaction: Interaction) -> None:
@@ -177,31 +127,19 @@ async def moderated(interaction: Interaction, app: App) -> int:
     return interaction.guild_id
 
 
-class ForModerators(ABC):
-    """A button or a select for moderators: whoever may not use it (any more) is told so."""
+async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: bool = False) -> Job:
+    """A request, for those who may act on it; with ``or_cleaner`` also who has Manage Messages where it was asked for.
 
-    @abstractmethod
-    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Do what it is for, in this server."""
-
-    async def callback(self, interaction: Interaction) -> None:
-        """Do it for whom it is for at this moment; discord.py would only log an error, so it is answered here."""
-        try:
-            app = app_of(interaction.client)
-            await self.act(interaction, app, await moderated(interaction, app))
-        except Exception as error:
-            await answer_error(interaction, error)
-
-
-class SelectForModerators(ForModerators, discord.ui.DynamicItem[SelectT], template="limner:"):
-    """A select that carries nothing but what is chosen."""
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The choice that was made, in whichever process the select was sent."""
-        return cls(cast(SelectT, item))
+    Raises:
+        NotFound: it was deleted.
+        NotYours: they may not.
+    """
+    job = await app.jobs.get(job_id)
+    is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
+    cleans = or_cleaner and is_here and job.guild_id is not None and interaction.permissions.manage_messages
+    if interaction.user.id != job.user_id and not cleans:
+        raise NotYours
+    return job
 
 
 def managers_only(interaction: Interaction) -> None:

@@ -11,8 +11,9 @@ import discord
 
 from bot.app import App
 from bot.cogs import filter_texts as texts
-from bot.cogs.base import SILENT, ForModerators, SelectForModerators, tell
-from bot.cogs.filter_forms import PlaceForm, RuleForm
+from bot.cogs.base import SILENT, tell
+from bot.cogs.controls import NUMBER, ForModerators
+from bot.cogs.form import open_form
 from bot.errors import BadRule
 from bot.filters.book import Page
 from bot.filters.matcher import Matcher
@@ -44,9 +45,8 @@ ALLOWS = "An allowed text stops nothing, so there is nothing to replay."
 
 
 class RuleButton(
-    ForModerators,
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=rf"limner:rule:(?P<verb>{'|'.join(LOOKS)}):(?P<rule>[0-9]+)",
+    ForModerators[discord.ui.Button[Any]],
+    template=rf"limner:rule:(?P<verb>{'|'.join(LOOKS)}):(?P<rule>{NUMBER})",
 ):
     """Does something with one rule; after a restart too."""
 
@@ -69,9 +69,8 @@ class RuleButton(
 
 
 class ListButton(
-    ForModerators,
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"limner:rules:page:(?P<number>[0-9]+):(?P<search>(?s:.*))",
+    ForModerators[discord.ui.Button[Any]],
+    template=r"limner:rules:page:(?P<number>[0-9]{1,9}):(?P<search>(?s:.*))",
 ):
     """Turns a page of the list (of a search)."""
 
@@ -93,7 +92,7 @@ class ListButton(
         await interaction.response.edit_message(embed=_listed(page), view=_list_view(page, self.search))
 
 
-class ListSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:rules:open"):
+class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:open"):
     """Opens one of the rules on a page."""
 
     @classmethod
@@ -158,11 +157,11 @@ async def _switch(interaction: Interaction, app: App, rule: Rule) -> None:
 
 
 async def _edit(interaction: Interaction, app: App, rule: Rule) -> None:
-    await interaction.response.send_modal(RuleForm(app, show, rule))
+    await open_form(interaction, app, "rule", rule.id)
 
 
 async def _where(interaction: Interaction, app: App, rule: Rule) -> None:
-    await interaction.response.send_modal(PlaceForm(app, show, rule))
+    await open_form(interaction, app, "where", rule.id)
 
 
 _PRESSED: dict[str, Callable[[Interaction, App, Rule], Awaitable[None]]] = {

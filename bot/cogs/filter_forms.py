@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
-from typing import Any
+from collections.abc import Iterable, Set
+from typing import Any, Self
 
 import discord
 
 from bot.app import App
 from bot.cogs import filter_texts as texts
-from bot.cogs.base import answer_error, moderated, role_ids
+from bot.cogs.base import moderated, role_ids
+from bot.cogs.filter_cards import show
+from bot.cogs.form import Field, Form
 from bot.errors import NotModerator
 from bot.filters.book import entry_of
 from bot.filters.entries import MAX_REASON, PACK
-from bot.filters.place import Ages, Scope
+from bot.filters.place import SETS, Ages, Scope
 from bot.filters.regexes import MAX_LENGTH
 from bot.filters.rules import Action, Kind
 from bot.models import Rule
@@ -35,65 +37,54 @@ BEYOND = "{} more stay as they are; there is no room for them here until some of
 OWN_ROLE = "Only members with Manage Server can free one of their own roles from a rule."
 
 
-Show = Callable[[Interaction, App, Rule], Awaitable[None]]
-"""How a rule that was written is shown."""
-
-
-class _Form(discord.ui.Modal):
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:
-        """The same answers as everywhere."""
-        await answer_error(interaction, error)
-
-
-class RuleForm(_Form):
+class RuleForm(Form, kind="rule"):
     """What is looked for, what happens then, and for how long; of a pack all but the first."""
 
-    def __init__(self, app: App, show: Show, rule: Rule | None = None) -> None:
-        super().__init__(title=f"Rule {rule.id}" if rule else "A new rule", custom_id="limner:rule:form")
-        self._app = app
-        self._show = show
+    def __init__(self, guild_id: int, rule: Rule | None) -> None:
+        super().__init__(f"Rule {rule.id}" if rule else "A new rule")
+        self._guild_id = guild_id
         self._rule = rule
         self._is_pack = rule is not None and rule.kind == PACK
-        self._text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
         kind = "allow" if rule and rule.is_allow else Kind.REGEX if rule and rule.kind == Kind.REGEX else Kind.WORD
-        self._kind = _select(KINDS, kind)
-        self._action = _select(texts.ACTIONS, rule.action if rule else Action.BLOCK)
+        if not self._is_pack:
+            text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
+            self.ask("text", "Text", text)
+            self.ask("kind", "It is", _select(KINDS, kind))
+        action = _select(texts.ACTIONS, rule.action if rule else Action.BLOCK)
+        self.ask("action", "When a request has it", action)
         told = (rule.replacement or rule.reason) if rule else ""
-        self._told = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=told)
+        field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=told)
+        self.ask("told", "Told to the member, or written instead", field)
         is_kept = rule is not None and rule.expires_at is not None
         spans = [*([AS_IT_IS] if is_kept else []), *SPANS, *([] if rule else [DRAFT])]
-        self._span = _select({span: _span(span) for span in spans}, spans[0])
-        labels = {
-            "Text": self._text,
-            "It is": self._kind,
-            "When a request has it": self._action,
-            "Told to the member, or written instead": self._told,
-            "It counts": self._span,
-        }
-        for text, component in labels.items():
-            if not (self._is_pack and component in (self._text, self._kind)):
-                self.add_item(discord.ui.Label(text=text, component=component))
+        self.ask("span", "It counts", _select({span: _span(span) for span in spans}, spans[0]))
 
-    async def on_submit(self, interaction: Interaction, /) -> None:
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For moderators: a rule of their server, or a new one."""
+        guild_id = await moderated(interaction, app)
+        return cls(guild_id, await app.filters.get(guild_id, subject) if subject else None)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
         """Write the rule, and show it as it is then."""
-        guild_id, by = await moderated(interaction, self._app), interaction.user.id
+        by = interaction.user.id
+        text = {} if self._is_pack else {"pattern": self.text("text")}
         if self._rule is None:
-            rule = await self._app.filters.add(guild_id, self._text.value, by, **self._values())
+            rule = await app.filters.add(self._guild_id, by=by, **text, **self._values())
         else:
-            text = {} if self._is_pack else {"pattern": self._text.value}
-            rule = await self._app.filters.edit(guild_id, self._rule.id, by, **text, **self._values())
-        await self._show(interaction, self._app, rule)
+            rule = await app.filters.edit(self._guild_id, self._rule.id, by, **text, **self._values())
+        await show(interaction, app, rule)
 
     def _values(self) -> dict[str, Any]:
-        [action], [span] = self._action.values, self._span.values
-        told, is_replaced = " ".join(self._told.value.split()), action == Action.REPLACE
+        [action], [span] = self.chosen("action"), self.chosen("span")
+        told, is_replaced = " ".join(self.text("told").split()), action == Action.REPLACE
         values: dict[str, Any] = {
             "action": Action(action),
             "reason": "" if is_replaced else told,
             "replacement": told if is_replaced else "",
         }
         if not self._is_pack:
-            [kind] = self._kind.values
+            [kind] = self.chosen("kind")
             values |= {"kind": Kind.WORD if kind == "allow" else Kind(kind), "is_allow": kind == "allow"}
         if span == DRAFT:
             values["is_on"] = False
@@ -103,56 +94,46 @@ class RuleForm(_Form):
         return values
 
 
-class PlaceForm(_Form):
+class PlaceForm(Form, kind="where"):
     """In which channels and for which roles a rule counts."""
 
-    def __init__(self, app: App, show: Show, rule: Rule) -> None:
-        super().__init__(title=f"Where rule {rule.id} counts", custom_id="limner:rule:where")
-        self._app = app
-        self._show = show
-        self._rule_id = rule.id
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(f"Where rule {rule.id} counts")
+        self._rule = rule
         self._before = scope = entry_of(rule).scope
-        self._only_channels = _channels(scope.only_channels)
-        self._exempt_channels = _channels(scope.exempt_channels)
-        self._only_roles = _roles(scope.only_roles)
-        self._exempt_roles = _roles(scope.exempt_roles)
         ages = {
             Ages.ANY: "All channels",
             Ages.ONLY: "Only age-restricted ones",
             Ages.EXCEPT: "All but age-restricted ones",
         }
-        self._ages = _select(ages, scope.ages)
-        labels = (
-            ("Not in these channels and categories", self._exempt_channels, scope.exempt_channels),
-            ("Not for these roles", self._exempt_roles, scope.exempt_roles),
-            ("Only in these channels and categories", self._only_channels, scope.only_channels),
-            ("Only for these roles", self._only_roles, scope.only_roles),
-            ("Age restriction", self._ages, ()),
-        )
-        for text, component, ids in labels:
-            beyond = len(ids) - len(_shown(ids))
-            self.add_item(
-                discord.ui.Label(text=text, component=component, description=BEYOND.format(beyond) if beyond else None)
-            )
+        self._ask("exempt_channels", "Not in these channels and categories", _channels(scope.exempt_channels))
+        self._ask("exempt_roles", "Not for these roles", _roles(scope.exempt_roles))
+        self._ask("only_channels", "Only in these channels and categories", _channels(scope.only_channels))
+        self._ask("only_roles", "Only for these roles", _roles(scope.only_roles))
+        self.ask("ages", "Age restriction", _select(ages, scope.ages))
 
-    async def on_submit(self, interaction: Interaction, /) -> None:
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For moderators: a rule of their server."""
+        return cls(await app.filters.get(await moderated(interaction, app), subject))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
         """Write where the rule counts; nobody frees oneself without being a manager of the server."""
-        guild_id = await moderated(interaction, self._app)
-        scope = Scope(
-            only_channels=_chosen(self._only_channels.values, self._before.only_channels),
-            exempt_channels=_chosen(self._exempt_channels.values, self._before.exempt_channels),
-            only_roles=_chosen(self._only_roles.values, self._before.only_roles),
-            exempt_roles=_chosen(self._exempt_roles.values, self._before.exempt_roles),
-            ages=Ages(self._ages.values[0]),
-        )
+        sets = {name: _chosen(self.chosen(name), getattr(self._before, name)) for name in SETS}
+        scope = Scope(**sets, ages=Ages(self.chosen("ages")[0]))
         own = set(map(str, role_ids(interaction)))
         frees = own & (scope.exempt_roles - self._before.exempt_roles) or (
             scope.only_roles and not own & scope.only_roles
         )
         if frees and not interaction.permissions.manage_guild:
             raise NotModerator(OWN_ROLE)
-        rule = await self._app.filters.edit(guild_id, self._rule_id, interaction.user.id, "exempt", scope=scope)
-        await self._show(interaction, self._app, rule)
+        rule, by = self._rule, interaction.user.id
+        await show(interaction, app, await app.filters.edit(rule.guild_id, rule.id, by, "exempt", scope=scope))
+
+    def _ask(self, name: str, label: str, field: Field) -> None:
+        ids = getattr(self._before, name)
+        beyond = len(ids) - len(_shown(ids))
+        self.ask(name, label, field, BEYOND.format(beyond) if beyond else None)
 
 
 def _select(choices: Any, chosen: str) -> discord.ui.Select[Any]:
@@ -187,9 +168,9 @@ def _shown(ids: Iterable[str]) -> list[str]:
     return sorted(ids)[:CHOSEN]
 
 
-def _chosen(values: Sequence[discord.abc.Snowflake], before: Set[str]) -> frozenset[str]:
+def _chosen(ids: Iterable[str], before: Set[str]) -> frozenset[str]:
     """What was chosen, and what the select had no room to show."""
-    return frozenset({*(str(value.id) for value in values), *(before - {*_shown(before)})})
+    return frozenset({*ids, *(before - {*_shown(before)})})
 
 
 def _span(name: str) -> str:

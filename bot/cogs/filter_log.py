@@ -12,7 +12,8 @@ from bot import changes
 from bot.app import App
 from bot.changes import ChangePage
 from bot.cogs import filter_texts as texts
-from bot.cogs.base import ForModerators, SelectForModerators, managers_only, tell
+from bot.cogs.base import managers_only, tell
+from bot.cogs.controls import NUMBER, ForModerators
 from bot.cogs.filter_cards import view
 from bot.models import FilterChange
 
@@ -21,9 +22,7 @@ Interaction = discord.Interaction[Any]
 NOTHING_YET = "Nobody has changed a rule or a setting here yet."
 
 
-class LogButton(
-    ForModerators, discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:log:page:(?P<number>[0-9]+)"
-):
+class LogButton(ForModerators[discord.ui.Button[Any]], template=r"limner:log:page:(?P<number>[0-9]{1,9})"):
     """Turns a page of the log."""
 
     def __init__(self, label: str, number: int) -> None:
@@ -43,7 +42,7 @@ class LogButton(
         await interaction.response.edit_message(embed=_listed(page), view=_view(page))
 
 
-class UndoSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:log:undo"):
+class UndoSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:log:undo"):
     """Takes back one of the changes on a page."""
 
     @classmethod
@@ -57,9 +56,7 @@ class UndoSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:
         await undo(interaction, app, guild_id, int(self.item.values[0]))
 
 
-class UndoButton(
-    ForModerators, discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:log:undo:(?P<change>[0-9]+)"
-):
+class UndoButton(ForModerators[discord.ui.Button[Any]], template=rf"limner:log:undo:(?P<change>{NUMBER})"):
     """Takes back the change that a message tells of."""
 
     def __init__(self, change_id: int) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Self, cast
 import discord
 
 from bot.app import App
-from bot.cogs.base import SILENT, ForModerators, SelectForModerators, managers_only, tell
+from bot.cogs.base import SILENT, tell
+from bot.cogs.controls import ForManagers, ForModerators
 from bot.cogs.filter_cards import view
 from bot.filters import packs
 from bot.filters.entries import PACK, Entry
@@ -29,7 +30,7 @@ INTEGRATIONS = (
 )
 
 
-class LanguageSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:packs:language"):
+class LanguageSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:language"):
     """Chooses the language of the packs that are shown."""
 
     @classmethod
@@ -44,9 +45,7 @@ class LanguageSelect(SelectForModerators[discord.ui.Select[Any]], template=r"lim
         await _refresh_packs(interaction, app, guild_id, self.item.values[0])
 
 
-class PackSelect(
-    ForModerators, discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:packs:of:(?P<language>\w+)"
-):
+class PackSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:of:(?P<language>\w+)"):
     """Switches packs of one language on and off."""
 
     def __init__(self, item: discord.ui.Select[Any], language: str) -> None:
@@ -91,7 +90,7 @@ class PackSelect(
         await _refresh_packs(interaction, app, guild_id, self.language)
 
 
-class RolesSelect(SelectForModerators[discord.ui.RoleSelect[Any]], template=r"limner:settings:roles"):
+class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:settings:roles"):
     """Names the roles whose members are moderators here."""
 
     @classmethod
@@ -110,13 +109,12 @@ class RolesSelect(SelectForModerators[discord.ui.RoleSelect[Any]], template=r"li
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Let the members of the chosen roles moderate, and only those."""
-        managers_only(interaction)
         roles = tuple(sorted(role.id for role in self.item.values))
         await app.guilds.change(guild_id, interaction.user.id, moderator_role_ids=roles)
         await _refresh_settings(interaction, app, guild_id)
 
 
-class NegativeSelect(SelectForModerators[discord.ui.Select[Any]], template=r"limner:settings:negative"):
+class NegativeSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:settings:negative"):
     """Says whether negative prompts obey the rules."""
 
     @classmethod
@@ -128,13 +126,12 @@ class NegativeSelect(SelectForModerators[discord.ui.Select[Any]], template=r"lim
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Keep the choice."""
-        managers_only(interaction)
         is_checked = self.item.values[0] == "checked"
         await app.guilds.change(guild_id, interaction.user.id, checks_negative_prompts=is_checked)
         await _refresh_settings(interaction, app, guild_id)
 
 
-class ReviewChannelSelect(SelectForModerators[discord.ui.ChannelSelect[Any]], template=r"limner:settings:review"):
+class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner:settings:review"):
     """Names the channel in which moderators look at what is flagged."""
 
     @classmethod
@@ -154,7 +151,6 @@ class ReviewChannelSelect(SelectForModerators[discord.ui.ChannelSelect[Any]], te
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post cards there from now on; with no channel a flag refuses."""
-        managers_only(interaction)
         chosen = next((channel.id for channel in self.item.values), None)
         await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
         await _refresh_settings(interaction, app, guild_id)

@@ -13,9 +13,9 @@ from bot.cogs import filter_files, filter_log, filter_settings
 from bot.cogs import filter_texts as texts
 from bot.cogs.base import LimnerCog, moderated, tell, where
 from bot.cogs.filter_cards import ListButton, ListSelect, RuleButton
-from bot.cogs.filter_forms import PlaceForm, RuleForm
 from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
 from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
+from bot.cogs.form import open_form
 from bot.errors import BadRule, UserError
 from bot.filters.book import GONE
 from bot.filters.place import Where
@@ -67,20 +67,19 @@ class Filters(LimnerCog, name="Limner filters"):
     @group.command()
     async def add(self, interaction: Interaction) -> None:
         """Forbid or allow a word, a phrase, a wildcard or a regex."""
-        await moderated(interaction, self.app)
-        await interaction.response.send_modal(RuleForm(self.app, cards.show))
+        await open_form(interaction, self.app, "rule")
 
     @group.command()
     @app_commands.describe(rule=RULE)
     async def edit(self, interaction: Interaction, rule: str) -> None:
         """Change what a rule looks for, and what it does."""
-        await interaction.response.send_modal(RuleForm(self.app, cards.show, await self._rule(interaction, rule)))
+        await open_form(interaction, self.app, "rule", (await self._rule(interaction, rule)).id)
 
     @group.command()
     @app_commands.describe(rule=RULE)
     async def exempt(self, interaction: Interaction, rule: str) -> None:
         """Choose the channels and roles for which a rule counts."""
-        await interaction.response.send_modal(PlaceForm(self.app, cards.show, await self._rule(interaction, rule)))
+        await open_form(interaction, self.app, "where", (await self._rule(interaction, rule)).id)
 
     @group.command()
     @app_commands.describe(rule=RULE)

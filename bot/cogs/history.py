@@ -18,7 +18,8 @@ from PIL import Image
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, LimnerCog, answer_error, app_of, spot, tell, where
+from bot.cogs.base import SILENT, LimnerCog, owned, spot, tell, where
+from bot.cogs.controls import NUMBER, ForAnyone, ForOwner
 from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job
 from bot.pictures import describe, shrink
 from bot.storage import ImageStore
@@ -45,11 +46,7 @@ HIDDEN = {
     EXPLICIT: "These pictures are too explicit for this channel.",
     BLOCKED: "One of these pictures looks like one that is blocked here.",
 }
-LOOKS = {
-    "page": discord.ButtonStyle.secondary,
-    "open": discord.ButtonStyle.secondary,
-    "repeat": discord.ButtonStyle.primary,
-}
+LOOKS = {"open": discord.ButtonStyle.secondary, "repeat": discord.ButtonStyle.primary}
 
 
 class HistoryCog(LimnerCog, name="Limner history"):
@@ -72,20 +69,17 @@ class HistoryCog(LimnerCog, name="Limner history"):
         if request is None:
             answer = await _page(self.app, interaction, 1, search)
         else:
-            answer = await _opened(self.app, interaction, request)
+            answer = await _opened(self.app, interaction, await owned(interaction, self.app, request))
         await tell(interaction, answer.text, embeds=answer.embeds, files=answer.files, view=answer.view)
 
 
-class HistoryButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"limner:history:(?P<verb>page|open|repeat):(?P<number>[0-9]+):(?P<search>(?s:.*))",
+class PageButton(
+    ForAnyone[discord.ui.Button[Any]], template=r"limner:history:page:(?P<number>[0-9]{1,9}):(?P<search>(?s:.*))"
 ):
-    """Turns a page (of a search), opens a request or paints it again; after a restart too."""
+    """Turns a page of one's own pictures (of a search)."""
 
-    def __init__(self, label: str, verb: str, number: int, search: str = "") -> None:
-        custom_id = f"limner:history:{verb}:{number}:{search}"
-        super().__init__(discord.ui.Button(label=label, style=LOOKS[verb], custom_id=custom_id))
-        self.verb = verb
+    def __init__(self, label: str, number: int, search: str) -> None:
+        super().__init__(discord.ui.Button(label=label, custom_id=f"limner:history:page:{number}:{search}"))
         self.number = number
         self.search = search
 
@@ -94,26 +88,41 @@ class HistoryButton(
         cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """The button that was pressed, in whichever process it was sent."""
-        return cls("", match["verb"], int(match["number"]), match["search"])
+        return cls("", int(match["number"]), match["search"])
 
-    async def callback(self, interaction: Interaction) -> None:
-        """Do what the button says; discord.py would only log an error, so it is answered here."""
-        try:
-            await self._do(interaction, app_of(interaction.client))
-        except Exception as error:
-            await answer_error(interaction, error)
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Show the page in the place of the one before."""
+        page = await _page(app, interaction, self.number, self.search)
+        await interaction.response.edit_message(
+            content=page.text, embeds=page.embeds, attachments=page.files, view=page.view, allowed_mentions=SILENT
+        )
 
-    async def _do(self, interaction: Interaction, app: App) -> None:
-        if self.verb == "page":
-            page = await _page(app, interaction, self.number, self.search)
-            await interaction.response.edit_message(
-                content=page.text, embeds=page.embeds, attachments=page.files, view=page.view, allowed_mentions=SILENT
-            )
-        elif self.verb == "open":
-            opened = await _opened(app, interaction, self.number)
+
+class HistoryButton(
+    ForOwner[discord.ui.Button[Any]],
+    template=rf"limner:history:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER}):",
+):
+    """Opens a request or paints it again; after a restart too."""
+
+    def __init__(self, label: str, verb: str, job_id: int) -> None:
+        custom_id = f"limner:history:{verb}:{job_id}:"
+        super().__init__(discord.ui.Button(label=label, style=LOOKS[verb], custom_id=custom_id))
+        self.verb = verb
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls("", match["verb"], int(match["job"]))
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Do what the button says."""
+        if self.verb == "open":
+            opened = await _opened(app, interaction, job)
             await tell(interaction, opened.text, embeds=opened.embeds, files=opened.files, view=opened.view)
         else:
-            job = await app.history.get(self.number, interaction.user.id)
             again = await submit.repeat(app, job, where=where(interaction))
             await post_placeholder(interaction, app, again)
 
@@ -130,25 +139,24 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
     """One page; the last one if there are fewer by now."""
     user_id = interaction.user.id
     last = max(1, math.ceil(await app.history.count(user_id, search=search) / PAGE))
-    number = min(number, last)
+    number = min(max(number, 1), last)
     jobs = await app.history.page(user_id, search=search, number=number, limit=PAGE)
     if not jobs:
         return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
     hidden = {job.id: reason for job in jobs if (reason := await _unlisted(app, interaction, job))}
     small = await asyncio.to_thread(_thumbnails, app.images, [job for job in jobs if job.id not in hidden])
     heading = f"Your pictures with **{messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
-    buttons = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
+    buttons: list[HistoryButton | PageButton] = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
     if number > 1:
-        buttons.append(HistoryButton("Previous", "page", number - 1, search))
+        buttons.append(PageButton("Previous", number - 1, search))
     if number < last:
-        buttons.append(HistoryButton("Next", "page", number + 1, search))
+        buttons.append(PageButton("Next", number + 1, search))
     embeds = [_entry(job, small.get(job.id), hidden.get(job.id, FILE_GONE)) for job in jobs]
     return _Answer(f"{heading} · page {number} of {last}", embeds, list(small.values()), _view(buttons))
 
 
-async def _opened(app: App, interaction: Interaction, job_id: int) -> _Answer:
+async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
     """One request with all that is known of it, its pictures, and a button that paints it again."""
-    job = await app.history.get(job_id, interaction.user.id)
     view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != "describe" else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job)], [], view)
@@ -220,7 +228,7 @@ def _fitting(png: bytes, largest: int) -> tuple[str, bytes]:
     return kind, data
 
 
-def _view(buttons: Sequence[HistoryButton]) -> discord.ui.View:
+def _view(buttons: Sequence[HistoryButton | PageButton]) -> discord.ui.View:
     view = discord.ui.View(timeout=None)
     for button in buttons:
         view.add_item(button)

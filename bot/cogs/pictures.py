@@ -14,9 +14,10 @@ from PIL import Image
 
 from bot.app import App
 from bot.blocked import BlockedPage
-from bot.cogs.base import LimnerCog, answer_error, app_of, moderated, tell
+from bot.cogs.base import LimnerCog, answer_error, app_of, managers_only, moderated, tell
+from bot.cogs.controls import NUMBER, ForModerators
 from bot.cogs.uploads import read_upload
-from bot.errors import BadPicture
+from bot.errors import BadPicture, NotFound
 from bot.gate import Spot
 from bot.inputs import read_picture
 from bot.likeness import known_by
@@ -59,6 +60,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
         given = {"explicit_limit": ordinary, "explicit_limit_restricted": age_restricted}
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
+            managers_only(interaction)
             await self.app.guilds.change(guild_id, interaction.user.id, **changes)
         here, there = [await self.app.gate.limit(Spot(guild_id, None, restricted)) for restricted in (False, True)]
         await tell(
@@ -83,9 +85,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
         await tell(interaction, f"Picture {number} is on the list no more.")
 
 
-class BlockChoice(
-    discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:block:(?P<job>[0-9]+):(?P<count>[0-9]+)"
-):
+class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:block:(?P<job>{NUMBER}):(?P<count>[0-9])"):
     """Which pictures of a request are to be blocked; after a restart too."""
 
     def __init__(self, job_id: int, count: int) -> None:
@@ -102,17 +102,14 @@ class BlockChoice(
         """The choice that was made, in whichever process it was offered."""
         return cls(int(match["job"]), int(match["count"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Block what was chosen."""
-        try:
-            app = app_of(interaction.client)
-            guild_id = await moderated(interaction, app)
-            job = await app.jobs.get(self.job_id)
-            chosen = {int(value) for value in self.item.values}
-            hashes = await asyncio.to_thread(_of_job, app, job, chosen)
-            await _block(interaction, app, guild_id, hashes, job.id)
-        except Exception as error:
-            await answer_error(interaction, error)
+        job = await app.jobs.get(self.job_id)
+        if job.guild_id != guild_id:
+            raise NotFound
+        chosen = {int(value) for value in self.item.values}
+        hashes = await asyncio.to_thread(_of_job, app, job, chosen)
+        await _block(interaction, app, guild_id, hashes, job.id)
 
 
 def block_menu() -> app_commands.ContextMenu:

@@ -8,8 +8,8 @@ import discord
 from discord import app_commands
 
 from bot import messages
-from bot.cogs.base import LimnerCog, tell
-from bot.errors import BadOption, NotYours
+from bot.cogs.base import LimnerCog, owned, tell
+from bot.errors import BadOption
 from bot.models import Job, JobStatus
 from bot.views import stop
 
@@ -40,10 +40,8 @@ class Queue(LimnerCog, name="Limner queue"):
     @app_commands.describe(request="The number of the request; needed when you have more than one")
     async def cancel(self, interaction: Interaction, request: int | None = None) -> None:
         """Stop one of your requests; moderators also stop others' in this channel."""
-        job = await (self._only(interaction) if request is None else self.app.jobs.get(request))
-        moderates = interaction.permissions.manage_messages and job.channel_id == interaction.channel_id
-        if job.user_id != interaction.user.id and not (moderates and interaction.guild_id):
-            raise NotYours
+        number = (await self._only(interaction)).id if request is None else request
+        job = await owned(interaction, self.app, number, or_cleaner=True)
         await tell(interaction, await stop(self.app, job, interaction.user.id))
 
     @cancel.autocomplete("request")

@@ -10,8 +10,9 @@ import discord
 
 from bot import submit
 from bot.app import App
-from bot.cogs.base import answer_error, app_of, tell, where
-from bot.errors import BadPicture, NotYours, UnknownModel
+from bot.cogs.base import tell, where
+from bot.cogs.controls import NOT_OFFERED, NUMBER, ForOwner
+from bot.errors import BadOption, BadPicture, UnknownModel
 from bot.models import Job, JobStatus
 from bot.views import post_placeholder
 from generators.base import ModelCard
@@ -25,7 +26,7 @@ NO_PICTURE = "That request has no picture that can be changed."
 NO_MODEL = "No model here changes pictures any more."
 
 
-class RestyleButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"limner:restyle:(?P<job>[0-9]+)"):
+class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle:(?P<job>{NUMBER})"):
     """Stands under finished pictures where a model is on offer that changes pictures."""
 
     def __init__(self, job_id: int) -> None:
@@ -39,21 +40,16 @@ class RestyleButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"l
         """The button that was pressed, in whichever process it was sent."""
         return cls(int(match["job"]))
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Do it if there is one way only; else ask which."""
-        try:
-            app = app_of(interaction.client)
-            job = await _own(interaction, app, self.job_id)
-            offered = _offered(job, app.settings.cards)
-            if len(offered) == 1:
-                return await _restyle(interaction, app, job, next(iter(offered)))
-            view = discord.ui.View(timeout=None)
-            await tell(interaction, WHICH, view=view.add_item(RestyleChoice(job.id, offered)))
-        except Exception as error:
-            await answer_error(interaction, error)
+        offered = _offered(job, app.settings.cards)
+        if len(offered) == 1:
+            return await _restyle(interaction, app, job, next(iter(offered)))
+        view = discord.ui.View(timeout=None)
+        await tell(interaction, WHICH, view=view.add_item(RestyleChoice(job.id, offered)))
 
 
-class RestyleChoice(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"limner:restyled:(?P<job>[0-9]+)"):
+class RestyleChoice(ForOwner[discord.ui.Select[Any]], template=rf"limner:restyled:(?P<job>{NUMBER})"):
     """Which picture, and by which model; a value is the picture's number and the model's name."""
 
     def __init__(self, job_id: int, offered: Mapping[str, str]) -> None:
@@ -69,13 +65,11 @@ class RestyleChoice(discord.ui.DynamicItem[discord.ui.Select[Any]], template=r"l
         """The choice that was made, in whichever process it was offered."""
         return cls(int(match["job"]), {})
 
-    async def callback(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Change the picture that was chosen."""
-        try:
-            app = app_of(interaction.client)
-            await _restyle(interaction, app, await _own(interaction, app, self.job_id), self.item.values[0])
-        except Exception as error:
-            await answer_error(interaction, error)
+        if self.item.values[0] not in _offered(job, app.settings.cards):
+            raise BadOption(NOT_OFFERED)
+        await _restyle(interaction, app, job, self.item.values[0])
 
 
 def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard]) -> discord.ui.View:
@@ -86,17 +80,10 @@ def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard
     return view
 
 
-async def _own(interaction: Interaction, app: App, job_id: int) -> Job:
-    job = await app.jobs.get(job_id)
-    if interaction.user.id != job.user_id:
-        raise NotYours
-    if not job.images:
-        raise BadPicture(NO_PICTURE)
-    return job
-
-
 def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
     """What can be chosen, with what people read; the first pictures come with all models."""
+    if not job.images:
+        raise BadPicture(NO_PICTURE)
     models = [card for card in cards.values() if card.restyles]
     if not models:
         raise UnknownModel(NO_MODEL)

@@ -5,9 +5,11 @@ import io
 import pytest
 from PIL import Image
 
+from bot.cogs.base import OWNERS_ONLY
 from bot.cogs.pictures import BLOCK, EMPTY, NO_PICTURE
 from bot.likeness import PLAIN
 from bot.settings import Settings
+from tests.reviewing import show_to
 from tests.simulated_discord import World, png
 
 
@@ -45,6 +47,20 @@ async def test_the_limits_are_shown_and_changed(world: World, settings: Settings
         world, "limits", age_restricted=0.75
     )
     assert (await world.app.guilds.get(world.guild.id)).explicit_limit == 0.25
+
+
+async def test_a_named_role_sees_the_limits_and_does_not_change_them(world: World) -> None:
+    helpers = world.guild.create_role("Helpers")
+    await show_to(world, helpers, "pictures")
+    await world.app.guilds.change(world.guild.id, 1, moderator_role_ids=(helpers.id,))
+    hal = world.guild.add_member(world.env.create_user("hal"), roles=[helpers])
+    shown = await hal.slash(world.channel, "pictures limits")
+    assert shown.response
+    assert "up to **0.5** explicit" in shown.response.content
+    refused = await hal.slash(world.channel, "pictures limits", ordinary=0.0, age_restricted=0.0)
+    assert refused.response
+    assert refused.response.content == OWNERS_ONLY
+    assert (await world.app.guilds.get(world.guild.id)).explicit_limit is None
 
 
 @pytest.mark.parametrize("command", ["limits", "blocked", "allow"])

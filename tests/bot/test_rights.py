@@ -19,11 +19,12 @@ from discord import app_commands
 from bot import cards, changes, submit
 from bot.cards import ReviewButton
 from bot.cogs import describe, filter_cards, pictures
-from bot.cogs.base import NOT_YOUR_OWN, OWNERS_ONLY, AppealButton
+from bot.cogs.appeal import AppealButton
+from bot.cogs.base import NOT_YOUR_OWN, OWNERS_ONLY
 from bot.cogs.filter_cards import ListButton, ListSelect, RuleButton
 from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
 from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
-from bot.cogs.history import HistoryButton
+from bot.cogs.history import HistoryButton, PageButton
 from bot.cogs.pictures import BlockChoice
 from bot.cogs.restyle import RestyleButton, RestyleChoice
 from bot.errors import NotModerator, NotYours
@@ -102,7 +103,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "filter test": (MODERATORS, lambda _: {"text": "cow"}),
     "filter settings": (MODERATORS, no_options),
     "filter log": (MODERATORS, no_options),
-    "pictures limits": (MODERATORS, no_options),
+    "pictures limits": (MANAGERS, lambda _: {"ordinary": 0.3}),
     "pictures blocked": (MODERATORS, no_options),
     "pictures allow": (MODERATORS, lambda _: {"number": 1}),
     pictures.BLOCK: (MODERATORS, no_options),
@@ -125,7 +126,7 @@ BUTTONS: Table = {
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "cancel"),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, {"1:ink": "Picture 1"}), ["1:ink"])),
-    **each(HistoryButton, EVERYBODY, lambda _, verb: HistoryButton("Next", verb, 1), "page"),
+    **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
     **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *cards.LOOKS),

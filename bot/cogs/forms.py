@@ -1,0 +1,43 @@
+"""Forms that come back, after a restart too: each is made anew and done, or answered with one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import discord
+from discord.ext import commands
+
+from bot.cogs.appeal import AppealWords
+from bot.cogs.base import LimnerCog, answer_error
+from bot.cogs.filter_forms import PlaceForm, RuleForm
+from bot.cogs.form import Form
+from bot.errors import NotYours
+from bot.views import EditPrompt, Remix
+
+Interaction = discord.Interaction[Any]
+
+FORMS: tuple[type[Form], ...] = (AppealWords, EditPrompt, Remix, RuleForm, PlaceForm)
+_KINDS = {form.kind: form for form in FORMS}
+_ID = re.compile(r"limner:form:(?P<kind>\w+):(?P<guild>[0-9]{1,20}):(?P<user>[0-9]{1,20}):(?P<subject>[0-9]{1,18})")
+
+
+class Forms(LimnerCog, name="Limner forms"):
+    """Takes what people have filled in."""
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Do what a form is for; discord.py keeps none of ours."""
+        data = cast("Mapping[str, Any]", interaction.data or {})
+        named = _ID.fullmatch(str(data.get("custom_id")))
+        if interaction.type is not discord.InteractionType.modal_submit or named is None:
+            return
+        try:
+            if (int(named["guild"]), int(named["user"])) != (interaction.guild_id or 0, interaction.user.id):
+                raise NotYours
+            form = await _KINDS[named["kind"]].of(interaction, self.app, int(named["subject"]))
+            form.read(data["components"])
+            await form.act(interaction, self.app)
+        except Exception as error:
+            await answer_error(interaction, error)

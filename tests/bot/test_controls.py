@@ -1,0 +1,250 @@
+"""Every button, select and form: for whom it is, what it may be sent, and that no two of them share anything."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+import simcord
+
+import bot
+from bot.cogs.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner
+from bot.cogs.form import Form
+from bot.cogs.forms import FORMS
+from bot.errors import NotFound, NotModerator, NotYours
+from bot.models import Job
+from bot.plugin import BUTTONS
+from generators.base import Expansion
+from tests import other_clients
+from tests.other_clients import told
+from tests.simulated_discord import World
+
+FOR_WHOM: tuple[type, ...] = (ForAnyone, ForOwner, ForModerators, ForManagers)
+DISCORDS = ("discord.ui.Button", "discord.ui.Select", "discord.ui.RoleSelect", "discord.ui.ChannelSelect")
+DECORATORS = ("discord.ui.button", "discord.ui.select")
+
+
+def ours(kind: type) -> Iterator[type]:
+    """Every class of the bot that comes from this one."""
+    for child in kind.__subclasses__():
+        if child.__module__.startswith("bot."):
+            yield child
+        yield from ours(child)
+
+
+def calls(name: str) -> Iterator[tuple[str, list[str]]]:
+    """Where in the bot something is called: the file, and the classes and functions around it."""
+    for file in Path(bot.__file__).parent.rglob("*.py"):
+        yield from ((file.stem, around) for around in _calls(ast.parse(file.read_text("utf-8")), name, []))
+
+
+def _calls(node: ast.AST, name: str, around: list[str]) -> Iterator[list[str]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call) and ast.unparse(child.func).split("[")[0] == name:
+            yield around
+        is_named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        yield from _calls(child, name, [*around, child.name] if is_named else around)
+
+
+def test_every_control_says_for_whom_it_is_and_leaves_the_looking_to_that() -> None:
+    items = {kind for kind in ours(discord.ui.Item) if not inspect.isabstract(kind)}
+    assert items == set(BUTTONS)
+    assert all(issubclass(kind, FOR_WHOM) for kind in items)
+    for kind in items:
+        assert not {"callback", "interaction_check", "check_and_act"} & vars(kind).keys(), kind
+    assert {kind for kind in ours(discord.ui.Item) if "callback" in vars(kind)} == {Control}
+
+
+def test_every_form_is_made_anew_when_it_comes_back() -> None:
+    forms = {kind for kind in ours(discord.ui.Modal) if not inspect.isabstract(kind)}
+    assert forms == set(FORMS) == set(Form.kinds.values())
+    for kind in forms:
+        assert not {"on_submit", "on_error", "interaction_check"} & vars(kind).keys(), kind
+    assert [file for file, _ in calls("interaction.response.send_modal")] == ["form"]
+
+
+def test_no_view_answers_by_itself() -> None:
+    assert [kind for kind in ours(discord.ui.View) if not issubclass(kind, Form)] == []
+    controls = {kind.__name__ for kind in ours(Control)} | {kind.__name__ for kind in FORMS}
+    fields = {("filter_forms", name) for name in ("_select", "_channels", "_roles")}
+    for name in DISCORDS:
+        for file, around in calls(name):
+            assert controls.intersection(around) or (file, around[0]) in fields, (name, file, around)
+    assert [file for name in DECORATORS for file, _ in calls(name)] == []
+
+
+@pytest.mark.parametrize("kind", BUTTONS)
+def test_no_number_in_an_id_is_larger_than_a_database_counts(kind: type[Control[Any]]) -> None:
+    template = kind.__discord_ui_compiled_template__.pattern
+    assert not re.search(r"\[0-9\][+*]|\\d", template)
+    for most in re.findall(r"\[0-9\]\{1,(\d+)\}", template):
+        assert 10 ** int(most) < 2**63
+
+
+class Studio:
+    """A second server, with a moderator and a channel of its own."""
+
+    def __init__(self, world: World) -> None:
+        self.guild = world.env.create_guild("Other studio")
+        self.channel = self.guild.create_text_channel("studio")
+        role = self.guild.create_role("Moderators", permissions=discord.Permissions(manage_guild=True))
+        self.hugo = self.guild.add_member(world.env.create_user("hugo"), roles=[role])
+
+
+@pytest.fixture
+def other(world: World) -> Studio:
+    return Studio(world)
+
+
+def form_id(kind: str, who: simcord.MemberActor, subject: int = 0) -> str:
+    return f"limner:form:{kind}:{who.guild.id}:{who.id}:{subject}"
+
+
+def filled(shown: simcord.InteractionResult, **values: Any) -> dict[str, Any]:
+    """A form as it was shown, but for some fields."""
+    assert shown.modal
+    parts = [label["component"] for label in shown.modal["components"]]
+    usual = {
+        part["custom_id"]: [option["value"] for option in part.get("options", []) if option.get("default")]
+        or part.get("value", "")
+        for part in parts
+    }
+    return {name: value for name, value in (usual | values).items() if value}
+
+
+async def test_two_moderators_of_two_servers_have_the_same_form_open(world: World, other: Studio) -> None:
+    first = await world.grace.slash(world.channel, "filter add")
+    second = await other.hugo.slash(other.channel, "filter add")
+    assert world.bot.persistent_views == []
+    await world.grace.submit_modal(first, filled(first, text="cow"))
+    await other.hugo.submit_modal(second, filled(second, text="bull"))
+    for guild, text in ((world.guild, "cow"), (other.guild, "bull")):
+        assert [rule.pattern for rule in await world.app.filters.all(guild.id)] == [text]
+
+
+async def test_one_moderator_has_a_form_open_twice_and_the_bot_starts_again(world: World) -> None:
+    shown = [await world.grace.slash(world.channel, "filter add") for _ in range(2)]
+    await world.restart()
+    for form, text in zip(shown, ("cow", "bull"), strict=True):
+        await world.grace.submit_modal(form, filled(form, text=text))
+    assert [rule.pattern for rule in await world.app.filters.all(world.guild.id)] == ["cow", "bull"]
+
+
+async def held(world: World) -> Job:
+    """A request that waits for its owner's choice."""
+    job = await world.imagine(expand="preview")
+    await world.app.jobs.hold(await world.claim(), Expansion("a red fox, snow", "snow", (), "", 0.1), "a red fox, snow")
+    return await world.app.jobs.get(job.id)
+
+
+@pytest.mark.parametrize("values", [{"text": "fox " * 500_000}, {"text": ""}, {}])
+async def test_an_edit_of_any_length_is_answered_with_a_sentence(world: World, values: dict[str, str]) -> None:
+    job = await held(world)
+    answer = told(
+        await other_clients.fill(world, world.ada, world.channel.id, form_id("edit", world.ada, job.id), **values)
+    )
+    assert "“What is to be painted”" in answer
+    assert (await world.app.jobs.get(job.id)).held_at is not None
+
+
+async def test_a_form_takes_only_what_it_offers(world: World) -> None:
+    name = form_id("rule", world.grace)
+    usual = filled(await world.grace.slash(world.channel, "filter add"), text="cow")
+    nothing: list[str] = []
+    for wrong in ({"action": ["explode"]}, {"action": nothing}, {"kind": ["word", "regex"]}, {"span": ["as it is"]}):
+        answer = told(await other_clients.fill(world, world.grace, world.channel.id, name, **usual | wrong))
+        assert "does not offer that" in answer, wrong
+    rule = await world.app.filters.add(world.guild.id, "cow", 1)
+    place = form_id("where", world.grace, rule.id)
+    wrong: dict[str, list[str]] = {"ages": ["any"], "exempt_roles": ["x' OR 1=1"]}
+    assert "does not offer" in told(await other_clients.fill(world, world.grace, world.channel.id, place, **wrong))
+    assert [rule.scope for rule in await world.app.filters.all(world.guild.id)] == [{}]
+
+
+async def test_a_form_is_sent_by_the_one_and_in_the_server_that_it_is_of(world: World, other: Studio) -> None:
+    job, rule = await held(world), await world.app.filters.add(world.guild.id, "cow", 1)
+    for who, here, name, values, answer in (
+        (world.bob, world.channel, form_id("edit", world.bob, job.id), {"text": "a cat"}, str(NotYours())),
+        (world.bob, world.channel, form_id("edit", world.ada, job.id), {"text": "a cat"}, str(NotYours())),
+        (world.bob, world.channel, form_id("remix", world.bob, job.id), {"idea": "a cat"}, str(NotYours())),
+        (world.bob, world.channel, form_id("appeal", world.bob, job.id), {"words": "please"}, str(NotYours())),
+        (world.bob, world.channel, form_id("rule", world.bob), {"text": "cat"}, str(NotModerator())),
+        (world.bob, world.channel, form_id("where", world.bob, rule.id), {}, str(NotModerator())),
+        (other.hugo, other.channel, form_id("rule", world.grace), {"text": "cat"}, str(NotYours())),
+        (other.hugo, other.channel, form_id("rule", other.hugo, rule.id), {"text": "cat"}, "no such rule"),
+        (other.hugo, other.channel, form_id("where", other.hugo, rule.id), {}, "no such rule"),
+        (other.hugo, other.channel, form_id("where", other.hugo, 10**17), {}, "no such rule"),
+    ):
+        assert answer in told(await other_clients.fill(world, who, here.id, name, **values)), name
+    assert (await world.newest()).id == job.id
+    assert (await world.app.jobs.get(job.id)).held_at is not None
+    assert [rule.pattern for rule in await world.app.filters.all(world.guild.id)] == ["cow"]
+
+
+async def shown(channel: simcord.ChannelHandle, world: World, *items: discord.ui.Item[Any]) -> discord.Message:
+    """A message with these controls, as a member of the server could be shown it."""
+    view = discord.ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
+    return await world.bot.get_partial_messageable(channel.id).send(view=view)
+
+
+OF_ANOTHER_SERVER = (
+    "delete",
+    "cancel",
+    "keep",
+    "edit",
+    "raw",
+    "reroll",
+    "remix",
+    "details",
+    "upscale",
+    "restyle",
+    "appeal",
+)
+
+
+async def test_another_servers_moderator_reaches_nothing_by_its_number(world: World, other: Studio) -> None:
+    everything = discord.Permissions(administrator=True)
+    hugo = other.guild.add_member(
+        world.env.create_user("ivan"), roles=[other.guild.create_role("A", permissions=everything)]
+    )
+    painted, waiting = await world.painted(), await world.imagine()
+    for job in (painted, waiting):
+        for verb in OF_ANOTHER_SERVER:
+            name = f"limner:{verb}:{job.id}"
+            here = await shown(other.channel, world, discord.ui.Button(label=verb, custom_id=name))
+            assert told(await other_clients.press(world, hugo, here, name)) == str(NotYours()), verb
+    choice = discord.ui.Select[Any](custom_id=f"limner:block:{painted.id}:1", options=[discord.SelectOption(label="1")])
+    here = await shown(other.channel, world, choice)
+    result = await other_clients.press(world, hugo, here, choice.custom_id, ["1"])
+    assert told(result) == str(NotFound())
+    assert told(await hugo.slash(other.channel, "cancel", request=waiting.id)) == str(NotYours())
+    assert await world.app.blocked.every(other.guild.id) == []
+    assert (await world.app.jobs.get(waiting.id)).status == "queued"
+    assert world.message(painted).attachments
+
+
+async def test_a_cleaner_of_one_channel_is_none_in_another(world: World) -> None:
+    attic = world.guild.create_text_channel("attic")
+    job = await world.imagine()
+    name = f"limner:cancel:{job.id}"
+    here = await shown(attic, world, discord.ui.Button(label="Cancel", custom_id=name))
+    assert told(await other_clients.press(world, world.grace, here, name)) == str(NotYours())
+    assert told(await other_clients.press(world, world.grace, world.message(job), name)) == "It is cancelled."
+
+
+@pytest.mark.parametrize("values", [["99:ink"], ["0:ink"], ["-1:ink"], ["1:doodle"], ["x"], [], ["1:ink", "2:ink"]])
+async def test_a_select_takes_only_what_its_message_offers(world: World, values: list[str]) -> None:
+    job = await world.painted()
+    options = [discord.SelectOption(label=str(number), value=f"{number}:ink") for number in (1, 2)]
+    here = await shown(world.channel, world, discord.ui.Select(custom_id=f"limner:restyled:{job.id}", options=options))
+    result = await other_clients.press(world, world.ada, here, f"limner:restyled:{job.id}", values)
+    assert told(result) == NOT_OFFERED
+    assert (await world.newest()).id == job.id

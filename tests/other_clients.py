@@ -1,0 +1,71 @@
+"""What Discord's own client would not send: any value, length and number in what a message or a form asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+import simcord
+from simcord import interactions
+from simcord.backend import serializers
+from simcord.backend.models import EPHEMERAL_FLAG
+from simcord.enums import ComponentType, InteractionType
+
+from tests.simulated_discord import World
+
+Person = simcord.MemberActor | simcord.UserHandle
+
+
+async def press(
+    world: World, who: Person, message: discord.Message, custom_id: str, values: list[str] | None = None
+) -> simcord.InteractionResult:
+    """Press what a message has, or a select of it with any values."""
+    kind = ComponentType.BUTTON if values is None else ComponentType.STRING_SELECT
+    data: dict[str, Any] = {"custom_id": custom_id, "component_type": kind}
+    stored = world.env.backend.get_message(message.channel.id, message.id)
+    more = {"message": dict(serializers.message_payload(world.env.backend, stored))}
+    chosen = {} if values is None else {"values": values}
+    return await _send(
+        world, who, InteractionType.MESSAGE_COMPONENT, message.channel.id, data | chosen, more, stored.id
+    )
+
+
+async def fill(world: World, who: Person, channel_id: int, custom_id: str, **values: Any) -> simcord.InteractionResult:
+    """Send a form of this id with any fields, whether anybody has opened it or not."""
+    parts = [_part(name, value) for name, value in values.items()]
+    labels = [{"type": ComponentType.LABEL, "id": number, "component": part} for number, part in enumerate(parts, 1)]
+    return await _send(
+        world, who, InteractionType.MODAL_SUBMIT, channel_id, {"custom_id": custom_id, "components": labels}
+    )
+
+
+def told(result: simcord.InteractionResult) -> str:
+    """The sentence that only the one who did it sees."""
+    answers = [*([result.response] if result.response else []), *result.followups]
+    assert answers[-1].message.flags.value & EPHEMERAL_FLAG
+    return answers[-1].content
+
+
+def _part(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"type": ComponentType.TEXT_INPUT, "custom_id": name, "value": value}
+    return {"type": ComponentType.STRING_SELECT, "custom_id": name, "values": value}
+
+
+async def _send(
+    world: World,
+    who: Person,
+    kind: int,
+    channel_id: int,
+    data: dict[str, Any],
+    more: dict[str, Any] | None = None,
+    source_id: int | None = None,
+) -> simcord.InteractionResult:
+    backend, guild = world.env.backend, getattr(who, "guild", None)
+    record, payload = interactions.base_payload(
+        backend, type=kind, channel_id=channel_id, guild_id=guild.id if guild else None, user_id=who.id, data=data
+    )
+    record.source_message_id = source_id
+    backend.emit("INTERACTION_CREATE", payload | (more or {}))
+    await world.env.settle()
+    return simcord.InteractionResult(world.env, record)
