@@ -14,6 +14,8 @@ DESCRIPTION_LENGTH = 600
 ADDED_LENGTH = 400
 REASON_LENGTH = 600
 """Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
+NAME_LENGTH = 60
+LEAST_SECONDS = 0.1
 
 CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
 ANSWERED_ELSEWHERE = "Another process of this bot had answered already."
@@ -97,6 +99,21 @@ def _is_unread(job: Job) -> bool:
     return job.quarantine not in (None, UNSEEN)
 
 
+def named(job: Job) -> str:
+    """A request at the beginning of a sentence, with its number and the beginning of its words."""
+    return f"Request {job.id} (**{plain(job.idea or job.input_name, NAME_LENGTH)}**)"
+
+
+def sizes(job: Job) -> str:
+    """Width and height of a job's pictures; empty as long as there are none."""
+    return ", ".join(dict.fromkeys(f"{image.width}x{image.height}" for image in job.images))
+
+
+def seconds(job: Job) -> str:
+    """How long a job took."""
+    return f"{job.seconds:.1f} s" if job.seconds and job.seconds >= LEAST_SECONDS else f"under {LEAST_SECONDS} s"
+
+
 def plain(text: str, length: int) -> str:
     """Somebody's words on one line of at most so many characters, made harmless for Discord."""
     text = cut(" ".join(_TURNS_TEXT_AROUND.sub("", text).split()), length)
@@ -127,7 +144,8 @@ def _facts(job: Job) -> str:
     else:
         seed = f"seeds {seeds[0]} to {seeds[-1]}"
     style = [f"style {plain(job.style, IDEA_LENGTH)}"] if job.style else []
-    return " · ".join((seed, *style, plain(job.generation.model, IDEA_LENGTH), f"{job.seconds or 0:.1f} s"))
+    upscaled = [f"upscaled to {sizes(job)} from request {job.parent_id}"] if job.kind == "finish" else []
+    return " · ".join((*upscaled, seed, *style, plain(job.generation.model, IDEA_LENGTH), seconds(job)))
 
 
 def _ordinal(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Self
 
 import aiohttp
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 Interaction = discord.Interaction[Any]
 
 CHOSEN = "That choice has been made already; the request goes on."
+SURE = "{which} is deleted with its pictures and its message if you say so. That cannot be undone."
+DELETED = "{which} is deleted with its pictures."
+NOT_TAKEN_AWAY = "Its message is in a channel where I may not write any more; take it away by hand."
 ALREADY_ANSWERED = 40060
 ANSWER_LENGTH = 4000
 """Characters that Discord takes from a text field."""
@@ -40,10 +43,11 @@ LOOKS = {
     "upscale": ("Upscale", discord.ButtonStyle.secondary),
     "paint": ("Paint this", discord.ButtonStyle.primary),
     "details": ("Details", discord.ButtonStyle.secondary),
-    "delete": ("Delete", discord.ButtonStyle.secondary),
+    "delete": ("Delete", discord.ButtonStyle.danger),
+    "erase": ("Delete for good", discord.ButtonStyle.danger),
     "cancel": ("Cancel", discord.ButtonStyle.secondary),
 }
-CLEANING = ("delete", "cancel")
+CLEANING = ("delete", "erase", "cancel")
 """What members with Manage Messages may do with others' requests."""
 
 
@@ -107,12 +111,15 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
 
 
 async def stop(app: App, job: Job, user_id: int) -> str:
-    """Cancel a job for somebody who may; says what happens to it."""
+    """Cancel a job for somebody who may; says which it is and what happens to it."""
     by = "its owner" if user_id == job.user_id else "a moderator"
     status = await app.jobs.cancel(job.id, f"Cancelled by {by}.")
+    which = messages.named(job)
     if status == JobStatus.RUNNING:
-        return "It stops at its next step."
-    return "It is cancelled." if status == JobStatus.CANCELLED else "It is done already, so there is nothing to cancel."
+        return f"{which} stops at its next step."
+    if status == JobStatus.CANCELLED:
+        return f"{which} is cancelled."
+    return f"{which} is done already, so there is nothing to cancel."
 
 
 def details(job: Job) -> discord.Embed:
@@ -126,7 +133,8 @@ def details(job: Job) -> discord.Embed:
         "Seed": request.seed,
         "Steps": request.num_inference_steps,
         "Guidance": f"{request.guidance_scale:g}",
-        "Size": f"{request.width}x{request.height}",
+        "Size": _size(job),
+        "Upscaled from": f"request {job.parent_id}" if job.kind == "finish" else "",
         "Model": request.model,
         "LoRA": request.worn,
         "Style": job.style,
@@ -237,11 +245,23 @@ async def _details(interaction: Interaction, app: App, job: Job) -> None:
 
 
 async def _delete(interaction: Interaction, app: App, job: Job) -> None:
+    view = discord.ui.View(timeout=None)
+    await tell(interaction, SURE.format(which=messages.named(job)), view=view.add_item(JobButton("erase", job.id)))
+
+
+async def _erase(interaction: Interaction, app: App, job: Job) -> None:
     await interaction.response.defer()
     await app.history.delete(job)
-    if interaction.message:
-        with suppress(discord.NotFound):
-            await interaction.message.delete()
+    text = DELETED.format(which=messages.named(job))
+    try:
+        if job.channel_id and job.message_id:
+            channel = interaction.client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+            await channel.get_partial_message(job.message_id).delete()
+    except discord.NotFound:
+        pass
+    except discord.Forbidden:
+        text = f"{text} {NOT_TAKEN_AWAY}"
+    await interaction.edit_original_response(content=text, view=None, allowed_mentions=SILENT)
 
 
 async def _cancel(interaction: Interaction, app: App, job: Job) -> None:
@@ -258,8 +278,16 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "paint": _paint,
     "details": _details,
     "delete": _delete,
+    "erase": _erase,
     "cancel": _cancel,
 }
+
+
+def _size(job: Job) -> str:
+    """How large the pictures are, and were when they were painted if something was done to them."""
+    painted = f"{job.generation.width}x{job.generation.height}"
+    sizes = messages.sizes(job)
+    return f"{sizes}, painted as {painted}" if sizes not in ("", painted) else painted
 
 
 def _nearness(job: Job) -> str:

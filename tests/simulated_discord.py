@@ -111,6 +111,13 @@ class World:
         await self.finish(await self.claim())
         return await self.delivered(await self.newest())
 
+    async def delete(self, job: Job, who: simcord.MemberActor | None = None) -> simcord.InteractionResult:
+        """Press Delete under a job's message, and then the button that does it."""
+        asked = await (who or self.ada).click(self.message(job), custom_id=f"limner:delete:{job.id}")
+        assert asked.response
+        assert asked.ephemeral
+        return await (who or self.ada).click(asked.response, custom_id=f"limner:erase:{job.id}")
+
     async def delivered(self, job: Job, seconds: float = 10.0) -> Job:
         """Wait until a job's answer is posted; its row then."""
         await self.until(lambda: self._is_delivered(job.id), f"job {job.id} is delivered", seconds)

@@ -48,5 +48,5 @@ async def test_an_idea_becomes_a_picture(world: World) -> None:
     assert (again.parent_id, len(world.message(again).attachments)) == (job.id, 2)
     assert {image.sha256 for image in again.images}.isdisjoint(image.sha256 for image in job.images)
 
-    await world.ada.click(world.message(again), label="Delete")
+    await world.delete(again)
     assert [found.id for found in await world.app.history.page(world.ada.id)] == [job.id]

@@ -55,7 +55,10 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
         guild_id = await moderated(interaction, self.app)
         forbid_own(interaction, (await self.app.strikes.get(guild_id, strike)).user_id)
         removed = await self.app.strikes.remove(guild_id, strike, interaction.user.id)
-        await tell(interaction, f"Strike {removed.id} of <@{removed.user_id}> is taken back.")
+        await tell(
+            interaction,
+            f"Strike {removed.id} of <@{removed.user_id}> ({messages.plain(removed.why, 80)}) is taken back.",
+        )
 
     @remove.autocomplete("strike")
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:

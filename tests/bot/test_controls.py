@@ -237,7 +237,8 @@ async def test_a_cleaner_of_one_channel_is_none_in_another(world: World) -> None
     name = f"limner:cancel:{job.id}"
     here = await shown(attic, world, discord.ui.Button(label="Cancel", custom_id=name))
     assert told(await other_clients.press(world, world.grace, here, name)) == str(NotYours())
-    assert told(await other_clients.press(world, world.grace, world.message(job), name)) == "It is cancelled."
+    cancelled = told(await other_clients.press(world, world.grace, world.message(job), name))
+    assert cancelled == f"Request {job.id} (**a red fox**) is cancelled."
 
 
 @pytest.mark.parametrize("values", [["99:ink"], ["0:ink"], ["-1:ink"], ["1:doodle"], ["x"], [], ["1:ink", "2:ink"]])

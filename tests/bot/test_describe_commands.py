@@ -97,6 +97,14 @@ async def test_finished_pictures_can_be_made_larger_by_their_owner(world: World)
     assert larger.generation.finish
     assert larger.generation.finish.upscale == 2
 
+    await world.finish(await world.claim(), size=(256, 256))
+    larger = await world.delivered(larger)
+    assert world.message(larger).content.startswith("**a red fox**\n-# upscaled to 256x256 from request 1 · seed 5 · ")
+    result = await world.ada.click(world.message(larger), custom_id=f"limner:details:{larger.id}")
+    assert result.response
+    fields = {field.name: field.value for field in result.response.embeds[0].fields}
+    assert (fields["Size"], fields["Upscaled from"]) == ("256x256, painted as 128x128", f"request {job.id}")
+
 
 async def test_details_tell_how_near_a_picture_came(world: World) -> None:
     world.app.settings.candidates["doodle"] = "4"

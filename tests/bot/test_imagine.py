@@ -208,7 +208,7 @@ async def test_cancel_ends_the_only_request(world: World) -> None:
     job = await world.imagine()
     result = await world.ada.slash(world.channel, "cancel")
     assert result.response
-    assert (result.ephemeral, result.response.content) == (True, "It is cancelled.")
+    assert (result.ephemeral, result.response.content) == (True, f"Request {job.id} (**a red fox**) is cancelled.")
     job = await world.delivered(job)
     assert job.status == JobStatus.CANCELLED
     assert "Cancelled by its owner." in world.message(job).content
@@ -225,7 +225,7 @@ async def test_cancel_obeys_moderators_in_their_own_channel_only(world: World) -
     assert result.response.content == str(NotYours())
     result = await world.grace.slash(world.channel, "cancel", request=here.id)
     assert result.response
-    assert result.response.content == "It is cancelled."
+    assert result.response.content == f"Request {here.id} (**a red fox**) is cancelled."
     assert (await world.app.jobs.get(here.id)).reason == "Cancelled by a moderator."
 
 
@@ -245,7 +245,7 @@ async def test_a_running_request_is_asked_to_stop(world: World) -> None:
     await world.claim()
     result = await world.ada.slash(world.channel, "cancel", request=job.id)
     assert result.response
-    assert result.response.content == "It stops at its next step."
+    assert result.response.content == f"Request {job.id} (**a red fox**) stops at its next step."
     assert await world.app.jobs.end_cancelled("painter") == {job.id}
     assert (await world.delivered(job)).status == JobStatus.CANCELLED
 

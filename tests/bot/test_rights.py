@@ -123,7 +123,8 @@ def each(kind: type, who: set[str], make: Callable[[Scene, str], discord.ui.Dyna
 BUTTONS: Table = {
     **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "keep", "edit", "reroll", "remix"),
     **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "raw", "details", "upscale", "paint"),
-    **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "cancel"),
+    **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "erase"),
+    **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "cancel"),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),

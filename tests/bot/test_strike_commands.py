@@ -44,8 +44,8 @@ async def test_strikes_are_given_shown_and_taken_back(world: World) -> None:
     await choose_channel(world, evasion="strike")
     assert "in another spelling within 10 minutes brings a strike." in (await me(world, world.ada))["In this server"]
     [choice] = await world.grace.autocomplete(world.channel, "strike remove", "strike", "sp")
-    assert choice["value"] == 1
-    assert await told(world, "remove", strike=1) == f"Strike 1 of <@{world.ada.id}> is taken back."
+    assert (choice["value"], choice["name"]) == (1, "1: spam")
+    assert await told(world, "remove", strike=1) == f"Strike 1 of <@{world.ada.id}> (spam) is taken back."
     assert "no such strike" in await told(world, "remove", strike=1)
     assert list(await me(world, world.ada)) == ["Requests", "In this server"]
 

@@ -97,7 +97,12 @@ async def test_delete_takes_message_and_file_away(world: World, owner: bool) -> 
     job = await expanded(world)
     file = world.app.images.path(job.images[0].sha256)
     assert file.exists()
-    await press(world, job, "delete", world.ada if owner else world.grace)
+    asked = await press(world, job, "delete", world.ada if owner else world.grace)
+    assert told(asked).startswith(
+        f"Request {job.id} (**a red fox**) is deleted with its pictures and its message if you"
+    )
+    assert file.exists()
+    await world.delete(job, world.ada if owner else world.grace)
     assert world.channel.history() == []
     assert not file.exists()
     assert await world.app.history.count(world.ada.id) == 0
@@ -114,13 +119,15 @@ async def test_a_stranger_is_told_politely(world: World, verb: str) -> None:
 async def test_cancel_before_and_while_painting(world: World) -> None:
     job = await world.imagine()
     assert told(await press(world, job, "cancel", world.bob)) == str(NotYours())
-    assert told(await press(world, job, "cancel", world.grace)) == "It is cancelled."
+    assert told(await press(world, job, "cancel", world.grace)) == f"Request {job.id} (**a red fox**) is cancelled."
     job = await world.delivered(job)
     assert "Cancelled by a moderator." in world.message(job).content
     assert labels(world.message(job)) == ["Reroll", "Remix", "Details", "Delete"]
     running = await world.imagine()
     await world.claim()
-    assert told(await press(world, running, "cancel")) == "It stops at its next step."
+    assert (
+        told(await press(world, running, "cancel")) == f"Request {running.id} (**a red fox**) stops at its next step."
+    )
     await world.app.jobs.end_cancelled("painter")
     assert (await world.delivered(running)).status == JobStatus.CANCELLED
 
@@ -132,7 +139,7 @@ async def test_buttons_work_after_a_restart(world: World) -> None:
     assert (await world.newest()).parent_id == painted.id
     await press(world, waiting, "keep")
     assert (await world.app.jobs.get(waiting.id)).held_at is None
-    await press(world, painted, "delete")
+    await world.delete(painted)
     assert painted.message_id not in [message.id for message in world.channel.history()]
 
 
@@ -148,7 +155,7 @@ async def test_an_unknown_error_is_answered_and_not_told(world: World, monkeypat
 
     job = await expanded(world)
     monkeypatch.setattr(type(world.app.history), "delete", broken)
-    sentence = told(await press(world, job, "delete"))
+    sentence = told(await world.delete(job))
     assert "failed on our side" in sentence
     assert "secret" not in sentence
 
