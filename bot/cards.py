@@ -13,11 +13,12 @@ from bot import messages
 from bot.app import App
 from bot.cogs.base import forbid_own
 from bot.cogs.controls import NUMBER, ForModerators
-from bot.errors import NotFound
+from bot.errors import BadPicture, NotFound
 from bot.evasion import EVASION
+from bot.gate import OF_OPERATOR
 from bot.models import EXPLICIT, Job, Review, ReviewState, TimeOut
 from bot.pictures import describe, small_copy
-from bot.reviews import OUTCOMES, Record
+from bot.reviews import APPROVALS, OUTCOMES, Record
 from bot.rulings import FLAGGED
 from bot.strikes import Told
 
@@ -73,6 +74,8 @@ class ReviewButton(
         if review.guild_id != guild_id:
             raise NotFound
         forbid_own(interaction, review.user_id)
+        if LOOKS[self.verb][2] in APPROVALS:
+            await _check_approvable(app, review)
         await interaction.response.defer()
         await app.reviews.decide(review.id, LOOKS[self.verb][2], interaction.user.id)
 
@@ -121,6 +124,13 @@ def card_files(job: Job, pictures: Sequence[bytes]) -> list[discord.File]:
     ]
 
 
+async def _check_approvable(app: App, review: Review) -> None:
+    """Raise BadPicture for pictures that no approval of a server's gets posted."""
+    job = await app.jobs.get(review.job_id)
+    if objection := await app.gate.beyond_approval(job):
+        raise BadPicture(OF_OPERATOR[objection.code])
+
+
 def _texts(job: Job, review: Review) -> str:
     expansion = job.expanded
     texts = {
@@ -152,7 +162,7 @@ def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | 
     lines = [f"{OUTCOMES[state].capitalize()}{by} <t:{review.decided_at:.0f}:R>."]
     if state == ReviewState.IGNORED and job:
         lines.append(f"The rule does not count in <#{job.channel_id}> any more; /filter log can undo that.")
-    if review.is_appeal and state in (ReviewState.APPROVED, ReviewState.IGNORED):
+    if review.is_appeal and state in APPROVALS:
         lines.append("The request is in the queue again.")
     if told:
         lines += told_lines(told)

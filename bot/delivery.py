@@ -249,7 +249,7 @@ class Delivery:
         if is_young or _channel_id(job) in self._without_previews:
             return []
         preview = await self._app.jobs.preview(job.id)
-        if preview and await self._app.gate.against(preview, self._spot(job)):
+        if preview and await self._app.gate.against(preview, self._spot(job), job):
             return []
         name = f"limner-{job.id}-preview.jpg"
         if preview is None:

@@ -21,6 +21,7 @@ from bot.errors import Decided, NotFound
 from bot.lanes import Lanes, to_its_end
 from bot.messages import cut
 from bot.models import Job, Review, ReviewState, Rule, Suspension
+from bot.reviews import APPROVALS
 from bot.strikes import DAY
 from generators.base import place_of
 
@@ -196,7 +197,7 @@ class Desk:
 
     async def _edit(self, review: Review, job: Job | None, message_id: int) -> None:
         channel = self._client.get_partial_messageable(review.channel_id or 0, guild_id=review.guild_id)
-        keeps_files = review.state in (ReviewState.APPROVED, ReviewState.IGNORED)
+        keeps_files = review.state in APPROVALS
         attachments: list[discord.Attachment] = discord.utils.MISSING if keeps_files else []
         message = channel.get_partial_message(message_id)
         embed = await self._embed(review, job)

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 FOR_MODERATORS = (FLAGGED, EVASION, EXPLICIT)
 """The quarantines that a moderator ends: a rule's flag, a refused idea spelled another way, what the eyes saw."""
+APPROVALS = (ReviewState.APPROVED, ReviewState.IGNORED)
+"""The decisions after which the pictures are posted."""
 AT_ONCE = 20
 APPEALED = "You have appealed against this refusal already; /me shows what was decided."
 REFUSED = "filter:"
@@ -180,7 +182,7 @@ class Reviews:
         """What moderators want to know of a member before they decide."""
         job = (Job.guild_id == guild_id, Job.user_id == user_id)
         requests = select(func.count(), _count(Job.status == JobStatus.REFUSED)).where(*job)
-        approved = Review.state.in_((ReviewState.APPROVED, ReviewState.IGNORED))
+        approved = Review.state.in_(APPROVALS)
         rejected = Review.state.in_((ReviewState.REJECTED, ReviewState.STRUCK))
         decisions = select(_count(approved), _count(rejected)).where(
             Review.guild_id == guild_id, Review.user_id == user_id

@@ -37,10 +37,10 @@ async def settle_input(app: App, lookout: Lookout, job: Job) -> bool:
         return True
     spot = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
     picture = await patiently(lambda: app.inputs.get(sha256))
-    code = await patiently(lambda: app.gate.against(picture, spot)) if picture else UNSEEN
+    code = await patiently(lambda: app.gate.against(picture, spot, job)) if picture else UNSEEN
     if code == UNSEEN:
         seen = await _look_at_input(app, lookout, sha256)
-        code = await patiently(lambda: app.gate.against(seen, spot))
+        code = await patiently(lambda: app.gate.against(seen, spot, job))
     if code is None:
         return True
     await patiently(lambda: app.jobs.refuse(job, f"{REFUSED}{code}", OF_INPUTS[code]))

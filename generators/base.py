@@ -123,6 +123,11 @@ class GenerationRequest:
         return self.keep or self.num_images_per_prompt
 
     @property
+    def is_from_picture(self) -> bool:
+        """Whether pixels go into it that somebody gave, or that were painted before."""
+        return bool(self.init_image or self.mask)
+
+    @property
     def batch_key(self) -> str:
         """Requests with one key may be denoised in one call; steps, guidance and scheduler may differ."""
         return f"{self.weights_key}|{self.width}x{self.height}"

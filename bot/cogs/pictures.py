@@ -62,11 +62,13 @@ class Pictures(LimnerCog, name="Limner pictures"):
         if changes:
             managers_only(interaction)
             await self.app.guilds.change(guild_id, interaction.user.id, **changes)
-        here, there = [await self.app.gate.limit(Spot(guild_id, None, restricted)) for restricted in (False, True)]
+        places = [Spot(guild_id, None, is_restricted) for is_restricted in (False, True)]
+        here, there = [await self.app.gate.limit(place, is_from_picture=False) for place in places]
         await tell(
             interaction,
             f"Pictures may be up to **{here:g}** explicit in ordinary channels and up to **{there:g}** in "
-            "age-restricted ones, on a scale from 0 to 1. That holds from now on, also for what is painted already.",
+            "age-restricted ones, on a scale from 0 to 1; what is made from a picture has the first limit everywhere. "
+            "That holds from now on, also for what is painted already.",
         )
 
     @group.command()

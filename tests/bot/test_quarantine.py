@@ -120,7 +120,7 @@ async def test_a_server_may_be_stricter_than_the_operator_and_not_laxer(house: H
     assert await house.gate.objection(job, HERE)
     assert await house.gate.objection(job, Spot(7, 8)) is None
     await house.guilds.change(5, 1, explicit_limit=1.0)
-    assert await house.gate.limit(HERE) == 0.5
+    assert await house.gate.limit(HERE, is_from_picture=False) == 0.5
 
 
 async def test_limits_0_and_1_stop_everything_and_nothing(database: Database):

@@ -1,0 +1,251 @@
+"""What is made from a picture obeys the ordinary limit, by whatever door it comes; and what no approval lifts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from bot import desk, terminal
+from bot.gate import MADE, OF_OPERATOR, Spot
+from bot.models import EXPLICIT, Image, Job, JobStatus
+from bot.settings import Settings
+from bot.submit import Ask
+from bot.wording import settle_input
+from generators.base import Expansion
+from tests.reviewing import card, carded, choose_channel, press, settled, told
+from tests.rows import seen
+from tests.simulated_discord import World, png
+
+RACY = 0.7
+"""Between the ordinary limit and that of age-restricted channels."""
+UPLOAD: dict[str, Any] = {"image": ("a.png", png((64, 48))), "strength": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """With a model that changes pictures, and a reader."""
+    card = {"kind": "cyclegan", "restyles": True, "multiple_of": 4, "num_inference_steps": 1, "width": 16, "height": 16}
+    (tmp_path / "ink").mkdir()
+    (tmp_path / "ink" / "limner.json").write_text(json.dumps(card))
+    return settings.using(models={**settings.models, "ink": str(tmp_path / "ink")}, reader="there/is-one")
+
+
+async def shown(world: World, job: Job, score: float = RACY) -> Job:
+    """A worker's part, in which the eyes see this much, and what delivery does then."""
+    claimed = await world.claim()
+    assert claimed.id == job.id
+    added = Expansion(f"{job.idea}, snow", "snow", (), "", 0.1)
+    await world.app.jobs.save_expansion(claimed, added, added.text)
+    await world.finish(claimed, look=seen(score))
+    return await world.delivered(job)
+
+
+async def from_words(world: World) -> Job:
+    """A picture that was painted from words, posted in an age-restricted channel."""
+    return await shown(world, await world.imagine())
+
+
+async def from_upload(world: World) -> Job:
+    """One that was painted from a member's picture, harmless enough to be posted."""
+    return await shown(world, await world.imagine(**UPLOAD), 0.1)
+
+
+async def pressed(world: World, job: Job, label: str) -> Job:
+    result = await world.ada.click(world.message(job), label=label)
+    assert not result.ephemeral
+    return await world.newest()
+
+
+async def remixed(world: World, job: Job) -> Job:
+    form = await world.ada.click(world.message(job), label="Remix")
+    await world.ada.submit_modal(form, {"idea": "a red fox in the snow"})
+    return await world.newest()
+
+
+async def repeated(world: World, job: Job) -> Job:
+    opened = await world.ada.slash(world.channel, "history", id=job.id)
+    assert opened.response
+    await world.ada.click(opened.response.message, label="Repeat")
+    return await world.newest()
+
+
+async def again(world: World, label: str) -> Job:
+    return await pressed(world, await from_upload(world), label)
+
+
+async def twice(world: World, first: str, then: str) -> Job:
+    return await pressed(world, await shown(world, await again(world, first), 0.1), then)
+
+
+async def described(world: World) -> Job:
+    await world.ada.slash(world.channel, "describe", picture=UPLOAD["image"])
+    return await world.newest()
+
+
+async def restyled(world: World) -> Job:
+    return await pressed(world, await from_words(world), "Restyle")
+
+
+DOORS: dict[str, Callable[[World], Awaitable[Job]]] = {
+    "/imagine image:": lambda world: world.imagine(**UPLOAD),
+    "/describe": described,
+    "Restyle of what was painted": restyled,
+    "Restyle of what was made from a picture": lambda world: again(world, "Restyle"),
+    "Upscale": lambda world: again(world, "Upscale"),
+    "Reroll": lambda world: again(world, "Reroll"),
+    "Raw": lambda world: again(world, "Raw"),
+    "Upscale of a reroll": lambda world: twice(world, "Reroll", "Upscale"),
+    "Reroll of an upscaled one": lambda world: twice(world, "Upscale", "Reroll"),
+}
+
+
+async def test_what_is_painted_from_words_has_the_limit_of_its_channel(world: World) -> None:
+    world.restrict(True)
+    job = await from_words(world)
+    assert world.message(job).attachments
+    assert world.message(await shown(world, await pressed(world, job, "Upscale"))).attachments
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_what_is_made_from_a_picture_has_the_ordinary_one(world: World, door: str) -> None:
+    world.restrict(True)
+    await refused(world, await DOORS[door](world))
+
+
+async def refused(world: World, made: Job) -> None:
+    job = await shown(world, made)
+    assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, "picture:explicit", MADE)
+    assert not world.message(job).attachments
+    assert (await world.app.jobs.get(job.id)).images == []
+
+
+async def test_words_that_are_changed_and_requests_that_are_repeated_stay_made_from_it(world: World) -> None:
+    world.restrict(True)
+    first = await from_upload(world)
+    await refused(world, await remixed(world, first))
+    await refused(world, await repeated(world, first))
+
+
+async def test_a_given_picture_over_the_ordinary_limit_starts_nothing(world: World) -> None:
+    world.restrict(True)
+    await world.imagine(**UPLOAD)
+    job = await world.claim()
+    job.is_age_restricted = True  # as where a channel says so itself
+    await world.app.inputs.keep(job.input_sha256 or "", seen(RACY))
+    assert not await settle_input(world.app, None, job)  # type: ignore[arg-type]  # nobody needs to look again
+    assert (await world.app.jobs.get(job.id)).reason_code == "picture:explicit"
+
+
+async def test_a_rough_picture_of_it_is_held_back_too(world: World) -> None:
+    job = await world.imagine(**UPLOAD)
+    restricted = Spot(job.guild_id, job.channel_id, is_age_restricted=True)
+    await world.app.jobs.save_preview("painter", (await world.claim()).id, 1, png(), seen(RACY))
+    preview = await world.app.jobs.preview(job.id)
+    assert preview
+    assert await world.app.gate.against(preview, restricted, job) == EXPLICIT
+    assert await world.app.gate.against(preview, restricted, await world.imagine(who=world.bob)) is None
+
+
+async def test_it_is_so_in_direct_messages_and_where_the_bot_is_no_member(world: World) -> None:
+    dora = world.env.create_user("dora")
+    await dora.slash("imagine", prompt="a fox", **UPLOAD)
+    job = await world.newest()
+    assert (job.guild_id, job.generation.is_from_picture) == (None, True)
+    for spot in (Spot(None, job.channel_id), Spot(1, 2), Spot(1, 2, is_age_restricted=True)):
+        assert await world.app.gate.limit(spot, is_from_picture=True) == 0.5
+
+
+async def test_a_server_that_is_stricter_in_age_restricted_channels_stays_so(world: World) -> None:
+    await world.app.guilds.change(world.guild.id, 1, explicit_limit_restricted=0.2)
+    spot = Spot(world.guild.id, world.channel.id, is_age_restricted=True)
+    assert await world.app.gate.limit(spot, is_from_picture=True) == 0.2
+    assert await world.app.gate.limit(spot, is_from_picture=False) == 0.2
+
+
+async def test_the_command_line_obeys_it(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`limner imagine --image`, with the worker's part done here."""
+
+    async def painted(_: Any, job: Job) -> Job:
+        await world.finish(await world.claim(), look=seen(RACY))
+        return await world.app.jobs.get(job.id)
+
+    (tmp_path / "a.png").write_bytes(png((64, 48)))
+    monkeypatch.setattr(terminal, "_paint", painted)
+    code = await terminal.imagine(world.settings, Ask(text="a fox"), out=None, as_json=True, image=tmp_path / "a.png")
+    job = await world.newest()
+    assert (code, job.reason_code, job.images) == (1, "picture:explicit", [])
+
+
+# What no approval lifts.
+
+
+async def waiting(world: World, code: str, score: float = 0.1, **options: Any) -> Job:
+    """A painted request that waits for a moderator."""
+    job = await world.imagine(**options)
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == job.id).values(quarantine=code))
+    await world.finish(await world.claim(), look=seen(score))
+    return await world.app.jobs.get(job.id)
+
+
+@pytest.mark.parametrize("verb", ["approve", "ignore"])
+@pytest.mark.parametrize("is_blocked", [True, False])
+async def test_a_moderator_cannot_approve_what_is_the_operators_to_say(
+    world: World, verb: str, is_blocked: bool
+) -> None:
+    channel = await choose_channel(world)
+    await world.app.filters.add(world.guild.id, "fox", world.grace.id, action="flag")
+    job = await waiting(world, "flagged", *((0.1,) if is_blocked else (RACY,)), **({} if is_blocked else UPLOAD))
+    if is_blocked:
+        await world.app.blocked.block(0, seen().phash or "", 0)
+    review = await carded(world, job)
+    result = await press(channel, review, verb, world.grace)
+    assert told(result) == OF_OPERATOR["blocked" if is_blocked else "explicit"]
+    assert (await world.app.reviews.get(review.id)).state == "open"
+    await press(channel, review, "reject", world.grace)
+    await settled(world, review)
+    assert (await world.delivered(job)).status == JobStatus.REFUSED
+    assert card(channel, review).attachments == []
+
+
+async def test_what_was_approved_is_not_posted_once_the_operator_blocks_it(world: World) -> None:
+    await choose_channel(world)
+    job = await waiting(world, "explicit", 0.95)
+    await world.app.blocked.block(world.guild.id, seen().phash or "", 1)
+    async with world.app.database.begin() as session:
+        await session.execute(update(Image).values(verdict="approved"))
+        await session.execute(update(Job).values(quarantine=None))
+        job = await session.get_one(Job, job.id)
+        session.expunge_all()
+    here = Spot(job.guild_id, job.channel_id)
+    assert await world.app.gate.objection(job, here) is None  # the server's own list and limit are the moderators'
+    await world.app.blocked.block(0, seen().phash or "", 0)
+    objection = await world.app.gate.objection(job, here)
+    assert objection
+    await world.app.gate.stop(job, objection)
+    assert (await world.app.jobs.get(job.id)).reason_code == "picture:blocked"
+
+
+async def test_a_stricter_limit_of_the_servers_own_is_the_moderators(world: World) -> None:
+    await choose_channel(world, explicit_limit=0.2)
+    job = await world.imagine(**UPLOAD)
+    await world.finish(await world.claim(), look=seen(0.3))
+
+    async def held() -> bool:
+        return (await world.app.jobs.get(job.id)).quarantine == EXPLICIT
+
+    await world.until(held, "it waits for a moderator")
+    review = await carded(world, job)
+    channel = next(one for one in [world.guild.channels["reviews"]])
+    await press(channel, review, "approve", world.grace)
+    assert world.message(await world.delivered(job)).attachments
