@@ -69,6 +69,7 @@ class Adapters:
         self._worn = request.loras
         log.info("loras_changed count=%d seconds=%.2f", len(request.loras), time.perf_counter() - started)
 
+    @loading()
     def _load(self, name: str, path: Path) -> None:
         only = {"use_safetensors": True, "local_files_only": True}
         self._pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name, **only)

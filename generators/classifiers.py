@@ -39,6 +39,7 @@ class TransformersEyes:
         self._together = getattr(model.config, "problem_type", None) == "multi_label_classification"
 
     @classmethod
+    @loading()
     def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
         """Load a folder or hub name, as a classifier or as one that compares a picture with texts."""
         where = {"local_files_only": Path(model).is_dir()}
@@ -64,10 +65,10 @@ class TransformersEyes:
         return Look(max(explicit) if self._together else min(1.0, sum(explicit)), scores)
 
     @classmethod
+    @loading()
     def _classifying(cls, model: str, where: dict[str, Any], unwanted: Sequence[str]) -> Self:
-        with loading():
-            processor = AutoImageProcessor.from_pretrained(model, **where)
-            network = AutoModelForImageClassification.from_pretrained(model, use_safetensors=True, **where).eval()
+        processor = AutoImageProcessor.from_pretrained(model, **where)
+        network = AutoModelForImageClassification.from_pretrained(model, use_safetensors=True, **where).eval()
         labels = [network.config.id2label[number] for number in range(network.config.num_labels)]
         wanted = {name.casefold() for name in unwanted} or USUAL
         found = [label for label in labels if label.casefold() in wanted]
@@ -76,11 +77,11 @@ class TransformersEyes:
         return cls(network, labels, found, lambda image: processor(images=image, return_tensors="pt"))
 
     @classmethod
+    @loading()
     def _comparing(cls, model: str, where: dict[str, Any], unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
         texts = [*unwanted, *wanted]
-        with loading():
-            processor = AutoProcessor.from_pretrained(model, **where)
-            network = AutoModel.from_pretrained(model, use_safetensors=True, **where).eval()
+        processor = AutoProcessor.from_pretrained(model, **where)
+        network = AutoModel.from_pretrained(model, use_safetensors=True, **where).eval()
 
         def prepare(image: Image.Image) -> Any:
             return processor(text=texts, images=image, return_tensors="pt", padding="max_length", truncation=True)

@@ -86,7 +86,10 @@ class Finisher:
                 spandrel: Any = importlib.import_module("spandrel")  # the extra `upscale`
             except ImportError as error:
                 raise ModelNotFound from error
-            model = spandrel.ModelLoader(device=self._device).load_from_file(self._file)
+            from generators.loading import loading
+
+            with loading():
+                model = spandrel.ModelLoader(device=self._device).load_from_file(self._file)
             if not isinstance(model, spandrel.ImageModelDescriptor) or model.input_channels != 3:
                 raise BadRequest("The upscaling model is not one for pictures; name another in the setting `upscaler`.")
             self._model = model.eval()

@@ -254,6 +254,7 @@ def _publish(source: Path, folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+@loading()
 def _convert(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be switched off

@@ -1,4 +1,4 @@
-"""Loading models: one at a time, and without the libraries' noise."""
+"""Loading and building models: one at a time in a process, and without the libraries' noise."""
 
 # pyright: basic
 
@@ -11,15 +11,21 @@ from contextlib import contextmanager
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Read a model's weights inside this block; other threads of the process wait for their turn.
+    """Build a model and read its weights inside this block, or in a function that is decorated with `loading()`.
 
-    The libraries patch torch's modules for the whole process while they load, so two loads at once break each other.
-    From the first load on they are silent: their warnings are for programmers, and diffusers' quote the prompt.
+    Other threads of the process wait for their turn. While diffusers, transformers and accelerate load, they replace
+    `torch.nn.Module.register_parameter`, the functions of `torch.nn.init` and the default dtype for the whole process,
+    and restore at the end what they found at the beginning. Of two loads that overlap, the second restores the first
+    one's replacement: from then on all new modules are on the device "meta", without numbers. A module that another
+    thread builds meanwhile has none either.
+
+    From the first load on the libraries are silent: their warnings are for programmers, and diffusers' quote the
+    prompt.
     """
     with _one_at_a_time:
         for library in (diffusers_logging, transformers_logging):

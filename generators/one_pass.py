@@ -32,6 +32,7 @@ from generators.base import (
 from generators.conditioning import CaptionReader, load_caption_reader, pool
 from generators.device import pick_device
 from generators.failures import understand
+from generators.loading import loading
 from generators.networks import Shape
 
 VERSION = 1
@@ -100,6 +101,7 @@ class OnePass(ABC):
         self._requests: dict[str, tuple[GenerationRequest, Tensor, float]] = {}
 
     @classmethod
+    @loading()
     def load(
         cls,
         card: ModelCard,

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from generators.base import ModelNotFound
+from generators.loading import loading
 
 OWN_CAPTIONER = "captioner"
 """The folder inside a reader's folder whose decoder says what that reader sees."""
@@ -46,6 +47,7 @@ class FolderReader:
         self._captioner = captioner
 
     @classmethod
+    @loading()
     def load(cls, source: str, *, captioner: str = "", device: str = "cpu") -> Self:
         """Load the folders, safetensors only; raises ModelNotFound if one cannot be read."""
         try:
@@ -147,6 +149,7 @@ def say(decoder: GPT2LMHeadModel, states: Tensor) -> Tensor:
     )
 
 
+@loading()
 def _load_captioner(source: str, captioner: str, reader: Any, images: Any, device: str) -> Captioner | None:
     own = Path(source) / OWN_CAPTIONER
     if captioner:

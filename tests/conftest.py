@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncGenerator, Generator
@@ -38,6 +39,18 @@ hypothesis.settings.load_profile("patient")
 
 # Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(autouse=True)
+def loads_end_with_their_test() -> Generator[None]:
+    """Wait for a model that is still loaded in another thread: the next test builds models in this process too.
+
+    A worker that stops does not wait for the model that it loads, because its process ends.
+    """
+    yield
+    if module := sys.modules.get("generators.loading"):
+        with module.loading():
+            pass
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from transformers import (
 )
 
 from generators.base import GenerationRequest
+from generators.loading import loading
 
 torch.set_num_threads(1)  # several threads for a few numbers only wait for each other
 
@@ -151,7 +152,9 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
 @cache
 def stock_pipeline(folder: Path) -> DiffusionPipeline:
     """The pipeline as diffusers loads it; what ours is compared with."""
-    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    with loading():
+        pipe = DiffusionPipeline.from_pretrained(folder, **options)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTokenizer, GPT2Config, GPT2LMHeadModel, VisionTextDualEncoderModel
 
+from generators.loading import loading
 from generators.reader import OWN_CAPTIONER, say
 from generators.training.curves import lay_out
 from generators.training.data import PictureFolder, to_images
@@ -98,9 +99,9 @@ def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
     """What the reader in ``folder/reader`` sees in all pictures: made once, and read without loading it whole."""
     file = folder / f"states-{_fingerprint(folder)}.npy"
     if not file.is_file():
-        reader = (
-            VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32).eval().to(own_device())
-        )
+        with loading():
+            reader = VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32)
+        reader = reader.eval().to(own_device())
         shape = see(reader, pictures.pixels([0])).shape[1:]
         part = file.with_suffix(".part")
         rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))

@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from generators.loading import loading
 from generators.training import downloads, latent_diffusion, words
 from generators.training.autoencoder import train_autoencoder
 from generators.training.data import PictureFolder
@@ -91,6 +92,7 @@ def _prepare_words(folder: Path) -> None:
     encoder.save_pretrained(folder / "words")
 
 
+@loading()
 def _read_autoencoder(folder: Path) -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(folder / "autoencoder" / "vae", dtype=torch.float32)
 
@@ -115,6 +117,7 @@ def export(folder: Path) -> Path:
     return folder / "doodle"
 
 
+@loading()
 def _read_parts(folder: Path) -> StableDiffusionPipeline:
     """The untrained denoiser and text encoder (its word vectors stay), the tokenizer, the trained autoencoder."""
     vae = _read_autoencoder(folder)

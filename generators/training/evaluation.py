@@ -15,6 +15,7 @@ import transformers
 from PIL import Image
 
 from generators.base import ModelCard, Reader
+from generators.loading import loading
 from generators.training import measures
 from generators.training.agreement import Questions
 from generators.training.curves import lay_out
@@ -79,6 +80,7 @@ def contact_sheet(images: Sequence[Image.Image], prompts: Sequence[str]) -> Imag
 class Classifier:
     """Features and classes of an image classifier in a folder of transformers: an Inception, or any other."""
 
+    @loading()
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
         self._images = transformers.AutoImageProcessor.from_pretrained(folder)
@@ -123,7 +125,8 @@ def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[s
     """What the model's autoencoder gives back of real pictures; nothing if it has none."""
     if not (Path(card.source) / "vae" / "config.json").is_file():
         return {}
-    vae = diffusers.AutoModel.from_pretrained(card.source, subfolder="vae", dtype=torch.float32).eval()
+    with loading():
+        vae = diffusers.AutoModel.from_pretrained(card.source, subfolder="vae", dtype=torch.float32).eval()
     again: list[Image.Image] = []
     for at in range(0, len(pictures), 8):
         stack = np.stack([np.asarray(picture) for picture in pictures[at : at + 8]])

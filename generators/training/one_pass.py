@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from generators.base import ModelNotFound
 from generators.conditioning import load_caption_reader, pool
-from generators.loading import loading
 from generators.networks import ConditionalVAE, Critic, Painter, Shape
 from generators.one_pass import Words, plain, save, to_pictures
 from generators.reader import FolderReader
@@ -243,8 +242,7 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[VAETask | GANTask, Sha
 
 def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> Reading:
     try:
-        with loading():
-            reader = FolderReader.load(source, device=str(device))
+        reader = FolderReader.load(source, device=str(device))
     except ModelNotFound as error:
         raise TrainingError(f"{source} holds no reader; name a CLIP-style folder of transformers.") from error
     return Reading(reader, [picture.text for picture in pictures.pictures])

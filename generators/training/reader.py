@@ -26,6 +26,7 @@ from transformers import (
     VisionTextDualEncoderProcessor,
 )
 
+from generators.loading import loading
 from generators.training.augment import mirror
 from generators.training.curves import lay_out
 from generators.training.data import Picture, PictureFolder, to_images
@@ -278,6 +279,7 @@ def export_reader(data: Path, folder: Path, words: Path, plan: Plan) -> tuple[di
     return figures, steps >= plan.steps
 
 
+@loading()
 def _untrained(pictures: PictureFolder, words: Path, plan: Plan) -> tuple[VisionTextDualEncoderModel, CLIPTokenizer]:
     torch.manual_seed(plan.seed)
     encoder = CLIPTextModel.from_pretrained(words, dtype=torch.float32, attn_implementation="eager")

