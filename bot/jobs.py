@@ -221,12 +221,19 @@ class JobQueue:
         values = moves.expanded(job.idea, expansion, prompt) | moves.ruled(job) | moves.unclaimed() | held
         return await self._changed(moves.ours(job).values(**values), self.changed)
 
-    async def release_held(self, job_id: int, expansion: Expansion, prompt: str) -> bool:
-        """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more)."""
+    async def release_held(self, job_id: int, expansion: Expansion, prompt: str, quarantine: str | None = None) -> bool:
+        """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more).
+
+        ``quarantine`` is what keeps its pictures from being posted, if nothing did before.
+        """
         async with self.database.begin() as session:
             asked = select(Job.idea, Job.user_id, Job.server_id).where(Job.id == job_id)
             idea, *whose = (await session.execute(asked)).one()
-            values = {"held_at": None, "turn": next_turn(*(literal(one, Job.user_id.type) for one in whose))}
+            values: dict[str, Any] = {
+                "held_at": None,
+                "turn": next_turn(*(literal(one, Job.user_id.type) for one in whose)),
+                "quarantine": func.coalesce(Job.quarantine, quarantine),
+            }
             held = update(Job).where(Job.id == job_id, text(HELD))
             chosen = held.values(**moves.expanded(idea, expansion, prompt), **values).returning(Job.id)
             won = (await session.execute(chosen)).first() is not None

@@ -15,7 +15,7 @@ from bot.filters.place import Where
 from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
 from bot.jobs import NewJob
 from bot.models import Job, JobStatus
-from generators.base import SEEDS, Finish, GenerationRequest, ModelCard
+from generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -172,6 +172,31 @@ async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> 
     check_posted(job)
     ask = Ask(text=job.prompt or "", user_id=user_id, locale=job.locale, **vars(where))
     return await submit(app, replace(read(app, ask), parent_id=job.id))
+
+
+async def choose(app: App, job: Job, expansion: Expansion, quarantine: str | None = None) -> bool:
+    """Paint a held request with a text that its owner has chosen; False if one was chosen before.
+
+    Raises:
+        Suspended: its owner may not paint in its server at the moment.
+    """
+    await app.strikes.refuse_suspended(job.guild_id, job.user_id)
+    prompt = app.styles.apply(job.style, expansion.text)
+    return await app.jobs.release_held(job.id, expansion, prompt, quarantine)
+
+
+async def choose_edited(app: App, job: Job, text: str) -> bool:
+    """The same with the owner's own words, which are looked at as those of a new request are.
+
+    Raises:
+        UserError: as `submit`; a refusal by the filter is kept as a row, and what was held waits on.
+    """
+    await app.strikes.refuse_suspended(job.guild_id, job.user_id)
+    said = replace(GenerationRequest.from_json(job.request), prompt=text)
+    new = replace(_again(app, job, job.user_id, job.where), idea=text, request=said, expand="off")
+    new = await keep_back_respelled(app, await _as_rules_want_it(app, new))
+    expansion = Expansion(new.idea, rulings.added_to(job.idea, new.idea), (), "", 0.0)
+    return await choose(app, job, expansion, new.quarantine)
 
 
 def check_posted(job: Job) -> None:

@@ -16,16 +16,16 @@ from bot.app import App
 from bot.cogs.base import SILENT, appeal_view, owned, respond, tell, where
 from bot.cogs.controls import NUMBER, ForOwner
 from bot.cogs.form import Form, open_form
-from bot.errors import Decided, Refused, UserError
+from bot.errors import BadOption, Decided, UserError
 from bot.flags import without_flags
 from bot.models import Job, JobStatus
-from bot.rulings import added_to
 from generators.base import Expansion
 
 log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
 
+NOT_NOW = "That cannot be done with this request as it is now."
 CHOSEN = "That choice has been made already; the request goes on."
 SURE = "{which} is deleted with its pictures and its message if you say so. That cannot be undone."
 DELETED = "{which} is deleted with its pictures."
@@ -47,6 +47,8 @@ LOOKS = {
     "erase": ("Delete for good", discord.ButtonStyle.danger),
     "cancel": ("Cancel", discord.ButtonStyle.secondary),
 }
+AGAIN = ("reroll", "remix", "paint")
+"""What makes a new request of some requests only; the others say themselves what is against it."""
 CLEANING = ("delete", "erase", "cancel")
 """What members with Manage Messages may do with others' requests."""
 
@@ -74,6 +76,8 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Do what the button says."""
+        if self.verb in AGAIN and self.verb not in _verbs(job):
+            raise BadOption(NOT_NOW)
         await _PRESSED[self.verb](interaction, app, job)
 
 
@@ -173,12 +177,8 @@ class EditPrompt(Form, kind="edit"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Paint the owner's text if the filter allows it."""
         text = without_flags(self.text("text"), "no flag counts here any more; leave it out, or ask again with it")
-        text = text or self._job.idea
-        verdict = await app.filters.check(where(interaction), {"expansion": text})
-        if verdict.refusal:
-            raise Refused(verdict.refusal.sentence)
-        text = verdict.texts["expansion"]
-        await _choose(interaction, app, self._job, Expansion(text, added_to(self._job.idea, text), (), "", 0.0))
+        is_first = await submit.choose_edited(app, self._job, text or self._job.idea)
+        await _answer_choice(interaction, app, self._job, is_first=is_first)
 
 
 class Remix(Form, kind="remix"):
@@ -205,7 +205,8 @@ class Remix(Form, kind="remix"):
 
 
 async def _keep(interaction: Interaction, app: App, job: Job) -> None:
-    await _choose(interaction, app, job, job.expanded or _unexpanded(job))
+    is_first = await submit.choose(app, job, job.expanded or _unexpanded(job))
+    await _answer_choice(interaction, app, job, is_first=is_first)
 
 
 async def _edit(interaction: Interaction, app: App, job: Job) -> None:
@@ -226,7 +227,8 @@ async def _raw(interaction: Interaction, app: App, job: Job) -> None:
         again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where(interaction))
         await post_placeholder(interaction, app, again)
     else:
-        await _choose(interaction, app, job, _unexpanded(job))
+        is_first = await submit.choose(app, job, _unexpanded(job))
+        await _answer_choice(interaction, app, job, is_first=is_first)
 
 
 async def _upscale(interaction: Interaction, app: App, job: Job) -> None:
@@ -310,10 +312,9 @@ def _verbs(job: Job) -> tuple[str, ...]:
     return ("reroll", "remix", *raw, *upscale, "details", "delete")
 
 
-async def _choose(interaction: Interaction, app: App, job: Job, expansion: Expansion) -> None:
-    """Release a held job with one text; whoever comes second is told so."""
-    prompt = app.styles.apply(job.style, expansion.text)
-    if not await app.jobs.release_held(job.id, expansion, prompt):
+async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_first: bool) -> None:
+    """Show that a held job is queued; whoever comes second is told so."""
+    if not is_first:
         return await tell(interaction, CHOSEN)
     with _accepted(job):
         job = await app.jobs.get(job.id)

@@ -210,7 +210,7 @@ async def test_an_edit_passes_the_filter(world: World) -> None:
     job = await held(world)
     shown = await press(world, job, "edit")
     result = await world.ada.submit_modal(shown, {field(shown): "a fox with gore"})
-    assert "filter:expansion" in told(result)
+    assert "filter:idea" in told(result)
     assert (await world.app.jobs.get(job.id)).held_at is not None
 
 
