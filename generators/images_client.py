@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import json
 import logging
 import re
@@ -23,6 +22,7 @@ from generators.base import (
     ModelNotFound,
     place_of,
 )
+from generators.image_files import open_image
 
 log = logging.getLogger(__name__)
 
@@ -206,13 +206,9 @@ def read_picture(body: Any) -> Image.Image:
     """The picture in a server's answer; raises BrokenImage if there is none, or one of a monstrous size."""
     try:
         data = base64.b64decode(body["data"][0]["b64_json"], validate=True)
-        image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
-        if image.width * image.height > MOST_PIXELS:
-            raise BrokenImage(NOT_A_PICTURE)
-        image.load()
-    except (LookupError, TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        return open_image(data, formats=("PNG", "JPEG", "WEBP"), most_pixels=MOST_PIXELS)
+    except (LookupError, TypeError, ValueError) as error:  # of these BadImage is one
         raise BrokenImage(NOT_A_PICTURE) from error
-    return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
 
 
 def _error_of(answer: Answer) -> GenerationError:

@@ -14,6 +14,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
 from generators.base import BadRequest, GenerationRequest, ModelNotFound, OutOfMemory
+from generators.image_files import BadImage, open_image
 from generators.loading import loading
 
 Scheduler = Any
@@ -124,9 +125,8 @@ def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Imag
         BadRequest: it cannot be read.
     """
     try:
-        with Image.open(path) as image:
-            return ImageOps.fit(ImageOps.exif_transpose(image).convert(mode), (request.width, request.height))
-    except OSError as error:
+        return ImageOps.fit(open_image(Path(path).read_bytes()).convert(mode), (request.width, request.height))
+    except (OSError, BadImage) as error:
         raise BadRequest("The picture to start from cannot be read; choose another one.") from error
 
 

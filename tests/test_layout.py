@@ -44,6 +44,7 @@ DATABASE = {
 PAINTERS = {f"generators.{path.stem}" for path in (ROOT / "generators").iterdir()} - {
     "generators.__init__",
     "generators.base",
+    "generators.image_files",
     "generators.text_files",
 }
 ROOMS = {
@@ -79,6 +80,7 @@ ROOMS = {
     "generators.base": {"generators", "bot"},
     "generators.executor": {"generators", "bot.worker_process"},
     "generators.finishing": {"generators", "bot.worker_process"},
+    "generators.image_files": {"generators", "bot"},
     "generators.reader": {"generators", "bot.worker_process"},
     "generators.text_files": {"generators", "bot"},
     "generators.training.command": {"generators", "bot.__main__"},

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
+from generators.image_files import OWN_FORMATS, BadImage, Fault, open_image
 from generators.training.augment import augment
 from generators.training.curves import lay_out
 from generators.training.errors import TrainingError
@@ -25,8 +25,6 @@ from generators.training.idx import find_idx, read_idx
 
 NEAR = 4
 """Pictures whose perceptual hashes differ in at most so many of 64 bits are the same picture."""
-LARGEST = 64_000_000
-"""Pixels of a picture that is still decoded; a small file can claim to hold far more."""
 CONTACTS = 40
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -198,41 +196,17 @@ def _listed(folder: Path, metadata: Path) -> Iterator[Raw]:
 
 
 def open_picture(raw: Raw) -> Image.Image:
-    """The picture upright and in RGB, on white where it is transparent; also from CMYK and 16 bits.
-
-    Raises:
-        Broken: it is not there, moves, is too large or cannot be read to its end.
-    """
+    """The picture as `open_image` gives it; raises Broken if it is not there, too large, or damaged."""
     if isinstance(raw.source, np.ndarray):
         return Image.fromarray(raw.source).convert("RGB")
     if not raw.source.is_file():
         raise Broken("the file is missing")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGEST is the rule here
-            opened = Image.open(raw.source)
-        with opened:
-            if opened.width * opened.height > LARGEST:
-                raise Broken("too many pixels")
-            if getattr(opened, "is_animated", False):
-                raise Broken("an animation")
-            return _as_rgb(ImageOps.exif_transpose(opened))
-    except Image.DecompressionBombError as error:
-        raise Broken("too many pixels") from error
-    except (OSError, ValueError, SyntaxError) as error:
+        return open_image(raw.source.read_bytes(), formats=OWN_FORMATS)
+    except BadImage as error:
+        raise Broken("too many pixels" if error.fault == Fault.PIXELS else "not a readable picture") from error
+    except OSError as error:
         raise Broken("not a readable picture") from error
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion cuts them off instead of scaling
-        values = np.asarray(image, np.float32)
-        return Image.fromarray((values * (255 / max(65535 if image.mode.startswith("I;16") else values.max(), 1)))
-                               .clip(0, 255).astype(np.uint8)).convert("RGB")  # fmt: skip
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _cut(image: Image.Image, side: int) -> Image.Image:

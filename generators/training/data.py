@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from generators.image_files import OWN_FORMATS, BadImage, open_image
 from generators.training.errors import TrainingError
 
 PREPARE = "make a folder that is fit with limner train data."
@@ -54,10 +55,11 @@ class PictureFolder:
         Raises:
             TrainingError: the first of them is not a square whose sides are multiples of 8.
         """
-        with Image.open(self.pictures[0].file) as image:
-            if image.width != image.height or image.width % 8:
-                raise TrainingError(f"{image.filename} is not a square of 8, 16, 24 ... pixels; {PREPARE}")
-            return image.width
+        file = self.pictures[0].file
+        image = _opened(file)
+        if image.width != image.height or image.width % 8:
+            raise TrainingError(f"{file} is not a square of 8, 16, 24 ... pixels; {PREPARE}")
+        return image.width
 
     def pixels(self, numbers: Sequence[int]) -> Tensor:
         """The pictures as numbers from -1 to 1: count, 3, height, width.
@@ -69,13 +71,17 @@ class PictureFolder:
         return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def _read(self, file: Path) -> np.ndarray:
-        try:
-            with Image.open(file) as image:
-                if image.size == (self.side, self.side):
-                    return np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
-        raise TrainingError(f"{file} has not the size of the other pictures; {PREPARE}")
+        image = _opened(file)
+        if image.size != (self.side, self.side):
+            raise TrainingError(f"{file} has not the size of the other pictures; {PREPARE}")
+        return np.asarray(image)
+
+
+def _opened(file: Path) -> Image.Image:
+    try:
+        return open_image(file.read_bytes(), formats=OWN_FORMATS)
+    except (OSError, BadImage) as error:
+        raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
 
 
 def _read_line(metadata: Path, line: str) -> Picture:

@@ -15,6 +15,7 @@ import transformers
 from PIL import Image
 
 from generators.base import ModelCard, Reader
+from generators.image_files import OWN_FORMATS, BadImage, open_image
 from generators.loading import loading
 from generators.training import measures
 from generators.training.agreement import Questions
@@ -141,6 +142,6 @@ def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[s
 
 def _read(file: Path, size: tuple[int, int]) -> Image.Image:
     try:
-        return Image.open(file).convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    except OSError as error:
+        return open_image(file.read_bytes(), formats=OWN_FORMATS).resize(size, Image.Resampling.LANCZOS)
+    except (OSError, BadImage) as error:
         raise TrainingError(f"{file.name} cannot be read; run `limner train data` on the folder first.") from error

@@ -157,7 +157,7 @@ def test_prompts_of_a_file_are_painted(tiny: Path, tmp_path: Path, capsys: pytes
     ("more", "complaint"),
     [
         ({}, "Give captioned pictures"),
-        ({"prompts": "nowhere.txt"}, "cannot be read as text"),
+        ({"prompts": "nowhere.txt"}, "nowhere.txt cannot be read: No such file"),
         ({"data": "nothing"}, "no captioned pictures"),
         ({"data": "squares"}, "There is no reader"),
     ],
