@@ -28,7 +28,7 @@ CHOSEN = 25
 """Channels or roles that one select holds."""
 KINDS = {
     Kind.WORD: "A word, a phrase, or a wildcard such as cat*",
-    Kind.REGEX: "A regular expression (RE2)",
+    Kind.REGEX: "A regular expression, as in AutoMod",
     "allow": "Allow this text in spite of other rules",
 }
 SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}

@@ -142,7 +142,7 @@ async def test_a_named_role_moderates_but_frees_nobody_of_its_own(world: World) 
         ({"text": "c*w"}, "only at its start or its end"),
         ({"text": "Purple-Cow"}, "exists already for the same place, as rule 1"),
         ({"text": "(cow", "it_is": ["regex"]}, "the bracket ( is not closed (position 1)"),
-        ({"text": "(c{99}){99}", "it_is": ["regex"]}, "too large when written out"),
+        ({"text": "(c{99}){99}", "it_is": ["regex"]}, "too large when its repetitions are written out"),
     ],
 )
 async def test_what_cannot_be_a_rule_is_told_and_changes_nothing(
