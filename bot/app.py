@@ -19,6 +19,7 @@ from bot.guilds import Guilds
 from bot.history import History
 from bot.inputs import Inputs
 from bot.jobs import JobQueue
+from bot.outbox import Outbox
 from bot.quarantine import Quarantine
 from bot.reviews import Reviews
 from bot.roster import Roster
@@ -37,6 +38,7 @@ class App:
     settings: Settings
     database: Database
     jobs: JobQueue
+    outbox: Outbox
     roster: Roster
     history: History
     images: ImageStore
@@ -70,6 +72,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             settings=settings,
             database=database,
             jobs=jobs,
+            outbox=Outbox(database),
             roster=Roster(database, lease_seconds=settings.lease_seconds),
             history=History(database, images),
             images=images,

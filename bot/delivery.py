@@ -9,19 +9,27 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import discord
 
 from bot import messages
 from bot.app import App
-from bot.cogs.base import SILENT, spot
-from bot.cogs.restyle import offer_restyle
+from bot.cogs.base import SILENT, lacking, spot
 from bot.gate import Spot
 from bot.lanes import Lanes, to_its_end
 from bot.models import Job, JobStatus
 from bot.pictures import describe, shrink
-from bot.views import buttons, is_of
+from bot.posting import (
+    FORBIDDEN,
+    MISSING_PERMISSIONS,
+    REQUEST_TOO_LARGE,
+    THREAD_ARCHIVED,
+    UNKNOWN_CHANNEL,
+    UNKNOWN_MESSAGE,
+    Posting,
+    is_lasting,
+)
+from bot.strikes import DAY
 from generators.base import place_of
 
 log = logging.getLogger(__name__)
@@ -47,13 +55,10 @@ LAST_WORDS_SECONDS = 3.0
 """How long messages that are being written may take once the bot stops."""
 ADOPT_AFTER = 10.0
 """When a job without a known message looks for one; Discord takes the answer to a command for 3 seconds only."""
-CLOCK_SKEW = 60.0
-"""How far our clock may be ahead of Discord's."""
-SEARCHED_MESSAGES = 200
-
-UNKNOWN_MESSAGE = 10008
-REQUEST_TOO_LARGE = 40005
-MISSING_PERMISSIONS = 50013
+LONGEST_HOLD = 3600.0
+"""The longest pause before an answer is tried again that its channel refuses; news of that server end it at once."""
+TOKENS_SECONDS = 60.0
+"""How often the tokens of commands are erased that have expired."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,11 @@ class Delivery:
     def __init__(self, app: App, client: discord.Client) -> None:
         self._app = app
         self._client = client
+        self._posting = Posting(app, client)
         self._lanes = Lanes(CHANNELS_AT_ONCE)
         self._shown: dict[int, _Shown] = {}
         self._moved: dict[int, float] = {}
-        self._looked_at_queue = -math.inf
+        self._looked_at_queue = self._erased_tokens = -math.inf
         self._without_previews: set[int] = set()  # channels where nothing may be attached
 
     async def run(self) -> None:
@@ -92,12 +98,19 @@ class Delivery:
         try:
             while [job for job in await self._undelivered() if self._begin(job, self._deliver)]:
                 pass  # the next jobs of channels that were free, until there are none
+            await self._erase_tokens()
             moving = [*await self._app.jobs.to_show(), *await self._waiting()]
             for job in sorted(moving, key=lambda job: (_is_waiting(job), self._seen(job).at)):
                 if self._is_stale(job):
                     self._begin(job, self._show)
         except Exception as error:
             log.error("delivery_failed reason=%s", place_of(error))
+
+    async def _erase_tokens(self) -> None:
+        if time.monotonic() - self._erased_tokens < TOKENS_SECONDS:
+            return
+        self._erased_tokens = time.monotonic()
+        await self._app.outbox.forget_expired()
 
     def _begin(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> bool:
         """Work on a job in the background, unless its channel is busy."""
@@ -123,6 +136,8 @@ class Delivery:
                 message_id = await self._post_or_explain(job)
             await self._app.jobs.mark_delivered(job.id, message_id)
             self._shown.pop(job.id, None)
+        except _HeldBack:
+            await self._app.outbox.hold_back(job.id, min(2.0**job.delivery_attempts, LONGEST_HOLD))
         except Exception as error:
             log.warning("delivery_postponed job=%s error=%s", job.id, type(error).__name__)
             await self._app.jobs.postpone_delivery(job.id, min(2.0**job.delivery_attempts, LONGEST_PAUSE))
@@ -139,7 +154,9 @@ class Delivery:
         return objection is None
 
     def _spot(self, job: Job) -> Spot:
-        return spot(job.guild_id, job.channel_id, self._client.get_channel(_channel_id(job)))
+        """Its place as it is now; of a thread that is archived, and so in no cache, as its channel is."""
+        known = map(self._client.get_channel, [_channel_id(job), *job.parent_ids])
+        return spot(job.guild_id, job.channel_id, next(filter(None, known), None))
 
     async def _post_or_explain(self, job: Job) -> int | None:
         try:
@@ -154,36 +171,79 @@ class Delivery:
         """Write the answer with its pictures, as large as Discord takes them."""
         text = messages.ended(job)
         if job.status != JobStatus.SUCCEEDED:
-            return await self._put(job, text)
+            return await self._posting.put(job, text)
         try:
             pictures = [await asyncio.to_thread(self._app.images.read, image.sha256) for image in job.images]
         except FileNotFoundError:
             pictures = []
         if not pictures:
-            return await self._put(job, f"{text}\n{messages.FILES_GONE}")
+            return await self._posting.put(job, f"{text}\n{messages.FILES_GONE}")
         ladders = [shrink(picture) for picture in pictures]
         while rungs := await asyncio.to_thread(_next_rungs, ladders):
             try:
-                return await self._put(job, text, _files(job, rungs))
+                return await self._posting.put(job, text, _files(job, rungs))
             except discord.HTTPException as error:
                 if error.status != 413 and error.code != REQUEST_TOO_LARGE:
                     raise
-        return await self._put(job, f"{text}\n{messages.TOO_LARGE}")
+        return await self._posting.put(job, f"{text}\n{messages.TOO_LARGE}")
 
     async def _explain(self, job: Job, error: discord.HTTPException) -> int | None:
-        """The answer can never be posted, so say why where that is possible; a deleted placeholder stays deleted."""
+        """The answer is refused, so say why where that is possible; a deleted placeholder stays deleted.
+
+        Raises:
+            _HeldBack: it can be posted once the thread is open or a permission is given.
+        """
         if error.code == UNKNOWN_MESSAGE:
             return job.message_id
+        if error.code == UNKNOWN_CHANNEL:
+            await self._tell_owner(job, messages.CHANNEL_GONE)
+            return job.message_id
+        if error.code not in (THREAD_ARCHIVED, *FORBIDDEN):
+            return await self._give_up(job, error)
+        if job.held_back_at is None:
+            await self._say_what_is_missing(job, error)
+        elif job.held_back_at < time.time() - messages.HELD_BACK_DAYS * DAY:
+            return job.message_id
+        raise _HeldBack
+
+    async def _give_up(self, job: Job, error: discord.HTTPException) -> int | None:
+        """Discord refuses the answer for what it says or carries; a plain sentence takes its place."""
         try:
-            if error.code == MISSING_PERMISSIONS and job.images:
-                return await self._put(job, f"{messages.ended(job)}\n{messages.NO_ATTACHING}")
-            text = messages.UNREACHABLE if job.status == JobStatus.SUCCEEDED else job.reason
-            owner = await self._client.create_dm(discord.Object(job.user_id))
-            await owner.send(text, nonce=job.id, allowed_mentions=SILENT)
+            return await self._posting.put(job, messages.NOT_TAKEN.format(code=error.code))
         except discord.HTTPException as again:
             if not is_lasting(again):
                 raise
+            await self._tell_owner(job, messages.NOT_TAKEN_AT_ALL.format(code=again.code))
         return job.message_id
+
+    async def _say_what_is_missing(self, job: Job, error: discord.HTTPException) -> None:
+        """In the message itself where only files are refused; else to the owner."""
+        if error.code == MISSING_PERMISSIONS and job.images:
+            try:
+                await self._posting.put(job, f"{messages.ended(job)}\n{messages.NO_ATTACHING}")
+                return
+            except discord.HTTPException as again:
+                if not is_lasting(again):
+                    raise
+        await self._tell_owner(job, messages.THREAD_CLOSED if error.code == THREAD_ARCHIVED else self._lacking(job))
+
+    def _lacking(self, job: Job) -> str:
+        """Which permissions are missing in a job's channel, as far as is known here."""
+        guild, channel = self._client.get_guild(job.guild_id or 0), self._client.get_channel(_channel_id(job))
+        if guild is None:
+            return messages.NO_MEMBER
+        is_known = isinstance(channel, discord.Thread | discord.abc.GuildChannel)
+        missing = lacking(channel.permissions_for(guild.me), channel) if is_known else []
+        return messages.NOT_PERMITTED.format(missing=", ".join(missing) or "View Channels")
+
+    async def _tell_owner(self, job: Job, why: str) -> None:
+        """Write to a job's owner, unless they take no messages."""
+        try:
+            owner = await self._client.create_dm(discord.Object(job.user_id))
+            await owner.send(messages.elsewhere(job, why), nonce=f"owner-{job.id}", allowed_mentions=SILENT)
+        except discord.HTTPException as error:
+            if not is_lasting(error):
+                raise
 
     # What has not ended yet.
 
@@ -235,12 +295,12 @@ class Delivery:
         """Write how far a job is, with the rough picture where there is one and the channel takes files."""
         preview = await self._preview(job)
         try:
-            return await self._put(job, text, preview)
+            return await self._posting.put(job, text, preview)
         except discord.HTTPException as error:
             if not preview or isinstance(error, discord.NotFound) or not is_lasting(error):
                 raise
             self._without_previews.add(_channel_id(job))
-            return await self._put(job, text)
+            return await self._posting.put(job, text)
 
     async def _preview(self, job: Job) -> list[discord.File]:
         if job.quarantine:
@@ -257,41 +317,9 @@ class Delivery:
         file = io.BytesIO(preview.image)
         return [discord.File(file, name, spoiler=job.is_spoiler, description=messages.PREVIEW)]
 
-    # One message.
 
-    async def _put(self, job: Job, text: str, files: Sequence[discord.File] = ()) -> int:
-        """Write into the job's message: the one that is known, else one found in the channel, else a new one."""
-        channel = self._client.get_partial_messageable(_channel_id(job), guild_id=job.guild_id)
-        message_id = job.message_id or await self._find(channel, job)
-        if message_id is None:
-            text = f"<@{job.user_id}>\n{text}"
-            new = await channel.send(
-                text,
-                files=files,
-                view=self._buttons(job),
-                nonce=job.id,
-                allowed_mentions=SILENT,
-                suppress_embeds=True,
-            )
-            return new.id
-        message = channel.get_partial_message(message_id)
-        await message.edit(content=text, attachments=files, view=self._buttons(job), allowed_mentions=SILENT)
-        return message_id
-
-    def _buttons(self, job: Job) -> discord.ui.View:
-        return offer_restyle(buttons(job), job, self._app.settings.cards)
-
-    async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
-        """Look for a placeholder whose id was lost with a process: it is our own, and its buttons name the job."""
-        since = datetime.fromtimestamp(job.created_at - CLOCK_SKEW, UTC)
-        try:
-            async for message in channel.history(limit=SEARCHED_MESSAGES, after=since, oldest_first=True):
-                if self._client.user == message.author and is_of(message, job.id):
-                    log.info("placeholder_adopted job=%s", job.id)
-                    return message.id
-        except discord.Forbidden:
-            log.info("placeholder_unreadable job=%s", job.id)
-        return None
+class _HeldBack(Exception):
+    """An answer that can be posted later, when something changes in its server."""
 
 
 def _channel_id(job: Job) -> int:
@@ -324,8 +352,3 @@ def _files(job: Job, rungs: Sequence[tuple[str, bytes]]) -> list[discord.File]:
         discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=describe(job))
         for name, (extension, data) in zip(names, rungs, strict=True)
     ]
-
-
-def is_lasting(error: discord.HTTPException) -> bool:
-    """Trying again would bring the same answer; a token that is not valid is the operator's to mend."""
-    return 400 <= error.status < 500 and error.status not in (401, 408, 429)

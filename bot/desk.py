@@ -16,11 +16,11 @@ from bot.cards import card_buttons, card_embed, card_files, is_card_of
 from bot.cogs.base import SILENT
 from bot.cogs.filter_texts import how, line
 from bot.decisions import carry_out, time_out
-from bot.delivery import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
 from bot.errors import Decided, NotFound
 from bot.lanes import Lanes, to_its_end
 from bot.messages import cut
 from bot.models import Job, Review, ReviewState, Rule, Suspension
+from bot.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
 from bot.reviews import APPROVALS
 from bot.strikes import DAY
 from generators.base import place_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -121,6 +122,18 @@ class CannotDescribe(UserError):
     """This bot has no model that puts pictures into words; the settings `reader` and `captioner` can name one."""
 
     code = "describe"
+
+
+class CannotPost(UserError):
+    """I may not post pictures in this channel; ask a moderator to give me the permissions that it needs."""
+
+    code = "permission"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        names = ", ".join(missing)
+        super().__init__(
+            f"I may not post pictures in this channel, so nothing is painted: I lack a permission ({names})."
+        )
 
 
 class DatabaseBusy(UserError):

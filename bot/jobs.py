@@ -32,7 +32,19 @@ from bot.errors import NotFound, QueueFull
 from bot.faults import SILENT, Fault
 from bot.intake import ENQUEUE, NewJob, count_open, row
 from bot.lookout import Seen
-from bot.models import HELD, OPEN, QUARANTINED, QUEUED, RUNNING, UNDELIVERED, Image, Job, JobStatus, Preview
+from bot.models import (
+    HELD,
+    OPEN,
+    QUARANTINED,
+    QUEUED,
+    RUNNING,
+    UNDELIVERED,
+    AnswerToken,
+    Image,
+    Job,
+    JobStatus,
+    Preview,
+)
 from bot.pace import Position, position_of
 from bot.turns import Painter, Waiting, choose, fair_order, settle
 from bot.waiting import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
@@ -140,10 +152,16 @@ class JobQueue:
         log.info("job_refused job=%s code=%s", job.id, code)
         return job
 
-    async def attach_message(self, job_id: int, message_id: int) -> None:
-        """Remember the placeholder that Discord has made for a job."""
+    async def attach_message(self, job_id: int, message_id: int, answer: moves.Answer | None = None) -> None:
+        """Remember the placeholder that Discord has made for a job, and the answer to a command that it is."""
         attached = update(Job).where(Job.id == job_id).values(message_id=message_id)
-        await self.database.share(lambda session: session.execute(attached))
+
+        async def attach(session: AsyncSession) -> None:
+            await session.execute(attached)
+            if answer:
+                await moves.keep_token(session, job_id, answer)
+
+        await self.database.share(attach)
 
     async def claim(
         self,
@@ -407,7 +425,10 @@ class JobQueue:
 
     async def mark_delivered(self, job_id: int, message_id: int | None) -> None:
         """The answer is in the channel (or can never be: the channel is gone)."""
-        await self._update(update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id))
+        delivered = update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id)
+        async with self.database.begin() as session:
+            await session.execute(delivered)
+            await moves.forget_tokens(session, AnswerToken.job_id == job_id)
         log.info("job_delivered job=%s", job_id)
 
     async def postpone_delivery(self, job_id: int, seconds: float) -> None:

@@ -26,13 +26,17 @@ REJECTED = "The pictures of this request are not posted. Its owner can read more
 NOT_SEEN = "It is done; the pictures are posted here as soon as they have been looked at."
 UNDECIDED = "It is done; the pictures wait until a moderator has looked at them."
 TOO_LARGE = "The pictures are too large to post here, even as small JPEGs; their owner finds them with /history."
-UNREACHABLE = (
-    "Your request is painted, but I cannot write in the channel where you asked for it any more; "
-    "the pictures are in /history."
-)
+HELD_BACK_DAYS = 7
+"""How long an answer is tried again that its channel refuses; Discord archives a quiet thread after 7 days at most."""
+CHANNEL_GONE = "the channel is gone."
+THREAD_CLOSED = f"the thread is archived. I post it there when it is open again within {HELD_BACK_DAYS} days."
+NOT_PERMITTED = f"I lack a permission there ({{missing}}). I post it when I have it within {HELD_BACK_DAYS} days."
+NO_MEMBER = "I am no member of that server, so I could write there for 15 minutes only."
+NOT_TAKEN = "Discord does not take this answer (error {code}); its owner can read it under Details."
+NOT_TAKEN_AT_ALL = "Discord does not take this answer (error {code})."
 NO_ATTACHING = (
-    "The pictures are painted, but I may not post them here: I need the permission Attach Files in this channel. "
-    "Their owner finds them with /history."
+    "The pictures are painted, but I may not post them here: I need the permission Attach Files in this channel, and "
+    f"post them when I have it within {HELD_BACK_DAYS} days. Until then their owner finds them with /history."
 )
 PREVIEW = "A first, rough look at the picture that is being painted."
 FILES_GONE = "The picture files are gone from the bot's disk; Reroll paints the request again."
@@ -82,6 +86,14 @@ def ended(job: Job) -> str:
     if job.status == JobStatus.SUCCEEDED:
         return "\n".join((quoted(job.idea), *_addition(job), f"-# {_facts(job)}"))
     return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
+
+
+def elsewhere(job: Job, why: str) -> str:
+    """To a job's owner, who cannot read the answer where it was asked for."""
+    place = f"I cannot post it in <#{job.channel_id}>: {why}"
+    if job.status == JobStatus.SUCCEEDED:
+        return f"Your request {job.id} is done; /history id:{job.id} shows it. {place}"
+    return f"{cut(job.reason or '', REASON_LENGTH)}\n-# That is about your request {job.id}. {place}"
 
 
 def quoted(idea: str) -> str:

@@ -221,6 +221,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     delivered_at: Mapped[float | None] = mapped_column(Double, default=None)
     delivery_attempts: Mapped[int] = mapped_column(default=0)
     deliver_after: Mapped[float] = mapped_column(Double, default=0.0)
+    #: Since when its channel refuses the answer, which its owner was told; None while it does not.
+    held_back_at: Mapped[float | None] = mapped_column(Double, default=None)
     deleted_at: Mapped[float | None] = mapped_column(Double, default=None)
 
     images: Mapped[list[Image]] = relationship(
@@ -325,6 +327,18 @@ class Preview(Base, kw_only=True, eq=False):
     #: What the eyes saw in it; it is not kept before they have looked.
     score: Mapped[float | None] = mapped_column(Double, default=None)
     phash: Mapped[str | None] = mapped_column(String(16), default=None)
+
+
+class AnswerToken(Base, kw_only=True, eq=False):
+    """The token of the command that a job's message answers; it may write that message until it expires."""
+
+    __tablename__ = "answer_tokens"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    token: Mapped[str] = mapped_column(Text, repr=False)
+    expires_at: Mapped[float] = mapped_column(Double)
 
 
 class Share(Base, kw_only=True, eq=False):

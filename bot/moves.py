@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Double, String, Update, bindparam, case, delete, text, update
+from sqlalchemy import ColumnElement, Double, String, Update, bindparam, case, delete, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from bot.models import QUEUED, RUNNING, UNSEEN, Job, JobStatus, Preview
+from bot.models import QUEUED, RUNNING, UNSEEN, AnswerToken, Job, JobStatus, Preview
 from bot.search import searchable
 from generators.base import Expansion
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command's answer can be written with, until when (Unix seconds)."""
+
+    token: str = field(repr=False)
+    expires_at: float
 
 
 def _claim() -> TypedReturnsRows[Job]:
@@ -66,7 +75,7 @@ def unclaimed() -> dict[str, Any]:
 def reopened() -> dict[str, Any]:
     """It waits again as if it had been asked for just now."""
     fresh = {"created_at": time.time(), "attempts": 0, "not_before": 0.0, "passed_over_at": None}
-    unposted = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0}
+    unposted = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
     unclaimed = {"status": JobStatus.QUEUED, "worker_id": None, "lease_until": None, "started_at": None, "step": 0}
     return fresh | unposted | unclaimed | {"finished_at": None, "reason_code": None, "reason": None}
 
@@ -96,6 +105,16 @@ def ruled(job: Job) -> dict[str, Any]:
     """What the filter has made of it."""
     names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine")
     return {name: getattr(job, name) for name in names}
+
+
+async def keep_token(session: AsyncSession, job_id: int, answer: Answer) -> None:
+    """Remember how a job's message may be written without any permission, and until when."""
+    await session.merge(AnswerToken(job_id=job_id, token=answer.token, expires_at=answer.expires_at))
+
+
+async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> None:
+    """Nobody needs these any more, and others must not find them."""
+    await session.execute(delete(AnswerToken).where(which))
 
 
 async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:

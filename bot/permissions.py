@@ -17,6 +17,7 @@ NEEDED = {
     "Embed Links": 1 << 14,
     "Attach Files": 1 << 15,
     "Read Message History": 1 << 16,
+    "Send Messages in Threads": 1 << 38,
 }
 ADMINISTRATOR = 1 << 3
 TEXT_CHANNELS = (0, 5)

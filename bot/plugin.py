@@ -20,6 +20,7 @@ from bot.cogs.history import HistoryButton, HistoryCog, PageButton
 from bot.cogs.imagine import Imagine
 from bot.cogs.me import Me
 from bot.cogs.pictures import BlockChoice, Pictures, block_menu
+from bot.cogs.places import Places
 from bot.cogs.queue import Queue
 from bot.cogs.restyle import RestyleButton, RestyleChoice
 from bot.cogs.review import ReviewCog
@@ -47,7 +48,7 @@ BUTTONS = (
     RestyleChoice,
     *filters.ITEMS,
 )
-COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms)
+COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
 
 
 async def load(bot: AnyBot) -> None:

@@ -13,12 +13,13 @@ import discord
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, appeal_view, owned, respond, tell, where
+from bot.cogs.base import SILENT, appeal_view, owned, respond, tell, where_to_post
 from bot.cogs.controls import NUMBER, ForOwner
 from bot.cogs.form import Form, open_form
 from bot.errors import BadOption, Decided, UserError
 from bot.flags import without_flags
 from bot.models import Job, JobStatus
+from bot.moves import Answer
 from generators.base import Expansion
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
             await app.jobs.mark_delivered(job.id, None)
             await app.jobs.cancel(job.id, messages.ANSWERED_ELSEWHERE)
         else:
-            await app.jobs.attach_message(job.id, message_id)
+            await app.jobs.attach_message(job.id, message_id, _answer(interaction))
             app.jobs.changed.hear()
 
 
@@ -200,7 +201,7 @@ class Remix(Form, kind="remix"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Ask for the changed words."""
         texts, user_id = (self.text("idea"), self.text("negative")), interaction.user.id
-        job = await submit.remix(app, self._job, *texts, user_id=user_id, where=where(interaction))
+        job = await submit.remix(app, self._job, *texts, user_id=user_id, where=where_to_post(interaction))
         await post_placeholder(interaction, app, job)
 
 
@@ -214,7 +215,7 @@ async def _edit(interaction: Interaction, app: App, job: Job) -> None:
 
 
 async def _reroll(interaction: Interaction, app: App, job: Job) -> None:
-    again = await submit.reroll(app, job, user_id=interaction.user.id, where=where(interaction))
+    again = await submit.reroll(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
     await post_placeholder(interaction, app, again)
 
 
@@ -224,7 +225,7 @@ async def _remix(interaction: Interaction, app: App, job: Job) -> None:
 
 async def _raw(interaction: Interaction, app: App, job: Job) -> None:
     if job.is_final:
-        again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where(interaction))
+        again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
         await post_placeholder(interaction, app, again)
     else:
         is_first = await submit.choose(app, job, _unexpanded(job))
@@ -232,12 +233,12 @@ async def _raw(interaction: Interaction, app: App, job: Job) -> None:
 
 
 async def _upscale(interaction: Interaction, app: App, job: Job) -> None:
-    larger = await submit.upscale(app, job, user_id=interaction.user.id, where=where(interaction))
+    larger = await submit.upscale(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
     await post_placeholder(interaction, app, larger)
 
 
 async def _paint(interaction: Interaction, app: App, job: Job) -> None:
-    painting = await submit.paint_described(app, job, user_id=interaction.user.id, where=where(interaction))
+    painting = await submit.paint_described(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
     await post_placeholder(interaction, app, painting)
 
 
@@ -320,6 +321,8 @@ async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_fir
         job = await app.jobs.get(job.id)
         text = messages.queued(job, await app.jobs.position(job))
         await interaction.response.edit_message(content=text, view=buttons(job), allowed_mentions=SILENT)
+        if job.message_id:
+            await app.jobs.attach_message(job.id, job.message_id, _answer(interaction))
 
 
 def _paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
@@ -348,6 +351,10 @@ async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | N
             raise
     given = await interaction.original_response()
     return given.id if is_of(given, job.id) else None
+
+
+def _answer(interaction: Interaction) -> Answer:
+    return Answer(interaction.token, interaction.expires_at.timestamp())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import discord
 from aiohttp import BodyPartReader, web
 
+from tests.discord_places import Places, Refusal, Thread
 from tests.discord_records import (
     BOT,
     CHANNEL,
@@ -28,8 +29,6 @@ from tests.discord_records import (
     Json,
     Matching,
     Post,
-    channel_json,
-    guild_json,
     member_json,
     post_json,
     until,
@@ -42,16 +41,15 @@ API = "/api/v10"
 _counter = itertools.count()
 
 
-class DiscordServer:
+class DiscordServer(Places):
     """One guild with text channels, one bot application, and any number of members.
 
     ``rate_limit`` is (requests, seconds) for each route in each channel, such as the real Discord's (5, 5.0).
     """
 
     def __init__(self, *, channels: int = 1) -> None:
-        self.channels = [CHANNEL + i for i in range(channels)]
-        self.permissions = self.member_permissions = discord.Permissions.all_channel().value
-        self.upload_limit = 10 * 2**20
+        super().__init__(channels)
+        self.token_seconds = 900.0
         self.commands: list[Json] = []
         self.posts: dict[int, Post] = {}
         self.asked: dict[str, Asked] = {}
@@ -104,6 +102,16 @@ class DiscordServer:
         """Answer matching requests with an error; see `Fault`."""
         self.faults.append(Fault(matching, status, **more))
 
+    async def permit(self, permissions: int) -> None:
+        """Give the bot these permissions everywhere, and no others, as a moderator does."""
+        self.permissions = permissions
+        await self._dispatch("GUILD_ROLE_UPDATE", self.role_json())
+
+    async def set_thread(self, thread: Thread, *, archived: bool, locked: bool = False) -> None:
+        """Archive a thread or open it, as a moderator or a new message does."""
+        thread.archived, thread.locked = archived, locked
+        await self._dispatch("THREAD_UPDATE", thread.json())
+
     async def online(self, bots: int = 1) -> None:
         """Wait until so many bot processes are connected."""
         await until(lambda: len(self.sessions) == bots, 30, f"{bots} bots online")
@@ -128,7 +136,7 @@ class DiscordServer:
             "version": 1,
             "guild_id": str(GUILD),
             "channel_id": str(channel),
-            "channel": channel_json(channel),
+            "channel": self.channel_json(channel),
             "member": member_json(user) | {"permissions": str(self.member_permissions)},
             "locale": "en-US",
             "guild_locale": "en-US",
@@ -181,7 +189,7 @@ class DiscordServer:
                     "shard": message["d"].get("shard", [0, 1]),
                 }
                 await self._tell(session, "READY", ready)
-                await self._tell(session, "GUILD_CREATE", guild_json(self.channels, self.permissions))
+                await self._tell(session, "GUILD_CREATE", self.guild_json())
                 self.sessions.append(session)
             case 6:
                 await session.send_json({"op": 9, "d": False})
@@ -208,8 +216,9 @@ class DiscordServer:
             web.get(API + "/users/@me", _saying(lambda: user_json(BOT))),
             web.get(API + "/oauth2/applications/@me", _saying(lambda: application)),
             web.get(API + "/applications/@me", _saying(lambda: application)),
-            web.get(API + "/guilds/{guild}", _saying(lambda: guild_json(self.channels, self.permissions))),
+            web.get(API + "/guilds/{guild}", _saying(self.guild_json)),
             web.get(API + "/channels/{channel}", self._read_channel),
+            web.patch(API + "/channels/{channel}", self._change_channel),
             web.post(API + "/users/@me/channels", self._open_dm),
             web.get(commands, _saying(lambda: self.commands)),
             web.put(commands, self._write_commands),
@@ -226,7 +235,7 @@ class DiscordServer:
     async def _keep_record(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             response = _json({"code": refusal.code, "message": str(refusal), **refusal.more}, refusal.status)
         except web.HTTPNotFound:
             self.unknown.append(f"{request.method} {request.path}")
@@ -263,8 +272,8 @@ class DiscordServer:
                 if fault.status == 0:
                     return fault
                 if fault.status == 429:
-                    raise _Refusal(429, 0, "You are being rate limited.", retry_after=fault.retry_after)
-                raise _Refusal(fault.status, fault.code, "a fault of the test")
+                    raise Refusal(429, 0, "You are being rate limited.", retry_after=fault.retry_after)
+                raise Refusal(fault.status, fault.code, "a fault of the test")
         return None
 
     def _spend(self, request: web.Request) -> dict[str, str]:
@@ -279,7 +288,7 @@ class DiscordServer:
             bucket.popleft()
         reset = seconds - (now - bucket[0]) if bucket else seconds
         if len(bucket) >= limit:
-            raise _Refusal(429, 0, "You are being rate limited.", retry_after=reset)
+            raise Refusal(429, 0, "You are being rate limited.", retry_after=reset)
         bucket.append(now)
         left = {"X-RateLimit-Remaining": str(limit - len(bucket)), "X-RateLimit-Reset-After": f"{reset:.3f}"}
         return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Bucket": re.sub(r"\W", "", name)} | left
@@ -293,13 +302,13 @@ class DiscordServer:
         """The callback that must come within 3 seconds, once."""
         asked = self._asked(request)
         if asked.answered.is_set():
-            raise _Refusal(400, 40060, "Interaction has already been acknowledged.")
+            raise Refusal(400, 40060, "Interaction has already been acknowledged.")
         payload, uploads = await _read(request)
         asked.seconds = time.perf_counter() - asked.sent_at
         asked.kind, asked.body = payload["type"], payload.get("data") or {}
         asked.answered.set()
         if asked.seconds > ACKNOWLEDGE_SECONDS:
-            raise _Refusal(404, 10062, "Unknown interaction")
+            raise Refusal(404, 10062, "Unknown interaction")
         if asked.kind in (4, 5):
             flags = asked.body.get("flags", 0) | (LOADING if asked.kind == 5 else 0)
             asked.message = self._write(asked.channel_id, asked.body | {"flags": flags}, uploads)
@@ -333,7 +342,9 @@ class DiscordServer:
             for post in self.visible(channel)[-100:]:
                 if post.body.get("nonce") == payload["nonce"]:
                     return _json(self._shown(post))
-        self._allow(uploads)
+        self.upload(uploads)
+        if thread := self.send(channel):
+            await self._dispatch("THREAD_UPDATE", thread.json())
         return _json(self._shown(self._write(channel, payload, uploads)))
 
     async def _read_message(self, request: web.Request) -> web.Response:
@@ -342,7 +353,11 @@ class DiscordServer:
     async def _edit(self, request: web.Request) -> web.Response:
         post = self._post_of(request)
         payload, uploads = await _read(request)
-        self._allow(uploads)
+        self.change(post.channel_id)
+        if "token" in request.match_info:
+            self.weigh(uploads)
+        else:
+            self.upload(uploads)
         self._change(post, payload, uploads)
         return _json(self._shown(post))
 
@@ -351,7 +366,15 @@ class DiscordServer:
         return web.Response(status=204)
 
     async def _read_channel(self, request: web.Request) -> web.Response:
-        return _json(channel_json(self._channel_of(request)))
+        return _json(self.channel_json(self._channel_of(request)))
+
+    async def _change_channel(self, request: web.Request) -> web.Response:
+        """Of all that can be changed the tests need one thing: a thread is opened."""
+        thread = self.threads[self._channel_of(request)]
+        assert await request.json() == {"archived": False}
+        self.open_thread(thread)
+        await self._dispatch("THREAD_UPDATE", thread.json())
+        return _json(thread.json())
 
     async def _open_dm(self, request: web.Request) -> web.Response:
         user = int((await request.json())["recipient_id"])
@@ -366,28 +389,25 @@ class DiscordServer:
     # State.
 
     def _asked(self, request: web.Request) -> Asked:
-        return self.asked[request.match_info["token"]]
+        asked = self.asked[request.match_info["token"]]
+        if time.perf_counter() - asked.sent_at > self.token_seconds:
+            raise Refusal(401, 50027, "Invalid Webhook Token")
+        return asked
 
     def _channel_of(self, request: web.Request) -> int:
         channel = int(request.match_info["channel"])
-        if channel not in self.channels:
-            raise _Refusal(404, 10003, "Unknown Channel")
+        self.enter(channel)
         return channel
 
     def _post_of(self, request: web.Request) -> Post:
         if "channel" in request.match_info:
             self._channel_of(request)
         name = request.match_info.get("message", "@original")
-        post = self._asked(request).message if name == "@original" else self.posts.get(int(name))
+        answer = self._asked(request).message if "token" in request.match_info else None
+        post = answer if name == "@original" else self.posts.get(int(name))
         if post is None or post.deleted or ("channel" in request.match_info and post.ephemeral):
-            raise _Refusal(404, 10008, "Unknown Message")
+            raise Refusal(404, 10008, "Unknown Message")
         return post
-
-    def _allow(self, uploads: Mapping[int, tuple[str, bytes]]) -> None:
-        if uploads and not self.permissions & discord.Permissions.attach_files.flag:
-            raise _Refusal(403, 50013, "Missing Permissions")
-        if any(len(data) > self.upload_limit for _, data in uploads.values()):
-            raise _Refusal(413, 40005, "Request entity too large")
 
     def _write(self, channel: int, payload: Json, uploads: Mapping[int, tuple[str, bytes]]) -> Post:
         post = Post(_new_id(), channel, BOT, {})
@@ -417,14 +437,6 @@ class DiscordServer:
 def _new_id() -> int:
     """A snowflake: milliseconds since 2015, then a number that keeps those of one millisecond apart and in order."""
     return int(time.time() * 1000 - discord.utils.DISCORD_EPOCH) << 22 | next(_counter) & 0x3FFFFF
-
-
-class _Refusal(Exception):
-    def __init__(self, status: int, code: int, message: str, **more: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.more = more
 
 
 async def _break(request: web.Request, fault: Fault) -> None:

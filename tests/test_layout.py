@@ -15,7 +15,19 @@ PACKAGES = ("bot", "generators", "migrations")
 
 DISCORD = {
     f"bot.{room}"
-    for room in ("cards", "client", "cogs", "decisions", "delivery", "demo", "desk", "messages", "plugin", "views")
+    for room in (
+        "cards",
+        "client",
+        "cogs",
+        "decisions",
+        "delivery",
+        "demo",
+        "desk",
+        "messages",
+        "plugin",
+        "posting",
+        "views",
+    )
 }
 DATABASE = {
     f"bot.{room}"
@@ -32,6 +44,7 @@ DATABASE = {
         "migrate",
         "models",
         "moves",
+        "outbox",
         "pace",
         "reviews",
         "quarantine",

@@ -11,7 +11,7 @@ from discord.ext import commands
 
 from bot.app import App
 from bot.appeals import may_appeal
-from bot.errors import NotModerator, NotYours, Refused, UserError
+from bot.errors import CannotPost, NotModerator, NotYours, Refused, UserError
 from bot.filters.place import Where
 from bot.gate import Spot
 from bot.models import Job
@@ -37,6 +37,7 @@ AGE_RESTRICTABLE = (
     discord.ForumChannel,
     discord.Thread,
 )
+AGE_RESTRICTED_SERVERS = (discord.NSFWLevel.explicit, discord.NSFWLevel.age_restricted)
 
 
 class LimnerCog(commands.Cog):
@@ -112,8 +113,41 @@ def where(interaction: Interaction) -> Where:
         channel_id=interaction.channel_id,
         parent_ids=tuple(filter(None, parents)),
         role_ids=tuple(role_ids(interaction)),
-        is_age_restricted=isinstance(channel, AGE_RESTRICTABLE) and channel.is_nsfw(),
+        is_age_restricted=is_age_restricted(channel),
     )
+
+
+def where_to_post(interaction: Interaction) -> Where:
+    """The same for a request, whose answer is to be posted there; raises CannotPost if it could not be."""
+    guild = interaction.client.get_guild(interaction.guild_id or 0)
+    missing = lacking(interaction.app_permissions, interaction.channel) if guild else []
+    if missing:
+        raise CannotPost(missing)
+    return where(interaction)
+
+
+def lacking(permissions: discord.Permissions, channel: object) -> list[str]:
+    """What a request's message needs in a channel and is not among these permissions, as Discord names it."""
+    if not permissions.view_channel:
+        return ["View Channels"]
+    in_thread = isinstance(channel, discord.Thread)
+    needed = {
+        "Send Messages in Threads" if in_thread else "Send Messages": (
+            permissions.send_messages_in_threads if in_thread else permissions.send_messages
+        ),
+        "Attach Files": permissions.attach_files,
+    }
+    return [name for name, is_given in needed.items() if not is_given]
+
+
+def is_age_restricted(channel: object) -> bool:
+    """Whether only adults see a channel: by itself, or because its whole server is age-restricted.
+
+    One that is not known counts as open to everybody.
+    """
+    if not isinstance(channel, AGE_RESTRICTABLE):
+        return False
+    return channel.is_nsfw() or channel.guild.nsfw_level in AGE_RESTRICTED_SERVERS
 
 
 async def moderated(interaction: Interaction, app: App) -> int:
@@ -155,9 +189,8 @@ def forbid_own(interaction: Interaction, user_id: int) -> None:
 
 
 def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Spot:
-    """A place for pictures; a channel that is not known counts as one that is not age-restricted."""
-    is_known = isinstance(channel, discord.Thread | discord.TextChannel | discord.VoiceChannel | discord.StageChannel)
-    return Spot(guild_id, channel_id, is_known and channel.is_nsfw())
+    """A place for pictures."""
+    return Spot(guild_id, channel_id, is_age_restricted(channel))
 
 
 def app_of(client: discord.Client) -> App:

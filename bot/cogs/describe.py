@@ -9,7 +9,7 @@ from discord import app_commands
 
 from bot import submit
 from bot.app import App
-from bot.cogs.base import LimnerCog, answer_error, app_of, where
+from bot.cogs.base import LimnerCog, answer_error, app_of, where_to_post
 from bot.cogs.uploads import take_picture
 from bot.errors import BadPicture, CannotDescribe
 from bot.submit import Ask
@@ -51,12 +51,13 @@ async def _describe_message(interaction: Interaction, message: discord.Message) 
 async def _describe(interaction: Interaction, app: App, picture: discord.Attachment) -> None:
     if not app.settings.reader:
         raise CannotDescribe  # before anything is downloaded
+    here = where_to_post(interaction)
     ask = Ask(
         text="",
         image=await take_picture(interaction, app, picture),
         image_name=picture.filename,
         user_id=interaction.user.id,
         locale=str(interaction.locale),
-        **vars(where(interaction)),
+        **vars(here),
     )
     await post_placeholder(interaction, app, await submit.describe(app, ask))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from bot import messages, submit
 from bot.app import App
-from bot.cogs.base import SILENT, LimnerCog, owned, spot, tell, where
+from bot.cogs.base import SILENT, LimnerCog, owned, spot, tell, where_to_post
 from bot.cogs.controls import NUMBER, ForAnyone, ForOwner
 from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job
 from bot.pictures import describe, shrink
@@ -123,7 +123,7 @@ class HistoryButton(
             opened = await _opened(app, interaction, job)
             await tell(interaction, opened.text, embeds=opened.embeds, files=opened.files, view=opened.view)
         else:
-            again = await submit.repeat(app, job, where=where(interaction))
+            again = await submit.repeat(app, job, where=where_to_post(interaction))
             await post_placeholder(interaction, app, again)
 
 

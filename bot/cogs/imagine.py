@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from bot import submit
-from bot.cogs.base import LimnerCog, where
+from bot.cogs.base import LimnerCog, where_to_post
 from bot.cogs.uploads import take_picture
 from bot.flags import ASPECTS
 from bot.submit import LEAST_STRENGTH, MOST_UPSCALE, Ask
@@ -63,6 +63,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         expand: Literal["on", "off", "preview"] = "on",
     ) -> None:
         """Paint pictures from an idea."""
+        here = where_to_post(interaction)
         ask = Ask(
             text=prompt,
             negative=negative,
@@ -81,7 +82,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             strength=strength,
             user_id=interaction.user.id,
             locale=str(interaction.locale),
-            **vars(where(interaction)),
+            **vars(here),
         )
         await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))
 

@@ -10,7 +10,7 @@ import discord
 
 from bot import submit
 from bot.app import App
-from bot.cogs.base import tell, where
+from bot.cogs.base import tell, where_to_post
 from bot.cogs.controls import NOT_OFFERED, NUMBER, ForOwner
 from bot.errors import BadOption, BadPicture, UnknownModel
 from bot.models import Job, JobStatus
@@ -96,5 +96,7 @@ def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
 
 async def _restyle(interaction: Interaction, app: App, job: Job, chosen: str) -> None:
     number, _, model = chosen.partition(":")
-    again = await submit.restyle(app, job, int(number), model, user_id=interaction.user.id, where=where(interaction))
+    again = await submit.restyle(
+        app, job, int(number), model, user_id=interaction.user.id, where=where_to_post(interaction)
+    )
     await post_placeholder(interaction, app, again)

@@ -8,12 +8,13 @@ import time
 import discord
 import pytest
 from PIL import Image
+from sqlalchemy import delete
 
 from bot import delivery, messages
 from bot.app import App
 from bot.delivery import Delivery
 from bot.jobs import NewJob
-from bot.models import Job, JobStatus
+from bot.models import AnswerToken, Job, JobStatus
 from bot.pictures import encode_preview
 from generators.base import Expansion, GenerationRequest
 from tests.rows import seen
@@ -136,6 +137,7 @@ async def test_a_channel_that_takes_no_files_still_shows_progress(
 ) -> None:
     monkeypatch.setattr(delivery, "PREVIEW_AFTER", 0.0)
     job = await world.imagine(steps=10)
+    await expire_token(world.app, job)
     await world.claim()
     await world.settled(job, "describing the picture")
     await world.app.jobs.save_preview("painter", job.id, 1, encode_preview(Image.new("RGB", (16, 16))), seen())
@@ -243,14 +245,35 @@ async def test_a_deleted_placeholder_stays_deleted(world: World) -> None:
     assert await world.app.history.count(world.ada.id) == 1
 
 
-@pytest.mark.parametrize(("status", "code"), [(404, 10003), (403, 50001)])
-async def test_a_channel_that_is_gone_is_told_to_the_owner(world: World, status: int, code: int) -> None:
-    world.env.inject_error(*PATCH, status=status, code=code, times=None)
+async def test_a_channel_that_is_gone_is_told_to_the_owner(world: World) -> None:
+    world.env.inject_error(*PATCH, status=404, code=10003, times=None)
     job = await world.painted()
     assert job.delivered_at
     [message] = world.ada.user.dm_channel.history()
-    assert message.content == messages.UNREACHABLE
-    assert "queued" in world.message(job).content
+    assert message.content == messages.elsewhere(job, messages.CHANNEL_GONE)
+
+
+async def test_a_failure_that_cannot_be_told_in_its_channel_is_told_to_the_owner(world: World) -> None:
+    world.env.inject_error(*PATCH, status=404, code=10003, times=None)
+    job = await world.imagine()
+    await world.app.jobs.fail(await world.claim(), "memory", "It does not fit; ask for a smaller one.")
+    await world.delivered(job)
+    [message] = world.ada.user.dm_channel.history()
+    assert message.content.startswith("It does not fit; ask for a smaller one.\n-# That is about your request 1.")
+
+
+async def test_after_seven_days_an_answer_is_tried_no_more(world: World) -> None:
+    job = await world.imagine()
+    await expire_token(world.app, job)
+    world.env.inject_error(*PATCH, status=403, code=50001, times=None)
+    await world.finish(await world.claim())
+    await world.until(lambda: is_held_back(world, job), "its owner is told")
+    async with world.app.database.begin() as session:
+        row = await session.get_one(Job, job.id)
+        row.held_back_at = time.time() - 7 * 86_400 - 1
+        row.deliver_after = 0.0
+    assert (await world.delivered(job)).delivered_at
+    assert len(world.ada.user.dm_channel.history()) == 1
 
 
 async def test_an_owner_who_takes_no_messages_is_left_alone(world: World) -> None:
@@ -261,11 +284,14 @@ async def test_an_owner_who_takes_no_messages_is_left_alone(world: World) -> Non
 
 @pytest.mark.usefixtures("without_progress")
 async def test_a_missing_permission_is_named(world: World) -> None:
+    job = await world.imagine()
+    await expire_token(world.app, job)
     world.env.inject_error(*PATCH, status=403, code=50013)
-    job = await world.painted()
-    message = world.message(job)
-    assert "Attach Files" in message.content
+    await world.finish(await world.claim())
+    message = await world.settled(job, "Attach Files")
     assert message.attachments == []
+    job = await world.delivered(job)  # the permission was given meanwhile
+    assert len(world.message(job).attachments) == 1
     assert world.ada.user.dm_channel.history() == []
 
 
@@ -405,6 +431,16 @@ async def lose_message(app: App, job: Job) -> None:
     async with app.database.begin() as session:
         row = await session.get_one(Job, job.id)
         row.message_id = None
+
+
+async def expire_token(app: App, job: Job) -> None:
+    """As if 15 minutes had gone by since the command."""
+    async with app.database.begin() as session:
+        await session.execute(delete(AnswerToken).where(AnswerToken.job_id == job.id))
+
+
+async def is_held_back(world: World, job: Job) -> bool:
+    return (await world.app.jobs.get(job.id)).held_back_at is not None
 
 
 async def has_message(world: World, job: Job) -> bool:

@@ -99,7 +99,7 @@ async def test_an_administrator_lacks_nothing(discord: Discord) -> None:
 
 
 def test_the_invite_link_asks_for_what_is_needed() -> None:
-    assert invite_link(4242).endswith("client_id=4242&scope=bot+applications.commands&permissions=117760")
+    assert invite_link(4242).endswith("client_id=4242&scope=bot+applications.commands&permissions=274878024704")
 
 
 async def findings(capsys: pytest.CaptureFixture[str], data: Path, api: str = "") -> tuple[int, dict[str, Any]]:

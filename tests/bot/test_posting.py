@@ -1,10 +1,12 @@
 """What is posted, and where: the eyes' scores against the channel as it is when the pictures are posted."""
 
+import discord
 import pytest
 from PIL import Image
 
 from bot import delivery, messages
 from bot.cogs.history import HIDDEN
+from bot.filters.place import Ages, Scope
 from bot.gate import REASONS
 from bot.lookout import Seen
 from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
@@ -72,6 +74,24 @@ async def test_an_age_restricted_channel_takes_more(world: World) -> None:
     world.restrict(True)
     job = await world.delivered(await explicit(world))
     assert len(world.message(job).attachments) == 1
+
+
+@pytest.mark.parametrize("level", [discord.NSFWLevel.explicit, discord.NSFWLevel.age_restricted])
+async def test_every_channel_of_an_age_restricted_server_is_one(world: World, level: discord.NSFWLevel) -> None:
+    guild = world.bot.get_guild(world.guild.id)
+    assert guild
+    guild.nsfw_level = level
+    await world.app.filters.add(world.guild.id, "fox", world.grace.id, scope=Scope(ages=Ages.EXCEPT))
+    job = await world.delivered(await explicit(world))
+    assert job.is_age_restricted
+    assert len(world.message(job).attachments) == 1
+
+
+async def test_a_safe_server_is_none(world: World) -> None:
+    guild = world.bot.get_guild(world.guild.id)
+    assert guild
+    guild.nsfw_level = discord.NSFWLevel.safe
+    await refusal(world, await explicit(world))
 
 
 async def test_a_channel_that_lost_its_age_restriction_meanwhile_gets_the_stricter_limit(world: World) -> None:

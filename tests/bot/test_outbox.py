@@ -1,0 +1,68 @@
+"""Outbox: which refused answers are tried again when, and how long a command's token is kept."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import func, select
+
+from bot.db import Database
+from bot.jobs import JobQueue
+from bot.models import AnswerToken, Job
+from bot.moves import Answer
+from bot.outbox import Outbox
+from tests.rows import new_job, painted
+
+
+async def held_back(jobs: JobQueue, outbox: Outbox, guild_id: int) -> Job:
+    job = await painted(jobs, new_job(guild_id=guild_id, channel_id=3))
+    await outbox.hold_back(job.id, 3600)
+    return job
+
+
+async def test_news_of_a_server_end_the_pause_of_its_answers_only(database: Database) -> None:
+    jobs, outbox = JobQueue(database), Outbox(database)
+    here, _ = await held_back(jobs, outbox, 1), await held_back(jobs, outbox, 2)
+    assert await jobs.undelivered() == []
+    assert not await outbox.try_again(3)
+    assert await outbox.try_again(1)
+    assert [job.id for job in await jobs.undelivered()] == [here.id]
+
+
+async def test_what_waits_for_the_network_is_not_hurried(database: Database) -> None:
+    jobs, outbox = JobQueue(database), Outbox(database)
+    job = await painted(jobs, new_job(guild_id=1, channel_id=3))
+    await jobs.postpone_delivery(job.id, 3600)
+    assert not await outbox.try_again(1)
+    assert await jobs.undelivered() == []
+
+
+async def test_since_when_an_answer_is_refused_is_kept(database: Database) -> None:
+    jobs, outbox = JobQueue(database), Outbox(database)
+    job = await held_back(jobs, outbox, 1)
+    first = (await jobs.get(job.id)).held_back_at
+    await outbox.hold_back(job.id, 3600)
+    again = await jobs.get(job.id)
+    assert (again.held_back_at, again.delivery_attempts) == (first, 2)
+
+
+async def test_a_token_is_erased_when_it_has_expired_and_when_its_answer_is_posted(database: Database) -> None:
+    jobs, outbox = JobQueue(database), Outbox(database)
+    for number, (token, seconds) in enumerate([("old", -1), ("young", 60), ("used", 60)], 1):
+        job = await painted(jobs, new_job(channel_id=3))
+        assert job.id == number
+        await jobs.attach_message(job.id, 7, Answer(token, time.time() + seconds))
+    assert [await outbox.token(number) for number in (1, 2, 3)] == [None, "young", "used"]
+    await outbox.forget_expired()
+    await jobs.mark_delivered(3, 7)
+    async with database.read() as session:
+        assert (await session.scalars(select(AnswerToken.token))).all() == ["young"]
+    await jobs.attach_message(2, 7, Answer("younger", time.time() + 90))
+    assert await outbox.token(2) == "younger"
+    async with database.read() as session:
+        assert await session.scalar(select(func.count()).select_from(AnswerToken)) == 1
+
+
+def test_a_token_is_in_no_representation() -> None:
+    assert "secret" not in repr(Answer("secret", 1.0))
+    assert "secret" not in repr(AnswerToken(job_id=1, token="secret", expires_at=1.0))
