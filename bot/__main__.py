@@ -21,7 +21,7 @@ from generators.base import SEEDS
 from generators.text_files import read_text, stream_lines
 from generators.training.command import add_kinds
 from generators.training.errors import TrainingError
-from generators.training.evaluate import add_options, run
+from generators.training.evaluate import add_options, read_old_name, run
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -159,6 +159,15 @@ def _settings(arguments: argparse.Namespace, **given: Any) -> Settings:
     return settings
 
 
+def _quiet_settings(arguments: argparse.Namespace) -> Settings:
+    """The same for verbs whose progress bar tells what goes on."""
+    settings = Settings.load(data=arguments.data)
+    if settings.log_level == "INFO":
+        settings = settings.using(log_level="WARNING")
+    start_log(settings)
+    return settings
+
+
 def start_log(settings: Settings) -> None:
     """Our own events to stderr, of others only what is wrong."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -211,10 +220,7 @@ def _imagine(arguments: argparse.Namespace) -> int:
         expand="off" if arguments.raw else "on",
         strength=arguments.strength,
     )
-    settings = Settings.load(data=arguments.data)
-    if settings.log_level == "INFO":
-        settings = settings.using(log_level="WARNING")  # the progress bar tells the rest
-    start_log(settings)
+    settings = _quiet_settings(arguments)
     work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, image=arguments.image)
     return asyncio.run(work)
 
@@ -295,7 +301,8 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bot.settings import read_card
 
-    settings = _settings(arguments)
+    read_old_name(arguments)
+    settings = _quiet_settings(arguments)
     card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
     try:
         run(arguments, card, reader=settings.reader_source, device=settings.devices[0])

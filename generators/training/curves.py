@@ -12,6 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 WIDTH, HEIGHT, EDGE = 640, 320, 40
 LINE = 14
 """Pixels from one line of a caption to the next."""
+NARROWEST = 96
+"""Pixels that a caption has from side to side at least, however small its picture is."""
+GAP = 4
 
 
 def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
@@ -46,27 +49,33 @@ def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
 def lay_out(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = ()) -> Image.Image:
     """The images in rows, each over its whole caption."""
     width, height = images[0].size
-    told = [_in_lines(caption, width) for caption in captions]
+    cell = max(width, NARROWEST) if captions else width
+    told = [_in_lines(caption, cell) for caption in captions]
     room = LINE * max((len(lines) for lines in told), default=0)
     rows = math.ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * (width + 4), rows * (height + room + 4)), "white")
+    sheet = Image.new("RGB", (columns * (cell + GAP), rows * (height + room + GAP)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, image in enumerate(images):
-        x, y = number % columns * (width + 4), number // columns * (height + room + 4)
+        x, y = number % columns * (cell + GAP), number // columns * (height + room + GAP)
         sheet.paste(image, (x, y))
-        if captions:
-            draw.text((x, y + height), "\n".join(told[number]), fill="black", spacing=2)
+        for row, line in enumerate(told[number] if captions else ()):
+            draw.text((x, y + height + row * LINE), line, fill="black")
     return sheet
 
 
 def _in_lines(text: str, width: int) -> list[str]:
-    """The words in lines that are no wider than this many pixels, unless a word alone is."""
+    """The words in lines that are no wider than this many pixels; a word that is wider itself is broken."""
     font = ImageFont.load_default()
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
+        if font.getlength(longer) <= width:
             lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
     return lines

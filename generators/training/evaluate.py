@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +41,8 @@ MEANINGS = {
 def add_options(evaluate: argparse.ArgumentParser) -> None:
     """Give `limner evaluate` its options."""
     evaluate.add_argument("model", metavar="MODEL", help="a model on offer, or a folder")
-    evaluate.add_argument(
-        "--data", dest="pictures", type=Path, metavar="DIR", help="captioned pictures to compare with"
-    )
+    evaluate.add_argument("--pictures", type=Path, metavar="DIR", help="captioned pictures to compare with")
+    evaluate.add_argument("--data", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
     evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
     evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (the reader)")
@@ -56,6 +56,16 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
+def read_old_name(arguments: argparse.Namespace) -> None:
+    """Read ``--data`` as ``--pictures``, which was called so before, where it names captioned pictures."""
+    folder: Path | None = arguments.data
+    if not folder or arguments.pictures or arguments.prompts or (folder / "limner.db").exists():
+        return
+    if next(folder.rglob("metadata.jsonl"), None):
+        arguments.pictures, arguments.data = folder, None
+        print("limner: --data means the data folder now; name captioned pictures with --pictures.", file=sys.stderr)
+
+
 def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: str) -> None:
     """Paint, print the figures, and write the contact sheet.
 
@@ -67,11 +77,13 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
     if arguments.out.suffix.lower() != ".png" or not arguments.out.parent.is_dir():
         raise TrainingError(f"No sheet can be written to {arguments.out}; name a .png file in a folder that is there.")
     painting = Painting(card, device=device)
-    with Progress(disable=arguments.json, transient=True) as progress:
-        line = progress.add_task(card.name, total=None)
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        line = progress.add_task(f"{card.name}: loading", total=None)
 
         def tell(done: int, of: int) -> None:
-            progress.update(line, completed=done, total=of)
+            doing = "comparing" if done == of else f"{done} of {of} pictures"
+            progress.update(line, description=f"{card.name}: {doing}", completed=done, total=of)
 
         if arguments.prompts:
             sheet, told = _paint_prompts(painting, arguments.prompts, tell)
@@ -109,7 +121,7 @@ def _evaluate(
     painting: Painting, arguments: argparse.Namespace, reader: str, tell: Tell
 ) -> tuple[Image, dict[str, Any]]:
     if not arguments.pictures:
-        raise TrainingError("Give captioned pictures to compare with (--data), or prompts to paint (--prompts).")
+        raise TrainingError("Give captioned pictures to compare with (--pictures), or prompts to paint (--prompts).")
     from generators.reader import FolderReader
     from generators.training.data import PictureFolder
     from generators.training.evaluation import evaluate

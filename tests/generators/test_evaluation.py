@@ -1,6 +1,9 @@
 # pyright: basic
 import argparse
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,7 +117,7 @@ def test_all_figures_of_a_model_and_its_sheet(
     tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=2)
-    told = arguments(tmp_path / "sheet.png", data=squares)
+    told = arguments(tmp_path / "sheet.png", pictures=squares)
     evaluate.run(told, card, reader=str(tiny_reader), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
@@ -135,7 +138,7 @@ def test_distances_by_the_owners_own_classifier(
     ResNetForImageClassification(ResNetConfig(**sizes)).save_pretrained(tmp_path / "inception")
     ConvNextImageProcessorPil(size={"shortest_edge": 32}).save_pretrained(tmp_path / "inception")
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
-    told = arguments(tmp_path / "sheet.png", data=squares, inception=tmp_path / "inception")
+    told = arguments(tmp_path / "sheet.png", pictures=squares, inception=tmp_path / "inception")
     evaluate.run(told, card, reader=str(tiny_reader), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
@@ -158,8 +161,8 @@ def test_prompts_of_a_file_are_painted(tiny: Path, tmp_path: Path, capsys: pytes
     [
         ({}, "Give captioned pictures"),
         ({"prompts": "nowhere.txt"}, "nowhere.txt cannot be read: No such file"),
-        ({"data": "nothing"}, "no captioned pictures"),
-        ({"data": "squares"}, "There is no reader"),
+        ({"pictures": "nothing"}, "no captioned pictures"),
+        ({"pictures": "squares"}, "There is no reader"),
     ],
 )
 def test_what_is_missing_is_one_sentence(tiny: Path, tmp_path: Path, more: dict[str, str], complaint: str):
@@ -169,6 +172,44 @@ def test_what_is_missing_is_one_sentence(tiny: Path, tmp_path: Path, more: dict[
         evaluate.run(
             arguments(tmp_path / "sheet.png", **more), ModelCard.read("tiny", str(tiny)), reader="", device="cpu"
         )
+
+
+@pytest.mark.parametrize(
+    ("files", "more", "read_as_pictures"),
+    [
+        (["metadata.jsonl"], {}, True),
+        (["train/metadata.jsonl"], {}, True),
+        (["training/metadata.jsonl", "limner.db"], {}, False),
+        (["metadata.jsonl"], {"pictures": "elsewhere"}, False),
+        (["metadata.jsonl"], {"prompts": "prompts.txt"}, False),
+        ([], {}, False),
+    ],
+)
+def test_the_old_name_of_pictures_is_read_for_one_release(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: list[str], more: dict[str, str], read_as_pictures: bool
+):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    told = arguments(tmp_path / "sheet.png", data=tmp_path, **more)
+    given = told.pictures
+    evaluate.read_old_name(told)
+
+    assert told.pictures == (tmp_path if read_as_pictures else given)
+    assert told.data == (None if read_as_pictures else tmp_path)
+    assert ("name captioned pictures with --pictures" in capsys.readouterr().err) == read_as_pictures
+
+
+@pytest.mark.slow
+def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path):
+    words = ["evaluate", str(tiny), "--data", str(squares), "--count", "4", "--out", str(tmp_path / "sheet.png")]
+    environment = os.environ | {"LIMNER_READER": str(tiny_reader), "LIMNER_DEVICE": "cpu"}
+    command = [sys.executable, "-m", "bot", "--data", str(tmp_path / "data"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+
+    assert done.stderr == "limner: --data means the data folder now; name captioned pictures with --pictures.\n"
+    assert "frechet_distance" in done.stdout
+    assert "\r" not in done.stdout
 
 
 @pytest.mark.parametrize("out", ["sheet", "sheet.txt", "nowhere/sheet.png"])

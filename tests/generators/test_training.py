@@ -248,13 +248,19 @@ def test_latents_that_were_interrupted_are_made_to_the_end(toys: PictureFolder, 
     assert whole.abs().max() > 0
 
 
-def test_a_sheet_tells_whole_captions_under_its_pictures():
-    pictures = [Image.new("RGB", (96, 96), "white") for _ in range(2)]
-    long = "a very small picture of a lighthouse beside a sleeping whale"
+@pytest.mark.parametrize("side", [16, 28, 96, 128])
+def test_a_sheet_tells_whole_captions_under_its_pictures(side: int):
+    pictures = [Image.new("RGB", (side, side), "white") for _ in range(2)]
+    long = "a very small picture of a handwritten lighthouse beside a sleeping Donaudampfschifffahrtsgesellschaft"
     short, both = (np.asarray(lay_out(pictures, 2, captions)) for captions in (["a cat"] * 2, ["a cat", long]))
     alone = np.asarray(lay_out(pictures[:1], 1, [long]))
+    cell = alone.shape[1]
 
     assert both.shape[0] == alone.shape[0] > short.shape[0]
-    assert (both[:, 100:] == alone).all(), "the second column holds nothing of the first"
-    assert (alone[:, 96:] == 255).all(), "no line is wider than its picture"
-    assert (alone[-20:] < 255).any(), "its last line is told"
+    assert (both[:, cell:] == alone).all(), "the second column holds nothing of the first"
+    assert (np.asarray(lay_out(pictures, 2, [long, "a cat"]))[:, :cell] == alone).all(), "nor the other way round"
+    assert (alone[:, -4:] == 255).all(), "no line reaches the next picture"
+    rows = np.any(alone < 255, axis=(1, 2))
+    lines = np.flatnonzero(np.diff(rows.astype(int)) == 1) + 1
+    assert len(lines) > 3, "lines do not touch each other"
+    assert rows[-20:].any(), "its last line is told"
