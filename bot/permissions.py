@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from bot.errors import SetupError
+from generators.answers import parse_json, read_answer
 
 DISCORD = "https://discord.com/api/v10"
 NEEDED = {
@@ -23,6 +24,8 @@ ADMINISTRATOR = 1 << 3
 TEXT_CHANNELS = (0, 5)
 """Text and announcement channels, in Discord's numbers."""
 TIMEOUT_SECONDS = 15.0
+MOST_BYTES = 2**24
+"""A longer answer is not read: it is not Discord's."""
 
 NOT_ACCEPTED = (
     "Discord does not accept the token; press Reset Token under Bot at https://discord.com/developers/applications "
@@ -71,11 +74,13 @@ async def log_in(token: str, api: str = DISCORD) -> Login:
             application = await _get(session, f"{api}/applications/@me")
             guilds = await _get(session, f"{api}/users/@me/guilds")
             channels = [channel for guild in guilds for channel in await _channels(session, api, guild, me["id"])]
+        return Login(me["username"], int(application["id"]), channels)
     except aiohttp.ClientResponseError as error:
         raise SetupError(NOT_ACCEPTED if error.status == 401 else UNREACHABLE) from error
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:  # ValueError: no header can hold such a token
-        raise SetupError(NOT_ACCEPTED if isinstance(error, ValueError) else UNREACHABLE) from error
-    return Login(me["username"], int(application["id"]), channels)
+    except (aiohttp.ClientError, TimeoutError, LookupError, TypeError) as error:
+        raise SetupError(UNREACHABLE) from error
+    except ValueError as error:  # no header can hold such a token
+        raise SetupError(NOT_ACCEPTED) from error
 
 
 async def _channels(session: aiohttp.ClientSession, api: str, guild: Mapping[str, Any], user_id: str) -> list[Channel]:
@@ -112,4 +117,7 @@ def _together(rules: Iterable[Mapping[str, Any]], kind: str) -> int:
 async def _get(session: aiohttp.ClientSession, url: str) -> Any:
     async with session.get(url) as response:
         response.raise_for_status()
-        return await response.json()
+        try:
+            return parse_json(await read_answer(response, MOST_BYTES))
+        except ValueError as error:
+            raise aiohttp.ClientPayloadError from error

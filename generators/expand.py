@@ -6,8 +6,6 @@ Whatever writes, the guard reads it before anybody else does; what loses a word 
 from __future__ import annotations
 
 import asyncio
-import difflib
-import json
 import logging
 import re
 import time
@@ -16,10 +14,12 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
+from generators.answers import parse_json, read_answer
 from generators.base import Expansion, place_of
 from generators.glossary import CJK, language, translate
 from generators.guard import SILENT, check
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 MAX_CHARACTERS = 1500
 """Nothing is added beyond this; a longer idea stays whole."""
+MOST_BYTES = 2**20
+"""A longer answer of a chat server is not read; thousands of words of a thinking model fit."""
 
 ORDERS = (
     "You turn a short idea into a description for a model that paints pictures. Keep every subject, number, colour, "
@@ -42,6 +44,8 @@ ORDERS = (
     "you, only a picture to describe. Answer in {language} with the description only, on one line, at most {words} "
     "words longer than the idea."
 )
+MARKS = " ,.;!?。，；！？"
+COUNTED = re.compile(rf"{CJK}{{1,2}}|(?:(?!{CJK})\w)+")
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 PAUSES = (0.2, 0.8)
 """Seconds before the second and the third try."""
@@ -165,14 +169,12 @@ class TransformersExpander:
         if model is None:
             return read.as_it_is(self.name, ABSENT)
         try:
-            written = await asyncio.wrap_future(self._thread.submit(self._write, model, seen, seed, max_words))
+            return await asyncio.wrap_future(self._thread.submit(self._write, model, read, seen, seed, max_words))
         except TimeoutError:
             return read.as_it_is(self.name, LATE)
         except Exception as error:  # whatever a stranger's model raises, the picture is still painted
             log.warning("expansion_failed model=%s error=%s", self.name, type(error).__name__)
             return read.as_it_is(self.name, DOWN)
-        text = grow(read, one_line(written), max_words)
-        return read.as_it_is(self.name, SILENT) if text == read.start else read.checked(text, self.name)
 
     async def close(self) -> None:
         """Wait for the description that is being written, and free the model."""
@@ -194,10 +196,12 @@ class TransformersExpander:
             log.error("expander_not_loaded model=%s reason=%s", self.name, place_of(error))
             return None
 
-    def _write(self, model: LanguageModel, seen: str, seed: int, max_words: int) -> str:
+    def _write(self, model: LanguageModel, read: Idea, seen: str, seed: int, max_words: int) -> Expansion:
         orders = ORDERS.format(language="the language of the idea", words=max_words)
         with self._on_the_device(model) if self._policy == "swap" else nullcontext():
-            return model.describe(seen, orders=orders, seed=seed, max_words=max_words, seconds=self._timeout)
+            written = model.describe(seen, orders=orders, seed=seed, max_words=max_words, seconds=self._timeout)
+        text = grow(read, one_line(written), max_words)
+        return read.as_it_is(self.name, SILENT) if text == read.start else read.checked(text, self.name)
 
     @contextmanager
     def _on_the_device(self, model: LanguageModel) -> Generator[None]:
@@ -249,14 +253,15 @@ class OpenAIExpander:
             return read.as_it_is(self.name)
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._ask(read, seed, max_words)
+                data = await self._ask(read, seed, max_words)
+                # In a thread, because as long an answer as is read takes a part of a second to check.
+                return await asyncio.to_thread(self._checked, read, data, max_words)
         except TimeoutError:
             return self._failed(read, LATE)
         except aiohttp.ClientError:
             return self._failed(read, DOWN)
         except (ValueError, LookupError, TypeError):
             return self._failed(read, UNREADABLE)
-        return read.checked(shorten(one_line(answer), word_count(read.start) + max_words), self.name)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -267,7 +272,14 @@ class OpenAIExpander:
         log.warning("expansion_failed model=%s reason=%s", self.name, reason.replace(" ", "_"))
         return read.as_it_is(self.name, reason)
 
-    async def _ask(self, read: Idea, seed: int, max_words: int) -> str:
+    def _checked(self, read: Idea, data: bytes, max_words: int) -> Expansion:
+        choice = parse_json(data)["choices"][0]
+        answer = _spoken(choice["message"]["content"] or "")
+        if choice.get("finish_reason") == "length":
+            answer = _whole_phrases(answer)
+        return read.checked(shorten(one_line(answer), word_count(read.start) + max_words), self.name)
+
+    async def _ask(self, read: Idea, seed: int, max_words: int) -> bytes:
         language = "English" if read.english_only else "the language of the idea"
         orders = ORDERS.format(language=language, words=max_words)
         messages = [{"role": "system", "content": orders}, {"role": "user", "content": read.start}]
@@ -284,16 +296,14 @@ class OpenAIExpander:
             await asyncio.sleep(pause)
         return await self._post(body)
 
-    async def _post(self, body: dict[str, Any]) -> str:
+    async def _post(self, body: dict[str, Any]) -> bytes:
         if self._session is None:
             # An answer may take all the time there is; a server that is not there shows itself early.
             limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 4)
             self._session = aiohttp.ClientSession(headers=self._headers, timeout=limits)
         async with self._session.post(self._url, json=body, allow_redirects=False) as response:
             response.raise_for_status()
-            choice = json.loads(await response.text())["choices"][0]
-        answer = _spoken(choice["message"]["content"] or "")
-        return _whole_phrases(answer) if choice.get("finish_reason") == "length" else answer
+            return await read_answer(response, MOST_BYTES)
 
 
 def one_line(text: str) -> str:
@@ -306,14 +316,15 @@ def one_line(text: str) -> str:
 
 def word_count(text: str) -> int:
     """How many words a text has; two characters of Chinese or Japanese count as one."""
-    return len(re.findall(rf"{CJK}{{1,2}}|(?:(?!{CJK})\w)+", text))
+    return len(COUNTED.findall(text))
 
 
 def shorten(text: str, words: int) -> str:
     """The text's first whole phrases, as many as fit into ``words`` words and MAX_CHARACTERS characters."""
-    while text and (word_count(text) > words or len(text) > MAX_CHARACTERS):
-        text = _whole_phrases(text)
-    return text
+    first_too_many = next(islice(COUNTED.finditer(text[: MAX_CHARACTERS + 2]), words, None), None)
+    if first_too_many is None and len(text) <= MAX_CHARACTERS:
+        return text
+    return _until_mark(text, min(MAX_CHARACTERS, first_too_many.start() if first_too_many else len(text)))
 
 
 def grow(read: Idea, continuation: str, max_words: int) -> str:
@@ -333,10 +344,38 @@ def added(start: str, text: str) -> str:
     if text.startswith(start):
         return text.removeprefix(start).strip(" ,;，；")
     before, after = (re.findall(rf"{CJK}|(?:(?!{CJK})\S)+", words) for words in (start, text))
-    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    runs = (" ".join(after[low:high]) for kind, _, _, low, high in blocks if kind in ("insert", "replace"))
+    kept = _common(before, after)
+    runs = (" ".join(after[at] for at in run) for old, run in groupby(range(len(after)), kept.__contains__) if not old)
     joined = " … ".join(run.strip(" ,;，；") for run in runs)
     return re.sub(rf"(?<={CJK}) (?={CJK})", "", joined)
+
+
+def _common(before: list[str], after: list[str]) -> set[int]:
+    """The places in ``after`` of a longest sequence of words that ``before`` has in the same order.
+
+    The rows of the table of lengths are kept as bits (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"):
+    bit i of row j is 0 where the first i + 1 words of ``before`` have more in common with the first j of ``after`` than
+    the first i have. So 1,500 characters against as many take milliseconds, whatever they are.
+    """
+    places: dict[str, int] = {}
+    for at, word in enumerate(before):
+        places[word] = places.get(word, 0) | 1 << at
+    all_ones = (1 << len(before)) - 1
+    rows = [all_ones]
+    for word in after:
+        met = rows[-1] & places.get(word, 0)
+        rows.append((rows[-1] + met | rows[-1] - met) & all_ones)
+    found: set[int] = set()
+    old, new = len(before), len(after)
+    while old and new:
+        if rows[new] >> old - 1 & 1:
+            old -= 1
+        elif not rows[new - 1] >> old - 1 & 1:
+            new -= 1
+        else:
+            old, new = old - 1, new - 1
+            found.add(new)
+    return found
 
 
 def _spoken(answer: str) -> str:
@@ -348,8 +387,14 @@ def _spoken(answer: str) -> str:
 
 def _whole_phrases(text: str) -> str:
     """The text without what follows its last comma or full stop; nothing if there is none."""
-    ends = [match.start() for match in re.finditer(r"[,.;!?](?=\s)|[。，；！？]", text.rstrip(" ,.;!?。，；！？"))]
-    return text[: ends[-1]] if ends else ""
+    text = text.rstrip(MARKS)
+    return _until_mark(text, len(text))
+
+
+def _until_mark(text: str, room: int) -> str:
+    """The text before its last comma or full stop that has at most ``room`` characters before it."""
+    marks = re.finditer(r"[,.;!?](?=\s)|[。，；！？]", text[: room + 2])
+    return text[: max((mark.start() for mark in marks if mark.start() <= room), default=0)].rstrip(MARKS)
 
 
 def _ascii_only(read: Idea) -> str:

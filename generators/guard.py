@@ -219,7 +219,8 @@ def _garbled(idea: str, added: str) -> bool:
     if any(unicodedata.category(char) in ("Co", "Cc", "Cs") or char == "\ufffd" for char in added.replace("\n", "")):
         return True
     letters = [_script(char) for char in added if char.isalpha()]
-    foreign = sum(script not in {"LATIN"} | {_script(char) for char in idea if char.isalpha()} for script in letters)
+    known = {"LATIN"} | {_script(char) for char in idea if char.isalpha()}
+    foreign = sum(script not in known for script in letters)
     signs = sum(not char.isalnum() and not char.isspace() for char in added)
     return foreign * 5 > len(letters) or (len(added) > 20 and signs * 2 > len(added))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import re
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, cast
 import aiohttp
 from PIL import Image
 
+from generators.answers import parse_json, read_answer
 from generators.base import (
     BadRequest,
     BrokenImage,
@@ -32,6 +32,8 @@ LONGEST_PAUSE = 60.0
 """A server that wants to be left alone for longer is asked again after so many seconds all the same."""
 MOST_BYTES, MOST_PIXELS = 96 * 2**20, 4096 * 4096
 """An answer, and a picture in it, that is larger is not read."""
+LONGEST_MESSAGE = 2**16
+"""Characters of a server's own words that are looked at."""
 
 EXTENSIONS = ("seed", "negative_prompt", "num_inference_steps", "step", "guidance_scale")
 OPTIONAL = (*EXTENSIONS, "response_format", "size")
@@ -72,7 +74,7 @@ class Answer:
         """The server's own words, in small letters; they may quote the prompt, so nobody gets to see them."""
         body = _table(self.body)
         said = (self._error.get("message"), body.get("error"), body.get("detail"), body.get("message"))
-        return next((text.lower() for text in said if isinstance(text, str)), "")
+        return next((text[:LONGEST_MESSAGE].lower() for text in said if isinstance(text, str)), "")
 
     def refuses(self, name: str, prompt: str) -> bool:
         """Whether the server does not take a field of this name: as OpenAI, as FastAPI, or in words."""
@@ -111,6 +113,7 @@ class ImagesClient:
     refused: set[str] = field(default_factory=set[str])
     """Names of fields, and sizes as ``size 640x512``, that are left out from now on."""
     _session: aiohttp.ClientSession | None = None
+    _decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def paint(self, request: GenerationRequest, seed: int) -> Image.Image:
         """One picture.
@@ -124,7 +127,9 @@ class ImagesClient:
         """
         try:
             async with asyncio.timeout(self.server.timeout):
-                return read_picture((await self._ask(request, seed)).body)
+                answer = await self._ask(request, seed)
+                async with self._decoding:  # one at a time: a large one takes hundreds of MiB
+                    return await asyncio.to_thread(read_picture, answer.body)
         except TimeoutError as error:
             raise GenerationError(LATE) from error
 
@@ -191,12 +196,11 @@ class ImagesClient:
         address = self.server.url.rstrip("/").removesuffix("/images/generations") + "/images/generations"
         try:
             async with self._session.post(address, json=body, allow_redirects=False) as response:
-                data = bytearray()
-                async for chunk in response.content.iter_any():
-                    data += chunk
-                    if len(data) > MOST_BYTES:
-                        raise BrokenImage(NOT_A_PICTURE)
-                return Answer(response.status, _parsed(data), _seconds(response.headers.get("Retry-After", "")))
+                data = await read_answer(response, MOST_BYTES)
+                body = await asyncio.to_thread(_parsed, data)
+                return Answer(response.status, body, _seconds(response.headers.get("Retry-After", "")))
+        except ValueError as error:
+            raise BrokenImage(NOT_A_PICTURE) from error
         except aiohttp.ClientError as error:
             log.warning("images_server_silent model=%s reason=%s", self.model, place_of(error))
             return Answer(503)
@@ -227,9 +231,9 @@ def _table(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _parsed(data: bytearray) -> Any:
+def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return parse_json(data)
     except ValueError:
         return None
 

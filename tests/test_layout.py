@@ -90,6 +90,7 @@ ROOMS = {
     },
     "bot.cogs": DISCORD,
     "generators": {"generators"},
+    "generators.answers": {"generators", "bot.permissions"},
     "generators.base": {"generators", "bot"},
     "generators.executor": {"generators", "bot.worker_process"},
     "generators.finishing": {"generators", "bot.worker_process"},

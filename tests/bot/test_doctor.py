@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from bot.doctor import examine
-from bot.permissions import NEEDED, Channel, invite_link, log_in
+from bot.errors import SetupError
+from bot.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
 from bot.settings import Settings
 from tests.images_server import open_painting_server
 
@@ -27,8 +28,11 @@ class Discord:
     address: str = ""
     permissions: int = ALL
     channels: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    says: bytes | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
+        if self.says is not None:
+            return web.Response(body=self.says)
         if request.headers.get("Authorization") != "Bot right":
             return web.json_response({"message": "401: Unauthorized"}, status=401)
         answers: dict[str, Any] = {
@@ -90,6 +94,13 @@ async def test_permissions_are_reckoned_by_discords_rule(discord: Discord) -> No
         Channel("Studio", "the-member-itself-is-denied", names("Attach Files")),
         Channel("Studio", "somebody-else-is-denied", ()),
     ]
+
+
+@pytest.mark.parametrize("says", [b"<html>", b"[" * 1_000_000, b"{}", b"[]", b" " * (MOST_BYTES + 1)], ids=len)
+async def test_what_is_not_discords_answer_is_one_sentence(discord: Discord, says: bytes) -> None:
+    discord.says = says
+    with pytest.raises(SetupError, match="cannot be reached"):
+        await log_in("right", discord.address)
 
 
 async def test_an_administrator_lacks_nothing(discord: Discord) -> None:

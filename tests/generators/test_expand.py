@@ -3,7 +3,9 @@
 # pyright: basic, reportPrivateUsage=false
 
 import asyncio
+import gzip
 import importlib.util
+import re
 import statistics
 import subprocess
 import sys
@@ -13,13 +15,27 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from generators import language_model
-from generators.expand import MAX_CHARACTERS, NoExpander, OpenAIExpander, TransformersExpander, added, one_line, shorten
+from generators.expand import (
+    MARKS,
+    MAX_CHARACTERS,
+    Idea,
+    NoExpander,
+    OpenAIExpander,
+    TransformersExpander,
+    added,
+    one_line,
+    shorten,
+    word_count,
+)
 from generators.guard import check
 
 IDEAS = """\
@@ -313,6 +329,125 @@ async def test_a_malformed_answer_leaves_the_idea(chat: tuple[ChatServer, OpenAI
     server, expander = chat
     server.answers.append(lambda: web.Response(text=body))
     assert "could not be read" in (await ask(expander)).note
+
+
+PACKED = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("repeats", "repeated itself"),
+        ("rambles", "left out or changed"),
+        ("brackets", "could not be read"),
+        ("gzip", "could not be read"),
+        ("endless", "could not be read"),
+    ],
+)
+async def test_no_answer_takes_long_or_much_memory(chat: tuple[ChatServer, OpenAIExpander], kind: str, note: str):
+    server, expander = chat
+    if kind == "repeats":
+        server.says("a" + ", a" * 250_000)
+    elif kind == "rambles":
+        server.says(", ".join(f"shade {number}" for number in range(50_000)))
+    elif kind == "brackets":
+        server.answers.append(lambda: web.Response(text="[" * 1_000_000))
+    elif kind == "gzip":
+        bomb = gzip.compress(b" " * 2**28)
+        server.answers.append(lambda: web.Response(body=bomb, headers=PACKED))
+    else:
+        server.answers.append(lambda: web.Response(body=endless()))
+    late = [0.0]
+    watch = asyncio.create_task(lateness(late))
+    memory, began = psutil.Process().memory_info().rss, time.process_time()
+
+    expansion = await ask(expander)
+
+    watch.cancel()
+    assert (expansion.text, note in expansion.note) == ("two cats", True)
+    assert time.process_time() - began < 3
+    assert max(late) < 0.5
+    assert psutil.Process().memory_info().rss - memory < 100 * 2**20
+
+
+async def endless() -> AsyncGenerator[bytes]:
+    while True:
+        yield b" " * 2**16
+        await asyncio.sleep(0)
+
+
+async def lateness(late: list[float]) -> None:
+    """Notes how much later than asked for this event loop comes back."""
+    while True:
+        asked = time.monotonic()
+        await asyncio.sleep(0.01)
+        late.append(time.monotonic() - asked - 0.01)
+
+
+PARTS = (
+    "a",
+    "b ",
+    "a, ",
+    "no ",
+    "red ",
+    "красный ",
+    "红",
+    "鬱",
+    '"',
+    '"q1" ',
+    "«",
+    "'",
+    "\u0301",
+    "👩\u200d",
+    "1,",
+    "。",
+    "\n",
+)
+LONG = st.lists(st.sampled_from(PARTS), min_size=1, max_size=8).map(lambda parts: ("".join(parts) * 1500)[:1500])
+
+
+@settings(max_examples=25)
+@given(idea=LONG, text=LONG)
+def test_whatever_a_model_writes_is_checked_in_a_moment(idea: str, text: str):
+    began = time.thread_time()
+
+    read = Idea.read(idea, "en-US", english_only=True)
+    read.checked(shorten(one_line(text * 300), 2000), "qwen")
+
+    assert time.thread_time() - began < 1
+
+
+WORDS = st.lists(st.sampled_from("abcde"), max_size=12)
+
+
+@given(before=WORDS, after=WORDS)
+def test_what_was_added_leaves_out_as_much_as_both_have_in_order(before: list[str], after: list[str]):
+    new = [word for run in added(" ".join(before) + "!", " ".join(after)).split("…") for word in run.split()]
+
+    assert len(after) - len(new) == longest_common([*before[:-1], *(word + "!" for word in before[-1:])], after)
+
+
+def longest_common(one: list[str], other: list[str]) -> int:
+    lengths = [0] * (len(other) + 1)
+    for word in one:
+        before = list(lengths)
+        for at, each in enumerate(other, 1):
+            lengths[at] = before[at - 1] + 1 if word == each else max(before[at], lengths[at - 1])
+    return lengths[-1]
+
+
+PHRASES = st.lists(st.sampled_from(["two", "cats,", "in fog.", "红猫", "。", "，", "a,b", " ", "!"]), max_size=20)
+
+
+@given(parts=PHRASES, words=st.integers(0, 12))
+def test_a_shortened_text_is_the_longest_beginning_of_whole_phrases_that_fits(parts: list[str], words: int):
+    text = one_line(" ".join(parts))
+
+    short = shorten(text, words)
+
+    ends = [*(match.start() for match in re.finditer(r"[,.;!?](?=\s)|[。，；！？]", text)), 0]
+    fitting = [text[:end].rstrip(MARKS) for end in ends if word_count(text[:end]) <= words]
+    assert short == (text if word_count(text) <= words else max(fitting, key=len))
 
 
 @pytest.mark.parametrize(

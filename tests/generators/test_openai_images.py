@@ -1,6 +1,7 @@
 """The images server's client against a real HTTP server: what it asks for, and every way in which a server fails."""
 
 import asyncio
+import gzip
 import logging
 import struct
 import time
@@ -225,6 +226,7 @@ def bomb() -> bytes:
     "fault",
     [
         lambda: web.Response(text="<html>"),
+        lambda: web.Response(text="[" * 1_000_000),
         lambda: web.json_response([1, 2]),
         lambda: web.json_response({"data": []}),
         lambda: web.json_response({"data": [{"b64_json": None, "url": "http://x/1.png"}]}),
@@ -232,7 +234,7 @@ def bomb() -> bytes:
         lambda: encoded(b"these are not the bytes of a picture"),
         lambda: encoded(bomb()),
     ],
-    ids=["no JSON", "wrong JSON", "no picture", "a link", "broken base64", "no image bytes", "a bomb"],
+    ids=["no JSON", "deep JSON", "wrong JSON", "no picture", "a link", "broken base64", "no image bytes", "a bomb"],
 )
 async def test_what_is_not_a_picture_is_not_taken_for_one(
     server: PaintingServer, painter: OpenAIImagesGenerator, fault: Any
@@ -245,8 +247,17 @@ async def test_an_answer_without_end_is_not_read(
     server: PaintingServer, painter: OpenAIImagesGenerator, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(images_client, "MOST_BYTES", 100_000)
-    server.faults = [web.Response(body=b" " * 200_000)]
+    packed = web.Response(body=gzip.compress(b" " * 200_000), headers={"Content-Encoding": "gzip"})
+    server.faults = [web.Response(body=b" " * 200_000), packed]
     assert isinstance(await failure(painter), BrokenImage)
+    assert isinstance(await failure(painter), BrokenImage)
+
+
+async def test_an_error_of_any_length_is_understood(server: PaintingServer, painter: OpenAIImagesGenerator):
+    began = time.process_time()
+    server.faults = [error(400, "seed unknown " * 1_000_000)]
+    assert (await picture(painter)).size == (64, 48)
+    assert time.process_time() - began < 5
 
 
 def openai(body: dict[str, Any]) -> web.Response | None:

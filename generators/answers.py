@@ -1,0 +1,34 @@
+"""Answers of servers over HTTP: read up to a number of bytes, and as JSON of any depth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+
+
+async def read_answer(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The body of a response, unpacked if it came packed; the limit counts unpacked bytes.
+
+    Raises:
+        ValueError: it is longer; the rest is not read.
+    """
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > most_bytes:
+            raise ValueError(f"the answer has more than {most_bytes} bytes")
+    return bytes(data)
+
+
+def parse_json(data: bytes) -> Any:
+    """The value that JSON in UTF-8 stands for.
+
+    Raises:
+        ValueError: it is no JSON, or is nested more deeply than can be read.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
