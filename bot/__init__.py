@@ -1,22 +1,22 @@
-"""Limner: an image studio inside Discord. `await client.load_extension("bot")` loads it into any discord.py bot."""
+"""Limner: an image studio inside Discord. `await client.load_extension("limner")` loads it into any discord.py bot."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.plugin import AnyBot
+    from limner.bot.plugin import AnyBot
 
 
 async def setup(bot: AnyBot) -> None:
     """Open the App from the environment's settings and add its commands to the bot."""
-    from bot.plugin import load
+    from limner.bot.plugin import load
 
     await load(bot)
 
 
 async def teardown(bot: AnyBot) -> None:
     """Stop all that `setup` started: no task, process, command or open file of it stays."""
-    from bot.plugin import unload
+    from limner.bot.plugin import unload
 
     await unload(bot)

@@ -1,4 +1,4 @@
-"""The command line `limner`, which `python -m bot` is too."""
+"""The command line `limner`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bot.errors import SetupError, UserError
-from bot.settings import LORAS, Settings
-from generators.base import SEEDS
-from generators.text_files import read_text, stream_lines
-from generators.training.command import add_kinds
-from generators.training.errors import TrainingError
-from generators.training.evaluate import add_options, read_old_name, run
+from limner.bot.errors import SetupError, UserError
+from limner.bot.settings import LORAS, Settings
+from limner.generators.base import SEEDS
+from limner.generators.text_files import read_text, stream_lines
+from limner.generators.training.command import add_kinds
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.evaluation.command import add_options, read_old_name, run
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -171,19 +171,18 @@ def _quiet_settings(arguments: argparse.Namespace) -> Settings:
 def start_log(settings: Settings) -> None:
     """Our own events to stderr, of others only what is wrong."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for room in ("bot", "generators"):
-        logging.getLogger(room).setLevel(settings.log_level)
+    logging.getLogger("limner").setLevel(settings.log_level)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from bot.demo import run_demo
+    from limner.bot.demo import run_demo
 
     asyncio.run(run_demo(_settings(arguments), arguments.port))
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bot.client import run_bot
+    from limner.bot.client import run_bot
 
     asyncio.run(run_bot(_settings(arguments)))
     return 0
@@ -192,19 +191,19 @@ def _run(arguments: argparse.Namespace) -> int:
 def _worker(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments, device=arguments.device)
     if arguments.id:
-        from bot.worker_process import be_worker
+        from limner.bot.worker.process import be_worker
 
         be_worker(settings, arguments.id)
     else:
-        from bot.supervisor import supervise
+        from limner.bot.worker.supervisor import supervise
 
         asyncio.run(supervise(settings))
     return 0
 
 
 def _imagine(arguments: argparse.Namespace) -> int:
-    from bot.submit import Ask
-    from bot.terminal import imagine
+    from limner.bot.cli.imagine import imagine
+    from limner.bot.submit import Ask
 
     ask = Ask(
         text=arguments.idea,
@@ -226,7 +225,7 @@ def _imagine(arguments: argparse.Namespace) -> int:
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    from bot.terminal import show_history
+    from limner.bot.cli.imagine import show_history
 
     settings = _settings(arguments)
     asyncio.run(show_history(settings, arguments.user, arguments.search, arguments.limit, as_json=arguments.json))
@@ -234,7 +233,7 @@ def _history(arguments: argparse.Namespace) -> int:
 
 
 def _block(arguments: argparse.Namespace) -> int:
-    from bot.terminal import block
+    from limner.bot.cli.imagine import block
 
     work = block(_settings(arguments), arguments.file, arguments.server, arguments.allow, as_json=arguments.json)
     asyncio.run(work)
@@ -242,8 +241,8 @@ def _block(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from bot.filters.lines import check_lines
-    from bot.operators_rules import matcher
+    from limner.bot.cli.filter_rules import matcher
+    from limner.bot.filters.lines import check_lines
 
     rules = arguments.rules or asyncio.run(matcher(_settings(arguments)))
     failed = False
@@ -261,20 +260,20 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from bot.operators_rules import import_rules
+    from limner.bot.cli.filter_rules import import_rules
 
     return asyncio.run(import_rules(_settings(arguments), arguments.file))
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from bot.operators_rules import export_rules
+    from limner.bot.cli.filter_rules import export_rules
 
     asyncio.run(export_rules(_settings(arguments)))
     return 0
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    from bot import migrate
+    from limner.bot.storage import migrate
 
     asyncio.run(migrate.upgrade(_settings(arguments).url))
     print("The database is up to date.")
@@ -282,7 +281,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from bot.doctor import examine
+    from limner.bot.cli.doctor import examine
 
     return asyncio.run(examine(arguments.data, as_json=arguments.json))
 
@@ -299,7 +298,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from bot.settings import read_card
+    from limner.bot.settings import read_card
 
     read_old_name(arguments)
     settings = _quiet_settings(arguments)
@@ -319,7 +318,3 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.name not in names:
         raise SetupError(f"There is no such benchmark; choose one of: {', '.join(names)}.")
     return subprocess.run([sys.executable, "-m", f"tests.benchmarks.{arguments.name}"], cwd=ROOT).returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())

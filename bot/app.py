@@ -11,22 +11,22 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bot.blocked import BlockedPictures
-from bot.db import Database
-from bot.filters.store import ContentFilter
-from bot.gate import Gate
-from bot.guilds import Guilds
-from bot.history import History
-from bot.inputs import Inputs
-from bot.jobs import JobQueue
-from bot.outbox import Outbox
-from bot.quarantine import Quarantine
-from bot.reviews import Reviews
-from bot.roster import Roster
-from bot.settings import Settings
-from bot.storage import ImageStore
-from bot.strikes import Strikes
-from bot.styles import Styles
+from limner.bot.filters.content_filter import ContentFilter
+from limner.bot.guild_settings import Guilds
+from limner.bot.moderation.blocked_images import BlockedPictures
+from limner.bot.moderation.image_policy import Gate
+from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.moderation.reviews import Reviews
+from limner.bot.moderation.strikes import Strikes
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.queue.outbox import Outbox
+from limner.bot.queue.worker_registry import Roster
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
+from limner.bot.storage.history import History
+from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.input_images import Inputs
+from limner.bot.styles import Styles
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ import aiohttp
 import discord
 from discord.ext import commands
 
-from bot.app import cancel_on_signals
-from bot.cogs.base import SILENT, app_of
-from bot.errors import SetupError
-from bot.models import SyncedCommands
-from bot.settings import Settings
+from limner.bot.app import cancel_on_signals
+from limner.bot.errors import SetupError
+from limner.bot.settings import Settings
+from limner.bot.storage.models import SyncedCommands
+from limner.bot.ui.interactions import SILENT, app_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class LimnerBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Load the extension before anybody can type a command."""
-        await self.load_extension("bot")
+        await self.load_extension("limner")
         await sync_commands(self)
 
 

@@ -15,12 +15,12 @@ import discord
 import simcord
 from discord.ext import commands
 
-from bot.app import cancel_on_signals
-from bot.client import LimnerBot
-from bot.errors import SetupError
-from bot.migrate import upgrade
-from bot.plugin import running
-from bot.settings import Settings
+from limner.bot.app import cancel_on_signals
+from limner.bot.client import LimnerBot
+from limner.bot.errors import SetupError
+from limner.bot.plugin import running
+from limner.bot.settings import Settings
+from limner.bot.storage.migrate import upgrade
 
 SETTLE_SECONDS = 30.0
 """How long the page waits for the answer to a click; a machine that paints may be slow."""
@@ -105,7 +105,7 @@ async def _logged_in(env: simcord.Env) -> AsyncGenerator[None]:
         raise error.original from error
     finally:
         with suppress(commands.ExtensionNotLoaded):
-            await bot.unload_extension("bot")
+            await bot.unload_extension("limner")
         await env.shutdown()
 
 

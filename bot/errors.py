@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from bot.models import Job
+    from limner.bot.storage.models import Job
 
 
 class UserError(Exception):

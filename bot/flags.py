@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bot.errors import BadPrompt
-from bot.filters.normalise import UNSEEN
-from bot.filters.scan import KOREAN, UNSPACED
+from limner.bot.errors import BadPrompt
+from limner.bot.filters.normalise import UNSEEN
+from limner.bot.filters.scan import KOREAN, UNSPACED
 
 ASPECTS: dict[str, tuple[int, int]] = {"1:1": (1, 1), "3:2": (3, 2), "2:3": (2, 3), "16:9": (16, 9), "9:16": (9, 16)}
 """The aspect ratios that are offered as choices; ``--ar`` takes any."""

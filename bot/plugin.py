@@ -9,29 +9,29 @@ from typing import cast
 
 from discord.ext import commands
 
-from bot.app import App, open_app, start
-from bot.cards import ReviewButton
-from bot.cogs import filters
-from bot.cogs.appeal import AppealButton
-from bot.cogs.describe import Describe, describe_menu
-from bot.cogs.filters import Filters
-from bot.cogs.forms import Forms
-from bot.cogs.history import HistoryButton, HistoryCog, PageButton
-from bot.cogs.imagine import Imagine
-from bot.cogs.me import Me
-from bot.cogs.pictures import BlockChoice, Pictures, block_menu
-from bot.cogs.places import Places
-from bot.cogs.queue import Queue
-from bot.cogs.restyle import RestyleButton, RestyleChoice
-from bot.cogs.review import ReviewCog
-from bot.cogs.strikes import StrikesCog
-from bot.delivery import Delivery
-from bot.desk import Desk
-from bot.migrate import check
-from bot.ray_workers import RayWorkers
-from bot.settings import Settings
-from bot.supervisor import Supervisor
-from bot.views import JobButton
+from limner.bot.app import App, open_app, start
+from limner.bot.cogs.describe import Describe, describe_menu
+from limner.bot.cogs.filter import commands as filter_commands
+from limner.bot.cogs.filter.commands import Filters
+from limner.bot.cogs.forms import Forms
+from limner.bot.cogs.history import HistoryButton, HistoryCog, PageButton
+from limner.bot.cogs.imagine import Imagine
+from limner.bot.cogs.me import Me
+from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
+from limner.bot.cogs.queue import Queue
+from limner.bot.cogs.review import ReviewCog
+from limner.bot.cogs.strikes import StrikesCog
+from limner.bot.settings import Settings
+from limner.bot.storage.migrate import check
+from limner.bot.ui.appeal import AppealButton
+from limner.bot.ui.delivery import Delivery
+from limner.bot.ui.job_buttons import JobButton
+from limner.bot.ui.places import Places
+from limner.bot.ui.restyle import RestyleButton, RestyleChoice
+from limner.bot.ui.review_cards import ReviewButton
+from limner.bot.ui.review_poster import Desk
+from limner.bot.worker.ray_pool import RayWorkers
+from limner.bot.worker.supervisor import Supervisor
 
 AnyBot = commands.Bot | commands.AutoShardedBot
 
@@ -46,7 +46,7 @@ BUTTONS = (
     BlockChoice,
     RestyleButton,
     RestyleChoice,
-    *filters.ITEMS,
+    *filter_commands.ITEMS,
 )
 COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
 

@@ -12,9 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
-from bot.errors import SetupError
-from generators.base import ImagesServer, LoraFiles, ModelCard
-from generators.text_files import BadText, read_toml
+from limner.bot.errors import SetupError
+from limner.generators.base import ImagesServer, LoraFiles, ModelCard
+from limner.generators.text_files import BadText, read_toml
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
 LORAS = "loras"

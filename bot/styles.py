@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Self, cast
 
-from bot.errors import UnknownStyle
-from generators.text_files import BadText, line_of, parse_toml, read_text
+from limner.bot.errors import UnknownStyle
+from limner.generators.text_files import BadText, line_of, parse_toml, read_text
 
 PLACE = "{prompt}"
 CHOICES = 25
@@ -49,7 +49,9 @@ class Styles:
 
         An entry that is wrong costs itself only, and a file that cannot be read only its own entries.
         """
-        presets, problems = _read("bot/styles.toml", resources.files("bot").joinpath("styles.toml").read_text("utf-8"))
+        presets, problems = _read(
+            "bot/styles.toml", resources.files("limner.bot").joinpath("styles.toml").read_text("utf-8")
+        )
         if not extra:
             return cls(presets, problems)
         try:

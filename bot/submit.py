@@ -8,18 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bot import rulings
-from bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, UnknownModel
-from bot.evasion import keep_back_respelled
-from bot.filters.place import Where
-from bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
-from bot.jobs import NewJob
-from bot.models import Job, JobStatus
-from generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
+from limner.bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, UnknownModel
+from limner.bot.filters.scopes import Where
+from limner.bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
+from limner.bot.moderation import apply_verdict
+from limner.bot.moderation.evasion import keep_back_respelled
+from limner.bot.queue.jobs import NewJob
+from limner.bot.storage.models import Job, JobStatus
+from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
-    from bot.app import App
-    from bot.settings import Settings
+    from limner.bot.app import App
+    from limner.bot.settings import Settings
 
 EXPAND = ("on", "off", "preview")
 MAX_GUIDANCE = 30
@@ -195,7 +195,7 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
     said = replace(GenerationRequest.from_json(job.request), prompt=text)
     new = replace(_again(app, job, job.user_id, job.where), idea=text, request=said, expand="off")
     new = await keep_back_respelled(app, await _as_rules_want_it(app, new))
-    expansion = Expansion(new.idea, rulings.added_to(job.idea, new.idea), (), "", 0.0)
+    expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
     return await choose(app, job, expansion, new.quarantine)
 
 
@@ -271,13 +271,13 @@ def _new(settings: Settings, ask: Ask, idea: str, request: GenerationRequest, **
 async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     expansion = new.expansion.text if new.expansion else ""
     painted = new.prompt or app.styles.find(new.style).text
-    texts = rulings.texts(new.idea, new.request, expansion, painted, new.input_name)
+    texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
     verdict = await app.filters.check(new.where, texts)
     if verdict.refusal:
-        refused = replace(new, **rulings.remembered(verdict))
+        refused = replace(new, **apply_verdict.remembered(verdict))
         job = await app.jobs.log_refusal(refused, verdict.refusal.code, verdict.refusal.sentence)
         raise Refused(verdict.refusal.sentence, job)
-    return rulings.obeyed(new, verdict)
+    return apply_verdict.obeyed(new, verdict)
 
 
 def _card(settings: Settings, name: str) -> ModelCard:

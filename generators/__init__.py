@@ -1,6 +1,6 @@
 """Words in, pictures out: the names that a plugin author needs. Importing this imports no torch."""
 
-from generators.base import (
+from limner.generators.base import (
     BadRequest,
     DeviceLost,
     Event,

@@ -1,4 +1,4 @@
-"""Devices: which there are, whether one answers, what memory it has; `python -m generators.device` tells as JSON."""
+"""Devices: which there are, their memory, and whether they answer; `python -m limner.generators.device` prints JSON."""
 
 # pyright: basic
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from generators.base import DeviceLost
+from limner.generators.base import DeviceLost
 
 
 def pick_device(name: str) -> torch.device:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from generators.base import (
+from limner.generators.base import (
     DeviceLost,
     Event,
     Failed,
@@ -22,7 +22,7 @@ from generators.base import (
     ModelNotFound,
     place_of,
 )
-from generators.placement import Neighbour
+from limner.generators.language.placement import Neighbour
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Executor:
         """Compute something on the device; raises DeviceLost if that cannot be done."""
         if all(card.server for card in self._cards.values()):
             return  # others paint, and torch need not be there
-        from generators.device import check
+        from limner.generators.device import check
 
         check(self._device)
 

@@ -9,7 +9,7 @@ import logging
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from generators.base import DeviceLost, GenerationError, OutOfMemory, place_of
+from limner.generators.base import DeviceLost, GenerationError, OutOfMemory, place_of
 
 log = logging.getLogger(__name__)
 

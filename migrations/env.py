@@ -1,4 +1,4 @@
-"""How alembic reaches the database: over the connection that `bot.migrate` gives, or, for developers, over its own."""
+"""Connects alembic to the database: by the connection of `bot.storage.migrate` or, for developers, its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
-from bot import migrate
-from bot.models import Base
-from bot.settings import Settings
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.models import Base
 
 
 def run(connection: Connection) -> None:

@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from bot import migrate
-from bot.app import App, open_app
-from bot.db import Database
-from bot.settings import Settings
+from limner.bot.app import App, open_app
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.db import Database
 from tests import torture
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def loads_end_with_their_test() -> Generator[None]:
     A worker that stops does not wait for the model that it loads, because its process ends.
     """
     yield
-    if module := sys.modules.get("generators.loading"):
+    if module := sys.modules.get("limner.generators.loading"):
         with module.loading():
             pass
 

@@ -9,8 +9,8 @@ from pathlib import Path
 SOURCE = '''
 import ctypes, os, pathlib, signal, time
 
-from generators.base import DeviceLost
-from generators.diffusion import DiffusionGenerator
+from limner.generators.base import DeviceLost
+from limner.generators.diffusion.generator import DiffusionGenerator
 
 HERE = pathlib.Path(__file__).parent
 

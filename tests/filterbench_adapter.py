@@ -8,10 +8,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bot.filters.lines import read_entries
-from bot.filters.matcher import Matcher
-from bot.filters.place import Place
-from bot.filters.regexes import complaint
+from limner.bot.filters.lines import read_entries
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.regexes import complaint
+from limner.bot.filters.scopes import Place
 
 
 class Filter:

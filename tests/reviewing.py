@@ -8,7 +8,7 @@ import discord
 import simcord
 from sqlalchemy import update
 
-from bot.models import Job, Review
+from limner.bot.storage.models import Job, Review
 from tests.simulated_discord import World
 
 

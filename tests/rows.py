@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bot.jobs import JobQueue, NewJob, Picture
-from bot.lookout import Seen
-from bot.models import Job, WorkerState
-from bot.settings import LORAS, Settings
-from generators.base import GenerationRequest
+from limner.bot.queue.jobs import JobQueue, NewJob, Picture
+from limner.bot.settings import LORAS, Settings
+from limner.bot.storage.models import Job, WorkerState
+from limner.bot.worker.classifier_thread import Seen
+from limner.generators.base import GenerationRequest
 
 PIXELS = 16 * 16
 """Of one picture of `new_job`."""

@@ -16,7 +16,7 @@ def use(address: str) -> None:
 
 
 if __name__ == "__main__":
-    from bot.__main__ import main
+    from limner.bot.__main__ import main
 
     use(sys.argv.pop(1))
     sys.exit(main(sys.argv[1:]))

@@ -18,14 +18,14 @@ import simcord
 from discord.ext import commands
 from PIL import Image
 
-from bot.app import App
-from bot.client import LimnerBot
-from bot.errors import UserError
-from bot.jobs import Picture
-from bot.lookout import Seen
-from bot.models import Job
-from bot.plugin import APP
-from bot.settings import Settings
+from limner.bot.app import App
+from limner.bot.client import LimnerBot
+from limner.bot.errors import UserError
+from limner.bot.plugin import APP
+from limner.bot.queue.jobs import Picture
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job
+from limner.bot.worker.classifier_thread import Seen
 from tests.rows import seen
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class World:
     async def close(self) -> None:
         """Stop everything, and fail for what went wrong in the bot without being a sentence for somebody."""
         with suppress(commands.ExtensionNotLoaded):
-            await self.bot.unload_extension("bot")
+            await self.bot.unload_extension("limner")
         await self.env.shutdown()
         errors = [getattr(error, "original", error) for error in self.env.errors]
         assert [error for error in errors if not isinstance(error, UserError)] == []
@@ -65,7 +65,7 @@ class World:
     async def restart(self) -> None:
         """Stop the bot and start another one on the same Discord and the same data."""
         with kept_modules():
-            await self.bot.unload_extension("bot")
+            await self.bot.unload_extension("limner")
         self.bot = LimnerBot(self.settings)
         await self.env.restart_bot(self.bot)
 
@@ -170,7 +170,7 @@ def png(size: tuple[int, int] = (16, 16), shade: int = 0) -> bytes:
 @contextmanager
 def kept_modules() -> Generator[None]:
     """discord.py forgets an extension's modules when it unloads it; tests hold classes of them."""
-    before = {name: module for name, module in sys.modules.items() if name == "bot" or name.startswith("bot.")}
+    before = {name: module for name, module in sys.modules.items() if name == "limner" or name.startswith("limner.")}
     try:
         yield
     finally:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import psutil
 
-from bot import migrate
-from bot.settings import Settings
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
 from tests.discord_records import until
 from tests.discord_server import DiscordServer
 

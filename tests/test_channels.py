@@ -12,10 +12,11 @@ import discord
 import pytest
 import pytest_asyncio
 
-from bot import messages, migrate
-from bot.app import App, open_app
-from bot.models import Job
-from bot.settings import Settings
+from limner.bot.app import App, open_app
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.models import Job
+from limner.bot.ui import job_messages
 from tests.discord_places import Thread
 from tests.discord_records import CHANNEL, Asked, Post, until
 from tests.discord_server import DiscordServer
@@ -139,7 +140,7 @@ async def test_a_locked_thread_gets_its_answer_when_it_is_open_again(scene: Scen
     job = await scene.held_back(await scene.paint())
     assert job.delivered_at is None
     [letter] = scene.letters()
-    assert letter.endswith(messages.THREAD_CLOSED)
+    assert letter.endswith(job_messages.THREAD_CLOSED)
     assert f"request {job.id} is done; /history id:{job.id} shows it" in letter
     await scene.server.set_thread(scene.thread, archived=False)
     await scene.delivered(job)
@@ -199,7 +200,7 @@ async def test_after_that_it_is_posted_when_the_permission_is_given(scene: Scene
     await scene.server.permit(without("view_channel"))
     job = await scene.held_back(await scene.paint())
     [letter] = scene.letters()
-    assert letter.endswith(messages.NOT_PERMITTED.format(missing="View Channels"))
+    assert letter.endswith(job_messages.NOT_PERMITTED.format(missing="View Channels"))
     await scene.server.permit(ALL)
     await scene.delivered(job)
     assert_painted(shown(asked))
@@ -211,7 +212,7 @@ async def test_a_message_tells_that_it_lacks_the_permission_for_its_pictures(sce
     scene.server.token_seconds = 0.0
     await scene.server.permit(without("attach_files"))
     job = await scene.held_back(await scene.paint())
-    assert shown(asked).content.endswith(messages.NO_ATTACHING)
+    assert shown(asked).content.endswith(job_messages.NO_ATTACHING)
     assert scene.letters() == []
     await scene.server.permit(ALL)
     await scene.delivered(job)
@@ -235,7 +236,7 @@ async def test_a_channel_that_is_gone_is_told_once(scene: Scene) -> None:
     scene.server.channels.remove(GONE)
     job = await scene.delivered(await scene.paint())
     [letter] = scene.letters()
-    assert letter.endswith(messages.CHANNEL_GONE)
+    assert letter.endswith(job_messages.CHANNEL_GONE)
     assert f"/history id:{job.id}" in letter
 
 
@@ -244,5 +245,5 @@ async def test_what_discord_refuses_for_itself_leaves_no_placeholder(scene: Scen
     asked = await scene.ask()
     scene.server.fail(lambda request: request.method == "PATCH", 400, code=200000, times=1)
     job = await scene.delivered(await scene.paint())
-    assert shown(asked).content == messages.NOT_TAKEN.format(code=200000)
+    assert shown(asked).content == job_messages.NOT_TAKEN.format(code=200000)
     assert f"limner:details:{job.id}" in shown(asked).custom_ids

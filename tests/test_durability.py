@@ -46,7 +46,7 @@ hanging("replace")
 WATCHED_EYES = '''
 """The real eyes, which hang or are blind while the file `hang` beside them says so."""
 import pathlib, time
-from generators.eyes import OpenNsfwEyes
+from limner.generators.vision.open_nsfw import OpenNsfwEyes
 here = pathlib.Path(__file__).parent
 def told():
     return (here / "hang").read_text() if (here / "hang").exists() else ""

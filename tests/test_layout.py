@@ -1,4 +1,4 @@
-"""Who may import whom: each foreign library has its rooms, and the arrow between our own points one way."""
+"""Which folder may import which library, and which of our own folders: a table of folders."""
 
 from __future__ import annotations
 
@@ -11,97 +11,41 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("bot", "generators", "migrations")
+FOLDERS = ("bot", "generators", "migrations")
 
-DISCORD = {
-    f"bot.{room}"
-    for room in (
-        "cards",
-        "client",
-        "cogs",
-        "decisions",
-        "delivery",
-        "demo",
-        "desk",
-        "messages",
-        "plugin",
-        "posting",
-        "views",
-    )
+START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
+LIGHT_GENERATORS = ("abilities", "base", "image_files", "text_files")
+"""Modules of generators that the bot imports too."""
+GENERATORS = tuple(
+    f"limner.generators.{path.stem}"
+    for path in (ROOT / "generators").iterdir()
+    if path.stem not in ("__init__", "__pycache__", *LIGHT_GENERATORS)
+)
+MAY_IMPORT = {
+    "discord": (*START, "limner.bot.cogs", "limner.bot.ui"),
+    "simcord": ("limner.bot.demo",),
+    "sqlalchemy": (
+        "limner.bot.filters.rulebook",
+        "limner.bot.guild_settings",
+        "limner.bot.moderation",
+        "limner.bot.queue",
+        "limner.bot.storage",
+        "limner.migrations",
+    ),
+    "alembic": ("limner.bot.storage.migrate", "limner.migrations"),
+    "torch": GENERATORS,
+    "diffusers": GENERATORS,
+    "transformers": GENERATORS,
+    "ray": ("limner.bot.worker.ray_pool",),
+    "limner.bot": ("limner.bot", "limner.migrations"),
+    "limner.bot.cogs": (*START, "limner.bot.cogs"),
+    "limner.generators": ("limner.generators",),
+    **{f"limner.generators.{name}": ("limner.bot", "limner.generators") for name in LIGHT_GENERATORS},
+    "limner.generators.executor": ("limner.bot.worker", "limner.generators"),
+    "limner.generators.vision": ("limner.bot.worker", "limner.generators"),
+    "limner.generators.training": ("limner.bot.__main__", "limner.generators"),
 }
-DATABASE = {
-    f"bot.{room}"
-    for room in (
-        "blocked",
-        "changes",
-        "db",
-        "filters.book",
-        "guilds",
-        "history",
-        "inputs",
-        "intake",
-        "jobs",
-        "migrate",
-        "models",
-        "moves",
-        "outbox",
-        "pace",
-        "reviews",
-        "quarantine",
-        "roster",
-        "search",
-        "strikes",
-        "waiting",
-    )
-}
-PAINTERS = {f"generators.{path.stem}" for path in (ROOT / "generators").iterdir()} - {
-    "generators.__init__",
-    "generators.base",
-    "generators.image_files",
-    "generators.text_files",
-}
-ROOMS = {
-    "discord": DISCORD,
-    "simcord": {"bot.demo"},
-    "sqlalchemy": DATABASE | {"migrations"},
-    "alembic": {"bot.migrate", "migrations"},
-    "torch": PAINTERS,
-    "diffusers": PAINTERS,
-    "transformers": PAINTERS,
-    "ray": {"bot.ray_workers"},
-    "bot": {"bot", "migrations"},
-    "bot.app": DISCORD
-    | {
-        f"bot.{room}"
-        for room in (
-            "__main__",
-            "doctor",
-            "errands",
-            "lanes",
-            "operators_rules",
-            "results",
-            "supervisor",
-            "terminal",
-            "wording",
-            "worker",
-            "worker_process",
-            "workers",
-        )
-    },
-    "bot.cogs": DISCORD,
-    "generators": {"generators"},
-    "generators.answers": {"generators", "bot.permissions"},
-    "generators.base": {"generators", "bot"},
-    "generators.executor": {"generators", "bot.worker_process"},
-    "generators.finishing": {"generators", "bot.worker_process"},
-    "generators.image_files": {"generators", "bot"},
-    "generators.reader": {"generators", "bot.worker_process"},
-    "generators.text_files": {"generators", "bot"},
-    "generators.training.command": {"generators", "bot.__main__"},
-    "generators.training.errors": {"generators", "bot.__main__"},
-    "generators.training.evaluate": {"generators", "bot.__main__"},
-}
-"""What is imported, and the rooms (a module, or a folder with all that is in it) that may; the longest name counts."""
+"""What is imported, and the modules and folders that may import it; the longest name decides."""
 
 
 def imports(source: str) -> Iterator[str]:
@@ -117,9 +61,10 @@ def violations(module: str, source: str) -> list[str]:
     """A sentence for each import that this module may not have."""
     found: list[str] = []
     for imported in imports(source):
-        ruled = max((name for name in ROOMS if _is_in(imported, {name})), key=len, default=None)
-        if ruled and not _is_in(module, ROOMS[ruled]):
-            found.append(f"{module} imports {imported}; only {', '.join(sorted(ROOMS[ruled]))} may import {ruled}.")
+        ruled = max((name for name in MAY_IMPORT if _is_in(imported, (name,))), key=len, default=None)
+        if ruled and not _is_in(module, MAY_IMPORT[ruled]):
+            allowed = ", ".join(sorted(MAY_IMPORT[ruled]))
+            found.append(f"{module} imports {imported}; only {allowed} may import {ruled}.")
     return found
 
 
@@ -131,16 +76,16 @@ def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
         yield from _at_run_time(child)
 
 
-def _is_in(module: str, rooms: set[str]) -> bool:
-    return any(module == room or module.startswith(f"{room}.") for room in rooms)
+def _is_in(module: str, folders: tuple[str, ...]) -> bool:
+    return any(module == folder or module.startswith(f"{folder}.") for folder in folders)
 
 
 def _modules() -> dict[str, Path]:
-    files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+    files = (file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+    return {".".join(("limner", *file.relative_to(ROOT).with_suffix("").parts)): file for file in files}
 
 
-def test_every_import_is_made_in_its_room():
+def test_every_import_is_allowed_in_its_folder():
     found = [line for module, file in _modules().items() for line in violations(module, file.read_text("utf-8"))]
 
     assert not found, "\n" + "\n".join(found)
@@ -149,22 +94,24 @@ def test_every_import_is_made_in_its_room():
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("bot.jobs", "import discord", "bot.jobs imports discord; only bot.cards, bot.client"),
-        ("bot.cogs.queue", "from sqlalchemy import select", "may import sqlalchemy."),
-        ("bot.delivery", "def f():\n    import torch.nn", "may import torch."),
-        ("generators.base", "import torch", "may import torch."),
-        ("generators.__init__", "from torch import nn", "may import torch."),
-        ("generators.diffusion", "from bot import errors", "only bot, migrations may import bot."),
-        ("bot.submit", "from generators.executor import Executor", "only bot.worker_process, generators may"),
-        ("bot.submit", "from generators import diffusion", "only generators may import generators."),
-        ("bot.jobs", "from bot.app import App", "may import bot.app."),
-        ("bot.jobs", "if TYPE_CHECKING:\n    from bot.app import App", None),
-        ("bot.cogs.queue", "import discord", None),
-        ("generators.diffusion", "import torch", None),
-        ("bot.worker_process", "from generators.executor import Executor", None),
+        ("limner.bot.queue.jobs", "import discord", "limner.bot.queue.jobs imports discord; only limner.bot.client"),
+        ("limner.bot.cogs.queue", "from sqlalchemy import select", "may import sqlalchemy."),
+        ("limner.bot.ui.delivery", "def f():\n    import torch.nn", "may import torch."),
+        ("limner.generators.base", "import torch", "may import torch."),
+        ("limner.generators.__init__", "from torch import nn", "may import torch."),
+        ("limner.generators.diffusion.generator", "from limner.bot import errors", "may import limner.bot."),
+        (
+            "limner.bot.submit",
+            "from limner.generators.executor import Executor",
+            "may import limner.generators.executor",
+        ),
+        ("limner.bot.submit", "from limner.generators import loading", "may import limner.generators."),
+        ("limner.bot.cogs.queue", "import discord", None),
+        ("limner.generators.diffusion.generator", "import torch", None),
+        ("limner.bot.worker.process", "from limner.generators.executor import Executor", None),
     ],
 )
-def test_a_wrong_import_is_told_with_the_room_that_may(module: str, source: str, complaint: str | None):
+def test_a_wrong_import_is_named_with_the_folders_that_may(module: str, source: str, complaint: str | None):
     found = violations(module, source)
 
     assert len(found) == (complaint is not None)
@@ -173,14 +120,16 @@ def test_a_wrong_import_is_told_with_the_room_that_may(module: str, source: str,
 
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "ray")
 LIGHT = [
-    "generators",
-    "bot.worker, generators.executor, generators.expand, generators.openai_images",
-    "bot, bot.__main__, bot.client, bot.demo, bot.doctor, bot.plugin, bot.terminal, bot.cogs.imagine",
+    "limner.generators",
+    "limner.bot.worker.worker, limner.generators.executor",
+    "limner.generators.language.expanders, limner.generators.remote.openai_images",
+    "limner, limner.bot.__main__, limner.bot.client, limner.bot.demo, limner.bot.plugin, limner.bot.cogs.imagine",
+    "limner.bot.cli.doctor, limner.bot.cli.imagine",
 ]
 
 
 @pytest.mark.parametrize("modules", LIGHT)
-def test_who_does_not_paint_has_no_torch(modules: str):
+def test_a_module_that_paints_nothing_loads_no_torch(modules: str):
     script = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bot.app import App, open_app
-from bot.models import Job, JobStatus
-from bot.settings import Settings
-from bot.worker import POLL_SECONDS
+from limner.bot.app import App, open_app
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.worker.worker import POLL_SECONDS
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer
 from tests.images_server import PaintingServer, open_painting_server

@@ -15,11 +15,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select, text
 
-from bot import migrate
-from bot.db import Database
-from bot.errors import SetupError
-from bot.jobs import JobQueue
-from bot.models import Base, Rule
+from limner.bot.errors import SetupError
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.storage import migrate
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Base, Rule
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -207,9 +207,9 @@ async def test_a_database_that_does_not_exist_is_told(postgres: Postgres):
 
 UPGRADE_AND_WRITE = """
 import asyncio, sys
-from bot import migrate
-from bot.db import Database
-from bot.jobs import JobQueue
+from limner.bot.storage import migrate
+from limner.bot.storage.db import Database
+from limner.bot.queue.jobs import JobQueue
 from tests.rows import new_job
 
 async def main(url):

@@ -11,13 +11,13 @@ import discord
 import pytest
 from discord import app_commands
 
-import bot.errors
-from bot.__main__ import build_parser
-from bot.errors import BadPrompt, UserError
-from bot.filters.entries import USED
-from bot.filters.rules import Action
-from bot.flags import parse_prompt
-from bot.settings import Settings
+import limner.bot.errors
+from limner.bot.__main__ import build_parser
+from limner.bot.errors import BadPrompt, UserError
+from limner.bot.filters.entries import USED
+from limner.bot.filters.rules import Action
+from limner.bot.flags import parse_prompt
+from limner.bot.settings import Settings
 from tests.simulated_discord import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +51,9 @@ def test_every_setting_with_its_default_and_meaning() -> None:
 
 def test_every_error_with_its_code() -> None:
     told = {(row[0].strip("`"), row[1]) for row in table_rows("## When something is wrong")}
-    kinds = [kind for kind in vars(bot.errors).values() if isinstance(kind, type) and issubclass(kind, UserError)]
+    kinds = [
+        kind for kind in vars(limner.bot.errors).values() if isinstance(kind, type) and issubclass(kind, UserError)
+    ]
     assert told == {(kind.code, kind.__doc__) for kind in kinds if kind is not UserError}
 
 

@@ -11,9 +11,9 @@ import discord
 import pytest
 from aiohttp import web
 
-from bot import migrate
-from bot.app import open_app
-from bot.settings import Settings
+from limner.bot.app import open_app
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
 from tests.discord_records import CHANNEL, GUILD, Post, until
 from tests.discord_server import DiscordServer
 from tests.studio import Studio, open_studio

@@ -35,8 +35,8 @@ from transformers import (
     T5Tokenizer,
 )
 
-from generators.base import GenerationRequest
-from generators.loading import loading
+from limner.generators.base import GenerationRequest
+from limner.generators.loading import loading
 
 torch.set_num_threads(1)  # several threads for a few numbers only wait for each other
 

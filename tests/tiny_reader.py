@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from generators.training import captioner, reader, words
-from generators.training.data import PictureFolder
-from generators.training.loop import Plan, Trainer
+from limner.generators.training.data import text_encoder
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.families import captioner, clip
+from limner.generators.training.loop import Plan, Trainer
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60)}
 SIDE = 32
@@ -47,20 +48,20 @@ def build_words(folder: Path) -> Path:
     torch.manual_seed(0)
     others = {one + other for one in "bcdfghjklmnpqrs" for other in "aeiouvwxyzbcdf"}  # 192 main directions need words
     vocabulary = sorted({"a", "square", *COLOURS} | others)
-    tokenizer = words.build_tokenizer(vocabulary)
-    words.build_text_encoder(
+    tokenizer = text_encoder.build_tokenizer(vocabulary)
+    text_encoder.build_text_encoder(
         tokenizer, vocabulary, torch.randn(len(vocabulary), 384), met=len(vocabulary), layers=1
     ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def reader_task(pictures: PictureFolder, known: Path) -> reader.ReaderTask:
+def reader_task(pictures: PictureFolder, known: Path) -> clip.ReaderTask:
     """An untrained reader with what it is to learn from."""
     torch.manual_seed(0)
     encoder = CLIPTextModel.from_pretrained(known, dtype=torch.float32, attn_implementation="eager")
-    network = reader.build_reader(encoder, SIDE, **NARROW)
-    return reader.ReaderTask(network, CLIPTokenizer.from_pretrained(known), pictures)
+    network = clip.build_reader(encoder, SIDE, **NARROW)
+    return clip.ReaderTask(network, CLIPTokenizer.from_pretrained(known), pictures)
 
 
 def build_tiny_reader(folder: Path) -> Path:
@@ -71,6 +72,6 @@ def build_tiny_reader(folder: Path) -> Path:
     assert trainer.run(show=False)
     trainer.use_average()
     tokenizer = CLIPTokenizer.from_pretrained(known)
-    reader.save_reader(reader.settled(task.network, pictures), tokenizer, SIDE, folder / "reader")
+    clip.save_reader(clip.settled(task.network, pictures), tokenizer, SIDE, folder / "reader")
     captioner.train_captioner(folder / "squares", folder, replace(PLAN, learning_rate=3e-3), None)
     return folder / "reader"

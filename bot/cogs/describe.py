@@ -7,13 +7,13 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot import submit
-from bot.app import App
-from bot.cogs.base import LimnerCog, answer_error, app_of, where_to_post
-from bot.cogs.uploads import take_picture
-from bot.errors import BadPicture, CannotDescribe
-from bot.submit import Ask
-from bot.views import post_placeholder
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import BadPicture, CannotDescribe
+from limner.bot.submit import Ask
+from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, where_to_post
+from limner.bot.ui.job_buttons import post_placeholder
+from limner.bot.ui.uploads import take_picture
 
 Interaction = discord.Interaction[Any]
 

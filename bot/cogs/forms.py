@@ -9,12 +9,12 @@ from typing import Any, cast
 import discord
 from discord.ext import commands
 
-from bot.cogs.appeal import AppealWords
-from bot.cogs.base import LimnerCog, answer_error
-from bot.cogs.filter_forms import PlaceForm, RuleForm
-from bot.cogs.form import Form
-from bot.errors import NotYours
-from bot.views import EditPrompt, Remix
+from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
+from limner.bot.errors import NotYours
+from limner.bot.ui.appeal import AppealWords
+from limner.bot.ui.form import Form
+from limner.bot.ui.interactions import LimnerCog, answer_error
+from limner.bot.ui.job_buttons import EditPrompt, Remix
 
 Interaction = discord.Interaction[Any]
 

@@ -16,14 +16,15 @@ import discord
 from discord import app_commands
 from PIL import Image
 
-from bot import messages, submit
-from bot.app import App
-from bot.cogs.base import SILENT, LimnerCog, owned, spot, tell, where_to_post
-from bot.cogs.controls import NUMBER, ForAnyone, ForOwner
-from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job
-from bot.pictures import describe, shrink
-from bot.storage import ImageStore
-from bot.views import details, post_placeholder
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.storage.image_files import describe, shrink
+from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job
+from limner.bot.ui import job_messages
+from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
+from limner.bot.ui.interactions import SILENT, LimnerCog, owned, spot, tell, where_to_post
+from limner.bot.ui.job_buttons import details, post_placeholder
 
 Interaction = discord.Interaction[Any]
 
@@ -145,7 +146,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
         return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
     hidden = {job.id: reason for job in jobs if (reason := await _unlisted(app, interaction, job))}
     small = await asyncio.to_thread(_thumbnails, app.images, [job for job in jobs if job.id not in hidden])
-    heading = f"Your pictures with **{messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
+    heading = f"Your pictures with **{job_messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
     buttons: list[HistoryButton | PageButton] = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
     if number > 1:
         buttons.append(PageButton("Previous", number - 1, search))
@@ -186,7 +187,7 @@ def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Em
     """A request in a list: its words, when it was, and how many pictures it has, or why they are not there."""
     pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
-    embed = discord.Embed(description=f"{messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
+    embed = discord.Embed(description=f"{job_messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
     if thumbnail:
         embed.set_thumbnail(url=thumbnail.uri)
     else:

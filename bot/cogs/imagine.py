@@ -7,13 +7,13 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
-from bot import submit
-from bot.cogs.base import LimnerCog, where_to_post
-from bot.cogs.uploads import take_picture
-from bot.flags import ASPECTS
-from bot.submit import LEAST_STRENGTH, MOST_UPSCALE, Ask
-from bot.views import post_placeholder
-from generators.base import SEEDS
+from limner.bot import submit
+from limner.bot.flags import ASPECTS
+from limner.bot.submit import LEAST_STRENGTH, MOST_UPSCALE, Ask
+from limner.bot.ui.interactions import LimnerCog, where_to_post
+from limner.bot.ui.job_buttons import post_placeholder
+from limner.bot.ui.uploads import take_picture
+from limner.generators.base import SEEDS
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]

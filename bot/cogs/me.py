@@ -7,11 +7,11 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot import messages
-from bot.cogs.base import SILENT, LimnerCog
-from bot.cogs.review import policy
-from bot.models import Review, ReviewState
-from bot.reviews import OUTCOMES
+from limner.bot.cogs.review import policy
+from limner.bot.moderation.reviews import OUTCOMES
+from limner.bot.storage.models import Review, ReviewState
+from limner.bot.ui import job_messages
+from limner.bot.ui.interactions import SILENT, LimnerCog
 
 Interaction = discord.Interaction[Any]
 
@@ -51,7 +51,7 @@ class Me(LimnerCog, name="Limner me"):
         suspension = await self.app.strikes.suspension(guild_id, user_id)
         reviews = await self.app.reviews.of_member(guild_id, user_id)
         lines = [
-            f"{strike.id} · {messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
+            f"{strike.id} · {job_messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
             for strike in strikes
         ]
         held = {

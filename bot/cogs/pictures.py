@@ -12,17 +12,17 @@ import discord
 from discord import app_commands
 from PIL import Image
 
-from bot.app import App
-from bot.blocked import BlockedPage
-from bot.cogs.base import LimnerCog, answer_error, app_of, managers_only, moderated, tell
-from bot.cogs.controls import NUMBER, ForModerators
-from bot.cogs.uploads import read_upload
-from bot.errors import BadPicture, NotFound
-from bot.gate import Spot
-from bot.inputs import read_picture
-from bot.likeness import known_by
-from bot.models import Job
-from bot.views import job_of
+from limner.bot.app import App
+from limner.bot.errors import BadPicture, NotFound
+from limner.bot.moderation.blocked_images import BlockedPage
+from limner.bot.moderation.image_policy import Spot
+from limner.bot.storage.input_images import read_picture
+from limner.bot.storage.models import Job
+from limner.bot.storage.perceptual_hash import known_by
+from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, managers_only, moderated, tell
+from limner.bot.ui.job_buttons import job_of
+from limner.bot.ui.uploads import read_upload
 
 Interaction = discord.Interaction[Any]
 

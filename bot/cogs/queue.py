@@ -7,11 +7,11 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot import messages
-from bot.cogs.base import LimnerCog, owned, tell
-from bot.errors import BadOption
-from bot.models import Job, JobStatus
-from bot.views import stop
+from limner.bot.errors import BadOption
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.ui import job_messages
+from limner.bot.ui.interactions import LimnerCog, owned, tell
+from limner.bot.ui.job_buttons import stop
 
 Interaction = discord.Interaction[Any]
 
@@ -47,7 +47,7 @@ class Queue(LimnerCog, name="Limner queue"):
     @cancel.autocomplete("request")
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
         mine = await self.app.jobs.open_jobs(interaction.user.id)
-        named = {job.id: messages.cut(f"{job.id}: {job.idea}", SHORT) for job in mine}
+        named = {job.id: job_messages.cut(f"{job.id}: {job.idea}", SHORT) for job in mine}
         found = [(job_id, name) for job_id, name in named.items() if str(typed).casefold() in name.casefold()]
         return [app_commands.Choice(name=name, value=job_id) for job_id, name in found[:25]]
 
@@ -60,11 +60,11 @@ class Queue(LimnerCog, name="Limner queue"):
         return mine[0]
 
     async def _line(self, job: Job) -> str:
-        return f"**{job.id}** · {messages.plain(job.idea, SHORT)} · {await self._standing(job)}"
+        return f"**{job.id}** · {job_messages.plain(job.idea, SHORT)} · {await self._standing(job)}"
 
     async def _standing(self, job: Job) -> str:
         if job.status == JobStatus.RUNNING:
             return f"painting, step {job.step} of {job.steps}"
         if job.held_at is not None:
             return "waits for your Keep, Edit or Raw"
-        return messages.standing(await self.app.jobs.position(job))
+        return job_messages.standing(await self.app.jobs.position(job))

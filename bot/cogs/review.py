@@ -7,10 +7,10 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
-from bot.cards import REASONS
-from bot.cogs.base import LimnerCog, managers_only, moderated, tell
-from bot.guilds import GuildSettings
-from bot.models import Review
+from limner.bot.guild_settings import GuildSettings
+from limner.bot.storage.models import Review
+from limner.bot.ui.interactions import LimnerCog, managers_only, moderated, tell
+from limner.bot.ui.review_cards import REASONS
 
 Interaction = discord.Interaction[Any]
 

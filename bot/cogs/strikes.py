@@ -7,10 +7,10 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot import messages
-from bot.cards import told_lines
-from bot.cogs.base import LimnerCog, forbid_own, moderated, tell
-from bot.models import Strike
+from limner.bot.storage.models import Strike
+from limner.bot.ui import job_messages
+from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell
+from limner.bot.ui.review_cards import told_lines
 
 Interaction = discord.Interaction[Any]
 
@@ -57,13 +57,13 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
         removed = await self.app.strikes.remove(guild_id, strike, interaction.user.id)
         await tell(
             interaction,
-            f"Strike {removed.id} of <@{removed.user_id}> ({messages.plain(removed.why, 80)}) is taken back.",
+            f"Strike {removed.id} of <@{removed.user_id}> ({job_messages.plain(removed.why, 80)}) is taken back.",
         )
 
     @remove.autocomplete("strike")
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
         active = await self.app.strikes.active(await moderated(interaction, self.app))
-        names = {strike.id: messages.cut(f"{strike.id}: {strike.why}", 100) for strike in active}
+        names = {strike.id: job_messages.cut(f"{strike.id}: {strike.why}", 100) for strike in active}
         found = [(number, name) for number, name in names.items() if str(typed).casefold() in name.casefold()]
         return [app_commands.Choice(name=name, value=number) for number, name in found]
 
@@ -82,4 +82,4 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
 
 def _line(strike: Strike) -> str:
     by = f"by <@{strike.given_by}>" if strike.given_by else "by me"
-    return f"**{strike.id}** · {messages.plain(strike.why, 80)} · {by} · expires <t:{strike.expires_at:.0f}:R>"
+    return f"**{strike.id}** · {job_messages.plain(strike.why, 80)} · {by} · expires <t:{strike.expires_at:.0f}:R>"

@@ -11,9 +11,9 @@ from itertools import chain, islice, product
 from operator import attrgetter
 from typing import NamedTuple
 
-from bot.filters import guesses
-from bot.filters.keywords import automaton
-from bot.filters.tables import LETTERS, base, is_word
+from limner.bot.filters import guesses
+from limner.bot.filters.keywords import automaton
+from limner.bot.filters.tables import LETTERS, base, is_word
 
 _SHORTEST = 3
 """Letters in the shortest word whose disguises are looked for."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from bot.filters.keywords import automaton
-from bot.filters.scan import KOREAN, UNSPACED
-from bot.filters.tables import ONE_SPELLING
+from limner.bot.filters.keywords import automaton
+from limner.bot.filters.scan import KOREAN, UNSPACED
+from limner.bot.filters.tables import ONE_SPELLING
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
 _WORD = re.compile(f"[{UNSPACED}{KOREAN}]{{2,}}|[\u4e00-\u9fff]")

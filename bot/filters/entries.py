@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from bot.errors import BadRule
-from bot.filters import packs
-from bot.filters.place import ANYWHERE, SETS, Scope
-from bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
+from limner.bot.errors import BadRule
+from limner.bot.filters import packs
+from limner.bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
+from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 
 PACK = "pack"
 """The kind of a line that stands for all rules of a pack."""

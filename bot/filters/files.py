@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, cast
 
-from bot.errors import BadRule
-from bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
-from bot.filters.place import ANYWHERE, SETS, Scope
-from bot.filters.rules import Rule
+from limner.bot.errors import BadRule
+from limner.bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
+from limner.bot.filters.rules import Rule
+from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 
 VERSION = 1
 SHARED = ("action", "reason", "replacement", "expires_at")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import ahocorasick
 
-from bot.filters.normalise import normalise
-from bot.filters.scan import is_gap, is_letter, is_unspaced, line, places
+from limner.bot.filters.normalise import normalise
+from limner.bot.filters.scan import is_gap, is_letter, is_unspaced, line, places
 
 _AHOCORASICK: Any = ahocorasick  # it has no types
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from bot.errors import BadRule, SetupError
-from bot.filters.files import Item, read_json, read_whole
-from bot.filters.matcher import Matcher
-from bot.filters.place import Where
-from bot.filters.rules import Action, Rule
-from generators.text_files import BadText, parse_json, read_text
+from limner.bot.errors import BadRule, SetupError
+from limner.bot.filters.files import Item, read_json, read_whole
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.scopes import Where
+from limner.generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]
 """What is forbidden, and what is allowed in spite of it."""

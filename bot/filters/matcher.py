@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from bot.filters.disguise import Disguises, Sighting, Target
-from bot.filters.east_asian import EastAsianWords
-from bot.filters.keywords import Found, Keyword, Keywords, keyword
-from bot.filters.normalise import Normal, normalise
-from bot.filters.place import Place
-from bot.filters.regexes import Regexes
-from bot.filters.rewrites import rewrites, turned_around
-from bot.filters.rules import Rule
-from bot.filters.scan import KOREAN, UNSPACED, line
-from bot.filters.tables import LETTERS, base, is_word
+from limner.bot.filters.disguise import Disguises, Sighting, Target
+from limner.bot.filters.east_asian import EastAsianWords
+from limner.bot.filters.keywords import Found, Keyword, Keywords, keyword
+from limner.bot.filters.normalise import Normal, normalise
+from limner.bot.filters.regexes import Regexes
+from limner.bot.filters.rewrites import rewrites, turned_around
+from limner.bot.filters.rules import Rule
+from limner.bot.filters.scan import KOREAN, UNSPACED, line
+from limner.bot.filters.scopes import Place
+from limner.bot.filters.tables import LETTERS, base, is_word
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
 _DRAWN = "".join(sign for sign, letters in LETTERS.items() if _EAST.match(sign) and letters.isascii() and letters)

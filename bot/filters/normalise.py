@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 
-from bot.filters.tables import LETTERS, SPELLED_OUT
+from limner.bot.filters.tables import LETTERS, SPELLED_OUT
 
 _CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
 """Marks and invisible characters lie below U+20000, or among the tags and selectors from U+E0000 on."""

@@ -13,9 +13,9 @@ from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from bot.filters import characters as chars
-from bot.filters.characters import BEYOND, NEWLINE, Ranges
-from bot.filters.regex_syntax import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters import characters as chars
+from limner.bot.filters.characters import BEYOND, NEWLINE, Ranges
+from limner.bot.filters.regex_syntax import Chars, Choice, Edge, Node, Repeat, Sequence
 
 _UNDERSCORE: Ranges = ((0x5F, 0x5F),)
 _ASCII: Ranges = ((0, 0x7F),)

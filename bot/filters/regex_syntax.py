@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.filters import characters as chars
-from bot.filters.characters import EVERY, NEWLINE, SPACE, Ranges
+from limner.bot.filters import characters as chars
+from limner.bot.filters.characters import EVERY, NEWLINE, SPACE, Ranges
 
 MAX_REPEAT = 250
 """The largest number in { }: a text of thousands of letters costs that many steps for each letter."""

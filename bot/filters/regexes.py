@@ -8,8 +8,8 @@ from typing import Any
 
 import re2
 
-from bot.filters.regex_code import CodedText, as_re2, dead_end, example
-from bot.filters.regex_syntax import BadRegex, parse
+from limner.bot.filters.regex_code import CodedText, as_re2, dead_end, example
+from limner.bot.filters.regex_syntax import BadRegex, parse
 
 _ENGINE: Any = re2  # it has no types
 

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
-from bot.filters.guesses import VOWELS, romanised, sound
-from bot.filters.normalise import normalise
-from bot.filters.scan import UNSPACED
-from bot.filters.tables import LETTERS, ONE_SPELLING, is_word
+from limner.bot.filters.guesses import VOWELS, romanised, sound
+from limner.bot.filters.normalise import normalise
+from limner.bot.filters.scan import UNSPACED
+from limner.bot.filters.tables import LETTERS, ONE_SPELLING, is_word
 
 SAME_IDEA = 0.5
 """The share of a refused idea's other words that a request must repeat to be the same idea."""

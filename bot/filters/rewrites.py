@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from bot.filters.codes import Piece, decoded, unmarked
-from bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.codes import Piece, decoded, unmarked
+from limner.bot.filters.tables import LETTERS, is_word
 
 _SPELLED_CHUNK = re.compile(
     r"(?<![^\W_])(?:\S(?P<sign>[^\w\s]|_)(?P=sign)*\S(?:(?P=sign)+\S)+|[^\W_](?:(?:[^\w\s]|_)+[^\W_]){2,})(?![^\W_])"

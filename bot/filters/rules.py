@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.errors import BadRule
-from bot.filters import regexes
-from bot.filters.normalise import normalise
-from bot.filters.place import Place, Scope
-from bot.filters.scan import line
+from limner.bot.errors import BadRule
+from limner.bot.filters import regexes
+from limner.bot.filters.normalise import normalise
+from limner.bot.filters.scan import line
+from limner.bot.filters.scopes import Place, Scope
 
 MAX_PATTERN = 100
 """Characters in a keyword; as many as one line of Discord's autocomplete holds."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.filters.matcher import Match, Matcher
-from bot.filters.place import Place
-from bot.filters.rules import Action, Rule, strongest
+from limner.bot.filters.matcher import Match, Matcher
+from limner.bot.filters.rules import Action, Rule, strongest
+from limner.bot.filters.scopes import Place
 
 CHOSEN = ("LoRA",)
 """Fields that name what is there: another word in its place would name nothing."""

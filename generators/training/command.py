@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from generators.training.errors import TrainingError
+from limner.generators.training.errors import TrainingError
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
@@ -133,7 +133,7 @@ def _add_common(kind: argparse.ArgumentParser, folder: str, samples: int) -> Non
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from generators.training.collect import collect
+    from limner.generators.training.data.collect import collect
 
     folder = arguments.folder.resolve()
     out = arguments.out or folder.with_name(folder.name + "-ready")
@@ -143,8 +143,8 @@ def _data(arguments: argparse.Namespace) -> None:
 
 
 def _diffusion(arguments: argparse.Namespace) -> None:
-    from generators.training.data import learnt_part
-    from generators.training.diffusion import DENOISER, Recipe, train_diffusion
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.diffusion import DENOISER, Recipe, train_diffusion
 
     if not re.fullmatch(r"\d+(,\d+)+", arguments.widths):
         raise TrainingError("The option --widths needs at least two numbers, such as 128,192.")
@@ -161,10 +161,10 @@ def _diffusion(arguments: argparse.Namespace) -> None:
 
 
 def _autoencoder(arguments: argparse.Namespace) -> None:
-    from generators.training.autoencoder import train_autoencoder
-    from generators.training.data import learnt_part
-    from generators.training.diffusion import AUTOENCODER
-    from generators.training.processes import launch
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.autoencoder import train_autoencoder
+    from limner.generators.training.families.diffusion import AUTOENCODER
+    from limner.generators.training.processes import launch
 
     folder = arguments.out or Path("data/training/autoencoder")
     plan = replace(AUTOENCODER, samples=arguments.samples)
@@ -174,8 +174,8 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
 
 
 def _lora(arguments: argparse.Namespace) -> None:
-    from generators.training.data import learnt_part
-    from generators.training.lora import PLAN, Recipe, train_lora
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.lora import PLAN, Recipe, train_lora
 
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
         raise TrainingError("The option --name needs letters, digits, - and _ only.")
@@ -195,8 +195,8 @@ def _lora(arguments: argparse.Namespace) -> None:
 
 
 def _one_pass(arguments: argparse.Namespace) -> None:
-    from generators.training.data import learnt_part
-    from generators.training.one_pass import Recipe, train_one_pass
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.one_pass import Recipe, train_one_pass
 
     recipe = Recipe(
         family=arguments.family,
@@ -211,8 +211,8 @@ def _one_pass(arguments: argparse.Namespace) -> None:
 
 
 def _cyclegan(arguments: argparse.Namespace) -> None:
-    from generators.training.cyclegan import Recipe, train_cyclegan
-    from generators.training.data import learnt_part
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.cyclegan import Recipe, train_cyclegan
 
     recipe = Recipe(
         a=learnt_part(arguments.a),
@@ -227,16 +227,16 @@ def _cyclegan(arguments: argparse.Namespace) -> None:
 
 
 def _doodle(arguments: argparse.Namespace) -> None:
-    from generators.training.doodle import train_doodle
+    from limner.generators.training.doodle.recipe import train_doodle
 
     folder = arguments.out or Path("data/training/doodle")
     train_doodle(folder, minutes=arguments.max_minutes, processes=arguments.processes, samples=arguments.samples)
 
 
 def _scenes(arguments: argparse.Namespace) -> None:
-    from generators.training import downloads
-    from generators.training.pictograms import Pictograms, read_nouns
-    from generators.training.scenes import SceneMaker, compose
+    from limner.generators.training.data import downloads
+    from limner.generators.training.doodle.pictograms import Pictograms, read_nouns
+    from limner.generators.training.doodle.scenes import SceneMaker, compose
 
     archive = downloads.fetch(downloads.PICTOGRAMS, arguments.folder / "downloads")
     maker = SceneMaker(Pictograms(archive, read_nouns()), held_out=arguments.held_out)
@@ -244,8 +244,8 @@ def _scenes(arguments: argparse.Namespace) -> None:
 
 
 def _reader(arguments: argparse.Namespace) -> None:
-    from generators.training.data import learnt_part
-    from generators.training.reading import train_reading
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.clip_and_captioner import train_reading
 
     folder = arguments.out or Path("data/training/reader")
     figures = train_reading(

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from generators.training.pictograms import COLOURS, Pictograms
+from limner.generators.training.doodle.pictograms import COLOURS, Pictograms
 
 ONE_IN = 10
 """A tenth of all combinations is held out."""

@@ -26,8 +26,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from generators.training.curves import draw_curve
-from generators.training.errors import TrainingError
+from limner.generators.training.curves import draw_curve
+from limner.generators.training.errors import TrainingError
 
 CHECKPOINT = "checkpoint.safetensors"
 LOSSES = "losses.csv"

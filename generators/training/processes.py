@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from accelerate import PartialState
 
-from generators.training.errors import TrainingError
+from limner.generators.training.errors import TrainingError
 
 
 def own_device() -> torch.device:

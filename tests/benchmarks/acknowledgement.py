@@ -8,7 +8,7 @@ from asyncio.subprocess import DEVNULL
 from dataclasses import dataclass
 from statistics import median
 
-from bot.settings import Settings
+from limner.bot.settings import Settings
 from tests.benchmarks.figures import ROUNDS, fresh_studio, share, show, spread
 from tests.discord_records import CHANNEL, Asked, until
 from tests.discord_server import ACKNOWLEDGE_SECONDS, DiscordServer

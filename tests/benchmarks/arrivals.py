@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bot.settings import Settings
-from generators.base import Finished, GenerationRequest, ModelCard, Progress
-from generators.executor import Executor
+from limner.bot.settings import Settings
+from limner.generators.base import Finished, GenerationRequest, ModelCard, Progress
+from limner.generators.executor import Executor
 from tests.benchmarks.executor import open_stock, paint_stock
 from tests.benchmarks.figures import ROUNDS, cores, share, show, spread
 from tests.tiny_models import build_small_xl_pipeline

@@ -15,11 +15,11 @@ from typing import TypeVar
 
 from sqlalchemy import insert
 
-from bot import migrate
-from bot.db import Database
-from bot.intake import NewJob, row
-from bot.jobs import JobQueue
-from bot.models import Job
+from limner.bot.queue.enqueue import NewJob, row
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.storage import migrate
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Job
 from tests.benchmarks.figures import share, show
 from tests.rows import new_job, picture
 

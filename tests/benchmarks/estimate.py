@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bot.db import Database
-from bot.jobs import JobQueue
-from bot.settings import Settings
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
 from tests.benchmarks.figures import ROUNDS, fresh_studio, share, show
 from tests.discord_records import CHANNEL
 from tests.studio import Studio

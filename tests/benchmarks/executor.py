@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from bot.settings import Settings
-from generators.base import Finished, GenerationRequest, ModelCard
-from generators.executor import Executor
+from limner.bot.settings import Settings
+from limner.generators.base import Finished, GenerationRequest, ModelCard
+from limner.generators.executor import Executor
 from tests.benchmarks.figures import ROUNDS, cores, show, spread
 from tests.tiny_models import build_small_xl_pipeline, stock_pipeline
 

@@ -13,10 +13,10 @@ from statistics import median
 
 import torch
 
-from bot.settings import Settings
-from generators.device import pick_device
-from generators.executor import Executor
-from generators.expand import TransformersExpander
+from limner.bot.settings import Settings
+from limner.generators.device import pick_device
+from limner.generators.executor import Executor
+from limner.generators.language.expanders import TransformersExpander
 from tests.benchmarks.figures import show, spread
 from tests.tiny_models import tiny_request
 
@@ -62,7 +62,7 @@ async def _measure(settings: Settings, policy: str) -> tuple[str, str, str]:
     executor.admit("warm", tiny_request(model=card.name, width=card.width, height=card.height))
     executor.evict("warm")
     moves = Moves()
-    logger = logging.getLogger("generators.expand")
+    logger = logging.getLogger("limner.generators.language.expanders")
     logger.addHandler(moves)
     logger.setLevel(logging.DEBUG)
     with tempfile.TemporaryDirectory() as cache:

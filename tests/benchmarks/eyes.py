@@ -12,8 +12,8 @@ from statistics import median
 
 from PIL import Image
 
-from bot.likeness import fingerprint
-from generators.eyes import load_eyes
+from limner.bot.storage.perceptual_hash import fingerprint
+from limner.generators.vision.open_nsfw import load_eyes
 from tests.benchmarks.figures import NO_LIMITS, ROUNDS, show, spread
 from tests.benchmarks.throughput import USERS, paint_all
 from tests.discord_server import DiscordServer

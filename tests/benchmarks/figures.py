@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bot.settings import Settings
+from limner.bot.settings import Settings
 from tests.discord_server import DiscordServer
 from tests.studio import Studio, open_studio
 from tests.tiny_models import stock_pipeline

@@ -12,9 +12,9 @@ from functools import partial
 from glin_profanity import Filter
 from pyobscenity import Dataset, PhraseBuilder, ProfanityFilter
 
-from bot.filters.keywords import automaton
-from bot.filters.matcher import Matcher
-from bot.filters.rules import Rule
+from limner.bot.filters.keywords import automaton
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rules import Rule
 from tests.benchmarks.figures import ROUNDS, show, spread
 
 PROMPTS = 400

@@ -6,9 +6,9 @@ import time
 
 import torch
 
-from bot.settings import PRETRAINED
-from generators.conditioning import BUNDLED, load_caption_reader, pool
-from generators.training.pictograms import read_nouns, with_article
+from limner.bot.settings import PRETRAINED
+from limner.generators.language.caption_encoder import BUNDLED, load_caption_reader, pool
+from limner.generators.training.doodle.pictograms import read_nouns, with_article
 from tests.benchmarks.figures import cores, show
 
 

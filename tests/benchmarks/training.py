@@ -13,16 +13,16 @@ from typing import Any
 
 import torch
 
-from generators.networks import ConditionalVAE, Critic, Painter, Shape
-from generators.training import latent_diffusion
-from generators.training.autoencoder import AutoencoderTask, build_autoencoder
-from generators.training.conditioning import CaptionStates
-from generators.training.cyclegan import CycleGANTask
-from generators.training.data import PictureFolder
-from generators.training.latents import Latents
-from generators.training.loop import Plan, Trainer
-from generators.training.one_pass import Captioned, GANTask, VAETask
-from generators.translators import Depth
+from limner.generators.one_pass.networks import ConditionalVAE, Critic, Painter, Shape
+from limner.generators.one_pass.translators import Depth
+from limner.generators.training.data.caption_states import CaptionStates
+from limner.generators.training.data.latents import Latents
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.families import latent_diffusion
+from limner.generators.training.families.autoencoder import AutoencoderTask, build_autoencoder
+from limner.generators.training.families.cyclegan import CycleGANTask
+from limner.generators.training.families.one_pass import Captioned, GANTask, VAETask
+from limner.generators.training.loop import Plan, Trainer
 from tests.benchmarks.figures import ROUNDS, show, spread
 from tests.generators.toys import write_squares
 

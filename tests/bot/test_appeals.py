@@ -3,17 +3,17 @@
 import pytest
 import simcord
 
-from bot import decisions, delivery, desk
-from bot.appeals import NOBODY
-from bot.models import Job, JobStatus, Review
-from bot.reviews import APPEALED
+from limner.bot.moderation.appeals import NOBODY
+from limner.bot.moderation.reviews import APPEALED
+from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.ui import delivery, review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
 from tests.simulated_discord import World, labels
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(delivery, "ADOPT_AFTER", 0.0)
 
 
@@ -66,7 +66,7 @@ async def test_an_appeal_that_is_rejected_is_told_in_private(world: World) -> No
     await press(channel, review, "reject", world.grace)
     review = await settled(world, review)
     [message] = world.ada.user.dm_channel.history()
-    assert message.content == decisions.APPEAL_REJECTED.format(job=review.job_id)
+    assert message.content == review_outcomes.APPEAL_REJECTED.format(job=review.job_id)
     assert (await world.newest()).status == JobStatus.REFUSED
     told = await world.ada.slash(world.channel, "me")
     assert told.response

@@ -18,9 +18,9 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from bot import __main__
-from bot.__main__ import build_parser, main
-from bot.settings import Settings
+from limner.bot import __main__
+from limner.bot.__main__ import build_parser, main
+from limner.bot.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -38,7 +38,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def started(data: Path, *arguments: str) -> Generator[subprocess.Popen[str]]:
     """A process that does not outlive its test; its worker stops when its stdin ends."""
-    command = [sys.executable, "-m", "bot", "--data", str(data), *arguments]
+    command = [sys.executable, "-m", "limner", "--data", str(data), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -260,7 +260,7 @@ def test_words_go_in_and_out_as_utf8_whatever_the_code_page_is(
 
 def said(data: Path, *arguments: str, given: bytes = b"") -> tuple[int, str, str]:
     """What a process with redirected streams says, read as UTF-8."""
-    command = [sys.executable, "-m", "bot", "--data", str(data), *arguments]
+    command = [sys.executable, "-m", "limner", "--data", str(data), *arguments]
     done = subprocess.run(command, input=given, capture_output=True, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from bot.db import Database
-from bot.errors import QueueFull
-from bot.faults import CRASHED
-from bot.jobs import JobQueue
-from bot.models import Job, JobStatus
-from bot.wakeup import listen
-from generators.base import Expansion
+from limner.bot.errors import QueueFull
+from limner.bot.queue.faults import CRASHED
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.queue.wakeup import listen
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Job, JobStatus
+from limner.generators.base import Expansion
 from tests.rows import PIXELS, new_job, picture
 
 EXPANSION = Expansion("a fox, soft light", "soft light", ("fox",), "writer", 0.5)

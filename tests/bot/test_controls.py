@@ -13,14 +13,14 @@ import discord
 import pytest
 import simcord
 
-import bot
-from bot.cogs.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner
-from bot.cogs.form import Form
-from bot.cogs.forms import FORMS
-from bot.errors import NotFound, NotModerator, NotYours
-from bot.models import Job
-from bot.plugin import BUTTONS
-from generators.base import Expansion
+from limner import bot
+from limner.bot.cogs.forms import FORMS
+from limner.bot.errors import NotFound, NotModerator, NotYours
+from limner.bot.plugin import BUTTONS
+from limner.bot.storage.models import Job
+from limner.bot.ui.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner
+from limner.bot.ui.form import Form
+from limner.generators.base import Expansion
 from tests import other_clients
 from tests.other_clients import told
 from tests.simulated_discord import World

@@ -11,12 +11,12 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy import event, text
 
-from bot.app import App
-from bot.db import Database
-from bot.errors import DatabaseBusy, QueueFull, StorageFull
-from bot.jobs import JobQueue
-from bot.models import Job
-from bot.settings import Settings
+from limner.bot.app import App
+from limner.bot.errors import DatabaseBusy, QueueFull, StorageFull
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Job
 from tests.rows import new_job
 
 

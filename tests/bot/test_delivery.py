@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from sqlalchemy import delete
 
-from bot import delivery, messages
-from bot.app import App
-from bot.delivery import Delivery
-from bot.jobs import NewJob
-from bot.models import AnswerToken, Job, JobStatus
-from bot.pictures import encode_preview
-from generators.base import Expansion, GenerationRequest
+from limner.bot.app import App
+from limner.bot.queue.jobs import NewJob
+from limner.bot.storage.image_files import encode_preview
+from limner.bot.storage.models import AnswerToken, Job, JobStatus
+from limner.bot.ui import delivery, job_messages
+from limner.bot.ui.delivery import Delivery
+from limner.generators.base import Expansion, GenerationRequest
 from tests.rows import seen
 from tests.simulated_discord import World, labels
 
@@ -231,7 +231,7 @@ async def test_a_channel_that_takes_no_size_gets_a_sentence(world: World, monkey
     job = await world.painted()
     message = world.message(job)
     assert message.attachments == []
-    assert messages.TOO_LARGE in message.content
+    assert job_messages.TOO_LARGE in message.content
 
 
 async def test_a_deleted_placeholder_stays_deleted(world: World) -> None:
@@ -250,7 +250,7 @@ async def test_a_channel_that_is_gone_is_told_to_the_owner(world: World) -> None
     job = await world.painted()
     assert job.delivered_at
     [message] = world.ada.user.dm_channel.history()
-    assert message.content == messages.elsewhere(job, messages.CHANNEL_GONE)
+    assert message.content == job_messages.elsewhere(job, job_messages.CHANNEL_GONE)
 
 
 async def test_a_failure_that_cannot_be_told_in_its_channel_is_told_to_the_owner(world: World) -> None:
@@ -312,7 +312,7 @@ async def test_a_lost_picture_file_is_told(world: World) -> None:
     job = await world.newest()
     world.app.images.delete(job.images[0].sha256)
     job = await world.delivered(job)
-    assert messages.FILES_GONE in world.message(job).content
+    assert job_messages.FILES_GONE in world.message(job).content
 
 
 async def test_killed_between_posting_and_marking(world: World) -> None:

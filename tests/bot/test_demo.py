@@ -14,9 +14,9 @@ import psutil
 import pytest
 import simcord
 
-from bot.cogs.base import app_of
-from bot.demo import open_page
-from bot.settings import Settings
+from limner.bot.demo import open_page
+from limner.bot.settings import Settings
+from limner.bot.ui.interactions import app_of
 from tests.simulated_discord import kept_modules
 
 
@@ -114,7 +114,7 @@ class Browser:
 
 async def _start(settings: Settings, port: int) -> asyncio.subprocess.Process:
     pipe, environment = asyncio.subprocess.PIPE, os.environ | settings.environment()
-    arguments = ("-m", "bot", "demo", "--port", str(port))
+    arguments = ("-m", "limner", "demo", "--port", str(port))
     return await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=pipe, stderr=pipe, env=environment, cwd=Path(__file__).parents[2]
     )

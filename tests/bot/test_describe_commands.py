@@ -3,13 +3,13 @@
 import pytest
 import simcord
 
-from bot.cogs.describe import MENU, NO_PICTURE
-from bot.errors import CannotDescribe
-from bot.inputs import KIND
-from bot.jobs import Picture
-from bot.models import Job, JobStatus
-from bot.settings import Settings
-from generators.base import Expansion
+from limner.bot.cogs.describe import MENU, NO_PICTURE
+from limner.bot.errors import CannotDescribe
+from limner.bot.queue.jobs import Picture
+from limner.bot.settings import Settings
+from limner.bot.storage.input_images import KIND
+from limner.bot.storage.models import Job, JobStatus
+from limner.generators.base import Expansion
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png
 

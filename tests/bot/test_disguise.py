@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bot.filters.matcher import Matcher
-from bot.filters.normalise import normalise
-from bot.filters.rules import Place, Rule, Scope, tidy
-from bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.normalise import normalise
+from limner.bot.filters.rules import Place, Rule, Scope, tidy
+from limner.bot.filters.tables import LETTERS, is_word
 
 TERMS = [
     "badger",

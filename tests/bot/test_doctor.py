@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bot.doctor import examine
-from bot.errors import SetupError
-from bot.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
-from bot.settings import Settings
+from limner.bot.cli.doctor import examine
+from limner.bot.cli.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
+from limner.bot.errors import SetupError
+from limner.bot.settings import Settings
 from tests.images_server import open_painting_server
 
 ALL = sum(NEEDED.values())

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot import submit
-from bot.app import App
-from bot.errors import BadOption, CannotDescribe
-from bot.filters.rules import Action
-from bot.models import Job, JobStatus
-from bot.rulings import FLAGGED
-from bot.settings import Settings
-from bot.submit import Ask
-from generators.base import Finish
-from generators.reader import FolderReader
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import BadOption, CannotDescribe
+from limner.bot.filters.rules import Action
+from limner.bot.moderation.apply_verdict import FLAGGED
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.submit import Ask
+from limner.generators.base import Finish
+from limner.generators.vision.clip import FolderReader
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.tiny_models import build_tiny_pipeline
 from tests.tiny_reader import square

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.filters.respelled import is_respelled
+from limner.bot.filters.respelled import is_respelled
 
 REFUSED = "a naked woman on the beach at sunset"
 

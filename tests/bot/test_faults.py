@@ -18,13 +18,25 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bot import jobs, submit, supervisor
-from bot.app import App, open_app
-from bot.faults import CRASHED, DEVICE_LOST, EXIT_DEVICE_LOST, EXIT_HUNG, HUNG, SILENT, Fault, WorkerBroken, fault_of
-from bot.models import Job, JobStatus
-from bot.settings import Settings
-from bot.submit import Ask
-from bot.supervisor import Supervisor
+from limner.bot import submit
+from limner.bot.app import App, open_app
+from limner.bot.queue import jobs
+from limner.bot.queue.faults import (
+    CRASHED,
+    DEVICE_LOST,
+    EXIT_DEVICE_LOST,
+    EXIT_HUNG,
+    HUNG,
+    SILENT,
+    Fault,
+    WorkerBroken,
+    fault_of,
+)
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.submit import Ask
+from limner.bot.worker import supervisor
+from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until
 from tests.faulty_plugin import faulty_model, install
 from tests.tiny_models import build_tiny_pipeline
@@ -184,7 +196,7 @@ async def test_a_worker_that_still_imports_ends_as_soon_as_its_supervisor_does(a
 async def worker(settings: Settings, worker_id: str) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A worker process as another machine's supervisor would run it; it does not outlive the block."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "bot", "worker", "--id", worker_id),
+        *(sys.executable, "-P", "-m", "limner", "worker", "--id", worker_id),
         stdin=PIPE,
         stdout=PIPE,
         env={**os.environ, **settings.environment()},

@@ -12,12 +12,12 @@ import discord
 import pytest
 import simcord
 
-from bot.cogs.history import BEHIND_A_CLICK
-from bot.errors import NotModerator
-from bot.filters import files
-from bot.filters.book import entry_of
-from bot.filters.place import Scope
-from bot.models import Job, JobStatus, Rule
+from limner.bot.cogs.history import BEHIND_A_CLICK
+from limner.bot.errors import NotModerator
+from limner.bot.filters import files
+from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.scopes import Scope
+from limner.bot.storage.models import Job, JobStatus, Rule
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 

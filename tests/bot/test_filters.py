@@ -13,21 +13,22 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot import guilds, models
-from bot.app import App
-from bot.db import Database
-from bot.errors import BadRule, SetupError
-from bot.filters import store
-from bot.filters.book import PAGE
-from bot.filters.lines import check_lines
-from bot.filters.matcher import Matcher
-from bot.filters.normalise import normalise
-from bot.filters.place import Where
-from bot.filters.rules import Action, Rule, normal_form, tidy
-from bot.filters.scan import line, places
-from bot.filters.store import ContentFilter
-from bot.guilds import Guilds
-from bot.settings import Settings
+from limner.bot import guild_settings
+from limner.bot.app import App
+from limner.bot.errors import BadRule, SetupError
+from limner.bot.filters import content_filter
+from limner.bot.filters.content_filter import ContentFilter
+from limner.bot.filters.lines import check_lines
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.normalise import normalise
+from limner.bot.filters.rulebook import PAGE
+from limner.bot.filters.rules import Action, Rule, normal_form, tidy
+from limner.bot.filters.scan import line, places
+from limner.bot.filters.scopes import Where
+from limner.bot.guild_settings import Guilds
+from limner.bot.settings import Settings
+from limner.bot.storage import models
+from limner.bot.storage.db import Database
 
 HERE, THERE, MODERATOR = 101, 202, 7
 
@@ -279,7 +280,7 @@ async def test_rules_that_were_read_before_a_change_are_not_kept_after_it(settin
 async def test_checks_in_a_second_ask_the_database_once(
     app: App, filters: ContentFilter, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(guilds, "POLL_SECONDS", 600)
+    monkeypatch.setattr(guild_settings, "POLL_SECONDS", 600)
     await is_refused(filters, "a fox")
     monkeypatch.setattr(filters, "database", None)
     monkeypatch.setattr(app.guilds, "database", None)
@@ -296,7 +297,7 @@ async def test_many_who_ask_after_a_change_wait_for_one_matcher(
         made.append(Matcher(*rules))
         return made[-1]
 
-    monkeypatch.setattr(store, "Matcher", make)
+    monkeypatch.setattr(content_filter, "Matcher", make)
     await filters.add(HERE, "cow", MODERATOR)
     assert all(await asyncio.gather(*(is_refused(filters, "a cow") for _ in range(20))))
     assert len(made) == 2  # the server's and the operator's

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.errors import BadPrompt, UserError
-from bot.flags import ParsedPrompt, clean, parse_prompt, without_flags
+from limner.bot.errors import BadPrompt, UserError
+from limner.bot.flags import ParsedPrompt, clean, parse_prompt, without_flags
 
 
 def parse(text: str) -> ParsedPrompt:

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from bot.hand import Hand
-from bot.models import Job
+from limner.bot.storage.models import Job
+from limner.bot.worker.in_flight import Hand
 from tests.rows import new_job
 
 PICTURE = 100

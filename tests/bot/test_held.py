@@ -6,9 +6,9 @@ import discord
 import pytest
 import simcord
 
-from bot import desk, views
-from bot.models import Job, JobStatus
-from generators.base import Expansion
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.ui import job_buttons, review_poster
+from limner.generators.base import Expansion
 from tests import other_clients
 from tests.other_clients import told
 from tests.reviewing import card, carded, choose_channel, press
@@ -20,7 +20,7 @@ NEKKID = "a nekkid woman on the beach at sunset"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
 
 
 async def held(world: World, prompt: str = "a red fox") -> Job:
@@ -114,7 +114,7 @@ async def untouched(world: World, job: Job, newest: int, result: simcord.Interac
 
 
 async def test_nobody_suspended_paints_by_any_door(world: World) -> None:
-    assert set(views.LOOKS) == PAINTS | DOES_NOT
+    assert set(job_buttons.LOOKS) == PAINTS | DOES_NOT
     painted, job = await world.painted(), await held(world)
     described = await world.imagine(who=world.ada)
     async with world.app.database.begin() as session:
@@ -152,5 +152,5 @@ async def test_a_button_does_nothing_that_its_request_has_no_button_for(world: W
     view = discord.ui.View(timeout=None)
     view.add_item(discord.ui.Button(label=verb, custom_id=name))
     message = await world.bot.get_partial_messageable(world.channel.id).send(view=view)
-    assert told(await other_clients.press(world, world.ada, message, name)) == views.NOT_NOW
+    assert told(await other_clients.press(world, world.ada, message, name)) == job_buttons.NOT_NOW
     assert (await world.newest()).id == job.id

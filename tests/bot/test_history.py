@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bot.db import Database
-from bot.errors import NotFound
-from bot.history import History
-from bot.jobs import JobQueue, Picture
-from bot.storage import ImageStore
+from limner.bot.errors import NotFound
+from limner.bot.queue.jobs import JobQueue, Picture
+from limner.bot.storage.db import Database
+from limner.bot.storage.history import History
+from limner.bot.storage.image_store import ImageStore
 from tests.rows import new_job, painted, seen
 
 

@@ -10,10 +10,10 @@ import simcord
 from PIL import Image
 from simcord import ResponseMessage
 
-from bot.cogs import history
-from bot.cogs.history import FILE_GONE, NOTHING_FOUND, NOTHING_YET, PAGE
-from bot.jobs import Picture
-from bot.models import Job, JobStatus
+from limner.bot.cogs import history
+from limner.bot.cogs.history import FILE_GONE, NOTHING_FOUND, NOTHING_YET, PAGE
+from limner.bot.queue.jobs import Picture
+from limner.bot.storage.models import Job, JobStatus
 from tests.rows import seen
 from tests.simulated_discord import World, labels
 

@@ -5,12 +5,12 @@ from typing import Any
 import discord
 import pytest
 
-from bot import delivery
-from bot.errors import NotYours
-from bot.flags import ASPECTS
-from bot.models import JobStatus
-from bot.views import details
-from generators.base import SEEDS
+from limner.bot.errors import NotYours
+from limner.bot.flags import ASPECTS
+from limner.bot.storage.models import JobStatus
+from limner.bot.ui import delivery
+from limner.bot.ui.job_buttons import details
+from limner.generators.base import SEEDS
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 

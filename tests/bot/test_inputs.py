@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, PngImagePlugin
 
-from bot.app import App
-from bot.errors import BadPicture
-from bot.inputs import BROKEN, KIND, MOVING, NARROW, read_picture
+from limner.bot.app import App
+from limner.bot.errors import BadPicture
+from limner.bot.storage.input_images import BROKEN, KIND, MOVING, NARROW, read_picture
 
 MOST = 4_000_000
 

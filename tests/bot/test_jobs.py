@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bot import turns
-from bot.db import Database
-from bot.errors import NotFound, QueueFull
-from bot.faults import CRASHED
-from bot.jobs import JobQueue
-from bot.models import Job, JobStatus
-from bot.pace import Position
-from generators.base import Expansion
+from limner.bot.errors import NotFound, QueueFull
+from limner.bot.queue import fairness
+from limner.bot.queue.estimate import Position
+from limner.bot.queue.faults import CRASHED
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Job, JobStatus
+from limner.generators.base import Expansion
 from tests.rows import PIXELS, live_worker, new_job, painted, picture
 
 EXPANSION = Expansion("a fox, soft light", "soft light", ("fox",), "writer", 0.5)
@@ -172,7 +172,7 @@ async def test_a_batch_is_of_one_kind_and_in_order(jobs: JobQueue):
 
 async def test_a_claim_looks_only_so_far_ahead(jobs: JobQueue):
     await jobs.enqueue(new_job(user_id=0, model="a"))
-    for user in range(1, turns.LOOK_AHEAD):
+    for user in range(1, fairness.LOOK_AHEAD):
         await jobs.enqueue(new_job(user_id=user, model="b"))
     too_far = await jobs.enqueue(new_job(user_id=99, model="a"))
 
@@ -212,7 +212,7 @@ async def test_weights_in_memory_go_first_until_patience_ends(jobs: JobQueue):
     passed = (await jobs.get(other.id)).passed_over_at
     assert passed is not None
     assert passed == pytest.approx(time.time(), abs=5)
-    await change(jobs, other.id, passed_over_at=passed - turns.PATIENCE)
+    await change(jobs, other.id, passed_over_at=passed - fairness.PATIENCE)
 
     assert await claim(jobs, painting="a|") == []
     assert await claim(jobs, loaded=["a|"]) == [other.id]
@@ -225,7 +225,7 @@ async def test_a_new_job_is_left_for_a_worker_that_has_its_weights(jobs: JobQueu
         session.add(live_worker("v"))
 
     assert await claim(jobs, loaded=["b|"]) == []
-    await change(jobs, job.id, created_at=time.time() - turns.GRACE)
+    await change(jobs, job.id, created_at=time.time() - fairness.GRACE)
 
     assert await claim(jobs, loaded=["b|"]) == [job.id]
 

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from PIL import Image
 
-from bot import lookout
-from bot.errors import Blind
-from bot.likeness import fingerprint
-from bot.lookout import Lookout
-from bot.settings import Settings
-from generators.base import Eyes, Look, ModelNotFound
+from limner.bot.errors import Blind
+from limner.bot.settings import Settings
+from limner.bot.storage.perceptual_hash import fingerprint
+from limner.bot.worker import classifier_thread
+from limner.bot.worker.classifier_thread import Lookout
+from limner.generators.base import Eyes, Look, ModelNotFound
 
 PICTURE = Image.linear_gradient("L").convert("RGB")
 POISON = Image.new("RGB", (8, 8))
@@ -54,7 +54,7 @@ async def test_a_look_is_kept_with_its_likeness(settings: Settings):
 
 
 async def test_the_real_eyes_are_loaded_by_their_entry_point(settings: Settings):
-    async with looking(settings, lookout.load_eyes) as out:
+    async with looking(settings, classifier_thread.load_eyes) as out:
         await out.open()
         seen = await out.look(PICTURE)
 
@@ -87,7 +87,7 @@ async def test_eyes_that_raise_miss_one_picture_only(settings: Settings):
 
 
 async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lookout, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 0.05)
     free, loads = threading.Event(), list[float]()
 
     def hang() -> float:
@@ -120,7 +120,7 @@ async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settin
 async def test_eyes_that_cannot_be_loaded_are_tried_again_after_a_growing_pause(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lookout, "PAUSE_SECONDS", 30.0)
+    monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 30.0)
     loads = list[int]()
 
     def load(_: Settings) -> Eyes:

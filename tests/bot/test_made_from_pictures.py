@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bot import desk, terminal
-from bot.gate import MADE, OF_OPERATOR, Spot
-from bot.models import EXPLICIT, Image, Job, JobStatus
-from bot.settings import Settings
-from bot.submit import Ask
-from bot.wording import settle_input
-from generators.base import Expansion
+from limner.bot.cli import imagine
+from limner.bot.moderation.image_policy import MADE, OF_OPERATOR, Spot
+from limner.bot.settings import Settings
+from limner.bot.storage.models import EXPLICIT, Image, Job, JobStatus
+from limner.bot.submit import Ask
+from limner.bot.ui import review_poster
+from limner.bot.worker.prepare import settle_input
+from limner.generators.base import Expansion
 from tests.reviewing import card, carded, choose_channel, press, settled, told
 from tests.rows import seen
 from tests.simulated_discord import World, png
@@ -28,7 +29,7 @@ UPLOAD: dict[str, Any] = {"image": ("a.png", png((64, 48))), "strength": 0.5}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -180,8 +181,8 @@ async def test_the_command_line_obeys_it(world: World, tmp_path: Path, monkeypat
         return await world.app.jobs.get(job.id)
 
     (tmp_path / "a.png").write_bytes(png((64, 48)))
-    monkeypatch.setattr(terminal, "_paint", painted)
-    code = await terminal.imagine(world.settings, Ask(text="a fox"), out=None, as_json=True, image=tmp_path / "a.png")
+    monkeypatch.setattr(imagine, "_paint", painted)
+    code = await imagine.imagine(world.settings, Ask(text="a fox"), out=None, as_json=True, image=tmp_path / "a.png")
     job = await world.newest()
     assert (code, job.reason_code, job.images) == (1, "picture:explicit", [])
 

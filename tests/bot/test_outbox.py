@@ -6,11 +6,11 @@ import time
 
 from sqlalchemy import func, select
 
-from bot.db import Database
-from bot.jobs import JobQueue
-from bot.models import AnswerToken, Job
-from bot.moves import Answer
-from bot.outbox import Outbox
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.queue.outbox import Outbox
+from limner.bot.queue.transitions import Answer
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import AnswerToken, Job
 from tests.rows import new_job, painted
 
 

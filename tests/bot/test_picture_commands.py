@@ -5,10 +5,10 @@ import io
 import pytest
 from PIL import Image
 
-from bot.cogs.base import OWNERS_ONLY
-from bot.cogs.pictures import BLOCK, EMPTY, NO_PICTURE
-from bot.likeness import PLAIN
-from bot.settings import Settings
+from limner.bot.cogs.pictures import BLOCK, EMPTY, NO_PICTURE
+from limner.bot.settings import Settings
+from limner.bot.storage.perceptual_hash import PLAIN
+from limner.bot.ui.interactions import OWNERS_ONLY
 from tests.reviewing import show_to
 from tests.simulated_discord import World, png
 

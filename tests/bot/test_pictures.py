@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from bot.models import Job
-from bot.pictures import ALT_TEXT, describe, encode_png, parameters, shrink
-from generators.base import GenerationRequest, ModelCard
+from limner.bot.storage.image_files import ALT_TEXT, describe, encode_png, parameters, shrink
+from limner.bot.storage.models import Job
+from limner.generators.base import GenerationRequest, ModelCard
 
 #: AUTOMATIC1111's own expressions for the last line (modules/infotext_utils.py), by which other tools read it.
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')

@@ -13,10 +13,10 @@ import simcord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import LimnerBot, run_bot, sync_commands
-from bot.errors import SetupError
-from bot.plugin import AnyBot
-from bot.settings import Settings
+from limner.bot.client import LimnerBot, run_bot, sync_commands
+from limner.bot.errors import SetupError
+from limner.bot.plugin import AnyBot
+from limner.bot.settings import Settings
 from tests.simulated_discord import World, kept_modules
 
 
@@ -50,10 +50,10 @@ async def test_loads_and_unloads_without_a_trace(host: AnyBot, settings: Setting
     before = await _everything(host)
     for processes in (0, 1):
         vars(host)["limner_settings"] = settings.using(workers=processes)
-        await host.load_extension("bot")
+        await host.load_extension("limner")
         assert {command.name for command in host.tree.get_commands()} > {"theirs", "imagine", "queue", "cancel"}
         await _until(lambda: len(psutil.Process().children()) == processes)  # noqa: B023 (called here only)
-        await host.unload_extension("bot")
+        await host.unload_extension("limner")
         await _until_equal(before, host)
 
 
@@ -61,14 +61,14 @@ async def test_a_failing_setup_leaves_nothing(host: AnyBot) -> None:
     host.tree.add_command(app_commands.Command(name="imagine", description="Theirs too", callback=_theirs))
     before = await _everything(host)
     with pytest.raises(commands.ExtensionFailed):
-        await host.load_extension("bot")
+        await host.load_extension("limner")
     await _until_equal(before, host)
 
 
 async def test_an_old_database_is_refused_with_the_command_that_mends_it(host: AnyBot, settings: Settings) -> None:
     (settings.data / "limner.db").unlink()
     with pytest.raises(commands.ExtensionFailed) as failure:
-        await host.load_extension("bot")
+        await host.load_extension("limner")
     assert isinstance(failure.value.original, SetupError)
     assert "`limner migrate`" in str(failure.value.original)
 
@@ -79,9 +79,9 @@ async def test_without_settings_of_the_host_the_environment_counts(
     del vars(host)["limner_settings"]
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
-    await host.load_extension("bot")
+    await host.load_extension("limner")
     assert vars(host)["limner"].settings.url == settings.url
-    await host.unload_extension("bot")
+    await host.unload_extension("limner")
 
 
 async def test_commands_are_synced_only_when_they_change(world: World) -> None:
@@ -112,7 +112,7 @@ async def test_no_token_is_told_with_the_steps(settings: Settings) -> None:
     [
         (discord.LoginFailure("401"), "does not accept the token"),
         (ConnectionRefusedError(), "cannot be reached"),
-        (commands.ExtensionFailed("bot", SetupError("Run it.")), "Run it."),
+        (commands.ExtensionFailed("limner", SetupError("Run it.")), "Run it."),
     ],
 )
 async def test_a_start_that_fails_is_one_sentence(

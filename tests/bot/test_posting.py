@@ -4,14 +4,14 @@ import discord
 import pytest
 from PIL import Image
 
-from bot import delivery, messages
-from bot.cogs.history import HIDDEN
-from bot.filters.place import Ages, Scope
-from bot.gate import REASONS
-from bot.lookout import Seen
-from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
-from bot.pictures import encode_preview
-from bot.settings import Settings
+from limner.bot.cogs.history import HIDDEN
+from limner.bot.filters.scopes import Ages, Scope
+from limner.bot.moderation.image_policy import REASONS
+from limner.bot.settings import Settings
+from limner.bot.storage.image_files import encode_preview
+from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from limner.bot.ui import delivery, job_messages
+from limner.bot.worker.classifier_thread import Seen
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png
 
@@ -41,7 +41,7 @@ async def explicit(world: World, look: Seen | None = EXPLICIT_LOOK) -> Job:
 async def refusal(world: World, job: Job) -> Job:
     job = await world.delivered(job)
     assert job.status == JobStatus.REFUSED
-    assert world.message(job).content == messages.REFUSED
+    assert world.message(job).content == job_messages.REFUSED
     assert world.message(job).attachments == []
     assert job.images == []
     return job
@@ -53,7 +53,7 @@ def stored(world: World) -> list[str]:
 
 async def test_pictures_that_nobody_has_seen_wait_with_a_sentence_and_are_posted_after_the_look(world: World) -> None:
     job = await explicit(world, look=None)
-    message = await world.settled(job, messages.NOT_SEEN)
+    message = await world.settled(job, job_messages.NOT_SEEN)
     assert message.attachments == []
     assert {"Reroll", "Details", "Delete"} <= set(labels(message))
     job = await world.app.jobs.get(job.id)
@@ -107,7 +107,7 @@ async def test_pictures_of_a_bot_without_eyes_are_looked_at_before_they_are_post
     """Rows of an older version, or of a time when the eyes were off."""
     unseen = Seen(1.0, "off", None, None, "f0" * 8)
     job = await explicit(world, look=unseen)
-    await world.settled(job, messages.NOT_SEEN)
+    await world.settled(job, job_messages.NOT_SEEN)
     taken = await world.until(world.app.quarantine.take, "a worker is asked to look")
     assert taken
     await world.app.quarantine.looked(job.id, {taken.images[0].id: EXPLICIT_LOOK})
@@ -117,7 +117,7 @@ async def test_pictures_of_a_bot_without_eyes_are_looked_at_before_they_are_post
 async def test_a_moderator_decides_if_there_is_a_review_channel(world: World) -> None:
     await world.app.guilds.change(world.guild.id, 1, review_channel_id=1)
     job = await explicit(world)
-    assert (await world.settled(job, messages.UNDECIDED)).attachments == []
+    assert (await world.settled(job, job_messages.UNDECIDED)).attachments == []
     assert len(stored(world)) == 1
     assert await world.app.quarantine.approve(job.id)
     job = await world.delivered(job)
@@ -132,8 +132,8 @@ async def test_a_blocked_picture_does_not_come_back(world: World) -> None:
 
 async def test_a_killed_bot_refuses_again_what_it_had_begun_to_refuse(world: World) -> None:
     """The row says refused, and then the bot dies before the file is removed."""
-    await world.bot.unload_extension("bot")
-    await world.bot.load_extension("bot")
+    await world.bot.unload_extension("limner")
+    await world.bot.load_extension("limner")
     job = await world.imagine()
     await world.finish(await world.claim(), look=EXPLICIT_LOOK)
     assert await world.app.quarantine.refuse(job.id, "picture:explicit", "no", {})

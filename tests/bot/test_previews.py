@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from PIL import Image
 
-from bot.db import Database
-from bot.faults import CRASHED
-from bot.jobs import JobQueue
-from bot.models import Job
-from bot.pictures import PREVIEW_BYTES, encode_preview
+from limner.bot.queue.faults import CRASHED
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.storage.db import Database
+from limner.bot.storage.image_files import PREVIEW_BYTES, encode_preview
+from limner.bot.storage.models import Job
 from tests.rows import new_job, picture, seen
 
 ROUGH = encode_preview(Image.new("RGB", (64, 64), (200, 30, 30)))

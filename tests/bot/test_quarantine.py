@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bot.blocked import BlockedPictures
-from bot.db import Database
-from bot.errors import NotFound
-from bot.gate import Gate, Objection, Spot
-from bot.guilds import Guilds
-from bot.jobs import JobQueue, Picture
-from bot.lookout import Seen
-from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
-from bot.quarantine import Quarantine
-from bot.settings import Settings
+from limner.bot.errors import NotFound
+from limner.bot.guild_settings import Guilds
+from limner.bot.moderation.blocked_images import BlockedPictures
+from limner.bot.moderation.image_policy import Gate, Objection, Spot
+from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.queue.jobs import JobQueue, Picture
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from limner.bot.worker.classifier_thread import Seen
 from tests.rows import new_job, painted, picture, seen
 
 HERE = Spot(5, 6)

@@ -9,13 +9,13 @@ from typing import Any
 import psutil
 import pytest
 
-from bot import submit
-from bot.app import App
-from bot.errors import SetupError
-from bot.models import Job, JobStatus
-from bot.ray_workers import RayWorkers
-from bot.settings import Settings
-from bot.submit import Ask
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import SetupError
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.submit import Ask
+from limner.bot.worker.ray_pool import RayWorkers
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer
 from tests.studio import open_studio

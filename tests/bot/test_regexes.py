@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.filters.regexes import Regexes, complaint
+from limner.bot.filters.regexes import Regexes, complaint
 
 LETTERS = "abkKsſéÉяЯ猫_0٣ -.\n😀e\u0301"
 Ends = Callable[[str, int], set[int]]

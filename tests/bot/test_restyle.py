@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from bot.models import Job
-from bot.settings import Settings
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job
 from tests.simulated_discord import World, labels
 
 

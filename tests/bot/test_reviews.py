@@ -5,8 +5,10 @@ import time
 import pytest
 from sqlalchemy import update
 
-from bot import changes, decisions, desk, evasion
-from bot.models import Job, JobStatus, Review
+from limner.bot.moderation import evasion
+from limner.bot.storage import audit_log
+from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.ui import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
 from tests.simulated_discord import World, labels
 
@@ -14,7 +16,7 @@ from tests.simulated_discord import World, labels
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The desk looks often, because no other process tells it of painted requests here."""
-    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
 
 
 OPEN = ["Approve", "Reject", "Reject + strike"]
@@ -50,7 +52,7 @@ async def test_a_rejected_request_ends_with_a_sentence_and_its_pictures_are_gone
     await press(channel, review, "reject", world.grace)
     review = await settled(world, review)
     job = await world.delivered(job)
-    assert (job.status, job.reason, job.images) == (JobStatus.REFUSED, decisions.REJECTED, [])
+    assert (job.status, job.reason, job.images) == (JobStatus.REFUSED, review_outcomes.REJECTED, [])
     assert not list(world.app.images.folder.rglob("*.png"))
     message = world.message(job)
     assert (message.attachments, "red fox" in message.content) == ([], False)
@@ -58,7 +60,7 @@ async def test_a_rejected_request_ends_with_a_sentence_and_its_pictures_are_gone
     assert card(channel, review).attachments == []
     details = await world.ada.click(message, custom_id=f"limner:details:{job.id}")
     assert details.response
-    assert decisions.REJECTED in str(details.response.embeds[0].to_dict())
+    assert review_outcomes.REJECTED in str(details.response.embeds[0].to_dict())
 
 
 @pytest.mark.slow
@@ -72,7 +74,7 @@ async def test_a_strike_counts_and_the_third_suspends(world: World) -> None:
         decision = fields(card(channel, review))["Decision"] or ""
         assert f"strikes that count: {number}." in decision
         assert ("may not paint until" in decision) == (number == 3)
-        assert (await world.delivered(job)).reason == decisions.STRUCK
+        assert (await world.delivered(job)).reason == review_outcomes.STRUCK
     assert "You may not paint in this server until <t:" in await world.refused()
     await world.imagine(who=world.bob)
 
@@ -128,7 +130,7 @@ async def test_the_rule_is_ignored_in_the_channel_where_it_was_wrong(world: Worl
     assert world.message(await world.delivered(job)).attachments
     assert (await world.imagine("a cow")).quarantine is None
     assert (await world.imagine("a fox", who=world.bob)).quarantine == "flagged"
-    [change, *_] = (await changes.page(world.app.database, world.guild.id)).changes
+    [change, *_] = (await audit_log.page(world.app.database, world.guild.id)).changes
     assert (change.what, change.by) == ("exempt", world.grace.id)
     await world.app.filters.undo(world.guild.id, change.id, world.grace.id)
     assert (await world.imagine("a cow", who=world.grace)).quarantine == "flagged"
@@ -211,7 +213,7 @@ async def test_nobody_decides_in_time(world: World) -> None:
     async with world.app.database.begin() as session:
         await session.execute(update(Review).values(created_at=time.time() - 8 * 86_400))
     review = await settled(world, review)
-    assert (await world.delivered(job)).reason == decisions.EXPIRED
+    assert (await world.delivered(job)).reason == review_outcomes.EXPIRED
     assert "nobody decided in time" in (fields(card(channel, review))["Decision"] or "")
 
 

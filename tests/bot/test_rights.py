@@ -16,23 +16,26 @@ import pytest
 import simcord
 from discord import app_commands
 
-from bot import cards, changes, submit
-from bot.cards import ReviewButton
-from bot.cogs import describe, filter_cards, pictures
-from bot.cogs.appeal import AppealButton
-from bot.cogs.base import NOT_YOUR_OWN, OWNERS_ONLY
-from bot.cogs.filter_cards import ListButton, ListSelect, RuleButton
-from bot.cogs.filter_log import LogButton, UndoButton, UndoSelect
-from bot.cogs.filter_settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
-from bot.cogs.history import HistoryButton, PageButton
-from bot.cogs.pictures import BlockChoice
-from bot.cogs.restyle import RestyleButton, RestyleChoice
-from bot.errors import NotModerator, NotYours
-from bot.guilds import GuildSettings
-from bot.models import FilterChange, Job, Review, Rule
-from bot.plugin import BUTTONS as CLASSES
-from bot.submit import Ask
-from bot.views import JobButton
+from limner.bot import submit
+from limner.bot.cogs import describe, pictures
+from limner.bot.cogs.filter import cards
+from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
+from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
+from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
+from limner.bot.cogs.history import HistoryButton, PageButton
+from limner.bot.cogs.pictures import BlockChoice
+from limner.bot.errors import NotModerator, NotYours
+from limner.bot.guild_settings import GuildSettings
+from limner.bot.plugin import BUTTONS as CLASSES
+from limner.bot.storage import audit_log
+from limner.bot.storage.models import FilterChange, Job, Review, Rule
+from limner.bot.submit import Ask
+from limner.bot.ui import review_cards
+from limner.bot.ui.appeal import AppealButton
+from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
+from limner.bot.ui.job_buttons import JobButton
+from limner.bot.ui.restyle import RestyleButton, RestyleChoice
+from limner.bot.ui.review_cards import ReviewButton
 from tests.reviewing import show_to
 from tests.simulated_discord import World, png
 
@@ -130,8 +133,8 @@ BUTTONS: Table = {
     **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
-    **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *cards.LOOKS),
-    **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *filter_cards.LOOKS),
+    **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *review_cards.LOOKS),
+    **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *cards.LOOKS),
     **each(ListButton, MODERATORS, lambda _s, _: ListButton("Next", 1, ""), ""),
     **each(LogButton, MODERATORS, lambda _s, _: LogButton("Next", 1), ""),
     **each(UndoButton, MODERATORS, lambda s, _: UndoButton(s.things.change.id), ""),
@@ -236,7 +239,7 @@ def _is_refused(result: simcord.InteractionResult | None) -> bool:
 
 async def _things(world: World) -> Things:
     rule = await world.app.filters.add(world.guild.id, f"cow {time.monotonic_ns()}", 2)
-    [change, *_] = (await changes.page(world.app.database, world.guild.id)).changes
+    [change, *_] = (await audit_log.page(world.app.database, world.guild.id)).changes
     ask = Ask(text="a fox", user_id=world.ada.id, guild_id=world.guild.id, channel_id=world.channel.id)
     new = submit.read(world.app, ask)
     job = await world.app.jobs.log_refusal(new, "filter:idea", "The idea is not allowed.")

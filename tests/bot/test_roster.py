@@ -5,11 +5,11 @@ from importlib.metadata import version
 import pytest
 from sqlalchemy import update
 
-from bot.db import Database
-from bot.devices import ask_generators, find_devices
-from bot.models import WorkerState
-from bot.roster import Roster
-from bot.settings import Settings
+from limner.bot.queue.worker_registry import Roster
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import WorkerState
+from limner.bot.worker.devices import ask_generators, find_devices
 
 
 async def sign_in(roster: Roster, worker_id: str, painting: str | None = None) -> None:
@@ -58,4 +58,4 @@ async def test_torch_is_asked_in_a_process_of_its_own() -> None:
     found = await ask_generators("device")
     assert found
     assert found["version"] == version("torch")
-    assert await ask_generators("no_such_room") is None
+    assert await ask_generators("no_such_module") is None

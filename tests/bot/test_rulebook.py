@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot import changes
-from bot.app import App
-from bot.db import Database
-from bot.errors import BadRule, NotFound
-from bot.filters import book, files, packs
-from bot.filters.book import entry_of
-from bot.filters.entries import PACK, Entry
-from bot.filters.matcher import Matcher
-from bot.filters.place import Ages, Place, Scope, Where
-from bot.filters.rules import Action, Kind, Rule, tidy
-from bot.guilds import Guilds, GuildSettings
+from limner.bot.app import App
+from limner.bot.errors import BadRule, NotFound
+from limner.bot.filters import files, packs, rulebook
+from limner.bot.filters.entries import PACK, Entry
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rules import Action, Kind, Rule, tidy
+from limner.bot.filters.scopes import Ages, Place, Scope, Where
+from limner.bot.guild_settings import Guilds, GuildSettings
+from limner.bot.storage import audit_log
+from limner.bot.storage.db import Database
 
 T = TypeVar("T")
 HERE, THERE, MODERATOR = 101, 202, 7
@@ -159,7 +159,7 @@ async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
     rule = await filters.add(HERE, "gun", MODERATOR)
     await filters.edit(HERE, rule.id, MODERATOR + 1, action=Action.LOG, scope=Scope(exempt_roles={"5"}))
     await filters.remove(HERE, rule.id, MODERATOR + 2)
-    removed, edited, added = (await changes.page(app.database, HERE)).changes
+    removed, edited, added = (await audit_log.page(app.database, HERE)).changes
     assert [(one.what, one.by) for one in (added, edited, removed)] == [("add", 7), ("edit", 8), ("remove", 9)]
     assert (edited.before["rules"][0]["action"], edited.after["rules"][0]["action"]) == ("block", "log")
 
@@ -174,20 +174,20 @@ async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
     assert await refused(app, "a gun", Where(HERE, role_ids=(5,)))
     await filters.undo(HERE, added.id, MODERATOR)
     assert not await filters.all(HERE)
-    undone = (await changes.page(app.database, HERE)).changes[0]
+    undone = (await audit_log.page(app.database, HERE)).changes[0]
     assert (undone.what, undone.undoes) == ("undo", added.id)
     await filters.undo(HERE, undone.id, MODERATOR)
     assert await refused(app, "a gun")
 
 
 async def test_imports_and_undos_are_the_same_on_both_databases(database: Database):
-    rules = book.RuleBook(database, Guilds(database))
+    rules = rulebook.RuleBook(database, Guilds(database))
     scope = Scope(exempt_roles={"5"})
     done = await rules.put_all(HERE, [Entry(pattern="gun", scope=scope).checked(), Entry(pattern="bomb").checked()], 1)
     before = [entry_of(row) for row in await rules.all(HERE)]
     await rules.undo(HERE, done.change_id or 0, MODERATOR)
     assert not await rules.all(HERE)
-    await rules.undo(HERE, (await changes.page(database, HERE)).changes[0].id, MODERATOR)
+    await rules.undo(HERE, (await audit_log.page(database, HERE)).changes[0].id, MODERATOR)
     assert [entry_of(row) for row in await rules.all(HERE)] == before
     assert (await rules.add(HERE, "knife", MODERATOR)).id > 2
 
@@ -195,7 +195,7 @@ async def test_imports_and_undos_are_the_same_on_both_databases(database: Databa
 async def test_undoing_a_removal_does_not_double_a_rule(app: App):
     rule = await app.filters.add(HERE, "gun", MODERATOR)
     await app.filters.remove(HERE, rule.id, MODERATOR)
-    [removed, _] = (await changes.page(app.database, HERE)).changes
+    [removed, _] = (await audit_log.page(app.database, HERE)).changes
     await app.filters.add(HERE, "gun", MODERATOR)
     with pytest.raises(BadRule, match="exists already"):
         await app.filters.undo(HERE, removed.id, MODERATOR)
@@ -206,7 +206,7 @@ async def test_settings_are_kept_by_server_logged_and_taken_back(app: App):
     await app.guilds.change(HERE, MODERATOR, moderator_role_ids=(3, 4), checks_negative_prompts=True)
     await app.guilds.change(HERE, MODERATOR, moderator_role_ids=(3,))
     await app.guilds.change(HERE, MODERATOR, moderator_role_ids=(3,))
-    newest, oldest = (await changes.page(app.database, HERE)).changes
+    newest, oldest = (await audit_log.page(app.database, HERE)).changes
     assert newest.before == {"settings": {"moderator_role_ids": [3, 4]}}
     with pytest.raises(BadRule, match="changed again since then"):
         await app.filters.undo(HERE, oldest.id, MODERATOR)
@@ -264,7 +264,7 @@ def test_an_export_is_read_back_as_it_was(some: list[Entry]):
 
 @pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_many_entries_come_in_at_once_or_not_at_all(app: App, monkeypatch: pytest.MonkeyPatch, count: int):
-    monkeypatch.setattr(book, "MOST", 2 * count)
+    monkeypatch.setattr(rulebook, "MOST", 2 * count)
     await app.filters.add(HERE, "word7", MODERATOR)
     items = files.read_lines("\n".join([*(f"word{number}" for number in range(count)), "", "c*t", "WORD8"]))
     assert [(item.label, item.problem[:15]) for item in items if item.entry is None] == [
@@ -282,7 +282,7 @@ async def test_many_entries_come_in_at_once_or_not_at_all(app: App, monkeypatch:
     _, longest = await while_others_write(app, app.filters.undo(HERE, done.change_id, MODERATOR))
     assert longest < 1
     assert [entry_of(row).pattern for row in await app.filters.all(HERE)] == ["word7"]
-    undone = (await changes.page(app.database, HERE)).changes[0]
+    undone = (await audit_log.page(app.database, HERE)).changes[0]
     await app.filters.undo(HERE, undone.id, MODERATOR)
     assert (await app.filters.page(HERE)).total == count
 
@@ -299,16 +299,16 @@ async def while_others_write(app: App, work: Coroutine[Any, Any, T]) -> tuple[T,
 
 async def test_an_undo_looks_again_if_something_changes_while_it_compares(app: App, monkeypatch: pytest.MonkeyPatch):
     rule = await app.filters.add(HERE, "gun", MODERATOR)
-    added = (await changes.page(app.database, HERE)).changes[0]
+    added = (await audit_log.page(app.database, HERE)).changes[0]
 
     @asynccontextmanager
     async def after_another(database: Database, guild_id: int) -> AsyncGenerator[AsyncSession]:
         monkeypatch.undo()
         await app.filters.edit(HERE, rule.id, MODERATOR, reason="A newer one.")
-        async with changes.changing(database, guild_id) as session:
+        async with audit_log.changing(database, guild_id) as session:
             yield session
 
-    monkeypatch.setattr(book, "changing", after_another)
+    monkeypatch.setattr(rulebook, "changing", after_another)
     with pytest.raises(BadRule, match=f"Rule {rule.id} was changed again since then"):
         await app.filters.undo(HERE, added.id, MODERATOR)
     assert (await app.filters.get(HERE, rule.id)).reason == "A newer one."

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import submit
-from bot.app import App
-from bot.errors import Refused
-from bot.filters.matcher import Matcher
-from bot.filters.place import Place, Scope
-from bot.filters.rules import Action, Kind, Rule
-from bot.filters.verdicts import judge
-from bot.settings import Settings
-from bot.submit import Ask
-from bot.wording import settle_prompt
-from generators.base import Expansion
-from generators.expand import NoExpander
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import Refused
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rules import Action, Kind, Rule
+from limner.bot.filters.scopes import Place, Scope
+from limner.bot.filters.verdicts import judge
+from limner.bot.settings import Settings
+from limner.bot.submit import Ask
+from limner.bot.worker.prepare import settle_prompt
+from limner.generators.base import Expansion
+from limner.generators.language.expanders import NoExpander
 from tests.rows import put_lora
 
 HERE, MODERATOR = 101, 7

@@ -12,10 +12,10 @@ from hypothesis import example, given, strategies
 from hypothesis import settings as effort
 from sqlalchemy import select
 
-from bot.db import Database
-from bot.jobs import JobQueue
-from bot.models import Job
-from bot.search import matches, searchable
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Job
+from limner.bot.storage.search import matches, searchable
 from tests.conftest import Postgres
 from tests.rows import new_job
 

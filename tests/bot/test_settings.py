@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
-from bot.errors import SetupError
-from bot.settings import PRETRAINED, Settings, names
+from limner.bot.errors import SetupError
+from limner.bot.settings import PRETRAINED, Settings, names
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -150,7 +150,7 @@ def test_a_model_has_the_size_that_its_setting_says(tmp_path: Path):
 
 def test_nothing_is_read_at_import(tmp_path: Path):
     """A wrong variable is told by `load`, and not by a traceback of whoever imports the module."""
-    script = "import bot.settings, bot.app; print('imported')"
+    script = "import limner.bot.settings, limner.bot.app; print('imported')"
     environ = {"LIMNER_NONSENSE": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environ, cwd=tmp_path, capture_output=True, check=True)
 

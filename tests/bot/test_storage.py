@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.storage import ImageStore
+from limner.bot.storage.image_store import ImageStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -63,8 +63,8 @@ def test_what_is_deleted_is_gone_and_may_be_gone_already(store: ImageStore):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from bot.errors import StorageFull
-from bot.storage import ImageStore
+from limner.bot.errors import StorageFull
+from limner.bot.storage.image_store import ImageStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -86,7 +86,7 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing(store: ImageStore):
 KILLED = """
 import os, sys
 from pathlib import Path
-from bot.storage import ImageStore
+from limner.bot.storage.image_store import ImageStore
 os.fsync = lambda handle: os.kill(os.getpid(), 9)
 ImageStore(Path(sys.argv[1])).save(b"picture")
 """

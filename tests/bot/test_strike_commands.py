@@ -6,16 +6,16 @@ import pytest
 import simcord
 from sqlalchemy import update
 
-from bot import desk
-from bot.errors import NotModerator
-from bot.models import Strike, Suspension
+from limner.bot.errors import NotModerator
+from limner.bot.storage.models import Strike, Suspension
+from limner.bot.ui import review_poster
 from tests.reviewing import carded, choose_channel, kept_back, moderator, press, settled, show_to
 from tests.simulated_discord import World
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
 
 
 async def told(world: World, command: str, who: simcord.MemberActor | None = None, **options: object) -> str:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import UnknownStyle
-from bot.styles import CHOICES, Styles
+from limner.bot.errors import UnknownStyle
+from limner.bot.styles import CHOICES, Styles
 
 
 @pytest.fixture(scope="module")

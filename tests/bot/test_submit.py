@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot import submit
-from bot.app import App, open_app
-from bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
-from bot.filters.place import Where
-from bot.jobs import Picture
-from bot.models import Job
-from bot.settings import Settings
-from bot.submit import Ask
-from generators.base import SEEDS, Expansion, GenerationRequest
+from limner.bot import submit
+from limner.bot.app import App, open_app
+from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
+from limner.bot.filters.scopes import Where
+from limner.bot.queue.jobs import Picture
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job
+from limner.bot.submit import Ask
+from limner.generators.base import SEEDS, Expansion, GenerationRequest
 from tests.rows import put_lora, seen
 
 MEMBER, HERE, CHANNEL = 11, 22, 33

@@ -13,13 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
-from bot import submit, supervisor
-from bot.app import App, open_app
-from bot.models import Job, JobStatus
-from bot.settings import Settings
-from bot.submit import Ask
-from bot.supervisor import Supervisor
-from bot.wakeup import ALIVE, CHANGED
+from limner.bot import submit
+from limner.bot.app import App, open_app
+from limner.bot.queue.wakeup import ALIVE, CHANGED
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.submit import Ask
+from limner.bot.worker import supervisor
+from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until
 from tests.tiny_models import build_tiny_pipeline
 
@@ -90,7 +91,7 @@ async def test_a_killed_worker_is_replaced_and_its_job_finished(app: App, settin
 @pytest.mark.slow
 async def test_the_end_of_stdin_ends_a_worker_in_good_order(app: App, settings: Settings) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "bot", "worker", "--id", "orphan"),
+        *(sys.executable, "-P", "-m", "limner", "worker", "--id", "orphan"),
         stdin=PIPE,
         stdout=PIPE,
         env={**os.environ, **settings.environment()},
@@ -112,7 +113,7 @@ async def test_the_end_of_stdin_ends_a_worker_in_good_order(app: App, settings: 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 async def test_a_worker_that_stands_alone_needs_no_stdin_and_stops_at_sigterm(app: App, settings: Settings) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "bot", "worker"),
+        *(sys.executable, "-P", "-m", "limner", "worker"),
         stdin=DEVNULL,
         stdout=PIPE,
         env={**os.environ, **settings.environment()},

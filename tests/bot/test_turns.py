@@ -23,15 +23,26 @@ from hypothesis import given, strategies
 from hypothesis import settings as effort
 from sqlalchemy import event, text
 
-from bot.db import Database
-from bot.history import History
-from bot.jobs import JobQueue
-from bot.models import Job
-from bot.settings import Settings
-from bot.storage import ImageStore
-from bot.turns import GRACE, LOOK_AHEAD, PATIENCE, Account, Ledger, Painter, Waiting, choose, fair_order, settle
-from bot.waiting import WALK
-from generators.base import Expansion
+from limner.bot.queue.candidates import WALK
+from limner.bot.queue.fairness import (
+    GRACE,
+    LOOK_AHEAD,
+    PATIENCE,
+    Account,
+    Ledger,
+    Painter,
+    Waiting,
+    choose,
+    fair_order,
+    settle,
+)
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
+from limner.bot.storage.history import History
+from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.models import Job
+from limner.generators.base import Expansion
 from tests.rows import new_job, picture
 
 EXPANSION = Expansion("a fox", "", (), "", 0.0)

@@ -6,9 +6,9 @@ import discord
 import pytest
 import simcord
 
-from bot.errors import NotYours
-from bot.models import Job, JobStatus
-from generators.base import Expansion
+from limner.bot.errors import NotYours
+from limner.bot.storage.models import Job, JobStatus
+from limner.generators.base import Expansion
 from tests.simulated_discord import World, labels
 
 ADDED = "soft light, deep snow"

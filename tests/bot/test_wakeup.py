@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 
-from bot import wakeup
-from bot.db import Database
-from bot.jobs import JobQueue, NewJob
-from bot.wakeup import Wakeup, listen
+from limner.bot.queue import wakeup
+from limner.bot.queue.jobs import JobQueue, NewJob
+from limner.bot.queue.wakeup import Wakeup, listen
+from limner.bot.storage.db import Database
 from tests.tiny_models import tiny_request
 
 

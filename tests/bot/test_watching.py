@@ -8,21 +8,24 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot import jobs, lookout, quarantine, submit
-from bot import worker as worker_room
-from bot.app import App
-from bot.errors import BadOption
-from bot.gate import OF_INPUTS
-from bot.lookout import Lookout
-from bot.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
-from bot.painter import Painter
-from bot.settings import Settings
-from bot.submit import Ask
-from bot.worker import Worker
-from bot.worker_process import open_reading
-from generators.base import Look
-from generators.executor import Executor
-from generators.expand import NoExpander
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import BadOption
+from limner.bot.moderation import quarantine
+from limner.bot.moderation.image_policy import OF_INPUTS
+from limner.bot.queue import jobs
+from limner.bot.settings import Settings
+from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from limner.bot.submit import Ask
+from limner.bot.worker import classifier_thread
+from limner.bot.worker import worker as worker_room
+from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.executor_thread import Painter
+from limner.bot.worker.process import open_reading
+from limner.bot.worker.worker import Worker
+from limner.generators.base import Look
+from limner.generators.executor import Executor
+from limner.generators.language.expanders import NoExpander
 from tests.simulated_discord import png
 from tests.tiny_models import build_tiny_pipeline
 
@@ -57,7 +60,7 @@ def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(room, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(worker_room, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(lookout, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 0.05)
     models, reader = {"tiny": str(tiny)}, "there/is-none"
     return settings.using(models=models, reader=reader, device="cpu", eyes="default", max_attempts=2)
 
@@ -141,7 +144,7 @@ async def test_one_that_is_not_allowed_is_never_painted_over(app: App, worker: W
     if code == EXPLICIT:
         eyes.score = 0.9
     else:
-        await app.blocked.block(0, lookout.fingerprint(app.images.open(sha256)), 0)
+        await app.blocked.block(0, classifier_thread.fingerprint(app.images.open(sha256)), 0)
     job = await ended(app, await ask(app, image=sha256), None)
 
     assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, f"picture:{code}", OF_INPUTS[code])

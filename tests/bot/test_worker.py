@@ -12,19 +12,21 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from bot import db, jobs, submit
-from bot.app import App, open_app
-from bot.faults import DEVICE_LOST, HUNG, WorkerBroken
-from bot.jobs import NewJob, Picture
-from bot.lookout import Lookout
-from bot.models import Job, JobStatus
-from bot.painter import Painter
-from bot.settings import Settings
-from bot.submit import Ask
-from bot.worker import WARM_UP, Worker
-from bot.worker_process import open_reading
-from generators.base import DeviceLost, Event, Expansion, GenerationRequest
-from generators.executor import Executor
+from limner.bot import submit
+from limner.bot.app import App, open_app
+from limner.bot.queue import jobs
+from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
+from limner.bot.queue.jobs import NewJob, Picture
+from limner.bot.settings import Settings
+from limner.bot.storage import db
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.submit import Ask
+from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.executor_thread import Painter
+from limner.bot.worker.process import open_reading
+from limner.bot.worker.worker import WARM_UP, Worker
+from limner.generators.base import DeviceLost, Event, Expansion, GenerationRequest
+from limner.generators.executor import Executor
 from tests.discord_records import until
 from tests.tiny_models import build_tiny_pipeline, tiny_request
 

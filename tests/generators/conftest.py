@@ -10,9 +10,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from generators import diffusion, language_model
-from generators.base import ModelCard
-from generators.diffusion import DiffusionGenerator
+from limner.generators.base import ModelCard
+from limner.generators.diffusion import generator
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.language import language_model
 from tests.tiny_models import FAMILIES, build_tiny_pipeline, build_tiny_xl_pipeline
 
 CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "
@@ -21,7 +22,7 @@ CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistan
 @pytest.fixture(autouse=True)
 def large_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many samples go into a call must not depend on how busy this machine is; the timing has a test of its own."""
-    monkeypatch.setattr(diffusion, "best_batch", lambda _card, _pixels, _paint: 8)
+    monkeypatch.setattr(generator, "best_batch", lambda _card, _pixels, _paint: 8)
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
-from generators.base import BadRequest, Event, Finished, GenerationRequest, ModelCard
-from generators.diffusion import DiffusionGenerator
+from limner.generators.base import BadRequest, Event, Finished, GenerationRequest, ModelCard
+from limner.generators.diffusion.generator import DiffusionGenerator
 from tests.tiny_models import tiny_request
 
 
@@ -87,7 +87,7 @@ def test_requests_with_other_loras_are_painted_as_the_stock_pipeline_paints_them
 def test_requests_with_the_same_loras_share_a_call_without_a_change(
     generator: DiffusionGenerator, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level("INFO", "generators.adapters")
+    caplog.set_level("INFO", "limner.generators.diffusion.loras")
     rows: list[int] = []
     generator._pipelines.loaded.unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
     for seed in range(3):

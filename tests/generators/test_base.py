@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators.base import SEEDS, BadRequest, GenerationError, GenerationRequest, ModelCard, ModelNotFound, OutOfMemory
+from limner.generators.base import (
+    SEEDS,
+    BadRequest,
+    GenerationError,
+    GenerationRequest,
+    ModelCard,
+    ModelNotFound,
+    OutOfMemory,
+)
 from tests.tiny_models import tiny_request
 
 DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
@@ -103,5 +111,7 @@ def test_a_size_keeps_the_area_and_the_aspect(aspect: tuple[int, int]):
 
 
 def test_importing_the_contract_and_the_executor_imports_no_torch():
-    code = "import sys, generators, generators.base, generators.executor; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, generators, limner.generators.base, limner.generators.executor; sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

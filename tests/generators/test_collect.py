@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generators.training.augment import augment, mirror
-from generators.training.collect import Broken, Raw, collect, open_picture
-from generators.training.data import PictureFolder
-from generators.training.errors import TrainingError
+from limner.generators.training.data.augment import augment, mirror
+from limner.generators.training.data.collect import Broken, Raw, collect, open_picture
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from generators.base import BadRequest, Finished, ModelCard
-from generators.executor import Executor
-from generators.training import cyclegan
-from generators.training.collect import collect
-from generators.training.cyclegan import Memory, Recipe, train_cyclegan
-from generators.training.errors import TrainingError
+from limner.generators.base import BadRequest, Finished, ModelCard
+from limner.generators.executor import Executor
+from limner.generators.training.data.collect import collect
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families import cyclegan
+from limner.generators.training.families.cyclegan import Memory, Recipe, train_cyclegan
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import tiny_request
 

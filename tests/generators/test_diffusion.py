@@ -22,8 +22,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from generators import batch, diffusion
-from generators.base import (
+from limner.generators.base import (
     BadRequest,
     BrokenImage,
     DeviceLost,
@@ -39,8 +38,9 @@ from generators.base import (
     Progress,
     place_of,
 )
-from generators.batch import best_batch
-from generators.diffusion import DiffusionGenerator
+from limner.generators.diffusion import batch_size, generator
+from limner.generators.diffusion.batch_size import best_batch
+from limner.generators.diffusion.generator import DiffusionGenerator
 from tests.tiny_models import stock_pipeline, tiny_request
 
 DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
@@ -63,7 +63,7 @@ def load(folder: Path, **options) -> DiffusionGenerator:
 @pytest.fixture
 def one_by_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
     """A painter on a device where larger calls save no time."""
-    monkeypatch.setattr(diffusion, "best_batch", lambda *_: 1)
+    monkeypatch.setattr(generator, "best_batch", lambda *_: 1)
     return load(tiny)
 
 
@@ -82,13 +82,13 @@ def test_nobody_is_passed_over_for_ever(one_by_one: DiffusionGenerator):
         one_by_one.admit(f"{number}", tiny_request(num_inference_steps=1))
         stepped += [event.key for event in one_by_one.step() if isinstance(event, Progress)]
     waits = [i for i, key in enumerate(stepped) if key == "long"]
-    assert waits[:4] == list(range(diffusion.PASSED_OVER, 40, diffusion.PASSED_OVER + 1))
+    assert waits[:4] == list(range(generator.PASSED_OVER, 40, generator.PASSED_OVER + 1))
 
 
 def test_a_larger_call_is_made_where_it_saves_time(monkeypatch: pytest.MonkeyPatch):
     card = ModelCard(name="m", source="", width=10, height=10)
     seconds, clock = {1: 0.01, 2: 0.012, 4: 0.03, 8: 0.06}, [0.0]
-    monkeypatch.setattr(batch, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(batch_size, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def paint(request: GenerationRequest) -> Generator[None]:
         while True:

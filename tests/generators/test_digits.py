@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bot.settings import PRETRAINED
-from generators.base import Finished, ModelCard
-from generators.executor import Executor
-from generators.training.collect import DIGIT_NAMES, collect, read_digits
+from limner.bot.settings import PRETRAINED
+from limner.generators.base import Finished, ModelCard
+from limner.generators.executor import Executor
+from limner.generators.training.data.collect import DIGIT_NAMES, collect, read_digits
 from tests.tiny_models import tiny_request
 
 

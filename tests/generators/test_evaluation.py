@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from transformers import ConvNextImageProcessorPil, ResNetConfig, ResNetForImageClassification
 
-from generators.base import ModelCard
-from generators.reader import FolderReader
-from generators.training import evaluate, measures
-from generators.training.agreement import Questions
-from generators.training.data import Picture
-from generators.training.errors import TrainingError
+from limner.generators.base import ModelCard
+from limner.generators.training.data.picture_folder import Picture
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.evaluation import command, measures
+from limner.generators.training.evaluation.agreement import Questions
+from limner.generators.vision.clip import FolderReader
 from tests.tiny_reader import COLOURS, colour_squares, square
 
 RANDOM = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_a_caption_of_the_same_thing_is_no_rival():
 
 def arguments(out: Path, **more) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    evaluate.add_options(parser)
+    command.add_options(parser)
     words = ["tiny", "--out", str(out), "--count", "6", "--json"]
     return parser.parse_args([*words, *(text for name, value in more.items() for text in (f"--{name}", str(value)))])
 
@@ -118,10 +118,10 @@ def test_all_figures_of_a_model_and_its_sheet(
 ):
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=2)
     told = arguments(tmp_path / "sheet.png", pictures=squares)
-    evaluate.run(told, card, reader=str(tiny_reader), device="cpu")
+    command.run(told, card, reader=str(tiny_reader), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
-    wanted = {name for name in evaluate.MEANINGS if not name.startswith("unseen")}
+    wanted = {name for name in command.MEANINGS if not name.startswith("unseen")}
     assert set(found["painted"]) == wanted
     assert found["real"]["caption_first_of_100"] == 1.0
     assert found["features"] == "the reader"
@@ -139,7 +139,7 @@ def test_distances_by_the_owners_own_classifier(
     ConvNextImageProcessorPil(size={"shortest_edge": 32}).save_pretrained(tmp_path / "inception")
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
     told = arguments(tmp_path / "sheet.png", pictures=squares, inception=tmp_path / "inception")
-    evaluate.run(told, card, reader=str(tiny_reader), device="cpu")
+    command.run(told, card, reader=str(tiny_reader), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
     assert found["features"] == "inception"
@@ -150,7 +150,7 @@ def test_prompts_of_a_file_are_painted(tiny: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "prompts.txt").write_text("a red fox\n\na blue whale\n", encoding="utf-8")
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
     told = arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt")
-    evaluate.run(told, card, reader="", device="cpu")
+    command.run(told, card, reader="", device="cpu")
 
     assert json.loads(capsys.readouterr().out)["pictures"] == 2
     assert (tmp_path / "sheet.png").is_file()
@@ -169,7 +169,7 @@ def test_what_is_missing_is_one_sentence(tiny: Path, tmp_path: Path, more: dict[
     colour_squares(tmp_path / "squares", 2)
     more = {name: str(tmp_path / value) for name, value in more.items()}
     with pytest.raises(TrainingError, match=complaint):
-        evaluate.run(
+        command.run(
             arguments(tmp_path / "sheet.png", **more), ModelCard.read("tiny", str(tiny)), reader="", device="cpu"
         )
 
@@ -193,7 +193,7 @@ def test_the_old_name_of_pictures_is_read_for_one_release(
         (tmp_path / name).touch()
     told = arguments(tmp_path / "sheet.png", data=tmp_path, **more)
     given = told.pictures
-    evaluate.read_old_name(told)
+    command.read_old_name(told)
 
     assert told.pictures == (tmp_path if read_as_pictures else given)
     assert told.data == (None if read_as_pictures else tmp_path)
@@ -204,7 +204,7 @@ def test_the_old_name_of_pictures_is_read_for_one_release(
 def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path):
     words = ["evaluate", str(tiny), "--data", str(squares), "--count", "4", "--out", str(tmp_path / "sheet.png")]
     environment = os.environ | {"LIMNER_READER": str(tiny_reader), "LIMNER_DEVICE": "cpu"}
-    command = [sys.executable, "-m", "bot", "--data", str(tmp_path / "data"), *words]
+    command = [sys.executable, "-m", "limner", "--data", str(tmp_path / "data"), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
 
     assert done.stderr == "limner: --data means the data folder now; name captioned pictures with --pictures.\n"
@@ -216,7 +216,7 @@ def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squar
 def test_where_the_sheet_cannot_go_is_told_before_anything_is_painted(tmp_path: Path, out: str):
     card = ModelCard.read("nothing", str(tmp_path / "nothing"))
     with pytest.raises(TrainingError, match=r"^No sheet can be written to .*; name a \.png file"):
-        evaluate.run(arguments(tmp_path / out), card, reader="", device="cpu")
+        command.run(arguments(tmp_path / out), card, reader="", device="cpu")
 
 
 def test_the_figures_are_told_even_if_the_sheet_cannot_be_written(
@@ -226,6 +226,6 @@ def test_the_figures_are_told_even_if_the_sheet_cannot_be_written(
     (tmp_path / "sheet.png").mkdir()
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
     with pytest.raises(TrainingError, match=r"^The sheet cannot be written"):
-        evaluate.run(arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt"), card, reader="", device="cpu")
+        command.run(arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt"), card, reader="", device="cpu")
 
     assert json.loads(capsys.readouterr().out)["painted"]["pictures_per_second"] > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from generators.base import (
+from limner.generators.base import (
     BadRequest,
     Failed,
     Finished,
@@ -16,14 +16,14 @@ from generators.base import (
     OutOfMemory,
     Progress,
 )
-from generators.executor import Executor
+from limner.generators.executor import Executor
 from tests.tiny_models import SIDE, tiny_request
 
 MakeExecutor = Callable[..., Executor]
 PIXELS = SIDE * SIDE
 
 MISBEHAVING = '''
-from generators.diffusion import DiffusionGenerator
+from limner.generators.diffusion.generator import DiffusionGenerator
 
 class Misbehaving(DiffusionGenerator):
     """A plugin's generator: real, until a request asks for a crash."""
@@ -51,7 +51,7 @@ class Unloadable:
 
 ENTRY_POINTS = """
 [limner.generators]
-diffusion = generators.diffusion:DiffusionGenerator
+diffusion = limner.generators.diffusion.generator:DiffusionGenerator
 misbehaving = misbehaving_plugin:Misbehaving
 unloadable = misbehaving_plugin:Unloadable
 """

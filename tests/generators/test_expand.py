@@ -23,8 +23,8 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generators import language_model
-from generators.expand import (
+from limner.generators.language import language_model
+from limner.generators.language.expanders import (
     MARKS,
     MAX_CHARACTERS,
     Idea,
@@ -36,7 +36,7 @@ from generators.expand import (
     shorten,
     word_count,
 )
-from generators.guard import check
+from limner.generators.language.guard import check
 
 IDEAS = """\
 a sunset beach
@@ -92,7 +92,8 @@ async def instruct(tiny_llama: Path, tmp_path: Path) -> AsyncGenerator[Transform
 
 
 def test_words_need_no_torch():
-    code = "import sys, generators.expand; sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
+    modules = "import sys, limner.generators.language.expanders"
+    code = f"{modules}; sys.exit(bool({{'torch', 'transformers'}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -15,9 +15,9 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from generators.base import ModelNotFound
-from generators.classifiers import TransformersEyes
-from generators.eyes import OpenNsfwEyes, load_eyes, main
+from limner.generators.base import ModelNotFound
+from limner.generators.vision.open_nsfw import OpenNsfwEyes, load_eyes, main
+from limner.generators.vision.transformers_nsfw import TransformersEyes
 from tests.tiny_models import tiny_tokenizer
 
 TEXTS = {"unwanted": ["a skull"], "wanted": ["a house", "a tree"]}

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from generators.base import BadRequest, Event, Failed, Finished, GenerationRequest, ModelCard
-from generators.diffusion import DiffusionGenerator
+from limner.generators.base import BadRequest, Event, Failed, Finished, GenerationRequest, ModelCard
+from limner.generators.diffusion.generator import DiffusionGenerator
 from tests.tiny_models import FAMILIES, SIDE, stock_pipeline, tiny_request
 
 MakeFolder = Callable[[str], Path]

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from generators.base import Finish, GenerationRequest, ModelNotFound
-from generators.finishing import MARGIN, TILE, Finisher
+from limner.generators.base import Finish, GenerationRequest, ModelNotFound
+from limner.generators.vision.postprocess import MARGIN, TILE, Finisher
 from tests.tiny_models import tiny_request
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from generators.glossary import language, terms, translate, unread
-from generators.guard import check
+from limner.generators.language.glossary import language, terms, translate, unread
+from limner.generators.language.guard import check
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from generators.guard import CHANGED, GARBLED, LEAKED, LOOPED, REFUSED, SILENT, check, loops, stem
+from limner.generators.language.guard import CHANGED, GARBLED, LEAKED, LOOPED, REFUSED, SILENT, check, loops, stem
 
 NOUNS = ["fox", "castle", "sailors", "teapot", "glass", "bicycle", "mountain", "kitchens", "puppy", "lighthouse"]
 COLOURS = ["red", "turquoise", "grey", "black", "golden"]

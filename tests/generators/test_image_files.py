@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from generators.image_files import FORMATS, OWN_FORMATS, BadImage, Fault, encode_png, open_image
+from limner.generators.image_files import FORMATS, OWN_FORMATS, BadImage, Fault, encode_png, open_image
 from tests.pictures import (
     RED,
     WHITE,
@@ -219,7 +219,7 @@ def test_no_file_however_broken_brings_anything_but_a_reason(data: st.DataObject
 PEAK = """
 import sys
 from pathlib import Path
-from generators.image_files import open_image
+from limner.generators.image_files import open_image
 def peak():
     return int(next(line for line in Path("/proc/self/status").open() if line.startswith("VmHWM")).split()[1]) // 1024
 data = sys.stdin.buffer.read()

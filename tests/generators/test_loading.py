@@ -20,12 +20,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-import generators
-from generators.base import ModelCard
-from generators.diffusion import DiffusionGenerator
-from generators.gan import GANGenerator
-from generators.pipelines import read_pipeline
-from generators.reader import FolderReader
+from limner import generators
+from limner.generators.base import ModelCard
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.diffusion.pipelines import read_pipeline
+from limner.generators.one_pass.gan import GANGenerator
+from limner.generators.vision.clip import FolderReader
 from tests.tiny_models import build_tiny_pipeline
 
 ROOM = Path(generators.__file__).parent

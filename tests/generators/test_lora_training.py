@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bot.settings import PRETRAINED
-from generators.base import Finished, GenerationRequest, LoraFiles, ModelCard
-from generators.diffusion import DiffusionGenerator
-from generators.training.data import PictureFolder
-from generators.training.errors import TrainingError
-from generators.training.lora import Plan, Recipe, train_lora
+from limner.bot.settings import PRETRAINED
+from limner.generators.base import Finished, GenerationRequest, LoraFiles, ModelCard
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families.lora import Plan, Recipe, train_lora
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import tiny_request
 

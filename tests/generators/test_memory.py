@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from generators.base import BadRequest, DeviceLost, GenerationError, GenerationRequest, ModelCard, OutOfMemory
-from generators.failures import understand
-from generators.memory import GIB, HEADROOM, Budget, Cost, _container_room, measure, meter_of
+from limner.generators.base import BadRequest, DeviceLost, GenerationError, GenerationRequest, ModelCard, OutOfMemory
+from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, _container_room, measure, meter_of
+from limner.generators.failures import understand
 from tests.generators.test_diffusion import stock_images
 from tests.tiny_models import tiny_request
 
@@ -25,8 +25,8 @@ SHORT_OF_MEMORY = """
 import logging, resource, sys
 from pathlib import Path
 import numpy as np, torch
-from generators.base import Failed, Finished, ModelCard
-from generators.diffusion import DiffusionGenerator
+from limner.generators.base import Failed, Finished, ModelCard
+from limner.generators.diffusion.generator import DiffusionGenerator
 from tests.generators.test_memory import drawing
 
 torch.set_num_threads(1)

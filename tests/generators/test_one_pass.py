@@ -10,15 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from generators import one_pass
-from generators.base import BadRequest, Finished, GenerationRequest, ImageGenerator, ModelCard, ModelNotFound
-from generators.executor import Executor
-from generators.gan import GANGenerator
-from generators.one_pass import to_pictures
-from generators.reader import FolderReader
-from generators.training.errors import TrainingError
-from generators.training.one_pass import Reading, Recipe, train_one_pass, vary
-from generators.vae import VAEGenerator
+from limner.generators.base import BadRequest, Finished, GenerationRequest, ImageGenerator, ModelCard, ModelNotFound
+from limner.generators.executor import Executor
+from limner.generators.one_pass.gan import GANGenerator
+from limner.generators.one_pass.generator import CONFIG, to_pictures
+from limner.generators.one_pass.vae import VAEGenerator
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families.one_pass import Reading, Recipe, train_one_pass, vary
+from limner.generators.vision.clip import FolderReader
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
 
@@ -126,9 +125,9 @@ def test_another_family_or_version_is_refused(recipe: Recipe, tmp_path: Path):
     folder.mkdir()
     for file in (recipe.folder / "model").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    told = json.loads((folder / one_pass.CONFIG).read_text())
+    told = json.loads((folder / CONFIG).read_text())
     for change in ({"version": 99}, {"family": "other"}):
-        (folder / one_pass.CONFIG).write_text(json.dumps(told | change))
+        (folder / CONFIG).write_text(json.dumps(told | change))
         with pytest.raises(ModelNotFound, match=r"train it again\.$"):
             GENERATOR_CLASSES[recipe.family].load(ModelCard.read("toy", str(folder)), device="cpu")
 

@@ -13,8 +13,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from generators import images_client
-from generators.base import (
+from limner.generators.base import (
     BadRequest,
     BrokenImage,
     Event,
@@ -26,9 +25,10 @@ from generators.base import (
     ModelCard,
     ModelNotFound,
 )
-from generators.executor import Executor
-from generators.images_client import AccountRefused
-from generators.openai_images import OpenAIImagesGenerator
+from limner.generators.executor import Executor
+from limner.generators.remote import images_client
+from limner.generators.remote.images_client import AccountRefused
+from limner.generators.remote.openai_images import OpenAIImagesGenerator
 from tests.discord_records import until
 from tests.images_server import PaintingServer, encoded, error, open_painting_server
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from generators.base import Finished, ModelCard
-from generators.diffusion import DiffusionGenerator
-from generators.training.diffusion import Recipe, train_diffusion
-from generators.training.errors import TrainingError
-from generators.training.loop import Plan
-from generators.training.objectives import PREDICTIONS, Objective, build_scheduler
+from limner.generators.base import Finished, ModelCard
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families.diffusion import Recipe, train_diffusion
+from limner.generators.training.loop import Plan
+from limner.generators.training.objectives import PREDICTIONS, Objective, build_scheduler
 from tests.generators.toys import write_squares
 from tests.tiny_models import tiny_request
 

@@ -12,10 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from generators.base import Finished, ModelCard
-from generators.executor import Executor
-from generators.expand import TransformersExpander
-from generators.placement import Neighbour, Policy, Sizes, choose, describe, painter_bytes, report, writer_bytes
+from limner.generators.base import Finished, ModelCard
+from limner.generators.executor import Executor
+from limner.generators.language.expanders import TransformersExpander
+from limner.generators.language.placement import (
+    Neighbour,
+    Policy,
+    Sizes,
+    choose,
+    describe,
+    painter_bytes,
+    report,
+    writer_bytes,
+)
 from tests.tiny_models import tiny_request
 
 GB = 10**9

@@ -15,12 +15,12 @@ from transformers import (
     VisionTextDualEncoderModel,
 )
 
-from generators.base import ModelNotFound
-from generators.reader import FolderReader
-from generators.training.captioner import caption_tokenizer, train_captioner
-from generators.training.loop import Plan, Trainer
-from generators.training.reader import retrieval, settled, soften
-from generators.training.words import LENGTH
+from limner.generators.base import ModelNotFound
+from limner.generators.training.data.text_encoder import LENGTH
+from limner.generators.training.families.captioner import caption_tokenizer, train_captioner
+from limner.generators.training.families.clip import retrieval, settled, soften
+from limner.generators.training.loop import Plan, Trainer
+from limner.generators.vision.clip import FolderReader
 from tests.tiny_reader import COLOURS, PLAN, build_words, colour_squares, reader_task, square
 
 PICTURES = [square(colour, 9) for colour in COLOURS]

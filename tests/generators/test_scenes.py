@@ -9,10 +9,18 @@ from random import Random
 import pytest
 from PIL import Image
 
-from generators.training.held_out import Combination, HeldOut
-from generators.training.pictograms import COLOURS, Noun, Pictogram, Pictograms, plural, read_nouns, with_article
-from generators.training.scenes import SceneMaker, compose
-from generators.training.words import split_words
+from limner.generators.training.data.text_encoder import split_words
+from limner.generators.training.doodle.pictograms import (
+    COLOURS,
+    Noun,
+    Pictogram,
+    Pictograms,
+    plural,
+    read_nouns,
+    with_article,
+)
+from limner.generators.training.doodle.scenes import SceneMaker, compose
+from limner.generators.training.held_out import Combination, HeldOut
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from bot.settings import PRETRAINED
-from generators.base import Finished, ModelCard
-from generators.executor import Executor
-from generators.reader import FolderReader
-from generators.training.pictograms import read_nouns, with_article
+from limner.bot.settings import PRETRAINED
+from limner.generators.base import Finished, ModelCard
+from limner.generators.executor import Executor
+from limner.generators.training.doodle.pictograms import read_nouns, with_article
+from limner.generators.vision.clip import FolderReader
 from tests.tiny_models import tiny_request
 
 DOODLE, READER = PRETRAINED / "doodle", PRETRAINED / "reader"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators.text_files import (
+from limner.generators.text_files import (
     BadText,
     decode,
     line_of,

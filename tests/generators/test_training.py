@@ -14,16 +14,22 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from generators.training import latent_diffusion, words
-from generators.training.autoencoder import AutoencoderTask, build_autoencoder, fidelity, normalise_latents
-from generators.training.curves import lay_out
-from generators.training.cyclegan import CycleGANTask
-from generators.training.data import PictureFolder
-from generators.training.errors import TrainingError
-from generators.training.latents import Latents
-from generators.training.loop import CHECKPOINT, Plan, Task, Trainer, read_average
-from generators.training.normalisation import quicken
-from generators.translators import Depth
+from limner.generators.one_pass.translators import Depth
+from limner.generators.training.curves import lay_out
+from limner.generators.training.data import text_encoder
+from limner.generators.training.data.latents import Latents
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families import latent_diffusion
+from limner.generators.training.families.autoencoder import (
+    AutoencoderTask,
+    build_autoencoder,
+    fidelity,
+    normalise_latents,
+)
+from limner.generators.training.families.cyclegan import CycleGANTask
+from limner.generators.training.loop import CHECKPOINT, Plan, Task, Trainer, read_average
+from limner.generators.training.normalisation import quicken
 from tests.generators.toys import write_squares
 from tests.tiny_models import stock_pipeline
 
@@ -46,13 +52,13 @@ def autoencoder_task(toys: PictureFolder) -> AutoencoderTask:
 def toy_pipeline(toys: PictureFolder, objective: str = "flow") -> StableDiffusionPipeline:
     torch.manual_seed(0)
     others = {one + other for one in "bcdfghjklmnpqrs" for other in "aeiouvwxyzbcdf"}  # 192 main directions need words
-    vocabulary = sorted(words.split_words([picture.text for picture in toys.pictures]) | others)
-    tokenizer = words.build_tokenizer(vocabulary)
-    encoder = words.build_text_encoder(
+    vocabulary = sorted(text_encoder.split_words([picture.text for picture in toys.pictures]) | others)
+    tokenizer = text_encoder.build_tokenizer(vocabulary)
+    encoder = text_encoder.build_text_encoder(
         tokenizer, vocabulary, torch.randn(len(vocabulary), 384), met=len(vocabulary), layers=1
     )
     vae = build_autoencoder((8, 16), side=32).eval()
-    unet = latent_diffusion.build_unet(8, words.WIDTH, widths=(16, 32), heads=8, groups=8)
+    unet = latent_diffusion.build_unet(8, text_encoder.WIDTH, widths=(16, 32), heads=8, groups=8)
     return latent_diffusion.assemble(unet, encoder, tokenizer, vae, objective)
 
 
@@ -187,9 +193,9 @@ def test_the_stock_pipeline_loads_it_without_a_warning_and_paints_the_same(
 
 def test_every_word_of_the_vocabulary_is_one_token():
     known = ["cat", "cats", "category", "a", "at", "scatter", "red", "reddish"]
-    tokenizer = words.build_tokenizer(known)
+    tokenizer = text_encoder.build_tokenizer(known)
     assert [tokenizer.tokenize(word) for word in known] == [[f"{word}</w>"] for word in known]
-    assert words.token_ids(tokenizer, ["Cat!", ""]).shape == (2, words.LENGTH)
+    assert text_encoder.token_ids(tokenizer, ["Cat!", ""]).shape == (2, text_encoder.LENGTH)
 
 
 def test_the_quick_normalisation_is_the_slow_one():
@@ -216,7 +222,9 @@ def test_the_vocabulary_takes_the_words_nearest_to_each_name():
         def vectors(self, asked: list[str]) -> torch.Tensor:
             return torch.tensor([places[word] for word in asked])
 
-    chosen = words.choose_vocabulary(Model(), {"a cat on a ship"}, ["cat", "ship"], ["boat", "catty", "law", "puss"], 6)
+    chosen = text_encoder.choose_vocabulary(
+        Model(), {"a cat on a ship"}, ["cat", "ship"], ["boat", "catty", "law", "puss"], 6
+    )
     assert chosen == ["a", "cat", "on", "ship", "puss", "boat"]
 
 
@@ -226,8 +234,8 @@ def test_a_word_that_stands_in_no_caption_lies_near_the_one_it_is_most_like():
     known = [*met, *(word + "u" for word in met)]
     vectors[100] = torch.nn.functional.normalize(vectors[7] + 0.5 * vectors[3], dim=0)
 
-    tokenizer = words.build_tokenizer(known)
-    encoder = words.build_text_encoder(tokenizer, known, vectors, met=100)
+    tokenizer = text_encoder.build_tokenizer(known)
+    encoder = text_encoder.build_text_encoder(tokenizer, known, vectors, met=100)
 
     table = encoder.state_dict()["embeddings.token_embedding.weight"]
     rows = table[tokenizer.convert_tokens_to_ids([word + "</w>" for word in known])]

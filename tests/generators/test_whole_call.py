@@ -14,10 +14,19 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 
-from generators.base import BadRequest, BrokenImage, Event, Failed, Finished, GenerationRequest, OutOfMemory, Progress
-from generators.memory import Ladder
-from generators.pipelines import Pipelines
-from generators.whole_call import WholeCalls
+from limner.generators.base import (
+    BadRequest,
+    BrokenImage,
+    Event,
+    Failed,
+    Finished,
+    GenerationRequest,
+    OutOfMemory,
+    Progress,
+)
+from limner.generators.diffusion.memory import Ladder
+from limner.generators.diffusion.pipelines import Pipelines
+from limner.generators.diffusion.whole_call import WholeCalls
 from tests.tiny_models import SIDE, tiny_request
 
 

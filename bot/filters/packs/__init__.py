@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bot.errors import BadRule
-from generators.text_files import read_toml
+from limner.bot.errors import BadRule
+from limner.generators.text_files import read_toml
 
 TITLES = {
     "sexual": "Sexual content",

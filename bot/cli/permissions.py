@@ -1,0 +1,123 @@
+"""What a bot's token may do in each channel, asked of Discord over HTTP, without being online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from limner.bot.errors import SetupError
+from limner.generators.answers import parse_json, read_answer
+
+DISCORD = "https://discord.com/api/v10"
+NEEDED = {
+    "View Channels": 1 << 10,
+    "Send Messages": 1 << 11,
+    "Embed Links": 1 << 14,
+    "Attach Files": 1 << 15,
+    "Read Message History": 1 << 16,
+    "Send Messages in Threads": 1 << 38,
+}
+ADMINISTRATOR = 1 << 3
+TEXT_CHANNELS = (0, 5)
+"""Text and announcement channels, in Discord's numbers."""
+TIMEOUT_SECONDS = 15.0
+MOST_BYTES = 2**24
+"""A longer answer is not read: it is not Discord's."""
+
+NOT_ACCEPTED = (
+    "Discord does not accept the token; press Reset Token under Bot at https://discord.com/developers/applications "
+    "and give the new one in LIMNER_TOKEN."
+)
+UNREACHABLE = "Discord cannot be reached; check the network connection, then run this again."
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A text channel of one of the bot's servers, and which of the needed permissions the bot lacks there."""
+
+    guild: str
+    name: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Login:
+    """Whose token it is, and where that bot is."""
+
+    name: str
+    application_id: int
+    channels: list[Channel]
+
+
+def invite_link(application_id: int | str) -> str:
+    """The address that adds the bot to a server with all the permissions that it needs."""
+    permissions = sum(NEEDED.values())
+    return (
+        f"https://discord.com/oauth2/authorize?client_id={application_id}"
+        f"&scope=bot+applications.commands&permissions={permissions}"
+    )
+
+
+async def log_in(token: str, api: str = DISCORD) -> Login:
+    """Ask Discord who the token belongs to, and what it may do in each text channel of up to 200 servers.
+
+    Raises:
+        SetupError: Discord cannot be reached, or does not accept the token.
+    """
+    limits = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bot {token}"}, timeout=limits) as session:
+            me = await _get(session, f"{api}/users/@me")
+            application = await _get(session, f"{api}/applications/@me")
+            guilds = await _get(session, f"{api}/users/@me/guilds")
+            channels = [channel for guild in guilds for channel in await _channels(session, api, guild, me["id"])]
+        return Login(me["username"], int(application["id"]), channels)
+    except aiohttp.ClientResponseError as error:
+        raise SetupError(NOT_ACCEPTED if error.status == 401 else UNREACHABLE) from error
+    except (aiohttp.ClientError, TimeoutError, LookupError, TypeError) as error:
+        raise SetupError(UNREACHABLE) from error
+    except ValueError as error:  # no header can hold such a token
+        raise SetupError(NOT_ACCEPTED) from error
+
+
+async def _channels(session: aiohttp.ClientSession, api: str, guild: Mapping[str, Any], user_id: str) -> list[Channel]:
+    member = await _get(session, f"{api}/guilds/{guild['id']}/members/{user_id}")
+    channels = await _get(session, f"{api}/guilds/{guild['id']}/channels")
+    asked = [guild["id"], *member["roles"], user_id]
+    return [
+        Channel(guild["name"], channel["name"], _missing(int(guild["permissions"]), channel, asked))
+        for channel in channels
+        if channel["type"] in TEXT_CHANNELS
+    ]
+
+
+def _missing(base: int, channel: Mapping[str, Any], asked: list[str]) -> tuple[str, ...]:
+    """Discord's rule: what is denied and allowed to everyone, then to all the roles together, then to the member."""
+    if base & ADMINISTRATOR:
+        return ()
+    rules = {rule["id"]: rule for rule in channel["permission_overwrites"]}
+    everyone, *roles, member = asked
+    allowed = base
+    for group in ([everyone], roles, [member]):
+        found = [rules[identity] for identity in group if identity in rules]
+        allowed = allowed & ~_together(found, "deny") | _together(found, "allow")
+    return tuple(name for name, bit in NEEDED.items() if not allowed & bit)
+
+
+def _together(rules: Iterable[Mapping[str, Any]], kind: str) -> int:
+    bits = 0
+    for rule in rules:
+        bits |= int(rule[kind])
+    return bits
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> Any:
+    async with session.get(url) as response:
+        response.raise_for_status()
+        try:
+            return parse_json(await read_answer(response, MOST_BYTES))
+        except ValueError as error:
+            raise aiohttp.ClientPayloadError from error

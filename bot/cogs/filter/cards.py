@@ -1,0 +1,215 @@
+"""A rule on a card with its buttons, and the list of all rules, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.errors import BadRule
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rulebook import Page
+from limner.bot.filters.rules import Action
+from limner.bot.storage.history import Asked
+from limner.bot.storage.models import Rule
+from limner.bot.ui import rule_texts as texts
+from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.form import open_form
+from limner.bot.ui.interactions import SILENT, tell
+from limner.bot.ui.job_messages import plain
+
+Interaction = discord.Interaction[Any]
+
+SEARCH_LENGTH = 60
+"""Characters to search for; a button's custom_id carries them."""
+REPLAYED = 5000
+"""Requests that a replay looks at."""
+SHOWN = 10
+IDEA_LENGTH = 120
+LOOKS = {
+    "on": ("Switch on", discord.ButtonStyle.success),
+    "off": ("Switch off", discord.ButtonStyle.secondary),
+    "edit": ("Edit", discord.ButtonStyle.secondary),
+    "where": ("Where", discord.ButtonStyle.secondary),
+    "replay": ("Replay", discord.ButtonStyle.primary),
+    "remove": ("Remove", discord.ButtonStyle.danger),
+    "discard": ("Discard", discord.ButtonStyle.danger),
+}
+NO_RULES = "This server has no rules yet; add one with /filter add, or switch on some of /filter packs."
+NONE_FOUND = "No rule of this server has that text."
+ALLOWS = "An allowed text stops nothing, so there is nothing to replay."
+
+
+class RuleButton(
+    ForModerators[discord.ui.Button[Any]],
+    template=rf"limner:rule:(?P<verb>{'|'.join(LOOKS)}):(?P<rule>{NUMBER})",
+):
+    """Does something with one rule; after a restart too."""
+
+    def __init__(self, verb: str, rule_id: int) -> None:
+        label, style = LOOKS[verb]
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:rule:{verb}:{rule_id}"))
+        self.verb = verb
+        self.rule_id = rule_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["verb"], int(match["rule"]))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Do what the button says."""
+        await _PRESSED[self.verb](interaction, app, await app.filters.get(guild_id, self.rule_id))
+
+
+class ListButton(
+    ForModerators[discord.ui.Button[Any]],
+    template=r"limner:rules:page:(?P<number>[0-9]{1,9}):(?P<search>(?s:.*))",
+):
+    """Turns a page of the list (of a search)."""
+
+    def __init__(self, label: str, number: int, search: str) -> None:
+        super().__init__(discord.ui.Button(label=label, custom_id=f"limner:rules:page:{number}:{search}"))
+        self.number = number
+        self.search = search
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls("", int(match["number"]), match["search"])
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Show the page in the place of the one before."""
+        page = await app.filters.page(guild_id, self.number, self.search)
+        await interaction.response.edit_message(embed=_listed(page), view=_list_view(page, self.search))
+
+
+class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:open"):
+    """Opens one of the rules on a page."""
+
+    @classmethod
+    def of(cls, rules: list[Rule]) -> Self:
+        """A choice among the rules of a page."""
+        options = [discord.SelectOption(label=f"{rule.id} {rule.pattern}"[:100], value=str(rule.id)) for rule in rules]
+        return cls(discord.ui.Select(custom_id="limner:rules:open", placeholder="Open a rule", options=options))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Show the rule on its card."""
+        await show(interaction, app, await app.filters.get(guild_id, int(self.item.values[0])))
+
+
+async def show(interaction: Interaction, app: App, rule: Rule) -> None:
+    """Show a rule as it is now, with what can be done with it, and what is worth knowing."""
+    notes = await _notes(app, rule)
+    await tell(interaction, "", embed=texts.card(rule, notes), view=_card_view(rule))
+
+
+async def show_list(interaction: Interaction, app: App, guild_id: int, search: str) -> None:
+    """The first page of a server's rules."""
+    page = await app.filters.page(guild_id, 1, search)
+    if not page.total:
+        await tell(interaction, NONE_FOUND if search else NO_RULES)
+    else:
+        await tell(interaction, "", embed=_listed(page), view=_list_view(page, search))
+
+
+async def show_replay(interaction: Interaction, app: App, rule: Rule) -> None:
+    """Tell which of the last requests a rule would have matched, before it is switched on."""
+    if rule.is_allow:
+        raise BadRule(ALLOWS)
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    matcher = await app.filters.alone(rule.guild_id, rule)
+    asked = await app.history.of_guild(rule.guild_id, REPLAYED)
+    stopped = await asyncio.to_thread(lambda: [one for one in asked if _is_matched(matcher, one)])
+    does = "stopped" if rule.action == Action.BLOCK else "matched"
+    heading = f"Rule {rule.id} would have {does} {len(stopped)} of the last {len(asked)} requests"
+    lines = [f"**{one.id}** <@{one.user_id}> {plain(one.idea, IDEA_LENGTH)}" for one in stopped[:SHOWN]]
+    more = [f"… and {len(stopped) - SHOWN} more"] if len(stopped) > SHOWN else []
+    embed = discord.Embed(title=heading, description="\n".join([*lines, *more]))
+    await tell(interaction, "", embed=embed, view=_card_view(rule))
+
+
+def _is_matched(matcher: Matcher, one: Asked) -> bool:
+    place = one.where.place()
+    return any(matcher.find(text, place) for text in (one.idea, one.prompt))
+
+
+async def remove(interaction: Interaction, app: App, rule: Rule) -> None:
+    """Take a rule away."""
+    await app.filters.remove(rule.guild_id, rule.id, interaction.user.id)
+    await tell(interaction, f"Rule {rule.id} {texts.subject(rule)} is removed; /filter log can bring it back.")
+
+
+async def _switch(interaction: Interaction, app: App, rule: Rule) -> None:
+    changed = await app.filters.edit(rule.guild_id, rule.id, interaction.user.id, is_on=not rule.is_on)
+    notes = await _notes(app, changed)
+    await interaction.response.edit_message(
+        content="", embed=texts.card(changed, notes), view=_card_view(changed), allowed_mentions=SILENT
+    )
+
+
+async def _edit(interaction: Interaction, app: App, rule: Rule) -> None:
+    await open_form(interaction, app, "rule", rule.id)
+
+
+async def _where(interaction: Interaction, app: App, rule: Rule) -> None:
+    await open_form(interaction, app, "where", rule.id)
+
+
+_PRESSED: dict[str, Callable[[Interaction, App, Rule], Awaitable[None]]] = {
+    "on": _switch,
+    "off": _switch,
+    "edit": _edit,
+    "where": _where,
+    "replay": show_replay,
+    "remove": remove,
+    "discard": remove,
+}
+
+
+async def _notes(app: App, rule: Rule) -> list[str]:
+    """What somebody may not have thought of."""
+    notes: list[str] = []
+    for twin in await app.filters.twins(rule):
+        text = texts.ALLOW_WINS if rule.is_allow else texts.IS_ALLOWED if twin.is_allow else texts.TWICE
+        notes.append(text.format(id=twin.id))
+    settings = await app.guilds.get(rule.guild_id)
+    if rule.action == Action.FLAG and not rule.is_allow and settings.review_channel_id is None:
+        notes.append(texts.FLAG_WITHOUT_CHANNEL)
+    return notes
+
+
+def _card_view(rule: Rule) -> discord.ui.View:
+    verbs = ["off" if rule.is_on else "on", "edit", "where", "replay", "remove" if rule.is_on else "discard"]
+    return view(RuleButton(verb, rule.id) for verb in verbs if not (rule.is_allow and verb == "replay"))
+
+
+def view(items: Any) -> discord.ui.View:
+    """Buttons and selects under a message."""
+    made = discord.ui.View(timeout=None)
+    for item in items:
+        made.add_item(item)
+    return made
+
+
+def _listed(page: Page) -> discord.Embed:
+    rules = "one rule" if page.total == 1 else f"{page.total} rules"
+    embed = discord.Embed(title=f"This server has {rules}", description=texts.clipped(map(texts.line, page.rules)))
+    return embed.set_footer(text=f"Page {page.number} of {page.pages}")
+
+
+def _list_view(page: Page, search: str) -> discord.ui.View:
+    items: list[Any] = [ListSelect.of(list(page.rules))]
+    if page.number > 1:
+        items.append(ListButton("Previous", page.number - 1, search))
+    if page.number < page.pages:
+        items.append(ListButton("Next", page.number + 1, search))
+    return view(items)

@@ -1,0 +1,179 @@
+"""/filter: what may be drawn in a server, for its moderators. Every answer is private."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from limner.bot.cogs.filter import cards, files, log, settings
+from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
+from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
+from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
+from limner.bot.errors import BadRule, UserError
+from limner.bot.filters.content_filter import Explanation
+from limner.bot.filters.rulebook import GONE
+from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.scopes import Where
+from limner.bot.guild_settings import EVERYWHERE
+from limner.bot.storage.models import Rule as Row
+from limner.bot.ui import rule_texts as texts
+from limner.bot.ui.form import open_form
+from limner.bot.ui.interactions import LimnerCog, moderated, tell, where
+
+Interaction = discord.Interaction[Any]
+Choice = app_commands.Choice[str]
+
+ITEMS = (
+    RuleButton,
+    ListButton,
+    ListSelect,
+    LogButton,
+    UndoSelect,
+    UndoButton,
+    LanguageSelect,
+    PackSelect,
+    RolesSelect,
+    ReviewChannelSelect,
+    NegativeSelect,
+)
+"""The buttons and selects that outlive restarts."""
+SHOWN_MATCHES = 15
+RULE = "The number of a rule; type some of its text to find it"
+HAPPENS = {
+    None: "That text is allowed here; no rule matches it.",
+    Action.BLOCK: "A request with that text would be refused.",
+    Action.FLAG: "A request with that text would wait for a moderator.",
+    Action.REPLACE: "A request with that text would be changed.",
+    Action.SPOILER: "The pictures for that text would be posted hidden.",
+    Action.LOG: "That text is allowed here; that it matched would be remembered.",
+}
+
+
+class Filters(LimnerCog, name="Limner filters"):
+    """What is not painted here."""
+
+    group = app_commands.Group(
+        name="filter",
+        description="What must not be painted in this server",
+        guild_only=True,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        default_permissions=discord.Permissions(manage_guild=True),
+    )
+
+    @group.command()
+    async def add(self, interaction: Interaction) -> None:
+        """Forbid or allow a word, a phrase, a wildcard or a regex."""
+        await open_form(interaction, self.app, "rule")
+
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def edit(self, interaction: Interaction, rule: str) -> None:
+        """Change what a rule looks for, and what it does."""
+        await open_form(interaction, self.app, "rule", (await self._rule(interaction, rule)).id)
+
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def exempt(self, interaction: Interaction, rule: str) -> None:
+        """Choose the channels and roles for which a rule counts."""
+        await open_form(interaction, self.app, "where", (await self._rule(interaction, rule)).id)
+
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def remove(self, interaction: Interaction, rule: str) -> None:
+        """Take a rule away."""
+        await cards.remove(interaction, self.app, await self._rule(interaction, rule))
+
+    @group.command(name="list")
+    @app_commands.describe(search="Only rules with this text")
+    async def list_rules(
+        self, interaction: Interaction, search: app_commands.Range[str, 1, cards.SEARCH_LENGTH] = ""
+    ) -> None:
+        """Show the rules of this server."""
+        await cards.show_list(interaction, self.app, await moderated(interaction, self.app), search)
+
+    @group.command()
+    async def packs(self, interaction: Interaction) -> None:
+        """Switch lists of words on and off, by language."""
+        await settings.show_packs(interaction, self.app, await moderated(interaction, self.app))
+
+    @group.command(name="import")
+    @app_commands.describe(
+        file="An export (.json), or text with one rule a line; without it, this server's AutoMod rules"
+    )
+    async def import_rules(self, interaction: Interaction, file: discord.Attachment | None = None) -> None:
+        """Add the rules of a file, or of this server's AutoMod."""
+        await files.bring_in(interaction, self.app, await moderated(interaction, self.app), file)
+
+    @group.command()
+    async def export(self, interaction: Interaction) -> None:
+        """Get all rules of this server as a file."""
+        await files.send_out(interaction, self.app, await moderated(interaction, self.app))
+
+    @group.command()
+    @app_commands.describe(text="What somebody might ask for")
+    async def test(self, interaction: Interaction, text: str) -> None:
+        """Tell what would happen to a text in this channel, without painting anything."""
+        await moderated(interaction, self.app)
+        await interaction.response.defer(ephemeral=True, thinking=True)  # thousands of rules are read anew
+        here = where(interaction)
+        member = Where(here.guild_id, here.channel_id, here.parent_ids, (), here.is_age_restricted)
+        await tell(interaction, _told(text, await self.app.filters.explain(member, text)))
+
+    @group.command()
+    @app_commands.describe(rule=RULE)
+    async def replay(self, interaction: Interaction, rule: str) -> None:
+        """Tell which of the last requests a rule would have matched."""
+        await cards.show_replay(interaction, self.app, await self._rule(interaction, rule))
+
+    @group.command()
+    async def settings(self, interaction: Interaction) -> None:
+        """Choose the moderators' roles, the review channel, and whether negative prompts obey the rules."""
+        await settings.show_settings(interaction, self.app, await moderated(interaction, self.app))
+
+    @group.command()
+    async def log(self, interaction: Interaction) -> None:
+        """Show who changed what when, and undo it."""
+        await log.show(interaction, self.app, await moderated(interaction, self.app))
+
+    @edit.autocomplete("rule")
+    @exempt.autocomplete("rule")
+    @remove.autocomplete("rule")
+    @replay.autocomplete("rule")
+    async def _find_rule(self, interaction: Interaction, typed: str) -> list[Choice]:
+        try:
+            found = await self.app.filters.search(await moderated(interaction, self.app), typed)
+        except UserError:
+            return []
+        return [app_commands.Choice(name=f"{row.id} {row.pattern}"[:100], value=str(row.id)) for row in found]
+
+    async def _rule(self, interaction: Interaction, typed: str) -> Row:
+        guild_id = await moderated(interaction, self.app)
+        if not re.fullmatch(r"[0-9]{1,18}", typed):
+            raise BadRule(GONE)
+        return await self.app.filters.get(guild_id, int(typed))
+
+
+def _told(text: str, explained: Explanation) -> str:
+    """What would happen to a text, and each rule that says so."""
+    verdict = explained.verdict
+    lines = [HAPPENS[verdict.action]]
+    if verdict.action == Action.REPLACE:
+        lines.append(f"It would be: {texts.code(verdict.texts['idea'])}")
+    found = {match.rule: match for match in reversed(explained.matches)}
+    shown = [*reversed(found.values())][:SHOWN_MATCHES]
+    lines += [f"Rule {_named(match.rule)}: {match.rule.action}; {texts.how(text, match)}" for match in shown]
+    lines += [f"… and {len(found) - SHOWN_MATCHES} more"] if len(found) > SHOWN_MATCHES else []
+    lines += [f"Freed by the allow list: rule {_named(rule)}" for rule in explained.freed[:SHOWN_MATCHES]]
+    return "\n".join(lines)
+
+
+def _named(rule: Rule) -> str:
+    """A rule's number and, if it is the server's own, its words; in code they neither format nor mention anything."""
+    return (
+        f"{rule.id} (of this bot's operator)"
+        if rule.guild_id == EVERYWHERE
+        else f"{rule.id} {texts.code(rule.pattern)}"
+    )

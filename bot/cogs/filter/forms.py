@@ -1,0 +1,181 @@
+"""Forms that moderators fill in: a rule, and where it counts. Whoever lost the right meanwhile is told so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Set
+from typing import Any, Self
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.cogs.filter.cards import show
+from limner.bot.errors import NotModerator
+from limner.bot.filters.entries import MAX_REASON, PACK
+from limner.bot.filters.regexes import MAX_LENGTH
+from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rules import Action, Kind
+from limner.bot.filters.scopes import SETS, Ages, Scope
+from limner.bot.storage.models import Rule
+from limner.bot.ui import rule_texts as texts
+from limner.bot.ui.form import Field, Form
+from limner.bot.ui.interactions import moderated, role_ids
+
+Interaction = discord.Interaction[Any]
+Option = discord.SelectOption
+
+CHOSEN = 25
+"""Channels or roles that one select holds."""
+KINDS = {
+    Kind.WORD: "A word, a phrase, or a wildcard such as cat*",
+    Kind.REGEX: "A regular expression, as in AutoMod",
+    "allow": "Allow this text in spite of other rules",
+}
+SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}
+DRAFT, AS_IT_IS = "draft", "as it is"
+BEYOND = "{} more stay as they are; there is no room for them here until some of these are taken out."
+OWN_ROLE = "Only members with Manage Server can free one of their own roles from a rule."
+
+
+class RuleForm(Form, kind="rule"):
+    """What is looked for, what happens then, and for how long; of a pack all but the first."""
+
+    def __init__(self, guild_id: int, rule: Rule | None) -> None:
+        super().__init__(f"Rule {rule.id}" if rule else "A new rule")
+        self._guild_id = guild_id
+        self._rule = rule
+        self._is_pack = rule is not None and rule.kind == PACK
+        kind = "allow" if rule and rule.is_allow else Kind.REGEX if rule and rule.kind == Kind.REGEX else Kind.WORD
+        if not self._is_pack:
+            text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
+            self.ask("text", "Text", text)
+            self.ask("kind", "It is", _select(KINDS, kind))
+        action = _select(texts.ACTIONS, rule.action if rule else Action.BLOCK)
+        self.ask("action", "When a request has it", action)
+        told = (rule.replacement or rule.reason) if rule else ""
+        field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=told)
+        self.ask("told", "Told to the member, or written instead", field)
+        is_kept = rule is not None and rule.expires_at is not None
+        spans = [*([AS_IT_IS] if is_kept else []), *SPANS, *([] if rule else [DRAFT])]
+        self.ask("span", "It counts", _select({span: _span(span) for span in spans}, spans[0]))
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For moderators: a rule of their server, or a new one."""
+        guild_id = await moderated(interaction, app)
+        return cls(guild_id, await app.filters.get(guild_id, subject) if subject else None)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Write the rule, and show it as it is then."""
+        by = interaction.user.id
+        text = {} if self._is_pack else {"pattern": self.text("text")}
+        if self._rule is None:
+            rule = await app.filters.add(self._guild_id, by=by, **text, **self._values())
+        else:
+            rule = await app.filters.edit(self._guild_id, self._rule.id, by, **text, **self._values())
+        await show(interaction, app, rule)
+
+    def _values(self) -> dict[str, Any]:
+        [action], [span] = self.chosen("action"), self.chosen("span")
+        told, is_replaced = " ".join(self.text("told").split()), action == Action.REPLACE
+        values: dict[str, Any] = {
+            "action": Action(action),
+            "reason": "" if is_replaced else told,
+            "replacement": told if is_replaced else "",
+        }
+        if not self._is_pack:
+            [kind] = self.chosen("kind")
+            values |= {"kind": Kind.WORD if kind == "allow" else Kind(kind), "is_allow": kind == "allow"}
+        if span == DRAFT:
+            values["is_on"] = False
+        elif span != AS_IT_IS:
+            seconds = SPANS[span]
+            values["expires_at"] = None if seconds is None else time.time() + seconds
+        return values
+
+
+class PlaceForm(Form, kind="where"):
+    """In which channels and for which roles a rule counts."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(f"Where rule {rule.id} counts")
+        self._rule = rule
+        self._before = scope = entry_of(rule).scope
+        ages = {
+            Ages.ANY: "All channels",
+            Ages.ONLY: "Only age-restricted ones",
+            Ages.EXCEPT: "All but age-restricted ones",
+        }
+        self._ask("exempt_channels", "Not in these channels and categories", _channels(scope.exempt_channels))
+        self._ask("exempt_roles", "Not for these roles", _roles(scope.exempt_roles))
+        self._ask("only_channels", "Only in these channels and categories", _channels(scope.only_channels))
+        self._ask("only_roles", "Only for these roles", _roles(scope.only_roles))
+        self.ask("ages", "Age restriction", _select(ages, scope.ages))
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For moderators: a rule of their server."""
+        return cls(await app.filters.get(await moderated(interaction, app), subject))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Write where the rule counts; nobody frees oneself without being a manager of the server."""
+        sets = {name: _chosen(self.chosen(name), getattr(self._before, name)) for name in SETS}
+        scope = Scope(**sets, ages=Ages(self.chosen("ages")[0]))
+        own = set(map(str, role_ids(interaction)))
+        frees = own & (scope.exempt_roles - self._before.exempt_roles) or (
+            scope.only_roles and not own & scope.only_roles
+        )
+        if frees and not interaction.permissions.manage_guild:
+            raise NotModerator(OWN_ROLE)
+        rule, by = self._rule, interaction.user.id
+        await show(interaction, app, await app.filters.edit(rule.guild_id, rule.id, by, "exempt", scope=scope))
+
+    def _ask(self, name: str, label: str, field: Field) -> None:
+        ids = getattr(self._before, name)
+        beyond = len(ids) - len(_shown(ids))
+        self.ask(name, label, field, BEYOND.format(beyond) if beyond else None)
+
+
+def _select(choices: Any, chosen: str) -> discord.ui.Select[Any]:
+    options = [Option(label=text[:100], value=str(value), default=value == chosen) for value, text in choices.items()]
+    return discord.ui.Select(options=options)
+
+
+def _channels(ids: Iterable[str]) -> discord.ui.ChannelSelect[Any]:
+    return discord.ui.ChannelSelect(
+        min_values=0,
+        max_values=CHOSEN,
+        required=False,
+        default_values=_defaults(ids, discord.SelectDefaultValueType.channel),
+    )
+
+
+def _roles(ids: Iterable[str]) -> discord.ui.RoleSelect[Any]:
+    return discord.ui.RoleSelect(
+        min_values=0,
+        max_values=CHOSEN,
+        required=False,
+        default_values=_defaults(ids, discord.SelectDefaultValueType.role),
+    )
+
+
+def _defaults(ids: Iterable[str], kind: discord.SelectDefaultValueType) -> list[discord.SelectDefaultValue]:
+    return [discord.SelectDefaultValue(id=int(one), type=kind) for one in _shown(ids)]
+
+
+def _shown(ids: Iterable[str]) -> list[str]:
+    """Those for which a select has room."""
+    return sorted(ids)[:CHOSEN]
+
+
+def _chosen(ids: Iterable[str], before: Set[str]) -> frozenset[str]:
+    """What was chosen, and what the select had no room to show."""
+    return frozenset({*ids, *(before - {*_shown(before)})})
+
+
+def _span(name: str) -> str:
+    return {
+        DRAFT: "Not yet: as a draft, to try with Replay",
+        AS_IT_IS: "As long as it does now",
+        "for good": "For good",
+    }.get(name, f"For {name}")

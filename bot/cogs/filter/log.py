@@ -1,0 +1,107 @@
+"""The log of what moderators changed, newest first, with a way back for each change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.cogs.filter.cards import view
+from limner.bot.storage import audit_log
+from limner.bot.storage.audit_log import ChangePage
+from limner.bot.storage.models import FilterChange
+from limner.bot.ui import rule_texts as texts
+from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.interactions import managers_only, tell
+
+Interaction = discord.Interaction[Any]
+
+NOTHING_YET = "Nobody has changed a rule or a setting here yet."
+
+
+class LogButton(ForModerators[discord.ui.Button[Any]], template=r"limner:log:page:(?P<number>[0-9]{1,9})"):
+    """Turns a page of the log."""
+
+    def __init__(self, label: str, number: int) -> None:
+        super().__init__(discord.ui.Button(label=label, custom_id=f"limner:log:page:{number}"))
+        self.number = number
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls("", int(match["number"]))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Show the page in the place of the one before."""
+        page = await audit_log.page(app.database, guild_id, self.number)
+        await interaction.response.edit_message(embed=_listed(page), view=_view(page))
+
+
+class UndoSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:log:undo"):
+    """Takes back one of the changes on a page."""
+
+    @classmethod
+    def of(cls, some: Sequence[FilterChange]) -> Self:
+        """A choice among the changes of a page."""
+        options = [discord.SelectOption(label=texts.label(one), value=str(one.id)) for one in some]
+        return cls(discord.ui.Select(custom_id="limner:log:undo", placeholder="Undo a change", options=options))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Undo it, and say so."""
+        await undo(interaction, app, guild_id, int(self.item.values[0]))
+
+
+class UndoButton(ForModerators[discord.ui.Button[Any]], template=rf"limner:log:undo:(?P<change>{NUMBER})"):
+    """Takes back the change that a message tells of."""
+
+    def __init__(self, change_id: int) -> None:
+        super().__init__(discord.ui.Button(label="Undo", custom_id=f"limner:log:undo:{change_id}"))
+        self.change_id = change_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls(int(match["change"]))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Undo it, and say so."""
+        await undo(interaction, app, guild_id, self.change_id)
+
+
+async def show(interaction: Interaction, app: App, guild_id: int) -> None:
+    """The first page of a server's log."""
+    page = await audit_log.page(app.database, guild_id)
+    if not page.changes:
+        await tell(interaction, NOTHING_YET)
+    else:
+        await tell(interaction, "", embed=_listed(page), view=_view(page))
+
+
+async def undo(interaction: Interaction, app: App, guild_id: int, change_id: int) -> None:
+    """Take one change back; what only Manage Server can change, only it can change back."""
+    if "settings" in (await audit_log.get(app.database, guild_id, change_id)).after:
+        managers_only(interaction)
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    change = await app.filters.undo(guild_id, change_id, interaction.user.id)
+    await tell(interaction, f"Change {change.id} is undone; that is in /filter log too, and can be undone.")
+
+
+def _listed(page: ChangePage) -> discord.Embed:
+    embed = discord.Embed(title="What moderators changed", description=texts.clipped(map(texts.change, page.changes)))
+    return embed.set_footer(text=f"Page {page.number} of {page.pages}")
+
+
+def _view(page: ChangePage) -> discord.ui.View:
+    items: list[Any] = [UndoSelect.of(page.changes)]
+    if page.number > 1:
+        items.append(LogButton("Newer", page.number - 1))
+    if page.number < page.pages:
+        items.append(LogButton("Older", page.number + 1))
+    return view(items)

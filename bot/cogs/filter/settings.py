@@ -1,0 +1,199 @@
+"""Packs to switch on, and what a server's owner decides about its filter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Self, cast
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.cogs.filter.cards import view
+from limner.bot.filters import packs
+from limner.bot.filters.entries import PACK, Entry
+from limner.bot.guild_settings import GuildSettings
+from limner.bot.ui.controls import ForManagers, ForModerators
+from limner.bot.ui.interactions import SILENT, tell
+
+Interaction = discord.Interaction[Any]
+Option = discord.SelectOption
+
+PACKS = "Choose a language, then the packs that count here; /filter edit says what a pack does, /filter exempt where."
+NEGATIVES = {
+    "free": "Words that are not wanted may be anything",
+    "checked": "Words that are not wanted obey the rules too",
+}
+INTEGRATIONS = (
+    "Discord shows /filter only to members with Manage Server; let the moderators' roles use it under "
+    "Server Settings, Integrations."
+)
+
+
+class LanguageSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:language"):
+    """Chooses the language of the packs that are shown."""
+
+    @classmethod
+    def of(cls, chosen: str) -> Self:
+        """A choice among the languages that have packs."""
+        languages = sorted({pack.language for pack in packs.every().values()})
+        options = [Option(label=language, value=language, default=language == chosen) for language in languages]
+        return cls(discord.ui.Select(custom_id="limner:packs:language", placeholder="Language", options=options))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Show the packs of the language."""
+        await _refresh_packs(interaction, app, guild_id, self.item.values[0])
+
+
+class PackSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:of:(?P<language>\w+)"):
+    """Switches packs of one language on and off."""
+
+    def __init__(self, item: discord.ui.Select[Any], language: str) -> None:
+        super().__init__(item)
+        self.language = language
+
+    @classmethod
+    def of(cls, language: str, on: Collection[str]) -> Self:
+        """A choice among the packs of a language."""
+        some = [pack for pack in packs.every().values() if pack.language == language]
+        options = [
+            Option(label=pack.title, value=pack.name, description=f"{len(pack.terms)} words", default=pack.name in on)
+            for pack in some
+        ]
+        select = discord.ui.Select[Any](
+            custom_id=f"limner:packs:of:{language}",
+            placeholder="Packs",
+            min_values=0,
+            max_values=len(some),
+            options=options,
+        )
+        return cls(select, language)
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The choice that was made."""
+        return cls(cast("discord.ui.Select[Any]", item), match["language"])
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Switch on what is chosen and off what is not."""
+        rows, by = await app.filters.all(guild_id, PACK), interaction.user.id
+        for pack in packs.every().values():
+            if pack.language == self.language:
+                own = [row for row in rows if row.pattern == pack.name]
+                is_chosen = pack.name in self.item.values
+                if is_chosen and not own:
+                    await app.filters.put(guild_id, Entry(pattern=pack.name, kind=PACK), by)
+                for row in own:
+                    await app.filters.edit(guild_id, row.id, by, is_on=is_chosen)
+        await _refresh_packs(interaction, app, guild_id, self.language)
+
+
+class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:settings:roles"):
+    """Names the roles whose members are moderators here."""
+
+    @classmethod
+    def of(cls, settings: GuildSettings) -> Self:
+        """A choice among the server's roles."""
+        kind = discord.SelectDefaultValueType.role
+        chosen = [discord.SelectDefaultValue(id=role, type=kind) for role in settings.moderator_role_ids]
+        select = discord.ui.RoleSelect[Any](
+            custom_id="limner:settings:roles",
+            placeholder="Moderators' roles",
+            min_values=0,
+            max_values=25,
+            default_values=chosen,
+        )
+        return cls(select)
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Let the members of the chosen roles moderate, and only those."""
+        roles = tuple(sorted(role.id for role in self.item.values))
+        await app.guilds.change(guild_id, interaction.user.id, moderator_role_ids=roles)
+        await _refresh_settings(interaction, app, guild_id)
+
+
+class NegativeSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:settings:negative"):
+    """Says whether negative prompts obey the rules."""
+
+    @classmethod
+    def of(cls, settings: GuildSettings) -> Self:
+        """A choice between the two."""
+        is_now = "checked" if settings.checks_negative_prompts else "free"
+        options = [Option(label=text, value=value, default=value == is_now) for value, text in NEGATIVES.items()]
+        return cls(discord.ui.Select(custom_id="limner:settings:negative", options=options))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Keep the choice."""
+        is_checked = self.item.values[0] == "checked"
+        await app.guilds.change(guild_id, interaction.user.id, checks_negative_prompts=is_checked)
+        await _refresh_settings(interaction, app, guild_id)
+
+
+class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner:settings:review"):
+    """Names the channel in which moderators look at what is flagged."""
+
+    @classmethod
+    def of(cls, settings: GuildSettings) -> Self:
+        """A choice among the server's text channels."""
+        chosen = [settings.review_channel_id] if settings.review_channel_id else []
+        select = discord.ui.ChannelSelect[Any](
+            custom_id="limner:settings:review",
+            placeholder="Review channel",
+            channel_types=[discord.ChannelType.text],
+            min_values=0,
+            default_values=[
+                discord.SelectDefaultValue(id=one, type=discord.SelectDefaultValueType.channel) for one in chosen
+            ],
+        )
+        return cls(select)
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Post cards there from now on; with no channel a flag refuses."""
+        chosen = next((channel.id for channel in self.item.values), None)
+        await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
+        await _refresh_settings(interaction, app, guild_id)
+
+
+async def show_packs(interaction: Interaction, app: App, guild_id: int) -> None:
+    """The packs of English, to begin with."""
+    embed, buttons = await _packs(app, guild_id, "English")
+    await tell(interaction, PACKS, embed=embed, view=buttons)
+
+
+async def show_settings(interaction: Interaction, app: App, guild_id: int) -> None:
+    """What the owner has decided, and the selects to change it."""
+    embed, buttons = _settings(await app.guilds.get(guild_id))
+    await tell(interaction, "", embed=embed, view=buttons)
+
+
+async def _refresh_packs(interaction: Interaction, app: App, guild_id: int, language: str) -> None:
+    embed, buttons = await _packs(app, guild_id, language)
+    await interaction.response.edit_message(embed=embed, view=buttons, allowed_mentions=SILENT)
+
+
+async def _refresh_settings(interaction: Interaction, app: App, guild_id: int) -> None:
+    embed, buttons = _settings(await app.guilds.get(guild_id))
+    await interaction.response.edit_message(embed=embed, view=buttons, allowed_mentions=SILENT)
+
+
+async def _packs(app: App, guild_id: int, language: str) -> tuple[discord.Embed, discord.ui.View]:
+    rows = [row for row in await app.filters.all(guild_id, PACK) if row.is_on]
+    lines = [
+        f"**{row.id}** {packs.find(row.pattern).title} ({packs.find(row.pattern).language}) · {row.action}"
+        for row in rows
+    ]
+    embed = discord.Embed(title="Packs that are on", description="\n".join(lines) or "None yet.")
+    on = {row.pattern for row in rows}
+    return embed, view([LanguageSelect.of(language), PackSelect.of(language, on)])
+
+
+def _settings(settings: GuildSettings) -> tuple[discord.Embed, discord.ui.View]:
+    roles = " ".join(f"<@&{role}>" for role in settings.moderator_role_ids) or "none but those with Manage Server"
+    negative = NEGATIVES["checked" if settings.checks_negative_prompts else "free"]
+    channel = f"<#{settings.review_channel_id}>" if settings.review_channel_id else "none, so a flag refuses"
+    facts = f"**Moderators** {roles}\n**Negative prompts** {negative}\n**Review channel** {channel}"
+    embed = discord.Embed(title="The filter of this server", description=facts)
+    embed.set_footer(text=INTEGRATIONS)
+    return embed, view([RolesSelect.of(settings), ReviewChannelSelect.of(settings), NegativeSelect.of(settings)])

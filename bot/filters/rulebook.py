@@ -1,0 +1,309 @@
+"""RuleBook: a server's rules as rows; every change of them is in the log and can be undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from limner.bot.errors import BadRule
+from limner.bot.filters.entries import Entry
+from limner.bot.filters.rules import Action, normal_form
+from limner.bot.filters.scopes import Scope
+from limner.bot.guild_settings import Guilds
+from limner.bot.storage import audit_log
+from limner.bot.storage.audit_log import State, changing, record
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import FilterChange
+from limner.bot.storage.models import Rule as Row
+
+PAGE = 20
+"""Rules on one page of the list."""
+CHOICES = 25
+"""Suggestions that Discord shows while somebody types."""
+MOST = 20_000
+"""Rules that one server may have."""
+BATCH = 500
+"""Rules that one statement names."""
+
+GONE = "There is no such rule here; /filter list shows all of them."
+SAME = "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
+PICTURES = "Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu."
+CHANGED = "Rule {id} was changed again since then; undo the newer change first."
+
+_TABLE = Row.metadata.tables["rules"]
+_KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
+"""What the log keeps of a rule."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of a server's rules, oldest first; ``number`` counts from 1."""
+
+    rules: Sequence[Row]
+    number: int
+    pages: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Import:
+    """What came of many entries at once: how many are new, how many were there, and the log's number."""
+
+    added: int
+    known: int
+    change_id: int | None
+
+
+class RuleBook:
+    """The rules, allowed texts and packs of every server. Whoever changes something is ``by``."""
+
+    def __init__(self, database: Database, guilds: Guilds) -> None:
+        self.database = database
+        self._guilds = guilds
+
+    async def add(self, guild_id: int, pattern: str, by: int, **more: Any) -> Row:
+        """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it is one already."""
+        return await self.put(guild_id, Entry(pattern=pattern, **more), by)
+
+    async def put(self, guild_id: int, entry: Entry, by: int, what: str = "add") -> Row:
+        """Write a new rule; raises BadRule if it cannot be one, or is one already."""
+        entry = entry.checked()
+        async with changing(self.database, guild_id) as session:
+            await _check_room(session, guild_id, 1)
+            await _check_new(session, guild_id, entry)
+            row = _row(guild_id, entry, by)
+            session.add(row)
+            await session.flush()
+            await record(session, guild_id, by, what, {}, _state(row))
+        self._guilds.forget(guild_id)
+        return row
+
+    async def put_all(self, guild_id: int, entries: Sequence[Entry], by: int) -> Import:
+        """Write many checked entries in one change, all of them or none; those that are there are left as they are."""
+        made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
+        fresh: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for columns in map(_columns, entries):
+            fresh.setdefault(_identity(columns), made | columns)
+        async with changing(self.database, guild_id) as session:
+            identity = select(Row.is_allow, Row.normal_form, Row.scope_key).where(Row.guild_id == guild_id)
+            known = {tuple(one) for one in await session.execute(identity)}
+            new = [values for key, values in fresh.items() if key not in known]
+            await _check_room(session, guild_id, len(new))
+            change = await record(session, guild_id, by, "import", {}, await _insert(session, new)) if new else None
+        self._guilds.forget(guild_id)
+        return Import(len(new), len(entries) - len(new), change.id if change else None)
+
+    async def edit(self, guild_id: int, rule_id: int, by: int, what: str = "edit", **values: Any) -> Row:
+        """Change some fields of an `Entry`; raises BadRule if there is no such rule, or another is the same then."""
+        async with changing(self.database, guild_id) as session:
+            row = await _get(session, guild_id, rule_id)
+            before, entry = _state(row), replace(entry_of(row), **values).checked()
+            await _check_new(session, guild_id, entry, but=rule_id)
+            for name, value in _columns(entry).items():
+                setattr(row, name, value)
+            if _state(row) != before:
+                await record(session, guild_id, by, what, before, _state(row))
+        self._guilds.forget(guild_id)
+        return row
+
+    async def exempt(
+        self, guild_id: int, rule_id: int, by: int, *, channels: Sequence[int] = (), roles: Sequence[int] = ()
+    ) -> Row:
+        """Free some channels (or categories) and roles from a rule."""
+        scope = entry_of(await self.get(guild_id, rule_id)).scope.exempting(channels=channels, roles=roles)
+        return await self.edit(guild_id, rule_id, by, "exempt", scope=scope)
+
+    async def remove(self, guild_id: int, rule_id: int, by: int) -> Row:
+        """Take a rule away; raises BadRule if there is no such rule."""
+        async with changing(self.database, guild_id) as session:
+            row = await _get(session, guild_id, rule_id)
+            await session.delete(row)
+            await record(session, guild_id, by, "remove", _state(row), {})
+        self._guilds.forget(guild_id)
+        return row
+
+    async def undo(self, guild_id: int, change_id: int, by: int) -> FilterChange:
+        """Take one change back, which is a change itself; raises BadRule if newer ones changed the same again."""
+        change = await audit_log.get(self.database, guild_id, change_id)
+        if "settings" in change.after:
+            await self._guilds.take_back(change, by)
+            return change
+        if "pictures" in {**change.before, **change.after}:
+            raise BadRule(PICTURES)
+        while not await self._take_back(change, by):
+            pass  # somebody changed something else there meanwhile, so it is compared anew
+        self._guilds.forget(guild_id)
+        return change
+
+    async def _take_back(self, change: FilterChange, by: int) -> bool:
+        """Compare first and write then, so that other writers do not wait for the comparison of thousands of rules.
+
+        False if the server's rules or settings were changed in between; then nothing is written.
+        """
+        guild_id = change.guild_id
+        async with self.database.read() as session:
+            compared = await audit_log.revision(session, guild_id)
+            await _check_unchanged(session, change)
+        async with changing(self.database, guild_id) as session:
+            if await audit_log.revision(session, guild_id) != compared:
+                return False
+            for ids in _batches([*_by_id(change.after), *_by_id(change.before)]):
+                await session.execute(delete(Row).where(Row.id.in_(ids)))
+            if before := [*_by_id(change.before).values()]:
+                await session.execute(insert(_TABLE), [values | {"guild_id": guild_id} for values in before])
+            await record(session, guild_id, by, "undo", change.after, change.before, change.id)
+        return True
+
+    async def get(self, guild_id: int, rule_id: int) -> Row:
+        """One rule of this server; raises BadRule if there is none."""
+        async with self.database.read() as session:
+            return await _get(session, guild_id, rule_id)
+
+    async def of(self, guild_id: int, ids: Collection[int]) -> Sequence[Row]:
+        """Those of the rules that are this server's own and still there."""
+        async with self.database.read() as session:
+            return await _rows(session, guild_id, ids)
+
+    async def all(self, guild_id: int, kind: str | None = None) -> Sequence[Row]:
+        """Every rule of a server (of one kind), oldest first."""
+        these = [Row.guild_id == guild_id, *([Row.kind == kind] if kind else [])]
+        async with self.database.read() as session:
+            return (await session.scalars(select(Row).where(*these).order_by(Row.id))).all()
+
+    async def page(self, guild_id: int, number: int = 1, search: str = "") -> Page:
+        """One page of a server's rules (that contain ``search``); a number past the end gives the last page."""
+        here = _found(guild_id, search)
+        async with self.database.read() as session:
+            total = await session.scalar(select(func.count()).select_from(Row).where(*here)) or 0
+            pages = max(1, -(-total // PAGE))
+            number = min(number, pages)
+            some = select(Row).where(*here).order_by(Row.id).limit(PAGE).offset((number - 1) * PAGE)
+            return Page((await session.scalars(some)).all(), number, pages, total)
+
+    async def search(self, guild_id: int, typed: str) -> Sequence[Row]:
+        """A server's rules that contain what is typed, those that begin with it first."""
+        begins = Row.normal_form.startswith(normal_form(typed), autoescape=True)
+        some = select(Row).where(*_found(guild_id, typed)).order_by(begins.desc(), Row.normal_form).limit(CHOICES)
+        async with self.database.read() as session:
+            return (await session.scalars(some)).all()
+
+    async def twins(self, row: Row) -> Sequence[Row]:
+        """Other rules and allowed texts of the same server with the same text."""
+        same = (Row.guild_id == row.guild_id, Row.normal_form == row.normal_form, Row.id != row.id)
+        async with self.database.read() as session:
+            return (await session.scalars(select(Row).where(*same).order_by(Row.id))).all()
+
+
+def entry_of(row: Row) -> Entry:
+    """What a row says, as an entry."""
+    return Entry(
+        pattern=row.pattern,
+        kind=row.kind,
+        is_allow=row.is_allow,
+        action=Action(row.action),
+        reason=row.reason,
+        replacement=row.replacement,
+        scope=Scope.from_json(row.scope),
+        is_on=row.is_on,
+        expires_at=row.expires_at,
+    )
+
+
+def _row(guild_id: int, entry: Entry, by: int) -> Row:
+    return Row(guild_id=guild_id, created_by=by, created_at=time.time(), **_columns(entry))
+
+
+def _columns(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": str(entry.kind),
+        "pattern": entry.pattern,
+        "normal_form": entry.normal_form,
+        "is_allow": entry.is_allow,
+        "action": str(entry.action),
+        "reason": entry.reason,
+        "replacement": entry.replacement,
+        "scope": entry.scope.to_json(),
+        "scope_key": entry.scope.key,
+        "is_on": entry.is_on,
+        "expires_at": entry.expires_at,
+    }
+
+
+def _identity(columns: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """The same for rules of which a server can have one."""
+    return columns["is_allow"], columns["normal_form"], columns["scope_key"]
+
+
+def _state(*rows: Row) -> State:
+    """Rows as the log keeps them."""
+    return {"rules": [{column.key: getattr(row, column.key) for column in _KEPT} for row in rows]}
+
+
+def _by_id(state: State) -> dict[int, dict[str, Any]]:
+    """The rows that the log has kept, by their numbers."""
+    return {row["id"]: row for row in state.get("rules", [])}
+
+
+def _batches(ids: Collection[int]) -> Iterator[list[int]]:
+    every = [*dict.fromkeys(ids)]
+    return (every[start : start + BATCH] for start in range(0, len(every), BATCH))
+
+
+def _found(guild_id: int, search: str) -> tuple[ColumnElement[bool], ...]:
+    here = Row.guild_id == guild_id
+    return (here, Row.normal_form.contains(normal_form(search), autoescape=True)) if search else (here,)
+
+
+async def _get(session: AsyncSession, guild_id: int, rule_id: int) -> Row:
+    row = await session.get(Row, rule_id)
+    if row is None or row.guild_id != guild_id:
+        raise BadRule(GONE)
+    return row
+
+
+async def _rows(session: AsyncSession, guild_id: int, ids: Collection[int]) -> list[Row]:
+    found: list[Row] = []
+    for some in _batches(ids):
+        found += await session.scalars(select(Row).where(Row.guild_id == guild_id, Row.id.in_(some)))
+    return found
+
+
+async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
+    """Raise BadRule if a rule is not as the change has left it, or another one is by now what it was before."""
+    before, after = _by_id(change.before), _by_id(change.after)
+    here = Row.guild_id == change.guild_id
+    now = {row["id"]: dict(row) for row in (await session.execute(select(*_KEPT).where(here))).mappings()}
+    for rule_id in before.keys() | after.keys():
+        if now.pop(rule_id, None) != after.get(rule_id):
+            raise BadRule(CHANGED.format(id=rule_id))
+    others = {_identity(row): rule_id for rule_id, row in now.items()}
+    for row in before.values():
+        if twin := others.get(_identity(row)):
+            raise BadRule(SAME.format(id=twin))
+
+
+async def _insert(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> State:
+    """Write new rows without waiting for each one's number; how they are then."""
+    last = await session.scalar(select(func.max(Row.id))) or 0
+    await session.execute(insert(_TABLE), list(rows))
+    new = select(*_KEPT).where(Row.guild_id == rows[0]["guild_id"], Row.id > last).order_by(Row.id)
+    return {"rules": [dict(row) for row in (await session.execute(new)).mappings()]}
+
+
+async def _check_new(session: AsyncSession, guild_id: int, entry: Entry, but: int = 0) -> None:
+    is_allow, form, key = _identity(_columns(entry))
+    same = (Row.guild_id == guild_id, Row.is_allow == is_allow, Row.normal_form == form, Row.scope_key == key)
+    twin = await session.scalar(select(Row).where(*same, Row.id != but))
+    if twin is not None:
+        raise BadRule(SAME.format(id=twin.id))
+
+
+async def _check_room(session: AsyncSession, guild_id: int, wanted: int) -> None:
+    count = await session.scalar(select(func.count()).select_from(Row).where(Row.guild_id == guild_id)) or 0
+    if count + wanted > MOST:
+        raise BadRule(f"A server may have at most {MOST} rules, and this one would have {count + wanted}; remove some.")

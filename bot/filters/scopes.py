@@ -1,0 +1,131 @@
+"""Where a request is made, by whom and when; and where rules count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, cast
+
+from limner.bot.errors import BadRule
+
+KEY_LENGTH = 16
+"""Characters that stand for a scope in the database."""
+
+
+class Ages(StrEnum):
+    """In which channels something counts, by their age restriction."""
+
+    ANY = "any"
+    ONLY = "only"
+    EXCEPT = "except"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and when a text is written, and by whom: names of a channel and all it is in, and of the writer's roles."""
+
+    channels: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    is_age_restricted: bool = False
+    #: Unix seconds.
+    now: float = 0.0
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where on Discord something is asked for, and by whom; a direct message has no ``guild_id``."""
+
+    guild_id: int | None = None
+    channel_id: int | None = None
+    #: A thread's channel, and the category of either.
+    parent_ids: tuple[int, ...] = ()
+    role_ids: tuple[int, ...] = ()
+    is_age_restricted: bool = False
+
+    def place(self) -> Place:
+        """The same for rules, at this moment."""
+        channels = frozenset(map(str, filter(None, (self.channel_id, *self.parent_ids))))
+        return Place(channels, frozenset(map(str, self.role_ids)), self.is_age_restricted, time.time())
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a rule, a pack or an allowed text counts; one exemption is enough to be free of it."""
+
+    only_channels: Set[str] = frozenset()
+    exempt_channels: Set[str] = frozenset()
+    only_roles: Set[str] = frozenset()
+    exempt_roles: Set[str] = frozenset()
+    ages: Ages = Ages.ANY
+
+    def holds(self, place: Place) -> bool:
+        """Whether it counts there."""
+        return (
+            (self.ages == Ages.ANY or place.is_age_restricted == (self.ages == Ages.ONLY))
+            and (not self.only_channels or not self.only_channels.isdisjoint(place.channels))
+            and (not self.only_roles or not self.only_roles.isdisjoint(place.roles))
+            and self.exempt_channels.isdisjoint(place.channels)
+            and self.exempt_roles.isdisjoint(place.roles)
+        )
+
+    def within(self, other: Scope) -> Scope:
+        """Where both count; raises BadRule if that is nowhere."""
+        if self.ages != other.ages and Ages.ANY not in (self.ages, other.ages):
+            raise BadRule("That counts nowhere: it and its pack want other channels.")
+        return Scope(
+            only_channels=_both(self.only_channels, other.only_channels),
+            exempt_channels=self.exempt_channels | other.exempt_channels,
+            only_roles=_both(self.only_roles, other.only_roles),
+            exempt_roles=self.exempt_roles | other.exempt_roles,
+            ages=other.ages if self.ages == Ages.ANY else self.ages,
+        )
+
+    def exempting(self, *, channels: Iterable[int] = (), roles: Iterable[int] = ()) -> Scope:
+        """The same with more exemptions."""
+        return replace(
+            self,
+            exempt_channels=self.exempt_channels | set(map(str, channels)),
+            exempt_roles=self.exempt_roles | set(map(str, roles)),
+        )
+
+    @property
+    def key(self) -> str:
+        """The same text for equal scopes; empty for everywhere."""
+        written = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(written.encode()).hexdigest()[:KEY_LENGTH] if written != "{}" else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from everywhere."""
+        sets = {name: sorted(getattr(self, name)) for name in SETS}
+        return {name: ids for name, ids in sets.items() if ids} | ({} if self.ages == Ages.ANY else {"ages": self.ages})
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Scope:
+        """Of what `to_json` wrote, or an entry of a rule file; raises BadRule for what cannot be one."""
+        sets = {name: _names(name, values[name]) for name in SETS if name in values}
+        ages = values.get("ages", Ages.ANY)
+        if ages not in list(Ages):
+            raise BadRule(f"Its ages must be one of {', '.join(Ages)}.")
+        return cls(**sets, ages=Ages(ages))
+
+
+ANYWHERE = Scope()
+SETS = tuple(field.name for field in fields(Scope) if field.name != "ages")
+
+
+def _both(some: Set[str], others: Set[str]) -> Set[str]:
+    both = some & others if some and others else some | others
+    if (some or others) and not both:
+        raise BadRule("That counts nowhere: it and its pack want other channels.")
+    return both
+
+
+def _names(name: str, values: Any) -> frozenset[str]:
+    ids = cast("list[Any]", values) if isinstance(values, list) else [None]
+    if not all(isinstance(one, str | int) for one in ids):
+        raise BadRule(f"Its {name} must be a list of ids.")
+    return frozenset(map(str, ids))

@@ -1,0 +1,156 @@
+"""Guilds: how each server wants it, never older than a second in any process, every change in the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from limner.bot.errors import BadRule
+from limner.bot.storage.audit_log import changing, record
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import FilterChange, GuildSettingsRow
+
+EVERYWHERE = 0
+"""The guild id of the operator's rules, which hold in every server and in direct messages, and of settings there."""
+POLL_SECONDS = 1.0
+"""How long a change that another process made may go unnoticed."""
+
+
+@dataclass(frozen=True)
+class GuildSettings:
+    """What a server's owner has chosen."""
+
+    #: Roles whose members may change rules and decide on pictures, beside those with Manage Server.
+    moderator_role_ids: tuple[int, ...] = ()
+    #: Whether words that are not wanted in a picture must obey the rules too.
+    checks_negative_prompts: bool = False
+    #: Where cards for flagged pictures are posted; without it a flag is a refusal.
+    review_channel_id: int | None = None
+    #: After how many days a card on which nobody has decided counts as rejected.
+    review_days: int = 7
+    #: After how many days a strike expires.
+    strike_days: int = 30
+    #: How many strikes suspend a member; 0: none ever do.
+    strike_limit: int = 3
+    #: How long the first suspension takes; each further one takes twice as long.
+    suspension_hours: int = 24
+    #: Whether a suspended member is timed out on Discord too.
+    times_out: bool = False
+    #: What is done when a refused idea is spelled another way: nothing (off), a card (flag), a card and a strike.
+    evasion: str = "flag"
+    #: For how long after a refusal that is looked for.
+    evasion_minutes: int = 10
+    #: How explicit pictures may be in ordinary channels, and in age-restricted ones; None: as the operator says.
+    explicit_limit: float | None = None
+    explicit_limit_restricted: float | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> GuildSettings:
+        """What is kept in a row; names that this version does not know are left out."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**{name: _frozen(value) for name, value in known.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults."""
+        usual = type(self)()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _plain(value) for name, value in values.items() if value != getattr(usual, name)}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A server's settings, and how often these or its rules have changed."""
+
+    settings: GuildSettings
+    revision: int
+    checked_at: float
+
+
+class Guilds:
+    """The settings of every server that somebody asks from; a change counts at once in the process that made it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._known: dict[int, Known] = {}
+        self._changes = 0
+
+    async def get(self, guild_id: int | None) -> GuildSettings:
+        """A server's settings; ``guild_id`` None is everything outside servers."""
+        guild = guild_id or EVERYWHERE
+        return (await self.look([guild]))[guild].settings
+
+    async def look(self, guilds: Iterable[int]) -> dict[int, Known]:
+        """What is known of some servers, at most a second old."""
+        wanted = list(guilds)
+        while due := self._due(wanted):
+            changes, now = self._changes, time.monotonic()
+            async with self.database.read() as session:
+                rows = await session.scalars(select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(due)))
+                found = {row.guild_id: row for row in rows}
+            if changes == self._changes:  # else what was read may be older than the change
+                self._known.update({guild: _known(found.get(guild), now) for guild in due})
+        return {guild: self._known[guild] for guild in wanted}
+
+    async def change(self, guild_id: int, by: int, **changes: Any) -> GuildSettings:
+        """Change some settings by name, and write it in the log; the settings then."""
+        async with changing(self.database, guild_id) as session:
+            new = await _write(session, guild_id, by, "settings", changes)
+        self.forget(guild_id)
+        return new
+
+    async def take_back(self, change: FilterChange, by: int) -> GuildSettings:
+        """Undo a change of settings; raises BadRule if a newer one changed the same again."""
+        async with changing(self.database, change.guild_id) as session:
+            row = await session.get_one(GuildSettingsRow, change.guild_id)
+            now = GuildSettings.from_json(row.settings)
+            if any(_plain(getattr(now, name)) != value for name, value in change.after["settings"].items()):
+                raise BadRule("These settings were changed again since then; undo the newer change first.")
+            before = vars(GuildSettings.from_json(change.before["settings"]))
+            values = {name: before[name] for name in change.before["settings"]}
+            new = await _write(session, change.guild_id, by, "undo", values, change.id)
+        self.forget(change.guild_id)
+        return new
+
+    def forget(self, guild_id: int) -> None:
+        """This process has just changed something there, so the next look reads it anew."""
+        self._changes += 1
+        self._known.pop(guild_id, None)
+
+    def _due(self, guilds: Iterable[int]) -> list[int]:
+        oldest = time.monotonic() - POLL_SECONDS
+        return [guild for guild in guilds if guild not in self._known or self._known[guild].checked_at < oldest]
+
+
+def _known(row: GuildSettingsRow | None, now: float) -> Known:
+    if row is None:
+        return Known(GuildSettings(), 0, now)
+    return Known(GuildSettings.from_json(row.settings), row.revision, now)
+
+
+async def _write(
+    session: AsyncSession, guild_id: int, by: int, what: str, changes: Mapping[str, Any], undoes: int | None = None
+) -> GuildSettings:
+    row = await session.get(GuildSettingsRow, guild_id)
+    old = GuildSettings.from_json(row.settings if row else {})
+    new = replace(old, **changes)
+    if new != old:
+        before, after = ({"settings": {name: _plain(getattr(one, name)) for name in changes}} for one in (old, new))
+        await record(session, guild_id, by, what, before, after, undoes)
+        row = await session.get_one(GuildSettingsRow, guild_id)
+        row.settings = new.to_json()
+    return new
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    """As the settings hold it."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value

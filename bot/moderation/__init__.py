@@ -1,0 +1,1 @@
+"""Image policy, quarantine, reviews, appeals, strikes and evasion."""

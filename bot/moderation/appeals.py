@@ -1,0 +1,45 @@
+"""Appeals: a member asks a moderator to look at a refusal by the filter again, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limner.bot.errors import Decided, NotYours
+from limner.bot.moderation.reviews import APPEALED, REFUSED
+from limner.bot.storage.models import Job, JobStatus, Review
+
+if TYPE_CHECKING:
+    from limner.bot.app import App
+
+NOBODY = "This refusal cannot be appealed against: no moderator of this server can decide about it."
+
+
+async def may_appeal(app: App, job: Job) -> bool:
+    """Whether moderators would see an appeal against this refusal, and there was none before."""
+    return await _can_be_reviewed(app, job) and not await app.reviews.is_appealed(job.id)
+
+
+async def appealable(app: App, job_id: int, user_id: int) -> Job:
+    """The refused request of this member; raises NotFound, NotYours or Decided if there can be no appeal (any more)."""
+    job = await app.jobs.get(job_id)
+    if job.user_id != user_id:
+        raise NotYours
+    if await app.reviews.is_appealed(job_id):
+        raise Decided(APPEALED)
+    if not await _can_be_reviewed(app, job):
+        raise Decided(NOBODY)
+    return job
+
+
+async def appeal(app: App, job_id: int, user_id: int, words: str) -> Review:
+    """Put a refusal before the moderators, with the member's own words; raises like `appealable`."""
+    return await app.reviews.appeal(await appealable(app, job_id, user_id), words)
+
+
+async def _can_be_reviewed(app: App, job: Job) -> bool:
+    """A server's moderators decide about its own rules, not about the operator's."""
+    if job.guild_id is None or job.status != JobStatus.REFUSED or not (job.reason_code or "").startswith(REFUSED):
+        return False
+    if (await app.guilds.get(job.guild_id)).review_channel_id is None:
+        return False
+    return len(await app.filters.of(job.guild_id, job.rule_ids)) == len(job.rule_ids) > 0

@@ -1,0 +1,77 @@
+"""What the filter's verdict does to a request: which of its texts are read, and what its row remembers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from limner.bot.filters.rules import Action, strongest
+from limner.bot.filters.verdicts import Verdict
+from limner.bot.queue.enqueue import NewJob
+from limner.bot.storage.models import Job
+from limner.generators.base import Expansion, GenerationRequest
+
+FLAGGED = "flagged"
+"""The quarantine of a request that a moderator must look at before its pictures are posted."""
+
+
+def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, file_name: str) -> dict[str, str]:
+    """All words of a request by the names that a refusal gives them; ``painted`` is all that the painter reads."""
+    return {
+        "idea": idea,
+        "negative prompt": request.negative_prompt,
+        "expansion": expansion,
+        "style": painted,
+        "file name": file_name,
+        "LoRA": ", ".join(name for name, _ in request.loras),
+    }
+
+
+def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
+    """A new request as its rules want it."""
+    idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
+    return replace(
+        new,
+        idea=idea,
+        request=replace(new.request, prompt=idea, negative_prompt=negative),
+        expansion=reworded(new.expansion, idea, verdict) if new.expansion else None,
+        prompt=verdict.texts["style"] if new.prompt else new.prompt,
+        input_name=verdict.texts["file name"],
+        **remembered(verdict),
+    )
+
+
+def obey(job: Job, verdict: Verdict) -> None:
+    """The same for one that was accepted before, whose row is written later."""
+    if verdict.action is None:
+        return
+    idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
+    job.idea, job.request = idea, job.request | {"prompt": idea, "negative_prompt": negative}
+    job.input_name = verdict.texts["file name"]
+    new = remembered(verdict)
+    job.rule_ids = sorted({*job.rule_ids, *new["rule_ids"]})
+    job.rule_action = strongest(Action(one) for one in (job.rule_action, new["rule_action"]) if one)
+    job.is_spoiler = job.is_spoiler or new["is_spoiler"]
+    job.quarantine = job.quarantine or new["quarantine"]
+
+
+def reworded(expansion: Expansion, idea: str, verdict: Verdict) -> Expansion:
+    """An expansion as its rules want it."""
+    text = verdict.texts["expansion"]
+    return expansion if text == expansion.text else replace(expansion, text=text, added=added_to(idea, text))
+
+
+def added_to(idea: str, text: str) -> str:
+    """What a text has besides the idea that it begins with."""
+    return text.removeprefix(idea).strip(" ,")
+
+
+def remembered(verdict: Verdict) -> dict[str, Any]:
+    """What a job's row keeps of a verdict; never a word of its texts."""
+    is_flagged = Action.FLAG in verdict.actions
+    return {
+        "rule_ids": verdict.rule_ids,
+        "rule_action": verdict.action,
+        "is_spoiler": verdict.is_spoiler,
+        "quarantine": FLAGGED if is_flagged else None,
+    }

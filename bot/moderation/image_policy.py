@@ -1,0 +1,140 @@
+"""The gate: which painted pictures may be shown at a place, as its channel and its server's settings are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from limner.bot.guild_settings import Guilds, GuildSettings
+from limner.bot.moderation.blocked_images import BlockedPictures
+from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.settings import Settings
+from limner.bot.storage.models import APPROVED, BLOCKED, EXPLICIT, UNSEEN, Image, InputPicture, Job, Preview
+
+REFUSED = "picture:"
+"""How the reason code of a request begins that was refused for its pictures."""
+REASONS = {
+    EXPLICIT: "What was painted is too explicit for this channel, so it is not posted; ask for something else.",
+    BLOCKED: "What was painted looks like a picture that is blocked here, so it is not posted; ask for something else.",
+}
+MADE = (
+    "What was made from the picture is too explicit, so it is not posted; for what is made from a picture the ordinary "
+    "limit holds in every channel."
+)
+OF_INPUTS = {
+    EXPLICIT: "The picture that you gave is too explicit to be used; choose another one.",
+    BLOCKED: "The picture that you gave looks like one that is blocked here; choose another one.",
+}
+OF_OPERATOR = {
+    EXPLICIT: "It is made from a picture and too explicit for that, so it cannot be approved; you can reject it.",
+    BLOCKED: "It looks like a picture that this bot's operator blocks, so it cannot be approved; you can reject it.",
+}
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where pictures are to be shown; outside servers ``guild_id`` is None, and nothing is age-restricted."""
+
+    guild_id: int | None = None
+    channel_id: int | None = None
+    is_age_restricted: bool = False
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why a job's pictures may not be shown: a code of the quarantine, and which pictures it is about."""
+
+    code: str
+    verdicts: Mapping[int, str] = field(default_factory=dict[int, str])
+
+
+class Gate:
+    """Compares what the eyes have seen with what is allowed at a spot; nobody looks a second time for that."""
+
+    def __init__(self, settings: Settings, guilds: Guilds, blocked: BlockedPictures, quarantine: Quarantine) -> None:
+        self._settings = settings
+        self._guilds = guilds
+        self._blocked = blocked
+        self._quarantine = quarantine
+
+    async def objection(self, job: Job, spot: Spot) -> Objection | None:
+        """Why a painted job's pictures may not be shown there now; None if they may."""
+        if job.quarantine:
+            return Objection(job.quarantine)
+        codes: dict[int, str] = {}
+        for image in job.images:
+            is_approved = spot.channel_id == job.channel_id and image.verdict == APPROVED
+            code = await (self._against_approved(image, job) if is_approved else self.against(image, spot, job))
+            codes |= {image.id: code} if code else {}
+        return _first(codes)
+
+    async def beyond_approval(self, job: Job) -> Objection | None:
+        """What no server's approval lifts from a painted job's pictures; None if there is nothing (known) of that."""
+        found = {image.id: await self._against_approved(image, job) for image in job.images}
+        return _first({number: code for number, code in found.items() if code in (BLOCKED, EXPLICIT)})
+
+    async def against(self, picture: Image | InputPicture | Preview, spot: Spot, job: Job) -> str | None:
+        """What there is against one of a job's pictures at a spot; None if nothing is.
+
+        The picture to start from and previews are a job's pictures too. What is not known counts against it.
+        """
+        if not self._is_seen(picture):
+            return UNSEEN
+        if await self._blocked.has_like(spot.guild_id, picture.phash or "", self._settings.block_distance):
+            return BLOCKED
+        limit = await self.limit(spot, is_from_picture=job.generation.is_from_picture)
+        return EXPLICIT if _is_over(picture, limit) else None
+
+    async def _against_approved(self, image: Image, job: Job) -> str | None:
+        """The same for one that a server's moderator has approved: what is the operator's to say."""
+        if not self._is_seen(image):
+            return UNSEEN
+        if await self._blocked.has_like(None, image.phash or "", self._settings.block_distance):
+            return BLOCKED
+        is_given = job.generation.is_from_picture
+        return EXPLICIT if is_given and _is_over(image, self._settings.explicit_limit) else None
+
+    def _is_seen(self, picture: Image | InputPicture | Preview) -> bool:
+        return picture.phash is not None and (picture.score is not None or self._settings.eyes == "off")
+
+    async def limit(self, spot: Spot, *, is_from_picture: bool) -> float:
+        """How explicit a picture may be there: a server may be stricter than the operator, and never laxer.
+
+        One that is made from a picture never has more than the ordinary limit: whose picture that is nobody knows.
+        """
+        server, own = await self._guilds.get(spot.guild_id), self._settings
+        ordinary = _strictest(own.explicit_limit, server.explicit_limit)
+        if not spot.is_age_restricted:
+            return ordinary
+        restricted = _strictest(own.explicit_limit_restricted, server.explicit_limit_restricted)
+        return min(ordinary, restricted) if is_from_picture else restricted
+
+    async def stop(self, job: Job, objection: Objection) -> None:
+        """Keep a painted job from being posted: until somebody looks, until a moderator decides, or for good."""
+        server = await self._guilds.get(job.guild_id)
+        if objection.code == UNSEEN:
+            await self._quarantine.ask_for_a_look(job.id)
+        elif await self._is_for_a_moderator(job, objection, server):
+            await self._quarantine.hold(job.id, objection.code, objection.verdicts)
+        else:
+            is_made = objection.code == EXPLICIT and job.generation.is_from_picture
+            code, reason = f"{REFUSED}{objection.code}", MADE if is_made else REASONS[objection.code]
+            await self._quarantine.refuse(job.id, code, reason, objection.verdicts)
+
+    async def _is_for_a_moderator(self, job: Job, objection: Objection, server: GuildSettings) -> bool:
+        is_read = job.guild_id is not None and server.review_channel_id is not None
+        return objection.code == EXPLICIT and is_read and not await self.beyond_approval(job)
+
+
+def _first(codes: Mapping[int, str]) -> Objection | None:
+    """The code that counts before the others, with all of them."""
+    code = next((code for code in (UNSEEN, BLOCKED, EXPLICIT) if code in codes.values()), None)
+    return Objection(code, codes) if code else None
+
+
+def _is_over(picture: Image | InputPicture | Preview, limit: float) -> bool:
+    return picture.score is not None and not picture.score <= limit
+
+
+def _strictest(operator: float, server: float | None) -> float:
+    return operator if server is None else min(operator, server)

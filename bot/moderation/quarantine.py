@@ -1,0 +1,83 @@
+"""Quarantine: pictures that must not be posted (yet), until somebody has looked at them or has decided."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import Update, case, select, text, update
+
+from limner.bot.queue import transitions
+from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
+from limner.bot.storage.models import APPROVED, UNLOOKED, UNSEEN, Image, Job, JobStatus
+from limner.bot.worker.classifier_thread import Seen
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 600.0
+"""The pause between two looks at pictures that cannot be looked at doubles until it is that long, in seconds."""
+
+
+class Quarantine:
+    """Keeps painted jobs from being posted, and lets them go again. Every method is one short transaction."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self.database = jobs.database
+        self._jobs = jobs
+
+    async def take(self) -> Job | None:
+        """A painted job whose pictures are to be looked at (again) now; no other worker is given it for a while."""
+        now = time.time()
+        due = select(Job).where(text(UNLOOKED), Job.look_after <= now).order_by(Job.look_after).limit(1)
+        async with self.database.begin() as session:
+            job = await session.scalar(due)
+            if job is None:
+                return None
+            pause = min(LOOK_SECONDS * 2**job.looks, LONGEST_PAUSE)
+            mine = update(Job).where(Job.id == job.id, text(UNLOOKED), Job.looks == job.looks)
+            taken = await session.execute(mine.values(looks=job.looks + 1, look_after=now + pause).returning(Job.id))
+            return job if taken.first() else None
+
+    async def looked(self, job_id: int, seen: Mapping[int, Seen]) -> None:
+        """Write down what was seen in a job's pictures, by their numbers; nothing keeps it back for that any more."""
+        free = case((Job.quarantine == UNSEEN, None), else_=Job.quarantine)
+        async with self._jobs.changing() as session:
+            for image_id, look in seen.items():
+                await session.execute(update(Image).where(Image.id == image_id).values(**vars(look)))
+            await session.execute(update(Job).where(Job.id == job_id).values(look_after=None, quarantine=free))
+        log.info("job_looked_at job=%s", job_id)
+
+    async def ask_for_a_look(self, job_id: int) -> bool:
+        """Somebody wants to show pictures that nobody has looked at: a worker does it now, if none does already."""
+        waiting = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.look_after.is_(None))
+        return await self._change(waiting.values(**transitions.unseen()))
+
+    async def hold(self, job_id: int, code: str, verdicts: Mapping[int, str]) -> bool:
+        """Let a person decide on a painted job's pictures; False if something else happened to it meanwhile."""
+        painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.quarantine.is_(None))
+        return await self._change(painted.values(quarantine=code), verdicts)
+
+    async def refuse(self, job_id: int, code: str, reason: str, verdicts: Mapping[int, str]) -> bool:
+        """Never post a painted job's pictures, and tell its owner why; False if it is not painted (any more)."""
+        painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED)
+        ended = {"status": JobStatus.REFUSED, "quarantine": None, "look_after": None}
+        return await self._change(painted.values(**ended, reason_code=code, reason=reason), verdicts)
+
+    async def approve(self, job_id: int) -> bool:
+        """A person allows a job's pictures where they were asked for; False if it is not in quarantine (any more)."""
+        held = update(Job).where(Job.id == job_id, Job.quarantine.is_not(None))
+        async with self.database.read() as session:
+            images = await session.scalars(select(Image.id).where(Image.job_id == job_id))
+            approved = dict.fromkeys(images, APPROVED)
+        return await self._change(held.values(quarantine=None, look_after=None), approved)
+
+    async def _change(self, statement: Update, verdicts: Mapping[int, str] | None = None) -> bool:
+        async with self._jobs.changing() as session:
+            changed = (await session.execute(statement.returning(Job.id, Job.status, Job.quarantine))).first()
+            if changed is None:
+                return False
+            for image_id, verdict in (verdicts or {}).items():
+                await session.execute(update(Image).where(Image.id == image_id).values(verdict=verdict))
+        log.info("quarantine_changed job=%s status=%s code=%s", *changed)
+        return True

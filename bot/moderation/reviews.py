@@ -1,0 +1,209 @@
+"""Reviews: what waits for a moderator, who decided it first, and which cards still have to be posted or changed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Update, case, func, insert, literal, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from limner.bot.errors import Decided, NotFound
+from limner.bot.moderation.apply_verdict import FLAGGED
+from limner.bot.moderation.evasion import EVASION
+from limner.bot.queue.wakeup import Wakeup
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import EXPLICIT, UNSHOWN, Job, JobStatus, Review, ReviewState
+
+log = logging.getLogger(__name__)
+
+FOR_MODERATORS = (FLAGGED, EVASION, EXPLICIT)
+"""The quarantines that a moderator ends: a rule's flag, a refused idea spelled another way, what the eyes saw."""
+APPROVALS = (ReviewState.APPROVED, ReviewState.IGNORED)
+"""The decisions after which the pictures are posted."""
+AT_ONCE = 20
+APPEALED = "You have appealed against this refusal already; /me shows what was decided."
+REFUSED = "filter:"
+"""How the code of a refusal begins that can be appealed against."""
+
+OUTCOMES = {
+    ReviewState.OPEN: "waits for a moderator",
+    ReviewState.APPROVED: "approved",
+    ReviewState.IGNORED: "approved",
+    ReviewState.REJECTED: "rejected",
+    ReviewState.STRUCK: "rejected, with a strike",
+    ReviewState.EXPIRED: "rejected, because nobody decided in time",
+    ReviewState.WITHDRAWN: "withdrawn, because the request was deleted",
+}
+"""Each state in the words of a sentence."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a server knows of a member: requests, and decisions about them."""
+
+    requests: int
+    refused: int
+    approved: int
+    rejected: int
+
+
+class Reviews:
+    """Reviews as rows; ``changed`` rings when there may be a card to post or to change."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.changed = Wakeup()
+
+    async def open_due(self) -> None:
+        """Open a review for each painted request that a moderator must see and that has none; one, however often."""
+        due = select(literal(time.time()), Job.guild_id, Job.user_id, Job.id, literal(False), Job.quarantine).where(
+            Job.quarantine.in_(FOR_MODERATORS),
+            Job.status == JobStatus.SUCCEEDED,
+            Job.guild_id.is_not(None),
+            Job.deleted_at.is_(None),
+            ~select(Review.id).where(Review.job_id == Job.id, Review.is_appeal.is_(False)).exists(),
+        )
+        async with self.database.read() as session:
+            waits = await session.scalar(select(due.exists()))
+        if not waits:
+            return
+        columns = ["created_at", "guild_id", "user_id", "job_id", "is_appeal", "why"]
+        async with self.database.begin() as session:
+            await self.database.lock(session, "limner.reviews")
+            opened = await session.scalars(insert(Review).from_select(columns, due).returning(Review.id))
+            numbers = opened.all()
+        for number in numbers:
+            log.info("review_opened review=%s", number)
+
+    async def appeal(self, job: Job, words: str) -> Review:
+        """Ask a moderator to look at a refusal; raises Decided at the second time."""
+        review = Review(
+            created_at=time.time(),
+            guild_id=job.guild_id or 0,
+            user_id=job.user_id,
+            job_id=job.id,
+            is_appeal=True,
+            why=job.reason_code or "",
+            words=words,
+        )
+        try:
+            async with self.database.begin() as session:
+                session.add(review)
+        except IntegrityError as error:
+            raise Decided(APPEALED) from error
+        log.info("review_opened review=%s", review.id)
+        self.changed.hear()
+        return review
+
+    async def is_appealed(self, job_id: int) -> bool:
+        """Whether this refusal was appealed against before."""
+        found = select(Review.id).where(Review.job_id == job_id, Review.is_appeal)
+        async with self.database.read() as session:
+            return await session.scalar(found) is not None
+
+    async def get(self, review_id: int) -> Review:
+        """One review; raises NotFound."""
+        async with self.database.read() as session:
+            review = await session.get(Review, review_id)
+        if review is None:
+            raise NotFound("That review is not there any more; its request was deleted.")
+        return review
+
+    async def decide(self, review_id: int, state: ReviewState, by: int | None) -> Review:
+        """Decide a review that is open (``by`` None: nobody did in time).
+
+        Raises:
+            Decided: somebody was first; it tells who and how.
+        """
+        values = {"state": state, "decided_by": by, "decided_at": time.time(), "post_after": 0.0}
+        decided = update(Review).where(Review.id == review_id, Review.state == ReviewState.OPEN)
+        async with self.database.begin() as session:
+            review = await session.scalar(decided.values(**values).returning(Review))
+        if review is None:
+            raise Decided(told(await self.get(review_id)))
+        log.info("review_decided review=%s state=%s by=%s", review_id, state, by)
+        self.changed.hear()
+        return review
+
+    async def waiting(self) -> Sequence[tuple[Review, bool]]:
+        """All that are open, oldest first, and whether the request has been deleted meanwhile."""
+        found = select(Review, Job.deleted_at.is_not(None)).join(Job, Job.id == Review.job_id)
+        async with self.database.read() as session:
+            rows = await session.execute(found.where(text("state = 'open'")).order_by(Review.id))
+            return [(review, is_deleted) for review, is_deleted in rows]
+
+    async def to_show(self, busy: Collection[int] = ()) -> Sequence[Review]:
+        """Reviews whose card does not show their state yet, oldest first, but for those of ``busy`` servers."""
+        due = select(Review).where(text(UNSHOWN), Review.post_after <= time.time(), Review.guild_id.not_in(busy))
+        async with self.database.read() as session:
+            return (await session.scalars(due.order_by(Review.id).limit(AT_ONCE))).all()
+
+    async def begin_card(self, review_id: int, channel_id: int) -> None:
+        """The card is about to be posted there."""
+        values = {"channel_id": channel_id, "tried_at": time.time()}
+        await self._update(update(Review).where(Review.id == review_id).values(**values))
+
+    async def lose_card(self, review_id: int) -> None:
+        """The card is out of reach, so it needs another one."""
+        lost = {"shown": None, "channel_id": None, "message_id": None, "tried_at": None}
+        await self._update(update(Review).where(Review.id == review_id).values(**lost))
+        log.info("card_lost review=%s", review_id)
+
+    async def mark_shown(self, review_id: int, state: str, message_id: int | None) -> None:
+        """The card (None: there will be none) shows this state, and what it means has been carried out."""
+        await self._update(
+            update(Review).where(Review.id == review_id).values(shown=state, message_id=message_id, told_of=None)
+        )
+        log.info("card_shown review=%s state=%s", review_id, state)
+
+    async def postpone(self, review_id: int, seconds: float, told_of: int | None) -> None:
+        """Discord would not take the card now; ``told_of`` is the channel of which the server has been told so."""
+        values = {"post_after": time.time() + seconds, "told_of": func.coalesce(told_of, Review.told_of)}
+        await self._update(update(Review).where(Review.id == review_id).values(**values))
+
+    async def was_told_of(self, guild_id: int, channel_id: int) -> bool:
+        """Whether the server was told that no card can be posted there, about any review that still waits."""
+        found = select(Review.id).where(
+            Review.guild_id == guild_id, Review.state == ReviewState.OPEN, Review.told_of == channel_id
+        )
+        async with self.database.read() as session:
+            return await session.scalar(found.limit(1)) is not None
+
+    async def of_member(self, guild_id: int, user_id: int, limit: int = 5) -> Sequence[Review]:
+        """The newest reviews of a member's requests in one server."""
+        found = select(Review).where(Review.guild_id == guild_id, Review.user_id == user_id)
+        async with self.database.read() as session:
+            return (await session.scalars(found.order_by(Review.id.desc()).limit(limit))).all()
+
+    async def record(self, guild_id: int, user_id: int) -> Record:
+        """What moderators want to know of a member before they decide."""
+        job = (Job.guild_id == guild_id, Job.user_id == user_id)
+        requests = select(func.count(), _count(Job.status == JobStatus.REFUSED)).where(*job)
+        approved = Review.state.in_(APPROVALS)
+        rejected = Review.state.in_((ReviewState.REJECTED, ReviewState.STRUCK))
+        decisions = select(_count(approved), _count(rejected)).where(
+            Review.guild_id == guild_id, Review.user_id == user_id
+        )
+        async with self.database.read() as session:
+            asked = (await session.execute(requests)).one()
+            decided = (await session.execute(decisions)).one()
+        return Record(asked[0], asked[1], decided[0], decided[1])
+
+    async def _update(self, statement: Update) -> None:
+        async with self.database.begin() as session:
+            await session.execute(statement)
+
+
+def told(review: Review) -> str:
+    """What whoever comes too late reads."""
+    outcome = OUTCOMES[ReviewState(review.state)]
+    if review.decided_by is None:
+        return f"This review is over: {outcome}."
+    return f"<@{review.decided_by}> was first: {outcome} <t:{review.decided_at:.0f}:R>."
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

@@ -1,0 +1,165 @@
+"""Strikes: what a member was told off for until it expires, and the suspensions that follow."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from limner.bot.errors import NotFound, Suspended
+from limner.bot.guild_settings import GuildSettings
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import Strike, Suspension, TimeOut
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+LONGEST = 28 * DAY
+"""Of a suspension, and of a time-out that Discord takes."""
+LISTED = 15
+
+
+@dataclass(frozen=True)
+class Told:
+    """A strike, how many the member has with it, and the suspension that it brought, if any."""
+
+    strike: Strike
+    active: int
+    suspension: Suspension | None
+
+
+class Strikes:
+    """Strikes and suspensions as rows; each counts in one server only."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def give(
+        self, guild_id: int, user_id: int, *, by: int, why: str, settings: GuildSettings, review_id: int | None = None
+    ) -> Told:
+        """Give a strike; a review gives one however often it is asked to.
+
+        Who has ``strike_limit`` of them is suspended: for ``suspension_hours``, and twice as long each further time.
+        """
+        now = time.time()
+        async with self.database.begin() as session:
+            await self.database.lock(session, f"limner.strikes.{guild_id}.{user_id}")
+            if review_id is not None and (before := await _of_review(session, review_id)):
+                return before
+            strike = Strike(
+                guild_id=guild_id,
+                user_id=user_id,
+                created_at=now,
+                expires_at=now + settings.strike_days * DAY,
+                given_by=by,
+                why=why,
+                review_id=review_id,
+            )
+            session.add(strike)
+            await session.flush()
+            active = await session.scalar(select(func.count()).select_from(Strike).where(*_active(guild_id, user_id)))
+            suspension = None
+            if settings.strike_limit and (active or 0) >= settings.strike_limit:
+                suspension = await _suspend(session, strike, settings, now)
+        log.info("strike_given strike=%s guild=%s user=%s by=%s", strike.id, guild_id, user_id, by)
+        return Told(strike, active or 0, suspension)
+
+    async def remove(self, guild_id: int, strike_id: int, by: int) -> Strike:
+        """Take a strike back, and with it the suspension that it brought; raises NotFound."""
+        now = time.time()
+        mine = (Strike.id == strike_id, Strike.guild_id == guild_id, Strike.removed_at.is_(None))
+        removed = update(Strike).where(*mine).values(removed_at=now, removed_by=by).returning(Strike)
+        async with self.database.begin() as session:
+            strike = await session.scalar(removed)
+            if strike is None:
+                raise NotFound("There is no such strike in this server; /strike list shows them with their numbers.")
+            await session.execute(
+                update(Suspension)
+                .where(Suspension.strike_id == strike_id, Suspension.lifted_at.is_(None))
+                .values(lifted_at=now)
+            )
+        log.info("strike_removed strike=%s guild=%s by=%s", strike_id, guild_id, by)
+        return strike
+
+    async def get(self, guild_id: int, strike_id: int) -> Strike:
+        """One strike of a server; raises NotFound."""
+        async with self.database.read() as session:
+            strike = await session.get(Strike, strike_id)
+        if strike is None or strike.guild_id != guild_id:
+            raise NotFound("There is no such strike in this server; /strike list shows them with their numbers.")
+        return strike
+
+    async def active(self, guild_id: int, user_id: int | None = None) -> Sequence[Strike]:
+        """A member's strikes that count now (a server's newest ones: None), newest first."""
+        found = select(Strike).where(*_active(guild_id, user_id)).order_by(Strike.id.desc()).limit(LISTED)
+        async with self.database.read() as session:
+            return (await session.scalars(found)).all()
+
+    async def suspension(self, guild_id: int | None, user_id: int) -> Suspension | None:
+        """The suspension that keeps a member from painting now, if there is one."""
+        if guild_id is None:
+            return None
+        mine = (Suspension.guild_id == guild_id, Suspension.user_id == user_id, Suspension.lifted_at.is_(None))
+        found = select(Suspension).where(*mine, Suspension.until > time.time()).order_by(Suspension.until.desc())
+        async with self.database.read() as session:
+            return (await session.scalars(found.limit(1))).first()
+
+    async def of_review(self, review_id: int) -> Told | None:
+        """The strike that a review gave, and what it brought; None if it gave none."""
+        async with self.database.read() as session:
+            return await _of_review(session, review_id)
+
+    async def refuse_suspended(self, guild_id: int | None, user_id: int) -> None:
+        """Raise Suspended, with the end, for who may not paint in this server now."""
+        if suspension := await self.suspension(guild_id, user_id):
+            raise Suspended.until(suspension.until)
+
+    async def time_outs(self) -> Sequence[Suspension]:
+        """Those for which Discord's time-out is still to be set, or to be taken back."""
+        now = time.time()
+        to_set = (Suspension.time_out == TimeOut.WANTED) & Suspension.lifted_at.is_(None) & (Suspension.until > now)
+        to_end = (Suspension.time_out == TimeOut.SET) & Suspension.lifted_at.is_not(None)
+        async with self.database.read() as session:
+            return (await session.scalars(select(Suspension).where(to_set | to_end))).all()
+
+    async def mark_time_out(self, suspension_id: int, time_out: TimeOut) -> None:
+        """Discord has done it, or will not."""
+        async with self.database.begin() as session:
+            marked = update(Suspension).where(Suspension.id == suspension_id).values(time_out=time_out)
+            await session.execute(marked)
+        log.info("time_out_%s suspension=%s", time_out, suspension_id)
+
+
+def _active(guild_id: int, user_id: int | None) -> list[ColumnElement[bool]]:
+    whose = [] if user_id is None else [Strike.user_id == user_id]
+    return [Strike.guild_id == guild_id, *whose, Strike.removed_at.is_(None), Strike.expires_at > time.time()]
+
+
+async def _suspend(session: AsyncSession, strike: Strike, settings: GuildSettings, now: float) -> Suspension:
+    mine = (Suspension.guild_id == strike.guild_id, Suspension.user_id == strike.user_id)
+    earlier = select(func.count()).select_from(Suspension).where(*mine, Suspension.lifted_at.is_(None))
+    times = min(await session.scalar(earlier) or 0, 16)
+    suspension = Suspension(
+        guild_id=strike.guild_id,
+        user_id=strike.user_id,
+        strike_id=strike.id,
+        created_at=now,
+        until=now + min(settings.suspension_hours * 3600.0 * 2**times, LONGEST),
+        time_out=TimeOut.WANTED if settings.times_out else TimeOut.NONE,
+    )
+    session.add(suspension)
+    await session.flush()
+    return suspension
+
+
+async def _of_review(session: AsyncSession, review_id: int) -> Told | None:
+    strike = await session.scalar(select(Strike).where(Strike.review_id == review_id))
+    if strike is None:
+        return None
+    active = select(func.count()).select_from(Strike).where(*_active(strike.guild_id, strike.user_id))
+    suspension = await session.scalar(select(Suspension).where(Suspension.strike_id == strike.id))
+    return Told(strike, await session.scalar(active) or 0, suspension)

@@ -1,0 +1,537 @@
+"""The durable, fair queue: the only room that changes a job's status."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import (
+    Select,
+    Update,
+    case,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from limner.bot.errors import NotFound, QueueFull
+from limner.bot.queue import transitions
+from limner.bot.queue.candidates import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
+from limner.bot.queue.enqueue import ENQUEUE, NewJob, count_open, row
+from limner.bot.queue.estimate import Position, position_of
+from limner.bot.queue.fairness import Painter, Waiting, choose, fair_order, settle
+from limner.bot.queue.faults import SILENT, Fault
+from limner.bot.queue.wakeup import Wakeup
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import (
+    HELD,
+    OPEN,
+    QUARANTINED,
+    QUEUED,
+    RUNNING,
+    UNDELIVERED,
+    AnswerToken,
+    Image,
+    Job,
+    JobStatus,
+    Preview,
+)
+from limner.bot.worker.classifier_thread import Seen
+from limner.generators.base import Expansion
+
+log = logging.getLogger(__name__)
+
+ASKED_AT_ONCE = 3
+"""Positions that are worked out at the same time for answers to commands."""
+RETRY_SECONDS = 2.0
+"""The pause before a second attempt; it doubles with each one."""
+LOST_SECONDS = 10.0
+"""The pause before a third attempt of a job whose worker died twice: a machine that is broken may come round."""
+LOOK_SECONDS = 2.0
+"""The pause before pictures that could not be looked at are looked at again."""
+SHOWN_QUARANTINED = 50
+"""Of the jobs that wait in quarantine, how many newest ones are kept up to date in their channels."""
+UNLIMITED = 2**31 - 1
+LOOKED_BACK = 10
+"""Refusals that a new request is compared with."""
+
+EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
+YOUR_LIMIT = (
+    "You have {limit} waiting or running, which is the most allowed; wait for one to finish or stop one with /cancel."
+)
+SERVER_LIMIT = "This server has {limit} waiting or running, which is the most allowed; try again soon."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored picture of a finished job."""
+
+    sha256: str
+    width: int
+    height: int
+    size: int
+    seed: int
+    #: What the eyes saw in it; None if they could not look.
+    seen: Seen | None = None
+    nearness: float | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As a row of `models.Image`."""
+        own = {name: value for name, value in vars(self).items() if name != "seen"}
+        return own | (vars(self.seen) if self.seen else dict.fromkeys(field.name for field in fields(Seen)))
+
+
+class JobQueue:
+    """Jobs as rows: enqueue, claim, finish, deliver. Every method is one short transaction.
+
+    ``queued`` rings when there may be something to claim, ``changed`` when there may be something to show.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lease_seconds: float = 15.0,
+        max_attempts: int = 3,
+        server_weights: Mapping[int, float] | None = None,
+    ) -> None:
+        self.database = database
+        self.queued = Wakeup()
+        self.changed = Wakeup()
+        self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
+        self._lease_seconds = lease_seconds
+        self._max_attempts = max_attempts
+        self._server_weights = server_weights or {}
+        self._asked = 0
+
+    async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
+        """Accept a request: one INSERT, which also counts open jobs and gives the job its turn (see `fairness`).
+
+        Raises:
+            QueueFull: the user or the server has too many open jobs; nothing was written.
+        """
+        limits = {"per_user": per_user or UNLIMITED, "per_guild": per_guild or UNLIMITED}
+        places = [f"limner.user.{new.user_id}"] * (per_user is not None)
+        places += [f"limner.guild.{new.guild_id}"] * (per_guild is not None and new.guild_id is not None)
+
+        async def insert_row(session: AsyncSession) -> Job:
+            await self.database.lock(session, *places)
+            job = (await session.scalars(ENQUEUE, row(new) | limits)).one_or_none()
+            if job is None:
+                mine = await session.scalar(count_open(Job.user_id == new.user_id)) or 0
+                if mine >= limits["per_user"]:
+                    raise QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
+                raise QueueFull(SERVER_LIMIT.format(limit=_requests(limits["per_guild"])))
+            await self._announce(session, self.queued)
+            return job
+
+        job = await self.database.share(insert_row)
+        log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
+        return _without_images(job)
+
+    async def log_refusal(self, new: NewJob, code: str, reason: str) -> Job:
+        """Keep a request that was refused before it was accepted; its asker has been told already."""
+        ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": reason, "turn": 0.0}
+        times = dict.fromkeys(("finished_at", "delivered_at"), time.time())
+        async with self.database.begin() as session:
+            rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
+            job = rows.one()
+        log.info("job_refused job=%s code=%s", job.id, code)
+        return job
+
+    async def attach_message(self, job_id: int, message_id: int, answer: transitions.Answer | None = None) -> None:
+        """Remember the placeholder that Discord has made for a job, and the answer to a command that it is."""
+        attached = update(Job).where(Job.id == job_id).values(message_id=message_id)
+
+        async def attach(session: AsyncSession) -> None:
+            await session.execute(attached)
+            if answer:
+                await transitions.keep_token(session, job_id, answer)
+
+        await self.database.share(attach)
+
+    async def claim(
+        self,
+        worker_id: str,
+        *,
+        capacity: int,
+        painting: str | None = None,
+        loaded: Collection[str] = (),
+        per_user: float = math.inf,
+        in_hand: Mapping[int, int] | None = None,
+    ) -> Sequence[Job]:
+        """Take the jobs whose turn it is and that can be painted together, in that order (see `fairness.choose`).
+
+        Args:
+            worker_id: whose they will be.
+            capacity: pixels that fit beside what the worker paints; an idle one is given a head that alone is larger.
+            painting: the weights key of what it paints now; it is given nothing of another.
+            loaded: the weights keys that are in its memory.
+            per_user: pixels of one user that it may have at a time, but for one job.
+            in_hand: pixels of each user whose jobs it has.
+        """
+        now = time.time()
+        worker = Painter(room=capacity, painting=painting, loaded=loaded, per_user=per_user, in_hand=in_hand or {})
+        async with self.database.begin() as session:
+            await self.database.lock(session, "limner.claim")
+            waiting, ledger = await read_waiting(session, self._server_weights, now)
+            order = fair_order(waiting, ledger)
+            are_new = any(job.is_new(now) for job in order)
+            others = await read_others(session, worker_id, now - self._lease_seconds) if are_new else []
+            choice = choose(order, worker, others, now)
+            taken = await self._take(session, worker_id, choice.taken, now)
+            if taken:
+                charged = [job for job in choice.taken if job.id in taken]
+                await write_accounts(session, settle(order, charged, ledger), {job.server_id for job in charged})
+                await pass_over(session, [job.id for job in choice.passed], now)
+                await take_room(session, worker_id, worker, charged)
+                await self._announce(session, self.changed)
+        for job in taken.values():
+            log.info("job_claimed job=%s worker=%s attempt=%s", job.id, worker_id, job.attempts)
+        return [_without_images(taken[job.id]) for job in choice.taken if job.id in taken]
+
+    async def heartbeat(self, worker_id: str) -> set[int]:
+        """Keep this worker's leases; tells which jobs are still its own and not to be cancelled."""
+        renewed = transitions.running(worker_id).values(lease_until=time.time() + self._lease_seconds)
+        async with self.database.begin() as session:
+            rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
+        return {job_id for job_id, cancelled in rows if not cancelled}
+
+    async def record_steps(self, worker_id: str, steps: Mapping[int, int]) -> None:
+        """Write down how many steps the worker's jobs have taken."""
+        if steps:
+            mine = transitions.running(worker_id).where(Job.id.in_(list(steps)))
+            await self._update(mine.values(step=case(steps, value=Job.id)), self.changed)
+
+    async def save_preview(self, worker_id: str, job_id: int, step: int, image: bytes, seen: Seen) -> None:
+        """Keep how a job of this worker looks now, a small JPEG, instead of what was kept before."""
+        async with self.database.begin() as session:
+            if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
+                await session.merge(Preview(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash))
+                await self._announce(session, self.changed)
+
+    async def preview(self, job_id: int) -> Preview | None:
+        """How a job looks that is being painted; None where nothing is known, or nothing is painted any more."""
+        async with self.database.read() as session:
+            return await session.get(Preview, job_id)
+
+    async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
+        """Keep what the language model made, so that it is made once; False if the job is not ours any more."""
+        values = transitions.expanded(job.idea, expansion, prompt) | transitions.ruled(job)
+        return await self._changed(transitions.ours(job).values(**values), self.changed)
+
+    async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
+        """Let the owner see the expansion before anything is painted; the attempt does not count."""
+        held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}
+        values = (
+            transitions.expanded(job.idea, expansion, prompt) | transitions.ruled(job) | transitions.unclaimed() | held
+        )
+        return await self._changed(transitions.ours(job).values(**values), self.changed)
+
+    async def release_held(self, job_id: int, expansion: Expansion, prompt: str, quarantine: str | None = None) -> bool:
+        """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more).
+
+        ``quarantine`` is what keeps its pictures from being posted, if nothing did before.
+        """
+        async with self.database.begin() as session:
+            asked = select(Job.idea, Job.user_id, Job.server_id).where(Job.id == job_id)
+            idea, *whose = (await session.execute(asked)).one()
+            values: dict[str, Any] = {
+                "held_at": None,
+                "turn": next_turn(*(literal(one, Job.user_id.type) for one in whose)),
+                "quarantine": func.coalesce(Job.quarantine, quarantine),
+            }
+            held = update(Job).where(Job.id == job_id, text(HELD))
+            chosen = held.values(**transitions.expanded(idea, expansion, prompt), **values).returning(Job.id)
+            won = (await session.execute(chosen)).first() is not None
+            if won:
+                await self._announce(session, self.queued)
+        return won
+
+    async def finish(self, job: Job, pictures: Sequence[Picture], *, seconds: float, busy_seconds: float) -> bool:
+        """Commit the pictures and the success together; False if the job is not ours any more or was cancelled.
+
+        Pictures that nobody has looked at are in quarantine from the moment that they are there.
+        """
+        values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
+        if not all(picture.seen for picture in pictures):
+            values |= transitions.unseen(LOOK_SECONDS)
+        finished = (
+            transitions.ours(job)
+            .where(Job.cancel_requested.is_(False))
+            .values(**values, **transitions.ended())
+            .returning(Job.id)
+        )
+        rows = [{"job_id": job.id, "position": i, **picture.columns} for i, picture in enumerate(pictures)]
+        async with self.database.begin() as session:
+            if (await session.execute(finished)).first() is None:
+                return False
+            await session.execute(insert(Image), rows)
+            await transitions.forget_previews(session, [job.id])
+            await self._announce(session, self.changed)
+        log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)
+        return True
+
+    async def fail(self, job: Job, code: str, reason: str) -> bool:
+        """End a running job with a sentence for its owner; False if it is not ours any more."""
+        return await self._end(job, JobStatus.FAILED, code, reason)
+
+    async def refuse(self, job: Job, code: str, reason: str) -> bool:
+        """End a running job because what would be painted is not allowed; False if it is not ours any more."""
+        return await self._end(job, JobStatus.REFUSED, code, reason)
+
+    async def reopen(self, job_id: int, pardoned_ids: Sequence[int]) -> None:
+        """Queue a refused job again, in its owner's next turn, as if these rules were not; once, however often."""
+        async with self.database.begin() as session:
+            whose = (await session.execute(select(Job.user_id, Job.server_id).where(Job.id == job_id))).one()
+            turn = next_turn(*(literal(one, Job.user_id.type) for one in whose))
+            refused = update(Job).where(
+                Job.id == job_id,
+                Job.status == JobStatus.REFUSED,
+                Job.pardoned_ids.is_(None),
+                Job.deleted_at.is_(None),
+            )
+            again = refused.values(**transitions.reopened(), turn=turn, pardoned_ids=list(pardoned_ids))
+            if (await session.execute(again.returning(Job.id))).first():
+                log.info("job_reopened job=%s", job_id)
+                await self._announce(session, self.queued, self.changed)
+
+    async def retry(self, job: Job, code: str, reason: str) -> bool:
+        """Put a running job back for another attempt, after a pause; its last attempt fails it instead."""
+        if job.attempts >= self._max_attempts:
+            return await self.fail(job, code, reason)
+        pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
+        again = transitions.unclaimed() | {"not_before": time.time() + pause}
+        log.warning("job_retried job=%s attempt=%s code=%s", job.id, job.attempts, code)
+        return await self._changed(transitions.ours(job).values(**again), self.changed)
+
+    async def cancel(self, job_id: int, reason: str) -> JobStatus:
+        """Stop a job: a queued one at once, a running one at its next step. Tells its status after the call."""
+        waits = Job.status == JobStatus.QUEUED  # decided inside the one statement: it may be claimed at this moment
+        stopped = (
+            update(Job)
+            .where(Job.id == job_id, Job.status.in_(OPEN))
+            .values(
+                status=case((waits, JobStatus.CANCELLED), else_=Job.status),
+                finished_at=case((waits, time.time()), else_=None),
+                cancel_requested=True,
+                held_at=None,
+                reason_code="cancelled",
+                reason=reason,
+            )
+        )
+        async with self.database.begin() as session:
+            await session.execute(stopped)
+            status = await session.scalar(select(Job.status).where(Job.id == job_id))
+            if status is None:
+                raise NotFound
+            await self._announce(session, self.queued, self.changed)
+        log.info("job_cancelled job=%s status=%s", job_id, status)
+        return JobStatus(status)
+
+    async def end_cancelled(self, worker_id: str) -> set[int]:
+        """End this worker's jobs whose cancel was asked for; tells which."""
+        stopped = transitions.running(worker_id).where(Job.cancel_requested)
+        return await self._update(stopped.values(**transitions.cancelled()), self.changed)
+
+    async def put_back(self, worker_id: str) -> None:
+        """A worker stops in good order: its jobs wait again, as if it had never had them."""
+        values = transitions.unclaimed() | {"attempts": Job.attempts - 1}
+        await self._update(transitions.running(worker_id).values(**values), self.queued, self.changed)
+
+    async def abandon(self, worker_id: str, fault: Fault) -> None:
+        """A worker has died: its jobs have lost an attempt, and those that had their last end with the reason."""
+        await self._lose(transitions.running(worker_id), fault)
+
+    async def requeue_stalled(self) -> None:
+        """The same for the jobs of workers that have gone silent: their leases are over."""
+        await self._lose(update(Job).where(text(RUNNING), Job.lease_until < time.time()), SILENT)
+
+    async def _lose(self, lost: Update, fault: Fault) -> None:
+        last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
+        reason = fault.reason(self._max_attempts)
+        failed = {"status": JobStatus.FAILED, "reason_code": fault.code, "reason": reason, **transitions.ended()}
+        again = {"not_before": time.time() + LOST_SECONDS * (Job.attempts - 1)}
+        async with self.database.begin() as session:
+            ended = set(await session.scalars(last.values(**failed).returning(Job.id)))
+            requeued = set(await session.scalars(lost.values(**again | transitions.unclaimed()).returning(Job.id)))
+            if ended or requeued:
+                await transitions.forget_previews(session, ended | requeued)
+                await self._announce(session, self.queued, self.changed)
+        for job_id in requeued:
+            log.warning("job_requeued job=%s code=%s", job_id, fault.code)
+        for job_id in ended:
+            log.warning("job_gave_up job=%s code=%s", job_id, fault.code)
+
+    async def expire_held(self, older_than: float) -> None:
+        """End jobs whose owner has not chosen a prompt within so many seconds."""
+        waiting = update(Job).where(Job.held_at < time.time() - older_than)
+        expired = transitions.cancelled() | {"reason_code": "expired", "reason": EXPIRED}
+        await self._update(waiting.values(**expired), self.changed)
+
+    async def get(self, job_id: int) -> Job:
+        """One job with its pictures; raises NotFound."""
+        async with self.database.read() as session:
+            job = await session.get(Job, job_id)
+        if job is None or job.deleted_at is not None:
+            raise NotFound
+        return job
+
+    async def open_jobs(self, user_id: int) -> Sequence[Job]:
+        """A user's jobs that are queued or running, in the order in which they are served."""
+        mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)
+        return await self._read(mine)
+
+    async def refused_since(self, user_id: int, guild_id: int, seconds: float) -> Sequence[Job]:
+        """What the filter refused a member in one server in the last so many seconds, newest first."""
+        mine = (Job.user_id == user_id, Job.status == JobStatus.REFUSED, Job.guild_id == guild_id)
+        recent = select(Job).where(*mine, Job.created_at > time.time() - seconds, Job.deleted_at.is_(None))
+        return await self._read(recent.order_by(Job.id.desc()).limit(LOOKED_BACK))
+
+    async def to_show(self) -> Sequence[Job]:
+        """Jobs whose placeholder may be out of date: running ones, those that wait for their owner or in quarantine."""
+        shown = select(Job).where(Job.channel_id.is_not(None))
+        kept = shown.where(text(QUARANTINED), Job.status == JobStatus.SUCCEEDED, Job.delivered_at.is_(None))
+        kept = kept.where(Job.deleted_at.is_(None)).order_by(Job.id.desc()).limit(SHOWN_QUARANTINED)
+        async with self.database.read() as session:
+            running = await session.scalars(shown.where(text(RUNNING)))
+            return [*running, *await session.scalars(shown.where(text(HELD))), *await session.scalars(kept)]
+
+    async def next_in_line(self) -> Sequence[Job]:
+        """The waiting jobs that are served next (some tens at most), if they have a message to be shown in."""
+        async with self.database.read() as session:
+            waiting, _ = await read_waiting(session, self._server_weights, time.time())
+            shown = select(Job).where(
+                Job.id.in_([job.id for job in waiting]), text(QUEUED), Job.message_id.is_not(None)
+            )
+            return (await session.scalars(shown)).all()
+
+    async def undelivered(self, busy_channels: Iterable[int] = ()) -> Sequence[Job]:
+        """Ended jobs whose answer has not been posted, and whose next try is due; oldest first.
+
+        Those of ``busy_channels`` are left out, so that a slow channel's do not hide the others.
+        """
+        free = Job.channel_id.not_in(list(busy_channels))
+        due = select(Job).where(text(UNDELIVERED), Job.deliver_after <= time.time(), free)
+        return await self._read(due.order_by(Job.id).limit(20))
+
+    async def mark_delivered(self, job_id: int, message_id: int | None) -> None:
+        """The answer is in the channel (or can never be: the channel is gone)."""
+        delivered = update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id)
+        async with self.database.begin() as session:
+            await session.execute(delivered)
+            await transitions.forget_tokens(session, AnswerToken.job_id == job_id)
+        log.info("job_delivered job=%s", job_id)
+
+    async def postpone_delivery(self, job_id: int, seconds: float) -> None:
+        """Discord would not take the answer now; try again after some seconds."""
+        values = {"deliver_after": time.time() + seconds, "delivery_attempts": Job.delivery_attempts + 1}
+        await self._update(update(Job).where(Job.id == job_id).values(**values))
+
+    async def position(self, job: Job) -> Position:
+        """How many jobs are served before this one, and seconds until it is done at the measured pace."""
+        async with self.database.read() as session:
+            return await position_of(session, job, self._server_weights, time.time(), self._lease_seconds)
+
+    async def position_if_quick(self, job: Job) -> Position | None:
+        """The job's `position`; None while many ask at once, since an answer to a command must not wait for theirs."""
+        if self._asked >= ASKED_AT_ONCE:
+            return None
+        self._asked += 1
+        try:
+            return await self.position(job)
+        finally:
+            self._asked -= 1
+
+    async def counts(self) -> tuple[int, int]:
+        """How many jobs are queued and how many are running."""
+        count = select(func.count()).select_from(Job)
+        async with self.database.read() as session:
+            queued = await session.scalar(count.where(text(QUEUED)))
+            running = await session.scalar(count.where(text(RUNNING)))
+        return queued or 0, running or 0
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncGenerator[AsyncSession]:
+        """A transaction after which there may be something to show."""
+        async with self.database.begin() as session:
+            yield session
+            await self._announce(session, self.changed)
+
+    async def _take(
+        self, session: AsyncSession, worker_id: str, chosen: Sequence[Waiting], now: float
+    ) -> dict[int, Job]:
+        """Make the chosen jobs the worker's, but for those that are cancelled at this moment."""
+        if not chosen:
+            return {}
+        until = now + self._lease_seconds
+        taken = {"chosen": [job.id for job in chosen], "worker": worker_id, "now": now, "until": until}
+        return {job.id: job for job in await session.scalars(transitions.CLAIM, taken)}
+
+    async def _end(self, job: Job, status: JobStatus, code: str, reason: str) -> bool:
+        values = {
+            "status": status,
+            "reason_code": code,
+            "reason": reason,
+            "rule_ids": job.rule_ids,
+            **transitions.ended(),
+        }
+        ended = await self._changed(transitions.ours(job).values(**values), self.changed)
+        if ended:
+            log.warning("job_%s job=%s code=%s", status, job.id, code)
+        return ended
+
+    async def _update(self, statement: Update, *wakeups: Wakeup) -> set[int]:
+        """Change rows, and ring if there were any; tells which. What is not painted any more loses its preview."""
+        async with self.database.begin() as session:
+            rows = (await session.execute(statement.returning(Job.id, Job.status))).all()
+            if rows:
+                await transitions.forget_previews(
+                    session, [job_id for job_id, status in rows if status != JobStatus.RUNNING]
+                )
+                await self._announce(session, *wakeups)
+        return {job_id for job_id, _ in rows}
+
+    async def _changed(self, statement: Update, *wakeups: Wakeup) -> bool:
+        return bool(await self._update(statement, *wakeups))
+
+    async def _read(self, statement: Select[Job]) -> Sequence[Job]:
+        async with self.database.read() as session:
+            return (await session.scalars(statement)).all()
+
+    async def _announce(self, session: AsyncSession, *wakeups: Wakeup) -> None:
+        """Ring in this process, and on Postgres in those of other machines, when this transaction is committed."""
+        for wakeup in wakeups:
+            _after_commit(session, wakeup)
+            if not self.database.is_sqlite:
+                await session.execute(select(func.pg_notify(self._channels[wakeup], "")))
+
+
+def _after_commit(session: AsyncSession, wakeup: Wakeup) -> None:
+    def ring(_session: Session) -> None:
+        wakeup.ring()
+
+    event.listen(session.sync_session, "after_commit", ring, once=True)
+
+
+def _requests(number: int) -> str:
+    return "1 request" if number == 1 else f"{number} requests"
+
+
+def _without_images(job: Job) -> Job:
+    """A job that is not finished has no pictures, and nobody needs to look for them."""
+    set_committed_value(job, "images", [])
+    return job

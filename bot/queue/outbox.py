@@ -1,0 +1,59 @@
+"""Answers that their channels refuse: when they are tried again, and the tokens that may still write them."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from sqlalchemy import func, select, text, update
+
+from limner.bot.queue import transitions
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import UNDELIVERED, AnswerToken, Job
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """The rows of what could not be posted yet."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def token(self, job_id: int) -> str | None:
+        """What the job's message may be written with although the bot may not write there; None once it has expired."""
+        alive = select(AnswerToken.token).where(AnswerToken.job_id == job_id, AnswerToken.expires_at > time.time())
+        async with self.database.read() as session:
+            return await session.scalar(alive)
+
+    async def forget_expired(self) -> None:
+        """Erase the tokens that write nothing any more."""
+        expired = AnswerToken.expires_at <= time.time()
+        async with self.database.read() as session:
+            if await session.scalar(select(AnswerToken.job_id).where(expired).limit(1)) is None:
+                return
+        async with self.database.begin() as session:
+            await transitions.forget_tokens(session, expired)
+
+    async def hold_back(self, job_id: int, seconds: float) -> None:
+        """The job's channel refuses its answer, and its owner knows; it is tried again after so many seconds."""
+        now = time.time()
+        values = {
+            "held_back_at": func.coalesce(Job.held_back_at, now),
+            "deliver_after": now + seconds,
+            "delivery_attempts": Job.delivery_attempts + 1,
+        }
+        async with self.database.begin() as session:
+            await session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+    async def try_again(self, guild_id: int) -> bool:
+        """Something has changed in a server: what its channels refused is tried at once. False if there is nothing."""
+        held_back = (text(UNDELIVERED), Job.held_back_at.is_not(None), Job.guild_id == guild_id)
+        async with self.database.read() as session:
+            numbers = (await session.scalars(select(Job.id).where(*held_back))).all()
+        if not numbers:
+            return False
+        async with self.database.begin() as session:
+            await session.execute(update(Job).where(Job.id.in_(numbers)).values(deliver_after=0.0))
+        log.info("delivery_tried_again guild=%s jobs=%s", guild_id, len(numbers))
+        return True

@@ -1,0 +1,123 @@
+"""How a job's row changes when it goes from hand to hand: claimed, put back, expanded, ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, String, Update, bindparam, case, delete, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import lazyload
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from limner.bot.storage.models import QUEUED, RUNNING, UNSEEN, AnswerToken, Job, JobStatus, Preview
+from limner.bot.storage.search import searchable
+from limner.generators.base import Expansion
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command's answer can be written with, until when (Unix seconds)."""
+
+    token: str = field(repr=False)
+    expires_at: float
+
+
+def _claim() -> TypedReturnsRows[Job]:
+    chosen = bindparam("chosen", type_=Job.id.type, expanding=True)
+    claimed = (
+        update(Job)
+        .where(Job.id.in_(chosen), text(QUEUED))
+        .values(
+            status=JobStatus.RUNNING,
+            worker_id=bindparam("worker", type_=String),
+            lease_until=bindparam("until", type_=Double),
+            started_at=bindparam("now", type_=Double),
+            attempts=Job.attempts + 1,
+            charged=True,
+            step=0,
+        )
+    )
+    claimed = claimed.execution_options(synchronize_session=False)
+    return claimed.returning(Job).options(lazyload(Job.images))
+
+
+CLAIM = _claim()
+"""Built once: to build it takes longer than to run it."""
+
+
+def ours(job: Job) -> Update:
+    """The job, while it is in the hands and in the attempt of the worker that claimed it."""
+    return running(job.worker_id).where(Job.id == job.id, Job.attempts == job.attempts)
+
+
+def running(worker_id: str | None) -> Update:
+    """The jobs that a worker has in its hands."""
+    return update(Job).where(text(RUNNING), Job.worker_id == worker_id)
+
+
+def unclaimed() -> dict[str, Any]:
+    """It waits again, unless its owner has asked meanwhile to stop it."""
+    stopped = Job.cancel_requested
+    return {
+        "status": case((stopped, JobStatus.CANCELLED), else_=JobStatus.QUEUED),
+        "reason_code": case((stopped, "cancelled"), else_=Job.reason_code),
+        "finished_at": case((stopped, time.time()), else_=None),
+        "worker_id": None,
+        "lease_until": None,
+        "started_at": None,
+        "step": 0,
+    }
+
+
+def reopened() -> dict[str, Any]:
+    """It waits again as if it had been asked for just now."""
+    fresh = {"created_at": time.time(), "attempts": 0, "not_before": 0.0, "passed_over_at": None}
+    unposted = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
+    unclaimed = {"status": JobStatus.QUEUED, "worker_id": None, "lease_until": None, "started_at": None, "step": 0}
+    return fresh | unposted | unclaimed | {"finished_at": None, "reason_code": None, "reason": None}
+
+
+def unseen(pause: float = 0.0) -> dict[str, Any]:
+    """Nobody has looked at its pictures: a worker does it after some seconds, and they are not posted before."""
+    kept = case((Job.quarantine.is_(None), UNSEEN), else_=Job.quarantine)
+    return {"quarantine": kept, "look_after": time.time() + pause, "looks": 0}
+
+
+def ended() -> dict[str, Any]:
+    """Nothing more will be painted for it."""
+    return {"finished_at": time.time(), "lease_until": None, "held_at": None}
+
+
+def cancelled() -> dict[str, Any]:
+    """It was stopped."""
+    return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **ended()}
+
+
+def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
+    """What the painter reads is known."""
+    return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
+
+
+def ruled(job: Job) -> dict[str, Any]:
+    """What the filter has made of it."""
+    names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine")
+    return {name: getattr(job, name) for name in names}
+
+
+async def keep_token(session: AsyncSession, job_id: int, answer: Answer) -> None:
+    """Remember how a job's message may be written without any permission, and until when."""
+    await session.merge(AnswerToken(job_id=job_id, token=answer.token, expires_at=answer.expires_at))
+
+
+async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> None:
+    """Nobody needs these any more, and others must not find them."""
+    await session.execute(delete(AnswerToken).where(which))
+
+
+async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:
+    """They are not painted any more, so nobody needs to see how far they were."""
+    if job_ids:
+        await session.execute(delete(Preview).where(Preview.job_id.in_(job_ids)))

@@ -1,0 +1,58 @@
+"""The roster: one row for each worker process that is alive, on whatever machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from limner.bot.storage.db import Database
+from limner.bot.storage.models import WorkerState
+
+
+class Roster:
+    """Who paints where, and with what in memory; each worker keeps its own row, and tidies up after the dead."""
+
+    def __init__(self, database: Database, *, lease_seconds: float = 15.0) -> None:
+        self._database = database
+        self._lease_seconds = lease_seconds
+
+    async def sign_in(
+        self, worker_id: str, *, device: str, weights: Collection[str], room: int, painting: str | None
+    ) -> None:
+        """Say what a worker has and does now; rows of workers that have been silent for a lease go.
+
+        Args:
+            worker_id: as `Job.worker_id` names it.
+            device: where it paints.
+            weights: the weights keys in its memory.
+            room: pixels that still fit beside what it paints.
+            painting: the weights key of its batch; None when idle.
+        """
+        now = time.time()
+        said: dict[str, Any] = {
+            "device": device,
+            "weights": list(weights),
+            "room": room,
+            "painting": painting,
+            "seen_at": now,
+        }
+        mine = update(WorkerState).where(WorkerState.worker_id == worker_id)
+        async with self._database.begin() as session:
+            known = await session.execute(mine.values(**said).returning(WorkerState.worker_id))
+            if known.first() is None:
+                session.add(WorkerState(worker_id=worker_id, started_at=now, **said))
+            await session.execute(delete(WorkerState).where(WorkerState.seen_at < now - self._lease_seconds))
+
+    async def sign_out(self, worker_id: str) -> None:
+        """A worker has ended."""
+        async with self._database.begin() as session:
+            await session.execute(delete(WorkerState).where(WorkerState.worker_id == worker_id))
+
+    async def alive(self) -> Sequence[WorkerState]:
+        """The workers that have been heard of within a lease, in the order of their starts."""
+        heard = WorkerState.seen_at >= time.time() - self._lease_seconds
+        async with self._database.read() as session:
+            return (await session.scalars(select(WorkerState).where(heard).order_by(WorkerState.started_at))).all()

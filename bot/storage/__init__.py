@@ -1,0 +1,1 @@
+"""Tables, database, migrations, history, search and picture files."""

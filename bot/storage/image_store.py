@@ -1,0 +1,97 @@
+"""Picture files by content hash: written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from limner.bot.errors import StorageFull
+
+
+class ImageStore:
+    """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes.
+
+    Beside a picture that no row holds yet lies an empty file ending in ``.new``: only such pictures are ever swept, so
+    no wrong or empty database can cost a picture that was kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Where the picture with this hash is, or would be."""
+        return self.folder / sha256[:2] / f"{sha256}.png"
+
+    def save(self, data: bytes) -> str:
+        """Write a picture and return its hash; the same picture twice is one file.
+
+        Raises:
+            StorageFull: the disk is full; nothing is left half-written.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        target, mark = self.path(sha256), self._mark(sha256)
+        try:
+            if mark.exists() or not target.exists():
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
+            if not target.exists():
+                _write(target, data)
+        except OSError as error:
+            with suppress(OSError):
+                mark.unlink()
+            raise StorageFull from error
+        return sha256
+
+    def keep(self, sha256: str) -> None:
+        """A row holds the picture now."""
+        self._mark(sha256).unlink(missing_ok=True)
+
+    def unkept(self) -> dict[str, float]:
+        """The pictures that were saved and not kept yet, and when they were saved, in Unix seconds."""
+        return {mark.stem: mark.stat().st_mtime for mark in self.folder.glob("*/*.new")}
+
+    def read(self, sha256: str) -> bytes:
+        """The picture's bytes; raises FileNotFoundError when somebody removed the file."""
+        return self.path(sha256).read_bytes()
+
+    def open(self, sha256: str) -> Image.Image:
+        """The picture itself; raises as `read` does."""
+        image = Image.open(io.BytesIO(self.read(sha256)))
+        image.load()
+        return image
+
+    def delete(self, sha256: str) -> None:
+        """Remove a picture; it may be gone already."""
+        self.path(sha256).unlink(missing_ok=True)
+        self._mark(sha256).unlink(missing_ok=True)
+
+    def sweep(self, older_than: float = 60.0) -> int:
+        """Remove what a killed process left half-written, if older than some seconds; tells how many files."""
+        latest = time.time() - older_than
+        leftovers = [path for path in self.folder.glob("*/*.part") if path.stat().st_mtime < latest]
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        return len(leftovers)
+
+    def _mark(self, sha256: str) -> Path:
+        return self.path(sha256).with_suffix(".new")
+
+
+def _write(target: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,133 @@
+"""The database's schema: whether it is this program's, and how it becomes so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from limner.bot.errors import SetupError
+from limner.bot.storage.db import BUSY
+
+FOLDER = Path(__file__).resolve().parents[2] / "migrations"
+PATIENCE_SECONDS = 60.0
+"""How long an upgrade waits for another process that is upgrading the same database."""
+
+EMPTY = "The database has no tables yet; run `limner migrate`."
+OLD = "The database was made by an older Limner; run `limner migrate`."
+NEW = "The database was made by a newer Limner than this one; update Limner, or use another database."
+UNUSABLE = "The database cannot be used ({why}); check the data folder and the setting `database_url`."
+
+Result = TypeVar("Result")
+
+
+async def upgrade(url: str) -> None:
+    """Bring the database to this program's schema, all the way or not at all; make it if there is none.
+
+    Raises:
+        SetupError: it cannot be opened, or a newer program made it.
+    """
+    found = await revision(url)
+    if found == head():
+        return
+    if found and not _is_known(found):
+        raise SetupError(NEW)
+    await alone(url, lambda connection: command.upgrade(config(connection), "head"))
+
+
+async def check(url: str) -> None:
+    """Raise SetupError, with the command that mends it, unless the schema is this program's."""
+    found = await revision(url)
+    if found is None:
+        raise SetupError(EMPTY)
+    if found != head():
+        raise SetupError(OLD if _is_known(found) else NEW)
+
+
+async def revision(url: str) -> str | None:
+    """The revision of the database's schema, None if it has no tables; raises SetupError if it cannot be opened."""
+    file = _file(url)
+    if file and not file.exists():
+        return None
+    async with _connected(url) as connection:
+        return await connection.run_sync(lambda plain: MigrationContext.configure(plain).get_current_revision())
+
+
+async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
+    """Do ``work`` in one transaction, while nobody else changes the schema; others wait for it to end."""
+    file = _file(url)
+    async with _connected(url) as connection:
+        if file:
+            await _use_write_ahead_log(connection)
+        await connection.exec_driver_sql("BEGIN IMMEDIATE" if file else "SELECT pg_advisory_xact_lock(1280134482)")
+        return await connection.run_sync(work)
+
+
+def config(connection: Connection | None = None) -> Config:
+    """What alembic needs to know; it finds the migrations beside this package, installed or not."""
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head() -> str | None:
+    """The revision that this program works with."""
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether the models describe a table or index; the full-text index is written by hand for each database."""
+    return not (kind in ("table", "index") and name is not None and name.startswith("jobs_fts"))
+
+
+def _is_known(revision: str) -> bool:
+    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
+def _file(url: str) -> Path | None:
+    """The file of an SQLite database; None for a server."""
+    try:
+        target = make_url(url)
+    except ArgumentError as error:
+        raise SetupError(UNUSABLE.format(why=error)) from error
+    return Path(target.database or "") if target.get_backend_name() == "sqlite" else None
+
+
+async def _use_write_ahead_log(connection: AsyncConnection) -> None:
+    """Switch before any `Database` is opened: SQLite refuses, and does not wait, while another process looks."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorname", None) not in BUSY or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncGenerator[AsyncConnection]:
+    file = _file(url)
+    try:
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        waiting = {"timeout": PATIENCE_SECONDS} if file else {}
+        engine = create_async_engine(url, poolclass=NullPool, connect_args=waiting, hide_parameters=True)
+        async with engine.begin() as connection:
+            yield connection
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        why = getattr(error, "orig", None) or error
+        raise SetupError(UNUSABLE.format(why=why)) from error

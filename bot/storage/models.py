@@ -1,0 +1,536 @@
+"""The tables. A job's row is the queue's item, the request's log and the result's address at once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, relationship
+
+from limner.bot.filters.scopes import Where
+from limner.generators.base import Expansion, GenerationRequest
+
+Snowflake = BigInteger
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+List = JSON(none_as_null=True)
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+# A partial index serves only questions that repeat its condition word for word, so each is written once. None but
+# partial ones begin with the status: SQLite would take such an index for every question, the whole queue included.
+QUEUED = "status = 'queued' AND held_at IS NULL"
+RUNNING = "status = 'running'"
+PAINTED = "status = 'succeeded'"
+HELD = "held_at IS NOT NULL"
+TURNED = "held_at IS NULL AND (charged OR status = 'queued')"
+UNSHOWN = "(shown IS NULL OR shown != state)"
+QUARANTINED = "quarantine IS NOT NULL"
+UNLOOKED = "look_after IS NOT NULL"
+UNDELIVERED = (
+    "delivered_at IS NULL AND channel_id IS NOT NULL AND status NOT IN ('queued', 'running')"
+    " AND (quarantine IS NULL OR status != 'succeeded')"
+)
+WITH_INPUT = "input_sha256 IS NOT NULL"
+
+UNSEEN, EXPLICIT, BLOCKED = "unseen", "explicit", "blocked"
+"""What can be against pictures: nobody has looked at them; they are over the limit; they look like a blocked one."""
+APPROVED = "approved"
+"""A picture's verdict when a person has allowed it in spite of everything."""
+
+
+class JobStatus(StrEnum):
+    """Where a job is; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+
+class ReviewState(StrEnum):
+    """What has become of a review; all but the first are final."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    #: Approved, and the rule that it is about does not count in its channel any more.
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    #: Rejected, with a strike.
+    STRUCK = "struck"
+    #: Nobody decided in time.
+    EXPIRED = "expired"
+    #: Its owner has deleted the request.
+    WITHDRAWN = "withdrawn"
+
+
+class TimeOut(StrEnum):
+    """How far Discord's own time-out of a suspended member is."""
+
+    NONE = "none"
+    WANTED = "wanted"
+    SET = "set"
+    REFUSED = "refused"
+    ENDED = "ended"
+
+
+OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REFUSED)
+
+
+class Base(MappedAsDataclass, DeclarativeBase):
+    """Names every constraint, so that migrations can change it later."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+class Looked(MappedAsDataclass, kw_only=True):
+    """What the eyes saw in a picture; nothing before they have looked at it."""
+
+    looked_at: Mapped[float | None] = mapped_column(Double, default=None)
+    #: Who has looked: the setting `eyes` as of then.
+    eyes: Mapped[str | None] = mapped_column(String(200), default=None)
+    #: How explicit it is, from 0 to 1; None if the operator has switched the eyes off.
+    score: Mapped[float | None] = mapped_column(Double, default=None)
+    #: Each label's share of that or not, as the classifier told it.
+    scores: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    #: Its perceptual hash (see `bot.storage.perceptual_hash`).
+    phash: Mapped[str | None] = mapped_column(String(16), default=None)
+
+
+class Job(Base, kw_only=True, eq=False, repr=False):
+    """One request, from the idea to the posted pictures. Times are Unix seconds."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    created_at: Mapped[float] = mapped_column(Double)
+    status: Mapped[str] = mapped_column(String(16), default=JobStatus.QUEUED)
+
+    #: Who asked, and where the answer belongs; all 0 or None for `limner imagine`.
+    user_id: Mapped[int] = mapped_column(Snowflake, default=0)
+    guild_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    #: The placeholder that delivery edits; None until Discord has told its id.
+    message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    #: Where and who that was when it was asked for: the channel's own parents (a thread's channel, a category), the
+    #: asker's roles, and whether the channel is age-restricted; for what is checked again before painting and posting.
+    parent_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
+    role_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
+    is_age_restricted: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: Whose share of the painters it takes: the server's, or that of all requests outside servers (0).
+    server_id: Mapped[int] = mapped_column(Snowflake, default=0, server_default="0")
+    locale: Mapped[str] = mapped_column(String(16), default="en-US")
+
+    #: What is to be done: paint, describe (a picture that was brought) or finish (its parent's pictures).
+    kind: Mapped[str] = mapped_column(String(16), default="paint", server_default="paint")
+    #: The member's own words, without flags; empty where a picture is to be described.
+    idea: Mapped[str] = mapped_column(Text)
+    style: Mapped[str] = mapped_column(String(64), default="")
+    #: on, off or preview.
+    expand: Mapped[str] = mapped_column(String(8), default="on")
+    #: GenerationRequest as JSON; its prompt is the idea.
+    request: Mapped[dict[str, Any]] = mapped_column(Json)
+    #: From the request, for the queue's sums: what must be in memory, what it takes of a device's room (the pixels of
+    #: all its pictures together), pictures, and denoising steps.
+    weights_key: Mapped[str] = mapped_column(Text, default="", server_default="")
+    pixels: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    samples: Mapped[int] = mapped_column(default=1)
+    steps: Mapped[int] = mapped_column(default=1)
+    #: The picture to start from, if a member gave one, and what its file was called.
+    input_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
+    input_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    #: What the painter reads: the expansion in the style; None until expanded.
+    prompt: Mapped[str | None] = mapped_column(Text, default=None)
+    #: Expansion as JSON; kept, so that a retry or a reroll does not expand again.
+    expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
+    #: Idea and prompt as the full-text index reads them (`bot.storage.search.searchable`).
+    search_text: Mapped[str] = mapped_column(Text, default="")
+    #: The filter rules that matched and let it pass, the strongest of their actions, and whether it is posted hidden.
+    rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
+    rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
+    is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: Why its pictures must not be posted yet, such as `UNSEEN` or `EXPLICIT`; None if nothing is known against it.
+    quarantine: Mapped[str | None] = mapped_column(String(32), default=None)
+    #: The rules that do not count for it: a moderator has allowed it past them.
+    pardoned_ids: Mapped[list[int] | None] = mapped_column(List, default=None)
+    #: The job that this one rerolls or repeats.
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
+
+    #: The place in the queue: lowest first (see `bot.queue.fairness`).
+    turn: Mapped[float] = mapped_column(Double, default=0.0)
+    #: How many turns its asker has while a member of weight 1 has one.
+    weight: Mapped[float] = mapped_column(Double, default=1.0, server_default="1")
+    #: Whether its server's share has paid for it; once, however often it is tried.
+    charged: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: When a worker first took a later job before this one.
+    passed_over_at: Mapped[float | None] = mapped_column(Double, default=None)
+    attempts: Mapped[int] = mapped_column(default=0)
+    #: Not to be claimed before this time (a retry backs off).
+    not_before: Mapped[float] = mapped_column(Double, default=0.0)
+    #: Since when an expansion waits for its owner's Keep, Edit or Raw.
+    held_at: Mapped[float | None] = mapped_column(Double, default=None)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+
+    worker_id: Mapped[str | None] = mapped_column(String(64), default=None)
+    lease_until: Mapped[float | None] = mapped_column(Double, default=None)
+    started_at: Mapped[float | None] = mapped_column(Double, default=None)
+    finished_at: Mapped[float | None] = mapped_column(Double, default=None)
+    #: Denoising steps taken.
+    step: Mapped[int] = mapped_column(default=0)
+    #: Seconds from admission to pictures, and the job's own share of the device in that time.
+    seconds: Mapped[float | None] = mapped_column(Double, default=None)
+    busy_seconds: Mapped[float | None] = mapped_column(Double, default=None)
+
+    #: Why it failed, was cancelled or was refused: a code for the log and the owner's sentence.
+    reason_code: Mapped[str | None] = mapped_column(String(32), default=None)
+    reason: Mapped[str | None] = mapped_column(Text, default=None)
+
+    #: When its pictures are looked at (again) that nobody has seen, None if all were; and how often that was tried.
+    look_after: Mapped[float | None] = mapped_column(Double, default=None)
+    looks: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    #: When the answer was posted; a final job without it is delivery's work.
+    delivered_at: Mapped[float | None] = mapped_column(Double, default=None)
+    delivery_attempts: Mapped[int] = mapped_column(default=0)
+    deliver_after: Mapped[float] = mapped_column(Double, default=0.0)
+    #: Since when its channel refuses the answer, which its owner was told; None while it does not.
+    held_back_at: Mapped[float | None] = mapped_column(Double, default=None)
+    deleted_at: Mapped[float | None] = mapped_column(Double, default=None)
+
+    images: Mapped[list[Image]] = relationship(
+        back_populates="job", order_by="Image.position", lazy="selectin", default_factory=list, repr=False
+    )
+
+    __table_args__ = (
+        # What is asked of a long queue is answered by this one alone; the rows are not read.
+        _partial("ix_jobs_waiting", "server_id", "turn", "id", "weights_key", "pixels", "steps", where=QUEUED),
+        _partial("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
+        _partial("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
+        _partial("ix_jobs_running", "worker_id", where=RUNNING),
+        _partial("ix_jobs_held", "held_at", where=HELD),
+        _partial("ix_jobs_undelivered", "id", where=UNDELIVERED),
+        _partial("ix_jobs_quarantined", "id", where=QUARANTINED),
+        _partial("ix_jobs_unseen", "look_after", where=UNLOOKED),
+        _partial("ix_jobs_input", "input_sha256", where=WITH_INPUT),
+        Index("ix_jobs_user", "user_id", "id"),
+        Index("ix_jobs_user_status", "user_id", "status"),
+        Index("ix_jobs_guild_status", "guild_id", "status"),
+        # Buttons carry a job's id, so an id is never given twice.
+        {"sqlite_autoincrement": True},
+    )
+
+    @property
+    def where(self) -> Where:
+        """Where and by whom it was asked for."""
+        return Where(
+            self.guild_id, self.channel_id, tuple(self.parent_ids), tuple(self.role_ids), self.is_age_restricted
+        )
+
+    @property
+    def generation(self) -> GenerationRequest:
+        """The request as the generator reads it: with the final prompt once there is one."""
+        return GenerationRequest.from_json({**self.request, "prompt": self.prompt or self.idea})
+
+    @property
+    def expanded(self) -> Expansion | None:
+        """What the language model made of the idea, once it has."""
+        return Expansion.from_json(self.expansion) if self.expansion else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will be painted for it."""
+        return self.status in FINAL
+
+
+class Image(Looked, Base, kw_only=True, eq=False):
+    """One picture of a job: a file in the store, known by its content."""
+
+    __tablename__ = "images"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True, init=False)
+    position: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    width: Mapped[int]
+    height: Mapped[int]
+    size: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    #: How near the reader found it to the idea, from -1 to 1; None where it was not asked.
+    nearness: Mapped[float | None] = mapped_column(Double, default=None)
+    #: explicit or blocked, if that kept it from being posted; approved, if a person has allowed it after all.
+    verdict: Mapped[str | None] = mapped_column(String(16), default=None)
+    job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
+
+
+class InputPicture(Looked, Base, kw_only=True, eq=False):
+    """What the eyes saw in a picture that a member gave to start from; known by its content."""
+
+    __tablename__ = "input_pictures"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class BlockedPicture(Base, kw_only=True, eq=False):
+    """A picture that must not come back, nor one that looks like it, in one server (or anywhere: ``guild_id`` 0)."""
+
+    __tablename__ = "blocked_pictures"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    phash: Mapped[str] = mapped_column(String(16))
+    #: The request that had painted it, where it was one of ours.
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
+    created_by: Mapped[int] = mapped_column(Snowflake)
+    created_at: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = (Index("uq_blocked_pictures_guild_id", "guild_id", "phash", unique=True),)
+
+
+class Preview(Base, kw_only=True, eq=False):
+    """How a job that is being painted looks now: a small JPEG."""
+
+    __tablename__ = "previews"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    step: Mapped[int]
+    image: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
+    #: What the eyes saw in it; it is not kept before they have looked.
+    score: Mapped[float | None] = mapped_column(Double, default=None)
+    phash: Mapped[str | None] = mapped_column(String(16), default=None)
+
+
+class AnswerToken(Base, kw_only=True, eq=False):
+    """The token of the command that a job's message answers; it may write that message until it expires."""
+
+    __tablename__ = "answer_tokens"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    token: Mapped[str] = mapped_column(Text, repr=False)
+    expires_at: Mapped[float] = mapped_column(Double)
+
+
+class Share(Base, kw_only=True, eq=False):
+    """How much of the painters one server has had; virtual times, see `bot.queue.fairness`."""
+
+    __tablename__ = "shares"
+
+    #: 0 is everything outside servers.
+    server_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: The turn that its users have come to.
+    turn: Mapped[float] = mapped_column(Double, default=0.0)
+    #: When what it was given will have been made up for.
+    finish: Mapped[float] = mapped_column(Double, default=0.0)
+    #: The whole queue's time at its last claim; the largest of all rows is now.
+    clock: Mapped[float] = mapped_column(Double, default=0.0, index=True)
+
+
+class WorkerState(Base, kw_only=True, eq=False):
+    """What a worker process last said of itself."""
+
+    __tablename__ = "workers"
+
+    worker_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    device: Mapped[str] = mapped_column(String(64))
+    #: The weights keys that are in its memory.
+    weights: Mapped[list[str]] = mapped_column(JSON(none_as_null=True))
+    #: Pixels that still fit beside what it paints.
+    room: Mapped[int] = mapped_column(BigInteger)
+    #: The weights key of the batch in progress; None when idle.
+    painting: Mapped[str | None] = mapped_column(Text, default=None)
+    started_at: Mapped[float] = mapped_column(Double)
+    #: It is alive while this is less than a lease ago.
+    seen_at: Mapped[float] = mapped_column(Double)
+
+
+class Rule(Base, kw_only=True, eq=False):
+    """A text that must not (or may) be drawn in one server, or anywhere (``guild_id`` 0); or a whole pack of them."""
+
+    __tablename__ = "rules"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    #: `bot.filters.rules.Kind`, or ``pack``.
+    kind: Mapped[str] = mapped_column(String(8), default="word")
+    #: As the moderator wrote it; of a pack its name.
+    pattern: Mapped[str] = mapped_column(String(260))
+    #: As it is compared; with ``scope_key`` unique in its server.
+    normal_form: Mapped[str] = mapped_column(String(400))
+    #: It frees what other rules find.
+    is_allow: Mapped[bool] = mapped_column(default=False, server_default=false())
+    action: Mapped[str] = mapped_column(String(8), default="block", server_default="block")
+    #: What the member reads beside the reason code.
+    reason: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    #: What stands where the text was, if the action is to replace it.
+    replacement: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    #: `bot.filters.rules.Scope` as JSON, and the same for equal scopes.
+    scope: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict, server_default="{}")
+    scope_key: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    #: A rule that is off is a draft.
+    is_on: Mapped[bool] = mapped_column(default=True, server_default=true())
+    expires_at: Mapped[float | None] = mapped_column(Double, default=None)
+    created_by: Mapped[int] = mapped_column(Snowflake)
+    created_at: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = (
+        Index("uq_rules_guild_id", "guild_id", "is_allow", "normal_form", "scope_key", unique=True),
+        # Jobs and changes name a rule by its number, so it is never given twice.
+        {"sqlite_autoincrement": True},
+    )
+
+
+class GuildSettingsRow(Base, kw_only=True, eq=False):
+    """How one server wants it (``guild_id`` 0: everything outside servers), and how often that or a rule changed."""
+
+    __tablename__ = "guild_settings"
+
+    guild_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: What differs from the defaults of `bot.guild_settings.GuildSettings`.
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict)
+    revision: Mapped[int] = mapped_column(BigInteger, default=0)
+    changed_at: Mapped[float] = mapped_column(Double)
+    changed_by: Mapped[int] = mapped_column(Snowflake)
+
+
+class FilterChange(Base, kw_only=True, eq=False):
+    """What a moderator did to a server's rules or settings: enough to undo it."""
+
+    __tablename__ = "filter_changes"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    at: Mapped[float] = mapped_column(Double)
+    by: Mapped[int] = mapped_column(Snowflake)
+    #: add, edit, remove, import, settings, undo ...
+    what: Mapped[str] = mapped_column(String(16))
+    #: ``{"rules": [rows], "settings": {...}}`` of what was changed only.
+    before: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
+    #: The change that this one takes back.
+    undoes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+
+    __table_args__ = (Index("ix_filter_changes_guild_id", "guild_id", "id"), {"sqlite_autoincrement": True})
+
+
+class Review(Base, kw_only=True, eq=False):
+    """What moderators have to decide: whether pictures may be posted, or whether a refusal was wrong (an appeal)."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    created_at: Mapped[float] = mapped_column(Double)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    is_appeal: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: The code of the quarantine, or of the refusal that is appealed against.
+    why: Mapped[str] = mapped_column(String(32))
+    #: What the member says for it.
+    words: Mapped[str] = mapped_column(Text, default="", server_default="")
+
+    state: Mapped[str] = mapped_column(String(16), default=ReviewState.OPEN, server_default="open")
+    decided_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    decided_at: Mapped[float | None] = mapped_column(Double, default=None)
+
+    #: The card; ``tried_at`` is written before it is posted, so that after a crash it is looked for.
+    channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    tried_at: Mapped[float | None] = mapped_column(Double, default=None)
+    #: The state that the card shows and that has been carried out; None until it is posted.
+    shown: Mapped[str | None] = mapped_column(String(16), default=None)
+    #: Not to be tried before this time.
+    post_after: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    #: The channel (0: none is chosen) of which the server was told that no card can be posted there.
+    told_of: Mapped[int | None] = mapped_column(Snowflake, default=None)
+
+    __table_args__ = (
+        Index("uq_reviews_job_id", "job_id", "is_appeal", unique=True),
+        Index("ix_reviews_guild_id", "guild_id", "user_id"),
+        _partial("ix_reviews_unshown", "id", where=UNSHOWN),
+        _partial("ix_reviews_open", "guild_id", where="state = 'open'"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Strike(Base, kw_only=True, eq=False):
+    """What a member was told off for in one server; counts until it expires or is removed."""
+
+    __tablename__ = "strikes"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    created_at: Mapped[float] = mapped_column(Double)
+    expires_at: Mapped[float] = mapped_column(Double)
+    #: 0 is the bot itself.
+    given_by: Mapped[int] = mapped_column(Snowflake)
+    why: Mapped[str] = mapped_column(Text)
+    review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", ondelete="SET NULL"), default=None)
+    removed_at: Mapped[float | None] = mapped_column(Double, default=None)
+    removed_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
+
+    __table_args__ = (
+        Index("ix_strikes_guild_id", "guild_id", "user_id"),
+        Index("uq_strikes_review_id", "review_id", unique=True),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Suspension(Base, kw_only=True, eq=False):
+    """For how long a member may not paint in one server, and which strike brought it."""
+
+    __tablename__ = "suspensions"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    strike_id: Mapped[int] = mapped_column(ForeignKey("strikes.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[float] = mapped_column(Double)
+    until: Mapped[float] = mapped_column(Double)
+    lifted_at: Mapped[float | None] = mapped_column(Double, default=None)
+    time_out: Mapped[str] = mapped_column(String(8), default=TimeOut.NONE, server_default="none")
+
+    __table_args__ = (
+        Index("ix_suspensions_guild_id", "guild_id", "user_id"),
+        _partial("ix_suspensions_time_out", "id", where="time_out IN ('wanted', 'set')"),
+    )
+
+
+class SyncedCommands(Base, kw_only=True, eq=False):
+    """What Discord was last told of an application's commands, so that it is told again only when they change."""
+
+    __tablename__ = "synced_commands"
+
+    application_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64))

@@ -1,0 +1,1 @@
+"""What Discord shows: messages, buttons, delivery and review cards."""

@@ -1,0 +1,61 @@
+"""The button under a refusal, and what its member wants to say to the moderators."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.moderation.appeals import appeal, appealable
+from limner.bot.storage.models import Job
+from limner.bot.ui.controls import NUMBER, ForOwner
+from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.interactions import tell
+
+Interaction = discord.Interaction[Any]
+
+WORDS_LENGTH = 500
+"""Characters that a member may write to an appeal."""
+ASKED = "Your appeal is with the moderators; /me tells you what they decide."
+
+
+class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(?P<job>{NUMBER})"):
+    """Stands under a refusal, and carries the number of the request that was refused."""
+
+    def __init__(self, job_id: int) -> None:
+        custom_id = f"limner:appeal:{job_id}"
+        super().__init__(discord.ui.Button(label="Appeal", custom_id=custom_id))
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(int(match["job"]))
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Ask what the member wants to say, if this refusal can still be appealed against."""
+        await open_form(interaction, app, "appeal", job.id)
+
+
+class AppealWords(Form, kind="appeal"):
+    """A word for the moderators, if the member wants to write one."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__("Appeal against a refusal")
+        self._job_id = job.id
+        words = discord.ui.TextInput[Any](style=discord.TextStyle.paragraph, required=False, max_length=WORDS_LENGTH)
+        self.ask("words", "What moderators should know (optional)", words)
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the one whose request was refused."""
+        return cls(await appealable(app, subject, interaction.user.id))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Put the refusal before the moderators."""
+        await appeal(app, self._job_id, interaction.user.id, self.text("words"))
+        await tell(interaction, ASKED)

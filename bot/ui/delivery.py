@@ -1,0 +1,354 @@
+"""Delivery: turns placeholders into pictures, and only then marks the jobs delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.background import Lanes, to_its_end
+from limner.bot.moderation.image_policy import Spot
+from limner.bot.moderation.strikes import DAY
+from limner.bot.storage.image_files import describe, shrink
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.ui import job_messages
+from limner.bot.ui.interactions import SILENT, lacking, spot
+from limner.bot.ui.posting import (
+    FORBIDDEN,
+    MISSING_PERMISSIONS,
+    REQUEST_TOO_LARGE,
+    THREAD_ARCHIVED,
+    UNKNOWN_CHANNEL,
+    UNKNOWN_MESSAGE,
+    Posting,
+    is_lasting,
+)
+from limner.generators.base import place_of
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""How long a lost wake-up may delay a message."""
+PROGRESS_AFTER = 0.5
+PROGRESS_SECONDS = 2.0
+"""When a running job is first shown, and the least time between two such edits in one channel.
+
+Discord takes 5 edits in 5 seconds there; the pictures need some of them.
+"""
+PREVIEW_AFTER = 3.0
+"""How long a job is painted before its rough picture is worth an upload."""
+WAITING_SECONDS = 15.0
+"""How often a waiting job's place and time left are looked at again."""
+CHANNELS_AT_ONCE = 8
+"""One message at a time in each channel, so that a slow channel holds up only itself."""
+PATIENCE_SECONDS = 120.0
+"""How long one message may take, with all of discord.py's own retries."""
+LONGEST_PAUSE = 300.0
+LAST_WORDS_SECONDS = 3.0
+"""How long messages that are being written may take once the bot stops."""
+ADOPT_AFTER = 10.0
+"""When a job without a known message looks for one; Discord takes the answer to a command for 3 seconds only."""
+LONGEST_HOLD = 3600.0
+"""The longest pause before an answer is tried again that its channel refuses; news of that server end it at once."""
+TOKENS_SECONDS = 60.0
+"""How often the tokens of commands are erased that have expired."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    text: str = ""
+    at: float = -math.inf
+
+
+class Delivery:
+    """Posts what has ended, and shows how far the rest is; needs the client's REST side only.
+
+    An edit by message id can be repeated without harm, so a job is marked delivered only after Discord has taken it:
+    a crash in between edits the same message once more.
+    """
+
+    def __init__(self, app: App, client: discord.Client) -> None:
+        self._app = app
+        self._client = client
+        self._posting = Posting(app, client)
+        self._lanes = Lanes(CHANNELS_AT_ONCE)
+        self._shown: dict[int, _Shown] = {}
+        self._moved: dict[int, float] = {}
+        self._looked_at_queue = self._erased_tokens = -math.inf
+        self._without_previews: set[int] = set()  # channels where nothing may be attached
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._client.wait_until_ready()
+        try:
+            while True:
+                await to_its_end(self._look())
+                await self._app.jobs.changed.wait(POLL_SECONDS)
+        finally:
+            await self._lanes.close(LAST_WORDS_SECONDS)
+
+    async def _look(self) -> None:
+        try:
+            while [job for job in await self._undelivered() if self._begin(job, self._deliver)]:
+                pass  # the next jobs of channels that were free, until there are none
+            await self._erase_tokens()
+            moving = [*await self._app.jobs.to_show(), *await self._waiting()]
+            for job in sorted(moving, key=lambda job: (_is_waiting(job), self._seen(job).at)):
+                if self._is_stale(job):
+                    self._begin(job, self._show)
+        except Exception as error:
+            log.error("delivery_failed reason=%s", place_of(error))
+
+    async def _erase_tokens(self) -> None:
+        if time.monotonic() - self._erased_tokens < TOKENS_SECONDS:
+            return
+        self._erased_tokens = time.monotonic()
+        await self._app.outbox.forget_expired()
+
+    def _begin(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> bool:
+        """Work on a job in the background, unless its channel is busy."""
+        return self._lanes.begin(_channel_id(job), f"limner-delivery-{job.id}", lambda: self._work(job, work))
+
+    async def _work(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
+        try:
+            await work(job)
+            self._app.jobs.changed.hear()
+        except Exception as error:
+            log.error("delivery_failed job=%s reason=%s", job.id, place_of(error))
+
+    # What has ended.
+
+    async def _undelivered(self) -> list[Job]:
+        return [job for job in await self._app.jobs.undelivered(self._lanes.busy) if _can_be_found(job)]
+
+    async def _deliver(self, job: Job) -> None:
+        try:
+            if not await self._may_be_posted(job):
+                return
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                message_id = await self._post_or_explain(job)
+            await self._app.jobs.mark_delivered(job.id, message_id)
+            self._shown.pop(job.id, None)
+        except _HeldBack:
+            await self._app.outbox.hold_back(job.id, min(2.0**job.delivery_attempts, LONGEST_HOLD))
+        except Exception as error:
+            log.warning("delivery_postponed job=%s error=%s", job.id, type(error).__name__)
+            await self._app.jobs.postpone_delivery(job.id, min(2.0**job.delivery_attempts, LONGEST_PAUSE))
+
+    async def _may_be_posted(self, job: Job) -> bool:
+        """Whether nothing is against a job's pictures in its channel as it is now; else its row says what is."""
+        if job.status == JobStatus.REFUSED:
+            await self._app.history.drop_refused(job)
+        if job.status != JobStatus.SUCCEEDED:
+            return True
+        objection = await self._app.gate.objection(job, self._spot(job))
+        if objection:
+            await self._app.gate.stop(job, objection)
+        return objection is None
+
+    def _spot(self, job: Job) -> Spot:
+        """Its place as it is now; of a thread that is archived, and so in no cache, as its channel is."""
+        known = map(self._client.get_channel, [_channel_id(job), *job.parent_ids])
+        return spot(job.guild_id, job.channel_id, next(filter(None, known), None))
+
+    async def _post_or_explain(self, job: Job) -> int | None:
+        try:
+            return await self._post(job)
+        except discord.HTTPException as error:
+            if not is_lasting(error):
+                raise
+            log.info("delivery_refused job=%s code=%s", job.id, error.code)
+            return await self._explain(job, error)
+
+    async def _post(self, job: Job) -> int:
+        """Write the answer with its pictures, as large as Discord takes them."""
+        text = job_messages.ended(job)
+        if job.status != JobStatus.SUCCEEDED:
+            return await self._posting.put(job, text)
+        try:
+            pictures = [await asyncio.to_thread(self._app.images.read, image.sha256) for image in job.images]
+        except FileNotFoundError:
+            pictures = []
+        if not pictures:
+            return await self._posting.put(job, f"{text}\n{job_messages.FILES_GONE}")
+        ladders = [shrink(picture) for picture in pictures]
+        while rungs := await asyncio.to_thread(_next_rungs, ladders):
+            try:
+                return await self._posting.put(job, text, _files(job, rungs))
+            except discord.HTTPException as error:
+                if error.status != 413 and error.code != REQUEST_TOO_LARGE:
+                    raise
+        return await self._posting.put(job, f"{text}\n{job_messages.TOO_LARGE}")
+
+    async def _explain(self, job: Job, error: discord.HTTPException) -> int | None:
+        """The answer is refused, so say why where that is possible; a deleted placeholder stays deleted.
+
+        Raises:
+            _HeldBack: it can be posted once the thread is open or a permission is given.
+        """
+        if error.code == UNKNOWN_MESSAGE:
+            return job.message_id
+        if error.code == UNKNOWN_CHANNEL:
+            await self._tell_owner(job, job_messages.CHANNEL_GONE)
+            return job.message_id
+        if error.code not in (THREAD_ARCHIVED, *FORBIDDEN):
+            return await self._give_up(job, error)
+        if job.held_back_at is None:
+            await self._say_what_is_missing(job, error)
+        elif job.held_back_at < time.time() - job_messages.HELD_BACK_DAYS * DAY:
+            return job.message_id
+        raise _HeldBack
+
+    async def _give_up(self, job: Job, error: discord.HTTPException) -> int | None:
+        """Discord refuses the answer for what it says or carries; a plain sentence takes its place."""
+        try:
+            return await self._posting.put(job, job_messages.NOT_TAKEN.format(code=error.code))
+        except discord.HTTPException as again:
+            if not is_lasting(again):
+                raise
+            await self._tell_owner(job, job_messages.NOT_TAKEN_AT_ALL.format(code=again.code))
+        return job.message_id
+
+    async def _say_what_is_missing(self, job: Job, error: discord.HTTPException) -> None:
+        """In the message itself where only files are refused; else to the owner."""
+        if error.code == MISSING_PERMISSIONS and job.images:
+            try:
+                await self._posting.put(job, f"{job_messages.ended(job)}\n{job_messages.NO_ATTACHING}")
+                return
+            except discord.HTTPException as again:
+                if not is_lasting(again):
+                    raise
+        await self._tell_owner(job, job_messages.THREAD_CLOSED if error.code == THREAD_ARCHIVED else self._lacking(job))
+
+    def _lacking(self, job: Job) -> str:
+        """Which permissions are missing in a job's channel, as far as is known here."""
+        guild, channel = self._client.get_guild(job.guild_id or 0), self._client.get_channel(_channel_id(job))
+        if guild is None:
+            return job_messages.NO_MEMBER
+        is_known = isinstance(channel, discord.Thread | discord.abc.GuildChannel)
+        missing = lacking(channel.permissions_for(guild.me), channel) if is_known else []
+        return job_messages.NOT_PERMITTED.format(missing=", ".join(missing) or "View Channels")
+
+    async def _tell_owner(self, job: Job, why: str) -> None:
+        """Write to a job's owner, unless they take no messages."""
+        try:
+            owner = await self._client.create_dm(discord.Object(job.user_id))
+            await owner.send(job_messages.elsewhere(job, why), nonce=f"owner-{job.id}", allowed_mentions=SILENT)
+        except discord.HTTPException as error:
+            if not is_lasting(error):
+                raise
+
+    # What has not ended yet.
+
+    def _seen(self, job: Job) -> _Shown:
+        return self._shown.get(job.id, _Shown())
+
+    def _is_stale(self, job: Job) -> bool:
+        now = time.monotonic()
+        if now - self._moved.get(_channel_id(job), -math.inf) < PROGRESS_SECONDS:
+            return False
+        if _is_waiting(job):
+            told_before = time.time() - job.created_at < WAITING_SECONDS or now - self._seen(job).at < WAITING_SECONDS
+            return job.message_id is not None and not told_before
+        if job.held_at is None and (job.message_id is None or time.time() - (job.started_at or 0) < PROGRESS_AFTER):
+            return False
+        return _can_be_found(job) and self._seen(job).text != _moving(job)
+
+    async def _show(self, job: Job) -> None:
+        """Write how far a job is; what fails is tried again while there is something to show."""
+        text, now = await self._text(job), time.monotonic()
+        if text == self._seen(job).text:
+            self._shown[job.id] = _Shown(text, now)
+            return
+        self._moved[_channel_id(job)] = now
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                message_id = await self._put_with_preview(job, text)
+            if message_id != job.message_id:
+                await self._app.jobs.attach_message(job.id, message_id)
+        except discord.NotFound:
+            if job.held_at is not None:
+                await self._app.jobs.cancel(job.id, job_messages.NOBODY_CHOSE)
+        except (discord.HTTPException, OSError, TimeoutError) as error:
+            log.info("progress_failed job=%s error=%s", job.id, type(error).__name__)
+            text = text if isinstance(error, discord.HTTPException) and is_lasting(error) else ""
+        self._shown[job.id] = _Shown(text, now)
+
+    async def _waiting(self) -> Sequence[Job]:
+        """The next jobs in the queue, now and then: they are many, and move slowly."""
+        if time.monotonic() - self._looked_at_queue < WAITING_SECONDS / 5:
+            return []
+        self._looked_at_queue = time.monotonic()
+        return await self._app.jobs.next_in_line()
+
+    async def _text(self, job: Job) -> str:
+        return job_messages.queued(job, await self._app.jobs.position(job)) if _is_waiting(job) else _moving(job)
+
+    async def _put_with_preview(self, job: Job, text: str) -> int:
+        """Write how far a job is, with the rough picture where there is one and the channel takes files."""
+        preview = await self._preview(job)
+        try:
+            return await self._posting.put(job, text, preview)
+        except discord.HTTPException as error:
+            if not preview or isinstance(error, discord.NotFound) or not is_lasting(error):
+                raise
+            self._without_previews.add(_channel_id(job))
+            return await self._posting.put(job, text)
+
+    async def _preview(self, job: Job) -> list[discord.File]:
+        if job.quarantine:
+            return []
+        is_young = job.started_at is None or time.time() - job.started_at < PREVIEW_AFTER
+        if is_young or _channel_id(job) in self._without_previews:
+            return []
+        preview = await self._app.jobs.preview(job.id)
+        if preview and await self._app.gate.against(preview, self._spot(job), job):
+            return []
+        name = f"limner-{job.id}-preview.jpg"
+        if preview is None:
+            return []
+        file = io.BytesIO(preview.image)
+        return [discord.File(file, name, spoiler=job.is_spoiler, description=job_messages.PREVIEW)]
+
+
+class _HeldBack(Exception):
+    """An answer that can be posted later, when something changes in its server."""
+
+
+def _channel_id(job: Job) -> int:
+    return job.channel_id or 0
+
+
+def _can_be_found(job: Job) -> bool:
+    """Its message is known, or is not about to become known any more."""
+    return job.message_id is not None or time.time() - job.created_at > ADOPT_AFTER
+
+
+def _is_waiting(job: Job) -> bool:
+    return job.status == JobStatus.QUEUED and job.held_at is None
+
+
+def _moving(job: Job) -> str:
+    if job.quarantine and job.is_final:
+        return job_messages.quarantined(job)
+    return job_messages.painting(job) if job.held_at is None else job_messages.held(job)
+
+
+def _next_rungs(ladders: Sequence[Iterator[tuple[str, bytes]]]) -> list[tuple[str, bytes]]:
+    """The next smaller files of all pictures; empty when there are none."""
+    return [rung for ladder in ladders for rung in [next(ladder, None)] if rung]
+
+
+def _files(job: Job, rungs: Sequence[tuple[str, bytes]]) -> list[discord.File]:
+    names = (f"limner-{job.id}-{number}" for number, _ in enumerate(rungs, 1))
+    return [
+        discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=describe(job))
+        for name, (extension, data) in zip(names, rungs, strict=True)
+    ]

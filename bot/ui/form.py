@@ -1,0 +1,105 @@
+"""Forms that people fill in: each says in its id whose it is, and is made anew from the rows when it comes back."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, cast
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.errors import BadOption
+
+Interaction = discord.Interaction[Any]
+Field = discord.ui.TextInput[Any] | discord.ui.Select[Any] | discord.ui.RoleSelect[Any] | discord.ui.ChannelSelect[Any]
+
+TOO_LONG = "“{label}” has {length} characters, and there is room for {most}; shorten it."
+TOO_SHORT = "“{label}” must have at least {least} characters."
+NOT_OFFERED = "“{label}” does not offer that any more; open the form again and choose."
+
+
+class Form(discord.ui.Modal, ABC):
+    """What one person fills in, in one server, about one subject.
+
+    discord.py keeps open forms in memory by their id: two with one id break each other, and a restart loses what is
+    typed. These are not kept. The id names kind, server, person and subject; `of` makes the same form when it is opened
+    and when it is sent, and so looks at the person's rights and at the subject's state both times.
+    """
+
+    kinds: ClassVar[dict[str, type[Form]]] = {}
+    """Every class of forms that is imported, by the name in its id; those that are taken back are in `forms`."""
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, *, kind: str) -> None:
+        super().__init_subclass__()
+        cls.kind = kind
+        Form.kinds[kind] = cls
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title=title)
+        self._fields: dict[str, tuple[str, Field]] = {}
+        self._given: dict[str, list[str]] = {}
+
+    @classmethod
+    @abstractmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """The form about a subject for the one who asks; raises UserError if there is none for them (any more)."""
+
+    @abstractmethod
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Do what the form is for with what was filled in, which is checked already."""
+
+    def ask(self, name: str, label: str, field: Field, description: str | None = None) -> None:
+        """Add a field; ``name`` is what `text` and `chosen` know it by."""
+        field.custom_id = name
+        self._fields[name] = label, field
+        self.add_item(discord.ui.Label(text=label, component=field, description=description))
+
+    def text(self, name: str) -> str:
+        """What was written into a field."""
+        return self._given[name][0]
+
+    def chosen(self, name: str) -> list[str]:
+        """What was chosen in a field: values, or ids of roles or channels."""
+        return self._given[name]
+
+    def read(self, components: Sequence[Mapping[str, Any]]) -> None:
+        """Take what was filled in; raises BadOption for what the form does not offer or has no room for."""
+        parts = [component["component"] for component in components if "component" in component]
+        given = {str(part.get("custom_id")): part for part in parts}
+        for name, (label, field) in self._fields.items():
+            part = given.get(name, {})
+            if isinstance(field, discord.ui.TextInput):
+                self._given[name] = [_written(label, field, str(part.get("value") or ""))]
+            else:
+                self._given[name] = _chosen(label, field, [str(value) for value in part.get("values") or ()])
+
+
+async def open_form(interaction: Interaction, app: App, kind: str, subject: int = 0) -> None:
+    """Show a form about a subject (the number of its row, 0 for none); raises as its `of`."""
+    form = await Form.kinds[kind].of(interaction, app, subject)
+    form.custom_id = f"limner:form:{kind}:{interaction.guild_id or 0}:{interaction.user.id}:{subject}"
+    form.stop()  # so discord.py does not keep it
+    await interaction.response.send_modal(form)
+
+
+def _written(label: str, field: discord.ui.TextInput[Any], text: str) -> str:
+    if field.max_length is not None and len(text) > field.max_length:
+        raise BadOption(TOO_LONG.format(label=label, length=len(text), most=field.max_length))
+    least = field.min_length or int(field.required)
+    if len(text) < least and (text or field.required):
+        raise BadOption(TOO_SHORT.format(label=label, least=least))
+    return text
+
+
+def _chosen(label: str, field: Any, values: list[str]) -> list[str]:
+    is_offered = all(re.fullmatch("[0-9]{1,20}", value) for value in values)
+    if isinstance(field, discord.ui.Select):
+        offered = {option.value for option in cast("discord.ui.Select[Any]", field).options}
+        is_offered = offered.issuperset(values)
+    least = field.min_values if field.required or values else 0
+    if not is_offered or not least <= len(values) <= field.max_values:
+        raise BadOption(NOT_OFFERED.format(label=label))
+    return values

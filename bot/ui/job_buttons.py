@@ -1,0 +1,367 @@
+"""Buttons under a request's message. Each carries the job's number, so it works after any restart."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import aiohttp
+import discord
+
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import BadOption, Decided, UserError
+from limner.bot.flags import without_flags
+from limner.bot.queue.transitions import Answer
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.ui import job_messages
+from limner.bot.ui.controls import NUMBER, ForOwner
+from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.interactions import SILENT, appeal_view, owned, respond, tell, where_to_post
+from limner.generators.base import Expansion
+
+log = logging.getLogger(__name__)
+
+Interaction = discord.Interaction[Any]
+
+NOT_NOW = "That cannot be done with this request as it is now."
+CHOSEN = "That choice has been made already; the request goes on."
+SURE = "{which} is deleted with its pictures and its message if you say so. That cannot be undone."
+DELETED = "{which} is deleted with its pictures."
+NOT_TAKEN_AWAY = "Its message is in a channel where I may not write any more; take it away by hand."
+ALREADY_ANSWERED = 40060
+ANSWER_LENGTH = 4000
+"""Characters that Discord takes from a text field."""
+
+LOOKS = {
+    "keep": ("Keep", discord.ButtonStyle.success),
+    "edit": ("Edit", discord.ButtonStyle.secondary),
+    "reroll": ("Reroll", discord.ButtonStyle.primary),
+    "remix": ("Remix", discord.ButtonStyle.secondary),
+    "raw": ("Raw", discord.ButtonStyle.secondary),
+    "upscale": ("Upscale", discord.ButtonStyle.secondary),
+    "paint": ("Paint this", discord.ButtonStyle.primary),
+    "details": ("Details", discord.ButtonStyle.secondary),
+    "delete": ("Delete", discord.ButtonStyle.danger),
+    "erase": ("Delete for good", discord.ButtonStyle.danger),
+    "cancel": ("Cancel", discord.ButtonStyle.secondary),
+}
+AGAIN = ("reroll", "remix", "paint")
+"""What makes a new request of some requests only; the others say themselves what is against it."""
+CLEANING = ("delete", "erase", "cancel")
+"""What members with Manage Messages may do with others' requests."""
+
+
+class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER})"):
+    """A verb and the number of the job that it is for; all else that it needs is in the row."""
+
+    def __init__(self, verb: str, job_id: int) -> None:
+        label, style = LOOKS[verb]
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:{verb}:{job_id}"))
+        self.verb = verb
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["verb"], int(match["job"]))
+
+    @property
+    def is_for_cleaners(self) -> bool:
+        """Moderators clean up after others, and do nothing else for them."""
+        return self.verb in CLEANING
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Do what the button says."""
+        if self.verb in AGAIN and self.verb not in _verbs(job):
+            raise BadOption(NOT_NOW)
+        await _PRESSED[self.verb](interaction, app, job)
+
+
+def buttons(job: Job) -> discord.ui.View:
+    """What can be done with a job now."""
+    view = discord.ui.View(timeout=None)
+    for verb in _verbs(job):
+        view.add_item(JobButton(verb, job.id))
+    return view
+
+
+def is_of(message: discord.Message, job_id: int) -> bool:
+    """Whether a message's buttons belong to this job."""
+    return job_of(message) == job_id
+
+
+def job_of(message: discord.Message) -> int | None:
+    """The number of the job whose buttons a message has; None if it has none."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    found = (re.fullmatch(r"limner:[a-z]+:([0-9]+)", item.custom_id or "") for row in rows for item in row.children)
+    return next((int(match[1]) for match in found if match), None)
+
+
+async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
+    """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
+    with _accepted(job):
+        text = job_messages.queued(job, await app.jobs.position_if_quick(job))
+        message_id = await _answer_once(interaction, job, text)
+        if message_id is None:
+            await app.jobs.mark_delivered(job.id, None)
+            await app.jobs.cancel(job.id, job_messages.ANSWERED_ELSEWHERE)
+        else:
+            await app.jobs.attach_message(job.id, message_id, _answer(interaction))
+            app.jobs.changed.hear()
+
+
+async def stop(app: App, job: Job, user_id: int) -> str:
+    """Cancel a job for somebody who may; says which it is and what happens to it."""
+    by = "its owner" if user_id == job.user_id else "a moderator"
+    status = await app.jobs.cancel(job.id, f"Cancelled by {by}.")
+    which = job_messages.named(job)
+    if status == JobStatus.RUNNING:
+        return f"{which} stops at its next step."
+    if status == JobStatus.CANCELLED:
+        return f"{which} is cancelled."
+    return f"{which} is done already, so there is nothing to cancel."
+
+
+def details(job: Job) -> discord.Embed:
+    """Everything about a job that its owner may want to know."""
+    request, expansion = job.generation, job.expanded
+    texts = {"Idea": job.idea, "Prompt": job.prompt or "", "Added": expansion.added if expansion else ""}
+    told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
+    embed = discord.Embed(title=f"Request {job.id}: {job.status}", description="\n\n".join(told))
+    facts = {
+        "Negative prompt": job_messages.plain(request.negative_prompt, 500),
+        "Seed": request.seed,
+        "Steps": request.num_inference_steps,
+        "Guidance": f"{request.guidance_scale:g}",
+        "Size": _size(job),
+        "Upscaled from": f"request {job.parent_id}" if job.kind == "finish" else "",
+        "Model": request.model,
+        "LoRA": request.worn,
+        "Style": job.style,
+        "Starts from": job_messages.plain(job.input_name, 100),
+        "Strength": "" if request.strength is None else f"{request.strength:g}",
+        "Language model": expansion.model if expansion else "",
+        "Seconds": "" if job.seconds is None else f"{job.seconds:.1f}",
+        "Attempts": job.attempts,
+        "Nearness": _nearness(job),
+        "Reason": job.reason or "",
+    }
+    for name, value in facts.items():
+        if value != "":
+            embed.add_field(name=name, value=value, inline=name not in ("Negative prompt", "Reason"))
+    return embed
+
+
+class EditPrompt(Form, kind="edit"):
+    """An expansion, to be changed by its owner before it is painted."""
+
+    def __init__(self, app: App, job: Job) -> None:
+        super().__init__("Edit the prompt")
+        self._job = job
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        text = (job.expanded.text if job.expanded else job.idea)[:longest]
+        self.ask("text", "What is to be painted", _paragraph(text, longest))
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the owner of a request that waits for a choice."""
+        job = await owned(interaction, app, subject)
+        if job.held_at is None:
+            raise Decided(CHOSEN)
+        return cls(app, job)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Paint the owner's text if the filter allows it."""
+        text = without_flags(self.text("text"), "no flag counts here any more; leave it out, or ask again with it")
+        is_first = await submit.choose_edited(app, self._job, text or self._job.idea)
+        await _answer_choice(interaction, app, self._job, is_first=is_first)
+
+
+class Remix(Form, kind="remix"):
+    """The words of a finished request, to be changed and painted with the same seed and settings."""
+
+    def __init__(self, app: App, job: Job) -> None:
+        super().__init__("Remix")
+        self._job = job
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        self.ask("idea", "What you want to see", _paragraph(job.idea[:longest], longest))
+        negative = _paragraph(submit.own_negative(app, job)[:longest], longest, required=False)
+        self.ask("negative", "What you do not want to see", negative)
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the owner of a request."""
+        return cls(app, await owned(interaction, app, subject))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Ask for the changed words."""
+        texts, user_id = (self.text("idea"), self.text("negative")), interaction.user.id
+        job = await submit.remix(app, self._job, *texts, user_id=user_id, where=where_to_post(interaction))
+        await post_placeholder(interaction, app, job)
+
+
+async def _keep(interaction: Interaction, app: App, job: Job) -> None:
+    is_first = await submit.choose(app, job, job.expanded or _unexpanded(job))
+    await _answer_choice(interaction, app, job, is_first=is_first)
+
+
+async def _edit(interaction: Interaction, app: App, job: Job) -> None:
+    await open_form(interaction, app, "edit", job.id)
+
+
+async def _reroll(interaction: Interaction, app: App, job: Job) -> None:
+    again = await submit.reroll(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
+    await post_placeholder(interaction, app, again)
+
+
+async def _remix(interaction: Interaction, app: App, job: Job) -> None:
+    await open_form(interaction, app, "remix", job.id)
+
+
+async def _raw(interaction: Interaction, app: App, job: Job) -> None:
+    if job.is_final:
+        again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
+        await post_placeholder(interaction, app, again)
+    else:
+        is_first = await submit.choose(app, job, _unexpanded(job))
+        await _answer_choice(interaction, app, job, is_first=is_first)
+
+
+async def _upscale(interaction: Interaction, app: App, job: Job) -> None:
+    larger = await submit.upscale(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
+    await post_placeholder(interaction, app, larger)
+
+
+async def _paint(interaction: Interaction, app: App, job: Job) -> None:
+    painting = await submit.paint_described(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
+    await post_placeholder(interaction, app, painting)
+
+
+async def _details(interaction: Interaction, app: App, job: Job) -> None:
+    appeal = await appeal_view(app, job)
+    await tell(interaction, "", embed=details(job), **({"view": appeal} if appeal else {}))
+
+
+async def _delete(interaction: Interaction, app: App, job: Job) -> None:
+    view = discord.ui.View(timeout=None)
+    await tell(interaction, SURE.format(which=job_messages.named(job)), view=view.add_item(JobButton("erase", job.id)))
+
+
+async def _erase(interaction: Interaction, app: App, job: Job) -> None:
+    await interaction.response.defer()
+    await app.history.delete(job)
+    text = DELETED.format(which=job_messages.named(job))
+    try:
+        if job.channel_id and job.message_id:
+            channel = interaction.client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+            await channel.get_partial_message(job.message_id).delete()
+    except discord.NotFound:
+        pass
+    except discord.Forbidden:
+        text = f"{text} {NOT_TAKEN_AWAY}"
+    await interaction.edit_original_response(content=text, view=None, allowed_mentions=SILENT)
+
+
+async def _cancel(interaction: Interaction, app: App, job: Job) -> None:
+    await tell(interaction, await stop(app, job, interaction.user.id))
+
+
+_PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
+    "keep": _keep,
+    "edit": _edit,
+    "reroll": _reroll,
+    "remix": _remix,
+    "raw": _raw,
+    "upscale": _upscale,
+    "paint": _paint,
+    "details": _details,
+    "delete": _delete,
+    "erase": _erase,
+    "cancel": _cancel,
+}
+
+
+def _size(job: Job) -> str:
+    """How large the pictures are, and were when they were painted if something was done to them."""
+    painted = f"{job.generation.width}x{job.generation.height}"
+    sizes = job_messages.sizes(job)
+    return f"{sizes}, painted as {painted}" if sizes not in ("", painted) else painted
+
+
+def _nearness(job: Job) -> str:
+    """How near the reader found the pictures to the idea, and among how many."""
+    found = [f"{image.nearness:.2f}" for image in job.images if image.nearness is not None]
+    return f"{', '.join(found)} · best of {job.generation.num_images_per_prompt}" if found else ""
+
+
+def _verbs(job: Job) -> tuple[str, ...]:
+    if not job.is_final:
+        return ("keep", "edit", "raw", "cancel") if job.held_at is not None else ("cancel",)
+    if job.status == JobStatus.REFUSED:
+        return ("details", "delete")
+    is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None
+    if job.kind == "describe":
+        return ("paint", "delete") if is_posted else ("delete",)
+    expansion = job.expanded
+    raw = ("raw",) if expansion and expansion.added else ()
+    upscale = ("upscale",) if is_posted else ()
+    return ("reroll", "remix", *raw, *upscale, "details", "delete")
+
+
+async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_first: bool) -> None:
+    """Show that a held job is queued; whoever comes second is told so."""
+    if not is_first:
+        return await tell(interaction, CHOSEN)
+    with _accepted(job):
+        job = await app.jobs.get(job.id)
+        text = job_messages.queued(job, await app.jobs.position(job))
+        await interaction.response.edit_message(content=text, view=buttons(job), allowed_mentions=SILENT)
+        if job.message_id:
+            await app.jobs.attach_message(job.id, job.message_id, _answer(interaction))
+
+
+def _paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
+    return discord.ui.TextInput(
+        style=discord.TextStyle.paragraph,
+        default=text,
+        required=required,
+        min_length=1 if required else None,
+        max_length=longest,
+    )
+
+
+def _unexpanded(job: Job) -> Expansion:
+    return Expansion(job.idea, "", (), "", 0.0)
+
+
+async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | None:
+    """The number of the answer; None if another process of this bot has given one (restarts may overlap).
+
+    An answer whose receipt was lost on the way is tried again by discord.py, and then counts as given before.
+    """
+    try:
+        return await respond(interaction, text, buttons(job))
+    except discord.HTTPException as error:
+        if error.code != ALREADY_ANSWERED:
+            raise
+    given = await interaction.original_response()
+    return given.id if is_of(given, job.id) else None
+
+
+def _answer(interaction: Interaction) -> Answer:
+    return Answer(interaction.token, interaction.expires_at.timestamp())
+
+
+@contextmanager
+def _accepted(job: Job) -> Generator[None]:
+    """The row is written, so the request goes on whatever happens to its message; delivery mends that."""
+    try:
+        yield
+    except (discord.HTTPException, aiohttp.ClientError, OSError, UserError) as error:
+        log.warning("placeholder_failed job=%s error=%s", job.id, type(error).__name__)

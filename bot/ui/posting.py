@@ -1,0 +1,146 @@
+"""Posting: writes a request's message as the bot, or with the token of the command that the message answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import discord
+from discord.webhook.async_ import async_context
+
+from limner.bot.app import App
+from limner.bot.storage.models import Job
+from limner.bot.ui.interactions import SILENT
+from limner.bot.ui.job_buttons import buttons, is_of
+from limner.bot.ui.restyle import offer_restyle
+
+log = logging.getLogger(__name__)
+
+CLOCK_SKEW = 60.0
+"""How far our clock may be ahead of Discord's."""
+SEARCHED_MESSAGES = 200
+
+UNKNOWN_CHANNEL = 10003
+UNKNOWN_MESSAGE = 10008
+REQUEST_TOO_LARGE = 40005
+MISSING_ACCESS = 50001
+CANNOT_MESSAGE_USER = 50007
+MISSING_PERMISSIONS = 50013
+THREAD_ARCHIVED = 50083
+FORBIDDEN = (MISSING_ACCESS, CANNOT_MESSAGE_USER, MISSING_PERMISSIONS)
+"""What Discord answers the bot where a command's token may still write."""
+
+
+class Posting:
+    """One message for each job, written over and over; needs the client's REST side only."""
+
+    def __init__(self, app: App, client: discord.Client) -> None:
+        self._app = app
+        self._client = client
+        # discord.py finds what sends webhooks in the context, and a background task has an empty one of its own.
+        self._webhooks = async_context.get()
+
+    async def put(self, job: Job, text: str, files: Sequence[discord.File] = ()) -> int:
+        """Write into the job's message: the one that is known, else one found in the channel, else a new one.
+
+        An archived thread takes no edits (and a command's token none either), so it is opened for an answer unless it
+        is locked. Where the bot itself may not write, the token of the command may for 15 minutes.
+
+        Raises:
+            discord.HTTPException: Discord takes it in neither way.
+        """
+        if self._is_guest(job):
+            if await self._put_with_token(job, text, files):
+                return job.message_id or 0
+            files = _unread(files)
+        try:
+            return await self._put_as_bot(job, text, files)
+        except discord.HTTPException as error:
+            again = _unread(files)
+            if error.code == THREAD_ARCHIVED and job.is_final and await self._open_thread(job):
+                return await self._put_as_bot(job, text, again)
+            if error.code in FORBIDDEN and await self._put_with_token(job, text, again):
+                return job.message_id or 0
+            raise
+
+    def _is_guest(self, job: Job) -> bool:
+        """Whether its member has brought the bot to a server that the bot itself is not in."""
+        return job.guild_id is not None and self._client.get_guild(job.guild_id) is None
+
+    async def _put_as_bot(self, job: Job, text: str, files: Sequence[discord.File]) -> int:
+        channel = self._client.get_partial_messageable(job.channel_id or 0, guild_id=job.guild_id)
+        message_id = job.message_id or await self._find(channel, job)
+        if message_id is None:
+            new = await channel.send(
+                f"<@{job.user_id}>\n{text}",
+                files=files,
+                view=self._buttons(job),
+                nonce=f"request-{job.id}",
+                allowed_mentions=SILENT,
+                suppress_embeds=True,
+            )
+            return new.id
+        message = channel.get_partial_message(message_id)
+        await message.edit(content=text, attachments=files, view=self._buttons(job), allowed_mentions=SILENT)
+        return message_id
+
+    async def _put_with_token(self, job: Job, text: str, files: Sequence[discord.File]) -> bool:
+        """Write into the known message without any permission; False if there is no token that Discord takes."""
+        token = await self._app.outbox.token(job.id)
+        if token is None or job.message_id is None or self._client.application_id is None:
+            return False
+        async_context.set(self._webhooks)
+        webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
+        try:
+            await webhook.edit_message(
+                job.message_id, content=text, attachments=files, view=self._buttons(job), allowed_mentions=SILENT
+            )
+        except discord.HTTPException as error:
+            if error.status not in (401, 404) or error.code == UNKNOWN_MESSAGE:
+                raise
+            log.info("answer_token_refused job=%s code=%s", job.id, error.code)
+            return False
+        return True
+
+    async def _open_thread(self, job: Job) -> bool:
+        """Open a job's archived thread; False if it is locked, or if the bot may not."""
+        try:
+            thread = await self._client.fetch_channel(job.channel_id or 0)
+            if not isinstance(thread, discord.Thread) or thread.locked:
+                return False
+            await thread.edit(archived=False)
+        except discord.Forbidden as error:
+            log.info("thread_stays_archived job=%s code=%s", job.id, error.code)
+            return False
+        log.info("thread_opened job=%s", job.id)
+        return True
+
+    def _buttons(self, job: Job) -> discord.ui.View:
+        return offer_restyle(buttons(job), job, self._app.settings.cards)
+
+    async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
+        """Look for a placeholder whose id was lost with a process: it is our own, and its buttons name the job."""
+        since = datetime.fromtimestamp(job.created_at - CLOCK_SKEW, UTC)
+        try:
+            async for message in channel.history(limit=SEARCHED_MESSAGES, after=since, oldest_first=True):
+                if self._client.user == message.author and is_of(message, job.id):
+                    log.info("placeholder_adopted job=%s", job.id)
+                    return message.id
+        except discord.Forbidden:
+            log.info("placeholder_unreadable job=%s", job.id)
+        return None
+
+
+def is_lasting(error: discord.HTTPException) -> bool:
+    """Trying again would bring the same answer; a token that is not valid is the operator's to mend."""
+    return 400 <= error.status < 500 and error.status not in (401, 408, 429)
+
+
+def _unread(files: Iterable[discord.File]) -> list[discord.File]:
+    """The same files, to be sent once more."""
+    again: list[discord.File] = []
+    for file in files:
+        file.fp.seek(0)
+        again.append(discord.File(file.fp, file.filename, spoiler=file.spoiler, description=file.description))
+    return again

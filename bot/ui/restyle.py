@@ -1,0 +1,102 @@
+"""Restyle: a finished picture changed by a model that changes pictures, such as a CycleGAN; for its asker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Self
+
+import discord
+
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.errors import BadOption, BadPicture, UnknownModel
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForOwner
+from limner.bot.ui.interactions import tell, where_to_post
+from limner.bot.ui.job_buttons import post_placeholder
+from limner.generators.base import ModelCard
+
+Interaction = discord.Interaction[Any]
+
+OPTIONS = 25
+"""Discord shows no more in one select."""
+WHICH = "Which picture is to be changed, and into what?"
+NO_PICTURE = "That request has no picture that can be changed."
+NO_MODEL = "No model here changes pictures any more."
+
+
+class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle:(?P<job>{NUMBER})"):
+    """Stands under finished pictures where a model is on offer that changes pictures."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(discord.ui.Button(label="Restyle", custom_id=f"limner:restyle:{job_id}"))
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(int(match["job"]))
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Do it if there is one way only; else ask which."""
+        offered = _offered(job, app.settings.cards)
+        if len(offered) == 1:
+            return await _restyle(interaction, app, job, next(iter(offered)))
+        view = discord.ui.View(timeout=None)
+        await tell(interaction, WHICH, view=view.add_item(RestyleChoice(job.id, offered)))
+
+
+class RestyleChoice(ForOwner[discord.ui.Select[Any]], template=rf"limner:restyled:(?P<job>{NUMBER})"):
+    """Which picture, and by which model; a value is the picture's number and the model's name."""
+
+    def __init__(self, job_id: int, offered: Mapping[str, str]) -> None:
+        options = [discord.SelectOption(label=label[:100], value=value) for value, label in offered.items()]
+        custom_id = f"limner:restyled:{job_id}"
+        super().__init__(discord.ui.Select(custom_id=custom_id, options=options[:OPTIONS]))
+        self.job_id = job_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The choice that was made, in whichever process it was offered."""
+        return cls(int(match["job"]), {})
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Change the picture that was chosen."""
+        if self.item.values[0] not in _offered(job, app.settings.cards):
+            raise BadOption(NOT_OFFERED)
+        await _restyle(interaction, app, job, self.item.values[0])
+
+
+def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard]) -> discord.ui.View:
+    """A job's buttons, with Restyle if it has pictures and a model is there for it."""
+    is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
+    if is_shown and any(card.restyles for card in cards.values()):
+        view.add_item(RestyleButton(job.id))
+    return view
+
+
+def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
+    """What can be chosen, with what people read; the first pictures come with all models."""
+    if not job.images:
+        raise BadPicture(NO_PICTURE)
+    models = [card for card in cards.values() if card.restyles]
+    if not models:
+        raise UnknownModel(NO_MODEL)
+    return {
+        f"{number}:{card.name}": f"Picture {number} with {card.title or card.name}"
+        for number in range(1, len(job.images) + 1)
+        for card in models
+    }
+
+
+async def _restyle(interaction: Interaction, app: App, job: Job, chosen: str) -> None:
+    number, _, model = chosen.partition(":")
+    again = await submit.restyle(
+        app, job, int(number), model, user_id=interaction.user.id, where=where_to_post(interaction)
+    )
+    await post_placeholder(interaction, app, again)

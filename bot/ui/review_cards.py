@@ -1,0 +1,183 @@
+"""Review cards: what a moderator sees of a request, and the buttons that decide about it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.errors import BadPicture, NotFound
+from limner.bot.moderation.apply_verdict import FLAGGED
+from limner.bot.moderation.evasion import EVASION
+from limner.bot.moderation.image_policy import OF_OPERATOR
+from limner.bot.moderation.reviews import APPROVALS, OUTCOMES, Record
+from limner.bot.moderation.strikes import Told
+from limner.bot.storage.image_files import describe, small_copy
+from limner.bot.storage.models import EXPLICIT, Job, Review, ReviewState, TimeOut
+from limner.bot.ui import job_messages
+from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.interactions import forbid_own
+
+Interaction = discord.Interaction[Any]
+
+TEXT_LENGTH, TEXTS_LENGTH = 900, 3500
+"""Characters of one text on a card, and of all of them escaped; an embed holds 6000 in all."""
+
+LOOKS = {
+    "approve": ("Approve", discord.ButtonStyle.success, ReviewState.APPROVED),
+    "reject": ("Reject", discord.ButtonStyle.danger, ReviewState.REJECTED),
+    "strike": ("Reject + strike", discord.ButtonStyle.danger, ReviewState.STRUCK),
+    "ignore": ("Ignore rule here", discord.ButtonStyle.secondary, ReviewState.IGNORED),
+}
+REASONS = {
+    FLAGGED: "A rule with the action flag matches it.",
+    EVASION: "It says again, spelled another way, what was refused some minutes before.",
+    EXPLICIT: "The picture classifier takes it for explicit.",
+}
+COLOURS = {ReviewState.OPEN: discord.Colour.gold(), ReviewState.APPROVED: discord.Colour.green()}
+TIME_OUTS = {
+    TimeOut.WANTED: "Discord's time-out follows.",
+    TimeOut.SET: "The member is timed out on Discord too.",
+    TimeOut.REFUSED: (
+        "Discord's time-out was not possible: it needs the permission Moderate Members, and a role of mine above the "
+        "member's."
+    ),
+}
+
+
+class ReviewButton(
+    ForModerators[discord.ui.Button[Any]],
+    template=rf"limner:review:(?P<verb>{'|'.join(LOOKS)}):(?P<review>{NUMBER})",
+):
+    """A decision, and the number of the review that it is about; it works after any restart."""
+
+    def __init__(self, verb: str, review_id: int) -> None:
+        label, style, _ = LOOKS[verb]
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:review:{verb}:{review_id}"))
+        self.verb = verb
+        self.review_id = review_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["verb"], int(match["review"]))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Decide; the desk carries it out and changes the card."""
+        review = await app.reviews.get(self.review_id)
+        if review.guild_id != guild_id:
+            raise NotFound
+        forbid_own(interaction, review.user_id)
+        if LOOKS[self.verb][2] in APPROVALS:
+            await _check_approvable(app, review)
+        await interaction.response.defer()
+        await app.reviews.decide(review.id, LOOKS[self.verb][2], interaction.user.id)
+
+
+def card_buttons(review: Review, *, has_rule: bool) -> discord.ui.View:
+    """The decisions that are open; the last one only where a rule of the server's own is what it is about."""
+    view = discord.ui.View(timeout=None)
+    if review.state == ReviewState.OPEN:
+        for verb in LOOKS if has_rule else [verb for verb in LOOKS if verb != "ignore"]:
+            view.add_item(ReviewButton(verb, review.id))
+    return view
+
+
+def is_card_of(message: discord.Message, review_id: int) -> bool:
+    """Whether a message is the open card of this review."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    ids = [item.custom_id or "" for row in rows for item in row.children]
+    return any(re.fullmatch(rf"limner:review:\w+:{review_id}", custom_id) for custom_id in ids)
+
+
+def card_embed(
+    review: Review, job: Job | None, rules: str, record: Record, strikes: int, told: Told | None
+) -> discord.Embed:
+    """All that a moderator wants to know before, and what came of it after; ``job`` None was deleted."""
+    state = ReviewState(review.state)
+    what = "Appeal" if review.is_appeal else "Review"
+    colour = COLOURS.get(state, discord.Colour.dark_grey())
+    embed = discord.Embed(title=f"{what} {review.id}: request {review.job_id}", colour=colour)
+    embed.description = _texts(job, review) if job else "The request was deleted."
+    if job:
+        embed.add_field(name="Why it is here", value=_why(review, job), inline=False)
+    if rules:
+        embed.add_field(name="Rules", value=rules, inline=False)
+    embed.add_field(name="Member", value=f"<@{review.user_id}>\n{_record(record, strikes)}", inline=False)
+    if state != ReviewState.OPEN:
+        embed.add_field(name="Decision", value=_decision(review, state, job, told), inline=False)
+    return embed
+
+
+def card_files(job: Job, pictures: Sequence[bytes]) -> list[discord.File]:
+    """Small copies of a request's pictures, hidden until somebody clicks them."""
+    names = (f"SPOILER_limner-{job.id}-{number}.jpg" for number, _ in enumerate(pictures, 1))
+    return [
+        discord.File(io.BytesIO(small_copy(data)), name, description=describe(job))
+        for name, data in zip(names, pictures, strict=True)
+    ]
+
+
+async def _check_approvable(app: App, review: Review) -> None:
+    """Raise BadPicture for pictures that no approval of a server's gets posted."""
+    job = await app.jobs.get(review.job_id)
+    if objection := await app.gate.beyond_approval(job):
+        raise BadPicture(OF_OPERATOR[objection.code])
+
+
+def _texts(job: Job, review: Review) -> str:
+    expansion = job.expanded
+    texts = {
+        "Idea": job.idea,
+        "Added": expansion.added if expansion else "",
+        "Negative prompt": str(job.request["negative_prompt"]),
+        "The member says": review.words,
+    }
+    told = [f"**{name}**\n{job_messages.plain(text, TEXT_LENGTH)}" for name, text in texts.items() if text]
+    return job_messages.cut("\n\n".join(told), TEXTS_LENGTH)
+
+
+def _why(review: Review, job: Job) -> str:
+    where = f"Asked for <t:{job.created_at:.0f}:R> in <#{job.channel_id}>."
+    if review.is_appeal:
+        return f"It was refused (reason {review.why}), and the member has appealed. {where}"
+    return f"{REASONS[review.why]} {where}"
+
+
+def _record(record: Record, strikes: int) -> str:
+    return (
+        f"Requests: {record.requests}, refused: {record.refused} · reviews: {record.approved} approved, "
+        f"{record.rejected} rejected · strikes that count: {strikes}"
+    )
+
+
+def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | None) -> str:
+    by = f" by <@{review.decided_by}>" if review.decided_by else ""
+    lines = [f"{OUTCOMES[state].capitalize()}{by} <t:{review.decided_at:.0f}:R>."]
+    if state == ReviewState.IGNORED and job:
+        lines.append(f"The rule does not count in <#{job.channel_id}> any more; /filter log can undo that.")
+    if review.is_appeal and state in APPROVALS:
+        lines.append("The request is in the queue again.")
+    if told:
+        lines += told_lines(told)
+    return "\n".join(lines)
+
+
+def told_lines(told: Told) -> list[str]:
+    """What a strike means for the member, for moderators."""
+    expires = _when(told.strike.expires_at)
+    lines = [f"Strike {told.strike.id} is given and expires {expires}; strikes that count: {told.active}."]
+    if told.suspension:
+        lines.append(f"The member may not paint until {_when(told.suspension.until)}.")
+        lines += [line for line in [TIME_OUTS.get(TimeOut(told.suspension.time_out))] if line]
+    return lines
+
+
+def _when(moment: float) -> str:
+    return f"<t:{moment:.0f}:f> (<t:{moment:.0f}:R>)"

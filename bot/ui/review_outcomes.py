@@ -1,0 +1,112 @@
+"""Decisions: what becomes of a request, its pictures and its member once a moderator has decided, or nobody has."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.errors import BadRule
+from limner.bot.moderation.strikes import Told
+from limner.bot.storage.models import Job, Review, ReviewState, Suspension, TimeOut
+from limner.bot.ui.delivery import is_lasting
+from limner.bot.ui.interactions import SILENT
+
+log = logging.getLogger(__name__)
+
+REJECTED = "A moderator has looked at this request and decided that its pictures are not posted."
+STRUCK = f"{REJECTED} You were given a strike; /me shows your strikes and when they expire."
+EXPIRED = "No moderator has looked at this request in time, so its pictures are not posted."
+APPEAL_REJECTED = "A moderator has looked at your appeal: the refusal of request {job} stands."
+APPEAL_STRUCK = f"{APPEAL_REJECTED} You were given a strike; /me shows your strikes and when they expire."
+APPEAL_EXPIRED = "No moderator has looked at your appeal in time, so the refusal of request {job} stands."
+SENTENCES = {
+    ReviewState.REJECTED: (REJECTED, APPEAL_REJECTED),
+    ReviewState.STRUCK: (STRUCK, APPEAL_STRUCK),
+    ReviewState.EXPIRED: (EXPIRED, APPEAL_EXPIRED),
+}
+
+
+async def carry_out(app: App, client: discord.Client, review: Review, job: Job) -> None:
+    """Do what the decision means; done again after a crash, it changes nothing more."""
+    match review.state:
+        case ReviewState.APPROVED:
+            await _approve(app, review, job)
+        case ReviewState.IGNORED:
+            await _exempt(app, review, job)
+            await _approve(app, review, job)
+        case ReviewState.STRUCK:
+            told = await _strike(app, review)
+            if told.suspension:
+                await time_out(app, client, told.suspension)
+            await _reject(app, client, review)
+        case ReviewState.REJECTED | ReviewState.EXPIRED:
+            await _reject(app, client, review)
+        case _:
+            pass  # withdrawn: its owner has deleted everything
+
+
+async def time_out(app: App, client: discord.Client, suspension: Suspension) -> None:
+    """Set Discord's own time-out if it is wanted, or take it back; it ends when the suspension does."""
+    if suspension.time_out not in (TimeOut.WANTED, TimeOut.SET):
+        return
+    is_lifted = suspension.lifted_at is not None
+    until = None if is_lifted else datetime.fromtimestamp(suspension.until, UTC)
+    try:
+        guild = await client.fetch_guild(suspension.guild_id, with_counts=False)
+        member = await guild.fetch_member(suspension.user_id)
+        await member.edit(timed_out_until=until)
+        outcome = TimeOut.ENDED if is_lifted else TimeOut.SET
+    except discord.HTTPException as error:
+        if not is_lasting(error):
+            raise
+        outcome = TimeOut.REFUSED
+    await app.strikes.mark_time_out(suspension.id, outcome)
+
+
+async def _approve(app: App, review: Review, job: Job) -> None:
+    if review.is_appeal:
+        await app.jobs.reopen(job.id, job.rule_ids)
+    else:
+        await app.quarantine.approve(job.id)
+
+
+async def _exempt(app: App, review: Review, job: Job) -> None:
+    """The server's own rules that matched do not count in the request's channel any more."""
+    by, channels = review.decided_by or 0, [job.channel_id] if job.channel_id else []
+    for rule in await app.filters.of(review.guild_id, job.pardoned_ids or job.rule_ids):
+        with suppress(BadRule):  # a twin of it is exempt there already
+            await app.filters.exempt(review.guild_id, rule.id, by, channels=channels)
+
+
+async def _strike(app: App, review: Review) -> Told:
+    settings = await app.guilds.get(review.guild_id)
+    what = "Appeal" if review.is_appeal else "Review"
+    why = f"{what} {review.id} of request {review.job_id}"
+    by = review.decided_by or 0
+    return await app.strikes.give(
+        review.guild_id, review.user_id, by=by, why=why, settings=settings, review_id=review.id
+    )
+
+
+async def _reject(app: App, client: discord.Client, review: Review) -> None:
+    of_pictures, of_appeal = SENTENCES[ReviewState(review.state)]
+    if review.is_appeal:
+        await _write_to(client, review.user_id, of_appeal.format(job=review.job_id), f"appeal-{review.id}")
+    else:
+        await app.history.drop_pictures(review.job_id)  # first: what is refused is delivered, with all that it has
+        await app.quarantine.refuse(review.job_id, "review", of_pictures, {})
+
+
+async def _write_to(client: discord.Client, user_id: int, text: str, nonce: str) -> None:
+    """Tell a member in private; who takes no such messages finds it with /me."""
+    try:
+        channel = await client.create_dm(discord.Object(user_id))
+        await channel.send(text, nonce=nonce, allowed_mentions=SILENT)
+    except discord.HTTPException as error:
+        if not is_lasting(error):
+            raise
+        log.info("member_not_told user=%s code=%s", user_id, error.code)

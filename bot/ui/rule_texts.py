@@ -1,0 +1,231 @@
+"""What moderators read about rules: a line for a list, an embed for a card, an entry of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import discord
+
+from limner.bot.filters import packs
+from limner.bot.filters.entries import PACK
+from limner.bot.filters.matcher import Match
+from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rules import Action, Kind
+from limner.bot.filters.scopes import Ages, Scope
+from limner.bot.storage.models import FilterChange, Rule
+from limner.bot.ui import job_messages
+
+PATTERN_LENGTH = 60
+EMBED_LENGTH = 4000
+ACTIONS = {
+    Action.BLOCK: "refuse the request",
+    Action.FLAG: "paint it, and let a moderator look before it is posted",
+    Action.REPLACE: "write something else instead",
+    Action.SPOILER: "post the pictures hidden",
+    Action.LOG: "only remember that it matched",
+}
+"""What each action does, in the words of a choice."""
+WHATS = {
+    "add": "added",
+    "edit": "changed",
+    "exempt": "changed the places of",
+    "remove": "removed",
+    "import": "imported",
+    "settings": "changed",
+    "undo": "undid a change of",
+    "block": "blocked",
+    "allow": "allowed again",
+}
+NAMED = 10
+"""Channels or roles that are mentioned in a row; the others are counted."""
+FIELDS = {
+    "pattern": "text",
+    "kind": "kind",
+    "is_allow": "meaning",
+    "action": "action",
+    "reason": "reason that members read",
+    "replacement": "text to write instead",
+    "scope": "place",
+    "is_on": "switch",
+    "expires_at": "end",
+    "moderator_role_ids": "list of moderators",
+    "checks_negative_prompts": "check of negative prompts",
+    "review_channel_id": "review channel",
+    "review_days": "number of days for a decision",
+    "strike_days": "number of days that a strike counts",
+    "strike_limit": "number of strikes that suspend",
+    "suspension_hours": "number of hours of a first suspension",
+    "times_out": "time-out on Discord",
+    "evasion": "answer to a refused idea in another spelling",
+    "evasion_minutes": "number of minutes in which that is looked for",
+    "explicit_limit": "limit of explicit pictures",
+    "explicit_limit_restricted": "limit of explicit pictures in age-restricted channels",
+}
+"""What the log calls what was changed, in a sentence that goes on with "was"."""
+NONE = {
+    "expires_at": "never",
+    "review_channel_id": "none",
+    "explicit_limit": "the operator's",
+    "explicit_limit_restricted": "the operator's",
+}
+MEANINGS = {True: "to allow it", False: "to act on it"}
+FLAG_WITHOUT_CHANNEL = (
+    "This server has no review channel yet, so a flag refuses the request; /filter settings names a channel."
+)
+ALLOW_WINS = "Rule {id} forbids the same text: the allowed text wins, so that rule stops nothing where both count."
+IS_ALLOWED = "Rule {id} allows the same text and wins, so this one stops nothing where both count."
+TWICE = "Rule {id} is the same text for another place; where both count, the stronger action is taken."
+
+
+def code(text: str) -> str:
+    """Somebody's words as code, in which nothing is formatted and nobody mentioned."""
+    return f"`` {job_messages.cut(text, PATTERN_LENGTH).replace('`', 'ˋ')} ``"
+
+
+def subject(rule: Rule) -> str:
+    """What a rule looks for."""
+    if rule.kind == PACK:
+        pack = packs.find(rule.pattern)
+        return f"pack {pack.title} ({pack.language})"
+    return f"{'regex ' if rule.kind == Kind.REGEX else ''}{code(rule.pattern)}"
+
+
+def line(rule: Rule) -> str:
+    """A rule in a list."""
+    does = "allowed" if rule.is_allow else rule.action
+    return " · ".join([f"**{rule.id}** {subject(rule)}", does, *_limits(rule)])
+
+
+def card(rule: Rule, notes: Sequence[str] = ()) -> discord.Embed:
+    """Everything about one rule."""
+    action = Action(rule.action)
+    does = "free this text from other rules" if rule.is_allow else ACTIONS[action]
+    told = rule.replacement if action == Action.REPLACE else rule.reason
+    facts = {
+        "Looks for": subject(rule),
+        "Does": does,
+        "Written instead" if action == Action.REPLACE else "The member reads": job_messages.plain(told, 300),
+        "Counts": "; ".join(_limits(rule)) or "everywhere, for everybody, from now on",
+        "Made": f"by <@{rule.created_by}> {_when(rule.created_at)}",
+    }
+    text = "\n".join(f"**{name}** {value}" for name, value in facts.items() if value)
+    return discord.Embed(title=f"Rule {rule.id}", description="\n\n".join([text, *notes]))
+
+
+def how(text: str, match: Match) -> str:
+    """The part of a text in which a rule was found, and how that was disguised."""
+    steps = f"seen through {' and '.join(match.steps)}" if match.steps else "as it is written"
+    return f"found {code(text[match.start : match.end])}, {steps}"
+
+
+def change(one: FilterChange) -> str:
+    """A change in the log: when, who, what, and a sentence for everything that was otherwise before."""
+    who = f"<@{one.by}>" if one.by else "The operator"
+    name, text = _subject(one)
+    did = f"{WHATS.get(one.what, one.what)} {name} {code(text) if text else ''}".rstrip()
+    return f"**{one.id}** {_when(one.at)} {who} {did}{''.join(_differences(one))}"
+
+
+def label(one: FilterChange) -> str:
+    """The same as a choice, which shows no formatting."""
+    return job_messages.cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), 100)
+
+
+def clipped(lines: Iterable[str]) -> str:
+    """As many lines as fit into an embed, and how many do not."""
+    kept, left = list[str](), 0
+    for text in lines:
+        if left or sum(len(one) + 1 for one in kept) + len(text) > EMBED_LENGTH:
+            left += 1
+        else:
+            kept.append(text)
+    return "\n".join([*kept, f"… and {left} more"] if left else kept)
+
+
+def _limits(rule: Rule) -> list[str]:
+    """Where and until when a rule counts, if not everywhere and for good."""
+    until = [] if rule.expires_at is None else [_until(rule.expires_at)]
+    return [*([] if rule.is_on else ["off"]), *until, *places(entry_of(rule).scope)]
+
+
+def places(scope: Scope) -> list[str]:
+    """Where a scope counts, in a few words each."""
+    ages = {
+        Ages.ANY: [],
+        Ages.ONLY: ["only in age-restricted channels"],
+        Ages.EXCEPT: ["not in age-restricted channels"],
+    }
+    named = {
+        "only in": _mentions("#", scope.only_channels),
+        "not in": _mentions("#", scope.exempt_channels),
+        "only for": _mentions("@&", scope.only_roles),
+        "not for": _mentions("@&", scope.exempt_roles),
+    }
+    return [*ages[scope.ages], *(f"{how} {which}" for how, which in named.items() if which)]
+
+
+def _mentions(sign: str, ids: Iterable[str]) -> str:
+    every = sorted(ids)
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return " ".join(f"<{sign}{one}>" for one in every[:NAMED]) + more
+
+
+def _until(expires_at: float) -> str:
+    is_over = datetime.now(UTC).timestamp() >= expires_at
+    return f"{'expired' if is_over else 'until'} {_when(expires_at)}"
+
+
+def _when(seconds: float) -> str:
+    return discord.utils.format_dt(datetime.fromtimestamp(seconds, UTC), "R")
+
+
+def _subject(one: FilterChange) -> tuple[str, str]:
+    """What was changed, and the text of a rule."""
+    if "settings" in one.after:
+        return "the settings", ""
+    if pictures := [*one.before.get("pictures", []), *one.after.get("pictures", [])]:
+        return f"picture {pictures[0]['id']}", ""
+    [*rules] = (_rules(one.after) or _rules(one.before)).values()
+    return (f"rule {rules[0]['id']}", rules[0]["pattern"]) if len(rules) == 1 else (f"{len(rules)} rules", "")
+
+
+def _differences(one: FilterChange) -> Iterator[str]:
+    """In small print, how each field was and is."""
+    before, after = _rules(one.before), _rules(one.after)
+    pairs = [(before[number], rule) for number, rule in after.items() if number in before]
+    if "settings" in one.after:
+        pairs = [(one.before["settings"], one.after["settings"])]
+    for was, now in pairs[:1]:
+        for name, called in FIELDS.items():
+            if name in now and (old := _in_words(name, was[name])) != (new := _in_words(name, now[name])):
+                yield f"\n-# The {called} was {old} and is now {new}."
+
+
+def _in_words(name: str, value: Any) -> str:
+    """The value of a rule's field or of a setting, as it stands in a sentence."""
+    match name:
+        case "pattern":
+            return code(value)
+        case "kind":
+            return "a regex" if value == Kind.REGEX else "a text"
+        case "is_allow":
+            return MEANINGS[value]
+        case "scope":
+            return "; ".join(places(Scope.from_json(value))) or "everywhere"
+        case "moderator_role_ids":
+            return _mentions("@&", map(str, value)) or "only Manage Server"
+        case "review_channel_id" if value:
+            return f"<#{value}>"
+        case "expires_at" if value:
+            return f"<t:{value:.0f}:f>"
+        case _ if isinstance(value, bool):
+            return "on" if value else "off"
+        case _:
+            told = NONE[name] if value is None else job_messages.plain(str(value), PATTERN_LENGTH) or "empty"
+            return f"“{told}”" if name in ("reason", "replacement") and value else told
+
+
+def _rules(state: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    return {rule["id"]: rule for rule in state.get("rules", [])}

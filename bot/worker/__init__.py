@@ -1,0 +1,1 @@
+"""One process per device: claims, prepares, paints, classifies, scores and stores."""

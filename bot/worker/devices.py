@@ -1,0 +1,43 @@
+"""What this machine can paint on, asked of torch in a short-lived process: this one stays light and unbroken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+TORCH_SECONDS = 120.0
+"""How long importing torch may take on a slow disk."""
+
+
+async def find_devices(wanted: Sequence[str]) -> list[str]:
+    """The devices that ``wanted`` (the setting `device`) means here: auto is every CUDA GPU, else the best there is."""
+    if list(wanted) != ["auto"]:
+        return list(wanted)
+    if version("torch").endswith("+cpu"):  # the build for CPUs, as its name says
+        return ["cpu"]
+    found = await ask_generators("device")
+    if found is None:
+        return ["auto"]  # the worker's own log will tell what is wrong with torch
+    return [f"cuda:{number}" for number in range(len(found["cuda"]))] or ["mps" if found["mps"] else "cpu"]
+
+
+async def ask_generators(module: str, *arguments: str) -> dict[str, Any] | None:
+    """What the program ``limner.generators.MODULE`` prints as JSON; None if torch cannot be loaded."""
+    command = (sys.executable, "-P", "-m", f"limner.generators.{module}", *arguments)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(TORCH_SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return None if process.returncode else json.loads(said)

@@ -1,0 +1,72 @@
+"""What a worker does for a job beside painting: it describes a picture, or makes painted pictures larger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from PIL import Image
+
+from limner.bot.app import App
+from limner.bot.errors import BadPicture, CannotDescribe, FilesGone
+from limner.bot.storage.input_images import GONE
+from limner.bot.storage.models import Job
+from limner.bot.submit import check_posted
+from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.prepare import settle_description
+from limner.bot.worker.results import Result, finish, hand_in
+from limner.bot.worker.scoring_thread import Kept, Reading
+
+BROUGHT_SEED = 0
+"""A picture that somebody gave has no seed."""
+
+
+async def describe(app: App, lookout: Lookout, reading: Reading, job: Job) -> None:
+    """Put the picture that a job brings into words, if these may be said where it was asked for.
+
+    Raises:
+        CannotDescribe: there is no captioner.
+        BadPicture: somebody removed the picture's file.
+    """
+    started = time.perf_counter()
+    sha256 = job.input_sha256 or ""
+    try:
+        file = await asyncio.to_thread(app.images.read, sha256)
+        image = await asyncio.to_thread(app.images.open, sha256)
+    except FileNotFoundError as error:
+        raise BadPicture(GONE) from error
+    text = await reading.describe(image)
+    if not text:
+        raise CannotDescribe
+    seconds = time.perf_counter() - started
+    if await settle_description(app, job, text, seconds):
+        result = Result(Kept(image, BROUGHT_SEED), file)
+        await hand_in(app, lookout, job, [result], seconds=seconds, busy_seconds=0.0)
+
+
+async def enlarge(app: App, lookout: Lookout, reading: Reading, job: Job) -> None:
+    """Make larger pictures of those of the job's parent.
+
+    Raises:
+        BadOption: these are not posted (any more).
+        FilesGone: somebody removed their files.
+    """
+    started = time.perf_counter()
+    parent = await app.jobs.get(job.parent_id or 0)
+    check_posted(parent)
+    results: list[Result] = []
+    for row in parent.images:
+        image = await _opened(app, row.sha256)
+        kept = Kept(image, row.seed, row.nearness)
+        told = str(image.info.get("parameters", ""))
+        results.append(await finish(reading, kept, told, job.generation.finish))
+    if not results:
+        raise FilesGone
+    await hand_in(app, lookout, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)
+
+
+async def _opened(app: App, sha256: str) -> Image.Image:
+    try:
+        return await asyncio.to_thread(app.images.open, sha256)
+    except FileNotFoundError as error:
+        raise FilesGone from error

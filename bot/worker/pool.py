@@ -1,0 +1,89 @@
+"""What keeps workers running, whoever starts their processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Any, Self
+
+from limner.bot.app import start
+from limner.bot.queue.faults import Fault
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.queue.wakeup import listen
+from limner.bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
+"""Seconds before a dead worker is started again; doubled each time it dies young."""
+GROWN_UP = 60.0
+"""A worker that ran so many seconds did not die of its start."""
+PUT_BACK_SECONDS = 10.0
+"""How long a worker may take to put its jobs back and exit, before it is terminated."""
+
+
+class Workers(ABC):
+    """Workers from `start` to `stop`; ``deaths`` counts those that ended by themselves.
+
+    Args:
+        settings: handed on to the workers.
+        jobs: the queue that they work on.
+    """
+
+    def __init__(self, settings: Settings, jobs: JobQueue) -> None:
+        self.deaths: int = 0
+        self._settings = settings
+        self._jobs = jobs
+        self._running: dict[str, Any] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def worker_ids(self) -> set[str]:
+        """The workers that are running now, as `Job.worker_id` names them."""
+        return set(self._running)
+
+    async def start(self) -> None:
+        """Start the workers; returns before they are ready."""
+        self._jobs.queued.listeners.append(self._wake)
+        self._tasks = [start(self._keep_all(), "workers"), start(listen(self._jobs), "listen")]
+
+    async def stop(self) -> None:
+        """Stop the workers in good order, by force if they do not; none is left when this returns."""
+        self._jobs.queued.listeners.remove(self._wake)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @abstractmethod
+    async def _keep_all(self) -> None:
+        """Have all workers running, until cancelled."""
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Tell every worker that there may be something to claim."""
+
+    async def _abandon(self, worker_id: str, fault: Fault) -> None:
+        """What a dead worker had in hand is claimable at once."""
+        try:
+            await self._jobs.abandon(worker_id, fault)
+        except Exception as error:  # the lease ends by itself
+            log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
+
+
+def new_worker_id() -> str:
+    """A name that no other worker has or had: the row's lease belongs to it alone."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"

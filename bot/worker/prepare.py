@@ -1,0 +1,133 @@
+"""From a claimed job's idea and picture to what is painted or said: eyes, expansion, style, filter."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from limner.bot.app import App
+from limner.bot.errors import BadPicture, DatabaseBusy, StorageFull, UnknownModel
+from limner.bot.filters.verdicts import Verdict
+from limner.bot.moderation import apply_verdict
+from limner.bot.moderation.image_policy import OF_INPUTS, REFUSED, Spot
+from limner.bot.storage.input_images import GONE
+from limner.bot.storage.models import UNSEEN, InputPicture, Job
+from limner.bot.worker.classifier_thread import Lookout
+from limner.generators.base import Expansion, ModelCard, PromptExpander
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 1.0
+"""Between two tries of what a busy or full database refused."""
+
+T = TypeVar("T")
+
+
+async def settle_input(app: App, lookout: Lookout, job: Job) -> bool:
+    """Let the eyes look at the picture that the job starts from; False if the job has ended for what it shows.
+
+    Raises:
+        Blind: nobody can look at it now.
+        BadPicture: somebody removed its file.
+    """
+    sha256 = job.input_sha256
+    if sha256 is None:
+        return True
+    spot = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
+    picture = await patiently(lambda: app.inputs.get(sha256))
+    code = await patiently(lambda: app.gate.against(picture, spot, job)) if picture else UNSEEN
+    if code == UNSEEN:
+        seen = await _look_at_input(app, lookout, sha256)
+        code = await patiently(lambda: app.gate.against(seen, spot, job))
+    if code is None:
+        return True
+    await patiently(lambda: app.jobs.refuse(job, f"{REFUSED}{code}", OF_INPUTS[code]))
+    return False
+
+
+async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
+    """Make the job's prompt and check it; False if the job has ended instead, or waits for its owner's choice.
+
+    An expansion is made once and kept in the row: a retry, a reroll or an owner's choice brings its prompt along. The
+    filter sees every prompt, also one that was made before.
+
+    Raises:
+        UserError: its model or style is not on offer any more.
+    """
+    card = app.settings.cards.get(job.request["model"])
+    if card is None:
+        raise UnknownModel
+    is_new = job.prompt is None
+    expansion = await _expand(expander, job, card) if is_new else job.expanded or _plain(job)
+    painted = job.prompt or app.styles.apply(job.style, expansion.text)
+    verdict = await _judge(app, job, _texts(job, expansion.text, painted))
+    if verdict.refusal:
+        return False
+    expansion, prompt = apply_verdict.reworded(expansion, job.idea, verdict), verdict.texts["style"]
+    if is_new and job.expand == "preview":
+        await patiently(lambda: app.jobs.hold(job, expansion, prompt))
+        return False
+    job.prompt = prompt
+    is_changed = is_new or verdict.action is not None
+    return not is_changed or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
+
+
+async def settle_description(app: App, job: Job, text: str, seconds: float) -> bool:
+    """Check what was said of a picture, and keep it; False if the job has ended instead."""
+    verdict = await _judge(app, job, _texts(job, "", "") | {"description": text})
+    if verdict.refusal:
+        return False
+    allowed = verdict.texts["description"]
+    said = Expansion(text=allowed, added=allowed, kept=(), model="", seconds=seconds)
+    return await patiently(lambda: app.jobs.save_expansion(job, said, allowed))
+
+
+async def patiently(write: Callable[[], Awaitable[T]]) -> T:
+    """Try until the database is neither busy nor full: the work is done already and must not be lost."""
+    while True:
+        try:
+            return await write()
+        except (DatabaseBusy, StorageFull) as error:
+            log.warning("database_waits code=%s", error.code)
+            await asyncio.sleep(PATIENCE_SECONDS)
+
+
+async def _look_at_input(app: App, lookout: Lookout, sha256: str) -> InputPicture:
+    try:
+        image = await asyncio.to_thread(app.images.open, sha256)
+    except FileNotFoundError as error:
+        raise BadPicture(GONE) from error
+    seen = await lookout.look(image)
+    return await patiently(lambda: app.inputs.keep(sha256, seen))
+
+
+async def _expand(expander: PromptExpander, job: Job, card: ModelCard) -> Expansion:
+    if job.expand == "off":
+        return _plain(job)
+    return await expander.expand(
+        job.idea,
+        locale=job.locale,
+        seed=job.request["seed"],
+        max_words=card.max_added_words,
+        english_only=card.english_only,
+    )
+
+
+def _plain(job: Job) -> Expansion:
+    return Expansion(text=job.idea, added="", kept=(), model="", seconds=0.0)
+
+
+def _texts(job: Job, expansion: str, prompt: str) -> dict[str, str]:
+    return apply_verdict.texts(job.idea, job.generation, expansion, prompt, job.input_name)
+
+
+async def _judge(app: App, job: Job, texts: Mapping[str, str]) -> Verdict:
+    """What comes of a job passes the same rules as what was asked for, where it was asked for; a refusal ends it."""
+    verdict = await patiently(lambda: app.filters.check(job.where, texts, job.pardoned_ids or ()))
+    apply_verdict.obey(job, verdict)
+    if verdict.refusal:
+        code, sentence = verdict.refusal.code, verdict.refusal.sentence
+        await patiently(lambda: app.jobs.refuse(job, code, sentence))
+    return verdict

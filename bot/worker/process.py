@@ -1,0 +1,141 @@
+"""A worker as a process of its own: what it is started with, whom it hears, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import entry_points
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from limner.bot.app import App, open_app
+from limner.bot.errors import SetupError
+from limner.bot.queue.faults import WorkerBroken
+from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, listen, take_stdout
+from limner.bot.settings import Settings
+from limner.bot.storage.migrate import check
+from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.executor_thread import Painter
+from limner.bot.worker.scoring_thread import Reading
+from limner.bot.worker.worker import PREVIEW_SECONDS, Worker
+from limner.generators.base import PromptExpander, Reader
+from limner.generators.executor import Executor
+
+if TYPE_CHECKING:
+    from limner.generators.vision.postprocess import Finisher
+
+log = logging.getLogger(__name__)
+
+
+def be_worker(settings: Settings, worker_id: str) -> None:
+    """Be a worker until SIGTERM, SIGINT, or the end of the process that supervises it, and then end this process.
+
+    Args:
+        settings: where the queue is, and what may be painted on which device.
+        worker_id: the name that the supervising process gave this one; its wake-ups come on stdin, whose end stops
+            this worker, and this worker's own go to stdout.
+    """
+
+    async def work() -> None:
+        code = await _work(settings, worker_id)
+        # All is put back and closed; a thread that hangs, or still loads a model, would be waited for.
+        logging.shutdown()
+        os._exit(code)
+
+    asyncio.run(work())
+
+
+async def _work(settings: Settings, worker_id: str) -> int:
+    try:
+        async with open_worker(settings, worker_id) as (app, worker):
+            say = take_stdout()
+            app.jobs.changed.listeners.append(partial(say, CHANGED))
+            worker.beats.append(partial(say, ALIVE))
+            hear_stdin(app.jobs.queued.hear, worker.stop)
+            _stop_on_signals(worker)
+            await worker.run()
+    except WorkerBroken as broken:
+        log.error("worker_broken worker=%s code=%s", worker_id, broken.fault.code)
+        return broken.exit_code
+    return 0
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tuple[App, Worker]]:
+    """A worker that is to be `run`, with the App that it works for; on Postgres it hears of what others queue."""
+    # Before torch is loaded: its threads must not spin while they wait for each other, because the language model has
+    # threads of its own. On two busy cores a step took 14 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    await check(settings.url)
+    async with open_app(settings) as app:
+        executor = _executor(settings)
+        expander = load_expander(settings, executor)
+        reading = open_reading(settings)
+        worker = Worker(app, Painter(executor, settings), expander, Lookout(settings), reading, worker_id)
+        listener = asyncio.create_task(listen(app.jobs), name="listen")
+        log.info("worker_started worker=%s device=%s", worker_id, settings.device)
+        try:
+            yield app, worker
+        finally:
+            listener.cancel()
+            await asyncio.wait({listener})
+        log.info("worker_stopped worker=%s", worker_id)
+
+
+def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
+    """The expander that the settings name; raises SetupError if no installed package has it."""
+    found = {entry.name: entry for entry in entry_points(group="limner.expanders")}
+    if settings.expander not in found:
+        raise SetupError(f"The setting `expander` must be one of {', '.join(found)}.")
+    expander = found[settings.expander].load()
+    return expander.create(
+        model=settings.expander_model,
+        url=settings.expander_url,
+        api_key=settings.expander_api_key,
+        timeout=settings.expander_timeout,
+        cache=settings.data / "cache",
+        beside=executor.neighbour(settings.default_card.name, settings.expander_device),
+    )
+
+
+def open_reading(settings: Settings) -> Reading:
+    """The reader and the upscaler that the settings name; each is loaded when it is needed first."""
+
+    def load_reader() -> Reader:
+        from limner.generators.vision.clip import FolderReader
+
+        source, captioner = settings.reader_source, settings.captioner
+        return FolderReader.load(source, captioner=captioner, device=settings.reader_device)
+
+    def make_finisher() -> Finisher:
+        from limner.generators.vision.postprocess import Finisher
+
+        return Finisher(settings.upscaler, settings.reader_device)
+
+    return Reading(load_reader, make_finisher)
+
+
+def _executor(settings: Settings) -> Executor:
+    return Executor(
+        settings.cards,
+        device=settings.device,
+        dtype=settings.dtype,
+        offload=settings.offload,
+        max_batch=settings.max_batch,
+        previews=PREVIEW_SECONDS if settings.previews == "on" else 0.0,
+    )
+
+
+def _stop_on_signals(worker: Worker) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(worker.stop)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)

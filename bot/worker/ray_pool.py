@@ -1,0 +1,220 @@
+"""The workers as Ray actors: placed and restarted by Ray on any machine of a cluster, instead of by a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from limner.bot.errors import SetupError
+from limner.bot.queue.faults import CRASHED, SILENT, WorkerBroken
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
+from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
+from limner.generators.base import place_of
+
+if TYPE_CHECKING:
+    from limner.bot.app import App
+    from limner.bot.worker.worker import Worker
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+"""How often a working actor says so at least."""
+SILENT_SECONDS = 60.0
+"""An actor that says nothing for so long hangs; Ray has to put another process in its place."""
+
+ANSWER_SECONDS = 5.0
+
+NOT_INSTALLED = "The setting `executor` is ray, and Ray is not installed; run pip install -e .[ray]"
+NOT_REACHED = "There is no Ray cluster at the address in `ray_address`; run `ray start` there, or leave it empty."
+
+
+class RayWorker:
+    """What runs in an actor: the one worker that every executor has, in a process that Ray has made for it.
+
+    When it breaks, its process ends, because Ray then starts another one: torch cannot be trusted after a lost device.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._settings = Settings.load(environment)
+        self._id = new_worker_id()
+        self._changed = asyncio.Event()
+        self._open: tuple[App, Worker] | None = None
+        self._working: asyncio.Task[None] | None = None
+
+    async def begin(self) -> str:
+        """Work from now on; the worker's name in the rows."""
+        if self._working is None:
+            self._working = asyncio.create_task(self._work(), name="worker")
+        return self._id
+
+    async def heard(self) -> None:
+        """Return when there may be something to show, or after BEAT_SECONDS, to say that this actor does not hang."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEAT_SECONDS):
+                await self._changed.wait()
+        self._changed.clear()
+
+    async def wake(self) -> None:
+        """There may be something to claim."""
+        if self._open:
+            app, _ = self._open
+            app.jobs.queued.hear()
+
+    async def stop(self) -> None:
+        """Return when everything in hand is stored or put back."""
+        if self._open and self._working:
+            _, worker = self._open
+            worker.stop()
+            await self._working
+
+    async def _work(self) -> None:
+        from limner.bot.__main__ import start_log
+        from limner.bot.worker.process import open_worker
+
+        start_log(self._settings)
+        try:
+            async with open_worker(self._settings, self._id) as self._open:
+                app, worker = self._open
+                app.jobs.changed.listeners.append(self._changed.set)
+                await worker.run()
+        except WorkerBroken as broken:
+            log.error("worker_broken worker=%s code=%s", self._id, broken.fault.code)
+            os._exit(broken.exit_code)
+        except SetupError as error:
+            log.error("worker_not_started worker=%s reason=%s", self._id, error)
+            os._exit(1)
+        except Exception as error:
+            log.error("worker_broken worker=%s reason=%s", self._id, place_of(error))
+            os._exit(1)
+
+
+class RayWorkers(Workers):
+    """Has ``settings.workers`` Ray actors from `start` to `stop`; stands in for the `Supervisor` of processes.
+
+    Each has one GPU where the cluster has any (and ``settings.device`` does not say otherwise), and one CPU core; Ray
+    spreads them over its machines and starts those again that die. Every machine needs Limner with the same models, the
+    data folder at the same path, and the database.
+    """
+
+    def __init__(self, settings: Settings, jobs: JobQueue) -> None:
+        super().__init__(settings, jobs)
+        self._ray: Any = None
+        self._ours = False  # whether Ray is to be shut down by us
+
+    async def start(self) -> None:
+        """Begin to join the cluster, or to start one on this machine; returns before any actor is placed.
+
+        Raises:
+            SetupError: Ray is not installed, or nobody answers at the cluster's address.
+        """
+        if not importlib.util.find_spec("ray"):
+            raise SetupError(NOT_INSTALLED)
+        if not await answers(self._settings.ray_address):
+            raise SetupError(NOT_REACHED)
+        await super().start()
+
+    async def _keep_all(self) -> None:
+        """Be in the cluster and have the actors working, for ever."""
+        while True:
+            joining = asyncio.create_task(asyncio.to_thread(self._join))
+            try:
+                await asyncio.shield(joining)
+                async with asyncio.TaskGroup() as group:
+                    for number in range(self._settings.workers):
+                        group.create_task(self._keep(), name=f"ray-worker-{number}")
+            except Exception as error:
+                log.error("ray_lost seconds=%.0f reason=%s", LAST_PAUSE, place_of(error))
+            finally:
+                await asyncio.wait([joining])  # a thread cannot be cancelled
+                if self._ours:
+                    await asyncio.to_thread(self._ray.shutdown)
+            await asyncio.sleep(LAST_PAUSE)
+
+    def _join(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine unasked
+        self._ray = importlib.import_module("ray")
+        self._ours = not self._ray.is_initialized()
+        if self._ours:
+            address = self._settings.ray_address
+            quiet: dict[str, Any] = {} if address else {"include_dashboard": False}
+            self._ray.init(address=address or "local", logging_level=logging.ERROR, **quiet)
+
+    def _place(self) -> Any:
+        """Ask Ray for one more actor; it comes when there is room for it."""
+        device = self._settings.device.partition(":")[0]
+        has_gpus = bool(self._ray.cluster_resources().get("GPU"))
+        gpus = 1 if device == "cuda" or (device == "auto" and has_gpus) else 0
+        # Ray shows each actor its own GPU only, so this is the first one there.
+        settings = self._settings.using(device="cuda") if gpus else self._settings
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": -1, "scheduling_strategy": "SPREAD"}
+        return self._ray.remote(RayWorker).options(**options).remote(settings.environment())
+
+    async def _keep(self) -> None:
+        """Have one actor working, for ever."""
+        actor, pause = self._place(), FIRST_PAUSE
+        try:
+            while True:
+                born = time.monotonic()
+                try:
+                    await self._follow(actor)
+                except TimeoutError:
+                    self._ray.kill(actor, no_restart=False)
+                except self._ray.exceptions.ActorDiedError:  # for good: its cluster has forgotten it
+                    actor = self._place()
+                except self._ray.exceptions.RayError as error:
+                    log.warning("worker_unavailable reason=%s", type(error).__name__)
+                pause = FIRST_PAUSE if time.monotonic() - born > GROWN_UP else pause
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LAST_PAUSE)
+        finally:
+            self._ray.kill(actor)
+
+    async def _follow(self, actor: Any) -> None:
+        """Let an actor work and pass its wake-ups on; when it dies or hangs, its jobs are free. Never returns."""
+        worker_id: str = await actor.begin.remote()
+        self._running[worker_id] = actor
+        log.info("worker_placed worker=%s", worker_id)
+        fault = CRASHED
+        try:
+            while True:
+                await asyncio.wait_for(actor.heard.remote(), SILENT_SECONDS)
+                self._jobs.changed.hear()
+        except (TimeoutError, self._ray.exceptions.RayError) as error:
+            self.deaths += 1
+            fault = SILENT if isinstance(error, TimeoutError) else CRASHED
+            log.warning("worker_died worker=%s code=%s", worker_id, fault.code)
+            raise
+        except asyncio.CancelledError:
+            await self._stop(actor)
+            raise
+        finally:
+            del self._running[worker_id]
+            await self._abandon(worker_id, fault)
+
+    async def _stop(self, actor: Any) -> None:
+        with suppress(TimeoutError, self._ray.exceptions.RayError):
+            await asyncio.wait_for(actor.stop.remote(), PUT_BACK_SECONDS)
+
+    def _wake(self) -> None:
+        for actor in self._running.values():
+            actor.wake.remote()
+
+
+async def answers(address: str) -> bool:
+    """Whether somebody listens at ``host:port``, where Ray would try for minutes; True for `auto` and for nothing."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return True
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), ANSWER_SECONDS)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True

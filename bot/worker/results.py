@@ -1,0 +1,108 @@
+"""From painted images to stored pictures: the nearest are kept, finished, looked at, written as files, handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from limner.bot.app import App
+from limner.bot.errors import Blind
+from limner.bot.queue.jobs import Picture
+from limner.bot.storage.image_files import encode_png, parameters, with_pairs
+from limner.bot.storage.models import Job
+from limner.bot.worker.classifier_thread import Lookout, Seen
+from limner.bot.worker.prepare import patiently
+from limner.bot.worker.scoring_thread import Kept, Reading
+from limner.generators.base import Finish, Finished
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A picture as its file will be, which tells how it was made."""
+
+    kept: Kept
+    png: bytes
+
+
+async def from_painting(app: App, reading: Reading, job: Job, finished: Finished) -> list[Result]:
+    """What becomes of the images that were painted for a job."""
+    card = app.settings.cards[job.request["model"]]
+    kept = await _nearest(reading, job, finished)
+    told = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
+    return [await finish(reading, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
+
+
+async def finish(reading: Reading, kept: Kept, told: str, wanted: Finish | None) -> Result:
+    """One picture as it was asked for in the end; ``told`` is what is known of how it was made so far."""
+    if wanted:
+        image, pairs = await reading.finish(kept.image, wanted)
+        kept, told = Kept(image, kept.seed, kept.nearness), with_pairs(told, pairs)
+    return Result(kept, await asyncio.to_thread(encode_png, kept.image, told))
+
+
+async def hand_in(
+    app: App, lookout: Lookout, job: Job, results: Sequence[Result], *, seconds: float, busy_seconds: float
+) -> None:
+    """Store the files while the eyes look at the pictures, then write down that the job has succeeded."""
+    files, images = [result.png for result in results], [result.kept.image for result in results]
+    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(lookout, job.id, images))
+    pictures = [
+        Picture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness)
+        for sha256, one, look in zip(hashes, results, seen, strict=True)
+    ]
+    if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
+        await asyncio.to_thread(_keep, app, files)
+    # One that is not ours any more is somebody else's, who stores the very same files.
+    elif (await app.jobs.get(job.id)).cancel_requested:
+        await app.history.drop_files(set(hashes))
+
+
+async def look_at(lookout: Lookout, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:
+    """What there is to see in a job's pictures; nothing in those that could not be looked at."""
+    seen: list[Seen | None] = []
+    for image in images:
+        try:
+            seen.append(await lookout.look(image))
+        except Blind:
+            seen.append(None)
+    if None in seen:
+        log.warning("job_unseen job=%s", job_id)
+    return seen
+
+
+def _save(app: App, files: Sequence[bytes]) -> list[str]:
+    return [app.images.save(file) for file in files]
+
+
+def _keep(app: App, files: Sequence[bytes]) -> None:
+    """Saved once more: while no row held them, the same pictures of a deleted job may have been removed."""
+    for sha256 in _save(app, files):
+        app.images.keep(sha256)
+
+
+def _choice(job: Job, kept: Kept) -> Mapping[str, str]:
+    """What a picture's parameters say of how it was chosen."""
+    if kept.nearness is None:
+        return {}
+    return {"Nearness": f"{kept.nearness:.2f}", "Candidates": str(job.generation.num_images_per_prompt)}
+
+
+async def _nearest(reading: Reading, job: Job, finished: Finished) -> Sequence[Kept]:
+    request = job.generation
+    if not request.keep:
+        return [Kept(image, seed) for image, seed in zip(finished.images, finished.seeds, strict=True)]
+    return await reading.choose(finished.images, finished.seeds, request.keep, _idea_as_painted(job))
+
+
+def _idea_as_painted(job: Job) -> str:
+    """The idea in the painter's language, without what was added to it."""
+    expansion = job.expanded
+    if expansion is None:
+        return job.idea
+    return expansion.text.removesuffix(expansion.added).rstrip(" ,") or expansion.text

@@ -1,0 +1,94 @@
+"""Reading: the reader and the finisher of a worker, in a thread of their own, loaded when they are needed first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from PIL import Image
+
+from limner.bot.errors import UnknownModel
+from limner.generators.base import Finish, GenerationError, Reader, place_of
+
+if TYPE_CHECKING:
+    from limner.generators.vision.postprocess import Finisher
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture that is kept: its seed, and how near it is to the idea where that was asked."""
+
+    image: Image.Image
+    seed: int
+    nearness: float | None = None
+
+
+class Reading:
+    """Looks at pictures beside the painting: one at a time, and never in the event loop's way.
+
+    A model that is not there raises UnknownModel.
+    """
+
+    def __init__(self, load: Callable[[], Reader], finisher: Callable[[], Finisher]) -> None:
+        self._load, self._make_finisher = load, finisher
+        self._reader: Reader | None = None
+        self._finisher: Finisher | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
+
+    async def describe(self, image: Image.Image) -> str:
+        """What can be seen in a picture; empty if no captioner is there."""
+        return await self._call(self._describe, image)
+
+    async def choose(
+        self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str
+    ) -> Sequence[Kept]:
+        """The pictures that are nearest to the words, nearest first.
+
+        A reader that cannot be used costs nobody the pictures that are painted: then the first ones are kept.
+        """
+        try:
+            return await self._call(self._choose, images, seeds, keep, words)
+        except Exception as error:
+            log.warning("reader_failed reason=%s", place_of(error))
+            return [Kept(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
+
+    async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
+        """A picture as it was asked for in the end, and what its parameters are to say of that."""
+        return await self._call(self._finish, image, finish)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(self, work: Callable[..., T], *arguments: object) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        except GenerationError as error:
+            raise UnknownModel(str(error)) from error
+
+    # In the thread.
+
+    def _read(self) -> Reader:
+        self._reader = self._reader or self._load()
+        return self._reader
+
+    def _describe(self, image: Image.Image) -> str:
+        reader = self._read()
+        return reader.describe(image) if reader.can_describe else ""
+
+    def _choose(self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str) -> Sequence[Kept]:
+        scores = self._read().score(images, [words])[:, 0].tolist()
+        kept = [Kept(*one) for one in zip(images, seeds, scores, strict=True)]
+        return sorted(kept, key=lambda one: one.nearness or 0.0, reverse=True)[:keep]
+
+    def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
+        self._finisher = self._finisher or self._make_finisher()
+        return self._finisher.finish(image, finish), self._finisher.told(finish)

@@ -1,0 +1,148 @@
+"""The supervisor: keeps the worker processes of one machine running, and passes wake-ups on to them and from them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from typing import cast
+
+from limner.bot.app import cancel_on_signals, open_app
+from limner.bot.queue.faults import SILENT, fault_of
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.queue.wakeup import ALIVE
+from limner.bot.settings import Settings
+from limner.bot.storage.migrate import check
+from limner.bot.worker.devices import find_devices
+from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 300.0
+"""How long a worker may take until its first sign of life: it imports torch, maybe from a slow disk."""
+SILENT_LEASES = 4
+"""After so many leases without a sign of life a worker is stuck as a whole, and is killed."""
+TERMINATE_SECONDS = 3.0
+
+
+class Supervisor(Workers):
+    """Runs ``settings.workers`` worker processes on each device from `start` to `stop`, and replaces those that die.
+
+    A worker hears of new jobs and cancellations by a newline on its stdin, and stops in good order when stdin ends:
+    so it also stops when this process is killed. It gives a sign of life on its stdout several times a lease, and is
+    killed when it falls silent.
+
+    Args:
+        settings: handed on to the workers.
+        jobs: the queue that they work on.
+        devices: where to paint; those of the settings if it is None.
+    """
+
+    _running: dict[str, Process]
+
+    def __init__(self, settings: Settings, jobs: JobQueue, *, devices: Sequence[str] | None = None) -> None:
+        super().__init__(settings, jobs)
+        self._devices = devices
+
+    def _wake(self) -> None:
+        for process in self._running.values():
+            stdin = process.stdin
+            if stdin and not stdin.is_closing() and not stdin.transport.get_write_buffer_size():
+                stdin.write(b"\n")
+
+    async def _keep_all(self) -> None:
+        if not self._settings.workers:
+            return
+        # An images server has its own devices, and one worker keeps it busy.
+        wanted = self._settings.devices if self._settings.executor == "local" else ["cpu"]
+        devices = self._devices or await find_devices(wanted)
+        async with asyncio.TaskGroup() as keepers:
+            for device in devices:
+                for _ in range(self._settings.workers):
+                    keepers.create_task(self._keep(device))
+
+    async def _keep(self, device: str) -> None:
+        """Have one worker running there, for ever."""
+        pause = FIRST_PAUSE
+        while True:
+            worker_id = new_worker_id()
+            born = time.monotonic()
+            try:
+                await self._run(worker_id, device)
+            except OSError as error:
+                log.error("worker_not_started worker=%s reason=%s", worker_id, error.strerror)
+            pause = FIRST_PAUSE if time.monotonic() - born > GROWN_UP else pause
+            log.warning("worker_restarts worker=%s seconds=%.1f", worker_id, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
+
+    async def _run(self, worker_id: str, device: str) -> None:
+        """Start one worker process and return when it has ended and its jobs are free; cancelled, end it."""
+        command = (sys.executable, "-P", "-m", "limner", "worker", "--id", worker_id, "--device", device)
+        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order.
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, env=self._environment(), start_new_session=True
+        )
+        self._running[worker_id] = process
+        hearing = asyncio.create_task(self._hear(process))
+        try:
+            await process.wait()
+            self.deaths += 1
+            log.warning("worker_died worker=%s code=%s", worker_id, process.returncode)
+        finally:
+            await _end(process)
+            fell_silent = await hearing
+            del self._running[worker_id]
+            await self._abandon(worker_id, SILENT if fell_silent else fault_of(process.returncode))
+
+    def _environment(self) -> dict[str, str]:
+        """This process's variables and its settings, without the token, which workers have no use for."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}
+        return inherited | self._settings.environment()
+
+    async def _hear(self, process: Process) -> bool:
+        """Pass on what a worker says until it ends; kill it when it has been silent for too long, and tell so."""
+        stdout, silences = cast(asyncio.StreamReader, process.stdout), 0
+        patience = START_SECONDS
+        while silences < 2:  # in halves: if this process itself was frozen meanwhile, one of them proves nothing
+            try:
+                async with asyncio.timeout(patience / 2):
+                    word = await stdout.readline()
+            except TimeoutError:
+                silences += 1
+                continue
+            if not word:
+                return False
+            silences = 0
+            if word == ALIVE:
+                patience = SILENT_LEASES * self._settings.lease_seconds
+            else:
+                self._jobs.changed.hear()
+        log.error("worker_silent seconds=%.0f", patience)
+        process.kill()
+        return True
+
+
+async def supervise(settings: Settings) -> None:
+    """Keep the workers of this machine running until SIGINT or SIGTERM; the bot runs elsewhere."""
+    await check(settings.url)
+    async with open_app(settings) as app, Supervisor(settings.using(workers=max(1, settings.workers)), app.jobs):
+        waiting = asyncio.ensure_future(asyncio.Event().wait())
+        cancel_on_signals(waiting)
+        await asyncio.wait({waiting})
+
+
+async def _end(process: Process) -> None:
+    cast(asyncio.StreamWriter, process.stdin).close()
+    for seconds, force in ((PUT_BACK_SECONDS, process.terminate), (TERMINATE_SECONDS, process.kill)):
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+            return
+        except TimeoutError:
+            force()
+    await process.wait()

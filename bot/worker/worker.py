@@ -1,0 +1,449 @@
+"""The worker: claims jobs, has their ideas expanded, paints them together step by step, and stores the pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from limner.bot.app import App
+from limner.bot.errors import Blind, StorageFull, UserError
+from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
+from limner.bot.storage.image_files import encode_preview
+from limner.bot.storage.models import Job
+from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.executor_thread import Painter
+from limner.bot.worker.in_flight import Hand
+from limner.bot.worker.other_jobs import describe, enlarge
+from limner.bot.worker.prepare import PATIENCE_SECONDS, patiently, settle_input, settle_prompt
+from limner.bot.worker.results import from_painting, hand_in, look_at
+from limner.bot.worker.scoring_thread import Reading
+from limner.generators.base import (
+    DeviceLost,
+    Event,
+    Failed,
+    Finished,
+    GenerationError,
+    GenerationRequest,
+    Preview,
+    Progress,
+    PromptExpander,
+    place_of,
+)
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""How long a queued job waits at most for a worker that no wake-up reaches."""
+REPORT_SECONDS = 0.25
+"""Between two writes of the steps taken."""
+PREVIEW_SECONDS = 2.0
+"""Between two writes of the newest previews."""
+TIDY_SECONDS = 60.0
+HELD_SECONDS = 24 * 3600.0
+"""How long an expansion waits for its owner's choice."""
+STOP_SECONDS = 3.0
+"""How long a stopping worker waits for the step that runs, and again for pictures that are being stored."""
+BEATS = 4
+"""Heartbeats in one lease."""
+
+T = TypeVar("T")
+
+WARM_UP = "a red fox"
+STUMBLED = "The painter stumbled over this request; ask again in a moment."
+
+
+class Worker:
+    """Paints the jobs of one queue on one device, many at a time, until `stop`.
+
+    Everything runs in one event loop except the executor's blocking calls, which have a thread of their own: so leases
+    are kept, ideas expanded and pictures stored while a step runs. What goes wrong with one job costs that job an
+    attempt and nothing else; what a killed worker had in hand waits again when its lease ends.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        painter: Painter,
+        expander: PromptExpander,
+        lookout: Lookout,
+        reading: Reading,
+        worker_id: str,
+    ) -> None:
+        self.worker_id = worker_id
+        self.beats: list[Callable[[], None]] = []
+        """Called several times a lease while the event loop turns: who hears nothing for long may take it for stuck."""
+        self._app = app
+        self._painter = painter
+        self._expander = expander
+        self._lookout = lookout
+        self._reading = reading
+        self._hand = Hand()
+        self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
+        self._orphans: set[int] = set()  # ours by their rows, but not in hand
+        self._steps: dict[int, int] = {}  # taken, and not yet written down
+        self._previews: dict[int, tuple[int, Image.Image]] = {}  # the newest, and not yet written down
+        self._signed: tuple[object, float] = (None, 0.0)  # what the roster knows of this worker, and since when
+        self._cold = True
+        self._warming: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._fault: Fault | None = None
+        self._woken = asyncio.Event()
+        self._stepped = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` puts back what is in hand and returns within a step."""
+        self._stopping.set()
+        self._woken.set()
+
+    async def run(self, *, burst: bool = False) -> None:
+        """Work until `stop` is called or, with ``burst``, until nothing is left to claim.
+
+        Raises:
+            WorkerBroken: the executor hangs or its device is lost. The jobs that it had have lost an attempt, all
+                others wait again; nothing more can be done in this process.
+        """
+        self._woken.set()
+        beat_seconds = self._app.settings.lease_seconds / BEATS
+        working = asyncio.create_task(self._work(burst), name="work")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
+        background = [
+            asyncio.create_task(_repeat(self._watch, 0), name="watch"),
+            asyncio.create_task(_repeat(self._report, REPORT_SECONDS), name="report"),
+            asyncio.create_task(_repeat(self._show, PREVIEW_SECONDS), name="show"),
+            asyncio.create_task(_repeat(self._live, beat_seconds), name="live"),
+            asyncio.create_task(_repeat(self._beat, beat_seconds), name="beat"),
+            asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
+            asyncio.create_task(_repeat(self._look_again, POLL_SECONDS), name="look-again"),
+            asyncio.create_task(_repeat(self._tidy, TIDY_SECONDS), name="tidy"),
+        ]
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._painter.is_open:  # before that nothing is in hand, and an import is not waited for
+                await asyncio.wait({working}, timeout=STOP_SECONDS)
+            if working.done():
+                working.result()
+        except WorkerBroken as broken:
+            self._fault = broken.fault
+        finally:
+            beside = [task for task in (self._warming, self._opening) if task]
+            await _cancel(working, stopping, *background, *beside, *self._hand.preparing)
+            await self._wind_up()
+        if self._fault:
+            raise WorkerBroken(self._fault)
+
+    # The loop: between two steps it looks around, if somebody has called.
+
+    async def _work(self, burst: bool) -> None:
+        await self._painter.open()
+        self._opening = asyncio.create_task(self._lookout.open(), name="open-eyes")
+        while not self._stopping.is_set():
+            if self._woken.is_set() or self._app.jobs.queued.is_ringing:
+                self._woken.clear()
+                await self._look_around()
+            if self._hand.has_work:
+                await self._paint()
+            elif self._woken.is_set():
+                continue
+            elif burst and self._hand.is_empty:
+                return
+            elif self._cold and not burst:
+                self._cold = False
+                self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
+            else:
+                await self._woken.wait()
+
+    async def _look_around(self) -> None:
+        """Let go of what was cancelled or lost, and claim what fits."""
+        jobs = self._app.jobs
+        try:
+            for job_id in await jobs.end_cancelled(self.worker_id) | self._lost:
+                self._drop(job_id)
+            self._lost.clear()
+            if (room := self._room()) > 0:
+                claimed = await jobs.claim(
+                    self.worker_id,
+                    capacity=room,
+                    painting=self._hand.weights_key,
+                    loaded=self._painter.loaded,
+                    per_user=self._painter.per_user,
+                    in_hand=self._hand.pixels_of_users,
+                )
+                for job in claimed:
+                    self._take(job)
+        except Exception as error:
+            log.warning("worker_waits reason=%s", place_of(error))
+            await asyncio.sleep(PATIENCE_SECONDS)
+            self._woken.set()
+
+    def _room(self) -> int:
+        """How many more pixels may be claimed now."""
+        tried_before = any(job.attempts > 1 for job in self._hand.jobs.values())
+        if tried_before or len(self._hand.ending) >= self._app.settings.max_batch:
+            return 0  # what failed before is painted alone; a disk that is slower than the painter must catch up
+        return self._painter.room - self._hand.waiting_pixels
+
+    def _take(self, job: Job) -> None:
+        self._cold = False
+        preparing = self._guarded(job, self._prepare(job))
+        task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
+        self._hand.take(job, task)
+        task.add_done_callback(lambda task: self._prepared(job, task))
+
+    async def _prepare(self, job: Job) -> bool:
+        """Do what comes before painting, or instead of it; False if there is nothing to paint (yet)."""
+        if not await settle_input(self._app, self._lookout, job):
+            return False
+        if job.kind == "describe":
+            await describe(self._app, self._lookout, self._reading, job)
+            return False
+        if not await settle_prompt(self._app, self._expander, job):
+            return False
+        if job.kind == "finish":
+            await enlarge(self._app, self._lookout, self._reading, job)
+            return False
+        return True
+
+    def _prepared(self, job: Job, task: asyncio.Task[bool | None]) -> None:
+        self._hand.settle(job, task, paint=bool(_result(task)))
+        self._woken.set()
+
+    def _drop(self, job_id: int) -> None:
+        """Forget a job that is not ours to paint any more; its row has its end, or another worker."""
+        if self._hand.drop(job_id):
+            log.info("job_dropped job=%s", job_id)
+            self._forget_progress(job_id)
+
+    def _forget_progress(self, job_id: int) -> None:
+        self._steps.pop(job_id, None)
+        self._previews.pop(job_id, None)
+
+    # Pixels
+
+    async def _paint(self) -> None:
+        """One step of the executor, and what came of it."""
+        leaving, coming = self._hand.hand_over(self._painter.together)
+        model = next((job.request["model"] for job in self._hand.jobs.values()), None)
+        try:
+            requests = {str(job.id): self._request(job) for job in coming}
+            events = await self._painter.paint(leaving, requests, model)
+        except WorkerBroken:
+            raise
+        except Exception as error:
+            log.error("executor_stumbled reason=%s", place_of(error))
+            events = [Failed(str(job.id), GenerationError(STUMBLED)) for job in self._hand.take_back()]
+        lost = [event for event in events if isinstance(event, Failed) and isinstance(event.error, DeviceLost)]
+        for event in events:
+            if event not in lost:
+                self._handle(event)
+        if lost:
+            raise WorkerBroken(DEVICE_LOST)
+        if leaving:
+            self._woken.set()
+
+    def _request(self, job: Job) -> GenerationRequest:
+        """What the painter reads: with the path of the picture to start from, which the row knows by its content."""
+        request = job.generation
+        if request.init_image is None:
+            return request
+        return replace(request, init_image=str(self._app.images.path(request.init_image)))
+
+    def _handle(self, event: Event) -> None:
+        job = self._hand.jobs.get(int(event.key))
+        if job is None:
+            return
+        match event:
+            case Progress():
+                self._steps[job.id] = job.step = event.step
+                self._stepped.set()
+            case Preview():
+                self._previews[job.id] = (job.step, event.image)
+            case Finished():
+                self._let_go(job, self._store(job, event))
+            case Failed():
+                self._let_go(job, self._end_failed(job, event.error))
+
+    def _let_go(self, job: Job, ending: Coroutine[Any, Any, None]) -> None:
+        """A job has left the executor: write its end into its row while the next step runs."""
+        self._forget_progress(job.id)
+        task = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
+        self._hand.let_go(job, task)
+        task.add_done_callback(lambda task: self._ended(job, task))
+        self._woken.set()
+
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        _result(task)
+        self._hand.ended(job, task)
+        self._woken.set()
+
+    # Ends
+
+    async def _store(self, job: Job, finished: Finished) -> None:
+        results = await from_painting(self._app, self._reading, job, finished)
+        seconds, busy_seconds = finished.seconds, finished.busy_seconds
+        await hand_in(self._app, self._lookout, job, results, seconds=seconds, busy_seconds=busy_seconds)
+
+    async def _end_failed(self, job: Job, error: GenerationError) -> None:
+        jobs, code = self._app.jobs, _code(error)
+        end = jobs.retry if error.retryable else jobs.fail
+        await patiently(lambda: end(job, code, str(error)))
+
+    async def _guarded(self, job: Job, work: Awaitable[T]) -> T | None:
+        """Whatever goes wrong with one job costs that job an attempt, and nothing else."""
+        try:
+            return await work
+        except (Blind, StorageFull) as error:
+            code, reason = error.code, str(error)
+        except UserError as error:
+            ending = error
+            await patiently(lambda: self._app.jobs.fail(job, ending.code, str(ending)))
+            return None
+        except Exception as error:
+            log.error("job_stumbled job=%s reason=%s", job.id, place_of(error))
+            code, reason = "crashed", STUMBLED
+        await patiently(lambda: self._app.jobs.retry(job, code, reason))
+        return None
+
+    async def _wind_up(self) -> None:
+        """Nothing in hand is lost: what is painted is stored, the rest waits again."""
+        if self._hand.ending:
+            await asyncio.wait(self._hand.ending, timeout=STOP_SECONDS)
+        await _cancel(*self._hand.ending)
+        with contextlib.suppress(TimeoutError):  # the leases end by themselves
+            async with asyncio.timeout(STOP_SECONDS):
+                await patiently(lambda: self._app.jobs.end_cancelled(self.worker_id))
+                if self._fault:
+                    await self._charge(self._fault)
+                await patiently(lambda: self._app.jobs.put_back(self.worker_id))
+                await patiently(lambda: self._app.roster.sign_out(self.worker_id))
+                if not self._fault:
+                    await self._painter.close()
+                await self._expander.close()
+                self._lookout.close()
+                self._reading.close()
+
+    async def _charge(self, fault: Fault) -> None:
+        """What the broken executor had in hand has lost an attempt: one of them may be why it broke."""
+        for job in self._hand.painting:
+            reason = fault.reason(job.attempts)
+            await patiently(lambda job=job, reason=reason: self._app.jobs.retry(job, fault.code, reason))
+
+    # Beside the loop
+
+    async def _watch(self) -> None:
+        await self._app.jobs.queued.wait(timeout=POLL_SECONDS)
+        self._woken.set()
+
+    async def _report(self) -> None:
+        await self._stepped.wait()
+        self._stepped.clear()
+        steps, self._steps = self._steps, {}
+        await self._app.jobs.record_steps(self.worker_id, steps)
+
+    async def _show(self) -> None:
+        previews, self._previews = self._previews, {}
+        for job_id, (step, image) in previews.items():
+            with contextlib.suppress(Blind):  # then nobody sees it; the next one may be seen
+                seen = await self._lookout.look(image)
+                file = await asyncio.to_thread(encode_preview, image)
+                await self._app.jobs.save_preview(self.worker_id, job_id, step, file, seen)
+
+    async def _look_again(self) -> None:
+        """Look at painted pictures that nobody could look at, whoever has painted them."""
+        while job := await self._app.quarantine.take():
+            await self._app.history.drop_missing(job)
+            images = [await asyncio.to_thread(self._app.images.open, image.sha256) for image in job.images]
+            seen = await look_at(self._lookout, job.id, images)
+            looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
+            if len(looks) == len(images):
+                await self._app.quarantine.looked(job.id, looks)
+
+    async def _live(self) -> None:
+        if self._painter.is_open:  # an import may hold everything up for long, and that is no harm
+            for beat in self.beats:
+                beat()
+
+    async def _beat(self) -> None:
+        """Keep the leases; notice what is no longer ours, and what is ours by its row only."""
+        in_hand = self._hand.jobs
+        ours = await self._app.jobs.heartbeat(self.worker_id)
+        still_in_hand = self._hand.jobs
+        self._lost |= {job_id for job_id, job in in_hand.items() if still_in_hand.get(job_id) is job} - ours
+        orphans = {job_id for job_id in ours if job_id not in self._hand}
+        for job_id in orphans & self._orphans:  # twice in a row: no claim is just about to bring it
+            await self._app.jobs.retry(await self._app.jobs.get(job_id), "crashed", STUMBLED)
+        self._orphans = orphans
+        await self._app.jobs.requeue_stalled()
+        self._woken.set()
+
+    async def _sign_in(self) -> None:
+        """Say what is in memory and what is painted: at each change, and often enough to count as alive."""
+        state = (self._painter.loaded, self._hand.weights_key)
+        now = time.monotonic()
+        if state == self._signed[0] and now - self._signed[1] < self._app.settings.lease_seconds / BEATS:
+            return
+        weights, painting = state
+        await self._app.roster.sign_in(
+            self.worker_id,
+            device=self._app.settings.device,
+            weights=weights,
+            room=self._painter.room - self._hand.waiting_pixels,
+            painting=painting,
+        )
+        self._signed = (state, now)
+
+    async def _tidy(self) -> None:
+        await asyncio.to_thread(self._app.images.sweep)
+        await self._app.history.sweep()
+        await self._app.jobs.expire_held(HELD_SECONDS)
+
+    async def _warm_up(self) -> None:
+        """Load the default model, and a language model on this machine, while nobody waits for them."""
+        settings = self._app.settings
+        try:
+            await self._painter.warm_up(settings.default_card, WARM_UP)
+        except WorkerBroken as broken:
+            self._fault = broken.fault
+            return self.stop()
+        if not settings.expander_url:
+            words = min(1, settings.default_card.max_added_words)
+            await self._expander.expand(WARM_UP, locale="en-US", seed=0, max_words=words)
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            log.warning("worker_waits reason=%s", place_of(error))
+            await asyncio.sleep(PATIENCE_SECONDS)
+        await asyncio.sleep(pause)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _result(task: asyncio.Task[T]) -> T | None:
+    """What the task returned; None if it was cancelled or could not even write down that it failed."""
+    if task.cancelled():
+        return None
+    if error := task.exception():
+        log.error("job_stranded task=%s reason=%s", task.get_name(), place_of(error))
+        return None
+    return task.result()
+
+
+def _code(error: GenerationError) -> str:
+    """OutOfMemory -> out_of_memory, as the row's reason code."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()[:32]

@@ -1,0 +1,182 @@
+"""A request in the air: a call of the stock pipeline that waits wherever it needs a large model's answer."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import copy
+import inspect
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from greenlet import getcurrent, greenlet
+from torch import Tensor, nn
+
+from limner.generators.base import BadRequest, BrokenImage, GenerationError, GenerationRequest
+from limner.generators.diffusion.preview import Watch
+from limner.generators.diffusion.stacked_calls import Call, Rows
+from limner.generators.failures import understand
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+    from PIL import Image
+
+
+class Flight:
+    """A request that is being painted by diffusers' own loop, in a greenlet of its own.
+
+    The loop runs until it calls the denoiser or decodes; that call is then in ``waiting``, and the loop goes on when
+    `answer` brings the result. So many loops share one call, and each still is the stock one, with its own scheduler,
+    timesteps, guidance and random numbers. It leaves with ``images`` or ``error``. All calls come from one thread.
+
+    Args:
+        key: the name its caller knows it by.
+        request: what it paints.
+        pipe: the stock pipeline; it is copied, the models in it are not.
+        scheduler: one that nobody else uses.
+        arguments: of the pipeline's call.
+
+    Raises:
+        ValueError: the pipeline refuses the arguments.
+    """
+
+    def __init__(
+        self, key: str, request: GenerationRequest, pipe: DiffusionPipeline, scheduler: Any, arguments: dict[str, Any]
+    ) -> None:
+        self.key = key
+        self.request = request
+        self.admitted = time.perf_counter()
+        self.busy = 0.0
+        self.step = 0
+        self.passed_over = 0
+        self.watch = Watch(scheduler)
+        self.waiting: Call | None = None
+        self.images: list[Image.Image] | None = None
+        self.error: GenerationError | None = None
+        self._pipe = _own(pipe, scheduler)
+        # Without the decorator that switches gradients off: flights would switch them on again in a wrong order.
+        self._loop = greenlet(inspect.unwrap(type(pipe).__call__))
+        self._went_on(self._loop.switch(self._pipe, **arguments, callback_on_step_end=self._note))
+        self.busy = time.perf_counter() - self.admitted
+
+    @property
+    def steps(self) -> int:
+        """How many steps its loop takes; a picture to start from saves some, a scheduler of second order adds some."""
+        return self._pipe.num_timesteps
+
+    @property
+    def pixels_left(self) -> int:
+        """What is still to be denoised: pixels times steps."""
+        return self.request.pixels * (self.steps - self.step)
+
+    @property
+    def decoding(self) -> bool:
+        """Whether only its pixels are missing."""
+        return self.step == self.steps
+
+    def take(self) -> Call | None:
+        """What the loop waits for; whoever takes it answers."""
+        call, self.waiting = self.waiting, None
+        return call
+
+    def answer(self, result: Rows | GenerationError) -> None:
+        """Bring the result that the loop waits for, or the error that it is to end with."""
+        try:
+            if not isinstance(result, GenerationError) and not _finite(result):
+                result = BrokenImage()
+            failed = isinstance(result, GenerationError)
+            self._went_on(self._loop.throw(result) if failed else self._loop.switch((result,)))
+        except Exception as error:
+            self.error = understand(error)
+
+    def stop(self) -> None:
+        """End the loop where it stands."""
+        self._loop.throw()
+
+    def _note(self, _pipe: Any, step: int, _time: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
+        self.step = step + 1
+        return {}
+
+    def _went_on(self, result: Any) -> None:
+        if isinstance(result, Call):
+            self.waiting = result
+        elif any(getattr(result, "nsfw_content_detected", None) or ()):
+            raise BadRequest("The model's own safety check held this picture back; change the words or the seed.")
+        else:
+            self.images = result.images
+
+
+class _Part:
+    """A model as a flight's pipeline sees it: in float32 whatever it really is, and staying where it is.
+
+    In float32, since rounding in the loop must not change what a seed means.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def __class__(self) -> type:
+        return type(self._model)  # pipelines ask what they are made of
+
+    @cached_property
+    def _precision(self) -> torch.dtype:
+        return self._model.dtype  # walks through the whole model each time
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = self._call(args, kwargs)
+        return call.model(*call.args, **call.kwargs)
+
+    def to(self, *_: Any, **__: Any) -> _Part:
+        return self  # others are using the model too
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        return Call(self._model, args, kwargs).fitted(self._precision)
+
+
+class _Denoiser(_Part):
+    """Waits for an answer that is made for all flights together."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _wait_for(self._call(args, kwargs))
+
+
+class _Autoencoder(_Part):
+    """Decodes for all flights together; encodes at once."""
+
+    def encode(self, pixels: Tensor) -> Any:
+        found = self._model.encode(pixels.to(self._precision))
+        if hasattr(found, "latent_dist"):
+            found.latent_dist = DiagonalGaussianDistribution(found.latent_dist.parameters.float())
+        return found
+
+    def decode(self, latents: Tensor, **kwargs: Any) -> Any:
+        return _wait_for(Call(self._model.decode, (latents.to(self._precision),), kwargs))
+
+
+_KINDS = {"unet": _Denoiser, "transformer": _Denoiser, "vae": _Autoencoder}
+
+
+def _own(pipe: DiffusionPipeline, scheduler: Any) -> DiffusionPipeline:
+    """A pipeline for one flight; around vars, since setting an attribute would rewrite the pipeline's configuration."""
+    models = {name: model for name, model in pipe.components.items() if isinstance(model, nn.Module)}
+    parts = {name: _KINDS.get(name, _Part)(model) for name, model in models.items()}
+    own = copy.copy(pipe)
+    vars(own).update(parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
+    return own
+
+
+def _wait_for(call: Call) -> Any:
+    return getcurrent().parent.switch(call)  # pyright: ignore[reportOptionalMemberAccess]: a flight has one
+
+
+def _finite(result: Rows) -> bool:
+    return all(bool(torch.isfinite(each).all()) for each in (result if isinstance(result, list) else [result]))

@@ -1,0 +1,352 @@
+"""Any Hugging Face diffusers pipeline; known ones paint many requests together, step by step."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils.memory import clear_device_cache
+
+from limner.generators.base import (
+    BadRequest,
+    Event,
+    Failed,
+    Finished,
+    GenerationError,
+    GenerationRequest,
+    ModelCard,
+    OutOfMemory,
+    Preview,
+    Progress,
+    place_of,
+)
+from limner.generators.device import pick_device
+from limner.generators.diffusion.batch_size import best_batch
+from limner.generators.diffusion.decoder import Decoder
+from limner.generators.diffusion.flight import Flight
+from limner.generators.diffusion.loras import Adapters
+from limner.generators.diffusion.memory import Budget, Ladder, measure, releasable
+from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dtype, place, read_pipeline
+from limner.generators.diffusion.preview import Previewer
+from limner.generators.diffusion.stacked_calls import Call, Stacker
+from limner.generators.diffusion.whole_call import WholeCalls
+from limner.generators.failures import understand
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+log = logging.getLogger(__name__)
+
+PASSED_OVER = 8
+"""Steps of others that one request may have to wait for its own next one."""
+
+
+class DiffusionGenerator:
+    """Paints with a diffusers pipeline: an `ImageGenerator`.
+
+    Every request in flight runs the stock pipeline's own loop with its own scheduler, timesteps, guidance and random
+    numbers (`Flight`); the calls of the denoiser that the loops wait for are made as one, with one timestep for each
+    sample. So requests from words, from a picture and into a part of a picture join and leave between steps, and each
+    gets the picture that the stock pipeline would paint for it alone (within 2/255 on CPU in float32).
+    Random numbers come from the CPU, so a seed means the same picture on every device.
+
+    What fits is measured when it is loaded (`memory.measure`); what does not fit after all goes down a ladder of
+    sacrifices (`memory.Ladder`).
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        pipe: DiffusionPipeline,
+        *,
+        ladder: Ladder,
+        aside: torch.device | None = None,
+        previewer: Previewer | None = None,
+    ) -> None:
+        self._card = card
+        self._pipelines = Pipelines(pipe)
+        self._adapters = Adapters(pipe, card.loras)
+        self._ladder = ladder
+        self._denoiser = Stacker(ladder, decoding=False)
+        self._decoder = Decoder(Stacker(ladder, decoding=True), aside)
+        self._previewer = previewer
+        self._flights: dict[str, Flight] = {}
+        self._budget: Budget | None = None
+        self._together = ladder.pixels
+
+    @classmethod
+    def load(
+        cls,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        offload: str = "none",
+        max_batch: int = 8,
+        previews: float = 0.0,
+    ) -> DiffusionGenerator:
+        """Load the diffusers folder or hub name ``card.source``; weights come from safetensors files only.
+
+        Args:
+            card: the model, and the step in which its width and height may change.
+            device: auto, cuda, cuda:1, mps or cpu; auto takes the best that is there.
+            dtype: auto, float32, float16 or bfloat16; auto is float32 on the CPU and half precision elsewhere.
+            offload: what waits in main memory instead of on the device: none, model or sequential (diffusers' words).
+            max_batch: samples of the card's size in one call of the denoiser, and so in flight together; fewer if
+                that is what fits.
+            previews: seconds between two previews of a request; 0 for none.
+
+        Raises:
+            ModelNotFound: the folder or hub name is not there, or holds no safetensors weights.
+            OutOfMemory: the model does not fit into the device's memory.
+            BadRequest: the device cannot do what ``offload`` asks for.
+        """
+        where = pick_device(device)
+        if offload != "none" and where.type == "cpu":
+            raise BadRequest("Offloading needs an accelerator; the operator must set it to none on this machine.")
+        pipe = read_pipeline(card.source, pick_dtype(dtype, where))
+        place(pipe, where, offload)
+        ladder = Ladder(
+            pipe, max_batch * card.width * card.height, can_offload=where.type != "cpu" and offload == "none"
+        )
+        generator = (cls if Pipelines(pipe).stepwise else _WholeCallGenerator)(
+            card,
+            pipe,
+            ladder=ladder,
+            aside=where if where.type == "cuda" and offload == "none" else None,
+            previewer=_previewer(pipe, previews),
+        )
+        generator._measure(where, releasable(pipe) if ladder.can_offload else 0)
+        return generator
+
+    def admit(self, key: str, request: GenerationRequest) -> None:
+        """Encode the request's words and pictures and draw its noise; it takes its first step in the next `step`.
+
+        A request that is larger than the whole budget is taken when nothing else is in flight.
+
+        Raises:
+            BadRequest: the size, steps, scheduler or a feature is none that this model has, or it could never fit.
+            OutOfMemory: there is no room beside those in flight, or none on the device.
+        """
+        self._check(request)
+        in_flight = any(self._in_flight())
+        if in_flight and request.pixels > self.capacity():
+            raise OutOfMemory("The painter has no room beside what it is painting now; ask again in a moment.")
+        if not in_flight:
+            self._ladder.climb()
+        try:
+            with torch.no_grad():
+                self._start(key, request)
+        except GenerationError:
+            raise  # from nothing: an error that is its own cause has no end
+        except ValueError as error:
+            raise BadRequest from error
+        except Exception as error:
+            raise understand(error) from error
+
+    def step(self) -> list[Event]:
+        """Take one denoising step for as many as pay in one call: one denoiser call for each size and weights.
+
+        Where larger calls save no time (`together`), those that are nearest to their end go first, and who was passed
+        over for `PASSED_OVER` steps takes the next one. A request that runs out of steps is decoded and leaves as
+        Finished: in the same call, or on an NVIDIA GPU in a later one, while the others go on. One that fails, whatever
+        the reason, leaves as Failed and the others go on.
+        """
+        before = {key: flight.step for key, flight in self._flights.items()}
+        with torch.no_grad():
+            denoising = self._groups(self._next())
+            for flights in denoising:
+                with _sharing_time(flights):
+                    self._adapters.wear(flights[0].request)
+                    calls, pixels = _calls(flights)
+                    for flight, answer in zip(flights, self._denoiser.answers(calls, pixels), strict=True):
+                        flight.answer(answer)
+            self._decode(wait=not denoising)
+            return [event for key, step in before.items() for event in self._events(self._flights[key], step)]
+
+    def evict(self, key: str) -> None:
+        """Drop a request now; its neighbours are not touched. Unknown keys are ignored."""
+        if key in self._flights:
+            self._flights.pop(key).stop()
+
+    def capacity(self) -> int:
+        """How many more pixels fit."""
+        return max(0, self._ladder.pixels - sum(request.pixels for request in self._in_flight()))
+
+    def together(self) -> int:
+        """How many pixels one call of the denoiser should hold."""
+        return self._together
+
+    def move(self, device: str) -> None:
+        """Let the weights wait in main memory ("cpu"), or put them back; what is in flight goes on afterwards."""
+        self._pipelines.loaded.to(pick_device(device))
+
+    def close(self) -> None:
+        """Free the device; the generator cannot be used any more."""
+        for key in list(self._flights):
+            self.evict(key)
+        del self._pipelines, self._adapters, self._ladder, self._denoiser, self._decoder, self._previewer
+        clear_device_cache(garbage_collection=True)
+
+    def _check(self, request: GenerationRequest) -> None:
+        self._adapters.check(request)
+        if (request.mask or request.strength is not None) and not request.init_image:
+            raise BadRequest("A mask and a strength need a picture to start from; ask again with one.")
+        if request.num_inference_steps < 1 or request.num_images_per_prompt < 1:
+            raise BadRequest("A painting takes at least one step and one picture; ask for more.")
+        if (
+            request.strength is not None
+            and not 1 <= request.strength * request.num_inference_steps <= request.num_inference_steps
+        ):
+            raise BadRequest(
+                "The strength is at most 1 and must leave at least one step; change it or take more steps."
+            )
+        step = self._card.multiple_of
+        if min(request.width, request.height) < step or request.width % step or request.height % step:
+            raise BadRequest(f"This painter needs a width and height that are multiples of {step}; change the size.")
+
+        if self._budget is not None:
+            self._budget.check(request)
+
+    def _measure(self, device: torch.device, releasable: int) -> None:
+        """Know what a request takes and plan with what fits; one picture of the card's size is always tried."""
+        self._budget = measure(device, self._card, releasable, self._try_out)
+        if self._budget is not None:
+            fits = max(self._budget.pixels, self._card.width * self._card.height)
+            self._ladder.pixels = min(self._ladder.pixels, fits)
+        self._together = self._ladder.pixels
+        if self._pipelines.stepwise:
+            samples = best_batch(self._card, self._ladder.pixels, self._try_out)
+            self._together = samples * self._card.width * self._card.height
+
+    def _try_out(self, request: GenerationRequest) -> Generator[None]:
+        """Paint it, and only tell if there is no memory for it."""
+        self.admit("", request)
+        try:
+            while any(self._in_flight()):
+                for event in self.step():
+                    if isinstance(event, Failed):
+                        raise event.error
+                yield
+        finally:
+            self.evict("")
+
+    def _in_flight(self) -> Iterable[GenerationRequest]:
+        return (flight.request for flight in self._flights.values())
+
+    def _start(self, key: str, request: GenerationRequest) -> None:
+        self._adapters.wear(request)
+        pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
+        self._flights[key] = Flight(key, request, pipe, scheduler, arguments(pipe, request))
+
+    def _next(self) -> list[Flight]:
+        """The flights that take the next step."""
+        waiting = [flight for flight in self._flights.values() if flight.waiting is not None and not flight.decoding]
+        waiting.sort(key=lambda flight: (flight.passed_over < PASSED_OVER, flight.pixels_left))
+        room = self._together
+        chosen: list[Flight] = []
+        for flight in waiting:
+            if chosen and flight.request.pixels > room:
+                flight.passed_over += 1
+            else:
+                chosen.append(flight)
+                room -= flight.request.pixels
+                flight.passed_over = 0
+        return chosen
+
+    def _groups(self, flights: Iterable[Flight]) -> list[list[Flight]]:
+        """The flights by what they wait for: those together that may share a call."""
+        groups: dict[Hashable, list[Flight]] = {}
+        for flight in flights:
+            if flight.waiting is not None:
+                groups.setdefault((flight.request.batch_key, flight.waiting.shape), []).append(flight)
+        return list(groups.values())
+
+    def _decode(self, *, wait: bool) -> None:
+        """Start decoding for all that only miss pixels, and bring those that are there; with ``wait`` all."""
+        groups = self._groups(flight for flight in self._flights.values() if flight.decoding)
+        for flights in groups:
+            with _sharing_time(flights):
+                self._decoder.start(flights, *_calls(flights))
+        for flight, answer in self._decoder.landed(wait=wait):
+            if self._flights.get(flight.key) is flight:
+                flight.answer(answer)
+        if groups:
+            self._pipelines.loaded.maybe_free_model_hooks()  # puts offloaded models back, as the stock call does
+
+    def _events(self, flight: Flight, step: int) -> Iterator[Event]:
+        """What happened to a flight that was at ``step``; one that is done leaves."""
+        now = time.perf_counter()
+        if flight.step > step:
+            yield Progress(flight.key, flight.step, flight.steps)
+            yield from self._preview(flight)
+        if flight.error is not None:
+            yield Failed(flight.key, flight.error)
+        elif flight.images is not None:
+            seconds = now - flight.admitted
+            yield Finished(flight.key, flight.images, flight.request.seeds, seconds, flight.busy)
+        else:
+            return
+        del self._flights[flight.key]
+
+    def _preview(self, flight: Flight) -> Iterator[Preview]:
+        latents = self._previewer and not flight.decoding and self._previewer.look(flight.watch)
+        if self._previewer and isinstance(latents, torch.Tensor):
+            image = self._previewer.paint(latents, flight.request)
+            if image is not None:
+                yield Preview(flight.key, image)
+
+
+def _calls(flights: Sequence[Flight]) -> tuple[list[Call], int]:
+    """What the flights wait for, from here on in the air, and the pixels of each row."""
+    request = flights[0].request
+    return [call for flight in flights if (call := flight.take())], request.width * request.height
+
+
+@contextmanager
+def _sharing_time(flights: Sequence[Flight]) -> Iterator[None]:
+    """Count the time of this block as the flights' own, in proportion to their samples."""
+    started = time.perf_counter()
+    yield
+    share = (time.perf_counter() - started) / sum(flight.request.num_images_per_prompt for flight in flights)
+    for flight in flights:
+        flight.busy += share * flight.request.num_images_per_prompt
+
+
+def _previewer(pipe: DiffusionPipeline, every: float) -> Previewer | None:
+    """None where nobody wants previews, or where the pipeline's latents cannot be made into any."""
+    if not every:
+        return None
+    try:
+        return Previewer(pipe, every)
+    except Exception as error:  # a VAE of another kind: of films, with other arguments, or none at all
+        log.warning("no_previews reason=%s", place_of(error))
+        return None
+
+
+class _WholeCallGenerator(DiffusionGenerator):
+    """The same for a pipeline whose loop is not proven to share its calls: whole calls, one at a time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._calls = WholeCalls(self._pipelines, self._ladder, self._previewer)
+
+    def step(self) -> list[Event]:
+        """Let the call that is under way take a step, or begin the next one."""
+        return self._calls.step()
+
+    def evict(self, key: str) -> None:
+        """Drop a request now; unknown keys are ignored."""
+        self._calls.evict(key)
+
+    def _in_flight(self) -> Iterable[GenerationRequest]:
+        return self._calls.requests
+
+    def _start(self, key: str, request: GenerationRequest) -> None:
+        self._calls.admit(key, request)

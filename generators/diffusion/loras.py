@@ -1,0 +1,79 @@
+"""LoRA files: what a model wears for the requests that ask for them."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+
+from limner.generators.base import BadRequest, GenerationRequest
+from limner.generators.loading import loading
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+log = logging.getLogger(__name__)
+
+
+class Adapters:
+    """The LoRAs of one model; it wears one set of them at a time, and takes another when other requests come.
+
+    Args:
+        pipe: the pipeline whose models wear them.
+        files: safetensors files by name.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, files: Mapping[str, str]) -> None:
+        self._pipe = pipe
+        self._files = files if hasattr(pipe, "load_lora_weights") else {}
+        self._worn: tuple[tuple[str, float], ...] = ()
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuse a request for one that is not there.
+
+        Raises:
+            BadRequest: there is none of that name.
+        """
+        if any(name not in self._files for name, _ in request.loras):
+            raise BadRequest("This painter has no LoRA of that name; ask again with another one or without it.")
+
+    def wear(self, request: GenerationRequest) -> None:
+        """Let the model be what this request asks for; at once if it is that already.
+
+        What is taken off leaves the memory: the queue seldom asks for a change.
+
+        Raises:
+            BadRequest: a file is missing, or made for another kind of model.
+        """
+        if request.loras == self._worn:
+            return
+        started = time.perf_counter()
+        self._take_off()
+        try:
+            with loading(), warnings.catch_warnings(category=UserWarning, action="ignore"):
+                for name, _ in request.loras:
+                    self._load(name, Path(self._files[name]))
+            if request.loras:
+                names, weights = zip(*request.loras, strict=True)
+                self._pipe.set_adapters(list(names), list(weights))
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            self._take_off()
+            raise BadRequest("This LoRA cannot be used with this painter; ask again without it.") from error
+        self._worn = request.loras
+        log.info("loras_changed count=%d seconds=%.2f", len(request.loras), time.perf_counter() - started)
+
+    @loading()
+    def _load(self, name: str, path: Path) -> None:
+        only = {"use_safetensors": True, "local_files_only": True}
+        self._pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name, **only)
+
+    def _take_off(self) -> None:
+        self._pipe.unload_lora_weights()
+        self._worn = ()

@@ -1,0 +1,330 @@
+"""Memory: what painting takes, measured on the device; what fits; and what to give up when it runs out."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import torch
+from accelerate.utils.memory import clear_device_cache
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+from limner.generators.base import BadRequest, GenerationError, GenerationRequest, ModelCard, place_of
+
+log = logging.getLogger(__name__)
+
+HEADROOM = 0.2
+"""The share of free memory that is never planned with: allocators lose some to fragmentation, longer prompts and other
+schedulers take a little more than what was measured, and on the CPU other programs live in the same memory."""
+
+CPU_SIDE = 256
+"""The longer side, in pixels, of the pictures that are painted on the CPU to measure what they take."""
+
+GIB = 2**30
+
+
+class Meter(Protocol):
+    """Reads a device's memory."""
+
+    def free(self) -> float:
+        """Bytes that this process could still take."""
+        ...
+
+    def reset(self) -> None:
+        """Begin a measurement."""
+        ...
+
+    def peak(self) -> int:
+        """The most bytes that were in use at any time since `reset`, beyond those in use then."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes taken for some pixels: a fixed part, and a part for each of them."""
+
+    fixed: float
+    per_pixel: float
+
+    @classmethod
+    def fit(cls, pixels: int, once: int, twice: int) -> Cost:
+        """From the peaks that ``pixels`` and twice as many were seen to have.
+
+        The pixels are given at least a quarter of the greater peak, lest noise in a measurement makes them free.
+        """
+        per_pixel = max(1, twice - once, twice / 4) / pixels
+        return cls(max(0.0, twice - 2 * pixels * per_pixel), per_pixel)
+
+    def of(self, pixels: int) -> float:
+        """Bytes for ``pixels``."""
+        return self.fixed + pixels * self.per_pixel
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a loaded model may take, in bytes and in pixels.
+
+    ``free`` is the memory that was left when it was measured, less `HEADROOM`; ``releasable`` are the weights that
+    offloading could take off the device. ``painting`` is the cost of a whole step with its decoding, which can be done
+    in parts, ``denoising`` that of the denoiser alone, which cannot be split below one sample.
+    """
+
+    free: float
+    releasable: int
+    painting: Cost
+    denoising: Cost
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that fit into one call; 0 where not even the fixed part does."""
+        return max(0, math.floor((self.free - self.painting.fixed) / self.painting.per_pixel))
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuse what cannot fit even alone: one picture at a time, one row of it, in tiles, with the rest offloaded.
+
+        Raises:
+            BadRequest: it never will; the sentence tells how far off it is.
+        """
+        # what was measured was a guided picture, whose two rows may be denoised one after the other
+        needed, room = self.denoising.of(request.width * request.height // 2), self.free + self.releasable
+        if needed > room:
+            raise BadRequest(
+                f"A picture of {request.width}x{request.height} needs about {needed / GIB:.1f} GiB of memory and this "
+                f"painter has {room / GIB:.1f} GiB; ask for a smaller one."
+            )
+
+
+def measure(
+    device: torch.device, card: ModelCard, releasable: int, paint: Callable[[GenerationRequest], Iterator[None]]
+) -> Budget | None:
+    """Paint one and two samples and watch the memory; None where it cannot be watched or does not even last for that.
+
+    Painting is done at the model's own size; on the CPU, where it is slow and memory grows evenly with the pixels, at
+    `CPU_SIDE` if that is less.
+
+    Args:
+        device: where the model is.
+        card: the model.
+        releasable: bytes of weights that offloading could take off the device.
+        paint: paints a request of two steps, yields after each of them, and raises OutOfMemory if it cannot.
+    """
+    meter = meter_of(device)
+    if meter is None:
+        return None
+    started = time.perf_counter()
+    side = CPU_SIDE if device.type == "cpu" else max(card.width, card.height)
+    once = _test_request(card, side, 1)
+    try:
+        _peaks(meter, paint(_test_request(card, side // 2, 1)))  # the libraries set themselves up in the first call
+        one, two = _peaks(meter, paint(once)), _peaks(meter, paint(_test_request(card, side, 2)))
+    except GenerationError as error:  # or the model paints from pictures only
+        log.warning("memory_not_measured model=%s reason=%s", card.name, place_of(error))
+        return None
+    denoising, painting = (Cost.fit(once.pixels, *pair) for pair in zip(one, two, strict=True))
+    budget = Budget(meter.free() * (1 - HEADROOM), releasable, painting, denoising)
+    log.info(
+        "memory_measured model=%s bytes_per_pixel=%.0f fixed=%.0f pixels=%d seconds=%.2f",
+        *(card.name, painting.per_pixel, painting.fixed, budget.pixels, time.perf_counter() - started),
+    )
+    return budget
+
+
+def _test_request(card: ModelCard, long_side: int, samples: int) -> GenerationRequest:
+    """A guided request of two steps: the dearest that the model paints at that size, or at its own if that is less."""
+    part, step = min(1.0, long_side / max(card.width, card.height)), card.multiple_of
+    width, height = (max(1, round(side * part / step)) * step for side in (card.width, card.height))
+    return GenerationRequest(
+        prompt="a picture",
+        model=card.name,
+        width=width,
+        height=height,
+        num_inference_steps=2,
+        guidance_scale=max(card.guidance_scale, 2.0),
+        seed=0,
+        num_images_per_prompt=samples,
+    )
+
+
+def _peaks(meter: Meter, painting: Iterator[None]) -> tuple[int, int]:
+    """The peaks of the first step, which only denoises, and of the whole."""
+    meter.reset()
+    next(painting)
+    denoising = meter.peak()
+    for _ in painting:
+        pass
+    return denoising, meter.peak()
+
+
+def meter_of(device: torch.device) -> Meter | None:
+    """The meter for a device; None where its memory cannot be read."""
+    if device.type == "cuda":
+        return _CudaMeter(device)
+    if device.type == "mps":
+        return _MpsMeter()
+    if device.type == "cpu" and sys.platform == "linux" and _ProcessMeter.CLEAR.exists():
+        return _ProcessMeter()
+    return None
+
+
+def releasable(pipe: DiffusionPipeline) -> int:
+    """Bytes of weights that leave the device when only the largest of the pipeline's models stays on it."""
+    models = [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
+    sizes = [sum(each.numel() * each.element_size() for each in model.parameters()) for model in models]
+    return sum(sizes) - max(sizes)
+
+
+class _CudaMeter:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def free(self) -> int:
+        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return torch.cuda.mem_get_info(self._device)[0] + unused
+
+    def reset(self) -> None:
+        torch.cuda.reset_peak_memory_stats(self._device)
+        self._before = torch.cuda.memory_allocated(self._device)
+
+    def peak(self) -> int:
+        return torch.cuda.max_memory_allocated(self._device) - self._before
+
+
+class _MpsMeter:
+    """Metal keeps no peak, but torch's allocator keeps what it ever took until its cache is emptied."""
+
+    def free(self) -> int:
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+
+    def reset(self) -> None:
+        torch.mps.empty_cache()
+        self._before = torch.mps.driver_allocated_memory()
+
+    def peak(self) -> int:
+        torch.mps.synchronize()
+        return torch.mps.driver_allocated_memory() - self._before
+
+
+class _ProcessMeter:
+    """The CPU has no allocator that counts: what Linux saw this process occupy is the measure (proc(5), clear_refs)."""
+
+    CLEAR = Path("/proc/self/clear_refs")
+
+    def free(self) -> float:
+        return min(psutil.virtual_memory().available, _container_room())
+
+    def reset(self) -> None:
+        ctypes.CDLL(None).malloc_trim(0)  # else painting finds room in pages that the process never gave back
+        self.CLEAR.write_text("5", encoding="ascii")
+        self._before = self._read("VmRSS")
+
+    def peak(self) -> int:
+        return self._read("VmHWM") - self._before
+
+    def _read(self, name: str) -> int:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def _container_room(folder: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes up to a container's own limit, which the machine's free memory does not show (cgroup v2).
+
+    Pages of files are not counted where the kernel would drop them.
+    """
+    try:
+        limit, used = (int((folder / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())
+    except (OSError, ValueError):  # no such limit: the file is not there or says "max"
+        return math.inf
+    return limit - used + int(stat["inactive_file"])
+
+
+class Ladder:
+    """Where a generator stands between all in one call and the last resort when the device runs out of memory.
+
+    The rungs: calls of as many samples as ``pixels`` allows; half as many, down to one row; for one picture that cannot
+    be decoded, its decoding in tiles; the models that are not in use in main memory. A request fails below the last
+    rung only. What worked stays until `climb`, so that a failure is paid for once.
+
+    Args:
+        pipe: the pipeline; its VAE learns to tile, itself to offload.
+        pixels: width times height of all samples of one call, at most; may be changed while nothing is in flight.
+        can_offload: whether the device has a main memory to offload to, and has not done so yet.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, pixels: int, *, can_offload: bool) -> None:
+        self.pixels = pixels
+        self.can_offload = can_offload
+        self._pipe = pipe
+        self.climb()
+
+    def climb(self) -> None:
+        """Start from the top again, as the memory that was missing may be there now.
+
+        What was offloaded stays so: to bring it back needs the very memory that was missing.
+        """
+        self._decoded = self.pixels
+        self._denoised = 2 * self.pixels  # a guided sample is two rows of its call
+        self._tile_from = math.inf
+
+    def rows(self, pixels: int, *, decoding: bool) -> int:
+        """How many rows of this size go into one call of the VAE (or of a whole pipeline) or of the denoiser."""
+        return max(1, (self._decoded if decoding else self._denoised) // pixels)
+
+    def give_up(self, rows: int, pixels: int, *, decoding: bool) -> bool:
+        """Go one rung down, as a call of ``rows`` has run out of memory; False if none is left for a single row.
+
+        Args:
+            rows: of the call, which is to be made again in halves if there are several.
+            pixels: width times height of each.
+            decoding: whether it was a call of the VAE, or of a whole pipeline.
+        """
+        clear_device_cache(garbage_collection=True)
+        if rows > 1:
+            if decoding:
+                self._decoded = rows // 2 * pixels
+            else:
+                self._denoised = rows // 2 * pixels
+            log.warning("memory_short then=smaller_calls rows=%d pixels=%d", rows // 2, pixels)
+            return True
+        return (decoding and self._tile(pixels)) or self._offload()
+
+    @contextmanager
+    def tiling(self, pixels: int) -> Iterator[None]:
+        """Decode in tiles inside this block, if a picture of that size could not be decoded otherwise.
+
+        Tiles are blended, so their picture is not quite the one that is decoded whole: only those pay that must.
+        """
+        if pixels < self._tile_from:
+            yield
+            return
+        self._pipe.vae.enable_tiling()
+        try:
+            yield
+        finally:
+            self._pipe.vae.disable_tiling()
+
+    def _tile(self, pixels: int) -> bool:
+        if pixels >= self._tile_from or not hasattr(getattr(self._pipe, "vae", None), "enable_tiling"):
+            return False
+        self._tile_from = pixels
+        log.warning("memory_short then=tiles pixels=%d", pixels)
+        return True
+
+    def _offload(self) -> bool:
+        if not self.can_offload:
+            return False
+        self.can_offload = False
+        self._pipe.enable_model_cpu_offload(device=self._pipe._execution_device)
+        log.warning("memory_short then=offload")
+        return True

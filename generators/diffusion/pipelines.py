@@ -1,0 +1,181 @@
+"""Stock pipelines: read from a folder, placed on a device, and told what to paint."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import diffusers
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from PIL import Image, ImageOps
+
+from limner.generators.base import BadRequest, GenerationRequest, ModelNotFound, OutOfMemory
+from limner.generators.image_files import BadImage, open_image
+from limner.generators.loading import loading
+
+Scheduler = Any
+"""One of diffusers' schedulers; they share `set_timesteps`, `scale_model_input` and `step`, but no typed base."""
+
+
+class Family(NamedTuple):
+    """Stock pipeline classes that share their models: they paint from words, from a picture, into a part of one."""
+
+    words: str | None = None
+    picture: str | None = None
+    part: str | None = None
+
+
+STEPWISE = (
+    Family("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
+    Family("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
+    Family("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
+    Family("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
+    # denoisers that read the picture and the mask beside the latents, so that they can do nothing else
+    Family(part="StableDiffusionInpaintPipeline"),
+)
+"""The families that are proven to paint the same pictures step by step; the class loaded is a family's first."""
+
+
+class Pipelines:
+    """One loaded model, as the pipelines that paint with it; they share its parts.
+
+    Attributes:
+        loaded: the pipeline that the model's folder names.
+        stepwise: whether its family is one of `STEPWISE`.
+        schedulers: the classes that it can be used with, by name.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline) -> None:
+        self.loaded = pipe
+        name = type(pipe).__name__
+        found = [family for family in STEPWISE if name == next(filter(None, family))]
+        self.stepwise = bool(found)
+        self._family = found[0] if found else Family(words=name)
+        self._made: dict[str, DiffusionPipeline] = {name: pipe}
+        self.schedulers = _schedulers(pipe.scheduler)
+
+    def pipeline(self, request: GenerationRequest) -> DiffusionPipeline:
+        """The stock pipeline for this request.
+
+        Raises:
+            BadRequest: diffusers has none for this model.
+        """
+        name = self._family.words
+        if request.init_image:
+            name = self._family.part if request.mask else self._family.picture
+        if name is None:
+            raise BadRequest(_refusal(self._family))
+        if name not in self._made:
+            self._made[name] = self._make(getattr(diffusers, name))
+        return self._made[name]
+
+    def scheduler(self, name: str | None) -> Scheduler:
+        """A scheduler for one request: the model's own settings, and its own class if ``name`` is None.
+
+        Raises:
+            BadRequest: the model cannot be used with it.
+        """
+        own = self.loaded.scheduler
+        if name is not None and name not in self.schedulers:
+            raise BadRequest("This painter does not know that scheduler; ask again without naming one.")
+        return self.schedulers[name or type(own).__name__].from_config(own.config)
+
+    def _make(self, kind: type[DiffusionPipeline]) -> DiffusionPipeline:
+        known = {**self.loaded.config, **self.loaded.components}
+        pipe = kind(**{name: known[name] for name in inspect.signature(kind).parameters if name in known})
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+
+def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
+    """What the pipeline is called with; what the request leaves open is left to the pipeline.
+
+    Raises:
+        BadRequest: it cannot do what the request asks for, or a picture cannot be read.
+    """
+    takes = inspect.signature(pipe.__call__).parameters
+    if request.negative_prompt and ("negative_prompt" not in takes or "true_cfg_scale" in takes):
+        raise BadRequest("This painter cannot leave things out; ask again without a negative prompt.")
+    count = request.num_images_per_prompt
+    given = {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt or None,
+        # one for each sample: given only one, diffusers would encode it with the first sample's random numbers
+        "image": request.init_image and [read_picture(request.init_image, "RGB", request)] * count,
+        "mask_image": request.mask and [read_picture(request.mask, "L", request)] * count,
+        "strength": request.strength,
+        "width": request.width,
+        "height": request.height,
+        "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance_scale,
+        "num_images_per_prompt": count,
+        "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
+    }
+    return {name: value for name, value in given.items() if name in takes and value is not None}
+
+
+def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
+    """The picture in the request's size, its middle if it has another shape.
+
+    Raises:
+        BadRequest: it cannot be read.
+    """
+    try:
+        return ImageOps.fit(open_image(Path(path).read_bytes()).convert(mode), (request.width, request.height))
+    except (OSError, BadImage) as error:
+        raise BadRequest("The picture to start from cannot be read; choose another one.") from error
+
+
+def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
+    """Load the diffusers folder or hub name ``source``; weights come from safetensors files only."""
+    local = Path(source).is_dir()
+    try:
+        with loading():
+            pipe = DiffusionPipeline.from_pretrained(source, dtype=dtype, use_safetensors=True, local_files_only=local)
+    except (OSError, ValueError) as error:
+        raise ModelNotFound from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def place(pipe: DiffusionPipeline, device: torch.device, offload: str) -> None:
+    """Move the models to the device, or keep in main memory those that are not in use."""
+    if getattr(pipe, "vae", None) is not None and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
+        pipe.vae.to(torch.float32)  # SDXL's overflows in float16; the stock pipeline casts it at each call
+    move = {"none": pipe.to, "model": pipe.enable_model_cpu_offload, "sequential": pipe.enable_sequential_cpu_offload}
+    try:
+        move[offload](device=device)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory("The model does not fit into the device's memory; choose a smaller one.") from error
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision of that name; auto is float32 on the CPU and half precision elsewhere."""
+    if name != "auto":
+        return getattr(torch, name)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.float16 if device.type == "mps" else torch.float32
+
+
+def _schedulers(own: Scheduler) -> dict[str, type[Scheduler]]:
+    """The model's own, and those that diffusers calls compatible, less the ones that fail with such a model."""
+    flows = own.config.get("prediction_type") == "flow_prediction"
+    usable = [
+        kind
+        for kind in own.compatibles
+        if not hasattr(kind, "_backends")  # a dummy for one whose package is not installed
+        and kind.__name__ != "EDMEulerScheduler"  # for models that were trained with its own noise
+        and (not flows or "use_flow_sigmas" in inspect.signature(kind).parameters)
+    ]
+    return {kind.__name__: kind for kind in (type(own), *usable)}
+
+
+def _refusal(family: Family) -> str:
+    if family.words is None:
+        return "This painter only fills a part of a picture; ask again with a picture and a mask."
+    return "This painter cannot start from a picture; ask again with words only."

@@ -1,0 +1,144 @@
+"""Calls of one model that many requests wait for, made as one."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limner.generators.base import GenerationError, OutOfMemory
+from limner.generators.diffusion.memory import Ladder
+from limner.generators.failures import understand
+
+Rows = Tensor | list[Tensor]
+"""Samples along the first dimension, or a list of them where a model takes samples of different shapes."""
+
+SHARED = frozenset({"txt_ids", "img_ids"})
+"""Arguments without a dimension for samples: positions, which are the same for all samples of a shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of ``model``, whose first argument tells the number of rows."""
+
+    model: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """How many samples it is about; one that is guided counts twice."""
+        return len(next(iter((*self.args, *self.kwargs.values()))))
+
+    @property
+    def shape(self) -> Hashable:
+        """Calls of one shape may be made as one."""
+        return self.model, *(_shape("", each) for each in self.args), _shape("", self.kwargs)
+
+    def make(self) -> Rows:
+        """Ask the model; diffusers' models answer with a tuple when they are told ``return_dict=False``."""
+        return self.model(*self.args, **self.kwargs)[0]
+
+    def fitted(self, dtype: torch.dtype) -> Call:
+        """The same call in the model's precision, with one time for each row.
+
+        Times stay in float32: schedulers differ in whether theirs are whole numbers, and rounding would move them.
+        """
+        return self._changed(lambda parts: _fit(parts[0], self.rows, dtype))
+
+    def take(self, start: int, stop: int) -> Call:
+        """The same call about some of the rows."""
+        return self._changed(lambda parts: parts[0][start:stop])
+
+    def join(self, others: Sequence[Call]) -> Call:
+        """One call about all rows, of this call first; all have the same shape."""
+        return self._changed(_concatenate, others) if others else self
+
+    def _changed(self, change: Callable[[Sequence[Rows]], Rows], others: Sequence[Call] = ()) -> Call:
+        calls = [self, *others]
+        args = tuple(_walk(change, "", each) for each in zip(*(call.args for call in calls), strict=True))
+        return Call(self.model, args, _walk(change, "", [call.kwargs for call in calls]))
+
+
+class Stacker:
+    """Makes the calls of many requests as one, as large as the device's memory allows.
+
+    Args:
+        ladder: how large that is, and what to do where it turns out to be too large.
+        decoding: whether the calls are the VAE's.
+    """
+
+    def __init__(self, ladder: Ladder, *, decoding: bool) -> None:
+        self._ladder = ladder
+        self._decoding = decoding
+
+    def answers(self, calls: Sequence[Call], pixels: int) -> list[Rows | GenerationError]:
+        """For each call the model's answer, or why it has none; the calls have one shape, their rows ``pixels`` each.
+
+        An error is halved down to the rows that cause it, so that the others have their answers.
+        """
+        joined = calls[0].join(calls[1:])
+        size = self._ladder.rows(pixels, decoding=self._decoding)
+        parts = [joined.take(start, start + size) for start in range(0, joined.rows, size)]
+        rows = [row for part in parts for row in self._in_halves(part, pixels)]
+        ends = [sum(call.rows for call in calls[: i + 1]) for i in range(len(calls))]
+        return [_gather(rows[end - call.rows : end]) for call, end in zip(calls, ends, strict=True)]
+
+    def _in_halves(self, call: Call, pixels: int) -> list[Tensor | GenerationError]:
+        try:
+            with self._ladder.tiling(pixels):
+                return list(call.make())
+        except Exception as error:
+            failure = understand(error)
+        # Out of the except block: there, the traceback still holds the tensors of the call that failed.
+        half = call.rows // 2
+        short = isinstance(failure, OutOfMemory)
+        again = short and self._ladder.give_up(call.rows, pixels, decoding=self._decoding)
+        if not half:
+            return self._in_halves(call, pixels) if again else [failure]
+        return self._in_halves(call.take(0, half), pixels) + self._in_halves(call.take(half, call.rows), pixels)
+
+
+def _walk(change: Callable[[Sequence[Rows]], Rows], name: str, values: Sequence[Any]) -> Any:
+    """Change what has rows, wherever it is; the rest is the same in all ``values``."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: _walk(change, key, [value[key] for value in values]) for key in first}
+    if isinstance(first, Tensor | list) and name not in SHARED:
+        return change(values)
+    return first
+
+
+def _fit(value: Rows, rows: int, dtype: torch.dtype) -> Rows:
+    if isinstance(value, list):
+        return [each.to(dtype) for each in value]
+    if value.ndim < 2:
+        return value.float().expand(rows)
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def _concatenate(parts: Sequence[Rows]) -> Rows:
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    return torch.cat(tensors) if tensors else [row for part in parts for row in part]
+
+
+def _shape(name: str, value: Any) -> Hashable:
+    if isinstance(value, dict):
+        return tuple((key, _shape(key, each)) for key, each in value.items())
+    if isinstance(value, Tensor):
+        return value.dtype, value.shape if name in SHARED else value.shape[1:]
+    return list if isinstance(value, list) else value
+
+
+def _gather(rows: Sequence[Tensor | GenerationError]) -> Rows | GenerationError:
+    answers: list[Tensor] = []
+    for row in rows:
+        if isinstance(row, GenerationError):
+            return row
+        answers.append(row)
+    return torch.stack(answers)

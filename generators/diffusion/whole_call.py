@@ -1,0 +1,260 @@
+"""Pipelines whose loop cannot be shared: whole calls for requests with equal parameters, held at each step."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from greenlet import getcurrent, greenlet
+
+from limner.generators.base import (
+    BadRequest,
+    BrokenImage,
+    Event,
+    Failed,
+    Finished,
+    GenerationError,
+    GenerationRequest,
+    OutOfMemory,
+    Preview,
+    Progress,
+)
+from limner.generators.diffusion.memory import Ladder
+from limner.generators.diffusion.pipelines import Pipelines, arguments
+from limner.generators.diffusion.preview import Previewer, Watch
+from limner.generators.failures import understand
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class WholeCalls:
+    """Paints requests with calls of a diffusers pipeline, one at a time: requests with equal parameters in one call.
+
+    The call is held whenever it has taken a step, so it reports each and can be dropped at each. Requests that come
+    meanwhile wait for the next call; the oldest decides what it is about. A pipeline that has no
+    ``callback_on_step_end`` runs to its end in one step.
+
+    Args:
+        pipelines: the pipeline, and schedulers for it.
+        ladder: how many samples go into one call, and what to do when they do not fit.
+        previewer: makes previews; None for none.
+    """
+
+    def __init__(self, pipelines: Pipelines, ladder: Ladder, previewer: Previewer | None) -> None:
+        self._pipelines = pipelines
+        self._ladder = ladder
+        self._previewer = previewer
+        self._orders: dict[str, _Order] = {}  # the oldest is first
+        self._parts: deque[list[_Sample]] = deque()  # what is left of the orders that were put together
+        self._call: _Call | None = None
+
+    @property
+    def requests(self) -> list[GenerationRequest]:
+        """All that are in."""
+        return [order.request for order in self._orders.values()]
+
+    def admit(self, key: str, request: GenerationRequest) -> None:
+        """Take a request in.
+
+        Raises:
+            BadRequest: the pipeline does not know what is asked for.
+        """
+        arguments(self._pipelines.pipeline(request), request)
+        self._pipelines.scheduler(request.scheduler)
+        self._orders[key] = _Order(key, request)
+
+    def step(self) -> list[Event]:
+        """Let the call that is under way, or the next one, take one step; a call that has ended is followed by none."""
+        samples = self._call.samples if self._call else self._next_samples()
+        if not samples:
+            return []
+        started = time.perf_counter()
+        pixels = samples[0][0].pixels
+        with torch.no_grad(), self._ladder.tiling(pixels):
+            self._call = self._call or _Call(self._pipelines, samples)
+            self._call.go_on()
+        share = (time.perf_counter() - started) / len(samples)
+        for order, _ in samples:
+            order.busy += share
+        events: list[Event] = []
+        if self._call.failure is None:
+            events += self._progress(self._call)
+            events += self._previews(self._call)
+        if self._call.ended:
+            events += self._settle(self._call)
+            self._call = None
+        return events
+
+    def evict(self, key: str) -> None:
+        """Drop a request now; a call that nobody waits for any more is dropped with it."""
+        self._orders.pop(key, None)
+        if self._call and not any(order is self._orders.get(order.key) for order, _ in self._call.samples):
+            self._call.stop()
+            self._call = None
+            self._pipelines.loaded.maybe_free_model_hooks()
+
+    def _next_samples(self) -> list[_Sample]:
+        while self._parts:
+            wanted = [sample for sample in self._parts.popleft() if self._is_in(sample[0])]
+            if wanted:
+                return wanted
+        if not self._orders:
+            return []
+        oldest = next(iter(self._orders.values()))
+        alike = [order for order in self._orders.values() if order.parameters == oldest.parameters]
+        samples = [(order, i) for order in alike for i in range(order.count)]
+        size = self._ladder.rows(oldest.pixels, decoding=True)
+        self._parts.extend(samples[start : start + size] for start in range(0, len(samples), size))
+        return self._parts.popleft()
+
+    def _progress(self, call: _Call) -> list[Event]:
+        """How far each request is that is in the call; what other calls painted of it counts."""
+        mine = {order: [each for each, _ in call.samples].count(order) for order, _ in call.samples}
+        return [
+            Progress(order.key, (len(order.results) * call.steps + count * call.step) // order.count, call.steps)
+            for order, count in mine.items()
+            if self._is_in(order)
+        ]
+
+    def _previews(self, call: _Call) -> Iterator[Event]:
+        latents = self._previewer and not call.ended and self._previewer.look(call.watch)
+        if self._previewer and isinstance(latents, torch.Tensor):
+            for order in {order: None for order, _ in call.samples if self._is_in(order)}:
+                rows = [i for i, (each, _) in enumerate(call.samples) if each is order]
+                image = self._previewer.paint(latents[rows], order.request)
+                if image is not None:
+                    yield Preview(order.key, image)
+
+    def _settle(self, call: _Call) -> list[Event]:
+        """Hand out what the call has painted, or have it painted again in smaller calls."""
+        if call.failure is not None and self._retry(call.samples, call.failure):
+            return []
+        for i, (order, number) in enumerate(call.samples):
+            order.results[number] = call.failure or call.results[i]
+        orders = {order: None for order, _ in call.samples if self._is_in(order)}
+        return [event for order in orders for event in self._leave(order)]
+
+    def _retry(self, samples: list[_Sample], failure: GenerationError) -> bool:
+        """Line the samples up again in halves, or once more as they are where there is memory to be won."""
+        pixels, half = samples[0][0].pixels, len(samples) // 2
+        short = isinstance(failure, OutOfMemory)
+        again = self._ladder.give_up(len(samples), pixels, decoding=True) if short else half > 0
+        if again:
+            self._parts.extendleft(part for part in (samples[half:], samples[:half]) if part)
+        return again
+
+    def _leave(self, order: _Order) -> list[Event]:
+        error = next((result for result in order.results.values() if isinstance(result, GenerationError)), None)
+        if error is None and len(order.results) < order.count:
+            return []
+        del self._orders[order.key]
+        if error is not None:
+            return [Failed(order.key, error)]
+        images: list[Any] = [order.results[i] for i in range(order.count)]
+        seconds = time.perf_counter() - order.admitted
+        return [Finished(order.key, images, order.request.seeds, seconds, order.busy)]
+
+    def _is_in(self, order: _Order) -> bool:
+        return self._orders.get(order.key) is order
+
+
+@dataclass(eq=False)
+class _Order:
+    """A request that is in, and its pictures or errors by their number."""
+
+    key: str
+    request: GenerationRequest
+    admitted: float = field(default_factory=time.perf_counter)
+    busy: float = 0.0
+    results: dict[int, Image.Image | GenerationError] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return self.request.num_images_per_prompt
+
+    @property
+    def pixels(self) -> int:
+        return self.request.width * self.request.height
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """What has to be equal for one call: a pipeline may do something else where a negative prompt is given."""
+        request = self.request
+        negative = bool(request.negative_prompt)
+        return request.batch_key, request.num_inference_steps, request.guidance_scale, request.scheduler, negative
+
+
+_Sample = tuple[_Order, int]
+
+
+class _Call:
+    """One call of the pipeline, in a greenlet of its own, which stands still after each step until `go_on`."""
+
+    def __init__(self, pipelines: Pipelines, samples: list[_Sample]) -> None:
+        self.samples = samples
+        request = samples[0][0].request
+        self.step, self.steps = 0, request.num_inference_steps
+        self.failure: GenerationError | None = None
+        self.results: list[Image.Image | GenerationError] = []
+        self._pipe = pipelines.pipeline(request)
+        self._pipe.scheduler = pipelines.scheduler(request.scheduler)
+        self.watch = Watch(self._pipe.scheduler)
+        self._loop = greenlet(self._pipe.__call__)
+
+    @property
+    def ended(self) -> bool:
+        return self._loop.dead
+
+    def go_on(self) -> None:
+        """Take one more step, the last one with all that follows it; `failure` tells if that could not be done."""
+        try:
+            self._caller = getcurrent()
+            output = self._loop.switch() if self._loop else self._loop.switch(**self._arguments())
+        except ValueError:
+            self.failure = BadRequest()
+        except Exception as error:
+            self.failure = understand(error)
+        else:
+            if self.ended:
+                self.step = self.steps
+                self.results = self._pictures(output)
+
+    def stop(self) -> None:
+        """End the call where it stands."""
+        self._loop.throw()
+
+    def _arguments(self) -> dict[str, Any]:
+        """Those of the first request, with the words and the random numbers of each sample."""
+        requests = [order.request for order, _ in self.samples]
+        given = arguments(self._pipe, requests[0])
+        given.pop("num_images_per_prompt", None)
+        given["prompt"] = [request.prompt for request in requests]
+        if requests[0].negative_prompt:
+            given["negative_prompt"] = [request.negative_prompt for request in requests]
+        given["generator"] = [torch.Generator().manual_seed(order.request.seeds[i]) for order, i in self.samples]
+        if "callback_on_step_end" in inspect.signature(self._pipe.__call__).parameters:
+            given["callback_on_step_end"] = self._note
+        return {**given, "output_type": "np"}
+
+    def _note(self, pipe: Any, step: int, _time: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
+        self.step, self.steps = step + 1, getattr(pipe, "num_timesteps", self.steps)
+        if self.step < self.steps:
+            self._caller.switch()
+        return {}
+
+    def _pictures(self, output: Any) -> list[Image.Image | GenerationError]:
+        unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(self.samples)
+        refusal = BadRequest("The model's own safety check held this picture back; change the words or the seed.")
+        return [
+            refusal if bad else self._pipe.numpy_to_pil(pixels)[0] if math.isfinite(pixels.sum()) else BrokenImage()
+            for pixels, bad in zip(output.images, unsafe, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""Words before pictures: expanders, guard, glossary and caption encoder."""

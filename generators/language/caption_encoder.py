@@ -1,0 +1,131 @@
+"""Captions as hidden states of a frozen language model: what every family of generators is led by."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from huggingface_hub.constants import HF_HOME
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer
+
+from limner.generators.base import ModelNotFound
+from limner.generators.language.language_model import converted
+from limner.generators.loading import loading
+
+BUNDLED = "smollm2"
+LAYERS = 10
+"""Layers that are read: in the middle, where a word's meaning is plainest; the last ones foretell the next word."""
+LENGTH = 32
+"""Tokens of a caption that a causal language model reads."""
+
+_ARTICLE = re.compile(r"^(a|an|the)\s+", re.IGNORECASE)
+
+
+class CaptionReader(Protocol):
+    """A frozen model that reads captions.
+
+    Attributes:
+        name: what `load_caption_reader` finds it by.
+        width: numbers in a hidden state.
+        length: hidden states of a caption.
+    """
+
+    name: str
+    width: int
+    length: int
+
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Hidden states (count, length, width) in float32; where a caption has ended they are zero."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Tells one reader from another: of the same one, a caption's hidden states are always the same."""
+        ...
+
+
+def load_caption_reader(name: str) -> CaptionReader:
+    """The reader of that name: ``smollm2``, or a diffusers folder whose tokenizer and text encoder are to be used.
+
+    Raises:
+        ModelNotFound: there is none.
+    """
+    try:
+        with loading():
+            if name != BUNDLED:
+                folder = Path(name)
+                encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, local_files_only=True)
+                tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+                return TextEncoderReader(name, encoder, tokenizer)
+            folder = converted(Path(HF_HOME) / "limner")
+            model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+            return LanguageModelReader(name, model, AutoTokenizer.from_pretrained(folder), layers=LAYERS)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        raise ModelNotFound("The language model that reads for this painter is not there.") from error
+
+
+class LanguageModelReader:
+    """The first layers of a causal language model, such as SmolLM2."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, *, layers: int) -> None:
+        model.layers = model.layers[:layers]
+        model.norm = nn.Identity()  # it belongs to the last layer
+        self.name, self.width, self.length = name, model.config.hidden_size, LENGTH
+        self._model, self._tokenizer = model.eval(), tokenizer
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Hidden states of the words, each normalised.
+
+        Every caption begins with a line's end, to which all other tokens cling, and an article, which says that a thing
+        follows; both are left out.
+        """
+        states = torch.zeros(len(texts), self.length, self.width)
+        for row, text in enumerate(texts):
+            ids = self._tokenizer(
+                "\na " + _ARTICLE.sub("", text), add_special_tokens=False, return_tensors="pt"
+            ).input_ids
+            found = self._model(ids[:, : self.length + 2], use_cache=False).last_hidden_state[0, 2:]
+            states[row, : len(found)] = nn.functional.layer_norm(found, (self.width,))
+        return states
+
+    def fingerprint(self) -> str:
+        """A hash of the weights' beginnings and of how they are read."""
+        return _fingerprint(self._model, f"language model {self.length}")
+
+
+class TextEncoderReader:
+    """The text encoder of a diffusers pipeline, which reads as the stock pipeline lets it."""
+
+    def __init__(self, name: str, encoder: Any, tokenizer: Any) -> None:
+        self.name, self.width, self.length = name, encoder.config.hidden_size, tokenizer.model_max_length
+        self.encoder, self.tokenizer = encoder.eval(), tokenizer
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Hidden states with those of the padding, which the stock pipeline uses too."""
+        asked = {"padding": "max_length", "max_length": self.length, "truncation": True, "return_tensors": "pt"}
+        return self.encoder(self.tokenizer(list(texts), **asked).input_ids)[0].clone()
+
+    def fingerprint(self) -> str:
+        """A hash of the weights' beginnings and of how they are read."""
+        return _fingerprint(self.encoder, f"text encoder {self.length}")
+
+
+def pool(states: Tensor) -> Tensor:
+    """One vector for each caption: the mean of its hidden states, without those after its end."""
+    there = (states != 0).any(-1, keepdim=True)
+    return states.sum(1) / there.sum(1).clamp(min=1)
+
+
+def _fingerprint(model: nn.Module, how: str) -> str:
+    key = hashlib.sha256(how.encode())
+    for name, part in model.state_dict().items():
+        key.update(name.encode() + part.flatten()[:64].float().numpy().tobytes())
+    return key.hexdigest()

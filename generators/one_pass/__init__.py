@@ -1,0 +1,1 @@
+"""Generators that paint in one pass: VAE, GAN and CycleGAN."""

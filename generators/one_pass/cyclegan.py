@@ -1,0 +1,64 @@
+"""CycleGANs that change a picture into one of another kind: an `ImageGenerator`, and its saved form."""
+
+# pyright: basic, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from limner.generators.base import BadRequest, GenerationRequest, ModelCard
+from limner.generators.diffusion.pipelines import read_picture
+from limner.generators.one_pass.generator import CONFIG, VERSION, WEIGHTS, OnePass, to_pictures
+from limner.generators.one_pass.translators import Depth, Translator
+
+FAMILY = "cyclegan"
+
+
+class CycleGANGenerator(OnePass):
+    """Changes the picture that a request starts from (Zhu 2017); it reads no words, and chance plays no part.
+
+    With a strength below 1 the result is mixed with the picture that it was made of.
+    """
+
+    family = FAMILY
+
+    @classmethod
+    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
+        return cls(card, Translator(Depth(**told["depth"])), max_batch)
+
+    def _take(self, request: GenerationRequest) -> Tensor:
+        if request.init_image is None:
+            raise BadRequest("This painter changes pictures; ask again with one to start from.")
+        if request.mask or request.loras or request.scheduler or request.negative_prompt:
+            raise BadRequest("This painter knows only pictures; ask without a mask, a LoRA, a scheduler or a negative.")
+        picture = np.asarray(read_picture(request.init_image, "RGB", request))
+        return torch.from_numpy(picture.copy()).permute(2, 0, 1).float().div_(127.5).sub_(1)
+
+    def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
+        device = next(self._network.parameters()).device
+        painted = []
+        for request, picture in asked:
+            changed = self._network(picture[None].to(device)).cpu()
+            mixed = picture.lerp(changed, 1.0 if request.strength is None else request.strength)
+            painted += to_pictures(mixed) * request.num_images_per_prompt
+        return painted
+
+
+def save(folder: Path, depth: Depth, network: Translator, card: dict[str, Any]) -> None:
+    """Write a model's folder: weights in float16, and JSON files that say what they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: part.detach().half().contiguous() for name, part in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    told = {"family": FAMILY, "version": VERSION, "depth": asdict(depth)}
+    (folder / CONFIG).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / "limner.json").write_text(json.dumps({"kind": FAMILY, **card}, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,13 @@
+"""Generative adversarial networks that paint what words say: an `ImageGenerator`."""
+
+from __future__ import annotations
+
+from limner.generators.one_pass.generator import OnePassGenerator
+from limner.generators.one_pass.networks import Painter
+
+
+class GANGenerator(OnePassGenerator):
+    """Paints with the generator of a text-conditional GAN (Goodfellow 2014, Reed 2016)."""
+
+    family = "gan"
+    build = Painter

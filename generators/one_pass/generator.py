@@ -1,0 +1,274 @@
+"""Small generators that paint in one pass from noise and words: their saved form, and how they paint."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from accelerate.utils.memory import clear_device_cache
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from limner.generators.base import (
+    BadRequest,
+    Event,
+    Failed,
+    Finished,
+    GenerationRequest,
+    ModelCard,
+    ModelNotFound,
+    OutOfMemory,
+)
+from limner.generators.device import pick_device
+from limner.generators.failures import understand
+from limner.generators.language.caption_encoder import CaptionReader, load_caption_reader, pool
+from limner.generators.loading import loading
+from limner.generators.one_pass.networks import Shape
+
+VERSION = 1
+WEIGHTS, CAPTIONS, CONFIG = "model.safetensors", "captions.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Captions' vectors: those that were learnt from are kept with the model, others are read when they come.
+
+    Attributes:
+        reader: what `load_caption_reader` finds the language model by.
+        fingerprint: of the language model that the model learnt with.
+        known: vectors by caption.
+        centre: the mean of the vectors that it learnt with.
+        spread: their standard deviation.
+    """
+
+    reader: str
+    fingerprint: str
+    known: dict[str, Tensor]
+    centre: Tensor
+    spread: float
+
+    def vectors(self, texts: Sequence[str], load: Callable[[], CaptionReader]) -> Tensor:
+        """One row for each text, as `normal` gives them; the language model is loaded only for unknown texts."""
+        missing = [text for text in dict.fromkeys(map(plain, texts)) if text not in self.known]
+        found = self.known | (dict(zip(missing, pool(load().read(missing)), strict=True)) if missing else {})
+        return self.normal(torch.stack([found[plain(text)] for text in texts]))
+
+    def normal(self, vectors: Tensor) -> Tensor:
+        """Vectors around zero: what all captions have in common tells nothing."""
+        return (vectors - self.centre) / self.spread
+
+
+def plain(text: str) -> str:
+    """A caption as it is looked up: capitals, points and spaces around it do not count."""
+    return " ".join(text.lower().split()).strip(" .,!")
+
+
+def save(folder: Path, family: str, shape: Shape, network: nn.Module, words: Words, card: dict[str, Any]) -> None:
+    """Write a model's folder: weights and captions in float16, and JSON files that say what they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: part.detach().half().contiguous() for name, part in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    texts = sorted(words.known)
+    vectors = torch.stack([words.known[text] for text in texts])
+    save_file({"vectors": vectors.half(), "centre": words.centre.half()}, folder / CAPTIONS)
+    read = {"reader": words.reader, "fingerprint": words.fingerprint, "spread": words.spread, "captions": texts}
+    told = {"family": family, "version": VERSION, "shape": asdict(shape), "words": read}
+    (folder / CONFIG).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "limner.json").write_text(json.dumps({"kind": family, **card}, indent=2) + "\n", encoding="utf-8")
+
+
+class OnePass(ABC):
+    """Paints all requests that are in with one pass of a network: what the `ImageGenerator` of each such family does.
+
+    A family says what it needs of a request (`_take`), and what is painted of that (`_paint`).
+    """
+
+    family: ClassVar[str]
+
+    def __init__(self, card: ModelCard, network: nn.Module, max_batch: int) -> None:
+        self._card, self._network = card, network
+        self._room = max_batch * card.width * card.height
+        self._requests: dict[str, tuple[GenerationRequest, Tensor, float]] = {}
+
+    @classmethod
+    @loading()
+    def load(
+        cls,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        offload: str = "none",
+        max_batch: int = 8,
+        previews: float = 0.0,
+    ) -> Self:
+        """Load the folder ``card.source``.
+
+        Args:
+            card: the model.
+            device: auto, cuda, cuda:1, mps or cpu.
+            dtype: not used; so small a network computes in float32.
+            offload: not used.
+            max_batch: samples in one pass.
+            previews: not used; there is nothing to see before the end.
+
+        Raises:
+            ModelNotFound: the folder is not there, or holds another family or version.
+        """
+        folder = Path(card.source)
+        try:
+            told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            if (told["family"], told["version"]) != (cls.family, VERSION):
+                raise ModelNotFound("This model is of another family or version; the operator must train it again.")
+            painter = cls._open(card, told, max_batch)
+            weights = {name: part.float() for name, part in load_file(folder / WEIGHTS).items()}
+            painter._network.load_state_dict(weights)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ModelNotFound from error
+        painter._network.eval().to(pick_device(device))
+        return painter
+
+    def admit(self, key: str, request: GenerationRequest) -> None:
+        """Read what the request says; it is painted in the next `step`.
+
+        Raises:
+            BadRequest: it asks for what this model cannot do.
+            OutOfMemory: there is no room beside those that wait.
+            ModelNotFound: the language model that reads for it is not there.
+        """
+        taken = self._take(request)
+        if self._requests and request.pixels > self.capacity():
+            raise OutOfMemory("The painter has no room beside what it is painting now; ask again in a moment.")
+        self._requests[key] = (request, taken, time.perf_counter())
+
+    def step(self) -> list[Event]:
+        """Paint all that are in, and tell."""
+        requests, self._requests = self._requests, {}
+        if not requests:
+            return []
+        started = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                images = self._paint([(request, taken) for request, taken, _ in requests.values()])
+        except Exception as error:
+            return [Failed(key, understand(error)) for key in requests]
+        ended = time.perf_counter()
+        share = (ended - started) / sum(request.num_images_per_prompt for request, _, _ in requests.values())
+        return [
+            Finished(
+                key,
+                [images.pop(0) for _ in request.seeds],
+                list(request.seeds),
+                ended - admitted,
+                share * request.num_images_per_prompt,
+            )
+            for key, (request, _, admitted) in requests.items()
+        ]
+
+    def evict(self, key: str) -> None:
+        """Drop a request now; unknown keys are ignored."""
+        self._requests.pop(key, None)
+
+    def capacity(self) -> int:
+        """How many more pixels fit."""
+        return max(0, self._room - sum(request.pixels for request, _, _ in self._requests.values()))
+
+    def together(self) -> int:
+        """How many pixels are worth painting at once."""
+        return self._room
+
+    def move(self, device: str) -> None:
+        """Let the weights wait in main memory ("cpu"), or put them back."""
+        self._network.to(pick_device(device))
+
+    def close(self) -> None:
+        """Free the device."""
+        self._requests.clear()
+        del self._network
+        clear_device_cache(garbage_collection=True)
+
+    @classmethod
+    @abstractmethod
+    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
+        """The painter that a model's config.json tells of, still without its weights."""
+
+    @abstractmethod
+    def _take(self, request: GenerationRequest) -> Tensor:
+        """What is painted from; raises GenerationError for what cannot be done."""
+
+    @abstractmethod
+    def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
+        """The pictures of all requests, in order."""
+
+
+class OnePassGenerator(OnePass):
+    """Paints from noise and words.
+
+    A sample's noise comes from its own seed, so it gets the same picture alone and in company. Guidance narrows the
+    noise to its inverse: at 1 pictures differ most, above it they are more typical (truncation, Brock 2018).
+    There is no style mixing, since the networks learn with one style for all levels of a picture.
+    """
+
+    build: ClassVar[Callable[[Shape], nn.Module]]
+
+    def __init__(self, card: ModelCard, shape: Shape, words: Words, max_batch: int) -> None:
+        super().__init__(card, type(self).build(shape), max_batch)
+        self._shape, self._words = shape, words
+        self._reader: CaptionReader | None = None
+
+    @classmethod
+    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
+        words = _read_words(told["words"], load_file(Path(card.source) / CAPTIONS))
+        return cls(card, Shape(**told["shape"]), words, max_batch)
+
+    def close(self) -> None:
+        """Free the device."""
+        super().close()
+        self._reader = None
+
+    def _take(self, request: GenerationRequest) -> Tensor:
+        if request.init_image or request.mask or request.loras or request.scheduler or request.negative_prompt:
+            raise BadRequest("This painter knows only words; ask without a picture, a LoRA, a scheduler or a negative.")
+        if (request.width, request.height) != (self._card.width, self._card.height):
+            raise BadRequest(f"This painter paints {self._card.width}x{self._card.height} only; leave the size out.")
+        return self._words.vectors([request.prompt], self._load_reader)[0]
+
+    def _load_reader(self) -> CaptionReader:
+        if self._reader is None:
+            self._reader = load_caption_reader(self._words.reader)
+            if self._reader.fingerprint() != self._words.fingerprint:
+                raise ModelNotFound("This model learnt with another language model; the operator must train it again.")
+        return self._reader
+
+    def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
+        noise, words = [], []
+        for request, vector in asked:
+            for seed in request.seeds:
+                drawn = torch.randn(self._shape.noise, generator=torch.Generator().manual_seed(seed))
+                noise.append(drawn / max(1.0, request.guidance_scale))
+                words.append(vector)
+        device = next(self._network.parameters()).device
+        painted = self._network(torch.stack(noise).to(device), torch.stack(words).to(device))
+        size = (self._card.width, self._card.height)
+        return [image.resize(size, Image.Resampling.BICUBIC) for image in to_pictures(painted)]
+
+
+def _read_words(told: dict[str, Any], tensors: dict[str, Tensor]) -> Words:
+    known = dict(zip(told["captions"], tensors["vectors"].float(), strict=True))
+    return Words(told["reader"], told["fingerprint"], known, tensors["centre"].float(), told["spread"])
+
+
+def to_pictures(pixels: Tensor) -> list[Image.Image]:
+    """Numbers from -1 to 1 (count, 1 or 3, height, width) as pictures in RGB."""
+    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().expand(-1, 3, -1, -1)
+    return [Image.fromarray(level) for level in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]

@@ -1,0 +1,13 @@
+"""Variational autoencoders that paint what words say: an `ImageGenerator`."""
+
+from __future__ import annotations
+
+from limner.generators.one_pass.generator import OnePassGenerator
+from limner.generators.one_pass.networks import ConditionalVAE
+
+
+class VAEGenerator(OnePassGenerator):
+    """Paints with the second half of a conditional variational autoencoder (Kingma and Welling 2013, Sohn 2015)."""
+
+    family = "vae"
+    build = ConditionalVAE

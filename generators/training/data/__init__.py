@@ -1,0 +1,1 @@
+"""Training data: picture folders, captions, latents and text encoders."""

@@ -1,0 +1,242 @@
+"""A raw folder of pictures made fit to learn from: checked, freed of near-duplicates, cut to size, augmented, split."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import imagehash
+import numpy as np
+from PIL import Image, ImageOps
+
+from limner.generators.image_files import OWN_FORMATS, BadImage, Fault, open_image
+from limner.generators.training.curves import lay_out
+from limner.generators.training.data.augment import augment
+from limner.generators.training.data.idx import find_idx, read_idx
+from limner.generators.training.errors import TrainingError
+
+NEAR = 4
+"""Pictures whose perceptual hashes differ in at most so many of 64 bits are the same picture."""
+CONTACTS = 40
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGIT_CAPTIONS = (
+    "{digit}",
+    "{name}",
+    "the digit {digit}",
+    "the digit {name}",
+    "the number {digit}",
+    "the number {name}",
+    "a {name}",
+    "a handwritten {digit}",
+    "a handwritten {name}",
+)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A picture before it is looked at: its name, its caption, and where it is (a file, or pixels of an IDX file)."""
+
+    name: str
+    text: str
+    source: Path | np.ndarray
+
+
+@dataclass
+class Report:
+    """What was kept, and what was dropped and why (names by reason)."""
+
+    kept: int = 0
+    train: int = 0
+    test: int = 0
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+
+    def drop(self, reason: str, name: str) -> None:
+        """Remember that a picture was not taken."""
+        self.dropped.setdefault(reason, []).append(name)
+
+    def __str__(self) -> str:
+        reasons = Counter({reason: len(names) for reason, names in self.dropped.items()})
+        lines = [f"{self.kept} pictures: {self.train} to learn from, {self.test} to test with."]
+        lines += [
+            f"{count} left out: {reason} ({', '.join(self.dropped[reason][:3])}{', ...' if count > 3 else ''})."
+            for reason, count in reasons.most_common()
+        ]
+        return "\n".join(lines)
+
+
+class Broken(Exception):
+    """A picture that cannot be used; the text is the reason that the report tells."""
+
+
+def collect(
+    folder: Path,
+    out: Path,
+    *,
+    side: int = 128,
+    variants: int = 0,
+    test: float = 0.1,
+    seed: int = 0,
+    captioned: bool = True,
+) -> Report:
+    """Make ``out`` an image folder with the parts ``train`` and ``test`` from the raw ``folder``.
+
+    One picture is in memory at a time. ``variants`` augmented copies of each training picture are added. ``out`` also
+    gets report.json and contacts.png. If not ``captioned``, all the folder's picture files are taken, without words.
+
+    Raises:
+        TrainingError: there is nothing to collect, fewer than two pictures are left, or ``out`` exists already.
+    """
+    raws = list(find(folder) if captioned else find_uncaptioned(folder))
+    if out.exists():
+        raise TrainingError(f"{out} exists already; remove it or choose another folder with --out.")
+    report = Report()
+    writers = {part: _Writer(out / part) for part in ("train", "test")}
+    order = Random(seed)
+    hashes = np.zeros(len(raws), np.uint64)
+    contacts: list[tuple[Image.Image, str]] = []
+    for raw in raws:
+        try:
+            if captioned and not raw.text:
+                raise Broken("without a caption")
+            image = _cut(open_picture(raw), side)
+            if (twin := _nearest(image, hashes, report.kept)) is not None:
+                raise Broken(twin)
+        except Broken as reason:
+            report.drop(str(reason), raw.name)
+            continue
+        report.kept += 1
+        part = "test" if order.random() < test else "train"
+        setattr(report, part, getattr(report, part) + 1)
+        writers[part].add(image, raw.text)
+        for _ in range(variants if part == "train" else 0):
+            writers[part].add(*augment(image, raw.text, order))
+        if len(contacts) < CONTACTS:
+            contacts.append((image, raw.text))
+    for writer in writers.values():
+        writer.close()
+    if report.kept < 2:
+        shutil.rmtree(out)
+        reasons = "; ".join(f"{len(names)} left out: {reason}" for reason, names in report.dropped.items())
+        raise TrainingError(
+            f"{folder} has fewer than two usable pictures ({reasons or 'there are no more'}); add some."
+        )
+    (out / "report.json").write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
+    lay_out([image for image, _ in contacts], 8, [text for _, text in contacts]).save(out / "contacts.png")
+    return report
+
+
+def find(folder: Path) -> Iterator[Raw]:
+    """The captioned pictures of a folder: metadata.jsonl in the Hugging Face convention, or MNIST's IDX files.
+
+    The name ``digits`` without such a folder means scikit-learn's digits.
+
+    Raises:
+        TrainingError: there are none, or a line of the metadata cannot be read.
+    """
+    metadata = folder / "metadata.jsonl"
+    if metadata.is_file():
+        yield from _listed(folder, metadata)
+    elif pairs := find_idx(folder):
+        for images, labels in pairs:
+            for number, (pixels, label) in enumerate(read_idx(images, labels)):
+                yield Raw(f"{images.name}:{number}", f"the digit {label}", pixels)
+    elif folder.name == "digits" and not folder.exists():
+        yield from read_digits()
+    else:
+        raise TrainingError(
+            f"{folder} has no captions: write a metadata.jsonl with one line "
+            '{"file_name": "cat.png", "text": "a cat"} for each picture.'
+        )
+
+
+def find_uncaptioned(folder: Path) -> Iterator[Raw]:
+    """All picture files of a folder and of those in it, by their names' endings."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            yield Raw(str(path.relative_to(folder)), "", path)
+
+
+def read_digits() -> Iterator[Raw]:
+    """scikit-learn's 1,797 handwritten digits (Alpaydin and Kaynak 1998), each with one of several captions.
+
+    Raises:
+        TrainingError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise TrainingError("The digits come with scikit-learn; pip install limner[train] and try again.") from error
+    digits: Any = load_digits()
+    choice = Random(0)
+    for number, (levels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        text = choice.choice(DIGIT_CAPTIONS).format(digit=label, name=DIGIT_NAMES[label])
+        yield Raw(f"digits:{number}", text, (levels * (255 / 16)).astype(np.uint8))
+
+
+def _listed(folder: Path, metadata: Path) -> Iterator[Raw]:
+    for number, line in enumerate(metadata.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            told = json.loads(line)
+            yield Raw(str(told["file_name"]), str(told["text"]).strip(), folder / str(told["file_name"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f'Line {number} of {metadata} is not {{"file_name": ..., "text": ...}}; mend or remove it.'
+            ) from error
+
+
+def open_picture(raw: Raw) -> Image.Image:
+    """The picture as `open_image` gives it; raises Broken if it is not there, too large, or damaged."""
+    if isinstance(raw.source, np.ndarray):
+        return Image.fromarray(raw.source).convert("RGB")
+    if not raw.source.is_file():
+        raise Broken("the file is missing")
+    try:
+        return open_image(raw.source.read_bytes(), formats=OWN_FORMATS)
+    except BadImage as error:
+        raise Broken("too many pixels" if error.fault == Fault.PIXELS else "not a readable picture") from error
+    except OSError as error:
+        raise Broken("not a readable picture") from error
+
+
+def _cut(image: Image.Image, side: int) -> Image.Image:
+    """The middle square, ``side`` wide."""
+    return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
+
+
+def _nearest(image: Image.Image, hashes: np.ndarray, count: int) -> str | None:
+    """The reason to drop a picture that is there already; else None, and its hash is added to ``hashes``."""
+    bits = imagehash.phash(image).hash.flatten()
+    value = np.packbits(bits).view(np.uint64)[0]
+    if count and int(np.bitwise_count(hashes[:count] ^ value).min()) <= NEAR:
+        return "nearly the same as another"
+    hashes[count] = value
+    return None
+
+
+class _Writer:
+    """Writes one part of the folder, picture by picture."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._count = folder, 0
+        self._lines = (folder / "metadata.jsonl").open("w", encoding="utf-8")
+
+    def add(self, image: Image.Image, text: str) -> None:
+        name = f"{self._count:06d}.png"
+        image.save(self._folder / name)
+        self._lines.write(json.dumps({"file_name": name, "text": text}, ensure_ascii=False) + "\n")
+        self._count += 1
+
+    def close(self) -> None:
+        self._lines.close()

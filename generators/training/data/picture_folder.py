@@ -1,0 +1,103 @@
+"""Captioned pictures in a folder, in the Hugging Face convention; read one by one, never all at once."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from limner.generators.image_files import OWN_FORMATS, BadImage, open_image
+from limner.generators.training.errors import TrainingError
+
+PREPARE = "make a folder that is fit with limner train data."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture's file, its caption, and what else is known of it."""
+
+    file: Path
+    text: str
+    nouns: tuple[str, ...] = ()
+
+
+class PictureFolder:
+    """The pictures of a folder: metadata.jsonl with ``file_name`` and ``text``, here or in each folder below."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pictures: list[Picture] = []
+        for metadata in sorted(folder.rglob("metadata.jsonl")):
+            if metadata.parent.suffix == ".part":
+                continue
+            for line in metadata.read_text(encoding="utf-8").splitlines():
+                self.pictures.append(_read_line(metadata, line))
+        if not self.pictures:
+            raise TrainingError(
+                f"{folder} has no captioned pictures; it needs a metadata.jsonl with file_name and text."
+            )
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @cached_property
+    def side(self) -> int:
+        """Width and height of the pictures.
+
+        Raises:
+            TrainingError: the first of them is not a square whose sides are multiples of 8.
+        """
+        file = self.pictures[0].file
+        image = _opened(file)
+        if image.width != image.height or image.width % 8:
+            raise TrainingError(f"{file} is not a square of 8, 16, 24 ... pixels; {PREPARE}")
+        return image.width
+
+    def pixels(self, numbers: Sequence[int]) -> Tensor:
+        """The pictures as numbers from -1 to 1: count, 3, height, width.
+
+        Raises:
+            TrainingError: one cannot be read, or has another size.
+        """
+        stack = np.stack([self._read(self.pictures[number].file) for number in numbers])
+        return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    def _read(self, file: Path) -> np.ndarray:
+        image = _opened(file)
+        if image.size != (self.side, self.side):
+            raise TrainingError(f"{file} has not the size of the other pictures; {PREPARE}")
+        return np.asarray(image)
+
+
+def _opened(file: Path) -> Image.Image:
+    try:
+        return open_image(file.read_bytes(), formats=OWN_FORMATS)
+    except (OSError, BadImage) as error:
+        raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
+
+
+def _read_line(metadata: Path, line: str) -> Picture:
+    try:
+        told = json.loads(line)
+        return Picture(metadata.parent / told["file_name"], told["text"], tuple(told.get("nouns", ())))
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{metadata} has a line without file_name and text; {PREPARE}") from error
+
+
+def learnt_part(folder: Path) -> Path:
+    """The pictures of a folder that are learnt from: those in ``train``, where it is split."""
+    return folder / "train" if (folder / "train").is_dir() else folder
+
+
+def to_images(pixels: Tensor) -> list[Image.Image]:
+    """Numbers from -1 to 1 as pictures; the way back from `PictureFolder.pixels`."""
+    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(level) for level in levels]

@@ -1,0 +1,102 @@
+"""Text-image agreement: what is to be painted, and how often a reader takes the picture for what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from limner.generators.base import Reader
+from limner.generators.training.data.picture_folder import Picture, PictureFolder
+from limner.generators.training.doodle.pictograms import read_nouns, with_article
+from limner.generators.training.evaluation.measures import first, places
+
+AMONG = 100
+"""Captions that a picture's own stands among."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a model is asked to paint: captions of real pictures, nouns alone, and words that it has never seen.
+
+    ``nouns`` is all that a picture may be taken for; without nouns in the folder only captions are asked.
+    """
+
+    pictures: tuple[Picture, ...]
+    nouns: tuple[str, ...]
+    asked: tuple[str, ...]
+    unseen: tuple[tuple[str, str], ...]
+    """A word that stands in no caption, and the noun that it means."""
+
+    @classmethod
+    def of(cls, folder: PictureFolder, count: int) -> Questions:
+        """At most ``count`` captions and nouns of a folder; the same folder and count give the same ones."""
+        nouns = sorted({noun for picture in folder.pictures for noun in picture.nouns})
+        return cls(
+            tuple(Random(0).sample(folder.pictures, min(count, len(folder)))),
+            tuple(nouns),
+            tuple(Random(0).sample(nouns, min(count, len(nouns)))),
+            tuple((word, noun.name) for noun in read_nouns() if noun.name in nouns for word in noun.unseen)[:count],
+        )
+
+    @property
+    def captions(self) -> list[str]:
+        """The captions, in the order of the pictures."""
+        return [picture.text for picture in self.pictures]
+
+    @property
+    def prompts(self) -> list[str]:
+        """All that is to be painted."""
+        return [*self.captions, *map(_named, self.asked), *(_named(word) for word, _ in self.unseen)]
+
+    def judge(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
+        """The figures of the painted prompts: each is the share that the reader takes for what was asked."""
+        captions, asked = len(self.captions), len(self.asked)
+        figures = self._of_captions(reader, images[:captions])
+        figures |= self._of_nouns("noun", reader, images[captions : captions + asked], self.asked)
+        meant = [noun for _, noun in self.unseen]
+        return figures | self._of_nouns("unseen_synonym", reader, images[captions + asked :], meant)
+
+    def judge_real(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
+        """The same figures of the real pictures: what no model can be expected to exceed."""
+        alone = [number for number, picture in enumerate(self.pictures) if len(picture.nouns) == 1]
+        names = [self.pictures[number].nouns[0] for number in alone]
+        return self._of_captions(reader, images) | self._of_nouns(
+            "noun", reader, [images[number] for number in alone], names
+        )
+
+    def kinds(self, reader: Reader, images: Sequence[Image.Image]) -> np.ndarray:
+        """How near each picture is to each noun."""
+        return reader.score(images, [_named(noun) for noun in self.nouns])
+
+    def _of_captions(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
+        scores = reader.score(images, self.captions)
+        compared = [row[None, [number, *self._rivals(number)]] for number, row in enumerate(scores)]
+        return {"caption_first_of_100": first([place for row in compared for place in places(row, [[0]])])}
+
+    def _rivals(self, number: int) -> list[int]:
+        """The next captions that tell of other things: of two that tell of the same thing, both may be true."""
+        own = self.pictures[number]
+        others = [*range(number + 1, len(self.pictures)), *range(number)]
+        strange = (
+            other
+            for other in others
+            if self.pictures[other].text != own.text and not {*self.pictures[other].nouns} & {*own.nouns}
+        )
+        return list(islice(strange, AMONG - 1))
+
+    def _of_nouns(
+        self, what: str, reader: Reader, images: Sequence[Image.Image], names: Sequence[str]
+    ) -> dict[str, float]:
+        if not names:
+            return {}
+        found = places(self.kinds(reader, images), [[self.nouns.index(name)] for name in names])
+        return {f"{what}_first": first(found), f"{what}_in_first_five": first(found, 5)}
+
+
+def _named(noun: str) -> str:
+    return with_article(noun, noun)

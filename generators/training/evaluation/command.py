@@ -1,0 +1,148 @@
+"""The command line of `limner evaluate`: which model, on which pictures. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from limner.generators.base import GenerationError, ModelCard
+from limner.generators.text_files import BadText, read_text, split_lines
+from limner.generators.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from limner.generators.training.evaluation.painting import Painting, Tell
+
+MEANINGS = {
+    "caption_first_of_100": "the caption it was painted from comes first among 100 of other things",
+    "noun_first": "a noun alone comes first among all nouns",
+    "noun_in_first_five": "... is among the first five",
+    "unseen_synonym_first": "for a word that it has never seen, the noun comes first",
+    "unseen_synonym_in_first_five": "... is among the first five",
+    "frechet_distance": "FID, 0 is best",
+    "kernel_distance": "KID, 0 is best",
+    "precision": "painted pictures that are among the real ones",
+    "recall": "real pictures that are among the painted ones",
+    "inception_score": "each of one kind, together of many",
+    "psnr": "what the autoencoder gives back, in decibels",
+    "ssim": "... and how alike, 1 is best",
+    "pictures_per_second": "painted on this machine, as the bot paints",
+}
+
+
+def add_options(evaluate: argparse.ArgumentParser) -> None:
+    """Give `limner evaluate` its options."""
+    evaluate.add_argument("model", metavar="MODEL", help="a model on offer, or a folder")
+    evaluate.add_argument("--pictures", type=Path, metavar="DIR", help="captioned pictures to compare with")
+    evaluate.add_argument("--data", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
+    evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
+    evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (the reader)")
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        default=Path("evaluation.png"),
+        metavar="FILE",
+        help="the sheet, a PNG file (evaluation.png)",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def read_old_name(arguments: argparse.Namespace) -> None:
+    """Read ``--data`` as ``--pictures``, which was called so before, where it names captioned pictures."""
+    folder: Path | None = arguments.data
+    if not folder or arguments.pictures or arguments.prompts or (folder / "limner.db").exists():
+        return
+    if next(folder.rglob("metadata.jsonl"), None):
+        arguments.pictures, arguments.data = folder, None
+        print("limner: --data means the data folder now; name captioned pictures with --pictures.", file=sys.stderr)
+
+
+def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: str) -> None:
+    """Paint, print the figures, and write the contact sheet.
+
+    Raises:
+        TrainingError: something is not there, or does not work; its text says what.
+    """
+    from limner.generators.training.evaluation.painting import Painting
+
+    if arguments.out.suffix.lower() != ".png" or not arguments.out.parent.is_dir():
+        raise TrainingError(f"No sheet can be written to {arguments.out}; name a .png file in a folder that is there.")
+    painting = Painting(card, device=device)
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        line = progress.add_task(f"{card.name}: loading", total=None)
+
+        def tell(done: int, of: int) -> None:
+            doing = "comparing" if done == of else f"{done} of {of} pictures"
+            progress.update(line, description=f"{card.name}: {doing}", completed=done, total=of)
+
+        if arguments.prompts:
+            sheet, told = _paint_prompts(painting, arguments.prompts, tell)
+        else:
+            sheet, told = _evaluate(painting, arguments, reader, tell)
+    if arguments.json:
+        print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
+    else:
+        _show(card, told)
+    try:
+        sheet.save(arguments.out)
+    except OSError as error:
+        raise TrainingError(
+            "The sheet cannot be written, perhaps because the disk is full; make room for it."
+        ) from error
+    if not arguments.json:
+        print(f"The pictures are in {arguments.out}.")
+
+
+def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, dict[str, Any]]:
+    from limner.generators.training.evaluation.evaluate import contact_sheet
+
+    try:
+        prompts = [line.strip() for line in split_lines(read_text(file)) if line.strip()]
+    except BadText as error:
+        raise TrainingError(str(error)) from error
+    if not prompts:
+        raise TrainingError(f"The file {file} has no prompts; write one on each line.")
+    images = painting.paint(prompts, tell)
+    figures = {"pictures_per_second": painting.painted / painting.seconds}
+    return contact_sheet(images, prompts), {"painted": figures, "pictures": len(prompts)}
+
+
+def _evaluate(
+    painting: Painting, arguments: argparse.Namespace, reader: str, tell: Tell
+) -> tuple[Image, dict[str, Any]]:
+    if not arguments.pictures:
+        raise TrainingError("Give captioned pictures to compare with (--pictures), or prompts to paint (--prompts).")
+    from limner.generators.training.data.picture_folder import PictureFolder
+    from limner.generators.training.evaluation.evaluate import evaluate
+    from limner.generators.vision.clip import FolderReader
+
+    folder = PictureFolder(arguments.pictures)
+    try:
+        reads = FolderReader.load(reader)
+    except GenerationError as error:
+        raise TrainingError("There is no reader; name a CLIP-style folder in the setting `reader`.") from error
+    result = evaluate(painting, folder, reads, inception=arguments.inception, count=arguments.count, tell=tell)
+    return result.sheet, {name: value for name, value in vars(result).items() if name != "sheet"}
+
+
+def _show(card: ModelCard, told: dict[str, Any]) -> None:
+    """The figures as a table."""
+    table = Table(title=f"{card.title or card.name}: {told['pictures']} pictures")
+    for heading in ("", "painted", "real pictures", "what"):
+        table.add_column(heading, justify="right" if heading in ("painted", "real pictures") else "left")
+    for name, value in told["painted"].items():
+        real = told.get("real", {}).get(name)
+        table.add_row(name, f"{value:.3f}", "" if real is None else f"{real:.3f}", MEANINGS[name])
+    Console().print(table)
+    if "features" in told:
+        print(f"Distances are in the features of {told['features']}; figures of others cannot be compared with them.")

@@ -1,0 +1,76 @@
+"""Painting for training's own eyes: many prompts with one model, by the same executor that serves the bot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+
+from limner.generators.base import Failed, Finished, GenerationError, GenerationRequest, ModelCard
+from limner.generators.executor import Executor
+from limner.generators.training.errors import TrainingError
+
+Tell = Callable[[int, int], None]
+"""Hears how many pictures are painted, of how many."""
+
+
+def tell_nobody(done: int, of: int) -> None:
+    """For those who do not want to hear it."""
+
+
+class Painting:
+    """Paints prompts with one model, as the bot would."""
+
+    def __init__(self, card: ModelCard, *, device: str = "auto") -> None:
+        self.card = card
+        self._executor = Executor({card.name: card}, device=device, max_batch=4)
+        self.seconds, self.painted = 0.0, 0
+
+    def paint(self, prompts: Sequence[str], tell: Tell = tell_nobody) -> list[Image.Image]:
+        """One picture for each prompt, from the seed of its place.
+
+        Raises:
+            TrainingError: the model cannot be loaded, or does not paint.
+        """
+        waiting = [(str(number), self._request(prompt, number)) for number, prompt in enumerate(prompts)]
+        images: dict[str, Image.Image] = {}
+        begun: float | None = None
+        while len(images) < len(prompts):
+            while waiting and self._has_room(waiting[0][1]):
+                self._admit(*waiting.pop(0))
+            begun = begun or time.perf_counter()  # loading does not count
+            for event in self._executor.step():
+                if isinstance(event, Failed):
+                    raise TrainingError(f"The model does not paint: {event.error}")
+                if isinstance(event, Finished):
+                    images[event.key] = event.images[0]
+                    tell(len(images), len(prompts))
+        self.seconds += time.perf_counter() - (begun or 0.0)
+        self.painted += len(prompts)
+        return [images[str(number)].convert("RGB") for number in range(len(prompts))]
+
+    def close(self) -> None:
+        """Free the device."""
+        self._executor.close()
+
+    def _has_room(self, request: GenerationRequest) -> bool:
+        return not self._executor.in_flight or self._executor.capacity(self.card.name) >= request.pixels
+
+    def _admit(self, key: str, request: GenerationRequest) -> None:
+        try:
+            self._executor.admit(key, request)
+        except GenerationError as error:
+            raise TrainingError(f"The model cannot be used: {error}") from error
+
+    def _request(self, prompt: str, seed: int) -> GenerationRequest:
+        card = self.card
+        return GenerationRequest(
+            prompt=prompt,
+            model=card.name,
+            width=card.width,
+            height=card.height,
+            num_inference_steps=card.num_inference_steps,
+            guidance_scale=card.guidance_scale,
+            seed=seed,
+        )

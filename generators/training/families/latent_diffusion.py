@@ -1,0 +1,221 @@
+"""Latent diffusion: a UNet that learns to turn noise into latents, led by words (Rombach 2022)."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalSubscript=false, reportOperatorIssue=false, reportReturnType=false
+# diffusers' and torch's annotations are too loose, and sometimes wrong, for more
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from limner.generators.training.curves import lay_out
+from limner.generators.training.data.caption_states import CaptionStates
+from limner.generators.training.data.latents import Latents
+from limner.generators.training.data.text_encoder import token_ids
+from limner.generators.training.normalisation import quicken
+from limner.generators.training.objectives import Objective, build_scheduler
+from limner.generators.training.processes import own_random, quick_precision
+
+DROPPED = 0.1
+"""Share of captions that are left empty, for guidance without a classifier (Ho and Salimans 2022)."""
+BLUR = 1.2
+"""Noise on a caption's word vectors while learning, at most, so that words near a known one are taken for it.
+
+An unseen word lies about as far from its noun as vectors are long, which is 1 for each number.
+"""
+
+
+def build_unet(
+    channels: int,
+    words: int,
+    *,
+    side: int = 16,
+    widths: Sequence[int] = (128, 192),
+    heads: int = 32,
+    groups: int = 32,
+) -> UNet2DConditionModel:
+    """An untrained UNet for latents with this side; attention at the lowest level, words added to the time."""
+    last = len(widths) - 1
+    return UNet2DConditionModel(
+        sample_size=side,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=tuple(widths),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * last + ("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * last,
+        cross_attention_dim=words,
+        attention_head_dim=tuple(width // heads for width in widths),
+        norm_num_groups=groups,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+    )
+
+
+class Captions(Protocol):
+    """What the denoiser is told of the pictures' captions; ``dropped`` ones are read as empty."""
+
+    def read(self, numbers: list[int], dropped: Tensor, random: torch.Generator) -> dict[str, Any]:
+        """The UNet's own arguments, such as encoder_hidden_states (count, length, width)."""
+        ...
+
+
+class FrozenCaptions:
+    """Hidden states that were read before and stay as they are."""
+
+    def __init__(self, states: CaptionStates) -> None:
+        self._states = states
+
+    def read(self, numbers: list[int], dropped: Tensor, random: torch.Generator) -> dict[str, Any]:
+        """The hidden states."""
+        return {"encoder_hidden_states": self._states.read(numbers, dropped)}
+
+
+class LearntCaptions:
+    """Hidden states of a text encoder that learns along; its words are a little blurred meanwhile."""
+
+    def __init__(self, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._ids = token_ids(tokenizer, texts).short()
+        self._empty = token_ids(tokenizer, [""])[0]
+
+    def read(self, numbers: list[int], dropped: Tensor, random: torch.Generator) -> dict[str, Any]:
+        """The hidden states."""
+        ids = self._ids[numbers].long()
+        ids[dropped] = self._empty
+        shape, device = (*ids.shape, self._encoder.config.hidden_size), random.device
+        most = BLUR * torch.rand(len(ids), 1, 1, generator=random, device=device)
+        blur = most * torch.randn(shape, generator=random, device=device)
+
+        def blurred(_module: nn.Module, _inputs: Any, vectors: Tensor) -> Tensor:
+            return vectors + blur.to(vectors)
+
+        hook = self._encoder.get_input_embeddings().register_forward_hook(blurred)
+        hidden = self._encoder(ids.to(self._encoder.device)).last_hidden_state
+        hook.remove()
+        return {"encoder_hidden_states": hidden}
+
+
+class DiffusionTask:
+    """Learns to denoise latents as the pipeline's scheduler asks it to, led by captions.
+
+    Args:
+        pipe: the parts; its UNet learns, and its text encoder where the captions are `LearntCaptions`.
+        captions: the hidden states of the pictures' captions.
+        latents: the pictures' latents.
+        prompts: what the sheet shows.
+    """
+
+    progress = 0.0
+
+    def __init__(
+        self, pipe: StableDiffusionPipeline, captions: Captions, latents: Latents, prompts: Sequence[str]
+    ) -> None:
+        self._pipe, self._captions, self._latents, self._prompts = pipe, captions, latents, prompts
+        self._unet, self._scale = pipe.unet, pipe.vae.config.scaling_factor
+        self._objective = Objective(pipe.scheduler.config)
+        self.network = nn.ModuleDict({"unet": pipe.unet})
+        if isinstance(captions, LearntCaptions):
+            self.network["text_encoder"] = pipe.text_encoder
+        self.family = f"latent-diffusion ({self._objective.kind})"
+        self.size = len(latents)
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+        """Mean squared error of what the denoiser says."""
+        device = self._unet.device
+        dropped = torch.rand(len(numbers), generator=random) < DROPPED
+        random = own_random(random, device)
+        latents = self._latents[numbers].to(random.device) * self._scale
+        told = _moved(self._captions.read(numbers, dropped, random), self._unet)
+        noise = torch.randn(latents.shape, generator=random, device=random.device)
+        mixed, moments, answer = self._objective.ask(latents, noise, random)
+        mixed = mixed.to(device, self._unet.dtype, memory_format=torch.channels_last)
+        found = self._unet(mixed, moments.to(device), **told, return_dict=False)[0]
+        return (found.float() - answer.to(device)).square().mean()
+
+    @torch.no_grad()
+    def sample(self) -> Image.Image:
+        """A sheet of the prompts, each painted from its own noise."""
+        before = {name: getattr(self._pipe, name) for name in self.network}
+        try:
+            for name, part in before.items():
+                setattr(self._pipe, name, copy.deepcopy(part).float().cpu())
+            return paint_sheet(self._pipe, self._prompts)
+        finally:
+            for name, part in before.items():
+                setattr(self._pipe, name, part)
+
+
+def _moved(told: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
+    return {
+        name: _moved(value, unet) if isinstance(value, dict) else value.to(unet.device, unet.dtype)
+        for name, value in told.items()
+    }
+
+
+def prepare(network: nn.Module, device: torch.device) -> None:
+    """Make a network quick to train on a device: precision, memory layout, gradients."""
+    network.to(device, quick_precision(device), memory_format=torch.channels_last)
+    network.eval()  # diffusers' blocks leave channels_last while they are said to train; there is no dropout to lose
+    quicken(network)
+    for part in network.modules():
+        if isinstance(part, UNet2DConditionModel) and device.type == "cpu":
+            part.set_attn_processor(AttnProcessor())  # torch's own attention has a slow gradient there for few words
+
+
+def assemble(
+    unet: UNet2DConditionModel,
+    encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    vae: AutoencoderKL,
+    objective: str = "flow",
+) -> StableDiffusionPipeline:
+    """The parts as the stock pipeline."""
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(objective),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@torch.no_grad()
+def paint_sheet(
+    pipe: StableDiffusionPipeline, prompts: Sequence[str], *, steps: int = 16, guidance: float = 4.0
+) -> Image.Image:
+    """One picture of each prompt over its words; the same weights and prompts give the same sheet."""
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    images: list[Image.Image] = []
+    for number, prompt in enumerate(prompts):
+        random = torch.Generator().manual_seed(number)
+        images += pipe(
+            prompt, height=side, width=side, num_inference_steps=steps, guidance_scale=guidance, generator=random
+        ).images
+    return lay_out(images, 10, prompts)
+
+
+def save(pipe: StableDiffusionPipeline, folder: Path, card: dict[str, Any]) -> None:
+    """Write an ordinary diffusers folder with what Limner wants to know of it; leaves the pipeline in float16."""
+    pipe.to(dtype=torch.float16)
+    pipe.vae.register_to_config(_name_or_path="")  # a folder of this machine is no part of the model
+    pipe.save_pretrained(folder)
+    (folder / "limner.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

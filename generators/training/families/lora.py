@@ -1,0 +1,156 @@
+"""LoRA: a diffusers model learns a handful of one's own pictures; the result is a small file that it wears."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+# pyright: reportGeneralTypeIssues=false
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor
+
+from limner.generators.base import ModelNotFound
+from limner.generators.diffusion.pipelines import read_pipeline
+from limner.generators.training.data.latents import Latents
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families import latent_diffusion
+from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
+from limner.generators.training.processes import launch, own_device
+
+WEIGHTS = "pytorch_lora_weights.safetensors"
+LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
+"""What wears it: the attention, and the convolutions, without which a small model hardly changes."""
+PLAN = Plan(samples=4_000, batch=4, learning_rate=2e-3, warmup=50, ema=0.99, decay=0.3, weight_decay=0.0)
+
+Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a LoRA is made of.
+
+    Attributes:
+        model: the diffusers folder or hub name of a Stable Diffusion 1, 2 or XL model; the shipped one is of its kind.
+        pictures: a folder that `limner train data` has made.
+        folder: where everything is kept, the result too.
+        worn: where a copy of the result goes, so that it can be asked for by its name; None for nowhere.
+        rank: how much it can hold.
+    """
+
+    model: str
+    pictures: Path
+    folder: Path
+    worn: Path | None = None
+    rank: int = 8
+    plan: Plan = PLAN
+
+
+def train_lora(recipe: Recipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
+    """Go on with the training from wherever it stopped; returns the file, or None if there is none yet.
+
+    Raises:
+        TrainingError: the model or the pictures cannot be used, or the training cannot go on.
+    """
+    _latents(recipe, _read_model(recipe))  # before several processes would make them at the same time
+    launch(_train, processes, recipe, minutes)
+    if not (recipe.folder / CHECKPOINT).is_file():
+        return None
+    file = _export(recipe)
+    if recipe.worn is None:
+        return file
+    recipe.worn.parent.mkdir(parents=True, exist_ok=True)
+    part = recipe.worn.with_suffix(".part")
+    shutil.copy(file, part)
+    os.replace(part, recipe.worn)
+    return recipe.worn
+
+
+def _train(recipe: Recipe, minutes: float | None) -> None:
+    pipe = _read_model(recipe)
+    pictures = PictureFolder(recipe.pictures)
+    texts = [picture.text for picture in pictures.pictures]
+    captions = EncodedCaptions(pipe, texts, pictures.side)
+    latents = _latents(recipe, pipe)
+    _put_on(pipe, recipe)
+    task = latent_diffusion.DiffusionTask(pipe, captions, latents, sorted(set(texts))[:5])
+    task.family = f"lora of rank {recipe.rank}"
+    latent_diffusion.prepare(task.network, own_device())
+    Trainer(task, recipe.plan, recipe.folder).run(minutes=minutes)
+
+
+def _export(recipe: Recipe) -> Path:
+    """Write the averaged weights of the last checkpoint in diffusers' form."""
+    pipe = _read_model(recipe)
+    _put_on(pipe, recipe)
+    read_average(recipe.folder, pipe.unet)
+    layers = get_peft_model_state_dict(pipe.unet)
+    type(pipe).save_lora_weights(recipe.folder, unet_lora_layers=layers, weight_name=WEIGHTS)
+    return recipe.folder / WEIGHTS
+
+
+def _read_model(recipe: Recipe) -> Pipeline:
+    try:
+        pipe = read_pipeline(recipe.model, torch.float32)
+    except ModelNotFound as error:
+        raise TrainingError(f"{recipe.model} is no diffusers folder or hub name with safetensors weights.") from error
+    if not isinstance(pipe, Pipeline):
+        raise TrainingError(f"{recipe.model} is not a Stable Diffusion 1, 2 or XL model; only these learn LoRAs here.")
+    return pipe
+
+
+def _latents(recipe: Recipe, pipe: Pipeline) -> Latents:
+    pictures = PictureFolder(recipe.pictures)
+    step = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    if pictures.side % step:
+        raise TrainingError(
+            f"This model needs pictures with sides that are multiples of {step}, and these have {pictures.side}; "
+            "prepare them with limner train data --side."
+        )
+    return Latents(pipe.vae, pictures, recipe.folder / "latents")
+
+
+def _put_on(pipe: Pipeline, recipe: Recipe) -> None:
+    """Give the denoiser untrained layers; they alone learn."""
+    torch.manual_seed(recipe.plan.seed)
+    pipe.unet.requires_grad_(False)
+    pipe.unet.add_adapter(
+        LoraConfig(r=recipe.rank, lora_alpha=recipe.rank, init_lora_weights="gaussian", target_modules=LAYERS)
+    )
+
+
+class EncodedCaptions:
+    """What the pipeline's own text encoders make of the pictures' captions."""
+
+    def __init__(self, pipe: Pipeline, texts: Sequence[str], side: int) -> None:
+        distinct = sorted({"", *texts})
+        self._row_of = torch.tensor([distinct.index(text) for text in texts])
+        self._empty = distinct.index("")
+        with torch.no_grad():
+            found = [
+                pipe.encode_prompt(text, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False)
+                for text in distinct
+            ]
+        self._states = torch.cat([each[0] for each in found])
+        self._pooled = torch.cat([each[2] for each in found]) if isinstance(pipe, StableDiffusionXLPipeline) else None
+        self._sizes = torch.tensor([side, side, 0, 0, side, side], dtype=torch.float32)
+
+    def read(self, numbers: list[int], dropped: Tensor, random: torch.Generator) -> dict[str, Any]:
+        """The UNet's own arguments."""
+        rows = self._row_of[numbers].masked_fill(dropped, self._empty)
+        told: dict[str, Any] = {"encoder_hidden_states": self._states[rows]}
+        if self._pooled is not None:
+            told["added_cond_kwargs"] = {
+                "text_embeds": self._pooled[rows],
+                "time_ids": self._sizes.repeat(len(rows), 1),
+            }
+        return told

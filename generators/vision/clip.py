@@ -1,0 +1,162 @@
+"""The reader: pictures back into meaning, by any CLIP-style folder of transformers and a captioner."""
+
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
+# transformers' annotations are too loose for more
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    GPT2LMHeadModel,
+)
+
+from limner.generators.base import ModelNotFound
+from limner.generators.loading import loading
+
+OWN_CAPTIONER = "captioner"
+"""The folder inside a reader's folder whose decoder says what that reader sees."""
+BATCH, TEXTS = 16, 256
+"""Pictures, and texts, that are looked at in one call."""
+BEAMS = 3
+LONGEST = 40
+"""Tokens in a description at most."""
+
+
+class FolderReader:
+    """A reader from a folder (or hub name) of transformers: CLIPModel, SigLIP, VisionTextDualEncoderModel and the like.
+
+    Descriptions come from ``captioner``, any image-to-text model of transformers, or else from the decoder that lies
+    in the reader's own folder.
+    """
+
+    def __init__(self, model: Any, images: Any, tokenizer: Any, captioner: Captioner | None) -> None:
+        self._model, self._images, self._tokenizer = model, images, tokenizer
+        self._captioner = captioner
+
+    @classmethod
+    @loading()
+    def load(cls, source: str, *, captioner: str = "", device: str = "cpu") -> Self:
+        """Load the folders, safetensors only; raises ModelNotFound if one cannot be read."""
+        try:
+            model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+            model = model.to(device).eval().requires_grad_(False)
+            images = AutoImageProcessor.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            teller = _load_captioner(source, captioner, model, images, device)
+        except (OSError, ValueError) as error:
+            raise ModelNotFound from error
+        return cls(model, images, tokenizer, teller)
+
+    @property
+    def can_describe(self) -> bool:
+        """Whether there is a captioner."""
+        return self._captioner is not None
+
+    def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
+        """How near each picture (a row) is to each text: the cosine of their angle, from -1 to 1."""
+        return (self._see(images) @ self.read(texts).T).numpy()
+
+    def features(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Each picture as a row of numbers of length 1; near ones show the same."""
+        return self._see(images).numpy()
+
+    def describe(self, image: Image.Image) -> str:
+        """What can be seen, in a few words."""
+        assert self._captioner  # noqa: S101 - whoever asks has looked at can_describe
+        return self._captioner.describe(image)
+
+    def look(self, pixels: Tensor) -> Tensor:
+        """The same as `features` for pixels from -1 to 1 (count, 3, height, width); gradients flow back to them."""
+        blank = self._images([Image.new("RGB", (64, 64))], return_tensors="pt").pixel_values
+        fitted = functional.interpolate(pixels, blank.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+        mean, std = (pixels.new_tensor(one)[:, None, None] for one in (self._images.image_mean, self._images.image_std))
+        return functional.normalize(self._model.get_image_features((fitted / 2 + 0.5 - mean) / std).pooler_output)
+
+    @torch.inference_mode()
+    def _see(self, images: Sequence[Image.Image]) -> Tensor:
+        found = [self._model.get_image_features(pixels).pooler_output.cpu() for pixels in self._pixels(images)]
+        return functional.normalize(torch.cat(found))
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Each text as a row of numbers of length 1, to compare with what `look` gives."""
+        found: list[Tensor] = []
+        for at in range(0, len(texts), TEXTS):
+            part = self._tokenizer(
+                list(texts[at : at + TEXTS]), padding="max_length", truncation=True, return_tensors="pt"
+            )
+            found.append(self._model.get_text_features(**part.to(self._model.device)).pooler_output.cpu())
+        return functional.normalize(torch.cat(found))
+
+    def _pixels(self, images: Sequence[Image.Image]) -> Iterator[Tensor]:
+        for at in range(0, len(images), BATCH):
+            part = [image.convert("RGB") for image in images[at : at + BATCH]]
+            yield self._images(part, return_tensors="pt").pixel_values.to(self._model.device)
+
+
+class Captioner:
+    """Says what an image-to-text model of transformers (BLIP, GIT, VisionEncoderDecoderModel ...) sees."""
+
+    def __init__(self, model: Any, images: Any, tokenizer: Any) -> None:
+        self._model, self._images, self._tokenizer = model, images, tokenizer
+
+    @torch.inference_mode()
+    def describe(self, image: Image.Image) -> str:
+        """The likeliest sentence that a few beams find; the same picture gives the same one."""
+        pixels = self._images([image.convert("RGB")], return_tensors="pt").pixel_values.to(self._model.device)
+        ids = self._generate(pixels)
+        return " ".join(self._tokenizer.decode(ids[0], skip_special_tokens=True).split())
+
+    def _generate(self, pixels: Tensor) -> Tensor:
+        return self._model.generate(pixel_values=pixels, max_new_tokens=LONGEST, num_beams=BEAMS, do_sample=False)
+
+
+class OwnCaptioner(Captioner):
+    """Says what the reader itself sees, with a small decoder that was trained for it."""
+
+    def __init__(self, decoder: GPT2LMHeadModel, reader: Any, images: Any, tokenizer: Any) -> None:
+        super().__init__(decoder, images, tokenizer)
+        self._reader = reader
+
+    def _generate(self, pixels: Tensor) -> Tensor:
+        return say(self._model, self._reader.vision_model(pixels).last_hidden_state)
+
+
+@torch.inference_mode()
+def say(decoder: GPT2LMHeadModel, states: Tensor) -> Tensor:
+    """The tokens of one sentence for each picture, from what its reader's picture tower has found."""
+    start = torch.full((len(states), 1), decoder.config.bos_token_id, device=states.device)
+    return decoder.generate(
+        input_ids=start,
+        attention_mask=torch.ones_like(start),
+        encoder_hidden_states=states,
+        max_length=decoder.config.n_positions,
+        num_beams=BEAMS,
+        do_sample=False,
+    )
+
+
+@loading()
+def _load_captioner(source: str, captioner: str, reader: Any, images: Any, device: str) -> Captioner | None:
+    own = Path(source) / OWN_CAPTIONER
+    if captioner:
+        model = AutoModelForImageTextToText.from_pretrained(captioner, dtype=torch.float32, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(captioner)
+        return Captioner(model.to(device).eval(), AutoImageProcessor.from_pretrained(captioner), tokenizer)
+    if not own.is_dir():
+        return None
+    decoder = GPT2LMHeadModel.from_pretrained(own, dtype=torch.float32).to(device).eval()
+    return OwnCaptioner(decoder, reader, images, AutoTokenizer.from_pretrained(own))

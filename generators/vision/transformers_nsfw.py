@@ -1,0 +1,89 @@
+"""Eyes from the hub: any transformers image classifier, or a CLIP-style model that compares a picture with texts."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from PIL import Image
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoProcessor,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES as COMPARING
+
+from limner.generators.base import Look, ModelNotFound
+from limner.generators.loading import loading
+
+USUAL = frozenset({"nsfw", "explicit", "unsafe", "porn", "pornography", "hentai", "sexy", "nude", "nudity", "adult"})
+"""Labels that classifiers on the hub give to what does not belong everywhere."""
+UNWANTED = ("explicit nudity", "pornography", "a naked person", "sexual activity")
+WANTED = ("a landscape", "an animal", "a person in clothes", "a building", "food", "a drawing", "an object")
+
+
+class TransformersEyes:
+    """A model on the CPU, in float32; safetensors only. ``unwanted`` are the labels whose shares make the score."""
+
+    def __init__(self, model: Any, labels: Sequence[str], unwanted: Sequence[str], prepare: Any) -> None:
+        self._model = model
+        self._labels = labels
+        self._unwanted = frozenset(unwanted)
+        self._prepare = prepare
+        self._together = getattr(model.config, "problem_type", None) == "multi_label_classification"
+
+    @classmethod
+    @loading()
+    def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
+        """Load a folder or hub name, as a classifier or as one that compares a picture with texts."""
+        where = {"local_files_only": Path(model).is_dir()}
+        try:
+            config = AutoConfig.from_pretrained(model, **where)
+            classifies = any(name.endswith("ForImageClassification") for name in config.architectures or ())
+            if config.model_type in COMPARING and not classifies:
+                return cls._comparing(model, where, unwanted or UNWANTED, wanted or WANTED)
+            return cls._classifying(model, where, unwanted)
+        except (OSError, ValueError) as error:
+            raise ModelNotFound(
+                "The eyes are not on this machine, or are neither a classifier nor CLIP-style."
+            ) from error
+
+    def look(self, image: Image.Image) -> Look:
+        """Each label's probability; several unwanted ones count together."""
+        with torch.inference_mode():
+            seen = self._model(**self._prepare(image.convert("RGB")))
+        logits = (seen.logits_per_image if "logits_per_image" in seen else seen.logits)[0].float()
+        shares = (logits.sigmoid() if self._together else logits.softmax(-1)).tolist()
+        scores = dict(zip(self._labels, shares, strict=True))
+        explicit = [share for label, share in scores.items() if label in self._unwanted]
+        return Look(max(explicit) if self._together else min(1.0, sum(explicit)), scores)
+
+    @classmethod
+    @loading()
+    def _classifying(cls, model: str, where: dict[str, Any], unwanted: Sequence[str]) -> Self:
+        processor = AutoImageProcessor.from_pretrained(model, **where)
+        network = AutoModelForImageClassification.from_pretrained(model, use_safetensors=True, **where).eval()
+        labels = [network.config.id2label[number] for number in range(network.config.num_labels)]
+        wanted = {name.casefold() for name in unwanted} or USUAL
+        found = [label for label in labels if label.casefold() in wanted]
+        if not found:
+            raise ModelNotFound(f"Name the unwanted labels in `eyes_unwanted`; the eyes know {', '.join(labels[:20])}.")
+        return cls(network, labels, found, lambda image: processor(images=image, return_tensors="pt"))
+
+    @classmethod
+    @loading()
+    def _comparing(cls, model: str, where: dict[str, Any], unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
+        texts = [*unwanted, *wanted]
+        processor = AutoProcessor.from_pretrained(model, **where)
+        network = AutoModel.from_pretrained(model, use_safetensors=True, **where).eval()
+
+        def prepare(image: Image.Image) -> Any:
+            return processor(text=texts, images=image, return_tensors="pt", padding="max_length", truncation=True)
+
+        return cls(network, texts, unwanted, prepare)
