@@ -1,4 +1,4 @@
-"""The README tells of every setting, command, option, verb and error, and of none that is not there."""
+"""The docs name every setting, command, option, verb and error, and none that does not exist; links lead somewhere."""
 
 import io
 import re
@@ -22,12 +22,14 @@ from tests.simulated_discord import World
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = fields(Settings)[1:]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+README = PAGES[ROOT / "README.md"]
+DOCS = "\n".join(PAGES.values())
 
 
 def table_rows(heading: str) -> list[list[str]]:
     """The cells of the first table under a heading."""
-    section = README.split(f"\n{heading}\n", 1)[1]
+    section = re.split(rf"^#+ {heading}$", DOCS, maxsplit=1, flags=re.MULTILINE)[1]
     table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
     assert table, heading
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.group().splitlines()]
@@ -44,13 +46,13 @@ def test_two_commands_come_first() -> None:
 
 
 def test_every_setting_with_its_default_and_meaning() -> None:
-    told = [row[:3] for row in table_rows("## Settings")]
+    told = [row[:3] for row in table_rows("Settings")]
     true = [[f"`LIMNER_{item.name.upper()}`", f"`{shown(item.name)}`", item.metadata["meaning"]] for item in SHOWN]
     assert told == [["`LIMNER_DATA`", "`data`", fields(Settings)[0].metadata["meaning"]], *true]
 
 
 def test_every_error_with_its_code() -> None:
-    told = {(row[0].strip("`"), row[1]) for row in table_rows("## When something is wrong")}
+    told = {(row[0].strip("`"), row[1]) for row in table_rows("When something is wrong")}
     kinds = [
         kind for kind in vars(limner.bot.errors).values() if isinstance(kind, type) and issubclass(kind, UserError)
     ]
@@ -63,24 +65,24 @@ def chat_commands(world: World) -> dict[str, app_commands.Command[Any, ..., Any]
 
 
 async def test_every_command(world: World) -> None:
-    told = {name for row in table_rows("## Commands") for name in re.findall(r"`/([a-z ]+)`", row[0])}
+    told = {name for row in table_rows("Commands") for name in re.findall(r"`/([a-z ]+)`", row[0])}
     assert told == set(chat_commands(world))
 
 
 async def test_every_option_of_imagine(world: World) -> None:
-    told = [row[0].strip("`") for row in table_rows("### /imagine")]
+    told = [row[0].strip("`") for row in table_rows("/imagine")]
     assert told == [option.display_name for option in chat_commands(world)["imagine"].parameters]
 
 
 def test_every_flag_of_the_prompt() -> None:
-    told = {flag for row in table_rows("### /imagine") for flag in re.findall(r"`--([a-z]+)", row[1])}
+    told = {flag for row in table_rows("/imagine") for flag in re.findall(r"`--([a-z]+)", row[1])}
     with pytest.raises(BadPrompt) as refused:
         parse_prompt("a fox --wrong", max_length=100)
     assert told == set(re.findall(r"--([a-z]+)", str(refused.value))) - {"wrong"}
 
 
 def test_every_verb_and_its_options() -> None:
-    told = [re.sub(r"`", "", row[0]) for row in table_rows("## The command line")]
+    told = [re.sub(r"`", "", row[0]) for row in table_rows("The command line")]
     for line in told:
         words = line.split()
         usage = help_text(*words[1 : 3 if words[1] == "filter" else 2]).split("\n\n")[0]
@@ -90,7 +92,7 @@ def test_every_verb_and_its_options() -> None:
 
 
 def test_every_action_of_a_rule_and_every_name_in_a_rule_file() -> None:
-    rules = README.split("\n## Filter rules\n", 1)[1].split("\n## ", 1)[0]
+    rules = DOCS.split("\n## Filter rules\n", 1)[1].split("\n## ", 1)[0]
     table = rules.split("| action | ", 1)[1].split("\n\n", 1)[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Action)
     file = rules.split("| name | what |", 1)[1]
@@ -98,7 +100,7 @@ def test_every_action_of_a_rule_and_every_name_in_a_rule_file() -> None:
 
 
 def test_every_kind_of_training_and_its_options() -> None:
-    told = [re.sub(r"`", "", row[0]) for row in table_rows("## Training")]
+    told = [re.sub(r"`", "", row[0]) for row in table_rows("Training")]
     for line in told:
         usage = help_text("train", line.split()[0]).split("\n\n")[0]
         assert re.findall(r"--[a-z-]+", line) == re.findall(r"--[a-z-]+", usage), line
@@ -111,3 +113,24 @@ def help_text(*verb: str) -> str:
     with redirect_stdout(out), pytest.raises(SystemExit):
         build_parser().parse_args([*verb, "--help"])
     return out.getvalue()
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, made as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        assert not anchor or anchor in _anchors(PAGES[file]), target
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(README.splitlines()) <= 150
