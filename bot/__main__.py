@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.bot.errors import SetupError, UserError
+from limner.bot.log import start_log
 from limner.bot.settings import LORAS, Settings
 from limner.generators.base import SEEDS
 from limner.generators.text_files import read_text, stream_lines
@@ -166,12 +166,6 @@ def _quiet_settings(arguments: argparse.Namespace) -> Settings:
         settings = settings.using(log_level="WARNING")
     start_log(settings)
     return settings
-
-
-def start_log(settings: Settings) -> None:
-    """Our own events to stderr, of others only what is wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("limner").setLevel(settings.log_level)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

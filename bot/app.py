@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
-import signal
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.guild_settings import Guilds
@@ -95,16 +91,3 @@ def _styles(settings: Settings) -> Styles:
     if styles.problems:
         log.warning("styles_ignored count=%d; limner doctor names them", len(styles.problems))
     return styles
-
-
-def start(work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-    """Run ``work`` in the background, in a context of its own: it belongs to the App and not to its caller."""
-    return contextvars.Context().run(lambda: asyncio.get_running_loop().create_task(work, name=name))
-
-
-def cancel_on_signals(task: asyncio.Future[Any]) -> None:
-    """Let SIGINT and SIGTERM end a task; Windows has no such handlers, and its Ctrl-C cancels the main task."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, task.cancel)

@@ -1,11 +1,23 @@
-"""Lanes: work in the background, one piece at a time in each, so that a slow lane holds up only itself."""
+"""Background tasks: start, lanes, signals, and retries of database writes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+import contextvars
+import logging
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
-from limner.bot.app import start
+from limner.bot.errors import DatabaseBusy, StorageFull
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 1.0
+"""Seconds between two tries of a write that a busy or full database refused."""
+
+T = TypeVar("T")
 
 
 class Lanes:
@@ -51,3 +63,37 @@ async def to_its_end(work: Coroutine[None, None, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def start(work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+    """Run ``work`` in the background, in a context of its own: it belongs to the App and not to its caller."""
+    return contextvars.Context().run(lambda: asyncio.get_running_loop().create_task(work, name=name))
+
+
+def cancel_on_signals(task: asyncio.Future[Any]) -> None:
+    """Let SIGINT and SIGTERM end a task; Windows has no such handlers, and its Ctrl-C cancels the main task."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, task.cancel)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerator[None]:
+    """Run something in the background until the block ends."""
+    task = start(work, name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def patiently(write: Callable[[], Awaitable[T]]) -> T:
+    """Try until the database is neither busy nor full: the work is done already and must not be lost."""
+    while True:
+        try:
+            return await write()
+        except (DatabaseBusy, StorageFull) as error:
+            log.warning("database_waits code=%s", error.code)
+            await asyncio.sleep(PATIENCE_SECONDS)

@@ -11,7 +11,7 @@ import aiohttp
 import discord
 from discord.ext import commands
 
-from limner.bot.app import cancel_on_signals
+from limner.bot.background import cancel_on_signals
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage.models import SyncedCommands

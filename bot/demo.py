@@ -15,10 +15,9 @@ import discord
 import simcord
 from discord.ext import commands
 
-from limner.bot.app import cancel_on_signals
+from limner.bot.background import cancel_on_signals, running
 from limner.bot.client import LimnerBot
 from limner.bot.errors import SetupError
-from limner.bot.plugin import running
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import upgrade
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import cast
 
 from discord.ext import commands
 
-from limner.bot.app import App, open_app, start
+from limner.bot.app import App, open_app
+from limner.bot.background import running
 from limner.bot.cogs.describe import Describe, describe_menu
 from limner.bot.cogs.filter import commands as filter_commands
 from limner.bot.cogs.filter.commands import Filters
@@ -74,17 +73,6 @@ async def unload(bot: AnyBot) -> None:
     stack = cast("AsyncExitStack | None", vars(bot).pop(OPEN, None))
     if stack:
         await stack.aclose()
-
-
-@asynccontextmanager
-async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerator[None]:
-    """Run something in the background until the block ends."""
-    task = start(work, name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:

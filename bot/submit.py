@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, UnknownModel
-from limner.bot.filters.scopes import Where
 from limner.bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.evasion import keep_back_respelled
+from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
 from limner.bot.storage.models import Job, JobStatus
 from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard

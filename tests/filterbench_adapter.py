@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from limner.bot.filters.lines import read_entries
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.regexes import complaint
-from limner.bot.filters.scopes import Place
+from limner.bot.place import Place
 
 
 class Filter:

@@ -7,8 +7,7 @@ from typing import Any
 
 from limner.bot.queue.jobs import JobQueue, NewJob, Picture
 from limner.bot.settings import LORAS, Settings
-from limner.bot.storage.models import Job, WorkerState
-from limner.bot.worker.classifier_thread import Seen
+from limner.bot.storage.models import Job, Seen, WorkerState
 from limner.generators.base import GenerationRequest
 
 PIXELS = 16 * 16

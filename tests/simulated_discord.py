@@ -24,8 +24,7 @@ from limner.bot.errors import UserError
 from limner.bot.plugin import APP
 from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
-from limner.bot.worker.classifier_thread import Seen
+from limner.bot.storage.models import Job, Seen
 from tests.rows import seen
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from rich.text import Text
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadPicture, SetupError, StorageFull
-from limner.bot.moderation.image_policy import Spot
+from limner.bot.place import Spot
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.input_images import read_picture

@@ -15,7 +15,7 @@ from PIL import Image
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, NotFound
 from limner.bot.moderation.blocked_images import BlockedPage
-from limner.bot.moderation.image_policy import Spot
+from limner.bot.place import Spot
 from limner.bot.storage.input_images import read_picture
 from limner.bot.storage.models import Job
 from limner.bot.storage.perceptual_hash import known_by

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rulebook import RuleBook, entry_of
 from limner.bot.filters.rules import Rule
-from limner.bot.filters.scopes import Where
 from limner.bot.filters.verdicts import Verdict, judge
 from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
+from limner.bot.place import Where
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Rule as Row
 

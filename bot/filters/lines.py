@@ -10,7 +10,7 @@ from limner.bot.errors import BadRule, SetupError
 from limner.bot.filters.files import Item, read_json, read_whole
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Action, Rule
-from limner.bot.filters.scopes import Where
+from limner.bot.place import Where
 from limner.generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]

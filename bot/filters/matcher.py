@@ -15,8 +15,8 @@ from limner.bot.filters.regexes import Regexes
 from limner.bot.filters.rewrites import rewrites, turned_around
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scan import KOREAN, UNSPACED, line
-from limner.bot.filters.scopes import Place
 from limner.bot.filters.tables import LETTERS, base, is_word
+from limner.bot.place import Place
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
 _DRAWN = "".join(sign for sign, letters in LETTERS.items() if _EAST.match(sign) and letters.isascii() and letters)

@@ -11,7 +11,8 @@ from limner.bot.errors import BadRule
 from limner.bot.filters import regexes
 from limner.bot.filters.normalise import normalise
 from limner.bot.filters.scan import line
-from limner.bot.filters.scopes import Place, Scope
+from limner.bot.filters.scopes import Scope
+from limner.bot.place import Place
 
 MAX_PATTERN = 100
 """Characters in a keyword; as many as one line of Discord's autocomplete holds."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, cast
 
 from limner.bot.errors import BadRule
+from limner.bot.place import Place
 
 KEY_LENGTH = 16
 """Characters that stand for a scope in the database."""
@@ -22,34 +22,6 @@ class Ages(StrEnum):
     ANY = "any"
     ONLY = "only"
     EXCEPT = "except"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and when a text is written, and by whom: names of a channel and all it is in, and of the writer's roles."""
-
-    channels: frozenset[str] = frozenset()
-    roles: frozenset[str] = frozenset()
-    is_age_restricted: bool = False
-    #: Unix seconds.
-    now: float = 0.0
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where on Discord something is asked for, and by whom; a direct message has no ``guild_id``."""
-
-    guild_id: int | None = None
-    channel_id: int | None = None
-    #: A thread's channel, and the category of either.
-    parent_ids: tuple[int, ...] = ()
-    role_ids: tuple[int, ...] = ()
-    is_age_restricted: bool = False
-
-    def place(self) -> Place:
-        """The same for rules, at this moment."""
-        channels = frozenset(map(str, filter(None, (self.channel_id, *self.parent_ids))))
-        return Place(channels, frozenset(map(str, self.role_ids)), self.is_age_restricted, time.time())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rules import Action, Rule, strongest
-from limner.bot.filters.scopes import Place
+from limner.bot.place import Place
 
 CHOSEN = ("LoRA",)
 """Fields that name what is there: another word in its place would name nothing."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.place import Spot
 from limner.bot.settings import Settings
 from limner.bot.storage.models import APPROVED, BLOCKED, EXPLICIT, UNSEEN, Image, InputPicture, Job, Preview
 
@@ -29,15 +30,6 @@ OF_OPERATOR = {
     EXPLICIT: "It is made from a picture and too explicit for that, so it cannot be approved; you can reject it.",
     BLOCKED: "It looks like a picture that this bot's operator blocks, so it cannot be approved; you can reject it.",
 }
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where pictures are to be shown; outside servers ``guild_id`` is None, and nothing is age-restricted."""
-
-    guild_id: int | None = None
-    channel_id: int | None = None
-    is_age_restricted: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from sqlalchemy import Update, case, select, text, update
 
 from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
-from limner.bot.storage.models import APPROVED, UNLOOKED, UNSEEN, Image, Job, JobStatus
-from limner.bot.worker.classifier_thread import Seen
+from limner.bot.storage.models import APPROVED, UNLOOKED, UNSEEN, Image, Job, JobStatus, Seen
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, insert, 
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from limner.bot.filters.scopes import Where
+from limner.bot.place import Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.storage.models import OPEN, Job, JobStatus
 from limner.bot.storage.search import searchable

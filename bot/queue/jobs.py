@@ -47,8 +47,8 @@ from limner.bot.storage.models import (
     Job,
     JobStatus,
     Preview,
+    Seen,
 )
-from limner.bot.worker.classifier_thread import Seen
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)

@@ -9,15 +9,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limner.bot.queue.jobs import JobQueue
+    pass
 
 log = logging.getLogger(__name__)
-
-LISTEN_AGAIN = 5.0
-"""Seconds until a lost Postgres connection is opened again."""
 
 
 class Wakeup:
@@ -88,35 +85,3 @@ def hear_stdin(wake: Callable[[], None], end: Callable[[], None]) -> None:
             loop.call_soon_threadsafe(end)
 
     threading.Thread(target=listen, name="stdin", daemon=True).start()
-
-
-async def listen(jobs: JobQueue) -> None:
-    """Hear the rings of the processes on other machines (Postgres only), until cancelled."""
-    while not jobs.database.is_sqlite:
-        try:
-            await _listen(jobs)
-        except Exception as error:
-            log.warning("listener_lost error=%s", type(error).__name__)
-        await asyncio.sleep(LISTEN_AGAIN)
-
-
-async def _listen(jobs: JobQueue) -> None:
-    wakeups = {"limner_queued": jobs.queued, "limner_changed": jobs.changed}
-    lost = asyncio.Event()
-
-    def hear(_connection: Any, _pid: int, channel: str, _payload: str) -> None:
-        wakeups[channel].hear()
-
-    def end(_connection: Any) -> None:
-        lost.set()
-
-    async with jobs.database.engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        driver.add_termination_listener(end)
-        for channel, wakeup in wakeups.items():
-            await driver.add_listener(channel, hear)
-            wakeup.hear()  # for what was rung before
-        try:
-            await lost.wait()
-        finally:
-            await connection.invalidate()  # it must not go back to the pool with our listeners

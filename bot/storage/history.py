@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
-from limner.bot.filters.scopes import Where
+from limner.bot.place import Where
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import Image, InputPicture, Job, JobStatus

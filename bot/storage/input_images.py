@@ -12,8 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from limner.bot.errors import BadPicture
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import InputPicture
-from limner.bot.worker.classifier_thread import Seen
+from limner.bot.storage.models import InputPicture, Seen
 
 if TYPE_CHECKING:
     from limner.bot.settings import Settings

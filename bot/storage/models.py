@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, relationship
 
-from limner.bot.filters.scopes import Where
+from limner.bot.place import Where
 from limner.generators.base import Expansion, GenerationRequest
 
 Snowflake = BigInteger
@@ -534,3 +535,14 @@ class SyncedCommands(Base, kw_only=True, eq=False):
 
     application_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
     digest: Mapped[str] = mapped_column(String(64))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of a look at one picture (`bot.storage.models.Looked`)."""
+
+    looked_at: float
+    eyes: str
+    score: float | None
+    scores: dict[str, float] | None
+    phash: str

@@ -14,8 +14,8 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
-from limner.bot.moderation.image_policy import Spot
 from limner.bot.moderation.strikes import DAY
+from limner.bot.place import Spot
 from limner.bot.storage.image_files import describe, shrink
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages

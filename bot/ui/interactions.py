@@ -11,9 +11,8 @@ from discord.ext import commands
 
 from limner.bot.app import App
 from limner.bot.errors import CannotPost, NotModerator, NotYours, Refused, UserError
-from limner.bot.filters.scopes import Where
 from limner.bot.moderation.appeals import may_appeal
-from limner.bot.moderation.image_policy import Spot
+from limner.bot.place import Spot, Where
 from limner.bot.storage.models import Job
 from limner.generators.base import place_of
 

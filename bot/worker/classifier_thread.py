@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from limner.bot.errors import Blind
 from limner.bot.settings import Settings
+from limner.bot.storage.models import Seen
 from limner.bot.storage.perceptual_hash import fingerprint
 from limner.generators.base import Eyes, place_of
 
@@ -23,17 +23,6 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 300.0
 """Before eyes that hang or cannot be loaded are loaded again; it doubles each time."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is kept of a look at one picture (`bot.storage.models.Looked`)."""
-
-    looked_at: float
-    eyes: str
-    score: float | None
-    scores: dict[str, float] | None
-    phash: str
 
 
 class Lookout:

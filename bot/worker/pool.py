@@ -11,10 +11,10 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self
 
-from limner.bot.app import start
+from limner.bot.background import start
 from limner.bot.queue.faults import Fault
 from limner.bot.queue.jobs import JobQueue
-from limner.bot.queue.wakeup import listen
+from limner.bot.queue.listen import listen
 from limner.bot.settings import Settings
 
 log = logging.getLogger(__name__)

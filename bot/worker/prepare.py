@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from limner.bot.app import App
-from limner.bot.errors import BadPicture, DatabaseBusy, StorageFull, UnknownModel
+from limner.bot.background import patiently
+from limner.bot.errors import BadPicture, UnknownModel
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.moderation import apply_verdict
-from limner.bot.moderation.image_policy import OF_INPUTS, REFUSED, Spot
+from limner.bot.moderation.image_policy import OF_INPUTS, REFUSED
+from limner.bot.place import Spot
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import UNSEEN, InputPicture, Job
 from limner.bot.worker.classifier_thread import Lookout
 from limner.generators.base import Expansion, ModelCard, PromptExpander
 
 log = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 1.0
-"""Between two tries of what a busy or full database refused."""
-
-T = TypeVar("T")
 
 
 async def settle_input(app: App, lookout: Lookout, job: Job) -> bool:
@@ -82,16 +78,6 @@ async def settle_description(app: App, job: Job, text: str, seconds: float) -> b
     allowed = verdict.texts["description"]
     said = Expansion(text=allowed, added=allowed, kept=(), model="", seconds=seconds)
     return await patiently(lambda: app.jobs.save_expansion(job, said, allowed))
-
-
-async def patiently(write: Callable[[], Awaitable[T]]) -> T:
-    """Try until the database is neither busy nor full: the work is done already and must not be lost."""
-    while True:
-        try:
-            return await write()
-        except (DatabaseBusy, StorageFull) as error:
-            log.warning("database_waits code=%s", error.code)
-            await asyncio.sleep(PATIENCE_SECONDS)
 
 
 async def _look_at_input(app: App, lookout: Lookout, sha256: str) -> InputPicture:

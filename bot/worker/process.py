@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from limner.bot.app import App, open_app
 from limner.bot.errors import SetupError
 from limner.bot.queue.faults import WorkerBroken
-from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, listen, take_stdout
+from limner.bot.queue.listen import listen
+from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, take_stdout
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
 from limner.bot.worker.classifier_thread import Lookout

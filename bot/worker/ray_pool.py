@@ -74,7 +74,7 @@ class RayWorker:
             await self._working
 
     async def _work(self) -> None:
-        from limner.bot.__main__ import start_log
+        from limner.bot.log import start_log
         from limner.bot.worker.process import open_worker
 
         start_log(self._settings)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from PIL import Image
 
 from limner.bot.app import App
+from limner.bot.background import patiently
 from limner.bot.errors import Blind
 from limner.bot.queue.jobs import Picture
 from limner.bot.storage.image_files import encode_png, parameters, with_pairs
-from limner.bot.storage.models import Job
-from limner.bot.worker.classifier_thread import Lookout, Seen
-from limner.bot.worker.prepare import patiently
+from limner.bot.storage.models import Job, Seen
+from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.scoring_thread import Kept, Reading
 from limner.generators.base import Finish, Finished
 

@@ -11,7 +11,8 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from typing import cast
 
-from limner.bot.app import cancel_on_signals, open_app
+from limner.bot.app import open_app
+from limner.bot.background import cancel_on_signals
 from limner.bot.queue.faults import SILENT, fault_of
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.wakeup import ALIVE

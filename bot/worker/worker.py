@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from limner.bot.app import App
+from limner.bot.background import PATIENCE_SECONDS, patiently
 from limner.bot.errors import Blind, StorageFull, UserError
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
@@ -22,7 +23,7 @@ from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter
 from limner.bot.worker.in_flight import Hand
 from limner.bot.worker.other_jobs import describe, enlarge
-from limner.bot.worker.prepare import PATIENCE_SECONDS, patiently, settle_input, settle_prompt
+from limner.bot.worker.prepare import settle_input, settle_prompt
 from limner.bot.worker.results import from_painting, hand_in, look_at
 from limner.bot.worker.scoring_thread import Reading
 from limner.generators.base import (

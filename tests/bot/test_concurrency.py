@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from limner.bot.errors import QueueFull
 from limner.bot.queue.faults import CRASHED
 from limner.bot.queue.jobs import JobQueue
-from limner.bot.queue.wakeup import listen
+from limner.bot.queue.listen import listen
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Job, JobStatus
 from limner.generators.base import Expansion

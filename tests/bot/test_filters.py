@@ -24,8 +24,8 @@ from limner.bot.filters.normalise import normalise
 from limner.bot.filters.rulebook import PAGE
 from limner.bot.filters.rules import Action, Rule, normal_form, tidy
 from limner.bot.filters.scan import line, places
-from limner.bot.filters.scopes import Where
 from limner.bot.guild_settings import Guilds
+from limner.bot.place import Where
 from limner.bot.settings import Settings
 from limner.bot.storage import models
 from limner.bot.storage.db import Database

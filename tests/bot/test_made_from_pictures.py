@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from limner.bot.cli import imagine
-from limner.bot.moderation.image_policy import MADE, OF_OPERATOR, Spot
+from limner.bot.moderation.image_policy import MADE, OF_OPERATOR
+from limner.bot.place import Spot
 from limner.bot.settings import Settings
 from limner.bot.storage.models import EXPLICIT, Image, Job, JobStatus
 from limner.bot.submit import Ask

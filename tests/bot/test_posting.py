@@ -9,9 +9,8 @@ from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.moderation.image_policy import REASONS
 from limner.bot.settings import Settings
 from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus, Seen
 from limner.bot.ui import delivery, job_messages
-from limner.bot.worker.classifier_thread import Seen
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png
 

@@ -10,13 +10,13 @@ from sqlalchemy import update
 from limner.bot.errors import NotFound
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.blocked_images import BlockedPictures
-from limner.bot.moderation.image_policy import Gate, Objection, Spot
+from limner.bot.moderation.image_policy import Gate, Objection
 from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.place import Spot
 from limner.bot.queue.jobs import JobQueue, Picture
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
-from limner.bot.worker.classifier_thread import Seen
+from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus, Seen
 from tests.rows import new_job, painted, picture, seen
 
 HERE = Spot(5, 6)

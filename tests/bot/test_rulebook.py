@@ -23,8 +23,9 @@ from limner.bot.filters.entries import PACK, Entry
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind, Rule, tidy
-from limner.bot.filters.scopes import Ages, Place, Scope, Where
+from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.guild_settings import Guilds, GuildSettings
+from limner.bot.place import Place, Where
 from limner.bot.storage import audit_log
 from limner.bot.storage.db import Database
 

@@ -14,8 +14,9 @@ from limner.bot.app import App
 from limner.bot.errors import Refused
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Action, Kind, Rule
-from limner.bot.filters.scopes import Place, Scope
+from limner.bot.filters.scopes import Scope
 from limner.bot.filters.verdicts import judge
+from limner.bot.place import Place
 from limner.bot.settings import Settings
 from limner.bot.submit import Ask
 from limner.bot.worker.prepare import settle_prompt

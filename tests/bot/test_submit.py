@@ -9,7 +9,7 @@ from sqlalchemy import select
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
-from limner.bot.filters.scopes import Where
+from limner.bot.place import Where
 from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job

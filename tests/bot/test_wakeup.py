@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 
-from limner.bot.queue import wakeup
+from limner.bot.queue import listen as listen_module
 from limner.bot.queue.jobs import JobQueue, NewJob
-from limner.bot.queue.wakeup import Wakeup, listen
+from limner.bot.queue.listen import listen
+from limner.bot.queue.wakeup import Wakeup
 from limner.bot.storage.db import Database
 from tests.tiny_models import tiny_request
 
@@ -45,7 +46,7 @@ async def test_a_ring_is_heard_here_and_passed_on() -> None:
 async def test_another_machine_hears_of_a_new_job_also_after_its_connection_was_lost(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeup, "LISTEN_AGAIN", 0.05)
+    monkeypatch.setattr(listen_module, "RECONNECT_SECONDS", 0.05)
     async with machine(postgres_url) as here, machine(postgres_url) as there:
         listening = asyncio.create_task(listen(there))
         assert await rings(there.queued)  # it listens, and rings once for what it may have missed

@@ -16,8 +16,8 @@ from limner.bot.errors import BadRule, UserError
 from limner.bot.filters.content_filter import Explanation
 from limner.bot.filters.rulebook import GONE
 from limner.bot.filters.rules import Action, Rule
-from limner.bot.filters.scopes import Where
 from limner.bot.guild_settings import EVERYWHERE
+from limner.bot.place import Where
 from limner.bot.storage.models import Rule as Row
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import open_form
