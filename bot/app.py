@@ -18,7 +18,9 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
 from limner.bot.queue.worker_registry import Roster
 from limner.bot.settings import Settings
+from limner.bot.storage.budget import Budget
 from limner.bot.storage.db import Database
+from limner.bot.storage.decoder import Decoder
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.input_images import Inputs
@@ -38,6 +40,8 @@ class App:
     roster: Roster
     history: History
     images: ImageStore
+    decoder: Decoder
+    held: Budget
     inputs: Inputs
     guilds: Guilds
     blocked: BlockedPictures
@@ -54,6 +58,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """Build the App on an up-to-date database; raises SetupError with what to do."""
     database = Database(settings.url)
     images = ImageStore(settings.data / "images")
+    decoder = Decoder(settings.max_input_pixels)
     guilds = Guilds(database)
     jobs = JobQueue(
         database,
@@ -72,7 +77,9 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             roster=Roster(database, lease_seconds=settings.lease_seconds),
             history=History(database, images),
             images=images,
-            inputs=Inputs(database, images, settings),
+            decoder=decoder,
+            held=Budget(),
+            inputs=Inputs(database, images, decoder, settings),
             guilds=guilds,
             blocked=blocked,
             quarantine=quarantine,

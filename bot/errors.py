@@ -43,7 +43,7 @@ class UnknownStyle(UserError):
 
 
 class BadPicture(UserError):
-    """That picture cannot be used; choose a PNG, JPEG or WebP file."""
+    """That picture cannot be used; choose a PNG, JPEG, WebP, GIF or BMP file."""
 
     code = "picture"
 

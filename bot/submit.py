@@ -30,6 +30,8 @@ MAX_NAME = 200
 MAX_RATIO = 8
 """How many times as long as the other a side of a picture may be."""
 MOST_UPSCALE = 4
+NOT_YET = "not yet"
+"""Stands for the hash of a picture that is not here yet; no row has it."""
 MOST_PIXELS = 4096 * 4096
 """Width times height of a finished picture."""
 
@@ -203,6 +205,26 @@ def check_posted(job: Job) -> None:
     """Nothing is made of pictures that are not posted (yet); raises BadOption."""
     if job.status != JobStatus.SUCCEEDED or job.quarantine:
         raise BadOption("What came of that request is not posted yet, so nothing can be made of it.")
+
+
+async def check(app: App, ask: Ask) -> None:
+    """Refuse a request to paint from a picture, as far as it can be told before the picture is looked at.
+
+    Raises:
+        UserError: it would be refused whatever the picture shows, and why.
+    """
+    new = read(app, replace(ask, image=NOT_YET))
+    _check_limits(app.settings, _card(app.settings, new.request.model), new.request)
+    await check_asker(app, ask)
+
+
+async def check_asker(app: App, ask: Ask) -> None:
+    """Raise the UserError that keeps a member from asking for anything there now: a suspension, or a full queue."""
+    await app.strikes.refuse_suspended(ask.guild_id, ask.user_id)
+    limits = app.settings
+    await app.jobs.check_room(
+        ask.user_id, ask.guild_id, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild
+    )
 
 
 async def submit(app: App, new: NewJob) -> Job:

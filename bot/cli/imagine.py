@@ -26,9 +26,7 @@ from limner.bot.errors import BadPicture, SetupError, StorageFull
 from limner.bot.place import Spot
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.input_images import read_picture
 from limner.bot.storage.models import UNSEEN, Job, JobStatus
-from limner.bot.storage.perceptual_hash import known_by
 from limner.bot.submit import Ask
 from limner.bot.worker.supervisor import Supervisor
 
@@ -57,7 +55,8 @@ async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bo
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         if image:
-            ask = replace(ask, image=await asyncio.to_thread(_store, app, image), image_name=image.name)
+            sha256 = await app.inputs.store(await asyncio.to_thread(_read, image))
+            ask = replace(ask, image=sha256, image_name=image.name)
         job = await submit.imagine(app, ask)
         try:
             job = await _paint(app, job)
@@ -92,7 +91,8 @@ async def block(
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         for file in files:
-            await app.blocked.block(guild_id, await asyncio.to_thread(_fingerprint, app, file), OPERATOR)
+            phash = await app.decoder.fingerprint(await asyncio.to_thread(_read, file))
+            await app.blocked.block(guild_id, phash, OPERATOR)
         if allowed is not None:
             await app.blocked.allow(guild_id, allowed, OPERATOR)
         pictures = await app.blocked.every(guild_id)
@@ -118,14 +118,6 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
             for image, path in zip(job.images, paths, strict=False)  # none, if they are not to be seen
         ],
     }
-
-
-def _store(app: App, file: Path) -> str:
-    return app.inputs.store(_read(file))
-
-
-def _fingerprint(app: App, file: Path) -> str:
-    return known_by(read_picture(_read(file), app.settings.max_input_pixels))
 
 
 def _read(file: Path) -> bytes:

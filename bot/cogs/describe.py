@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -18,7 +19,7 @@ from limner.bot.ui.uploads import take_picture
 Interaction = discord.Interaction[Any]
 
 MENU = "Describe"
-NO_PICTURE = "There is no picture in that message; choose one with a PNG, JPEG or WebP file."
+NO_PICTURE = "There is no picture in that message; choose one with a PNG, JPEG, WebP, GIF or BMP file."
 
 
 class Describe(LimnerCog, name="Limner describe"):
@@ -26,7 +27,7 @@ class Describe(LimnerCog, name="Limner describe"):
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
-    @app_commands.describe(picture="What is to be described: PNG, JPEG or WebP")
+    @app_commands.describe(picture="What is to be described: PNG, JPEG, WebP, GIF or BMP")
     async def describe(self, interaction: Interaction, picture: discord.Attachment) -> None:
         """Say in words what a picture shows; the words can be painted."""
         await _describe(interaction, self.app, picture)
@@ -54,10 +55,11 @@ async def _describe(interaction: Interaction, app: App, picture: discord.Attachm
     here = where_to_post(interaction)
     ask = Ask(
         text="",
-        image=await take_picture(interaction, app, picture),
         image_name=picture.filename,
         user_id=interaction.user.id,
         locale=str(interaction.locale),
         **vars(here),
     )
+    taken = await take_picture(interaction, app, picture, lambda: submit.check_asker(app, ask))
+    ask = replace(ask, image=taken)
     await post_placeholder(interaction, app, await submit.describe(app, ask))

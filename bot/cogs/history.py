@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import math
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import discord
 from discord import app_commands
-from PIL import Image
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.storage.image_files import describe, shrink
-from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.budget import MESSAGE_BYTES
+from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
@@ -34,11 +31,10 @@ SEARCH_LENGTH = 60
 """Characters to search for; a button's custom_id carries them, and takes 100 in all."""
 IDEA_LENGTH = 200
 THUMBNAIL = 256
-UPLOAD = 24 * 2**20
-"""Bytes that Discord takes in one message, with a little room for the rest of it."""
 
 NOTHING_YET = "You have no pictures yet; /imagine paints your first one."
 NOTHING_FOUND = "None of your pictures has all of these words; try fewer or other words."
+MISSING = "Not every picture is here: its file is gone from the disk, or too large to post here even as a small JPEG."
 FILE_GONE = "Somebody removed this picture's file from the bot's disk; Repeat paints it again."
 UNDECIDED = "These pictures wait until a moderator has looked at them."
 BEHIND_A_CLICK = "A rule hides these pictures behind a click; Open shows them so."
@@ -145,7 +141,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
     if not jobs:
         return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
     hidden = {job.id: reason for job in jobs if (reason := await _unlisted(app, interaction, job))}
-    small = await asyncio.to_thread(_thumbnails, app.images, [job for job in jobs if job.id not in hidden])
+    small = await _thumbnails(app, [job for job in jobs if job.id not in hidden])
     heading = f"Your pictures with **{job_messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
     buttons: list[HistoryButton | PageButton] = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
     if number > 1:
@@ -161,9 +157,9 @@ async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
     view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != "describe" else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job)], [], view)
-    largest = min(interaction.filesize_limit, UPLOAD // max(1, len(job.images)))
-    files = await asyncio.to_thread(_pictures, app.images, job, largest)
-    missing = FILE_GONE if len(files) < len(job.images) else ""
+    largest = min(interaction.filesize_limit, MESSAGE_BYTES // max(1, len(job.images)))
+    files = await _pictures(app, job, largest)
+    missing = MISSING if len(files) < len(job.images) else ""
     return _Answer(missing, [details(job)], files, view)
 
 
@@ -195,38 +191,31 @@ def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Em
     return embed
 
 
-def _thumbnails(store: ImageStore, jobs: Sequence[Job]) -> dict[int, discord.File]:
+async def _thumbnails(app: App, jobs: Sequence[Job]) -> dict[int, discord.File]:
     """A small copy of each request's first picture whose file is there, by the request's number."""
-    found: dict[int, discord.File] = {}
-    for job in jobs:
-        with suppress(FileNotFoundError, IndexError):
-            image = Image.open(io.BytesIO(store.read(job.images[0].sha256)))
-            image.thumbnail((THUMBNAIL, THUMBNAIL))
-            small = io.BytesIO()
-            image.save(small, "WEBP")
-            small.seek(0)
-            found[job.id] = discord.File(small, f"limner-{job.id}.webp", description=describe(job))
-    return found
+    painted = [job for job in jobs if job.images]
+    files = [app.images.path(job.images[0].sha256) for job in painted]
+    copies = await app.decoder.copies(files, THUMBNAIL, "WEBP")
+    return {
+        job.id: discord.File(io.BytesIO(data), f"limner-{job.id}.webp", description=describe(job))
+        for job, data in zip(painted, copies, strict=True)
+        if data
+    }
 
 
-def _pictures(store: ImageStore, job: Job, largest: int) -> list[discord.File]:
-    """A request's pictures whose files are there, each as good as fits into ``largest`` bytes."""
-    found: list[discord.File] = []
-    for number, image in enumerate(job.images, 1):
-        with suppress(FileNotFoundError):
-            kind, data = _fitting(store.read(image.sha256), largest)
-            name = f"limner-{job.id}-{number}.{kind}"
-            found.append(discord.File(io.BytesIO(data), name, spoiler=job.is_spoiler, description=describe(job)))
-    return found
-
-
-def _fitting(png: bytes, largest: int) -> tuple[str, bytes]:
-    """The best copy of a picture that is not too large, else the smallest."""
-    smaller = shrink(png)
-    kind, data = next(smaller)
-    while len(data) > largest and (rung := next(smaller, None)):
-        kind, data = rung
-    return kind, data
+async def _pictures(app: App, job: Job, largest: int) -> list[discord.File]:
+    """Those of a request's pictures that fit into ``largest`` bytes, each as good as it then is."""
+    fitted = await app.decoder.fit([app.images.path(image.sha256) for image in job.images], largest)
+    return [
+        discord.File(
+            io.BytesIO(found[1]),
+            f"limner-{job.id}-{number}.{found[0]}",
+            spoiler=job.is_spoiler,
+            description=describe(job),
+        )
+        for number, found in enumerate(fitted, 1)
+        if found
+    ]
 
 
 def _view(buttons: Sequence[HistoryButton | PageButton]) -> discord.ui.View:

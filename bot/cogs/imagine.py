@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import discord
@@ -39,7 +40,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         model="Which model paints",
         lora="A LoRA that the model wears, perhaps with its weight: ink, ink:0.7",
         upscale="How many times as wide and high the finished pictures are",
-        image="A picture to start from: PNG, JPEG or WebP",
+        image="A picture to start from: PNG, JPEG, WebP, GIF or BMP",
         strength="How much of that picture may change, up to 1",
         expand="Let a language model add details; preview shows them to you first",
     )
@@ -77,13 +78,15 @@ class Imagine(LimnerCog, name="Limner imagine"):
             lora=lora,
             upscale=upscale,
             expand=expand,
-            image=await take_picture(interaction, self.app, image) if image else None,
             image_name=image.filename if image else "",
             strength=strength,
             user_id=interaction.user.id,
             locale=str(interaction.locale),
             **vars(here),
         )
+        if image:
+            taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))
+            ask = replace(ask, image=taken)
         await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))
 
     @imagine.autocomplete("style")

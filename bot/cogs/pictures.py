@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import discord
 from discord import app_commands
-from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, NotFound
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Spot
-from limner.bot.storage.input_images import read_picture
 from limner.bot.storage.models import Job
-from limner.bot.storage.perceptual_hash import known_by
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, managers_only, moderated, tell
 from limner.bot.ui.job_buttons import job_of
-from limner.bot.ui.uploads import read_upload
+from limner.bot.ui.uploads import download
 
 Interaction = discord.Interaction[Any]
 
@@ -110,7 +105,7 @@ class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:bloc
         if job.guild_id != guild_id:
             raise NotFound
         chosen = {int(value) for value in self.item.values}
-        hashes = await asyncio.to_thread(_of_job, app, job, chosen)
+        hashes = await _of_job(app, job, chosen)
         await _block(interaction, app, guild_id, hashes, job.id)
 
 
@@ -137,34 +132,35 @@ async def _block_message(interaction: Interaction, message: discord.Message) -> 
         view.add_item(BlockChoice(job.id, len(job.images)))
         return await tell(interaction, WHICH, view=view)
     if job and job.guild_id == guild_id and job.images:
-        hashes = await asyncio.to_thread(_of_job, app, job, {1})
+        hashes = await _of_job(app, job, {1})
         return await _block(interaction, app, guild_id, hashes, job.id)
     await interaction.response.defer(ephemeral=True)
-    files = [await _read(app, file) for file in message.attachments if (file.content_type or "").startswith("image/")]
+    files = [file for file in message.attachments if (file.content_type or "").startswith("image/")]
     if not files:
         raise BadPicture(NO_PICTURE)
-    hashes = {str(number): await asyncio.to_thread(known_by, picture) for number, picture in enumerate(files, 1)}
-    await _block(interaction, app, guild_id, hashes)
+    await _block(interaction, app, guild_id, [await _fingerprint(interaction, app, file) for file in files])
 
 
-async def _read(app: App, attachment: discord.Attachment) -> Image.Image:
+async def _fingerprint(interaction: Interaction, app: App, attachment: discord.Attachment) -> str:
     app.inputs.check_size(attachment.size)
-    return await asyncio.to_thread(read_picture, await read_upload(attachment), app.settings.max_input_pixels)
+    async with download(app, interaction.user.id, attachment) as data:
+        return await app.decoder.fingerprint(data)
 
 
-def _of_job(app: App, job: Job, chosen: set[int]) -> dict[str, str]:
-    """The fingerprints of some of a job's pictures, by their names; blocks."""
-    try:
-        pictures = {number: app.images.read(job.images[number - 1].sha256) for number in sorted(chosen)}
-    except (FileNotFoundError, IndexError) as error:
-        raise BadPicture(GONE) from error
-    return {f"{job.id}-{number}": known_by(Image.open(io.BytesIO(data))) for number, data in pictures.items()}
+async def _of_job(app: App, job: Job, chosen: set[int]) -> list[str]:
+    """The fingerprints of some of a job's pictures; raises BadPicture if a file of them is gone."""
+    pictures = [image for number, image in enumerate(job.images, 1) if number in chosen]
+    found = await app.decoder.fingerprints([app.images.path(image.sha256) for image in pictures])
+    hashes = [phash for phash in found if phash]
+    if len(hashes) < len(chosen):
+        raise BadPicture(GONE)
+    return hashes
 
 
 async def _block(
-    interaction: Interaction, app: App, guild_id: int, hashes: Mapping[str, str], job_id: int | None = None
+    interaction: Interaction, app: App, guild_id: int, hashes: Sequence[str], job_id: int | None = None
 ) -> None:
-    rows = [await app.blocked.block(guild_id, phash, interaction.user.id, job_id) for phash in hashes.values()]
+    rows = [await app.blocked.block(guild_id, phash, interaction.user.id, job_id) for phash in hashes]
     await tell(interaction, _told([row.id for row in rows]))
 
 

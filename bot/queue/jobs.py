@@ -132,15 +132,21 @@ class JobQueue:
             job = (await session.scalars(ENQUEUE, row(new) | limits)).one_or_none()
             if job is None:
                 mine = await session.scalar(count_open(Job.user_id == new.user_id)) or 0
-                if mine >= limits["per_user"]:
-                    raise QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
-                raise QueueFull(SERVER_LIMIT.format(limit=_requests(limits["per_guild"])))
+                raise _queue_full(mine, **limits)
             await self._announce(session, self.queued)
             return job
 
         job = await self.database.share(insert_row)
         log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
         return _without_images(job)
+
+    async def check_room(self, user_id: int, guild_id: int | None, *, per_user: int, per_guild: int) -> None:
+        """Raise QueueFull if `enqueue` would: nothing is kept free, so it may yet do so in spite of this."""
+        async with self.database.read() as session:
+            mine = await session.scalar(count_open(Job.user_id == user_id)) or 0
+            servers = await session.scalar(count_open(Job.guild_id == guild_id)) or 0
+        if mine >= per_user or servers >= per_guild:
+            raise _queue_full(mine, per_user, per_guild)
 
     async def log_refusal(self, new: NewJob, code: str, reason: str) -> Job:
         """Keep a request that was refused before it was accepted; its asker has been told already."""
@@ -525,6 +531,12 @@ def _after_commit(session: AsyncSession, wakeup: Wakeup) -> None:
         wakeup.ring()
 
     event.listen(session.sync_session, "after_commit", ring, once=True)
+
+
+def _queue_full(mine: int, per_user: int, per_guild: int) -> QueueFull:
+    if mine >= per_user:
+        return QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
+    return QueueFull(SERVER_LIMIT.format(limit=_requests(per_guild)))
 
 
 def _requests(number: int) -> str:

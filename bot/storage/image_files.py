@@ -1,16 +1,15 @@
-"""Pictures as files: PNG that tells how it was made, alt text, and smaller copies where an upload is too large."""
+"""Pictures as files: PNG that tells how it was made, alt text, and previews."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from limner.bot.storage.copies import JPEG_QUALITIES, encode
 from limner.bot.storage.models import Job
 from limner.generators.base import ModelCard
 
@@ -18,18 +17,13 @@ ALT_TEXT = 1024
 """Characters that Discord takes as a picture's description."""
 PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
 """How large a preview is at most, in pixels and in bytes: many are written, and each is seen for seconds."""
-COPY_SIDE, COPY_QUALITY = 768, 85
-"""How large the copy of a picture is at most that somebody has to judge, in pixels, and how good."""
-JPEG_QUALITIES = (92, 80, 65, 50, 35, 20)
-
-_EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
 
 
 def encode_png(image: Image.Image, parameters: str) -> bytes:
     """The picture as a PNG file whose text chunk ``parameters`` says how it was made."""
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", parameters)  # iTXt where Latin-1 (tEXt) cannot write it
-    return _encode(image, "PNG", pnginfo=info)
+    return encode(image, "PNG", pnginfo=info)
 
 
 def parameters(job: Job, card: ModelCard, seed: int) -> str:
@@ -66,46 +60,12 @@ def describe(job: Job) -> str:
     return text if len(text) <= ALT_TEXT else text[: ALT_TEXT - 1].rstrip() + "…"
 
 
-def shrink(png: bytes) -> Iterator[tuple[str, bytes]]:
-    """Ever smaller files of one picture, each with its file extension: PNG, lossless WebP, JPEGs of falling quality.
-
-    Take the next one when the receiver finds a file too large. All of them carry the generation parameters.
-    """
-    yield "png", png
-    image = Image.open(io.BytesIO(png))
-    exif = _comment(image.info.get("parameters", ""))
-    yield "webp", _encode(image, "WEBP", lossless=True, exif=exif)
-    flat = image.convert("RGB")
-    for quality in JPEG_QUALITIES:
-        yield "jpg", _encode(flat, "JPEG", quality=quality, optimize=True, exif=exif)
-
-
 def encode_preview(image: Image.Image) -> bytes:
     """A rough picture as a JPEG of at most 256x256 pixels and 10 kB."""
     small = image.convert("RGB")
     small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-    files = (_encode(small, "JPEG", quality=quality) for quality in JPEG_QUALITIES)
-    return next((file for file in files if len(file) <= PREVIEW_BYTES), _encode(small, "JPEG", quality=5))
-
-
-def small_copy(png: bytes) -> bytes:
-    """A JPEG of at most 768x768 pixels to judge a picture by: some 100 kB, so four fit anywhere."""
-    small = Image.open(io.BytesIO(png)).convert("RGB")
-    small.thumbnail((COPY_SIDE, COPY_SIDE))
-    return _encode(small, "JPEG", quality=COPY_QUALITY)
-
-
-def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def _comment(text: str) -> Image.Exif:
-    """EXIF with a user comment, which is where the same tools look in files that have no text chunks."""
-    exif = Image.Exif()
-    exif.get_ifd(_EXIF_FOLDER)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
-    return exif
+    files = (encode(small, "JPEG", quality=quality) for quality in JPEG_QUALITIES)
+    return next((file for file in files if len(file) <= PREVIEW_BYTES), encode(small, "JPEG", quality=5))
 
 
 def _scheduler(card: ModelCard) -> str:

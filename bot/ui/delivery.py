@@ -7,7 +7,8 @@ import io
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import discord
@@ -16,7 +17,8 @@ from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
 from limner.bot.moderation.strikes import DAY
 from limner.bot.place import Spot
-from limner.bot.storage.image_files import describe, shrink
+from limner.bot.storage.budget import MESSAGE_BYTES
+from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import SILENT, lacking, spot
@@ -59,6 +61,8 @@ LONGEST_HOLD = 3600.0
 """The longest pause before an answer is tried again that its channel refuses; news of that server end it at once."""
 TOKENS_SECONDS = 60.0
 """How often the tokens of commands are erased that have expired."""
+SMALL_BYTES = 4 * 2**20
+"""Bytes of files in a message that are held without asking."""
 
 
 @dataclass(frozen=True)
@@ -172,20 +176,30 @@ class Delivery:
         text = job_messages.ended(job)
         if job.status != JobStatus.SUCCEEDED:
             return await self._posting.put(job, text)
-        try:
-            pictures = [await asyncio.to_thread(self._app.images.read, image.sha256) for image in job.images]
-        except FileNotFoundError:
-            pictures = []
-        if not pictures:
+        files = [self._app.images.path(image.sha256) for image in job.images]
+        sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
+        if not sizes or 0 in sizes:
             return await self._posting.put(job, f"{text}\n{job_messages.FILES_GONE}")
-        ladders = [shrink(picture) for picture in pictures]
-        while rungs := await asyncio.to_thread(_next_rungs, ladders):
-            try:
-                return await self._posting.put(job, text, _files(job, rungs))
-            except discord.HTTPException as error:
-                if error.status != 413 and error.code != REQUEST_TOO_LARGE:
-                    raise
+        most = min(self._largest(job), MESSAGE_BYTES // len(files))
+        async with self._room(sum(min(size, most) for size in sizes)):
+            while all(rungs := await self._app.decoder.fit(files, most)):
+                fitted = [rung for rung in rungs if rung]
+                try:
+                    return await self._posting.put(job, text, _files(job, fitted))
+                except discord.HTTPException as error:
+                    if error.status != 413 and error.code != REQUEST_TOO_LARGE:
+                        raise
+                    most = max(len(data) for _, data in fitted) // 2
         return await self._posting.put(job, f"{text}\n{job_messages.TOO_LARGE}")
+
+    def _largest(self, job: Job) -> int:
+        """Bytes that Discord takes of one file where a job was asked for."""
+        guild = self._client.get_guild(job.guild_id or 0)
+        return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    def _room(self, amount: int) -> AbstractAsyncContextManager[None]:
+        """Waits until the files of a large message may be held; small ones of all channels together are few bytes."""
+        return self._app.held.take(amount) if amount > SMALL_BYTES else nullcontext()
 
     async def _explain(self, job: Job, error: discord.HTTPException) -> int | None:
         """The answer is refused, so say why where that is possible; a deleted placeholder stays deleted.
@@ -339,11 +353,6 @@ def _moving(job: Job) -> str:
     if job.quarantine and job.is_final:
         return job_messages.quarantined(job)
     return job_messages.painting(job) if job.held_at is None else job_messages.held(job)
-
-
-def _next_rungs(ladders: Sequence[Iterator[tuple[str, bytes]]]) -> list[tuple[str, bytes]]:
-    """The next smaller files of all pictures; empty when there are none."""
-    return [rung for ladder in ladders for rung in [next(ladder, None)] if rung]
 
 
 def _files(job: Job, rungs: Sequence[tuple[str, bytes]]) -> list[discord.File]:

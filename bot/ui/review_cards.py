@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from typing import Any, Self
 
 import discord
@@ -16,7 +15,7 @@ from limner.bot.moderation.evasion import EVASION
 from limner.bot.moderation.image_policy import OF_OPERATOR
 from limner.bot.moderation.reviews import APPROVALS, OUTCOMES, Record
 from limner.bot.moderation.strikes import Told
-from limner.bot.storage.image_files import describe, small_copy
+from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import EXPLICIT, Job, Review, ReviewState, TimeOut
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForModerators
@@ -24,6 +23,8 @@ from limner.bot.ui.interactions import forbid_own
 
 Interaction = discord.Interaction[Any]
 
+COPY_SIDE = 768
+"""Pixels of the longer side of a copy that somebody judges a picture by: some 100 kB, so four fit anywhere."""
 TEXT_LENGTH, TEXTS_LENGTH = 900, 3500
 """Characters of one text on a card, and of all of them escaped; an embed holds 6000 in all."""
 
@@ -115,12 +116,13 @@ def card_embed(
     return embed
 
 
-def card_files(job: Job, pictures: Sequence[bytes]) -> list[discord.File]:
-    """Small copies of a request's pictures, hidden until somebody clicks them."""
-    names = (f"SPOILER_limner-{job.id}-{number}.jpg" for number, _ in enumerate(pictures, 1))
+async def card_files(app: App, job: Job) -> list[discord.File]:
+    """Small copies of those of a request's pictures whose files are there, hidden until somebody clicks them."""
+    files = [app.images.path(image.sha256) for image in job.images]
+    copies = filter(None, await app.decoder.copies(files, COPY_SIDE, "JPEG"))
     return [
-        discord.File(io.BytesIO(small_copy(data)), name, description=describe(job))
-        for name, data in zip(names, pictures, strict=True)
+        discord.File(io.BytesIO(data), f"SPOILER_limner-{job.id}-{number}.jpg", description=describe(job))
+        for number, data in enumerate(copies, 1)
     ]
 
 

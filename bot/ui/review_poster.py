@@ -144,7 +144,7 @@ class Desk:
         await self._app.reviews.mark_shown(review.id, ReviewState.OPEN, message_id)
 
     async def _send(self, review: Review, job: Job, channel_id: int) -> int:
-        files = await asyncio.to_thread(card_files, job, await self._pictures(job))
+        files = await card_files(self._app, job)
         channel = self._client.get_partial_messageable(channel_id, guild_id=review.guild_id)
         card = await channel.send(
             embed=await self._embed(review, job),
@@ -237,14 +237,6 @@ class Desk:
             return await self._app.jobs.get(review.job_id)
         except NotFound:
             return None
-
-    async def _pictures(self, job: Job) -> list[bytes]:
-        """Those whose files are there."""
-        found: list[bytes] = []
-        for image in job.images:
-            with suppress(FileNotFoundError):
-                found.append(await asyncio.to_thread(self._app.images.read, image.sha256))
-        return found
 
 
 class _Closed(Exception):

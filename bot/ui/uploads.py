@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import discord
@@ -15,27 +17,55 @@ QUICK_SECONDS = 1.5
 """How long an upload may take before Discord is told that the answer takes longer."""
 PATIENCE_SECONDS = 60.0
 
-LOST = "Discord does not give me that picture now; try again in a moment."
+Check = Callable[[], Awaitable[None]]
+
+LOST = "Discord does not give me that file now; try again in a moment."
 
 
-async def take_picture(interaction: discord.Interaction[Any], app: App, attachment: discord.Attachment) -> str:
-    """The hash of an uploaded picture, which is in the store now; raises BadPicture or StorageFull."""
+async def take_picture(
+    interaction: discord.Interaction[Any],
+    app: App,
+    attachment: discord.Attachment,
+    check: Check,
+) -> str:
+    """The hash of an uploaded picture, which is in the store then.
+
+    A member's uploads are taken one after the other, and each only after ``check`` has found nothing against the
+    request that it is for: nothing of a request that is refused anyway is downloaded, opened or stored.
+
+    Raises:
+        UserError: whatever ``check`` raises; BadPicture for the file; StorageFull.
+    """
     app.inputs.check_size(attachment.size)
-    storing = asyncio.create_task(_store(app, attachment))
+
+    async def store() -> str:
+        async with download(app, interaction.user.id, attachment, check) as data:
+            return await app.inputs.store(data)
+
+    storing = asyncio.create_task(store())
     done, _ = await asyncio.wait({storing}, timeout=QUICK_SECONDS)
     if not done:
         await think(interaction)
     return await storing
 
 
-async def read_upload(attachment: discord.Attachment) -> bytes:
-    """A file's bytes; raises BadPicture when Discord does not give them."""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await attachment.read()
-    except (discord.HTTPException, OSError, TimeoutError) as error:
-        raise BadPicture(LOST) from error
+@asynccontextmanager
+async def download(
+    app: App, user_id: int, attachment: discord.Attachment, check: Check | None = None
+) -> AsyncGenerator[bytes]:
+    """A file's bytes, held as long as the block: one file at a time for each member, and few bytes for all together.
 
-
-async def _store(app: App, attachment: discord.Attachment) -> str:
-    return await asyncio.to_thread(app.inputs.store, await read_upload(attachment))
+    Raises:
+        UserError: whatever ``check`` raises, before anything is downloaded.
+        BadPicture: Discord does not give the file.
+    """
+    async with app.held.turn(user_id):
+        if check:
+            await check()
+        async with app.held.take(attachment.size):
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    data = await attachment.read()
+            except (discord.HTTPException, OSError, TimeoutError) as error:
+                raise BadPicture(LOST) from error
+            yield data

@@ -7,7 +7,7 @@ from limner.bot.cogs.describe import MENU, NO_PICTURE
 from limner.bot.errors import CannotDescribe
 from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
-from limner.bot.storage.input_images import KIND
+from limner.bot.storage.decoder import KIND
 from limner.bot.storage.models import Job, JobStatus
 from limner.generators.base import Expansion
 from tests.rows import seen

@@ -50,7 +50,7 @@ async def describe(app: App, **more: Any) -> Job:
     """A request for words, for a green square."""
     file = io.BytesIO()
     square("green", 8).save(file, "PNG")
-    image = app.inputs.store(file.getvalue())
+    image = await app.inputs.store(file.getvalue())
     return await submit.describe(app, Ask(text="", image=image, image_name="photo.png", **more))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from simcord import ResponseMessage
 
 from limner.bot.cogs import history
-from limner.bot.cogs.history import FILE_GONE, NOTHING_FOUND, NOTHING_YET, PAGE
+from limner.bot.cogs.history import FILE_GONE, MISSING, NOTHING_FOUND, NOTHING_YET, PAGE
 from limner.bot.queue.jobs import Picture
 from limner.bot.storage.models import Job, JobStatus
 from tests.rows import seen
@@ -127,7 +127,7 @@ async def test_a_removed_file_is_told_and_the_rest_is_shown(world: World) -> Non
 
     assert page.embeds[0].footer.text == FILE_GONE
     assert page.attachments == []
-    assert opened.content == FILE_GONE
+    assert opened.content == MISSING
     assert len(opened.attachments) == 1
 
 
@@ -147,7 +147,7 @@ async def test_a_picture_larger_than_discord_takes_is_sent_smaller(
     await world.imagine("noise")
     picture = Picture(world.app.images.save(noise.getvalue()), 64, 64, noise.tell(), 7, seen())
     await world.app.jobs.finish(await world.claim(), [picture], seconds=1, busy_seconds=1)
-    monkeypatch.setattr(history, "UPLOAD", 6000)
+    monkeypatch.setattr(history, "MESSAGE_BYTES", 6000)
 
     opened = await shown(world, id=(await world.newest()).id)
 

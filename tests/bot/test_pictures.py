@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from limner.bot.storage.image_files import ALT_TEXT, describe, encode_png, parameters, shrink
+from limner.bot.storage.copies import fit, small_copy
+from limner.bot.storage.image_files import ALT_TEXT, describe, encode_png, parameters
 from limner.bot.storage.models import Job
 from limner.generators.base import GenerationRequest, ModelCard
 
@@ -90,24 +91,34 @@ def test_alt_text_is_the_prompt_or_as_much_of_it_as_fits() -> None:
     assert describe(job).endswith("猫…")
 
 
-def test_each_step_of_the_ladder_is_a_picture_that_still_tells_how_it_was_made() -> None:
+def test_a_picture_that_is_too_large_becomes_the_best_that_fits_and_still_tells_how_it_was_made() -> None:
     job = make_job("夕阳下的海滩")
-    png = encode_png(make_picture(), parameters(job, make_card(), 7))
-    ladder = list(shrink(png))
-    assert [extension for extension, _ in ladder[:3]] == ["png", "webp", "jpg"]
-    assert ladder[0][1] == png
-    original = Image.open(io.BytesIO(png))
-    lossless = Image.open(io.BytesIO(ladder[1][1]))
-    assert lossless.convert("RGB").tobytes() == original.tobytes()
-    jpegs = [len(data) for extension, data in ladder if extension == "jpg"]
-    assert len(jpegs) > 3
-    assert jpegs == sorted(jpegs, reverse=True)
-    assert jpegs[-1] < len(png) / 4
-    for _, data in ladder[1:]:
-        comment = Image.open(io.BytesIO(data)).getexif().get_ifd(0x8769)[0x9286]
+    image = Image.effect_noise((20, 20), 60).resize((320, 320), Image.Resampling.BICUBIC).convert("RGB")
+    png = encode_png(image, parameters(job, make_card(), 7))
+    assert fit(png, len(png)) == ("png", png)
+    found: dict[str, bytes] = {}
+    for most in (int(len(png) * share) for share in (0.99, 0.4, 0.2)):
+        kind, data = fit(png, most) or ("", b"")
+        assert len(data) <= most
+        found[kind] = data
+        copy = Image.open(io.BytesIO(data))
+        assert copy.size == image.size
+        comment = copy.getexif().get_ifd(0x8769)[0x9286]
         assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be") == text_chunk(png)
+    assert [*found] == ["webp", "jpg"]
+    assert Image.open(io.BytesIO(found["webp"])).convert("RGB").tobytes() == image.tobytes()
+    assert fit(png, 300) is None
 
 
-def test_a_transparent_picture_can_be_made_small_too() -> None:
-    png = encode_png(Image.new("RGBA", (16, 16), (255, 0, 0, 128)), "x")
-    assert [Image.open(io.BytesIO(data)).size for _, data in shrink(png)] == [(16, 16)] * 8
+@pytest.mark.parametrize("most", [60, 2000])
+def test_a_transparent_picture_can_be_made_small_too(most: int) -> None:
+    noise = Image.effect_noise((48, 48), 90)
+    clear = Image.merge("RGBA", (noise, noise.rotate(90), noise.rotate(180), noise))
+    found = fit(encode_png(clear, "x"), most)
+    assert found is None if most == 60 else found and Image.open(io.BytesIO(found[1])).size == (48, 48)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_copy_is_small_and_keeps_its_shape(kind: str) -> None:
+    copy = Image.open(io.BytesIO(small_copy(encode_png(Image.new("RGB", (300, 150)), "x"), 100, kind)))
+    assert (copy.format, copy.size) == (kind, (100, 50))

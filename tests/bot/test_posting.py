@@ -208,7 +208,7 @@ async def test_a_picture_goes_with_the_last_request_that_starts_from_it(world: W
 
 
 async def test_a_picture_whose_request_was_never_written_is_swept(world: World) -> None:
-    world.app.inputs.store(png((64, 48)))
+    await world.app.inputs.store(png((64, 48)))
     assert await world.app.history.sweep(older_than=60) == 0
     assert await world.app.history.sweep(older_than=-1) == 1
     assert stored(world) == []

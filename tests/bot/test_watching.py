@@ -127,7 +127,7 @@ async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: 
 async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
     app: App, worker: Worker, eyes: Eyes
 ) -> None:
-    sha256 = app.inputs.store(png((64, 48)))
+    sha256 = await app.inputs.store(png((64, 48)))
     first = await ended(app, await ask(app, image=sha256, strength=0.7), None)
     second = await ended(app, await ask(app, image=sha256, strength=0.7), None)
     plain = await ended(app, await ask(app), None)
@@ -140,7 +140,7 @@ async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
 
 @pytest.mark.parametrize("code", [EXPLICIT, BLOCKED])
 async def test_one_that_is_not_allowed_is_never_painted_over(app: App, worker: Worker, eyes: Eyes, code: str) -> None:
-    sha256 = app.inputs.store(png((64, 48)))
+    sha256 = await app.inputs.store(png((64, 48)))
     if code == EXPLICIT:
         eyes.score = 0.9
     else:
@@ -156,7 +156,7 @@ async def test_one_that_is_not_allowed_is_never_painted_over(app: App, worker: W
 
 async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker: Worker, eyes: Eyes) -> None:
     eyes.blind = True
-    job = await ended(app, await ask(app, image=app.inputs.store(png((64, 48)))), None)
+    job = await ended(app, await ask(app, image=await app.inputs.store(png((64, 48)))), None)
 
     assert (job.status, job.reason_code, job.attempts) == (JobStatus.FAILED, "eyes", 2)
     assert job.step == 0
@@ -166,7 +166,7 @@ async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
     app: App, worker: Worker, eyes: Eyes
 ) -> None:
     eyes.score = 0.4
-    sha256 = app.inputs.store(png((64, 48)))
+    sha256 = await app.inputs.store(png((64, 48)))
     assert (await ended(app, await ask(app, image=sha256, guild_id=5), None)).status == JobStatus.SUCCEEDED
     await app.guilds.change(5, 1, explicit_limit=0.3)
     job = await ended(app, await ask(app, image=sha256, guild_id=5), None)
@@ -193,7 +193,7 @@ async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker:
 
 async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, eyes: Eyes) -> None:
     eyes.score = 0.9
-    image = app.inputs.store(png((64, 48)))
+    image = await app.inputs.store(png((64, 48)))
     job = await ended(app, await submit.describe(app, Ask(text="", image=image, image_name="a.png")), None)
     assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[EXPLICIT])
 

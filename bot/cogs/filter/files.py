@@ -22,6 +22,7 @@ from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.ui import job_messages
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.interactions import tell
+from limner.bot.ui.uploads import download
 from limner.generators.text_files import BadText, decode
 
 Interaction = discord.Interaction[Any]
@@ -44,7 +45,7 @@ ALLOWED_HERE = "What AutoMod allows beside one of its rules is allowed beside al
 async def bring_in(interaction: Interaction, app: App, guild_id: int, file: discord.Attachment | None) -> None:
     """Add what a file or AutoMod holds in one change, and tell what could not be added and why."""
     await interaction.response.defer(ephemeral=True, thinking=True)
-    items = await _read(file) if file else await _automod(interaction)
+    items = await _read(app, interaction.user.id, file) if file else await _automod(interaction)
     await interaction.edit_original_response(content=f"Adding {_rules(len(items))} …")
     entries = [item.entry for item in items if item.entry]
     done = await app.filters.put_all(guild_id, entries, interaction.user.id)
@@ -66,14 +67,15 @@ def automod_items(rules: Iterable[discord.AutoModRule]) -> list[Item]:
     return [item for rule in rules for item in _of_automod(rule)]
 
 
-async def _read(file: discord.Attachment) -> list[Item]:
+async def _read(app: App, user_id: int, file: discord.Attachment) -> list[Item]:
     if file.size > MOST_BYTES:
         raise BadRule(TOO_LARGE)
-    try:
-        text = decode(await file.read(), "That file")
-    except BadText as error:
-        raise BadRule(str(error)) from error
     is_json = file.filename.lower().endswith((".json", ".jsonl"))
+    async with download(app, user_id, file) as data:
+        try:
+            text = decode(data, "That file")
+        except BadText as error:
+            raise BadRule(str(error)) from error
     items = await asyncio.to_thread(files.read_json if is_json else files.read_lines, text)
     return [item.merged() for item in items]
 

@@ -1,0 +1,154 @@
+"""Opens and encodes pictures in short-lived processes, so that the bot never holds their pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from limner.bot.errors import BadPicture
+from limner.generators.image_files import Fault
+
+log = logging.getLogger(__name__)
+
+LONGEST_SIDE = 2048
+"""Pixels that are kept of the longer side of a picture that somebody gives; painters work with fewer."""
+LONGEST_RATIO = 8
+MOST_STORED = 4096 * 4096
+"""Pixels of a picture that was painted here."""
+PATIENCE_SECONDS = 90.0
+"""How long one process may take; its own limit is on the processor's time."""
+
+KIND = "That file is not a picture that can be used; choose a PNG, JPEG, WebP, GIF or BMP file."
+BROKEN = "That picture file is broken or incomplete; open and save it again, or choose another one."
+NARROW = f"That picture is too narrow; neither side may be over {LONGEST_RATIO} times the other."
+PIXELS = "That picture has over {most:.0f} million pixels; choose a smaller one."
+MEMORY = "That picture takes too much memory or time to open; choose a smaller one."
+SENTENCES = {
+    Fault.KIND: KIND,
+    Fault.BROKEN: BROKEN,
+    Fault.NARROW: NARROW,
+    Fault.PIXELS: PIXELS,
+    Fault.MEMORY: MEMORY,
+}
+
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+Answer = tuple[dict[str, Any], bytes]
+"""What a process tells of a picture (nothing if it has none), and the file that it has made."""
+
+
+class Decoder:
+    """At most one picture that somebody gave is open at one time, and beside it one of the bot's own.
+
+    Each is opened in a process of its own, whose memory and time are limited and that is gone afterwards: a file that
+    makes a decoder crash, or take all that it can get, costs its giver a sentence.
+    """
+
+    def __init__(self, most_pixels: int) -> None:
+        self._most_pixels = most_pixels
+        self._given, self._own = asyncio.Semaphore(1), asyncio.Semaphore(1)
+
+    async def clean(self, data: bytes) -> bytes:
+        """A PNG file of what somebody gave: upright, in sRGB, at most 2048 pixels a side, without metadata.
+
+        Raises:
+            BadPicture: it cannot be used, and why, in one sentence.
+        """
+        return await self._open("clean", data)
+
+    async def fingerprint(self, data: bytes) -> str:
+        """What a picture that somebody gave is known again by; raises BadPicture like `clean`."""
+        return (await self._open("fingerprint", data)).decode()
+
+    async def fingerprints(self, files: Sequence[Path]) -> list[str | None]:
+        """The same for pictures of the store; None where the file is gone."""
+        answers = await self._ask_own(files, do="fingerprint")
+        return [data.decode() if told else None for told, data in answers]
+
+    async def fit(self, files: Sequence[Path], most: int) -> list[tuple[str, bytes] | None]:
+        """The best file of each picture of the store that has at most ``most`` bytes, with its extension.
+
+        None where the file is gone, or cannot be made so small.
+        """
+        sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
+        if max(sizes, default=0) <= most:
+            return [await asyncio.to_thread(_read, file) for file in files]
+        answers = await self._ask_own(files, do="fit", most=most)
+        return [(told["kind"], data) if told else None for told, data in answers]
+
+    async def copies(self, files: Sequence[Path], side: int, kind: str) -> list[bytes | None]:
+        """Small copies of pictures of the store, of the kind JPEG or WEBP; None where the file is gone."""
+        answers = await self._ask_own(files, do="copy", side=side, kind=kind)
+        return [data if told else None for told, data in answers]
+
+    async def _open(self, do: str, data: bytes) -> bytes:
+        limits = {"most_pixels": self._most_pixels, "most_side": LONGEST_SIDE, "most_ratio": LONGEST_RATIO}
+        async with self._given:
+            [(told, made)] = await _ask({"do": do, **limits}, data)
+        if "fault" in told:
+            raise BadPicture(SENTENCES[Fault(told["fault"])].format(most=self._most_pixels / 1e6))
+        return made
+
+    async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Answer]:
+        if not files:
+            return []
+        async with self._own:
+            return await _ask({"files": [str(file) for file in files], "most_pixels": MOST_STORED, **task})
+
+
+async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Answer]:
+    """What a process answers to a task; raises BadPicture if it gives up or has something to say."""
+    answers = _answers(await _run(json.dumps(task), data))
+    if problem := next((told["problem"] for told, _ in answers if "problem" in told), None):
+        raise BadPicture(problem)
+    return answers
+
+
+async def _run(task: str, data: bytes | None) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "limner.bot.storage.decoder_process", task),
+        stdin=DEVNULL if data is None else PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env={name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")} | ONE_THREAD,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            printed, _ = await process.communicate(data)
+    except TimeoutError as error:
+        raise BadPicture(MEMORY) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        log.warning("decoder_failed exit_code=%s", process.returncode)
+        raise BadPicture(MEMORY)
+    return printed
+
+
+def _answers(printed: bytes) -> list[Answer]:
+    answers: list[Answer] = []
+    position = 0
+    while position < len(printed):
+        end = printed.index(b"\n", position)
+        told = json.loads(printed[position:end])
+        length = told.pop("bytes")
+        answers.append((told, printed[end + 1 : end + 1 + length]))
+        position = end + 1 + length
+    return answers
+
+
+def _read(file: Path) -> tuple[str, bytes] | None:
+    try:
+        return "png", file.read_bytes()
+    except FileNotFoundError:
+        return None

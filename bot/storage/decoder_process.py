@@ -1,0 +1,89 @@
+"""The process that opens pictures for the bot: one task, in bounded memory and time, and then it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from limner.bot.errors import BadPicture
+from limner.bot.storage.copies import fit, small_copy
+from limner.bot.storage.perceptual_hash import known_by
+from limner.generators.image_files import BadImage, encode_png, open_image
+
+CPU_SECONDS = 60
+MEMORY = 256 * 2**20
+BYTES_A_PIXEL = 16
+"""What WebP, the hungriest of the formats, takes for each pixel while it is decoded."""
+
+Answer = tuple[dict[str, Any], bytes]
+
+
+def main() -> None:
+    """Do the task that the only argument tells as JSON; each answer is a line of JSON and as many bytes as it says."""
+    task = json.loads(sys.argv[1])
+    if task["do"] == "fingerprint":
+        pass  # its libraries take more room than any picture
+    _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY)
+    for told, data in _answers(task):
+        sys.stdout.buffer.write(json.dumps(told | {"bytes": len(data)}).encode() + b"\n" + data)
+
+
+def _answers(task: dict[str, Any]) -> Iterator[Answer]:
+    if "files" in task:
+        yield from (_own(task, Path(file)) for file in task["files"])
+    else:
+        yield _given(task, sys.stdin.buffer.read())
+
+
+def _given(task: dict[str, Any], data: bytes) -> Answer:
+    """What becomes of a file that somebody gave."""
+    wanted = {name: task[name] for name in ("most_pixels", "most_side", "most_ratio")}
+    try:
+        image = open_image(data, **wanted)
+        return ({}, encode_png(image)) if task["do"] == "clean" else ({}, known_by(image).encode())
+    except BadImage as error:
+        return {"fault": error.fault}, b""
+    except BadPicture as error:
+        return {"problem": str(error)}, b""
+
+
+def _own(task: dict[str, Any], file: Path) -> Answer:
+    """What becomes of a file of the store; without ``kind`` if it is gone or cannot be made so small."""
+    try:
+        png = file.read_bytes()
+        if task["do"] == "fingerprint":
+            return {"kind": "text"}, known_by(Image.open(io.BytesIO(png))).encode()
+        if task["do"] == "copy":
+            return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"])
+    except FileNotFoundError:
+        return {}, b""
+    except BadPicture as error:
+        return {"problem": str(error)}, b""
+    found = fit(png, task["most"])
+    return ({"kind": found[0]}, found[1]) if found else ({}, b"")
+
+
+def _limit(memory: int) -> None:
+    """Take so much more memory at most, only some time, and no time that others want."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    os.nice(5)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    main()
