@@ -8,6 +8,7 @@ import json
 import random
 import re
 import time
+import urllib.parse
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -34,6 +35,7 @@ from tests.discord_records import (
     until,
     user_json,
 )
+from tests.discord_spec import complaints
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ACKNOWLEDGE_SECONDS = 3.0
@@ -55,6 +57,7 @@ class DiscordServer(Places):
         self.asked: dict[str, Asked] = {}
         self.events: list[tuple[float, str, str, int]] = []
         self.unknown: list[str] = []
+        self.invalid: list[str] = []
         self.gates: list[Gate] = []
         self.faults: list[Fault] = []
         self.sessions: list[web.WebSocketResponse] = []
@@ -79,6 +82,7 @@ class DiscordServer(Places):
             yield self
         finally:
             await runner.cleanup()
+        assert self.invalid == []
 
     async def slash(self, user: int, channel: int, name: str, *, wait: float = 20.0, **options: Any) -> Asked:
         """Type a command that the bot has registered, and wait until it is answered."""
@@ -295,7 +299,7 @@ class DiscordServer(Places):
 
     async def _write_commands(self, request: web.Request) -> web.Response:
         known = {"application_id": str(BOT), "version": "1", "description": ""}  # a message's menu has no description
-        self.commands = [{"id": str(_new_id()), **known, **one} for one in await request.json()]
+        self.commands = [{"id": str(_new_id()), **known, **one} for one in (await self._read(request))[0]]
         return _json(self.commands)
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -303,7 +307,7 @@ class DiscordServer(Places):
         asked = self._asked(request)
         if asked.answered.is_set():
             raise Refusal(400, 40060, "Interaction has already been acknowledged.")
-        payload, uploads = await _read(request)
+        payload, uploads = await self._read(request)
         asked.seconds = time.perf_counter() - asked.sent_at
         asked.kind, asked.body = payload["type"], payload.get("data") or {}
         asked.answered.set()
@@ -323,7 +327,7 @@ class DiscordServer(Places):
         return _json({"interaction": told, "resource": {"type": asked.kind, "message": self._shown(asked.message)}})
 
     async def _follow_up(self, request: web.Request) -> web.Response:
-        payload, uploads = await _read(request)
+        payload, uploads = await self._read(request)
         return _json(self._shown(self._write(self._asked(request).channel_id, payload, uploads)))
 
     async def _read_history(self, request: web.Request) -> web.Response:
@@ -337,7 +341,7 @@ class DiscordServer(Places):
 
     async def _create(self, request: web.Request) -> web.Response:
         channel = self._channel_of(request)
-        payload, uploads = await _read(request)
+        payload, uploads = await self._read(request)
         if payload.get("enforce_nonce"):
             for post in self.visible(channel)[-100:]:
                 if post.body.get("nonce") == payload["nonce"]:
@@ -352,7 +356,7 @@ class DiscordServer(Places):
 
     async def _edit(self, request: web.Request) -> web.Response:
         post = self._post_of(request)
-        payload, uploads = await _read(request)
+        payload, uploads = await self._read(request)
         self.change(post.channel_id)
         if "token" in request.match_info:
             self.weigh(uploads)
@@ -371,13 +375,15 @@ class DiscordServer(Places):
     async def _change_channel(self, request: web.Request) -> web.Response:
         """Of all that can be changed the tests need one thing: a thread is opened."""
         thread = self.threads[self._channel_of(request)]
-        assert await request.json() == {"archived": False}
+        payload, _ = await self._read(request)
+        assert payload == {"archived": False}
         self.open_thread(thread)
         await self._dispatch("THREAD_UPDATE", thread.json())
         return _json(thread.json())
 
     async def _open_dm(self, request: web.Request) -> web.Response:
-        user = int((await request.json())["recipient_id"])
+        payload, _ = await self._read(request)
+        user = int(payload["recipient_id"])
         if user not in self.channels:
             self.channels.append(user)
         return _json({"id": str(user), "type": 1, "recipients": [user_json(user)]})
@@ -385,6 +391,17 @@ class DiscordServer(Places):
     async def _read_file(self, request: web.Request) -> web.Response:
         files = {str(file.id): file for post in self.posts.values() for file in post.files}
         return web.Response(body=files[request.match_info["file"]].data)
+
+    async def _read(self, request: web.Request) -> tuple[Any, dict[int, tuple[str, bytes]]]:
+        """The JSON of a request, and the files that came with it by their numbers; refused as Discord refuses it."""
+        payload, uploads = await _parsed(request)
+        reason = urllib.parse.unquote(request.headers.get("X-Audit-Log-Reason", ""))
+        path = request.path.removeprefix(API)
+        found = complaints(request.method, path, payload, files=len(uploads), reason=reason)
+        if found:
+            self.invalid += found
+            raise Refusal(400, 50035, "Invalid Form Body")
+        return payload, uploads
 
     # State.
 
@@ -446,8 +463,7 @@ async def _break(request: web.Request, fault: Fault) -> None:
     raise asyncio.CancelledError
 
 
-async def _read(request: web.Request) -> tuple[Json, dict[int, tuple[str, bytes]]]:
-    """The JSON of a request, and the files that came with it by their numbers."""
+async def _parsed(request: web.Request) -> tuple[Any, dict[int, tuple[str, bytes]]]:
     if request.content_type != "multipart/form-data":
         return await request.json(), {}
     payload: Json = {}

@@ -25,6 +25,7 @@ from limner.bot.plugin import APP
 from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, Seen
+from tests.discord_spec import complaints
 from tests.rows import seen
 
 T = TypeVar("T")
@@ -60,6 +61,10 @@ class World:
         await self.env.shutdown()
         errors = [getattr(error, "original", error) for error in self.env.errors]
         assert [error for error in errors if not isinstance(error, UserError)] == []
+        sent = self.env.http_requests
+        assert [
+            one for entry in sent for one in complaints(entry.method, entry.path, entry.json, reason=entry.reason)
+        ] == []
 
     async def restart(self) -> None:
         """Stop the bot and start another one on the same Discord and the same data."""

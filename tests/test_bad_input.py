@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import discord
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -152,18 +151,6 @@ async def test_a_deleted_channel_and_a_member_who_left(studio: Studio) -> None:
     await until(lambda: studio.rows()[-1]["delivered_at"], 30, "delivery lets it be")
     server.faults.clear()
     assert studio.rows()[-1]["status"] == "succeeded"
-
-
-async def test_no_permission_to_attach_is_said(studio: Studio) -> None:
-    server = studio.server
-    allowed = server.permissions
-    server.permissions &= ~discord.Permissions.attach_files.flag
-    try:
-        post = await _settled(studio, await _imagine(studio, prompt="a cat"))
-    finally:
-        server.permissions = allowed
-    assert post.files == []
-    assert "Attach Files" in post.content
 
 
 async def test_what_is_too_large_is_sent_smaller(studio: Studio) -> None:
