@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from limner.bot.errors import SetupError
 from limner.generators.base import ImagesServer, LoraFiles, ModelCard
@@ -207,7 +208,8 @@ class Settings:
     def url(self) -> str:
         """The database's SQLAlchemy URL, with an async driver."""
         if not self.database_url:
-            return f"sqlite+aiosqlite:///{(self.data / 'limner.db').resolve()}"
+            file = (self.data / "limner.db").resolve()
+            return f"sqlite+aiosqlite:///{quote(str(file), safe='/: ')}"  # else ? and % in its folder mean something
         kind, separator, address = self.database_url.partition("://")
         return ASYNC_DRIVERS.get(kind, kind) + separator + address
 

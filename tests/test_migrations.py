@@ -15,8 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select, text
 
+from limner.bot.app import open_app
 from limner.bot.errors import SetupError
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Base, Rule
@@ -210,6 +212,7 @@ import asyncio, sys
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
 from tests.rows import new_job
 
 async def main(url):
@@ -234,3 +237,17 @@ async def test_processes_that_start_together_share_one_new_database(new_database
     database = Database(url)
     assert await JobQueue(database).counts() == (4, 0)
     await database.close()
+
+
+async def test_data_folders_with_odd_names_neither_move_nor_share_the_database(tmp_path: Path) -> None:
+    names = ("job%2Fmain", "100%", "q?a=1", "q?b=2", "a b#größe", "file:x?mode=memory")
+    for number, name in enumerate(names):
+        settings = Settings(data=tmp_path / name, eyes="off")
+        await migrate.upgrade(settings.url)
+        async with open_app(settings) as app:
+            await app.filters.add(0, f"word{number}", by=0)
+    for number, name in enumerate(names):
+        async with open_app(Settings(data=tmp_path / name, eyes="off")) as app:
+            assert [row.pattern for row in await app.filters.all(0)] == [f"word{number}"]
+    assert {file.parent.name for file in tmp_path.rglob("*.db")} == {*names}
+    assert {path.name for path in tmp_path.iterdir()} == {*names}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies
+from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from limner.bot.errors import SetupError
 from limner.bot.settings import PRETRAINED, Settings, names
@@ -134,6 +136,12 @@ def test_a_database_url_gets_its_driver(written: str, read: str):
 
 def test_the_database_is_in_the_data_folder_by_default(tmp_path: Path):
     assert Settings(data=tmp_path).url == f"sqlite+aiosqlite:///{tmp_path.resolve() / 'limner.db'}"
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=40))
+def test_the_folders_name_moves_no_database(name: str):
+    url = make_url(Settings(data=Path("/srv") / name).url)
+    assert (url.database, url.query) == (str((Path("/srv") / name / "limner.db").resolve()), {})
 
 
 def test_a_model_has_the_size_that_its_setting_says(tmp_path: Path):
