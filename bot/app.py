@@ -68,6 +68,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     )
     blocked = BlockedPictures(database, guilds)
     quarantine = Quarantine(jobs)
+    filters = ContentFilter(database, guilds)
     try:
         yield App(
             settings=settings,
@@ -84,12 +85,13 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             blocked=blocked,
             quarantine=quarantine,
             gate=Gate(settings, guilds, blocked, quarantine),
-            filters=ContentFilter(database, guilds),
+            filters=filters,
             styles=_styles(settings),
             reviews=Reviews(database),
             strikes=Strikes(database),
         )
     finally:
+        filters.close()
         await database.close()
 
 

@@ -16,17 +16,17 @@ _CODES = re.compile(r"(?:%[0-9a-f]{2})+|&(?:#x[0-9a-f]{1,6}|#[0-9]{1,7}|[a-z]{2,
 _NAMED = re.compile(r"(?:<a?)?:(?:regional_indicator_|letter_)?([a-z]):(?:[0-9]{15,20}>)?")
 """A letter as Discord writes it where an emoji is not shown: `:regional_indicator_a:`, `:b:`, `<:c:123>`."""
 _NAMES = re.compile(rf"(?:{_NAMED.pattern}\s*){{2,}}")
-_TAG = re.compile(r"(?<=\w)(?:<!--.{0,60}?-->|</?[a-z][^<>]{0,60}>)+(?=\w)")
+_TAG = re.compile(r"(?<=\w)(?:(?><!--.{0,60}?-->)|</?[a-z][^<>]{0,60}>)++(?=\w)")
 _LINK = re.compile(r"\[([^\[\]]{1,60})\]\([^()\s]{1,200}\)")
 _BRACKETED = re.compile(
-    r"(?:(?<=[^\W\d_])[(\[{]+|[(\[{]+(?=[^\W\d_]+(?::[0-9.]+)?[)\]}]+[^\W\d_]))([^\W\d_]+)(?::[0-9.]+)?[)\]}]+"
+    r"(?<![(\[{])(?:(?<=[^\W\d_])[(\[{]++|[(\[{]++(?=[^\W\d_]+(?::[0-9.]+)?[)\]}]+[^\W\d_]))([^\W\d_]+)(?::[0-9.]+)?[)\]}]+"
 )
 """Letters of a word in brackets, as a prompt gives a part weight: `(mar:1.2)zipan`."""
 
 
 def decoded(text: str) -> Iterator[Piece]:
     """Codes of characters in HTML, addresses and programs, and letters by the names of their emoji."""
-    for match in _CODES.finditer(text) if any(sign in text for sign in "&%\\") else ():
+    for match in _CODES.finditer(text) if "&" in text or "%" in text or "\\" in text else ():
         yield (*match.span(), normalise(_character(match[0])).text)
     for match in _NAMES.finditer(text) if ":" in text else ():
         yield (*match.span(), "".join(_NAMED.findall(match[0])) + " " * match[0][-1].isspace())
@@ -38,7 +38,7 @@ def unmarked(text: str) -> Iterator[Piece]:
         yield from ((*match.span(), "") for match in _TAG.finditer(text))
     if "](" in text:
         yield from ((*match.span(), match[1]) for match in _LINK.finditer(text))
-    elif any(sign in text for sign in "([{"):
+    elif "(" in text or "[" in text or "{" in text:
         yield from ((*match.span(), match[1]) for match in _BRACKETED.finditer(text))
 
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.matcher import Match, Matcher
+from limner.bot.filters.respelled import is_respelled
 from limner.bot.filters.rulebook import RuleBook, entry_of
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.verdicts import Verdict, judge
+from limner.bot.filters.work import TooCostly, Work
 from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
-from limner.bot.place import Where
+from limner.bot.place import Place, Where
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Rule as Row
 
+log = logging.getLogger(__name__)
+
 NEGATIVE = "negative prompt"
 """The field whose words are not wanted; it has a policy of its own."""
+REPLAYED_TOGETHER = 20
+"""Texts that a replay reads before other checks have their turn."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +41,27 @@ class Explanation:
 @dataclass(frozen=True)
 class _Loaded:
     matcher: Matcher
-    rules: Sequence[Rule]
-    allow: Sequence[Rule]
     revision: int
 
 
 class ContentFilter(RuleBook):
     """What may be drawn in each server.
 
-    A check costs microseconds. A changed rule counts at once in the process that changed it, in a second elsewhere.
+    A check costs microseconds, in a thread that takes the servers in turn; a text that takes too many steps is refused.
+    A changed rule counts at once in the process that changed it, in a second elsewhere.
     """
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
         super().__init__(database, guilds)
         self._loaded: dict[int, _Loaded] = {}
         self._loading: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._checks = FairThread("filter-checks")
+        self._builds = FairThread("filter-builds")
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._checks.close()
+        self._builds.close()
 
     async def check(self, where: Where, texts: Mapping[str, str], pardoned: Collection[int] = ()) -> Verdict:
         """Look at the texts of a request by the names of their fields: idea, style, negative prompt, expansion ...
@@ -59,32 +74,67 @@ class ContentFilter(RuleBook):
         every = [self._loaded[guild].matcher for guild in guilds]
         wary = [self._loaded[guild].matcher for guild in guilds if settings[guild].checks_negative_prompts]
         matchers = {name: wary if name == NEGATIVE else every for name in texts}
-        flags_block = settings[guilds[0]].review_channel_id is None
-        return judge(texts, matchers, where.place(), flags_block=flags_block, pardoned=pardoned)
+        flags_block, place = settings[guilds[0]].review_channel_id is None, where.place()
+
+        def look() -> Verdict:
+            work = Work.of(texts.values(), is_beside_loop=True)
+            return judge(texts, matchers, place, flags_block=flags_block, pardoned=pardoned, work=work)
+
+        verdict = await self._checks.run(guilds[0], look)
+        if verdict.refusal and verdict.refusal.is_for_cost:
+            rule_id, field = verdict.refusal.rule_id, verdict.refusal.field
+            log.warning("filter_gave_up guild=%s field=%s rule=%s", guilds[0], field, rule_id or "none")
+        return verdict
 
     async def matches(self, where: Where, text: str) -> list[Match]:
-        """Every rule that matches a text there, and how."""
-        guilds, place = _guilds(where), where.place()
-        await self._refresh(guilds)
-        return [match for guild in guilds for match in self._loaded[guild].matcher.matches(text, place)]
+        """Every rule that matches a text there, and how; as many as are found before it takes too long."""
+        return [match for match in await self._every(where, text) if not match.is_freed]
 
     async def explain(self, where: Where, text: str) -> Explanation:
         """Everything that rules find in an idea, for moderators."""
-        verdict, matches = await self.check(where, {"idea": text}), await self.matches(where, text)
-        loaded, place = [self._loaded[guild] for guild in _guilds(where)], where.place()
-        strict = [await asyncio.to_thread(Matcher, one.rules) for one in loaded if one.allow]
-        found = {match.rule: None for matcher in strict for match in matcher.matches(text, place)}
-        return Explanation(verdict, matches, [rule for rule in found if rule not in {match.rule for match in matches}])
+        verdict, every = await self.check(where, {"idea": text}), await self._every(where, text)
+        matches = [match for match in every if not match.is_freed]
+        counting = {match.rule for match in matches}
+        freed = dict.fromkeys(match.rule for match in every if match.is_freed and match.rule not in counting)
+        return Explanation(verdict, matches, [*freed])
+
+    async def is_respelled(self, where: Where, idea: str, refused: Iterable[tuple[Where, str]]) -> bool:
+        """Whether an idea says again, spelled another way, what rules forbid in one of the ideas that were refused.
+
+        Raises TooCostly if that takes too long to find out.
+        """
+        for there, text in refused:
+            forbidden = [(match.start, match.end) for match in await self.matches(there, text)]
+
+            def compare(text: str = text, forbidden: Sequence[tuple[int, int]] = forbidden) -> bool:
+                return is_respelled(idea, text, forbidden, Work.of([idea, text], is_beside_loop=True))
+
+            if await self._checks.run(_guilds(where)[0], compare):
+                return True
+        return False
+
+    async def replay(self, row: Row, asked: Sequence[tuple[Where, Sequence[str]]]) -> list[int]:
+        """Which of the requests, each with its texts, a rule would match, whether it is on or not."""
+        guild_id = row.guild_id
+        await self._refresh([guild_id])
+        rules, server = entry_of(row).rules(str(row.id), guild_id), self._loaded[guild_id].matcher
+        matcher = await self._builds.run(guild_id, lambda: Matcher(rules))
+        numbered, found = [*enumerate(asked)], list[int]()
+        for first in range(0, len(asked), REPLAYED_TOGETHER):
+            some = numbered[first : first + REPLAYED_TOGETHER]
+            found += await self._checks.run(guild_id, lambda some=some: _replayed(matcher, server, some))
+        return found
 
     async def matcher(self, guild_id: int) -> Matcher:
         """The rules of one server alone (0: the operator's), ready to be used."""
         await self._refresh([guild_id])
         return self._loaded[guild_id].matcher
 
-    async def alone(self, guild_id: int, row: Row) -> Matcher:
-        """One rule, whether it is on or not, with all that is allowed in its server."""
-        await self._refresh([guild_id])
-        return Matcher(entry_of(row).rules(str(row.id), guild_id), self._loaded[guild_id].allow)
+    async def _every(self, where: Where, text: str) -> list[Match]:
+        guilds, place = _guilds(where), where.place()
+        await self._refresh(guilds)
+        matchers = [self._loaded[guild].matcher for guild in guilds]
+        return await self._checks.run(guilds[0], lambda: _found(matchers, text, place))
 
     async def _refresh(self, guilds: Sequence[int]) -> dict[int, GuildSettings]:
         known = await self._guilds.look(guilds)
@@ -100,7 +150,8 @@ class ContentFilter(RuleBook):
         return self._loaded[guild].revision if guild in self._loaded else None
 
     async def _load(self, guild: int, revision: int) -> _Loaded:
-        return await asyncio.to_thread(_made, guild, await self.all(guild), revision)
+        rows = await self.all(guild)
+        return await self._builds.run(guild, lambda: _made(guild, rows, revision))
 
 
 def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:
@@ -108,7 +159,36 @@ def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:
     on = [row for row in rows if row.is_on]
     rules = [rule for row in on if not row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
     allow = [rule for row in on if row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
-    return _Loaded(Matcher(rules, allow), rules, allow, revision)
+    return _Loaded(Matcher(rules, allow), revision)
+
+
+def _found(matchers: Iterable[Matcher], text: str, place: Place) -> list[Match]:
+    """Every match in a text, also one that does not count; as many as are found before it takes too long."""
+    work, found = Work.of([text], is_beside_loop=True), list[Match]()
+    with suppress(TooCostly):
+        for matcher in matchers:
+            for match in matcher.every(text, place, work):
+                found.append(match)
+    return found
+
+
+def _replayed(matcher: Matcher, server: Matcher, some: Iterable[tuple[int, tuple[Where, Sequence[str]]]]) -> list[int]:
+    """The numbers of those in which a rule of ``matcher`` matches beside what is allowed in the ``server``."""
+    return [
+        number
+        for number, (where, texts) in some
+        if any(_is_matched(matcher, server, text, where.place()) for text in texts)
+    ]
+
+
+def _is_matched(matcher: Matcher, server: Matcher, text: str, place: Place) -> bool:
+    work = Work.of([text], is_beside_loop=True)
+    try:
+        matches = [*matcher.matches(text, place, work)]
+        allowed = server.allowed(text, place, work) if matches else None
+        return any(allowed is None or not allowed.hold(match.start, match.end) for match in matches)
+    except TooCostly:
+        return True
 
 
 def _guilds(where: Where) -> list[int]:

@@ -5,29 +5,34 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, product
 from operator import attrgetter
-from typing import NamedTuple
 
 from limner.bot.filters import guesses
 from limner.bot.filters.keywords import automaton
+from limner.bot.filters.masked import MaskedWords
 from limner.bot.filters.tables import LETTERS, base, is_word
+from limner.bot.filters.targets import SHORTEST, Letters, Sighting, Target
+from limner.bot.filters.work import Work
 
-_SHORTEST = 3
-"""Letters in the shortest word whose disguises are looked for."""
 _HEARD = 2
 """Sounds at the start or the end of a word that must be the same before the rest is compared."""
 _READINGS = 48
 """How many ways to read a word with characters that may be several letters are tried."""
-_DOUBLE = re.compile(r"(.)\1+")
-_EDGE = re.compile(r"^[^\w]+|[^\w]+$|^_+|_+$")
+_REMEMBERED, _REMEMBERED_LETTERS = 1 << 14, 64
+"""Pieces of text of which it is remembered what hides in them, and the characters of the longest of these."""
+_PIECE, _READING, _CHARACTER = 10, 30, 2
+"""Steps for a piece of text, for each reading of one that is no real word, and for each of its characters."""
+_KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
+"""Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for
+looking whether letters spell it."""
+_BEYOND_ASCII = 2
+"""How many times as many steps other characters than ASCII take."""
+_DOUBLE, _RUN = re.compile(r"(.)\1+"), re.compile(r"(.)\1*")
 _MASK = re.compile(r"[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2})(?:[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2}))*[^\W\d_]+")
 _PARTS = re.compile(r"[^\W_]+")
 _JOINTS = frozenset("-._+&~=\u2010\u2011\u2012\u2013\u2014\u00b7")
-_USUAL = frozenset("áàâäãåæçéèêëíìîïñóòôöõøúùûüýÿßāăąćčďđēęěğīıķļłńňőœřśşšťţūůűźżžșțбвгдйё")
-"""Letters with accents that some language writes every day."""
 
 
 class _Keys(dict[int, str]):
@@ -57,47 +62,6 @@ class _Choices(dict[str, tuple[tuple[int, str], ...]]):
 _CHOICES = _Choices()
 
 
-@dataclass(eq=False)
-class Target:
-    """A word that is looked for, and of which keyword it is which word.
-
-    More letters may stand before and after it where it is open; a part is one word of a phrase.
-    """
-
-    number: int
-    position: int
-    word: str
-    is_open_left: bool
-    is_open_right: bool
-    is_part: bool = False
-    masks: dict[str, int] = field(default_factory=dict[str, int])
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it may be part of a longer word."""
-        return self.is_open_left or self.is_open_right
-
-    def mask(self, character: str) -> int:
-        """At which letters of the word the character may stand, one bit each."""
-        if not self.masks:
-            for place, letter in enumerate(self.word):
-                for accepted in {letter, base(letter), LETTERS[letter][:1]}:
-                    self.masks[accepted] = self.masks.get(accepted, 0) | 1 << place
-        found = self.masks.get(character, 0) | self.masks.get(base(character), 0)
-        for letter in LETTERS[character]:
-            found |= self.masks.get(letter, 0)
-        return found
-
-
-class Sighting(NamedTuple):
-    """A word that was seen in a chunk of text, from and to which of its characters, and how it was disguised."""
-
-    target: Target
-    start: int
-    end: int
-    steps: tuple[str, ...]
-
-
 class _Parts:
     """The starts, or the ends, of a word that may be one of many open-ended words in another spelling."""
 
@@ -105,23 +69,44 @@ class _Parts:
         self._part = part
         self._sizes: set[int] = set()
         self._sounds: set[str] = set()
+        self._letters: set[str] = set()
+        self._with_any_vowels: set[str] = set()
+        self._with_u_for_v: set[str] = set()
 
     def add(self, word: str) -> None:
         """One of the words that are looked for."""
         self._sizes.add(len(word))
         self._sounds.add(guesses.sound(word)[self._part(_HEARD)])
+        seen = word[self._part(guesses.SHORTEST)]
+        self._letters.add("".join(sorted(seen)))
+        self._with_any_vowels.add(guesses.without_vowels(seen))
+        self._with_u_for_v.add(guesses.u_for_v(seen))
 
     def keys(self, word: str) -> Iterator[tuple[str, str, str]]:
-        """Each part, and what it shares with a word that it may stand for: the kind of disguise, and the key."""
-        vowels, u_and_v = guesses.without_vowels(word), guesses.u_for_v(word)
+        """Each part, and what it shares with a word that it may stand for: the kind of disguise, and the key.
+
+        Parts of which already the first (or last) letters are those of no word are left out.
+        """
+        seen = word[self._part(guesses.SHORTEST)]
         may_sound = guesses.sound(word)[self._part(_HEARD)] in self._sounds
+        wider = word[self._part(guesses.SHORTEST + 1)]
+        without_one = (wider[:place] + wider[place + 1 :] for place in range(len(wider)))
+        may_be_swapped = any("".join(sorted(letters)) in self._letters for letters in without_one)
+        vowels = guesses.without_vowels(word)
+        may_have_vowels = vowels[self._part(guesses.SHORTEST)] in self._with_any_vowels
+        may_have_u = guesses.u_for_v(seen) in self._with_u_for_v
+        if not (may_sound or may_be_swapped or may_have_vowels or may_have_u):
+            return
         for size in self._sizes:
             if guesses.SHORTEST < size < len(word):
                 cut = self._part(size)
                 part = word[cut]
-                yield part, "vowel changed", vowels[cut]
-                yield part, "u and v", u_and_v[cut]
-                yield part, "letters swapped", "".join(sorted(part))
+                if may_have_vowels:
+                    yield part, "vowel changed", vowels[cut]
+                if may_have_u:
+                    yield part, "u and v", guesses.u_for_v(part)
+                if may_be_swapped:
+                    yield part, "letters swapped", "".join(sorted(part))
                 if may_sound:
                     yield part, "sound", guesses.sound(part)
 
@@ -132,29 +117,31 @@ class Disguises:
     def __init__(self, targets: Iterable[Target]) -> None:
         self._whole: defaultdict[str, list[Target]] = defaultdict(list)
         self._guesses: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
-        self._masked: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
         self._starts, self._ends = _Parts(slice), _Parts(lambda size: slice(-size, None))
-        self._parts: defaultdict[int, list[Target]] = defaultdict(list)
+        self._parts: dict[tuple[int, int], Target] = {}
         open_ended: defaultdict[str, list[Target]] = defaultdict(list)
+        guessed: list[Target] = []
         for target in targets:
-            if len(target.word) >= _SHORTEST and len(set(target.word)) > 1:
+            if len(target.word) >= SHORTEST and len(set(target.word)) > 1:
                 key = _key(target.word)
                 self._whole[key].append(target)
                 if target.is_open:
                     open_ended[f"{' ' * (not target.is_open_left)}{key}{' ' * (not target.is_open_right)}"].append(
                         target
                     )
-            self._parts[target.number].append(target)
+            self._parts[target.number, target.position] = target
+            if len(target.plain) >= guesses.SHORTEST and target.plain.isalpha():
+                guessed.append(target)
             self._guess(target)
-        self._open = automaton(open_ended)
-        words = (guesses.plain(target.word) for target in chain.from_iterable(open_ended.values()))
+        self._open = automaton({key: (len(key), meant) for key, meant in open_ended.items()})
+        words = (target.plain for target in chain.from_iterable(open_ended.values()))
         self._open_consonants = automaton(dict.fromkeys(map(guesses.consonants, words), True))
-        self._seen: dict[str, tuple[Sighting, ...]] = {}
+        self._masked = MaskedWords(guessed)
+        self._seen: dict[str, tuple[tuple[Sighting, ...], float]] = {}
 
     def _guess(self, target: Target) -> None:
-        word = guesses.plain(target.word)
+        word = target.plain
         if len(word) >= guesses.SHORTEST and word.isalpha():
-            self._masked[(word[0], "") if target.is_open else (word[0], f"{len(word)}{word[-1]}")].append(target)
             for step, key in guesses.keys(word):
                 self._guesses[step, key].append(target)
             self._open_up(target, word)
@@ -170,83 +157,120 @@ class Disguises:
         if target.is_open_left:
             self._ends.add(word)
 
-    def sightings(self, chunk: str) -> tuple[Sighting, ...]:
-        """What hides in a piece of normalised text without white space."""
-        seen = self._seen.get(chunk)
-        if seen is None:
-            if len(self._seen) > 50_000:
-                self._seen.clear()
-            seen = self._seen[chunk] = () if _is_plain(chunk) else tuple(self._look(chunk))
-        return seen
+    def is_in(self, chunks: Iterable[str], work: Work) -> bool:
+        """Whether something hides in one of the pieces of normalised text without white space."""
+        seen, cost = self._seen, 0.0
+        for chunk in chunks:
+            if (known := seen.get(chunk)) is None:
+                if self.sightings(chunk, work):
+                    return True
+            elif known[0]:
+                return True
+            else:
+                cost += known[1]
+        work.spend(cost)
+        return False
 
-    def steps(self, chunk: str, number: int, position: int) -> tuple[str, ...] | None:
+    def sightings(self, chunk: str, work: Work) -> tuple[Sighting, ...]:
+        """What hides in a piece of normalised text without white space; it costs the same each time."""
+        known = self._seen.get(chunk)
+        if known is not None:
+            work.spend(known[1])
+            return known[0]
+        before = work.left
+        work.spend(_PIECE + len(chunk))
+        found = () if _is_plain(chunk) else tuple(self._look(chunk, work))
+        if len(chunk) <= _REMEMBERED_LETTERS:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[chunk] = found, before - work.left
+        return found
+
+    def steps(self, chunk: str, number: int, position: int, work: Work) -> tuple[str, ...] | None:
         """How the chunk spells that word of a phrase, the rest of which is there; None if it does not.
 
         Beside the rest of its phrase a word may be spelled like another real word.
         """
-        for sighting in self.sightings(chunk):
+        found = self.sightings(chunk, work)
+        work.spend_on(number, len(found) + _CHARACTER * len(chunk))
+        for sighting in found:
             if (sighting.target.number, sighting.target.position) == (number, position):
                 return sighting.steps
         start, end = _core(chunk)
-        written = chunk[start:end]
-        for target in self._parts.get(number, ()):
-            if target.position == position:
-                return self._beside(target, written)
-        return None
+        target = self._parts.get((number, position))
+        return self._beside(target, chunk[start:end]) if target else None
 
     def _beside(self, target: Target, written: str) -> tuple[str, ...] | None:
-        if sighting := _verified(target, written):
+        if sighting := Letters(written).spell(target):
             return sighting.steps
+        if len(written) > guesses.LONGEST:
+            return None
         sounds = map(guesses.sound, guesses.romanised(target.word))
         if not written.isalpha() or guesses.sound(written) in sounds:
             return ("sound",) if written.isalpha() else None
-        plain = guesses.plain(written)
-        same = {
-            step for step, key in guesses.keys(plain) if (step, key) in set(guesses.keys(guesses.plain(target.word)))
-        }
+        plain, keys = guesses.plain(written), set(guesses.keys(target.plain))
+        same = {step for step, key in guesses.keys(plain) if (step, key) in keys}
         return next(((step,) for step in sorted(same) if _is_guess(step, plain, target)), None)
 
-    def _look(self, chunk: str) -> Iterator[Sighting]:
+    def _look(self, chunk: str, work: Work) -> Iterator[Sighting]:
+        work.spend(_cost(_READING, chunk))
         found: dict[Target, Sighting] = {}
         read: set[tuple[int, ...]] = set()
         for start, end in _readings(chunk):
+            work.spend(_cost(_READING, chunk[start:end]))
             places = tuple([place for place in range(start, end) if LETTERS[chunk[place]]])
             letters = "".join([chunk[place] for place in places])
             if (
-                len(letters) < _SHORTEST
+                len(letters) < SHORTEST
                 or (places in read and len(places) < end - start)
                 or (letters.isalpha() and is_word(letters))
                 or letters.isdecimal()
             ):
                 continue
             read.add(places)
-            for target, first, last, steps in self._read(letters):
+            for target, first, last, steps in self._read(Letters(letters), work):
                 if len(places) < end - start and last - first > 1:
                     inside = chunk[places[first] : places[last - 1] + 1]
                     steps = (*steps, "signs between letters") if len(inside) > last - first else steps
                 if steps and target not in found:
                     found[target] = Sighting(target, places[first], places[last - 1] + 1, steps)
             if not found and letters.isalpha() and len(places) == end - start:
-                for sighting in chain(self._guessed(letters), self._reversed(letters)):
+                for sighting in chain(self._guessed(letters, work), self._reversed(letters)):
                     found.setdefault(sighting.target, sighting._replace(start=start, end=end))
         if not found:
-            for sighting in self._unmasked(chunk):
+            for sighting in self._unmasked(chunk, work):
                 found.setdefault(sighting.target, sighting)
         yield from found.values()
 
-    def _read(self, letters: str) -> Iterator[Sighting]:
-        for key in _keys(letters):
+    def _read(self, letters: Letters, work: Work) -> Iterator[Sighting]:
+        for translated in _translated(letters.text):
+            key = _DOUBLE.sub(r"\1", translated)
+            work.spend(_KEY + len(key) / 4)
             for target in self._whole.get(key, ()):
-                if sighting := _verified(target, letters):
+                work.spend_on(target.number, _cost(_SPELLING, letters.text))
+                if sighting := letters.spell(target):
                     yield sighting
-            for target in self._open_in(key):
-                if sighting := _verified(target, letters):
-                    yield sighting
+            yield from self._opened(letters, translated, work)
 
-    def _open_in(self, key: str) -> Iterator[Target]:
-        if self._open is not None:
-            found = (targets for _, targets in self._open.iter(f" {key} "))
-            yield from dict.fromkeys(chain.from_iterable(found))
+    def _opened(self, letters: Letters, translated: str, work: Work) -> Iterator[Sighting]:
+        """The words that may be part of a longer one, each where its key is in that of the letters."""
+        if self._open is None:
+            return
+        key = _DOUBLE.sub(r"\1", translated)
+        runs: list[int] = []
+        spelled: set[Target] = set()
+        hits: Iterator[tuple[int, tuple[int, list[Target]]]] = self._open.iter(f" {key} ")
+        for last, (size, targets) in hits:
+            runs = runs or [*(run.start() for run in _RUN.finditer(translated)), len(translated)]
+            first, last = max(last - size, 0), min(last, len(key))
+            starts, end = range(runs[first], runs[first + 1]), runs[last]
+            for target in targets:
+                work.spend_on(target.number, _SPELLING + _CHARACTER * (end - starts[0]))
+                if target not in spelled and (
+                    sighting := letters.spell(target, starts if target.is_open_left else starts[:1], end)
+                ):
+                    spelled.add(target)
+                    yield sighting
 
     def _reversed(self, letters: str) -> Iterator[Sighting]:
         if len(letters) > guesses.SHORTEST:
@@ -254,41 +278,54 @@ class Disguises:
                 if target.word == letters[::-1] and not target.is_part:
                     yield Sighting(target, 0, 0, ("reversed letters",))
 
-    def _guessed(self, letters: str) -> Iterator[Sighting]:
+    def _guessed(self, letters: str, work: Work) -> Iterator[Sighting]:
         word = guesses.plain(letters)
         if not guesses.SHORTEST <= len(word) <= guesses.LONGEST or is_word(word):
             return
-        for step, key in guesses.keys(word):
-            for target in self._guesses.get((step, key), ()):
-                if _is_guess(step, word, target):
-                    yield Sighting(target, 0, 0, (step,))
+        work.spend(_cost(_GUESS, word) * 5)
+        yield from self._under(guesses.keys(word), word, work)
         if self._open is None or guesses.is_compound(word):
             return
-        yield from self._guessed_parts(word, self._starts, attrgetter("is_open_right"))
-        yield from self._guessed_parts(word, self._ends, attrgetter("is_open_left"))
-        yield from self._guessed_start(word)
+        yield from self._guessed_parts(word, self._starts, attrgetter("is_open_right"), work)
+        yield from self._guessed_parts(word, self._ends, attrgetter("is_open_left"), work)
+        if guesses.may_be_without_vowels(word):
+            starts = (("vowels left out", word[:size]) for size in range(guesses.SHORTEST, len(word)))
+            yield from self._under(starts, word, work, attrgetter("is_open_right"))
         corrections = guesses.letters_swapped(word)
         if any(self._open_consonants.iter(guesses.consonants(word))):
             corrections = chain(corrections, guesses.vowels_changed(word))
         for step, meant in corrections:
-            for target in self._open_in(_key(meant)) if is_word(meant) else ():
-                if guesses.plain(target.word) in meant and _verified(target, meant):
-                    yield Sighting(target, 0, 0, (step,))
+            work.spend(_GUESS)
+            if is_word(meant):
+                opened = self._opened(Letters(meant), meant.translate(_KEYS), work)
+                yield from (Sighting(one.target, 0, 0, (step,)) for one in opened if one.target.plain in meant)
 
-    def _guessed_start(self, word: str) -> Iterator[Sighting]:
-        step = "vowels left out"
-        for size in range(guesses.SHORTEST, len(word)):
-            for target in self._guesses.get((step, word[:size]), ()):
-                if target.is_open_right and _is_guess(step, word, target):
-                    yield Sighting(target, 0, 0, (step,))
-
-    def _guessed_parts(self, word: str, parts: _Parts, is_open: Callable[[Target], bool]) -> Iterator[Sighting]:
-        for part, step, key in parts.keys(word):
+    def _under(
+        self,
+        keys: Iterable[tuple[str, str]],
+        word: str,
+        work: Work,
+        is_meant: Callable[[Target], bool] = lambda target: True,
+    ) -> Iterator[Sighting]:
+        """The words under one of the keys that the word may stand for."""
+        for step, key in keys:
+            work.spend(_GUESS)
             for target in self._guesses.get((step, key), ()):
+                work.spend_on(target.number, _CANDIDATE)
+                if is_meant(target) and _is_guess(step, word, target):
+                    yield Sighting(target, 0, 0, (step,))
+
+    def _guessed_parts(
+        self, word: str, parts: _Parts, is_open: Callable[[Target], bool], work: Work
+    ) -> Iterator[Sighting]:
+        for part, step, key in parts.keys(word):
+            work.spend(_GUESS)
+            for target in self._guesses.get((step, key), ()):
+                work.spend_on(target.number, _CANDIDATE)
                 if is_open(target) and _is_guess(step, part, target):
                     yield Sighting(target, 0, 0, (step,))
 
-    def _unmasked(self, chunk: str) -> Iterator[Sighting]:
+    def _unmasked(self, chunk: str, work: Work) -> Iterator[Sighting]:
         if chunk.isalnum():
             return
         start, end = _core(chunk)
@@ -296,16 +333,21 @@ class Disguises:
         if match is None or _is_joined(match[0]):
             return
         written = guesses.plain(match[0])
-        for end_of_word in (f"{len(written)}{written[-1]}", ""):
-            for target in self._masked.get((written[0], end_of_word), ()):
-                if _fits(written, guesses.plain(target.word)):
-                    yield Sighting(target, start, end, ("masked letters",))
+        for target in self._masked.find(written, work):
+            work.spend_on(target.number, _CANDIDATE)
+            if _fits(written, target.plain):
+                yield Sighting(target, start, end, ("masked letters",))
+
+
+def _cost(steps: float, text: str) -> float:
+    """So many steps, and those for the characters of a text."""
+    return (steps + _CHARACTER * len(text)) * (1 if text.isascii() else _BEYOND_ASCII)
 
 
 def _is_plain(chunk: str) -> bool:
     """Whether the chunk is real words, which are compared as they are."""
     if chunk.isalpha():
-        return is_word(chunk) or len(chunk) < _SHORTEST
+        return is_word(chunk) or len(chunk) < SHORTEST
     start, end = _core(chunk)
     core = chunk[start:end]
     if core.isalpha() and is_word(core) and not _signs_may_be_letters(chunk, start, end):
@@ -356,83 +398,22 @@ def _key(letters: str) -> str:
     return _DOUBLE.sub(r"\1", letters.translate(_KEYS))
 
 
-def _keys(letters: str) -> Iterator[str]:
-    """The key of each way to read the letters."""
-    yield _key(letters)
+def _translated(letters: str) -> Iterator[str]:
+    """Each way to read the letters, as they stand in keys; in the key itself none stands twice in a row."""
+    yield letters.translate(_KEYS)
     unsure = [choices for character in dict.fromkeys(letters) if (choices := _CHOICES[character])]
     for chosen in islice(product(*unsure), 1, _READINGS) if unsure else ():
-        yield _DOUBLE.sub(r"\1", letters.translate(dict(chosen)).translate(_KEYS))
-
-
-def _verified(target: Target, letters: str) -> Sighting | None:
-    """Where the letters spell the target, if they do so plausibly."""
-    masks = [target.mask(character) for character in letters]
-    starts = range(len(letters) - 1) if target.is_open_left else (0,)
-    for start in starts:
-        end = _spelled(masks, start, len(target.word), target.is_open_right)
-        if end:
-            steps = _steps(target, letters[start:end], letters)
-            return None if steps is None else Sighting(target, start, end, steps)
-    return None
-
-
-def _spelled(masks: Sequence[int], start: int, size: int, may_go_on: bool) -> int:
-    """Where a word of so many letters ends that begins at ``start``, each of its letters once or repeated; or 0."""
-    states, done, end = 1, 1 << size, 0
-    for place in range(start, len(masks)):
-        states = (states & masks[place]) << 1 | (states & masks[place] << 1)
-        if not states:
-            break
-        if states & done:
-            end = place + 1
-    return end if may_go_on or end == len(masks) else 0
-
-
-def _steps(target: Target, letters: str, around: str) -> tuple[str, ...] | None:
-    """How the letters differ from the word; None if they differ too much, or in a way that names do."""
-    word = target.word
-    steps: list[str] = []
-    shown = letters if len(letters) == len(word) else _DOUBLE.sub(r"\1", letters)
-    signs = sum(map(_is_digit_or_sign, shown))
-    if not target.is_part and (
-        (signs > 1 and len(word) == _SHORTEST) or (signs * 2 > len(word) and _is_mostly_signs(around))
-    ):
-        return None
-    if signs:
-        steps.append("digits or signs for letters")
-    accents = [character for character in around if base(character) != character and character not in word]
-    if accents:
-        if len(accents) == 1 and accents[0] in _USUAL and len(word) < 5 and not target.is_part:
-            return None
-        steps.append("accents")
-    known = set(word) | {base(letter) for letter in word}
-    if any(base(character) not in known and (character.isalpha() or not character.isascii()) for character in letters):
-        steps.append("look-alike letters")
-    extra = len(letters) - len(word)
-    if extra:
-        if extra == 1 and not steps and not target.is_part and (target.is_open or len(word) < 4):
-            return None
-        steps.append("repeated letters")
-    return tuple(steps) or ("look-alike letters",) * (letters != word)
-
-
-def _is_mostly_signs(letters: str) -> bool:
-    return sum(map(_is_digit_or_sign, letters)) * 2 > len(letters)
-
-
-def _is_digit_or_sign(character: str) -> bool:
-    return character.isdecimal() or (character.isascii() and not character.isalpha())
+        yield letters.translate(dict(chosen)).translate(_KEYS)
 
 
 def _is_guess(step: str, written: str, target: Target) -> bool:
-    meant = guesses.plain(target.word)
-    return step == "sound" or (written != meant and guesses.is_guess(step, written, meant))
+    return step == "sound" or (written != target.plain and guesses.is_guess(step, written, target.plain))
 
 
 def _is_joined(core: str) -> bool:
     """Whether signs that join words stand between real words."""
     signs = {character for character in core if not character.isalpha()}
-    return signs <= _JOINTS and all(len(part) >= _SHORTEST and is_word(part) for part in _PARTS.findall(core))
+    return signs <= _JOINTS and all(len(part) >= SHORTEST and is_word(part) for part in _PARTS.findall(core))
 
 
 def _fits(written: str, meant: str) -> bool:

@@ -11,12 +11,15 @@ from typing import NamedTuple
 from limner.bot.filters.keywords import automaton
 from limner.bot.filters.scan import KOREAN, UNSPACED
 from limner.bot.filters.tables import ONE_SPELLING
+from limner.bot.filters.work import Work
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
 _WORD = re.compile(f"[{UNSPACED}{KOREAN}]{{2,}}|[\u4e00-\u9fff]")
 _SYLLABLE = re.compile("[\uac00-\ud7a3]")
 _CLAUSE = re.compile(r"[、。，・：；！？「」『』《》“”（）,;:!?\"]")
 """Signs that part words in earnest."""
+_LONGEST_MASKED = 20
+"""Characters of a word that is found with one of them hidden."""
 _MASK = "\ue000"
 """What a mask becomes: a character for private use, which no text needs."""
 _MASKS = re.compile(rf"(?<=[{UNSPACED}{KOREAN}])[○〇◯●◎□■△▲☆★×✕✖*＊#＃?？…_ｘx](?=.)", re.DOTALL)
@@ -29,6 +32,8 @@ _JAMO = (
     }
 )
 """The letters of a Korean syllable as letters of their own."""
+_LETTER, _HIT = 3, 10
+"""Steps for a letter of the text, and for each letter of a word that is found."""
 _SHORT_KANA = re.compile(r"[\u3041-\u3096]")
 _IS_KOREAN = re.compile(f"[{KOREAN}]").match
 
@@ -70,22 +75,24 @@ class EastAsianWords:
                 continue
             letters, _ = _letters(word)
             patterns.setdefault(letters, []).append((index, False))
-            if len(word) > 2 and not _SYLLABLE.search(word):
+            if 2 < len(word) <= _LONGEST_MASKED and not _SYLLABLE.search(word):
                 for place in range(1, len(word)):
                     patterns.setdefault(f"{letters[:place]}{_MASK}{letters[place + 1 :]}", []).append((index, True))
         self._automaton = automaton({text: (len(text), indexes) for text, indexes in patterns.items()})
 
-    def find(self, text: str) -> Iterator[EastAsian]:
+    def find(self, text: str, work: Work) -> Iterator[EastAsian]:
         """Every word that is in the normalised text in another spelling."""
         if text.isascii() or self._automaton is None or not _EAST.search(text):
             return
-        yield from self._find(text, *_letters(text))
+        yield from self._find(text, *_letters(text), work)
         if (masked := _MASKS.sub(_MASK, text)) != text:
-            yield from self._find(text, *_letters(masked))
+            yield from self._find(text, *_letters(masked), work)
 
-    def _find(self, text: str, letters: str, places: list[int]) -> Iterator[EastAsian]:
-        hits: list[tuple[int, tuple[int, list[tuple[int, bool]]]]] = list(self._automaton.iter(letters))
+    def _find(self, text: str, letters: str, places: list[int], work: Work) -> Iterator[EastAsian]:
+        work.spend(_LETTER * len(letters))
+        hits: Iterator[tuple[int, tuple[int, list[tuple[int, bool]]]]] = self._automaton.iter(letters)
         for last, (length, indexes) in hits:
+            work.spend(_HIT * length * len(indexes))
             first = last - length + 1
             start, end = places[first], places[last] + 1
             if (first > 0 and places[first - 1] == start) or (last + 1 < len(places) and places[last + 1] == end - 1):
@@ -124,10 +131,9 @@ def _steps(text: str, word: str, places: Sequence[int], is_masked: bool) -> tupl
 
 def _is_spelled_beyond(text: str, places: Sequence[int], gap: str) -> bool:
     """Whether the spaced characters go on before and after the word, so that it is a part of something else."""
-    before = text[: places[0]]
-    after = text[places[-1] + 1 :]
-    goes_before = before.endswith(gap) and bool(_EAST.match(before[: -len(gap)][-1:]))
-    goes_after = after.startswith(gap) and bool(_EAST.match(after[len(gap) :][:1]))
+    before, after = places[0] - len(gap), places[-1] + 1 + len(gap)
+    goes_before = text.endswith(gap, 0, places[0]) and bool(_EAST.match(text[max(before - 1, 0) : max(before, 0)]))
+    goes_after = text.startswith(gap, places[-1] + 1) and bool(_EAST.match(text[after : after + 1]))
     return gap.isspace() and (goes_before or goes_after)
 
 

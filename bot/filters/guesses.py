@@ -95,8 +95,13 @@ def is_guess(step: str, written: str, meant: str) -> bool:
         changes = [number for number, (one, other) in enumerate(zip(written, meant, strict=True)) if one != other]
         return len(changes) == 2 and changes[1] == changes[0] + 1
     if step == "vowels left out":
-        return len(written) >= SHORTEST and not _SURE_VOWEL.search(written[1:])
+        return may_be_without_vowels(written)
     return True
+
+
+def may_be_without_vowels(written: str) -> bool:
+    """Whether a spelling may be of those that leave the vowels out, all but the first letter's."""
+    return len(written) >= SHORTEST and not _SURE_VOWEL.search(written, 1)
 
 
 def is_compound(word: str) -> bool:

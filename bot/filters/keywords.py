@@ -9,8 +9,11 @@ import ahocorasick
 
 from limner.bot.filters.normalise import normalise
 from limner.bot.filters.scan import is_gap, is_letter, is_unspaced, line, places
+from limner.bot.filters.work import Work
 
 _AHOCORASICK: Any = ahocorasick  # it has no types
+_HIT = 30
+"""Steps for a keyword that is found."""
 
 
 class Keyword(NamedTuple):
@@ -50,14 +53,15 @@ class Keywords:
         self._signs = automaton({text: (len(text), numbers) for text, numbers in signs.items()})
         self._symbols = {character for text in signs for character in text if not is_letter(character)} - {" "}
 
-    def find(self, text: str, spaced: str) -> Iterator[Found]:
+    def find(self, text: str, spaced: str, work: Work) -> Iterator[Found]:
         """Every keyword wherever it stands in a normalised text, of which ``spaced`` is the `line`."""
-        if self._words is not None and (hits := list(self._words.iter(spaced))):
-            at = places(text)
-            for last, (length, numbers) in hits:
-                yield from self._among_words(text, at, last - length + 1, last, numbers)
+        at: list[int] = []
+        for last, (length, numbers) in self._words.iter(spaced) if self._words is not None else ():
+            work.spend((_HIT + length) * len(numbers))
+            at = at or places(text)
+            yield from self._among_words(text, at, last - length + 1, last, numbers)
         if not self._symbols.isdisjoint(text):
-            yield from self._among_signs(text)
+            yield from self._among_signs(text, work)
 
     def whole(self, text: str, found: Found) -> Found:
         """The find with the rest of its word, where the keyword has a star."""
@@ -78,10 +82,11 @@ class Keywords:
             if written.isalnum() or all(is_letter(character) or is_gap(character) for character in written):
                 yield Found(number, start, end)
 
-    def _among_signs(self, text: str) -> Iterator[Found]:
+    def _among_signs(self, text: str, work: Work) -> Iterator[Found]:
         spaced, at = line(text, with_symbols=True), places(text, with_symbols=True)
-        hits: list[tuple[int, tuple[int, list[int]]]] = list(self._signs.iter(spaced))
+        hits: Iterator[tuple[int, tuple[int, list[int]]]] = self._signs.iter(spaced)
         for last, (length, numbers) in hits:
+            work.spend(_HIT * len(numbers))
             first = last - length + 1
             is_inside = (
                 is_letter(spaced[first]) and is_letter(spaced[first - 1]),

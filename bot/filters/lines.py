@@ -8,14 +8,16 @@ from typing import Any, cast
 
 from limner.bot.errors import BadRule, SetupError
 from limner.bot.filters.files import Item, read_json, read_whole
-from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.work import TooCostly
 from limner.bot.place import Where
 from limner.generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]
 """What is forbidden, and what is allowed in spite of it."""
 ORDER = list(Action)
+TOO_COSTLY = "That text takes too long to check here."
 
 
 def check_lines(rules: Path | Matcher | None, lines: Iterable[str | BadText]) -> Iterator[dict[str, Any]]:
@@ -77,7 +79,13 @@ def _check(matcher: Matcher, number: int, line: str | BadText) -> dict[str, Any]
     label, text = known.get("id"), known.get("text")
     if not isinstance(label, str | int) or not isinstance(text, str):
         return _answer(None, "error", reason=f"Line {number} needs an id (text or number) and a text.")
-    matches = matcher.matches(text, Where().place())
+    matches: list[Match] = []
+    try:
+        for match in matcher.matches(text, Where().place()):
+            matches.append(match)
+    except TooCostly as error:
+        if all(match.rule.action != Action.BLOCK for match in matches):
+            return _answer(label, Action.BLOCK, error.rule_id or None, TOO_COSTLY)
     match = min(matches, key=lambda match: ORDER.index(match.rule.action), default=None)
     if match is None:
         return _answer(label, "allow")

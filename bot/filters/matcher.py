@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 
-from limner.bot.filters.disguise import Disguises, Sighting, Target
+from limner.bot.filters.disguise import Disguises
 from limner.bot.filters.east_asian import EastAsianWords
 from limner.bot.filters.keywords import Found, Keyword, Keywords, keyword
 from limner.bot.filters.normalise import Normal, normalise
@@ -16,6 +17,8 @@ from limner.bot.filters.rewrites import rewrites, turned_around
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scan import KOREAN, UNSPACED, line
 from limner.bot.filters.tables import LETTERS, base, is_word
+from limner.bot.filters.targets import Sighting, Target
+from limner.bot.filters.work import Work
 from limner.bot.place import Place
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
@@ -24,6 +27,10 @@ _CHUNK = re.compile(rf"(?:[^\s{UNSPACED}{KOREAN}]+|[{_DRAWN}])+")
 """What stands between spaces in scripts that have them, and the East Asian signs that look like Latin letters."""
 _ANYWHERE = Place()
 _VARIANTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+_READ, _BEYOND_ASCII = 5, 3
+"""Steps for each character of a text whenever all of it is read anew, and how many times that if it is not ASCII."""
+_PIECE, _HIT = 40, 30
+"""Steps for each piece of a text that is normalised on its own, and for each find."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Match:
     end: int
     #: What was undone before the rule matched; empty for a text that is written as the rule is.
     steps: tuple[str, ...] = ()
+    #: Whether an allowed text keeps it from counting.
+    is_freed: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Matcher:
         every = list(rules)
         self._regex_rules = [rule for rule in every if rule.is_regex]
         self._rules = [rule for rule in every if not rule.is_regex]
+        self._rule_ids = [rule.id for rule in self._rules]
         self._allow = list(allow)
         self._regexes = Regexes([rule.pattern for rule in self._regex_rules])
         plain = [keyword(rule.pattern) for rule in self._rules]
@@ -70,57 +80,80 @@ class Matcher:
             [(number, known.text, known.is_open_left, known.is_open_right) for number, known in enumerate(plain)]
         )
 
-    def find(self, text: str, place: Place = _ANYWHERE) -> Match | None:
-        """The first match that counts in the place, or None."""
-        return next(self.matches(text, place), None)
+    def find(self, text: str, place: Place = _ANYWHERE, work: Work | None = None) -> Match | None:
+        """The first match that counts in the place, or None; raises like `matches`."""
+        return next(self.matches(text, place, work), None)
 
-    def matches(self, text: str, place: Place = _ANYWHERE) -> Iterator[Match]:
-        """Every rule wherever it matches, those first that need no guess."""
-        if self._rules or self._regex_rules:
-            yield from self._matches(text, place)
+    def matches(self, text: str, place: Place = _ANYWHERE, work: Work | None = None) -> Iterator[Match]:
+        """Every rule wherever it matches, those first that need no guess.
+
+        Raises TooCostly, after some matches or none, if that takes more ``work`` than is left; without it, as much as
+        the text's length allows.
+        """
+        for match in self.every(text, place, work):
+            if not match.is_freed:
+                yield match
+
+    def every(self, text: str, place: Place = _ANYWHERE, work: Work | None = None) -> Iterator[Match]:
+        """The same, with the matches that an allowed text frees."""
+        if not (self._rules or self._regex_rules):
+            return
+        work = work or Work.of([text])
+        work.begin(self._rule_ids)
+        yield from self._every(text, place, work)
         if (turned := turned_around(text)) is not None:
-            for match in self._matches(turned.text, place):
+            for match in self._every(turned.text, place, work):
                 places = turned.places[match.start : match.end]
-                yield Match(match.rule, min(places), max(places) + 1, (turned.step, *match.steps))
+                steps = (turned.step, *match.steps)
+                yield Match(match.rule, min(places), max(places) + 1, steps, match.is_freed)
 
-    def _matches(self, text: str, place: Place) -> Iterator[Match]:
+    def allowed(self, text: str, place: Place, work: Work) -> Spans:
+        """The parts of a text that no match counts in, because they are allowed in the place."""
         normal = normalise(text)
+        work.spend(_PIECE * normal.pieces + _reading(normal.text))
+        return self._allowed(normal, self._keywords.find(normal.text, line(normal.text), work), place, work)
+
+    def _every(self, text: str, place: Place, work: Work) -> Iterator[Match]:
+        normal = normalise(text)
+        work.spend(_reading(text) + _PIECE * normal.pieces + _reading(normal.text))
         spaced = line(normal.text)
-        found = list(self._keywords.find(normal.text, spaced))
-        allowed = self._allowed(normal, found, place)
+        found = list(self._keywords.find(normal.text, spaced, work))
+        allowed = self._allowed(normal, found, place, work)
         seen: set[tuple[int, int, int]] = set()
-        for hit in self._hits(normal.text, spaced, found):
+        for hit in self._hits(normal.text, spaced, found, work):
             rule, span = self._rules[hit.number], normal.span(hit.start, hit.end)
-            if (hit.number, *span) not in seen and rule.holds(place) and not _is_inside(span, allowed):
+            work.spend(_HIT)
+            if (hit.number, *span) not in seen and rule.holds(place):
                 seen.add((hit.number, *span))
-                yield Match(rule, *span, hit.steps)
-        for number, *span in self._regex_spans(text, normal):
+                yield Match(rule, *span, hit.steps, allowed.hold(*span))
+        for number, *span in self._regex_spans(text, normal, work):
             rule = self._regex_rules[number]
-            if rule.holds(place) and not _is_inside((span[0], span[1]), allowed):
-                yield Match(rule, span[0], span[1])
+            if rule.holds(place):
+                yield Match(rule, span[0], span[1], is_freed=allowed.hold(span[0], span[1]))
 
-    def _allowed(self, normal: Normal, found: Iterable[Found], place: Place) -> list[tuple[int, int]]:
-        first = len(self._rules)
-        inside = [one for one in found if first <= one.number < first + len(self._allow)]
-        return [
-            normal.span(whole.start, whole.end)
-            for whole in (self._keywords.whole(normal.text, one) for one in inside)
-            if self._allow[whole.number - first].holds(place)
-        ]
+    def _allowed(self, normal: Normal, found: Iterable[Found], place: Place, work: Work) -> Spans:
+        first, spans = len(self._rules), list[tuple[int, int]]()
+        for one in found:
+            if first <= one.number < first + len(self._allow) and self._allow[one.number - first].holds(place):
+                whole = self._keywords.whole(normal.text, one)
+                work.spend(_HIT + whole.end - whole.start)
+                spans.append(normal.span(whole.start, whole.end))
+        return Spans(spans) if spans else _NOTHING
 
-    def _regex_spans(self, text: str, normal: Normal) -> Iterator[tuple[int, int, int]]:
-        yield from self._regexes.matches(text)
+    def _regex_spans(self, text: str, normal: Normal, work: Work) -> Iterator[tuple[int, int, int]]:
+        yield from self._regexes.matches(text, work)
         if normal.text != text.casefold():
-            for number, start, end in self._regexes.matches(normal.text):
+            for number, start, end in self._regexes.matches(normal.text, work):
                 yield number, *normal.span(start, end)
 
-    def _hits(self, text: str, spaced: str, found: Iterable[Found]) -> Iterator[_Hit]:
+    def _hits(self, text: str, spaced: str, found: Iterable[Found], work: Work) -> Iterator[_Hit]:
         """Exact finds first, then disguised words, then the text read in other ways."""
         yield from self._written(found)
-        yield from self._disguised(text)
-        for other in rewrites(text, spaced):
-            written = self._keywords.find(other.text, line(other.text))
-            for hit in chain(self._written(written), self._disguised(other.text)):
+        yield from self._disguised(text, work)
+        for other in rewrites(text, spaced, work):
+            work.spend(_reading(other.text))
+            written = self._keywords.find(other.text, line(other.text), work)
+            for hit in chain(self._written(written), self._disguised(other.text, work)):
                 start, end = other.places[hit.start], other.places[hit.end - 1] + 1
                 yield _Hit(hit.number, start, end, (other.step, *hit.steps))
 
@@ -132,20 +165,25 @@ class Matcher:
             elif one.number >= variants:
                 yield _Hit(self._variants[one.number - variants][0], one.start, one.end, ("another spelling",))
 
-    def _disguised(self, text: str) -> Iterator[_Hit]:
-        for found in self._east_asian.find(text):
+    def _disguised(self, text: str, work: Work) -> Iterator[_Hit]:
+        for found in self._east_asian.find(text, work):
             yield _Hit(*found)
-        if not any(map(self._disguises.sightings, text.split() if text.isascii() else _CHUNK.findall(text))):
+        if not self._disguises.is_in(text.split() if text.isascii() else _CHUNK.findall(text), work):
             return
         chunks = [(chunk[0], chunk.start()) for chunk in _CHUNK.finditer(text)]
+        foreign = [index for index, (chunk, _) in enumerate(chunks) if _is_foreign(chunk)][:2]
         for index, (chunk, start) in enumerate(chunks):
-            for sighting in self._disguises.sightings(chunk):
+            for sighting in self._disguises.sightings(chunk, work):
                 if sighting.target.number in self._phrases:
-                    yield from self._phrase(chunks, index, sighting)
-                elif not _is_in_another_script(chunks, index, sighting.target.word):
+                    yield from self._phrase(chunks, index, sighting, work)
+                elif not (
+                    sighting.target.word.isascii()
+                    and foreign not in ([], [index])
+                    and not any(character.isascii() and character.isalnum() for character in chunk)
+                ):
                     yield _Hit(sighting.target.number, start + sighting.start, start + sighting.end, sighting.steps)
 
-    def _phrase(self, chunks: Sequence[tuple[str, int]], index: int, sighting: Sighting) -> Iterator[_Hit]:
+    def _phrase(self, chunks: Sequence[tuple[str, int]], index: int, sighting: Sighting, work: Work) -> Iterator[_Hit]:
         """The phrase of which a word was seen, if its other words stand around it."""
         number, position = sighting.target.number, sighting.target.position
         words, first = self._phrases[number], index - position
@@ -154,13 +192,36 @@ class Matcher:
         steps = list(sighting.steps)
         for place, word in enumerate(words):
             chunk = chunks[first + place][0]
+            work.spend_on(number, _HIT)
             if place != position and chunk.strip("\"'“”„«»().,!?:;") != word:
-                more = self._disguises.steps(chunk, number, place)
+                more = self._disguises.steps(chunk, number, place, work)
                 if more is None:
                     return
                 steps += more
         (_, start), (last, end) = chunks[first], chunks[first + len(words) - 1]
         yield _Hit(number, start, end + len(last), tuple(dict.fromkeys(steps)))
+
+
+def _reading(text: str) -> int:
+    """Steps for reading all of a text."""
+    return _READ * len(text) * (1 if text.isascii() else _BEYOND_ASCII)
+
+
+class Spans:
+    """Parts of a text, and whether another part lies wholly inside one of them."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        spans = sorted(spans)
+        self._starts = [start for start, _ in spans]
+        self._ends = [*accumulate((end for _, end in spans), max)]
+
+    def hold(self, start: int, end: int) -> bool:
+        """Whether ``[start, end)`` does."""
+        before = bisect_right(self._starts, start)
+        return before > 0 and self._ends[before - 1] >= end
+
+
+_NOTHING = Spans(())
 
 
 def _targets(number: int, known: Keyword, words: Sequence[str]) -> Iterator[Target]:
@@ -188,17 +249,6 @@ def _variants(known: Keyword) -> Iterator[Keyword]:
         yield from (known._replace(text=text) for text in {known.text.translate(_VARIANTS), bare} if not is_word(text))
 
 
-def _is_inside(span: tuple[int, int], allowed: Sequence[tuple[int, int]]) -> bool:
-    return any(start <= span[0] and span[1] <= end for start, end in allowed)
-
-
-def _is_in_another_script(chunks: Sequence[tuple[str, int]], index: int, word: str) -> bool:
-    """Whether the chunk is all in one foreign script, as others around it are: then it is a word of that language."""
-    chunk = chunks[index][0]
-    if any(character.isascii() and character.isalnum() for character in chunk) or not word.isascii():
-        return False
-    return any(
-        len(other) > 1 and other.isalpha() and not any(map(str.isascii, other))
-        for place, (other, _) in enumerate(chunks)
-        if place != index
-    )
+def _is_foreign(chunk: str) -> bool:
+    """Whether the chunk is a word in another script than Latin; among others, look-alikes are its own letters."""
+    return len(chunk) > 1 and chunk.isalpha() and not any(map(str.isascii, chunk))

@@ -72,6 +72,11 @@ class Normal:
     _starts: list[int]
     _sources: list[int]
 
+    @property
+    def pieces(self) -> int:
+        """How many parts of the original were normalised on their own."""
+        return len(self._starts) - 1
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The part of the original that ``text[start:end]`` was made from."""
         return self._source(start, 0), self._source(end - 1, 1)

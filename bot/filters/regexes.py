@@ -10,6 +10,7 @@ import re2
 
 from limner.bot.filters.regex_code import CodedText, as_re2, dead_end, example
 from limner.bot.filters.regex_syntax import BadRegex, parse
+from limner.bot.filters.work import Work
 
 _ENGINE: Any = re2  # it has no types
 
@@ -21,6 +22,8 @@ MEMORY = 8 << 20
 """Bytes that one regex may use; `_SET_MEMORY` is for all of them together."""
 _SET_MEMORY = 64 << 20
 _SET_SIZE = 64
+_MATCH = 40
+"""Steps for each match."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _HIDDEN = re.compile(
@@ -86,7 +89,7 @@ class Regexes:
             (start, _as_set(programs[start : start + _SET_SIZE])) for start in range(0, len(programs), _SET_SIZE)
         ]
 
-    def matches(self, text: str) -> Iterator[tuple[int, int, int]]:
+    def matches(self, text: str, work: Work) -> Iterator[tuple[int, int, int]]:
         """The number of a regex and where it matches, for every match."""
         if not self._sets:
             return
@@ -94,6 +97,7 @@ class Regexes:
         for start, some in self._sets:
             for number in sorted(some.Match(code.text) or ()):
                 for match in self._compiled[start + number].finditer(code.text):
+                    work.spend(_MATCH)
                     yield start + number, *code.span(*match.span())
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from limner.bot.filters.guesses import VOWELS, romanised, sound
+from limner.bot.filters.alignment import aligned, common
+from limner.bot.filters.guesses import LONGEST, VOWELS, romanised, sound
 from limner.bot.filters.normalise import normalise
 from limner.bot.filters.scan import UNSPACED
 from limner.bot.filters.tables import LETTERS, ONE_SPELLING, is_word
+from limner.bot.filters.work import Work
 
 SAME_IDEA = 0.5
 """The share of a refused idea's other words that a request must repeat to be the same idea."""
@@ -26,40 +29,65 @@ _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 """What stands between spaces; in scripts without them, one character."""
 _HOLE = "\0"
 """Stands in a refused idea for a forbidden part; no normalised text has it."""
+_READ = 20
+"""Steps that reading a character takes."""
 
 
-def is_respelled(idea: str, refused: str, forbidden: Sequence[str]) -> bool:
+def is_respelled(idea: str, refused: str, forbidden: Iterable[tuple[int, int]], work: Work) -> bool:
     """Whether an idea that is allowed says again what was refused.
 
-    It repeats the rest of the refused idea, and what is new in it reads like one of the ``forbidden`` parts. Who leaves
-    these out, or writes other words in their place, has done what the refusal asks for.
+    It repeats the rest of the refused idea, and what is new in it reads like one of the ``forbidden`` parts, each from
+    and to which character of it. Who leaves these out, or writes other words in their place, has done what the refusal
+    asks for. Raises TooCostly if that takes more ``work`` than is left.
     """
-    before, now = _with_holes(refused, forbidden), _words(idea)
-    if not _repeats(now, [word for word in before if word != _HOLE]):
+    work.spend(_READ * (len(idea) + len(refused)))
+    spans = sorted(set(forbidden))
+    before, now = _with_holes(refused, spans), _words(idea)
+    if not _repeats(now, [word for word in before if word != _HOLE], work):
         return False
-    blocks = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
-    new = [(before[a:b], now[c:d]) for kind, a, b, c, d in blocks if kind in ("replace", "insert")]
-    return any(_reads_like(run, instead_of, _words(part)) for instead_of, run in new for part in forbidden)
+    parts: dict[tuple[str, ...], None] = {}
+    for start, end in spans:
+        work.spend(_READ * (end - start))
+        parts[tuple(_words(refused[start:end]))] = None
+    runs = [_Run(run, instead_of) for instead_of, run in _new(before, now, work)]
+    return any(_reads_like(run, part, work) for part in map(_Part, parts) if part.meant for run in runs)
 
 
 def _words(text: str) -> list[str]:
     return [bare for word in _WORD.findall(normalise(text).text) if (bare := _EDGE.sub("", word) or word)]
 
 
-def _with_holes(text: str, parts: Sequence[str]) -> list[str]:
-    """The words of a text, and a hole for each of its parts."""
-    pieces = re.split("|".join(map(re.escape, sorted(parts, key=len, reverse=True))), text) if parts else [text]
-    return [word for number, piece in enumerate(pieces) for word in [_HOLE, *_words(piece)][not number :]]
+def _with_holes(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """The words of a text, and a hole for each of its parts; the spans ascend."""
+    words, here = list[str](), 0
+    for start, end in spans:
+        if start >= here:
+            words += [*_words(text[here:start]), _HOLE]
+        here = max(here, end)
+    return words + _words(text[here:])
 
 
-def _repeats(now: Sequence[str], rest: Sequence[str]) -> bool:
+def _repeats(now: Sequence[str], rest: Sequence[str], work: Work) -> bool:
     """Whether an idea has most of the other words, whatever spaces are put between their letters or left out."""
     left, glued = Counter(now), _skeleton(word for word in now if len(word) == 1 or not is_word(word))
     found = 0
     for word in rest:
-        found += left[word] > 0 or _skeleton(word) in glued
+        if left[word] > 0:
+            found += 1
+        else:
+            work.spend(_READ + len(glued) * len(word) / 100)
+            found += _skeleton(word) in glued
         left[word] -= 1
     return found >= SAME_IDEA * len(rest)
+
+
+def _new(before: Sequence[str], now: Sequence[str], work: Work) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """Each run of new words, after the words in the place of which it stands."""
+    last_before = last_now = 0
+    for one, other in [*aligned(before, now, work), (len(before), len(now))]:
+        if last_now < other:
+            yield before[last_before:one], now[last_now:other]
+        last_before, last_now = one + 1, other + 1
 
 
 def _skeleton(words: Iterable[str]) -> str:
@@ -68,27 +96,80 @@ def _skeleton(words: Iterable[str]) -> str:
     return _DOUBLE.sub(r"\1", "".join(LETTERS[sign][:1] for sign in signs))
 
 
-def _reads_like(run: Sequence[str], instead_of: Sequence[str], forbidden: Sequence[str]) -> bool:
+def _frame(skeleton: str) -> str:
+    return _VOWEL.sub("", sound(skeleton)) if len(skeleton) <= LONGEST else ""
+
+
+@dataclass
+class _Part:
+    """A forbidden part of the refused idea."""
+
+    words: Sequence[str]
+
+    @cached_property
+    def meant(self) -> str:
+        return _skeleton(self.words)
+
+    @cached_property
+    def whole(self) -> str:
+        return "".join(self.words)
+
+    @cached_property
+    def frame(self) -> str:
+        return _frame(self.meant)
+
+    @cached_property
+    def sounds(self) -> set[str]:
+        """How its Latin spellings sound, if it is written in other letters."""
+        return set(map(sound, romanised(self.whole))) if 1 < len(self.whole) <= LONGEST else set()
+
+
+@dataclass
+class _Run:
+    """New words that follow each other, and the words that they stand for."""
+
+    words: Sequence[str]
+    instead_of: Sequence[str]
+    known: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = set(self.words)
+
+    @cached_property
+    def skeleton(self) -> str:
+        return _skeleton(self.words)
+
+    @cached_property
+    def sounds(self) -> set[str]:
+        written = "".join(self.words)
+        return set(map(sound, romanised(written) or [written])) if len(written) <= LONGEST else set()
+
+    @cached_property
+    def spellings(self) -> list[tuple[str, str]]:
+        """Skeleton and frame of each word that may be a spelling of another one.
+
+        A word that is in use is another word, however near it is; an abbreviation without vowels is not so sure.
+        """
+        doubtful = [word for word in self.words if not (is_word(word) and _VOWEL.search(word))]
+        return [(skeleton, _frame(skeleton)) for skeleton in (_skeleton([word]) for word in doubtful)]
+
+
+def _reads_like(run: _Run, part: _Part, work: Work) -> bool:
     """Whether new words are a spelling of the forbidden part, with or without the words that stood around it."""
-    meant, whole = _skeleton(forbidden), "".join(forbidden)
-    if not meant or set(forbidden) <= set(run):
-        return False  # a part without letters, or one whose rule is gone
-    is_parted_otherwise = _skeleton(run) in (meant, _skeleton(whole if word == _HOLE else word for word in instead_of))
-    return is_parted_otherwise or _sounds_alike("".join(run), whole) or any(_is_spelling(word, meant) for word in run)
+    work.spend(_READ * (1 + len(run.words) + len(run.instead_of) + len(part.words)))
+    if run.known.issuperset(part.words):
+        return False  # its rule is gone
+    around = _skeleton(part.whole if word == _HOLE else word for word in run.instead_of)
+    is_parted_otherwise = run.skeleton in (part.meant, around)
+    sounds_alike = not part.sounds.isdisjoint(run.sounds)
+    return is_parted_otherwise or sounds_alike or any(_is_spelling(*word, part, work) for word in run.spellings)
 
 
-def _sounds_alike(written: str, forbidden: str) -> bool:
-    """Whether words that are written in no Latin letters sound like others, or like their Latin spelling."""
-    meant = set(map(sound, romanised(forbidden))) if len(forbidden) > 1 else set[str]()
-    return not meant.isdisjoint(map(sound, romanised(written) or [written]))
-
-
-def _is_spelling(word: str, forbidden: str) -> bool:
-    """A word that is in use is another word, however near it is; an abbreviation without vowels is not so sure."""
-    if is_word(word) and _VOWEL.search(word):
-        return False
-    skeleton = _skeleton([word])
-    frames = [_VOWEL.sub("", sound(one)) for one in (skeleton, forbidden)]
-    is_same_frame = frames[0] == frames[1] and len(frames[0]) > 1 and skeleton[:1] == forbidden[:1]
-    is_inside = len(forbidden) >= SHORTEST and forbidden in skeleton
-    return is_same_frame or is_inside or SequenceMatcher(None, skeleton, forbidden, autojunk=False).ratio() >= ALIKE
+def _is_spelling(skeleton: str, frame: str, part: _Part, work: Work) -> bool:
+    meant, sizes = part.meant, sorted((len(skeleton), len(part.meant)))
+    work.spend(_READ + sizes[1] / 10)
+    is_same_frame = frame == part.frame and len(frame) > 1 and skeleton[:1] == meant[:1]
+    is_inside = len(meant) >= SHORTEST and meant in skeleton
+    if is_same_frame or is_inside or 2 * sizes[0] < ALIKE * sum(sizes):
+        return is_same_frame or is_inside
+    return 2 * common(skeleton, meant, work) >= ALIKE * sum(sizes)

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from limner.bot.filters.codes import Piece, decoded, unmarked
 from limner.bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.work import Work
 
 _SPELLED_CHUNK = re.compile(
     r"(?<![^\W_])(?:\S(?P<sign>[^\w\s]|_)(?P=sign)*\S(?:(?P=sign)+\S)+|[^\W_](?:(?:[^\w\s]|_)+[^\W_]){2,})(?![^\W_])"
 )
-_PAIR = re.compile(r"(?<![^\s\"'«„“(])(\S)([^\w\s]|_)\2*(\S)(?=[^\w\s]*(?!\S))")
+_PAIR = re.compile(r"(?<![^\s\"'«„“(])(\S)([^\w\s]|_)\2{0,20}+(\S)(?=[^\w\s]{0,20}+(?!\S))")
 """A word of two letters that are parted."""
-_SPELLED_RUN = re.compile(r"(?<!\S)[^\w\s]*(?P<run>\S(?:\s+\S){2,})(?=[^\w\s]*(?!\S))")
+_SPELLED_RUN = re.compile(r"(?<!\S)[^\w\s]*(?P<run>\S(?:\s++\S){2,})(?=[^\w\s]*+(?!\S))")
 _LITTLE_WORDS = frozenset("aiyoàéаивскуоя")
 """Words of one letter, which may stand beside letters that are spelled out."""
 _LITTLE_WORD = re.compile(rf"\b[{''.join(_LITTLE_WORDS)}]\b")
@@ -50,9 +51,14 @@ _DRAWN = {
     "y": r"`/ '/ \|/ \-/",
     "z": r"7_ >_ ~/_ -/_",
 }
+_HAS_MARK, _HAS_DRAWN = re.compile(r"[*_~|`]").search, re.compile(r"[|\\/(\[{<>^_]").search
 _LETTER_OF = {sign: letter for letter, signs in _DRAWN.items() for sign in signs.split()}
 _DRAWN_SIGN = re.compile("|".join(re.escape(sign) for sign in sorted(_LETTER_OF, key=len, reverse=True)))
-_HAS_SPELLED = re.compile("(?: [^ ]){2} ")
+_SPELLED, _MARKED_UP, _UNDRAWN = 10, 10, 8
+"""Steps for each character of a text that is read so."""
+_DECODED = 60
+"""Steps for each code, tag or bracket."""
+_HAS_SPELLED = re.compile(" [^ ] [^ ] ")
 """Two words of one letter: in the `line` of every text with letters that are spelled out."""
 _SIGN_LETTER = re.compile(f"[{''.join(sign for sign in LETTERS if unicodedata.category(sign) == 'So')}]")
 """Pictures of letters, which are no letters to a `line`."""
@@ -69,9 +75,10 @@ class Rewritten(NamedTuple):
     step: str
 
 
-def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
+def rewrites(text: str, spaced: str, work: Work) -> Iterator[Rewritten]:
     """Every other reading of a normalised text that may hide a word; ``spaced`` is its `line`."""
     if _may_be_spelled(text, spaced):
+        work.spend(_SPELLED * len(text))
         loose = _LOOSE.sub(lambda match: f"{match[1] or ''} ", text)
         choices = _CHOICES if _LITTLE_WORD.search(loose) else _CHOICES[:1]
         different = dict.fromkeys(tuple(_with_pairs(loose, [*_spelled(loose, choose)])) for choose in choices)
@@ -79,14 +86,17 @@ def rewrites(text: str, spaced: str) -> Iterator[Rewritten]:
             tuple((start, end, letters.replace(" ", "")) for start, end, letters in one): None for one in different
         }
         yield from (_rewritten(text, "spaced letters", pieces) for pieces in different if pieces)
-    if any(sign in text for sign in "*_~|`") and _MARKUP.search(text):
+    if _HAS_MARK(text) and _MARKUP.search(text):
+        work.spend(_MARKED_UP * len(text))
         pieces = list(_markup(text, 0))
         if len(pieces) > 1:
             yield _rewritten(text, "mark-up", pieces)
     for step, read in _CODED.items():
         if pieces := sorted(read(text)):
+            work.spend(_DECODED * len(pieces))
             yield _rewritten(text, step, pieces)
-    if any(sign in text for sign in ("|", "\\", "/", "(", "[", "{", "<", ">", "^", "_", "vv", "uu")):
+    if _HAS_DRAWN(text) or "vv" in text or "uu" in text:
+        work.spend(_UNDRAWN * len(text))
         pieces = list(_undrawn(text))
         if pieces:
             yield _rewritten(text, "drawn letters", pieces)
@@ -170,7 +180,7 @@ def _spelled(text: str, choose: Choice) -> Iterator[Piece]:
 def _with_signs(text: str, chunk: re.Match[str]) -> tuple[int, int]:
     """Where a spelled chunk begins and ends, with the same sign before its first letter and after its last one."""
     (start, end), sign = chunk.span(), chunk["sign"]
-    while sign and text[:start].endswith(sign):
+    while sign and text.endswith(sign, 0, start):
         start -= len(sign)
     while sign and text.startswith(sign, end):
         end += len(sign)

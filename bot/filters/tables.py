@@ -24,6 +24,8 @@ def _groups(name: str) -> Iterator[tuple[str, str]]:
 
 _IN_USE = re.compile(r"[a-z0-9'\u00df-\u024f\u0430-\u0491]*")
 """What the words of those languages are made of."""
+_REST = 20
+"""Bits of a fingerprint beside the first ones, under which it is looked up."""
 _LETTER = frozenset({"Ll", "Lo", "Lt", "Lu"})
 
 
@@ -88,16 +90,18 @@ def fingerprint(word: str) -> int:
 @lru_cache(maxsize=1 << 16)
 def is_word(word: str) -> bool:
     """Whether a lower-case word is in use in one of the nine languages of `make_tables`."""
-    if not _IN_USE.fullmatch(word):
-        return False  # one word in 5,000 would be taken for one, and look-alikes can be chosen for that
-    words = _words()
+    words, starts = _words()
     wanted = fingerprint(word)
-    place = bisect_left(words, wanted)
-    return place < len(words) and words[place] == wanted
+    first = wanted >> _REST
+    place = bisect_left(words, wanted, starts[first], starts[first + 1])
+    is_known = place < len(words) and words[place] == wanted
+    # One word in 5,000 would be taken for one, and look-alikes can be chosen for that.
+    return is_known and bool(_IN_USE.fullmatch(word))
 
 
 @cache
-def _words() -> array[int]:
+def _words() -> tuple[array[int], list[int]]:
+    """The fingerprints in order, and where those begin that share their first bits."""
     words = array("I")
     words.frombytes((DATA / "words.bin").read_bytes())
-    return words
+    return words, [bisect_left(words, first << _REST) for first in range((1 << 32 - _REST) + 1)]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rules import Action, Rule, strongest
+from limner.bot.filters.work import TooCostly, Work
 from limner.bot.place import Place
 
 CHOSEN = ("LoRA",)
 """Fields that name what is there: another word in its place would name nothing."""
 ROUNDS = 3
 """How often a text is read anew after something in it was replaced."""
+COST = "cost:"
+"""How the code of a refusal begins that no rule has made: the text takes more steps than a check may."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,14 @@ class Refusal:
 
     code: str
     sentence: str
+    #: The rule that forbids it, or that takes most of the steps; empty if no rule does.
     rule_id: str
     field: str
+
+    @property
+    def is_for_cost(self) -> bool:
+        """Whether the check was given up because it takes too long."""
+        return self.code.startswith(COST)
 
 
 @dataclass(frozen=True)
@@ -61,41 +71,64 @@ def judge(
     *,
     flags_block: bool,
     pardoned: Collection[int] = (),
+    work: Work | None = None,
 ) -> Verdict:
     """Compare the texts of a request, by the names of their fields, with all rules that count in the place.
 
     ``matchers`` are those for each field. ``flags_block`` says that nobody is there to look at what is flagged. Rules
-    that were ``pardoned`` for this request do not count.
+    that were ``pardoned`` for this request do not count. What takes more ``work`` than is left is refused.
     """
+    work = work or Work.of(texts.values())
     found, allowed, refusal = dict[Rule, None](), dict[str, str](), None
     for name, text in texts.items():
-        allowed[name], matched, stubborn = _settle(text, matchers[name] if text else (), place, pardoned)
-        found |= dict.fromkeys(matched)
-        blocking = next((rule for rule in matched if _blocks(rule, name, flags_block)), stubborn)
+        settled = _settle(text, matchers[name] if text else (), place, pardoned, work)
+        allowed[name] = settled.text
+        found |= dict.fromkeys(settled.rules)
+        blocking = next((rule for rule in settled.rules if _blocks(rule, name, flags_block)), settled.stubborn)
         if blocking and refusal is None:
             refusal = _refusal(name, blocking)
+        if settled.given_up:
+            refusal = refusal or too_costly(name, settled.given_up)
+            break
     actions = frozenset(rule.action for rule in found)
     return Verdict(texts if refusal else allowed, [*found], refusal, actions)
 
 
-def _settle(
-    text: str, matchers: Sequence[Matcher], place: Place, pardoned: Collection[int]
-) -> tuple[str, list[Rule], Rule | None]:
-    """A text as it may be, all rules that matched it, and one whose replacement cannot be done."""
+@dataclass
+class _Settled:
+    """A text as it may be, and all rules that matched it."""
+
+    text: str
+    rules: list[Rule]
+    #: One whose replacement cannot be done.
+    stubborn: Rule | None = None
+    #: Why not all rules were compared with it.
+    given_up: TooCostly | None = None
+
+
+def _settle(text: str, matchers: Sequence[Matcher], place: Place, pardoned: Collection[int], work: Work) -> _Settled:
     rules, replaced, before = dict[Rule, None](), list[Match](), text
     for _ in range(ROUNDS):
-        matches = [match for matcher in matchers for match in matcher.matches(text, place)]
-        if pardoned:
-            matches = [match for match in matches if int(match.rule.id) not in pardoned]
+        matches: list[Match] = []
+        try:
+            for match in chain.from_iterable(matcher.matches(text, place, work) for matcher in matchers):
+                matches.append(match)
+        except TooCostly as error:
+            return _Settled(text, [*rules, *(match.rule for match in _counting(matches, pardoned))], given_up=error)
+        matches = _counting(matches, pardoned)
         rules |= dict.fromkeys(match.rule for match in matches)
         replaced = [match for match in matches if match.rule.action == Action.REPLACE]
         if not replaced:
             break
         text = rewrite(text, replaced)
     if replaced:
-        return text, [*rules], replaced[0].rule
+        return _Settled(text, [*rules], replaced[0].rule)
     is_gone = bool(before.strip()) and not text.strip()
-    return text, [*rules], [*rules][-1] if is_gone else None
+    return _Settled(text, [*rules], [*rules][-1] if is_gone else None)
+
+
+def _counting(matches: list[Match], pardoned: Collection[int]) -> list[Match]:
+    return [match for match in matches if int(match.rule.id) not in pardoned] if pardoned else matches
 
 
 def rewrite(text: str, matches: Iterable[Match]) -> str:
@@ -121,3 +154,10 @@ def _refusal(name: str, rule: Rule) -> Refusal:
     reason = f" {rule.reason}" if rule.reason else ""
     sentence = f"The {name} has words that are not allowed here (reason {code}); change them and ask again.{reason}"
     return Refusal(code, sentence, rule.id, name)
+
+
+def too_costly(name: str, error: TooCostly) -> Refusal:
+    """The refusal of a request if the check of its field ``name`` is given up."""
+    code = f"{COST}{name.split()[0]}"
+    sentence = f"That text takes too long to check here (the {name}, reason {code}); write it shorter or more plainly."
+    return Refusal(code, sentence, error.rule_id, name)

@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limner.bot.filters.respelled import is_respelled
+from limner.bot.errors import Refused
+from limner.bot.filters.verdicts import too_costly
+from limner.bot.filters.work import TooCostly
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.storage.models import Job
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -24,15 +25,21 @@ STRIKE = "A refused idea, spelled another way"
 async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
     """The request, to be kept back from posting if it is a refused one in disguise and moderators look for that.
 
-    Where the server wants it, its member gets a strike at once.
+    Where the server wants it, its member gets a strike at once. Raises Refused if it takes too long to find out.
     """
     if new.guild_id is None:
         return new
     settings = await app.guilds.get(new.guild_id)
     if settings.evasion == "off" or settings.review_channel_id is None:
         return new
-    if not await _is_evasion(app, new, settings):
-        return new
+    try:
+        if not await _is_evasion(app, new, settings):
+            return new
+    except TooCostly as error:
+        log.warning("evasion_check_gave_up guild=%s user=%s", new.guild_id, new.user_id)
+        refusal = too_costly("idea", error)
+        job = await app.jobs.log_refusal(new, refusal.code, refusal.sentence)
+        raise Refused(refusal.sentence, job) from error
     log.info("evasion_noticed guild=%s user=%s", new.guild_id, new.user_id)
     if settings.evasion == "strike":
         await app.strikes.give(new.guild_id, new.user_id, by=0, why=STRIKE, settings=settings)
@@ -42,9 +49,4 @@ async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
 
 async def _is_evasion(app: App, new: NewJob, settings: GuildSettings) -> bool:
     refused = await app.jobs.refused_since(new.user_id, new.guild_id or 0, settings.evasion_minutes * 60.0)
-    return any([is_respelled(new.idea, job.idea, await _forbidden(app, job)) for job in refused])
-
-
-async def _forbidden(app: App, job: Job) -> list[str]:
-    """The parts of a refused idea that rules find in it now."""
-    return [job.idea[match.start : match.end] for match in await app.filters.matches(job.where, job.idea)]
+    return await app.filters.is_respelled(new.where, new.idea, [(job.where, job.idea) for job in refused])

@@ -1,10 +1,20 @@
 """The same idea, re-spelled: found, and an honest change left alone."""
 
+import re
+from collections.abc import Sequence
+
 import pytest
 
-from limner.bot.filters.respelled import is_respelled
+from limner.bot.filters import respelled
+from limner.bot.filters.work import Work
 
 REFUSED = "a naked woman on the beach at sunset"
+
+
+def is_respelled(idea: str, refused: str, forbidden: Sequence[str]) -> bool:
+    """With the forbidden parts by their words, wherever these stand."""
+    spans = [match.span() for part in forbidden for match in re.finditer(re.escape(part), refused)]
+    return respelled.is_respelled(idea, refused, spans, Work.of([idea, refused]))
 
 
 @pytest.mark.parametrize(

@@ -147,13 +147,6 @@ def test_a_rule_finds_itself_between_borders(pattern: str, before: str, after: s
     assert is_found(pattern, f"{before} {pattern} {after}")
 
 
-def test_a_long_disguised_text_takes_no_longer_than_its_length():
-    started = time.perf_counter()
-    for piece in ("a\u0301", "\u200b", "hot ", "猫", "! ", "*a ", "a.b", "*a*", "_a_", "1!|", "hotdo", "🇦 "):
-        assert not is_found("hot dog", piece * (20_000 // len(piece)))
-    assert time.perf_counter() - started < 5
-
-
 @pytest.mark.parametrize(
     "pattern", ["", "  ", "\u200b\u202e", "...", "- _", "c*t", "**cat", "*", "**", "x" * 101, "\ufdfa" * 50]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -11,10 +10,8 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadRule
-from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import Page
 from limner.bot.filters.rules import Action
-from limner.bot.storage.history import Asked
 from limner.bot.storage.models import Rule
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
@@ -126,20 +123,15 @@ async def show_replay(interaction: Interaction, app: App, rule: Rule) -> None:
     if rule.is_allow:
         raise BadRule(ALLOWS)
     await interaction.response.defer(ephemeral=True, thinking=True)
-    matcher = await app.filters.alone(rule.guild_id, rule)
     asked = await app.history.of_guild(rule.guild_id, REPLAYED)
-    stopped = await asyncio.to_thread(lambda: [one for one in asked if _is_matched(matcher, one)])
+    matched = await app.filters.replay(rule, [(one.where, (one.idea, one.prompt)) for one in asked])
+    stopped = [asked[number] for number in matched]
     does = "stopped" if rule.action == Action.BLOCK else "matched"
     heading = f"Rule {rule.id} would have {does} {len(stopped)} of the last {len(asked)} requests"
     lines = [f"**{one.id}** <@{one.user_id}> {plain(one.idea, IDEA_LENGTH)}" for one in stopped[:SHOWN]]
     more = [f"… and {len(stopped) - SHOWN} more"] if len(stopped) > SHOWN else []
     embed = discord.Embed(title=heading, description="\n".join([*lines, *more]))
     await tell(interaction, "", embed=embed, view=_card_view(rule))
-
-
-def _is_matched(matcher: Matcher, one: Asked) -> bool:
-    place = one.where.place()
-    return any(matcher.find(text, place) for text in (one.idea, one.prompt))
 
 
 async def remove(interaction: Interaction, app: App, rule: Rule) -> None:

@@ -1,0 +1,102 @@
+"""FairThread: one thread for the work of many servers, one piece of each server in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from threading import Lock
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+_TOGETHER_SECONDS = 0.002
+"""How long finished pieces wait for others, so that the event loop is woken once for all of them."""
+
+
+class _Piece(NamedTuple):
+    work: Callable[[], Any]
+    answer: asyncio.Future[Any]
+
+
+class FairThread:
+    """Runs functions beside the event loop: however many one server asks for, another one's next is after one of them.
+
+    A piece that nobody waits for any more is not begun.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._lock = Lock()
+        self._waiting: dict[int, deque[_Piece]] = {}
+        self._is_running = False
+
+    async def run(self, server_id: int, work: Callable[[], T]) -> T:
+        """What ``work`` returns or raises, in the server's turn."""
+        loop = asyncio.get_running_loop()
+        piece = _Piece(work, loop.create_future())
+        with self._lock:
+            self._waiting.setdefault(server_id, deque()).append(piece)
+            is_idle, self._is_running = not self._is_running, True
+        if is_idle:
+            self._executor.submit(self._work_off, loop)
+        return await piece.answer
+
+    def close(self) -> None:
+        """Let the thread end; what waits is not begun, and whoever waits for it is cancelled."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for piece in chain.from_iterable(waiting.values()):
+            piece.answer.cancel()
+        self._executor.shutdown(wait=False)
+
+    def _work_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        done: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        started = monotonic()
+        while (piece := self._next()) is not None:
+            if not piece.answer.cancelled():
+                done.append((piece.answer, *_outcome(piece.work)))
+            if monotonic() - started > _TOGETHER_SECONDS:
+                _tell(loop, done)
+                done, started = [], monotonic()
+        _tell(loop, done)
+
+    def _next(self) -> _Piece | None:
+        """The next piece of the server whose turn it is; its turn comes again after all others'."""
+        with self._lock:
+            if not self._waiting:
+                self._is_running = False
+                return None
+            server_id = next(iter(self._waiting))
+            pieces = self._waiting.pop(server_id)
+            piece = pieces.popleft()
+            if pieces:
+                self._waiting[server_id] = pieces
+            return piece
+
+
+def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    try:
+        return work(), None
+    except BaseException as error:  # it is raised where the answer is awaited
+        return None, error
+
+
+def _tell(loop: asyncio.AbstractEventLoop, done: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    if done:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_answer, done)
+
+
+def _answer(done: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in done:
+        if future.cancelled():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

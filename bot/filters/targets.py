@@ -1,0 +1,160 @@
+"""Target: a word that is looked for in disguise; and where letters spell it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+from limner.bot.filters import guesses
+from limner.bot.filters.tables import LETTERS, base
+
+SHORTEST = 3
+"""Letters in the shortest word whose disguises are looked for."""
+_MOST_MASKS = 256
+"""Characters of which a word remembers for which of its letters they may stand."""
+_DOUBLE = re.compile(r"(.)\1+")
+_USUAL = frozenset("áàâäãåæçéèêëíìîïñóòôöõøúùûüýÿßāăąćčďđēęěğīıķļłńňőœřśşšťţūůűźżžșțбвгдйё")
+"""Letters with accents that some language writes every day."""
+
+
+class _Masks(dict[str, int]):
+    """For each character the letters of a word that it may stand for: one bit for each of their places."""
+
+    def __init__(self, word: str) -> None:
+        self._places: dict[str, int] = {}
+        for place, letter in enumerate(word):
+            for accepted in {letter, base(letter), LETTERS[letter][:1]}:
+                self._places[accepted] = self._places.get(accepted, 0) | 1 << place
+
+    def __missing__(self, character: str) -> int:
+        if len(self) >= _MOST_MASKS:
+            self.clear()
+        found = 0
+        for accepted in (character, base(character), *LETTERS[character]):
+            found |= self._places.get(accepted, 0)
+        self[character] = found
+        return found
+
+
+@dataclass(eq=False)
+class Target:
+    """A word that is looked for, and of which keyword it is which word.
+
+    More letters may stand before and after it where it is open; a part is one word of a phrase.
+    """
+
+    number: int
+    position: int
+    word: str
+    is_open_left: bool
+    is_open_right: bool
+    is_part: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be part of a longer word."""
+        return self.is_open_left or self.is_open_right
+
+    @cached_property
+    def plain(self) -> str:
+        """The word without accents."""
+        return guesses.plain(self.word)
+
+    @cached_property
+    def letters(self) -> frozenset[str]:
+        """Its letters, with and without their accents."""
+        return frozenset(self.word) | frozenset(map(base, self.word))
+
+    @cached_property
+    def masks(self) -> Mapping[str, int]:
+        """At which letters of the word each character may stand, one bit for each."""
+        return _Masks(self.word)
+
+
+class Sighting(NamedTuple):
+    """A word that was seen in a chunk of text, from and to which of its characters, and how it was disguised."""
+
+    target: Target
+    start: int
+    end: int
+    steps: tuple[str, ...]
+
+
+class Letters:
+    """The letters of one reading of a chunk; what is asked of all of them for every word is known once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._masks: dict[str, dict[str, int]] = {}
+
+    @cached_property
+    def accents(self) -> list[str]:
+        """Each letter with an accent, once for each time it occurs."""
+        return [character for character in self.text if base(character) != character]
+
+    @cached_property
+    def is_mostly_signs(self) -> bool:
+        """Whether most of them are digits or signs."""
+        return sum(map(_is_digit_or_sign, self.text)) * 2 > len(self.text)
+
+    def spell(self, target: Target, starts: Sequence[int] = (0,), end: int | None = None) -> Sighting | None:
+        """Where they spell the target, if they plausibly do: from the first of ``starts`` that fits, up to ``end``."""
+        part = self.text[starts[0] : end]
+        masks = [*map(target.masks.__getitem__, part)]
+        for start in starts:
+            length = _spelled(masks, start - starts[0], len(target.word), target.is_open_right)
+            if length:
+                steps = self._steps(target, self.text[start : starts[0] + length])
+                return None if steps is None else Sighting(target, start, starts[0] + length, steps)
+        return None
+
+    def _steps(self, target: Target, letters: str) -> tuple[str, ...] | None:
+        """How the letters differ from the word; None if they differ too much, or in a way that names do."""
+        word = target.word
+        steps: list[str] = []
+        shown = letters if len(letters) == len(word) else _DOUBLE.sub(r"\1", letters)
+        signs = sum(map(_is_digit_or_sign, shown))
+        if not target.is_part and (
+            (signs > 1 and len(word) == SHORTEST) or (signs * 2 > len(word) and self.is_mostly_signs)
+        ):
+            return None
+        if signs:
+            steps.append("digits or signs for letters")
+        if accents := [*islice(self._accents_beside(word), 2)]:
+            if len(accents) == 1 and accents[0] in _USUAL and len(word) < 5 and not target.is_part:
+                return None
+            steps.append("accents")
+        known = target.letters
+        if any(
+            base(character) not in known and (character.isalpha() or not character.isascii()) for character in letters
+        ):
+            steps.append("look-alike letters")
+        extra = len(letters) - len(word)
+        if extra:
+            if extra == 1 and not steps and not target.is_part and (target.is_open or len(word) < 4):
+                return None
+            steps.append("repeated letters")
+        return tuple(steps) or ("look-alike letters",) * (letters != word)
+
+    def _accents_beside(self, word: str) -> Iterator[str]:
+        return (character for character in self.accents if character not in word)
+
+
+def _spelled(masks: Sequence[int], start: int, size: int, may_go_on: bool) -> int:
+    """Where a word of so many letters ends that begins at ``start``, each of its letters once or repeated; or 0."""
+    states, done, end = 1, 1 << size, 0
+    for place in range(start, len(masks)):
+        states = (states & masks[place]) << 1 | (states & masks[place] << 1)
+        if not states:
+            break
+        if states & done:
+            end = place + 1
+    return end if may_go_on or end == len(masks) else 0
+
+
+def _is_digit_or_sign(character: str) -> bool:
+    return character.isdecimal() or (character.isascii() and not character.isalpha())

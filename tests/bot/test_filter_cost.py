@@ -1,0 +1,262 @@
+"""No text and no set of rules makes a check long: its steps are counted, and what takes too many is refused."""
+
+import asyncio
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from limner.bot.app import App
+from limner.bot.filters import alignment, codes, respelled, rewrites
+from limner.bot.filters.fair_thread import FairThread
+from limner.bot.filters.lines import check_lines
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.verdicts import judge
+from limner.bot.filters.work import A_CHARACTER, LEAST, TooCostly, Work
+from limner.bot.place import Place, Where
+
+MUCH = 10**12
+RUNS = ["*aaab*", "*aaaabb*", "*aaabbb*", "*ab*", "*abab*", "*ba*", "*aba*"]
+"""Wildcards that share a coarse spelling."""
+
+
+def spent(matcher: Matcher, text: str) -> float:
+    """Steps that a check of the text takes, however many."""
+    work = Work(MUCH)
+    for _ in matcher.matches(text, work=work):
+        pass
+    return MUCH - work.left
+
+
+def rules(patterns: Sequence[str]) -> Matcher:
+    """A matcher for the patterns, each numbered by its place."""
+    return Matcher([Rule(str(number), pattern) for number, pattern in enumerate(patterns)])
+
+
+def runs(count: int, letters: str = "ab") -> list[str]:
+    """So many wildcards of which all are the same but for how often letters are repeated."""
+    return [f"*{letters[0] * (1 + number // 20)}{letters[1] * (1 + number % 20)}*" for number in range(count)]
+
+
+def operations(work: Callable[[], Any]) -> int:
+    """How many functions are called, Python's own ones too: what a check does, whatever it counts itself."""
+    count = 0
+
+    def called(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def checked(matcher: Matcher, text: str) -> Work:
+    """The work of a check, finished or given up."""
+    work = Work.of([text])
+    try:
+        for _ in matcher.matches(text, work=work):
+            pass
+    except TooCostly:
+        pass
+    return work
+
+
+HARD = {
+    "letters": "abcdefghijklmnop ",
+    "two letters": "ab",
+    "cyrillic": "абвгдеж ",
+    "vowels": "baeiou ",
+    "signs for letters": "4@b8e3i1!l|o0s5$t7 ",
+    "signs": "/\\|_-^()[]{}<>vu ",
+    "masks": "ab*_. ",
+    "marks": "a\u0301\u0316\u0488\u0915\u094d ",
+    "east asian": "猫犬ネコねこ가나 *",
+    "mark-up": "a*_~|`<!->[]( ",
+    "codes": "%41&#97;\\u0061:a ",
+    "turned": "\u202eabɐqɔ ",
+    "spelled": "a b.c-",
+    "unseen": "a\u200b\u00ad\ufeff ",
+    "expanding": "ﷺ㍿ﬃ ",
+}
+"""Alphabets, each of which is read in a way of its own."""
+
+
+@st.composite
+def hard_texts(draw: st.DrawFn) -> str:
+    """A text of a few pieces of one alphabet, or of two, repeated many times."""
+    alphabet = "".join(draw(st.lists(st.sampled_from([*HARD.values()]), min_size=1, max_size=2)))
+    pieces = draw(st.lists(st.text(alphabet, min_size=1, max_size=12), min_size=1, max_size=4))
+    seed, length = draw(st.integers(0, 9)), draw(st.sampled_from([60, 400, 1500]))
+    chance = random.Random(seed)
+    if draw(st.booleans()):
+        return "".join(chance.choices(pieces, k=length))[:length]
+    return "".join(chance.choices(alphabet, k=length))
+
+
+@st.composite
+def hard_patterns(draw: st.DrawFn) -> list[str]:
+    """Wildcards and words that are alike: repeated, turned, glued, with other letters swapped in."""
+    word = draw(st.text("abcdeiouабв", min_size=2, max_size=8))
+    chance = random.Random(draw(st.integers(0, 9)))
+    made: list[str] = []
+    for _ in range(draw(st.sampled_from([3, 40, 200]))):
+        letters = [letter * chance.choice([1, 1, 2, 3]) for letter in word]
+        if chance.random() < 0.5:
+            chance.shuffle(letters)
+        star = chance.choice(["", "*"])
+        made.append(f"{star}{''.join(letters)}{chance.choice(['', '*'])}")
+    return made
+
+
+@settings(max_examples=50)
+@given(hard_patterns(), hard_texts())
+@example(runs(400), "а" * 1500)
+@example(runs(400), "абв" * 500)
+@example(runs(400), "ab" * 750)
+@example([f"*{'ab' * size}*" for size in range(1, 50)], "ab" * 750)
+@example(["".join(order) + "*" for order in ("abcdef", "abcdfe", "badcfe", "fedcba") * 50], "acbdef bacdef " * 100)
+def test_no_check_takes_more_steps_than_its_text_allows_nor_more_calls_than_steps(
+    patterns: list[str], text: str
+) -> None:
+    matcher = rules(patterns)
+    allowed = LEAST + A_CHARACTER * len(text)
+    done: list[Work] = []
+    calls = operations(lambda: done.append(checked(matcher, text)))
+    taken = allowed - done[0].left
+    assert calls <= min(taken, allowed) / 2 + 2000
+
+
+@pytest.mark.parametrize("alphabet", HARD.values(), ids=HARD)
+def test_steps_grow_with_the_length_of_a_text_and_no_faster(alphabet: str) -> None:
+    matcher = rules([*RUNS, "hot dog", "badger", "*owl*", "猫咪", "кот*"])
+    chance = random.Random(1)
+    for pieces in ([alphabet], [*alphabet], ["".join(chance.choices(alphabet, k=5)) for _ in range(3)]):
+        text = "".join(chance.choices(pieces, k=2000))[:4000]
+        assert spent(matcher, text) <= 5 * spent(matcher, text[:1000]) + LEAST
+
+
+@given(st.text("abcd ", max_size=30), st.text("abcd ", max_size=30))
+def test_what_two_texts_have_in_common_is_the_longest_that_there_is(one: str, other: str) -> None:
+    longest = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            longest[i + 1][j + 1] = longest[i][j] + 1 if a == b else max(longest[i][j + 1], longest[i + 1][j])
+    assert alignment.common(one, other, Work(MUCH)) == longest[-1][-1]
+    pairs = alignment.aligned(one, other, Work(MUCH))
+    assert len(pairs) == longest[-1][-1]
+    assert pairs == sorted(pairs)
+    assert all(one[i] == other[j] for i, j in pairs)
+    assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
+
+
+@settings(max_examples=25)
+@given(st.text("猫犬鳥ab ", min_size=1, max_size=6), st.booleans())
+@example("一二三", True)
+def test_looking_for_a_refused_idea_takes_steps_in_proportion_to_the_texts(piece: str, is_turned: bool) -> None:
+    refused = (piece * 1500)[:1480]
+    idea = refused[::-1] if is_turned else refused[1:] + "x"
+    work = Work(MUCH)
+    calls = operations(
+        lambda: respelled.is_respelled(idea, refused, [(place, place + 3) for place in range(0, 1400, 7)], work)
+    )
+    taken = MUCH - work.left
+    assert taken < A_CHARACTER * 3000
+    assert calls <= taken / 2 + 2000
+
+
+def test_signs_that_open_and_close_nothing_are_read_once() -> None:
+    texts = [f"a{'<!---->' * 26} ", f"a b c {'(' * 1400}xy", "((" * 700, f"a{'(' * 1400}", "a(" * 700, "<a>" * 500]
+    started = time.process_time()
+    for text in texts:
+        for _ in (*codes.unmarked(text), *rewrites.rewrites(text, " a b c ", Work(MUCH))):
+            pass
+    assert time.process_time() - started < 2  # as they were read before: years
+
+
+def test_a_replacement_that_makes_the_text_grow_without_end_is_given_up() -> None:
+    matcher = Matcher([Rule("1", "a", action=Action.REPLACE, replacement="a " * 50)])
+    verdict = judge({"idea": "a " * 700}, {"idea": [matcher]}, Place(), flags_block=False)
+    assert verdict.refusal
+    assert verdict.refusal.code == "cost:idea"
+
+
+def test_the_command_line_blocks_what_takes_too_long() -> None:
+    [answer] = check_lines(rules(runs(400)), ['{"id": 1, "text": "' + "аб" * 750 + '"}'])
+    assert answer["action"] == "block"
+    assert "takes too long to check" in str(answer["reason"])
+
+
+SERVER, OTHER = 101, 202
+
+
+async def test_a_text_that_takes_too_long_is_refused_and_the_log_names_the_rule(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    for pattern in runs(60):
+        await app.filters.add(SERVER, pattern, 7)
+    with caplog.at_level(logging.WARNING):
+        verdict = await app.filters.check(Where(SERVER), {"idea": "аб" * 750})
+    assert verdict.refusal
+    assert verdict.refusal.code == "cost:idea"
+    assert "takes too long to check here" in verdict.refusal.sentence
+    own = {str(rule.id) for rule in await app.filters.all(SERVER)}
+    [line] = [record.getMessage() for record in caplog.records if "filter_gave_up" in record.getMessage()]
+    assert line.rpartition("rule=")[2] in own
+    assert verdict.texts["idea"] not in caplog.text
+    assert (await app.filters.check(Where(OTHER), {"idea": "аб" * 750})).action is None
+
+
+async def test_a_rule_that_blocks_counts_even_if_the_rest_of_the_text_takes_too_long(app: App) -> None:
+    for pattern in [*runs(60), "badger"]:
+        await app.filters.add(SERVER, pattern, 7)
+    verdict = await app.filters.check(Where(SERVER), {"idea": f"badger {'аб' * 740}"})
+    assert verdict.refusal
+    assert verdict.refusal.code == "filter:idea"
+
+
+async def test_a_thread_takes_the_servers_in_turn() -> None:
+    thread, order, gate = FairThread("test"), list[str](), threading.Event()
+    first = asyncio.create_task(thread.run(1, gate.wait))
+    await asyncio.sleep(0)
+    many = [asyncio.create_task(thread.run(1, lambda n=n: order.append(f"many {n}"))) for n in range(50)]
+    few = [asyncio.create_task(thread.run(2, lambda n=n: order.append(f"few {n}"))) for n in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *many, *few)
+    assert [order.index(f"few {n}") for n in range(3)] == [1, 3, 5]
+    assert [one for one in order if one.startswith("many")] == [f"many {n}" for n in range(50)]
+    thread.close()
+
+
+async def test_a_thread_answers_with_errors_and_begins_nothing_that_nobody_waits_for() -> None:
+    thread, begun, gate = FairThread("test"), list[int](), threading.Event()
+    first = asyncio.create_task(thread.run(1, gate.wait))
+    await asyncio.sleep(0)
+    given_up = asyncio.create_task(thread.run(1, lambda: begun.append(1)))
+    wrong = asyncio.create_task(thread.run(2, lambda: 1 // 0))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    gate.set()
+    with pytest.raises(ZeroDivisionError):
+        await wrong
+    await first
+    assert await thread.run(3, lambda: 42) == 42
+    assert not begun
+    waiting = [asyncio.create_task(thread.run(1, lambda: time.sleep(0.05))) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    thread.close()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(results[-1], asyncio.CancelledError)
