@@ -15,6 +15,7 @@ import simcord
 from limner.bot.cogs.history import BEHIND_A_CLICK
 from limner.bot.errors import NotModerator
 from limner.bot.filters import files
+from limner.bot.filters.entries import Entry
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.scopes import Scope
 from limner.bot.storage.models import Job, JobStatus, Rule
@@ -256,6 +257,20 @@ async def test_test_tells_what_would_happen_and_what_was_seen_through(world: Wor
         f"That text is allowed here; no rule matches it.\nFreed by the allow list: rule {cow.id} `` cow ``"
     )
     assert await world.app.history.count(None, every_status=True) == 0
+
+
+async def test_a_text_that_takes_too_long_to_check_is_refused_and_test_names_the_rule(world: World) -> None:
+    alike = [Entry(pattern=f"*{'a' * (1 + size // 10)}{'b' * (1 + size % 10)}*") for size in range(60)]
+    await world.app.filters.put_all(world.guild.id, alike, 1)
+    text = "аб" * 750
+    sentence = await world.refused(text)
+    assert sentence.startswith("That text takes too long to check here (the idea, reason cost:idea)")
+    [job] = await world.app.jobs.refused_since(world.ada.id, world.guild.id, 60)
+    assert (job.status, job.reason_code, job.rule_ids) == ("refused", "cost:idea", [])
+    first, second = (await told(world, "test", text=text)).splitlines()
+    assert first == "That text takes too long to check here, so a request with it would be refused."
+    assert int(second.split()[1]) in {rule.id for rule in await world.app.filters.all(world.guild.id)}
+    await world.imagine("a red fox in the snow")
 
 
 async def test_many_lines_come_in_with_the_bad_ones_told_and_go_out_again(world: World) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from limner.bot.app import App
 from limner.bot.filters import alignment, codes, respelled, rewrites
+from limner.bot.filters.entries import Entry
 from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
@@ -205,8 +206,7 @@ SERVER, OTHER = 101, 202
 async def test_a_text_that_takes_too_long_is_refused_and_the_log_names_the_rule(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for pattern in runs(60):
-        await app.filters.add(SERVER, pattern, 7)
+    await app.filters.put_all(SERVER, [Entry(pattern=pattern) for pattern in runs(60)], 7)
     with caplog.at_level(logging.WARNING):
         verdict = await app.filters.check(Where(SERVER), {"idea": "аб" * 750})
     assert verdict.refusal
@@ -220,8 +220,7 @@ async def test_a_text_that_takes_too_long_is_refused_and_the_log_names_the_rule(
 
 
 async def test_a_rule_that_blocks_counts_even_if_the_rest_of_the_text_takes_too_long(app: App) -> None:
-    for pattern in [*runs(60), "badger"]:
-        await app.filters.add(SERVER, pattern, 7)
+    await app.filters.put_all(SERVER, [Entry(pattern=pattern) for pattern in (*runs(60), "badger")], 7)
     verdict = await app.filters.check(Where(SERVER), {"idea": f"badger {'аб' * 740}"})
     assert verdict.refusal
     assert verdict.refusal.code == "filter:idea"

@@ -50,6 +50,8 @@ HAPPENS = {
     Action.SPOILER: "The pictures for that text would be posted hidden.",
     Action.LOG: "That text is allowed here; that it matched would be remembered.",
 }
+TOO_COSTLY = "That text takes too long to check here, so a request with it would be refused."
+COSTLIEST = "Rule {} takes most of the time."
 
 
 class Filters(LimnerCog, name="Limner filters"):
@@ -159,7 +161,10 @@ class Filters(LimnerCog, name="Limner filters"):
 def _told(text: str, explained: Explanation) -> str:
     """What would happen to a text, and each rule that says so."""
     verdict = explained.verdict
-    lines = [HAPPENS[verdict.action]]
+    refusal = verdict.refusal
+    is_for_cost = refusal is not None and refusal.is_for_cost
+    lines = [TOO_COSTLY if is_for_cost else HAPPENS[verdict.action]]
+    lines += [COSTLIEST.format(refusal.rule_id)] if refusal and is_for_cost and refusal.rule_id else []
     if verdict.action == Action.REPLACE:
         lines.append(f"It would be: {texts.code(verdict.texts['idea'])}")
     found = {match.rule: match for match in reversed(explained.matches)}
