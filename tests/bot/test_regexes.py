@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limner.bot.filters.regexes import Regexes, complaint
+from limner.bot.filters.work import Work
+
+MUCH = 10**9
 
 LETTERS = "abkKsſéÉяЯ猫_0٣ -.\n😀e\u0301"
 Ends = Callable[[str, int], set[int]]
@@ -148,7 +151,7 @@ def test_a_regex_finds_what_automod_finds(pattern: Pattern, text: str) -> None:
         assert "cannot be used" not in told
         assert "can match no text" not in told or not expected
         return
-    found = [(start, end) for _, start, end in Regexes([pattern.text]).matches(text)]
+    found = [(start, end) for _, start, end in Regexes([pattern.text]).matches(text, Work(MUCH))]
     assert [start for start, _ in found[:1]] == expected[:1]
     assert all(end in pattern.ends(text, start) for start, end in found)
 
@@ -175,12 +178,12 @@ def test_a_regex_finds_what_automod_finds(pattern: Pattern, text: str) -> None:
 def test_automods_syntax_is_read(regex: str, finds: list[str], leaves: list[str]) -> None:
     assert complaint(regex) is None
     matches = Regexes([regex]).matches
-    assert [text for text in [*finds, *leaves] if any(matches(text))] == finds
+    assert [text for text in [*finds, *leaves] if any(matches(text, Work(MUCH)))] == finds
 
 
 def test_a_match_tells_its_place_in_a_text_of_any_script() -> None:
     text = "_é猫_ \ud800\U000e0041 кабан_ы, кабан!"
-    [(_, start, end)] = Regexes([r"\bкабан\b"]).matches(text)
+    [(_, start, end)] = Regexes([r"\bкабан\b"]).matches(text, Work(MUCH))
     assert (start, text[start:end]) == (text.rindex("кабан"), "кабан")
 
 
@@ -224,11 +227,11 @@ def test_a_regex_that_cannot_work_is_refused_in_a_sentence(regex: str, sentence:
 def test_any_regex_is_taken_or_refused_in_a_sentence(regex: str) -> None:
     told = complaint(regex)
     if told is None:
-        assert all(0 <= start < end <= 12 for _, start, end in Regexes([regex]).matches("nothing here"))
+        assert all(0 <= start < end <= 12 for _, start, end in Regexes([regex]).matches("nothing here", Work(MUCH)))
     else:
         assert re.fullmatch(r"The regex .+\.|A regex .+\.", told, re.DOTALL), told
 
 
 def test_a_regex_that_an_older_syntax_took_goes_on_as_it_was() -> None:
     assert complaint(r"\Qa+b\E") is not None
-    assert any(Regexes([r"\Qa+b\E"]).matches("so a+b"))
+    assert any(Regexes([r"\Qa+b\E"]).matches("so a+b", Work(MUCH)))
