@@ -28,8 +28,8 @@ class Style:
 
     @property
     def text(self) -> str:
-        """All its own words: what the content filter reads."""
-        return f"{self.prompt.replace(PLACE, '')}, {self.negative}".strip(" ,")
+        """Its own words that are painted, for the content filter; the negative ones are read as such."""
+        return self.prompt.replace(PLACE, "").strip(" ,")
 
 
 PLAIN = Style("", "No style")
@@ -82,6 +82,10 @@ class Styles:
         contains = [name for name, words in named.items() if any(key in word for word in words)]
         close = difflib.get_close_matches(key, named, n=5)
         return [self.presets[name] for name in dict.fromkeys([*begins, *contains, *close])][:CHOICES]
+
+    def own_negative(self, name: str, negative: str) -> str:
+        """What a member does not want to see: a request's negative prompt without what its style adds."""
+        return negative.removesuffix(self.find(name).negative).rstrip(", ")
 
     def apply(self, name: str, text: str) -> str:
         """The text in the style: what the painter reads. Raises UnknownStyle."""

@@ -12,6 +12,7 @@ from limner.bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, Unk
 from limner.bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.evasion import keep_back_respelled
+from limner.bot.notes import LEFT_OUT
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
 from limner.bot.storage.models import Job, JobStatus
@@ -135,12 +136,6 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
     return await submit(app, replace(new, parent_id=job.id, request=replace(new.request, finish=finish)))
 
 
-def own_negative(app: App, job: Job) -> str:
-    """What a request does not want to see, without what its style adds."""
-    negative = GenerationRequest.from_json(job.request).negative_prompt
-    return negative.removesuffix(app.styles.find(job.style).negative).rstrip(", ")
-
-
 async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
     """Make a request's pictures twice as wide and high; nothing is painted again."""
     check_posted(job)
@@ -235,7 +230,9 @@ async def submit(app: App, new: NewJob) -> Job:
     """
     limits = app.settings
     if new.kind == "paint":
-        _check_limits(limits, _card(limits, new.request.model), new.request)
+        card = _card(limits, new.request.model)
+        _check_limits(limits, card, new.request)
+        new = _as_model_leaves_out(app, card, new)
     await app.strikes.refuse_suspended(new.guild_id, new.user_id)
     new = await _as_rules_want_it(app, new)
     new = await keep_back_respelled(app, new)
@@ -288,6 +285,29 @@ def _new(settings: Settings, ask: Ask, idea: str, request: GenerationRequest, **
         input_name=ask.image_name[:MAX_NAME],
         **more,
     )
+
+
+def _as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
+    """The request without what only its style does not want, if the model leaves nothing out.
+
+    Raises:
+        BadOption: the member does not want something, and the model cannot leave it out.
+    """
+    request = new.request
+    if not request.negative_prompt or card.can_leave_out(request.guidance_scale):
+        return new
+    if app.styles.own_negative(new.style, request.negative_prompt):
+        if card.leaves_out:
+            raise BadOption(
+                f"The model {card.name} leaves something out only with a guidance over 1; ask again with more "
+                "guidance, or without a negative prompt (--no)."
+            )
+        others = [name for name, other in app.settings.cards.items() if other.leaves_out and not other.restyles]
+        instead = f", or with the model {others[0]}" if others else ""
+        raise BadOption(
+            f"The model {card.name} cannot leave things out; ask again without a negative prompt (--no){instead}."
+        )
+    return replace(new, request=replace(request, negative_prompt=""), notes={**new.notes, LEFT_OUT: True})
 
 
 async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
@@ -345,6 +365,8 @@ def _size(settings: Settings, card: ModelCard, ask: Ask, typed: ParsedPrompt) ->
     if ask.aspect and not typed.aspect:
         aspect = ASPECTS[_one_of("aspect", ask.aspect, ASPECTS)]
     _check_ratio("aspect ratio", aspect)
+    if not card.other_sizes and aspect[0] * card.height != aspect[1] * card.width:
+        raise BadOption(f"The model {card.name} paints {card.width}x{card.height} only; leave out the aspect ratio.")
     width, height = card.size(aspect)
     while width * height > settings.max_pixels and max(width, height) > card.multiple_of:
         if width >= height:
@@ -391,7 +413,7 @@ def _check_limits(settings: Settings, card: ModelCard, request: GenerationReques
         _within("strength", request.strength, LEAST_STRENGTH, 1)
     if card.restyles and not request.init_image:
         raise BadOption(f"The model {card.name} changes pictures; give it one with the option image.")
-    if request.init_image and card.server:
+    if request.init_image and not card.starts:
         raise BadOption(f"The model {card.name} cannot start from a picture; ask again with words only.")
     _within("guidance", request.guidance_scale, 0, MAX_GUIDANCE)
     if request.width * request.height > settings.max_pixels:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from limner.generators.abilities import abilities
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +40,10 @@ class BadRequest(GenerationError):
     """The painter cannot paint this request; change its size, steps or model."""
 
     retryable = False
+
+
+class NoNegative(BadRequest):
+    """This painter cannot leave things out; ask again without a negative prompt."""
 
 
 class DeviceLost(GenerationError):
@@ -141,6 +147,11 @@ class GenerationRequest:
     def worn(self) -> str:
         """The LoRAs with their weights, as people write them: ink:0.7."""
         return ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
+
+    @property
+    def in_words(self) -> Self:
+        """The same, with what is not wanted said in the prompt: for painters that read nothing else."""
+        return replace(self, prompt=f"{self.prompt}\nAvoid: {self.negative_prompt}", negative_prompt="")
 
     @property
     def pixels(self) -> int:
@@ -386,6 +397,12 @@ class ModelCard:
     english_only: bool = False
     restyles: bool = False
     """It changes the picture that it is given, and reads no words."""
+    leaves_out: bool = True
+    """It obeys a negative prompt."""
+    starts: bool = True
+    """It can start from a picture."""
+    other_sizes: bool = True
+    """It paints other sizes than its own."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by the names that requests use; a relative path begins at the model's folder."""
     kind: str = "diffusion"
@@ -409,9 +426,15 @@ class ModelCard:
         if "down_block_types" in denoiser:
             said = {"multiple_of": scale * 2 ** (len(denoiser["down_block_types"]) - 1), **said}
         known = {field.name for field in fields(cls)} - {"name", "source", "server"}
+        kind = str(overrides.get("kind") or said.get("kind", cls.kind))
+        said = abilities(kind, _read_json(folder / "model_index.json").get("_class_name")) | said
         values: dict[str, Any] = {key: value for key, value in said.items() if key in known}
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
+
+    def can_leave_out(self, guidance: float) -> bool:
+        """Whether a negative prompt does anything: diffusers reads none where nothing guides away from it."""
+        return self.leaves_out and (self.kind != "diffusion" or guidance > 1)
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
         """Width and height with about the model's own number of pixels and the given aspect ratio."""

@@ -23,6 +23,7 @@ from rich.text import Text
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadPicture, SetupError, StorageFull
+from limner.bot.notes import sentences
 from limner.bot.place import Spot
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
@@ -113,6 +114,7 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
         "seed": job.request["seed"],
         "model": job.request["model"],
         "seconds": job.seconds,
+        "notes": sentences(job),
         "images": [
             {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
             for image, path in zip(job.images, paths, strict=False)  # none, if they are not to be seen
@@ -205,8 +207,8 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
 
 def _summary(job: Job, paths: list[Path]) -> str:
     lines = [f"{job.id}  {job.idea}", f"   prompt   {job.prompt or '-'}"]
-    if job.expanded and job.expanded.note:
-        lines.append(f"   note     {job.expanded.note}")
+    notes = [job.expanded.note] if job.expanded and job.expanded.note else []
+    lines += [f"   note     {note}" for note in [*notes, *sentences(job)]]
     lines.append(
         f"   seed     {job.request['seed']} · {job.request['model']} · {job.seconds or 0:.1f} s · {job.status}"
     )

@@ -63,16 +63,28 @@ class ContentFilter(RuleBook):
         self._checks.close()
         self._builds.close()
 
-    async def check(self, where: Where, texts: Mapping[str, str], pardoned: Collection[int] = ()) -> Verdict:
+    async def check(
+        self,
+        where: Where,
+        texts: Mapping[str, str],
+        pardoned: Collection[int] = (),
+        *,
+        paints_negative: bool = False,
+    ) -> Verdict:
         """Look at the texts of a request by the names of their fields: idea, style, negative prompt, expansion ...
 
         In a direct message only the operator's rules hold. A flag where no review channel is set is a block. Rules
-        that moderators ``pardoned`` for this request do not count.
+        that moderators ``pardoned`` for this request do not count. The rules of a server read its negative prompts
+        where its settings say so, and where they become a part of the prompt (``paints_negative``).
         """
         guilds = _guilds(where)
         settings = await self._refresh(guilds)
         every = [self._loaded[guild].matcher for guild in guilds]
-        wary = [self._loaded[guild].matcher for guild in guilds if settings[guild].checks_negative_prompts]
+        wary = [
+            self._loaded[guild].matcher
+            for guild in guilds
+            if paints_negative or guild == EVERYWHERE or settings[guild].checks_negative_prompts
+        ]
         matchers = {name: wary if name == NEGATIVE else every for name in texts}
         flags_block, place = settings[guilds[0]].review_channel_id is None, where.place()
 

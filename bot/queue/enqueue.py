@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, insert, select
@@ -39,6 +39,7 @@ class NewJob:
     parent_id: int | None = None
     #: What the file of the picture to start from was called.
     input_name: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     prompt: str | None = None
     expansion: Expansion | None = None
     rule_ids: Sequence[int] = ()
@@ -54,7 +55,7 @@ class NewJob:
         )
 
 
-_GIVEN = [field.name for field in fields(NewJob) if field.name not in ("request", "expansion")]
+_GIVEN = [each.name for each in fields(NewJob) if each.name not in ("request", "expansion")]
 _DERIVED = (
     "created_at",
     "server_id",

@@ -273,6 +273,7 @@ class JobQueue:
         Pictures that nobody has looked at are in quarantine from the moment that they are there.
         """
         values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
+        values |= {"notes": job.notes}
         if not all(picture.seen for picture in pictures):
             values |= transitions.unseen(LOOK_SECONDS)
         finished = (
@@ -314,6 +315,12 @@ class JobQueue:
             if (await session.execute(again.returning(Job.id))).first():
                 log.info("job_reopened job=%s", job_id)
                 await self._announce(session, self.queued, self.changed)
+
+    async def put_back_changed(self, job: Job) -> bool:
+        """Let a running job wait again with its words as they are now; the attempt does not count."""
+        changed = {"request": job.request, "notes": job.notes, "attempts": Job.attempts - 1}
+        waiting = transitions.ours(job).values(**transitions.unclaimed() | changed)
+        return await self._changed(waiting, self.queued, self.changed)
 
     async def retry(self, job: Job, code: str, reason: str) -> bool:
         """Put a running job back for another attempt, after a pause; its last attempt fails it instead."""

@@ -172,6 +172,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     prompt: Mapped[str | None] = mapped_column(Text, default=None)
     #: Expansion as JSON; kept, so that a retry or a reroll does not expand again.
     expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
+    #: What of its words does nothing, by the names of `bot.notes`.
+    notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
     #: Idea and prompt as the full-text index reads them (`bot.storage.search.searchable`).
     search_text: Mapped[str] = mapped_column(Text, default="")
     #: The filter rules that matched and let it pass, the strongest of their actions, and whether it is posted hidden.

@@ -15,6 +15,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
 from limner.bot.flags import without_flags
+from limner.bot.notes import sentences
 from limner.bot.queue.transitions import Answer
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
@@ -150,11 +151,12 @@ def details(job: Job) -> discord.Embed:
         "Seconds": "" if job.seconds is None else f"{job.seconds:.1f}",
         "Attempts": job.attempts,
         "Nearness": _nearness(job),
+        "Notes": job_messages.plain(" · ".join(sentences(job)), 500),
         "Reason": job.reason or "",
     }
     for name, value in facts.items():
         if value != "":
-            embed.add_field(name=name, value=value, inline=name not in ("Negative prompt", "Reason"))
+            embed.add_field(name=name, value=value, inline=name not in ("Negative prompt", "Notes", "Reason"))
     return embed
 
 
@@ -191,7 +193,9 @@ class Remix(Form, kind="remix"):
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
         self.ask("idea", "What you want to see", _paragraph(job.idea[:longest], longest))
-        negative = _paragraph(submit.own_negative(app, job)[:longest], longest, required=False)
+        negative = _paragraph(
+            app.styles.own_negative(job.style, job.request["negative_prompt"])[:longest], longest, required=False
+        )
         self.ask("negative", "What you do not want to see", negative)
 
     @classmethod

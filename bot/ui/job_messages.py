@@ -6,6 +6,7 @@ import re
 
 from discord.utils import escape_markdown, escape_mentions
 
+from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
 from limner.bot.storage.models import UNSEEN, Job, JobStatus
 
@@ -15,6 +16,7 @@ ADDED_LENGTH = 400
 REASON_LENGTH = 600
 """Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
 NAME_LENGTH = 60
+NOTE_LENGTH = 240
 LEAST_SECONDS = 0.1
 
 CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
@@ -84,7 +86,8 @@ def ended(job: Job) -> str:
     if job.status == JobStatus.SUCCEEDED and job.kind == "describe":
         return f"{_idea(job)}\n{plain(job.prompt or '', DESCRIPTION_LENGTH)}"
     if job.status == JobStatus.SUCCEEDED:
-        return "\n".join((quoted(job.idea), *_addition(job), f"-# {_facts(job)}"))
+        notes = [f"-# {plain(note, NOTE_LENGTH)}" for note in sentences(job)]
+        return "\n".join((quoted(job.idea), *_addition(job), *notes, f"-# {_facts(job)}"))
     return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
 
 

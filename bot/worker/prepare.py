@@ -12,6 +12,7 @@ from limner.bot.errors import BadPicture, UnknownModel
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS, REFUSED
+from limner.bot.notes import IN_WORDS, LEFT_OUT
 from limner.bot.place import Spot
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import UNSEEN, InputPicture, Job
@@ -58,7 +59,8 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     is_new = job.prompt is None
     expansion = await _expand(expander, job, card) if is_new else job.expanded or _plain(job)
     painted = job.prompt or app.styles.apply(job.style, expansion.text)
-    verdict = await _judge(app, job, _texts(job, expansion.text, painted))
+    texts = _texts(job, expansion.text, painted)
+    verdict = await _judge(app, job, texts, paints_negative=bool(job.notes.get(IN_WORDS)))
     if verdict.refusal:
         return False
     expansion, prompt = apply_verdict.reworded(expansion, job.idea, verdict), verdict.texts["style"]
@@ -68,6 +70,23 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     job.prompt = prompt
     is_changed = is_new or verdict.action is not None
     return not is_changed or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
+
+
+async def settle_negative(app: App, job: Job) -> bool:
+    """Let a job wait again without the negative prompt that its painter does not take; False if it cannot.
+
+    An images server is told in the prompt what to leave out. Any other model is asked without what only the style does
+    not want; what the member does not want cannot be left out.
+    """
+    card = app.settings.cards[job.request["model"]]
+    if card.server:
+        job.notes = {**job.notes, IN_WORDS: True}
+    elif not app.styles.own_negative(job.style, job.request["negative_prompt"]):
+        job.request = {**job.request, "negative_prompt": ""}
+        job.notes = {**job.notes, LEFT_OUT: True}
+    else:
+        return False
+    return await patiently(lambda: app.jobs.put_back_changed(job))
 
 
 async def settle_description(app: App, job: Job, text: str, seconds: float) -> bool:
@@ -109,9 +128,10 @@ def _texts(job: Job, expansion: str, prompt: str) -> dict[str, str]:
     return apply_verdict.texts(job.idea, job.generation, expansion, prompt, job.input_name)
 
 
-async def _judge(app: App, job: Job, texts: Mapping[str, str]) -> Verdict:
+async def _judge(app: App, job: Job, texts: Mapping[str, str], *, paints_negative: bool = False) -> Verdict:
     """What comes of a job passes the same rules as what was asked for, where it was asked for; a refusal ends it."""
-    verdict = await patiently(lambda: app.filters.check(job.where, texts, job.pardoned_ids or ()))
+    pardoned = job.pardoned_ids or ()
+    verdict = await patiently(lambda: app.filters.check(job.where, texts, pardoned, paints_negative=paints_negative))
     apply_verdict.obey(job, verdict)
     if verdict.refusal:
         code, sentence = verdict.refusal.code, verdict.refusal.sentence

@@ -16,6 +16,7 @@ from PIL import Image
 from limner.bot.app import App
 from limner.bot.background import PATIENCE_SECONDS, patiently
 from limner.bot.errors import Blind, StorageFull, UserError
+from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job
@@ -23,7 +24,7 @@ from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter
 from limner.bot.worker.in_flight import Hand
 from limner.bot.worker.other_jobs import describe, enlarge
-from limner.bot.worker.prepare import settle_input, settle_prompt
+from limner.bot.worker.prepare import settle_input, settle_negative, settle_prompt
 from limner.bot.worker.results import from_painting, hand_in, look_at
 from limner.bot.worker.scoring_thread import Reading
 from limner.generators.base import (
@@ -33,6 +34,7 @@ from limner.generators.base import (
     Finished,
     GenerationError,
     GenerationRequest,
+    NoNegative,
     Preview,
     Progress,
     PromptExpander,
@@ -253,6 +255,8 @@ class Worker:
     def _request(self, job: Job) -> GenerationRequest:
         """What the painter reads: with the path of the picture to start from, which the row knows by its content."""
         request = job.generation
+        if request.negative_prompt and job.notes.get(IN_WORDS):
+            request = request.in_words
         if request.init_image is None:
             return request
         return replace(request, init_image=str(self._app.images.path(request.init_image)))
@@ -294,6 +298,8 @@ class Worker:
 
     async def _end_failed(self, job: Job, error: GenerationError) -> None:
         jobs, code = self._app.jobs, _code(error)
+        if isinstance(error, NoNegative) and await settle_negative(self._app, job):
+            return  # it waits again
         end = jobs.retry if error.retryable else jobs.fail
         await patiently(lambda: end(job, code, str(error)))
 

@@ -13,7 +13,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.base import BadRequest, GenerationRequest, ModelNotFound, OutOfMemory
+from limner.generators.base import BadRequest, GenerationRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.loading import loading
 
@@ -99,7 +99,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
     """
     takes = inspect.signature(pipe.__call__).parameters
     if request.negative_prompt and ("negative_prompt" not in takes or "true_cfg_scale" in takes):
-        raise BadRequest("This painter cannot leave things out; ask again without a negative prompt.")
+        raise NoNegative
     count = request.num_images_per_prompt
     given = {
         "prompt": request.prompt,

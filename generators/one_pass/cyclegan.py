@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from limner.generators.base import BadRequest, GenerationRequest, ModelCard
+from limner.generators.base import BadRequest, GenerationRequest, ModelCard, NoNegative
 from limner.generators.diffusion.pipelines import read_picture
 from limner.generators.one_pass.generator import CONFIG, VERSION, WEIGHTS, OnePass, to_pictures
 from limner.generators.one_pass.translators import Depth, Translator
@@ -39,8 +39,10 @@ class CycleGANGenerator(OnePass):
     def _take(self, request: GenerationRequest) -> Tensor:
         if request.init_image is None:
             raise BadRequest("This painter changes pictures; ask again with one to start from.")
-        if request.mask or request.loras or request.scheduler or request.negative_prompt:
-            raise BadRequest("This painter knows only pictures; ask without a mask, a LoRA, a scheduler or a negative.")
+        if request.negative_prompt:
+            raise NoNegative
+        if request.mask or request.loras or request.scheduler:
+            raise BadRequest("This painter knows only pictures; ask without a mask, a LoRA or a scheduler.")
         picture = np.asarray(read_picture(request.init_image, "RGB", request))
         return torch.from_numpy(picture.copy()).permute(2, 0, 1).float().div_(127.5).sub_(1)
 

@@ -27,6 +27,7 @@ from limner.generators.base import (
     GenerationRequest,
     ModelCard,
     ModelNotFound,
+    NoNegative,
     OutOfMemory,
 )
 from limner.generators.device import pick_device
@@ -237,8 +238,10 @@ class OnePassGenerator(OnePass):
         self._reader = None
 
     def _take(self, request: GenerationRequest) -> Tensor:
-        if request.init_image or request.mask or request.loras or request.scheduler or request.negative_prompt:
-            raise BadRequest("This painter knows only words; ask without a picture, a LoRA, a scheduler or a negative.")
+        if request.negative_prompt:
+            raise NoNegative
+        if request.init_image or request.mask or request.loras or request.scheduler:
+            raise BadRequest("This painter knows only words; ask without a picture, a LoRA or a scheduler.")
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(f"This painter paints {self._card.width}x{self._card.height} only; leave the size out.")
         return self._words.vectors([request.prompt], self._load_reader)[0]

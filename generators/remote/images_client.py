@@ -20,6 +20,7 @@ from limner.generators.base import (
     GenerationRequest,
     ImagesServer,
     ModelNotFound,
+    NoNegative,
     place_of,
 )
 from limner.generators.image_files import open_image
@@ -119,6 +120,7 @@ class ImagesClient:
         """One picture.
 
         Raises:
+            NoNegative: the server takes no negative prompt.
             BadRequest: the server cannot or will not paint it.
             ModelNotFound: there is no such model or address.
             AccountRefused: the server does not accept the key.
@@ -163,15 +165,14 @@ class ImagesClient:
             "step": request.num_inference_steps,
             "guidance_scale": request.guidance_scale,
         }
-        prompt = request.prompt
-        if request.negative_prompt and "negative_prompt" not in self.refused:
+        if request.negative_prompt:
+            if "negative_prompt" in self.refused:
+                raise NoNegative
             optional["negative_prompt"] = request.negative_prompt
-        elif request.negative_prompt:
-            prompt = f"{prompt}\nAvoid: {request.negative_prompt}"
         if f"size {size}" in self.refused:
             del optional["size"]
         taken = {name: value for name, value in optional.items() if name not in self.refused}
-        return {"model": self.model, "prompt": prompt, "n": 1} | taken
+        return {"model": self.model, "prompt": request.prompt, "n": 1} | taken
 
     def _learn(self, answer: Answer, sent: dict[str, Any]) -> bool:
         """Whether the server would take the request without a field; which one is remembered."""

@@ -24,7 +24,7 @@ from limner.bot.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
 
-KEYS = {"id", "status", "idea", "prompt", "seed", "model", "seconds", "images"}
+KEYS = {"id", "status", "idea", "prompt", "seed", "model", "seconds", "notes", "images"}
 
 
 @pytest.fixture(autouse=True)

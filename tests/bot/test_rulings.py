@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.bot import submit
-from limner.bot.app import App
+from limner.bot.app import App, open_app
 from limner.bot.errors import Refused
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Action, Kind, Rule
@@ -19,10 +20,10 @@ from limner.bot.filters.verdicts import judge
 from limner.bot.place import Place
 from limner.bot.settings import Settings
 from limner.bot.submit import Ask
-from limner.bot.worker.prepare import settle_prompt
+from limner.bot.worker.prepare import settle_description, settle_prompt
 from limner.generators.base import Expansion
 from limner.generators.language.expanders import NoExpander
-from tests.rows import put_lora
+from tests.rows import picture, put_lora
 
 HERE, MODERATOR = 101, 7
 CHANNEL, ROLE = 31, 33
@@ -163,12 +164,83 @@ async def test_an_expansion_is_rewritten_before_it_is_painted(app: App):
 
 async def test_words_that_are_not_wanted_are_free_unless_the_owner_says_otherwise(app: App):
     await app.filters.add(HERE, "gun", MODERATOR)
-    await app.filters.add(0, "bomb", MODERATOR)
-    await submit.imagine(app, ask("a fox --no gun, bomb"))
+    await submit.imagine(app, ask("a fox --no gun"))
     await app.guilds.change(HERE, MODERATOR, checks_negative_prompts=True)
     with pytest.raises(Refused, match="filter:negative"):
         await submit.imagine(app, ask("a fox --no gun"))
-    await submit.imagine(app, ask("a fox --no bomb"))
-    await app.guilds.change(0, MODERATOR, checks_negative_prompts=True)
+
+
+STYLES = """
+[armed]
+prompt = "{prompt}, with a gun"
+[unarmed]
+prompt = "{prompt}, in peace"
+negative = "gun"
+"""
+ROLES: dict[str, tuple[dict[str, Any], str]] = {
+    "idea": ({"text": "a gun"}, "filter:idea"),
+    "negative prompt": ({"negative": "gun"}, "filter:negative"),
+    "what is not wanted, as a flag": ({"text": "a fox --no gun"}, "filter:negative"),
+    "style": ({"style": "armed"}, "filter:style"),
+    "what a style does not want": ({"style": "unarmed"}, "filter:negative"),
+    "LoRA": ({"lora": "gun:0.5"}, "filter:LoRA"),
+    "file name": ({"image": "0" * 64, "image_name": "gun.png"}, "filter:file"),
+}
+
+
+@pytest.fixture
+async def armed(settings: Settings) -> AsyncGenerator[App]:
+    """An app with styles and a LoRA that the tests' rules forbid."""
+    (settings.data / "styles.toml").write_text(STYLES)
+    put_lora(settings, "gun")
+    more = settings.using(styles=str(settings.data / "styles.toml"), max_jobs_per_user=100)
+    async with open_app(more) as app:
+        yield app
+
+
+@pytest.mark.parametrize("guild", [0, HERE])
+async def test_every_word_that_reaches_a_painter_passes_the_rules_in_its_role(armed: App, guild: int):
+    first = await submit.imagine(armed, ask("a fox"))
+    asked = {role: ask(**{"text": "a fox"} | more) for role, (more, _) in ROLES.items()}
+    waiting = {role: await submit.imagine(armed, one) for role, one in asked.items()}
+    await armed.filters.add(guild, "gun", MODERATOR)
+    if guild:
+        await armed.guilds.change(HERE, MODERATOR, checks_negative_prompts=True)
+    for role, (_, code) in ROLES.items():
+        with pytest.raises(Refused, match=code):
+            await submit.imagine(armed, asked[role])
+    with pytest.raises(Refused, match="filter:idea"):
+        await submit.remix(armed, first, "a gun", "", user_id=11, where=first.where)
     with pytest.raises(Refused, match="filter:negative"):
-        await submit.imagine(app, ask("a fox --no bomb"))
+        await submit.remix(armed, first, "a fox", "gun", user_id=11, where=first.where)
+    for worker in ("one", "other"):  # the LoRA is for another call
+        for job in await armed.jobs.claim(worker, capacity=2**31):
+            is_free = await settle_prompt(armed, NoExpander(), job)
+            assert is_free == (job.id == first.id)
+    for role, (_, code) in ROLES.items():
+        assert (await armed.jobs.get(waiting[role].id)).reason_code == code
+
+
+async def test_what_a_model_says_passes_the_rules_in_its_role(app: App):
+    """An expansion, a description, and the description when it is painted by rules that came later."""
+    await submit.imagine(app, replace(ask("a fox"), expand="on"))
+    described = await submit.describe(app, ask("", image="0" * 64))
+    kind = {job.kind: job for job in await app.jobs.claim("worker", capacity=2**31)}
+    assert await settle_description(app, kind["describe"], "a fox and a rose", 1.0)
+    assert await app.jobs.finish(kind["describe"], [picture()], seconds=1, busy_seconds=1)
+    for word in ("gun", "rose"):
+        await app.filters.add(0, word, MODERATOR)
+
+    class Armed(NoExpander):
+        async def expand(self, idea: str, **_options: Any) -> Expansion:
+            return Expansion(f"{idea}, with a gun", "with a gun", ("fox",), "m", 0.1)
+
+    assert not await settle_prompt(app, Armed(), kind["paint"])
+    assert (await app.jobs.get(kind["paint"].id)).reason_code == "filter:expansion"
+    again = await submit.describe(app, ask("", image="1" * 64))
+    [job] = await app.jobs.claim("worker", capacity=2**31)
+    assert not await settle_description(app, job, "a gun", 1.0)
+    assert (await app.jobs.get(again.id)).reason_code == "filter:description"
+    described = await app.jobs.get(described.id)
+    with pytest.raises(Refused, match="filter:idea"):
+        await submit.paint_described(app, described, user_id=11, where=described.where)

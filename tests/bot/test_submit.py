@@ -48,12 +48,13 @@ async def test_what_is_not_said_is_the_models_own(app: App):
 
 async def test_options_are_taken(app: App):
     options = ask(
-        aspect="16:9", count=2, seed=0, steps=3, guidance=0.0, style="anime", negative="a\u200b\n b", expand="off"
+        aspect="16:9", count=2, seed=0, steps=3, guidance=2.5, style="anime", negative="a\u200b\n b", expand="off"
     )
     job = await submit.imagine(app, options)
     request = GenerationRequest.from_json(job.request)
     assert (request.seed, request.num_images_per_prompt, request.num_inference_steps) == (0, 2, 3)
-    assert request.guidance_scale == 0.0
+    assert request.guidance_scale == 2.5
+    assert (await painted(app, ask(guidance=0.0))).guidance_scale == 0.0
     assert request.width > request.height
     assert request.negative_prompt == f"a b, {app.styles.find('anime').negative}"
     assert (job.style, job.expand, job.samples, job.steps) == ("anime", "off", 2, 3)

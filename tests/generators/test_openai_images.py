@@ -24,6 +24,7 @@ from limner.generators.base import (
     ImagesServer,
     ModelCard,
     ModelNotFound,
+    NoNegative,
 )
 from limner.generators.executor import Executor
 from limner.generators.remote import images_client
@@ -285,14 +286,23 @@ def plain(body: dict[str, Any]) -> web.Response | None:
     return error(400, "Unrecognized request argument supplied: seed") if "seed" in body else None
 
 
+async def test_a_server_that_takes_no_negative_prompt_is_told_nothing_of_it_in_other_words(
+    server: PaintingServer, painter: OpenAIImagesGenerator
+):
+    server.refuse = openai
+    assert isinstance(await failure(painter, negative_prompt="hats"), NoNegative)
+    assert all(body["prompt"] == PROMPT for body in server.asked)
+
+
 @pytest.mark.parametrize(("refuse", "more"), [(openai, 3), (fastapi, 1), (plain, 1)])
 async def test_what_a_server_does_not_know_is_left_out_from_then_on(
     server: PaintingServer, painter: OpenAIImagesGenerator, refuse: Any, more: int
 ):
     server.refuse = refuse
-    assert (await picture(painter, negative_prompt="hats")).size == (64, 48)
+    assert (await picture(painter)).size == (64, 48)
     assert len(server.asked) == 1 + more
-    assert server.asked[-1]["prompt"] == f"{PROMPT}\nAvoid: hats"
+    assert isinstance(await failure(painter, negative_prompt="hats"), NoNegative)
+    assert len(server.asked) == 1 + more
     await picture(painter)
     assert len(server.asked) == 2 + more
     assert not server.asked[-1].keys() & {"seed", "num_inference_steps", "step", "guidance_scale"}

@@ -1,0 +1,54 @@
+"""What a request's message says of words that do nothing: kept in the row, or seen in the words themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from limner.bot.storage.models import Job
+
+LEFT_OUT = "left_out"
+"""The style's negative prompt is not used, because the model leaves nothing out."""
+IN_WORDS = "in_words"
+"""The negative prompt is said in the prompt, because the images server takes none."""
+SHOWN = 160
+"""Characters that a note shows of somebody's words."""
+
+_QUOTED = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
+# What AUTOMATIC1111's web UI (https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features), ComfyUI and
+# Midjourney's multi-prompts understand. Brackets alone are prose, and so are a time, a ratio and a verse in them.
+_SYNTAX = re.compile(
+    rf"""(?:{_QUOTED})|(?P<syntax>
+      \([^():]*[^\s\d():]:\d{{0,2}}[.,]\d{{1,3}}\)                    # (word:1.3)
+    | (?<!\()\({{2,}}[^()]+\){{2,}}                                            # ((word))
+    | \[[^\[\]:]*:[^\[\]:]*:\d{{0,3}}(?:\.\d{{1,3}})?\]                 # [from:to:0.5]
+    | <(?:lora|lyco|hypernet|embedding):[^<>]*>                         # <lora:name:0.7>
+    | \bembedding:\S+
+    | \{{[^{{}}|]*\|[^{{}}]*\}}                                         # {{one|another}}
+    | (?<![\w'-])[\w'-]+::(?:-?\d{{1,3}}(?:[.,]\d{{1,3}})?)?(?!\S)                 # word::2
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_BREAK = re.compile(r"(?<!\S)BREAK(?!\S)")
+
+
+def sentences(job: Job) -> list[str]:
+    """One sentence for each kind of words that do nothing, the most important one first."""
+    return list(_sentences(job))
+
+
+def not_understood(text: str) -> list[str]:
+    """The parts of a text that other tools take for weights, LoRAs and the like, and Limner for plain words."""
+    found = [match["syntax"] for match in _SYNTAX.finditer(text) if match["syntax"]]
+    loud = any(word.isupper() and len(word) > 1 and word != "BREAK" for word in re.findall(r"\w+", text))
+    return list(dict.fromkeys([*found, *([] if loud else _BREAK.findall(text))]))
+
+
+def _sentences(job: Job) -> Iterator[str]:
+    notes: dict[str, Any] = job.notes
+    found = not_understood(job.idea) + not_understood(str(job.request["negative_prompt"]))
+    if found:
+        yield f"Not understood, read as plain words: {', '.join(dict.fromkeys(found))[:SHOWN]}"
+    if notes.get(LEFT_OUT):
+        yield f"The model {job.request['model']} leaves nothing out, so the style's negative prompt is not used."

@@ -1,0 +1,71 @@
+"""What a message says of words that do nothing."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from limner.bot.notes import not_understood
+from tests.simulated_discord import World
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a red (apple:1.3) on a table", ["(apple:1.3)"]),
+        ("a (very red apple:.8), (blue:1,2)", ["(very red apple:.8)", "(blue:1,2)"]),
+        ("a red apple <lora:nonesuch:0.7>", ["<lora:nonesuch:0.7>"]),
+        ("a red apple BREAK a blue table", ["BREAK"]),
+        ("a red apple::2 blue table::-1", ["apple::2", "table::-1"]),
+        ("an apple:: a pear", ["apple::"]),
+        ("((masterpiece)), a [red:blue:0.5] apple", ["((masterpiece))", "[red:blue:0.5]"]),
+        ("a {red|blue} apple, embedding:easynegative", ["{red|blue}", "embedding:easynegative"]),
+    ],
+)
+def test_what_other_tools_understand_is_named(text: str, found: list[str]):
+    assert not_understood(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a clock (10:30) in a hall (at 10:30)",
+        "a sign (John 3:16), scale (1:2), a ratio of (3:2)",
+        "a fox (the red one: small) and a hare (brown)",
+        "two foxes (ages: 2 and 3), one of them (age:3)",
+        "a [red] fox, {blue}, <b>bold</b>, x < y > z",
+        "std::vector, a::b, Class::method",
+        "A CAT ON A BREAK IN THE SUN",
+        'a sign that says "BREAK", another “(apple:1.3)”',
+        "a coffee break, Break of day",
+        "時間 (10:30) の時計（赤い：1.3）",
+        ":) :-) ;-) (: (-:",
+    ],
+)
+def test_brackets_and_colons_in_prose_are_prose(text: str):
+    assert not_understood(text) == []
+
+
+@given(st.text(alphabet="ab cd()[]{}<>,.;:!?'\"-5 狐é", max_size=200))
+def test_only_what_stands_there_is_named(text: str):
+    for found in not_understood(text):
+        assert found in text
+
+
+def test_no_text_takes_long():
+    for piece in ("(", "((a", "(a:", "[a:", "<lora:", "{a|", "a", "a::", "“", '"', "{|", "«("):
+        text = (piece * 6000)[:6000]
+        started = time.perf_counter()
+        not_understood(text)
+        assert time.perf_counter() - started < 1.0, piece
+
+
+async def test_it_is_said_once_under_the_picture_and_in_details(world: World) -> None:
+    job = await world.painted("a red (apple:1.3) BREAK <lora:ink:0.7>", negative="(blurry:1.2)")
+    note = r"Not understood, read as plain words: (apple:1.3), <lora:ink:0.7>, BREAK, (blurry:1.2)"
+    assert f"\n-# {note}\n" in world.message(job).content
+    result = await world.ada.click(world.message(job), custom_id=f"limner:details:{job.id}")
+    assert result.response
+    [embed] = result.response.embeds
+    assert {field.name: field.value for field in embed.fields}["Notes"] == note

@@ -1,0 +1,86 @@
+"""What a card says of a model before it is loaded, against what diffusers' pipelines and our own painters do."""
+
+# pyright: basic
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+
+from limner.generators.abilities import LEAVES_NOTHING_OUT, STARTS
+from limner.generators.base import ModelCard, NoNegative
+from limner.generators.diffusion.pipelines import STEPWISE, arguments
+from limner.generators.one_pass.cyclegan import CycleGANGenerator
+from limner.generators.one_pass.gan import GANGenerator
+from limner.generators.one_pass.generator import OnePass
+from limner.generators.one_pass.vae import VAEGenerator
+from tests.tiny_models import FAMILIES, tiny_request
+
+
+def signatures() -> dict[str, list[str]]:
+    """What each pipeline of diffusers that reads words is called with, from its source: importing all takes long."""
+    spec = find_spec("diffusers")
+    assert spec
+    assert spec.submodule_search_locations
+    found: dict[str, list[str]] = {}
+    for file in (Path(spec.submodule_search_locations[0]) / "pipelines").rglob("*.py"):
+        for part in re.split(r"^class ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            called = re.search(r"^    def __call__\(\n(.*?)^    \)", part, re.MULTILINE | re.DOTALL)
+            names = re.findall(r"^        (\w+)", called[1], re.MULTILINE) if called else []
+            name = re.match(r"\w+Pipeline\b", part)
+            if name and {"prompt", "num_inference_steps"} <= set(names):
+                found[name[0]] = names
+    return found
+
+
+def test_the_list_of_pipelines_that_leave_nothing_out_is_diffusers_own():
+    told = {name for name, names in signatures().items() if "negative_prompt" not in names or "true_cfg_scale" in names}
+    assert told == LEAVES_NOTHING_OUT
+
+
+def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
+    assert {family.words for family in STEPWISE if family.words and family.picture} == STARTS
+
+
+@pytest.mark.parametrize("name", ["FluxPipeline", "Flux2Pipeline", "QwenImagePipeline", "StableDiffusionPipeline"])
+def test_a_pipeline_refuses_what_its_card_says_it_cannot(tmp_path: Path, name: str):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name}))
+    kind = getattr(diffusers, name)
+    pipe = kind.__new__(kind)
+    assert ModelCard.read("m", str(tmp_path)).leaves_out == (name == "StableDiffusionPipeline")
+    assert "negative_prompt" not in arguments(pipe, tiny_request())
+    if name == "StableDiffusionPipeline":
+        assert arguments(pipe, tiny_request(negative_prompt="fog"))["negative_prompt"] == "fog"
+    else:
+        with pytest.raises(NoNegative):
+            arguments(pipe, tiny_request(negative_prompt="fog"))
+
+
+@pytest.mark.parametrize("kind", [GANGenerator, VAEGenerator, CycleGANGenerator])
+def test_a_network_of_our_own_refuses_what_its_card_says_it_cannot(tmp_path: Path, kind: type[OnePass]):
+    (tmp_path / "limner.json").write_text(json.dumps({"kind": kind.family}))
+    card = ModelCard.read("m", str(tmp_path))
+    assert not card.leaves_out
+    assert card.starts == (kind is CycleGANGenerator)
+    painter: Any = kind.__new__(kind)
+    with pytest.raises(NoNegative):
+        painter._take(tiny_request(negative_prompt="fog", init_image="x"))
+
+
+@pytest.mark.parametrize(("family", "leaves_out", "starts"), [("sd1", True, True), ("flux_dev", False, True)])
+def test_a_card_of_a_real_folder(tmp_path: Path, family: str, leaves_out: bool, starts: bool):
+    card = ModelCard.read("m", str(FAMILIES[family](tmp_path)))
+    assert (card.leaves_out, card.starts, card.other_sizes) == (leaves_out, starts, True)
+    assert card.can_leave_out(5.0) == leaves_out
+    assert not card.can_leave_out(1.0)
+
+
+def test_limner_json_wins_over_the_list(tmp_path: Path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    (tmp_path / "limner.json").write_text('{"leaves_out": true}')
+    assert ModelCard.read("m", str(tmp_path)).leaves_out
+    assert ModelCard.read("m", "somebody/some-model").leaves_out
