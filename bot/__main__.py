@@ -90,6 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_block(verbs.add_parser("block", help="pictures that must not come back, nor any that look like them"))
 
     migrate = verbs.add_parser("migrate", help="bring the database up to date")
+    migrate.add_argument(
+        "--from",
+        dest="source",
+        metavar="URL",
+        help="copy all rows from another database first: `sqlite` (the file in the data folder) or its SQLAlchemy URL",
+    )
     migrate.set_defaults(verb=_migrate)
 
     doctor = verbs.add_parser("doctor", help="what is wrong, and the command or setting that mends it")
@@ -268,9 +274,16 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     from limner.bot.storage import migrate
+    from limner.bot.storage.copy_database import copy_database
 
-    asyncio.run(migrate.upgrade(_settings(arguments).url))
-    print("The database is up to date.")
+    settings = _settings(arguments)
+    if arguments.source:
+        source = settings.using(database_url="" if arguments.source == "sqlite" else arguments.source)
+        copied = asyncio.run(copy_database(source.url, settings.url))
+        print(f"Copied {sum(copied.values())} rows ({copied['jobs']} requests); the old database is as it was.")
+    else:
+        asyncio.run(migrate.upgrade(settings.url))
+        print("The database is up to date.")
     return 0
 
 

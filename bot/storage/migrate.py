@@ -60,14 +60,14 @@ async def revision(url: str) -> str | None:
     file = _file(url)
     if file and not file.exists():
         return None
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         return await connection.run_sync(lambda plain: MigrationContext.configure(plain).get_current_revision())
 
 
 async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
     """Do ``work`` in one transaction, while nobody else changes the schema; others wait for it to end."""
     file = _file(url)
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         if file:
             await _use_write_ahead_log(connection)
         await connection.exec_driver_sql("BEGIN IMMEDIATE" if file else "SELECT pg_advisory_xact_lock(1280134482)")
@@ -119,7 +119,8 @@ async def _use_write_ahead_log(connection: AsyncConnection) -> None:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncGenerator[AsyncConnection]:
+async def connected(url: str) -> AsyncGenerator[AsyncConnection]:
+    """One transaction on a database, which is made if it is a file that is missing; raises SetupError if it cannot be used."""
     file = _file(url)
     try:
         if file:

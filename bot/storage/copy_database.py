@@ -1,0 +1,86 @@
+"""Copies all rows of one database into another, such as those of SQLite into Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select, text
+
+from limner.bot.errors import SetupError
+from limner.bot.storage import migrate
+from limner.bot.storage.models import Base
+
+ROWS = 1000
+"""Rows that are read and written at a time."""
+SAME = "Both are the same database; set `database_url` to the new one."
+NOT_EMPTY = "The new database has rows already; copying needs an empty one."
+
+
+async def copy_database(source: str, target: str) -> dict[str, int]:
+    """Copy every row of one database into an empty one, all of them or none.
+
+    Both are brought to this program's schema first. Nobody can write to an SQLite source meanwhile; stop the bot and
+    the workers of a Postgres source. Ids are never given again, those of deleted rows included: old messages carry them.
+
+    Args:
+        source: The SQLAlchemy URL of the database to copy, with an async driver.
+        target: The same of the new one.
+
+    Returns:
+        How many rows each table got.
+
+    Raises:
+        SetupError: one of the two cannot be opened, both are the same, or the target has rows.
+    """
+    if source == target:
+        raise SetupError(SAME)
+    for url in (source, target):
+        await migrate.upgrade(url)
+    async with migrate.connected(source) as reading, migrate.connected(target) as writing:
+        if reading.dialect.name == "sqlite":
+            await reading.exec_driver_sql("BEGIN IMMEDIATE")
+        copied: dict[str, int] = {}
+        for table in Base.metadata.sorted_tables:
+            if await writing.scalar(select(func.count()).select_from(table)):
+                raise SetupError(NOT_EMPTY)
+            copied[table.name] = 0
+            rows = await reading.stream(select(table).order_by(*table.primary_key))
+            async for part in rows.mappings().partitions(ROWS):
+                await writing.execute(insert(table), [dict(row) for row in part])
+                copied[table.name] += len(part)
+        used = await reading.run_sync(_used_ids)
+        await writing.run_sync(_continue_after, used)
+    return copied
+
+
+def _numbered() -> list[Table]:
+    """The tables whose ids the database counts up."""
+    return [table for table in Base.metadata.sorted_tables if "id" in table.c]
+
+
+def _used_ids(source: Connection) -> dict[str, int]:
+    """The largest id that each table has given so far, that of a deleted row included where the database remembers it."""
+    used = {table.name: source.scalar(select(func.max(table.c.id))) or 0 for table in _numbered()}
+    if source.dialect.name == "sqlite":
+        remembered = {name: seq for name, seq in source.execute(text("SELECT name, seq FROM sqlite_sequence"))}
+    else:
+        remembered = {
+            table.name: source.scalar(text(f"SELECT last_value FROM {_sequence(source, table)}"))
+            for table in _numbered()
+        }
+    return {name: max(last, remembered.get(name, 0)) for name, last in used.items()}
+
+
+def _continue_after(target: Connection, used: Mapping[str, int]) -> None:
+    """Let the target's next ids follow those that the source has given."""
+    for table in _numbered():
+        last: dict[str, Any] = {"name": table.name, "last": used[table.name]}
+        if target.dialect.name == "sqlite":
+            target.execute(text("UPDATE sqlite_sequence SET seq = :last WHERE name = :name"), last)
+        elif last["last"]:
+            target.execute(text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"), last)
+
+
+def _sequence(connection: Connection, table: Table) -> str:
+    return str(connection.scalar(text("SELECT pg_get_serial_sequence(:name, 'id')"), {"name": table.name}))
