@@ -20,8 +20,8 @@ NOT_EMPTY = "The new database has rows already; copying needs an empty one."
 async def copy_database(source: str, target: str) -> dict[str, int]:
     """Copy every row of one database into an empty one, all of them or none.
 
-    Both are brought to this program's schema first. Nobody can write to an SQLite source meanwhile; stop the bot and
-    the workers of a Postgres source. Ids are never given again, those of deleted rows included: old messages carry them.
+    Both are brought to this program's schema first. Nobody can write to an SQLite source meanwhile; the bot and the
+    workers of a Postgres source must be stopped. No id is given twice, because old messages carry them.
 
     Args:
         source: The SQLAlchemy URL of the database to copy, with an async driver.
@@ -60,16 +60,18 @@ def _numbered() -> list[Table]:
 
 
 def _used_ids(source: Connection) -> dict[str, int]:
-    """The largest id that each table has given so far, that of a deleted row included where the database remembers it."""
-    used = {table.name: source.scalar(select(func.max(table.c.id))) or 0 for table in _numbered()}
-    if source.dialect.name == "sqlite":
-        remembered = {name: seq for name, seq in source.execute(text("SELECT name, seq FROM sqlite_sequence"))}
-    else:
-        remembered = {
-            table.name: source.scalar(text(f"SELECT last_value FROM {_sequence(source, table)}"))
-            for table in _numbered()
-        }
-    return {name: max(last, remembered.get(name, 0)) for name, last in used.items()}
+    """The largest id that each table has given so far, that of a deleted row included where the database knows it."""
+    is_sqlite = source.dialect.name == "sqlite"
+    known = text(
+        "SELECT seq FROM sqlite_sequence WHERE name = :name"
+        if is_sqlite
+        else "SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence(:name, 'id') AS regclass))"
+    )
+    used: dict[str, int] = {}
+    for table in _numbered():
+        present = source.scalar(select(func.max(table.c.id))) or 0
+        used[table.name] = max(present, source.scalar(known, {"name": table.name}) or 0)
+    return used
 
 
 def _continue_after(target: Connection, used: Mapping[str, int]) -> None:
@@ -80,7 +82,3 @@ def _continue_after(target: Connection, used: Mapping[str, int]) -> None:
             target.execute(text("UPDATE sqlite_sequence SET seq = :last WHERE name = :name"), last)
         elif last["last"]:
             target.execute(text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"), last)
-
-
-def _sequence(connection: Connection, table: Table) -> str:
-    return str(connection.scalar(text("SELECT pg_get_serial_sequence(:name, 'id')"), {"name": table.name}))

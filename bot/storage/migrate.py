@@ -120,7 +120,7 @@ async def _use_write_ahead_log(connection: AsyncConnection) -> None:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncGenerator[AsyncConnection]:
-    """One transaction on a database, which is made if it is a file that is missing; raises SetupError if it cannot be used."""
+    """One transaction on a database, whose file is made if it is missing; raises SetupError if it cannot be used."""
     file = _file(url)
     try:
         if file:
