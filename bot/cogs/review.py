@@ -36,7 +36,7 @@ class ReviewCog(LimnerCog, name="Limner review"):
     async def list_open(self, interaction: Interaction) -> None:
         """Show what waits for a moderator, with links to the cards."""
         guild_id = await moderated(interaction, self.app)
-        waiting = [review for review, _ in await self.app.reviews.waiting() if review.guild_id == guild_id]
+        waiting = [review for review in await self.app.reviews.waiting() if review.guild_id == guild_id]
         lines = [_line(review) for review in waiting[:LISTED]] or ["Nothing waits for a moderator."]
         if len(waiting) > LISTED:
             lines.append(f"and {len(waiting) - LISTED} more")

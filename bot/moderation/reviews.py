@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Update, case, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, Update, and_, case, func, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from limner.bot.errors import Decided, NotFound
@@ -15,7 +15,7 @@ from limner.bot.moderation.apply_verdict import FLAGGED
 from limner.bot.moderation.evasion import EVASION
 from limner.bot.queue.wakeup import Wakeup
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import EXPLICIT, UNSHOWN, Job, JobStatus, Review, ReviewState
+from limner.bot.storage.models import EXPLICIT, OPEN_REVIEW, STALE, UNSHOWN, Job, JobStatus, Review, ReviewState
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +60,7 @@ class Reviews:
     async def open_due(self) -> None:
         """Open a review for each painted request that a moderator must see and that has none; one, however often."""
         due = select(literal(time.time()), Job.guild_id, Job.user_id, Job.id, literal(False), Job.quarantine).where(
-            Job.quarantine.in_(FOR_MODERATORS),
-            Job.status == JobStatus.SUCCEEDED,
-            Job.guild_id.is_not(None),
-            Job.deleted_at.is_(None),
+            *_kept_back(),
             ~select(Review.id).where(Review.job_id == Job.id, Review.is_appeal.is_(False)).exists(),
         )
         async with self.database.read() as session:
@@ -128,12 +125,16 @@ class Reviews:
         self.changed.hear()
         return review
 
-    async def waiting(self) -> Sequence[tuple[Review, bool]]:
-        """All that are open, oldest first, and whether the request has been deleted meanwhile."""
-        found = select(Review, Job.deleted_at.is_not(None)).join(Job, Job.id == Review.job_id)
+    async def waiting(self) -> Sequence[Review]:
+        """All that are open, oldest first."""
+        found = select(Review).where(text(OPEN_REVIEW)).order_by(Review.id)
         async with self.database.read() as session:
-            rows = await session.execute(found.where(text("state = 'open'")).order_by(Review.id))
-            return [(review, is_deleted) for review, is_deleted in rows]
+            return (await session.scalars(found)).all()
+
+    async def job_of(self, review: Review) -> Job:
+        """The request that it is about, whether its owner has deleted it or not."""
+        async with self.database.read() as session:
+            return await session.get_one(Job, review.job_id)
 
     async def to_show(self, busy: Collection[int] = ()) -> Sequence[Review]:
         """Reviews whose card does not show their state yet, oldest first, but for those of ``busy`` servers."""
@@ -158,6 +159,16 @@ class Reviews:
             update(Review).where(Review.id == review_id).values(shown=state, message_id=message_id, told_of=None)
         )
         log.info("card_shown review=%s state=%s", review_id, state)
+
+    async def waits(self, job_id: int) -> bool:
+        """Whether moderators have yet to decide about a request."""
+        async with self.database.read() as session:
+            return await session.scalar(select(Job.id).where(Job.id == job_id, undecided())) is not None
+
+    async def refresh_deleted(self, review_id: int) -> None:
+        """The card shows a request that may have been deleted while it was written; then it is written again."""
+        gone = select(Job.id).where(Job.id == Review.job_id, Job.deleted_at.is_not(None)).exists()
+        await self._update(update(Review).where(Review.id == review_id, gone).values(shown=STALE))
 
     async def postpone(self, review_id: int, seconds: float, told_of: int | None) -> None:
         """Discord would not take the card now; ``told_of`` is the channel of which the server has been told so."""
@@ -195,6 +206,17 @@ class Reviews:
     async def _update(self, statement: Update) -> None:
         async with self.database.begin() as session:
             await session.execute(statement)
+
+
+def undecided() -> ColumnElement[bool]:
+    """Whether moderators have yet to decide about a request or its pictures."""
+    is_open = select(Review.id).where(Review.job_id == Job.id, text(OPEN_REVIEW)).exists()
+    return is_open | and_(*_kept_back())
+
+
+def _kept_back() -> tuple[ColumnElement[bool], ...]:
+    """Of a painted request: its pictures wait for a moderator of its server."""
+    return Job.quarantine.in_(FOR_MODERATORS), Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
 
 
 def told(review: Review) -> str:

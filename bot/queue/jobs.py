@@ -403,6 +403,11 @@ class JobQueue:
             raise NotFound
         return job
 
+    async def is_stopped(self, job_id: int) -> bool:
+        """Whether somebody has cancelled or deleted a job."""
+        async with self.database.read() as session:
+            return bool(await session.scalar(select(Job.cancel_requested).where(Job.id == job_id)))
+
     async def open_jobs(self, user_id: int) -> Sequence[Job]:
         """A user's jobs that are queued or running, in the order in which they are served."""
         mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)

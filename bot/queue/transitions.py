@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, String, Update, bindparam, case, delete, text, update
+from sqlalchemy import ColumnElement, Double, String, Update, bindparam, case, delete, func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -94,6 +94,20 @@ def ended() -> dict[str, Any]:
 def cancelled() -> dict[str, Any]:
     """It was stopped."""
     return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **ended()}
+
+
+def deleted() -> dict[str, Any]:
+    """Its owner wants nothing of it any more: it is not painted, found or posted."""
+    waits = Job.status == JobStatus.QUEUED
+    return {
+        "deleted_at": time.time(),
+        "search_text": "",
+        "cancel_requested": True,
+        "held_at": None,
+        "status": case((waits, JobStatus.CANCELLED), else_=Job.status),
+        "finished_at": case((waits, time.time()), else_=Job.finished_at),
+        "delivered_at": func.coalesce(Job.delivered_at, time.time()),
+    }
 
 
 def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:

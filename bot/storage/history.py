@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
+from limner.bot.moderation.reviews import undecided
 from limner.bot.place import Where
+from limner.bot.queue import transitions
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import Image, InputPicture, Job, JobStatus
+from limner.bot.storage.models import STALE, AnswerToken, Image, InputPicture, Job, JobStatus, Review, ReviewState
 from limner.bot.storage.search import matches
 
 ABANDONED_SECONDS = 3600.0
@@ -75,14 +77,26 @@ class History:
                 for number, user, idea, prompt, channel, parents, roles, is_nsfw in rows
             ]
 
-    async def delete(self, job: Job) -> None:
-        """Forget a job's pictures: no page, no search and no file shows them any more."""
-        gone = update(Job).where(Job.id == job.id).values(deleted_at=time.time(), search_text="")
+    async def delete(self, job_id: int) -> None:
+        """Forget a request: no page, no search, no card and no file shows it any more, and nothing is painted for it.
+
+        Words and pictures that a moderator has yet to decide about stay on the card until then.
+        """
+        decided = (Review.job_id == job_id, Review.state != ReviewState.OPEN, Review.shown == Review.state)
         async with self.database.begin() as session:
-            await session.execute(gone)
-        await self.drop_files(
-            {image.sha256 for image in job.images} | ({job.input_sha256} if job.input_sha256 else set())
-        )
+            await session.execute(update(Job).where(Job.id == job_id).values(**transitions.deleted()))
+            await session.execute(update(Review).where(*decided).values(shown=STALE))
+            await transitions.forget_previews(session, [job_id])
+            await transitions.forget_tokens(session, AnswerToken.job_id == job_id)
+        await self.erase(job_id)
+
+    async def erase(self, job_id: int) -> None:
+        """Remove the files of a deleted request, as far as no moderator has yet to decide about them."""
+        async with self.database.read() as session:
+            painted = await session.scalars(select(Image.sha256).where(Image.job_id == job_id))
+            given = await session.scalars(select(Job.input_sha256).where(Job.id == job_id))
+            hashes = {sha256 for sha256 in (*painted, *given) if sha256}
+        await self.drop_files(hashes)
 
     async def drop_pictures(self, job_id: int) -> None:
         """Remove a request's pictures and keep what was asked for; done again, it ends what a crash has left."""
@@ -135,9 +149,10 @@ class History:
     async def _held(self, hashes: Collection[str], *, but: int = 0) -> set[str]:
         """Those of the hashes that a row holds (``but`` one job's), painted or to start from, and that is not deleted.
 
-        A request that was refused for the picture that it was to start from does not hold it.
+        A request that was refused for the picture that it was to start from does not hold it; one that a moderator has
+        yet to decide about does, deleted or not.
         """
-        kept = Job.deleted_at.is_(None)
+        kept = Job.deleted_at.is_(None) | undecided()
         painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)
         given = select(Job.input_sha256).where(kept, Job.reason_code.is_(None) | Job.reason_code.not_like("picture:%"))
         async with self.database.read() as session:

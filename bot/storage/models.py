@@ -39,6 +39,7 @@ RUNNING = "status = 'running'"
 PAINTED = "status = 'succeeded'"
 HELD = "held_at IS NOT NULL"
 TURNED = "held_at IS NULL AND (charged OR status = 'queued')"
+OPEN_REVIEW = "state = 'open'"
 UNSHOWN = "(shown IS NULL OR shown != state)"
 QUARANTINED = "quarantine IS NOT NULL"
 UNLOOKED = "look_after IS NOT NULL"
@@ -52,6 +53,10 @@ UNSEEN, EXPLICIT, BLOCKED = "unseen", "explicit", "blocked"
 """What can be against pictures: nobody has looked at them; they are over the limit; they look like a blocked one."""
 APPROVED = "approved"
 """A picture's verdict when a person has allowed it in spite of everything."""
+
+
+STALE = "stale"
+"""Of a review's card: what it was decided to do is done, and the card shows what has been deleted since."""
 
 
 class JobStatus(StrEnum):
@@ -77,7 +82,7 @@ class ReviewState(StrEnum):
     STRUCK = "struck"
     #: Nobody decided in time.
     EXPIRED = "expired"
-    #: Its owner has deleted the request.
+    #: Its owner had deleted the request; today such reviews are decided as all others.
     WITHDRAWN = "withdrawn"
 
 
@@ -470,7 +475,7 @@ class Review(Base, kw_only=True, eq=False):
     channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     tried_at: Mapped[float | None] = mapped_column(Double, default=None)
-    #: The state that the card shows and that has been carried out; None until it is posted.
+    #: The state that the card shows and that has been carried out (or `STALE`); None until it is posted.
     shown: Mapped[str | None] = mapped_column(String(16), default=None)
     #: Not to be tried before this time.
     post_after: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
@@ -481,7 +486,7 @@ class Review(Base, kw_only=True, eq=False):
         Index("uq_reviews_job_id", "job_id", "is_appeal", unique=True),
         Index("ix_reviews_guild_id", "guild_id", "user_id"),
         _partial("ix_reviews_unshown", "id", where=UNSHOWN),
-        _partial("ix_reviews_open", "guild_id", where="state = 'open'"),
+        _partial("ix_reviews_open", "guild_id", where=OPEN_REVIEW),
         {"sqlite_autoincrement": True},
     )
 

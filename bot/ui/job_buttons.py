@@ -31,6 +31,7 @@ Interaction = discord.Interaction[Any]
 NOT_NOW = "That cannot be done with this request as it is now."
 CHOSEN = "That choice has been made already; the request goes on."
 SURE = "{which} is deleted with its pictures and its message if you say so. That cannot be undone."
+KEPT = "A moderator has yet to decide about it, and sees its words and pictures until then."
 DELETED = "{which} is deleted with its pictures."
 NOT_TAKEN_AWAY = "Its message is in a channel where I may not write any more; take it away by hand."
 ALREADY_ANSWERED = 40060
@@ -254,12 +255,14 @@ async def _details(interaction: Interaction, app: App, job: Job) -> None:
 
 async def _delete(interaction: Interaction, app: App, job: Job) -> None:
     view = discord.ui.View(timeout=None)
-    await tell(interaction, SURE.format(which=job_messages.named(job)), view=view.add_item(JobButton("erase", job.id)))
+    kept = f" {KEPT}" if await app.reviews.waits(job.id) else ""
+    sure = SURE.format(which=job_messages.named(job)) + kept
+    await tell(interaction, sure, view=view.add_item(JobButton("erase", job.id)))
 
 
 async def _erase(interaction: Interaction, app: App, job: Job) -> None:
     await interaction.response.defer()
-    await app.history.delete(job)
+    await app.history.delete(job.id)
     text = DELETED.format(which=job_messages.named(job))
     try:
         if job.channel_id and job.message_id:

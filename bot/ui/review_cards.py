@@ -128,8 +128,7 @@ async def card_files(app: App, job: Job) -> list[discord.File]:
 
 async def _check_approvable(app: App, review: Review) -> None:
     """Raise BadPicture for pictures that no approval of a server's gets posted."""
-    job = await app.jobs.get(review.job_id)
-    if objection := await app.gate.beyond_approval(job):
+    if objection := await app.gate.beyond_approval(await app.reviews.job_of(review)):
         raise BadPicture(OF_OPERATOR[objection.code])
 
 
@@ -164,7 +163,7 @@ def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | 
     lines = [f"{OUTCOMES[state].capitalize()}{by} <t:{review.decided_at:.0f}:R>."]
     if state == ReviewState.IGNORED and job:
         lines.append(f"The rule does not count in <#{job.channel_id}> any more; /filter log can undo that.")
-    if review.is_appeal and state in APPROVALS:
+    if review.is_appeal and state in APPROVALS and job:
         lines.append("The request is in the queue again.")
     if told:
         lines += told_lines(told)

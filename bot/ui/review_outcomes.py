@@ -46,7 +46,7 @@ async def carry_out(app: App, client: discord.Client, review: Review, job: Job) 
         case ReviewState.REJECTED | ReviewState.EXPIRED:
             await _reject(app, client, review)
         case _:
-            pass  # withdrawn: its owner has deleted everything
+            pass  # withdrawn by an earlier version
 
 
 async def time_out(app: App, client: discord.Client, suspension: Suspension) -> None:

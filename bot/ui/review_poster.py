@@ -13,10 +13,10 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
-from limner.bot.errors import Decided, NotFound
+from limner.bot.errors import Decided
 from limner.bot.moderation.reviews import APPROVALS
 from limner.bot.moderation.strikes import DAY
-from limner.bot.storage.models import Job, Review, ReviewState, Rule, Suspension
+from limner.bot.storage.models import STALE, Job, Review, ReviewState, Rule, Suspension
 from limner.bot.ui.interactions import SILENT
 from limner.bot.ui.job_messages import cut
 from limner.bot.ui.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
@@ -75,9 +75,9 @@ class Desk:
     async def _look(self) -> None:
         try:
             await self._app.reviews.open_due()
-            for review, is_deleted in await self._app.reviews.waiting():
+            for review in await self._app.reviews.waiting():
                 with suppress(Decided):  # a moderator was faster
-                    await self._look_after(review, is_deleted)
+                    await self._look_after(review)
             while [review for review in await self._app.reviews.to_show(self._lanes.busy) if self._begin(review)]:
                 pass  # the next reviews of servers that were free, until there are none
             for suspension in await self._app.strikes.time_outs():
@@ -85,13 +85,11 @@ class Desk:
         except Exception as error:
             log.error("desk_failed reason=%s", place_of(error))
 
-    async def _look_after(self, review: Review, is_deleted: bool) -> None:
-        """What may happen to a review that waits: nobody decides, its request is deleted, its card is out of reach."""
+    async def _look_after(self, review: Review) -> None:
+        """What may happen to a review that waits: nobody decides, or its card is out of reach."""
         settings = await self._app.guilds.get(review.guild_id)
         if review.created_at < time.time() - settings.review_days * DAY:
             await self._app.reviews.decide(review.id, ReviewState.EXPIRED, None)
-        elif is_deleted:
-            await self._app.reviews.decide(review.id, ReviewState.WITHDRAWN, None)
         elif review.shown and self._is_out_of_reach(review, settings.review_channel_id):
             await self._app.reviews.lose_card(review.id)
 
@@ -129,7 +127,7 @@ class Desk:
     # An open review.
 
     async def _post(self, review: Review) -> None:
-        job = await self._app.jobs.get(review.job_id)
+        job = await self._app.reviews.job_of(review)
         channel_id = (await self._app.guilds.get(review.guild_id)).review_channel_id
         if channel_id is None:
             raise _Closed(0)
@@ -181,23 +179,30 @@ class Desk:
     # A decided one.
 
     async def _close(self, review: Review) -> None:
-        """Carry a decision out; then the card shows it and has no buttons, and a rejected picture leaves it."""
-        message_id, job = review.message_id, await self._job(review)
-        if job:
+        """Carry a decision out; then the card shows it and has no buttons, and a rejected picture leaves it.
+
+        Of a request that was deleted the card shows nothing more.
+        """
+        message_id, job = review.message_id, await self._app.reviews.job_of(review)
+        if review.shown != STALE:
             await carry_out(self._app, self._client, review, job)
+        if job.deleted_at is not None:
+            await self._app.history.erase(job.id)
         try:
             if message_id is None and review.channel_id is not None:
                 message_id = await self._find(review)
             if message_id is not None:
-                await self._edit(review, job, message_id)
+                await self._edit(review, job if job.deleted_at is None else None, message_id)
         except discord.HTTPException as error:
             if not is_lasting(error):
                 raise
         await self._app.reviews.mark_shown(review.id, review.state, message_id)
+        if job.deleted_at is None:
+            await self._app.reviews.refresh_deleted(review.id)
 
     async def _edit(self, review: Review, job: Job | None, message_id: int) -> None:
         channel = self._client.get_partial_messageable(review.channel_id or 0, guild_id=review.guild_id)
-        keeps_files = review.state in APPROVALS
+        keeps_files = job is not None and review.state in APPROVALS
         attachments: list[discord.Attachment] = discord.utils.MISSING if keeps_files else []
         message = channel.get_partial_message(message_id)
         embed = await self._embed(review, job)
@@ -231,12 +236,6 @@ class Desk:
 
     async def _own_rules(self, review: Review, job: Job) -> Sequence[Rule]:
         return await self._app.filters.of(review.guild_id, job.rule_ids)
-
-    async def _job(self, review: Review) -> Job | None:
-        try:
-            return await self._app.jobs.get(review.job_id)
-        except NotFound:
-            return None
 
 
 class _Closed(Exception):

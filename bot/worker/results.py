@@ -59,7 +59,7 @@ async def hand_in(
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
         await asyncio.to_thread(_keep, app, files)
     # One that is not ours any more is somebody else's, who stores the very same files.
-    elif (await app.jobs.get(job.id)).cancel_requested:
+    elif await app.jobs.is_stopped(job.id):
         await app.history.drop_files(set(hashes))
 
 

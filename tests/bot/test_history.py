@@ -77,7 +77,7 @@ async def test_what_is_deleted_is_nowhere(jobs: JobQueue, history: History, imag
     gone = await painted(jobs, new_job("a secret fox"), stored(images, "one"), stored(images, "two"))
     kept = await painted(jobs, new_job("a fox"), stored(images, "three"))
 
-    await history.delete(gone)
+    await history.delete(gone.id)
 
     assert [job.id for job in await history.page(None, every_status=True)] == [kept.id]
     assert await history.count(None, search="secret", every_status=True) == 0
@@ -88,7 +88,7 @@ async def test_what_is_deleted_is_nowhere(jobs: JobQueue, history: History, imag
 
 async def test_the_index_forgets_the_words_of_what_is_deleted(jobs: JobQueue, history: History, database: Database):
     job = await painted(jobs, new_job("a secret fox"))
-    await history.delete(job)
+    await history.delete(job.id)
 
     words = "SELECT search_text FROM jobs"
     if database.is_sqlite:
@@ -103,9 +103,9 @@ async def test_a_file_that_another_picture_shares_stays_until_the_last_is_delete
     one, other = [await painted(jobs, new_job(), stored(images, "same")) for _ in range(2)]
     sha256 = hashlib.sha256(b"same").hexdigest()
 
-    await history.delete(one)
+    await history.delete(one.id)
     assert images.read(sha256) == b"same"
-    await history.delete(other)
+    await history.delete(other.id)
 
     with pytest.raises(FileNotFoundError):
         images.read(sha256)
@@ -115,8 +115,8 @@ async def test_deleting_twice_or_without_a_file_is_no_error(jobs: JobQueue, hist
     job = await painted(jobs, new_job(), stored(images, "one"))
     images.delete(job.images[0].sha256)
 
-    await history.delete(job)
-    await history.delete(job)
+    await history.delete(job.id)
+    await history.delete(job.id)
 
     assert await history.count(1) == 0
 

@@ -134,7 +134,7 @@ async def test_a_removed_file_is_told_and_the_rest_is_shown(world: World) -> Non
 async def test_a_page_that_is_empty_by_now_is_the_last_one(world: World) -> None:
     jobs = await paint(world, *(f"fox {number}" for number in range(PAGE + 1)))
     first = await shown(world)
-    await world.app.history.delete(jobs[0])
+    await world.app.history.delete(jobs[0].id)
 
     assert (await pressed(world, first, "Next")).content == "Your pictures · page 1 of 1"
 

@@ -201,9 +201,9 @@ async def test_a_picture_goes_with_the_last_request_that_starts_from_it(world: W
     second = await world.imagine(image=("b.png", png((64, 48))))
     assert first.input_sha256 == second.input_sha256
     await world.app.history.sweep(older_than=-1)
-    await world.app.history.delete(first)
+    await world.app.history.delete(first.id)
     assert len(stored(world)) == 1
-    await world.app.history.delete(second)
+    await world.app.history.delete(second.id)
     assert stored(world) == []
 
 

@@ -217,18 +217,6 @@ async def test_nobody_decides_in_time(world: World) -> None:
     assert "nobody decided in time" in (fields(card(channel, review))["Decision"] or "")
 
 
-@pytest.mark.slow
-async def test_a_request_that_its_owner_deletes_needs_no_decision(world: World) -> None:
-    channel = await choose_channel(world)
-    job = await kept_back(world)
-    review = await carded(world, job)
-    await world.app.history.delete(job)
-    review = await settled(world, review)
-    message = card(channel, review)
-    assert (review.state, message.attachments, labels(message)) == ("withdrawn", [], [])
-    assert "red fox" not in str(message.embeds[0].to_dict())
-
-
 async def _told_of(world: World, job: Job, channel_id: int) -> bool:
     reviews = await world.app.reviews.of_member(world.guild.id, job.user_id)
     return any(review.told_of == channel_id for review in reviews)

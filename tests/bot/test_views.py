@@ -145,7 +145,7 @@ async def test_buttons_work_after_a_restart(world: World) -> None:
 
 async def test_a_button_of_a_forgotten_job_says_so(world: World) -> None:
     job = await expanded(world)
-    await world.app.history.delete(job)
+    await world.app.history.delete(job.id)
     assert "not there any more" in told(await press(world, job, "reroll"))
 
 
