@@ -81,8 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--rules", type=Path, metavar="FILE", help="JSON (the database's rules for all servers)")
     check.add_argument("--input", type=Path, metavar="FILE", help="JSON lines (stdin)")
     check.set_defaults(verb=_check)
-    bring = filters.add_parser("import", help="add the rules of a JSON file to those for all servers")
-    bring.add_argument("file", type=Path, metavar="FILE", help="as /filter export and `limner filter export` write it")
+    bring = filters.add_parser("import", help="add the rules of a file to those for all servers")
+    bring.add_argument("file", type=Path, metavar="FILE", help="an export, a word list, or a table (.csv, .tsv)")
+    bring.add_argument("--anyway", action="store_true", help="add the rest where lines are doubtful or cannot be used")
     bring.set_defaults(verb=_import)
     export = filters.add_parser("export", help="print the rules for all servers as JSON")
     export.set_defaults(verb=_export)
@@ -262,7 +263,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     from limner.bot.cli.filter_rules import import_rules
 
-    return asyncio.run(import_rules(_settings(arguments), arguments.file))
+    return asyncio.run(import_rules(_settings(arguments), arguments.file, anyway=arguments.anyway))
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -26,16 +26,25 @@ async def matcher(settings: Settings) -> Matcher:
         return await app.filters.matcher(EVERYWHERE)
 
 
-async def import_rules(settings: Settings, path: Path) -> int:
-    """Add a JSON file's rules in one change; what cannot be a rule is told on stderr, and makes the exit code 1."""
+async def import_rules(settings: Settings, path: Path, *, anyway: bool = False) -> int:
+    """Add a file's rules in one change.
+
+    What cannot be a rule or is doubtful is told on stderr; then nothing is added, unless ``anyway`` says to leave out
+    what cannot be one. The exit code is 1 if something was left out or nothing was added.
+    """
     items = [item.merged() for item in read_items(path)]
     async with _open(settings) as app:
-        done = await app.filters.put_all(EVERYWHERE, [item.entry for item in items if item.entry], OPERATOR)
-    problems = [f"limner: rule {item.label} is not added. {item.problem}" for item in items if item.entry is None]
-    print(f"{done.added} added, {done.known} there already, {len(problems)} not added.")
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
+        items = await app.filters.reviewed(EVERYWHERE, items)
+        told = [f"limner: {path.name}, {item.told}" for item in items if item.told]
+        print("\n".join(told), end="\n" * bool(told), file=sys.stderr)
+        entries = [item.entry for item in items if item.entry]
+        if told and not anyway:
+            print(f"Nothing is added. Change what is told above, or add the other {len(entries)} rules with --anyway.")
+            return 1
+        done = await app.filters.put_all(EVERYWHERE, entries, OPERATOR)
+    left_out = sum(bool(item.problem) for item in items)
+    print(f"{done.added} added, {done.known} there already, {left_out} not added.")
+    return 1 if left_out else 0
 
 
 async def export_rules(settings: Settings) -> None:

@@ -7,13 +7,15 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from limner.bot.filters.fair_thread import FairThread
+from limner.bot.filters.files import Item
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.respelled import is_respelled
 from limner.bot.filters.rulebook import RuleBook, entry_of
 from limner.bot.filters.rules import Rule
+from limner.bot.filters.trials import Allowed
 from limner.bot.filters.verdicts import Verdict, judge
 from limner.bot.filters.work import TooCostly, Work
 from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
@@ -27,6 +29,7 @@ NEGATIVE = "negative prompt"
 """The field whose words are not wanted; it has a policy of its own."""
 REPLAYED_TOGETHER = 20
 """Texts that a replay reads before other checks have their turn."""
+FREED = "An allowed text frees what this rule looks for, so it stops nothing where both count."
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Explanation:
 @dataclass(frozen=True)
 class _Loaded:
     matcher: Matcher
+    allow: Sequence[Rule]
     revision: int
 
 
@@ -148,6 +152,16 @@ class ContentFilter(RuleBook):
         matchers = [self._loaded[guild].matcher for guild in guilds]
         return await self._checks.run(guilds[0], lambda: _found(matchers, text, place))
 
+    async def reviewed(self, guild_id: int, items: Sequence[Item]) -> list[Item]:
+        """What a file holds, with a note on each rule that a text on the allow list, or on the file's, makes idle."""
+        await self._refresh([guild_id])
+        return await asyncio.to_thread(_reviewed, items, self._loaded[guild_id].allow)
+
+    async def is_freed(self, row: Row) -> bool:
+        """Whether the server's allowed texts free all that a rule looks for."""
+        [item] = await self.reviewed(row.guild_id, [Item(str(row.id), entry_of(row))])
+        return item.note == FREED
+
     async def _refresh(self, guilds: Sequence[int]) -> dict[int, GuildSettings]:
         known = await self._guilds.look(guilds)
         while changed := [guild for guild in guilds if self._revision(guild) != known[guild].revision]:
@@ -171,7 +185,7 @@ def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:
     on = [row for row in rows if row.is_on]
     rules = [rule for row in on if not row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
     allow = [rule for row in on if row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
-    return _Loaded(Matcher(rules, allow), revision)
+    return _Loaded(Matcher(rules, allow), allow, revision)
 
 
 def _found(matchers: Iterable[Matcher], text: str, place: Place) -> list[Match]:
@@ -201,6 +215,17 @@ def _is_matched(matcher: Matcher, server: Matcher, text: str, place: Place) -> b
         return any(allowed is None or not allowed.hold(match.start, match.end) for match in matches)
     except TooCostly:
         return True
+
+
+def _reviewed(items: Sequence[Item], allow: Sequence[Rule]) -> list[Item]:
+    brought = [rule for item in items if item.entry and item.entry.is_allow for rule in item.rules()]
+    allowed = Allowed([*allow, *brought])
+    return [replace(item, note=FREED) if _is_idle(item, allowed) else item for item in items]
+
+
+def _is_idle(item: Item, allowed: Allowed) -> bool:
+    rules = item.rules() if item.entry and not item.entry.is_allow else []
+    return bool(rules) and all(map(allowed.frees, rules))
 
 
 def _guilds(where: Where) -> list[int]:

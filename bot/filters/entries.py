@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from limner.bot.errors import BadRule
-from limner.bot.filters import packs
+from limner.bot.filters import packs, trials
 from limner.bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 
@@ -21,6 +21,8 @@ LATEST = 253_402_300_799
 """The last second that Discord and Python can name."""
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """What no database takes: the character 0, and halves of characters."""
+STARS = {Kind.PREFIX: "{}*", Kind.SUFFIX: "*{}", Kind.INFIX: "*{}*"}
+"""How a kind is written that has stars."""
 USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages"}) | frozenset(SETS)
 NAMED = frozenset({"id", "name", "pattern", "kind", "category", "note"})
 """What an entry of a rule file may have; all but pattern and kind of the second are for its readers only."""
@@ -55,6 +57,13 @@ class Entry:
             raise BadRule(f"A reason may have at most {MAX_REASON} characters; shorten it.")
         if len(self.replacement) > MAX_REPLACEMENT:
             raise BadRule(f"A replacement may have at most {MAX_REPLACEMENT} characters; shorten it.")
+        if self.scope.is_nowhere:
+            raise BadRule("It counts nowhere: all the channels, or all the roles, that it is only for are exempt too.")
+        tidied = self._tidied()
+        trials.check(tidied.rules("0"))
+        return tidied
+
+    def _tidied(self) -> Entry:
         if self.kind == PACK:
             packs.find(self.pattern)
             return self
@@ -102,7 +111,12 @@ def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
     kind, pattern = known.get("kind", Kind.WORD), known["pattern"]
     if kind not in list(Kind) or not isinstance(pattern, str):
         raise BadRule(f"Its kind must be one of {', '.join(Kind)}, and its pattern a text.")
-    return read_use(known, pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
+    if kind in STARS and not (pattern.startswith("*") or pattern.endswith("*")):
+        pattern = STARS[Kind(kind)].format(pattern.strip())
+    entry = read_use(known, pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
+    if kind in STARS and entry.kind != kind:
+        raise BadRule(f"Its kind is {kind}, and its stars say {entry.kind}; leave the kind out, or change the stars.")
+    return entry
 
 
 def read_pack(known: Mapping[str, Any]) -> Entry:
@@ -122,7 +136,7 @@ def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WO
         reason=_text(known, "reason"),
         replacement=_text(known, "replacement"),
         scope=Scope.from_json(known),
-        is_on=known.get("enabled", True) is not False,
+        is_on=_is_on(known.get("enabled", True)),
         expires_at=_time(known.get("expires_at")),
     )
 
@@ -131,6 +145,12 @@ def _object(whole: Any) -> dict[str, Any]:
     if not isinstance(whole, dict):
         raise BadRule("It has no pattern.")
     return cast("dict[str, Any]", whole)
+
+
+def _is_on(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadRule("Its enabled must be true or false.")
+    return value
 
 
 def _action(name: Any) -> Action:

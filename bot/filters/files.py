@@ -1,10 +1,10 @@
-"""Rule files: JSON as an export writes it, or plain text with one rule a line; every entry, or why it is none."""
+"""Rule files in JSON, as an export writes them: every entry, or why it is none."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, cast
@@ -32,6 +32,13 @@ class Item:
     problem: str = ""
     #: Its pack's scope: both must hold.
     outer: Scope = ANYWHERE
+    #: What is doubtful about it, or about its file if there is no entry.
+    note: str = ""
+
+    @property
+    def told(self) -> str:
+        """What its maker must know before it is written; "" if it is as it seems."""
+        return f"{self.label}: {self.problem or self.note}" if self.problem or self.note else ""
 
     def merged(self) -> Item:
         """The same with one scope for both, as a server can have it."""
@@ -40,19 +47,14 @@ class Item:
         try:
             scope = self.entry.scope.within(self.outer)
         except BadRule as error:
-            return Item(self.label, None, str(error))
+            return replace(self, entry=None, problem=str(error))
         is_discords = all(map(_ID.fullmatch, chain.from_iterable(getattr(scope, name) for name in SETS)))
-        return Item(self.label, replace(self.entry, scope=scope)) if is_discords else Item(self.label, None, NO_IDS)
+        entry = replace(self.entry, scope=scope) if is_discords else None
+        return replace(self, entry=entry, outer=ANYWHERE, problem="" if is_discords else NO_IDS)
 
     def rules(self) -> list[Rule]:
         """What it means to a matcher; nothing if it is off."""
         return self.entry.rules(self.label, outer=(self.outer,)) if self.entry and self.entry.is_on else []
-
-
-def read_lines(text: str) -> list[Item]:
-    """One word, phrase or wildcard a line; the label is the line's number, and empty lines are skipped."""
-    lines = enumerate(text.removeprefix("\ufeff").splitlines(), 1)
-    return [_item(str(number), lambda line=line: read_entry(line)) for number, line in lines if line.strip()]
 
 
 def read_json(text: str) -> list[Item]:
@@ -85,7 +87,7 @@ def read_whole(whole: Any) -> list[Item]:
     for pack in packs:
         items += _pack(pack, len(items))
     return items + [
-        _item(_label(one, n), lambda one=one: read_entry(one, is_allow=True)) for n, one in enumerate(allow, 1)
+        item_of(_label(one, n), lambda one=one: read_entry(one, is_allow=True)) for n, one in enumerate(allow, 1)
     ]
 
 
@@ -106,7 +108,7 @@ def _line(number: int, line: str) -> Any:
 
 def _rules(entries: Sequence[Any], before: int) -> Iterator[Item]:
     for number, one in enumerate(entries, before + 1):
-        yield _item(_label(one, number), lambda one=one: read_entry(one))
+        yield item_of(_label(one, number), lambda one=one: read_entry(one))
 
 
 def _pack(whole: Any, before: int) -> Iterator[Item]:
@@ -115,7 +117,7 @@ def _pack(whole: Any, before: int) -> Iterator[Item]:
     if not known.keys() & {"id", "rules"} or not isinstance(known.get("rules", []), list):
         raise BadRule(NO_LIST)
     if "rules" not in known:
-        yield _item(_label(known, before + 1), lambda: read_pack(known))
+        yield item_of(_label(known, before + 1), lambda: read_pack(known))
         return
     use, shared = read_use(known), {name: known[name] for name in SHARED if name in known}
     for item in _rules([_sharing(shared, one) for one in known["rules"]], before):
@@ -133,8 +135,9 @@ def _label(entry: Any, number: int) -> str:
     return str(cast("dict[str, Any]", entry).get("id", number)) if isinstance(entry, dict) else str(number)
 
 
-def _item(label: str, read: Any) -> Item:
+def item_of(label: str, read: Callable[[], Entry], note: str = "") -> Item:
+    """What could be read, or the sentence that says why not."""
     try:
-        return Item(label, read())
+        return Item(label, read(), note=note)
     except BadRule as error:
         return Item(label, None, str(error))

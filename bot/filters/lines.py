@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from limner.bot.errors import BadRule, SetupError
-from limner.bot.filters.files import Item, read_json, read_whole
+from limner.bot.filters.files import Item, read_whole
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.wordlists import read
 from limner.bot.filters.work import TooCostly
 from limner.bot.place import Where
 from limner.generators.text_files import BadText, parse_json, read_text
@@ -35,18 +36,18 @@ def check_lines(rules: Path | Matcher | None, lines: Iterable[str | BadText]) ->
 
 
 def read_rules(path: Path) -> Rules:
-    """Rules from a JSON file as an export writes it, or of one entry a line.
+    """Rules from a file of any form that `wordlists.read` knows.
 
     Raises:
-        SetupError: the file or one of its entries cannot be used, and which.
+        SetupError: the file or one of its entries cannot be used or is doubtful, and which.
     """
     return _rules(path.name, read_items(path))
 
 
 def read_items(path: Path) -> list[Item]:
-    """The entries of a JSON file, and what cannot be one; raises SetupError if it is no rule file."""
+    """The entries of a rule file, and what cannot be one; raises SetupError if it is no rule file."""
     try:
-        return read_json(read_text(path, f"The rules file {path.name}"))
+        return read(read_text(path, f"The rules file {path.name}"), path.name)
     except BadText as error:
         raise SetupError(str(error)) from error
     except BadRule as error:
@@ -60,8 +61,8 @@ def read_entries(name: str, whole: Any) -> Rules:
 
 def _rules(name: str, items: Sequence[Item]) -> Rules:
     for item in items:
-        if item.entry is None:
-            raise SetupError(f"Rule {item.label} of the rules file {name} cannot be used. {item.problem}")
+        if item.told:
+            raise SetupError(f"Rule {item.label} of the rules file {name} cannot be used. {item.problem or item.note}")
     allow = [rule for item in items if item.entry and item.entry.is_allow for rule in item.rules()]
     return [rule for item in items if item.entry and not item.entry.is_allow for rule in item.rules()], allow
 

@@ -7,6 +7,7 @@ underscore itself. RE2 takes an underscore for part of a word, so it sees a bord
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -14,13 +15,16 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from limner.bot.filters import characters as chars
-from limner.bot.filters.characters import BEYOND, NEWLINE, Ranges
-from limner.bot.filters.regex_syntax import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.characters import BEYOND, Ranges
+from limner.bot.filters.normalise import UNSEEN
+from limner.bot.filters.regex_tree import Chars, Choice, Edge, Node, Repeat, Sequence
 
 _UNDERSCORE: Ranges = ((0x5F, 0x5F),)
 _ASCII: Ranges = ((0, 0x7F),)
 _UNKNOWN = "\ufffd"
 """Stands for halves of characters and for planes without writing."""
+_JOINERS = "\u200c\u200d"
+"""Characters that are not seen and stay in a text where a script needs them."""
 _NEVER = r"[^\x00-\x{10FFFF}]"
 
 
@@ -124,17 +128,18 @@ def _written(ranges: Iterable[tuple[int, int]]) -> str:
 
 # What a regex can match: for each place in a text where it may begin, the places where it may end, and a text between.
 
-_KINDS = "awno"
-"""What stands beside a place: nothing, a part of a word, a new line, or something else."""
+_KINDS = "awso"
+"""What stands beside a place: nothing, a part of a word, a space, or something else."""
 _Place = str
 """The kinds of what is before and after it."""
 _Reach = dict[_Place, dict[_Place, str]]
-_PLACES = tuple(before + after for before in _KINDS for after in _KINDS)
+_PLACES = tuple(before + after for before in _KINDS for after in _KINDS if before + after not in ("as", "ss", "sa"))
+"""All there are: a request's texts are on one line, with one space at a time and none at the ends."""
 _STAYS: _Reach = {place: {place: ""} for place in _PLACES}
-_USUAL: tuple[Ranges, ...] = (((0x61, 0x7A),), ((0x20, 0x7E),))
+_USUAL: tuple[Ranges, ...] = (((0x61, 0x7A),), ((0x21, 0x7E),))
 """Characters that an example is made of where it can be."""
-_BESIDE = {"a": "", "w": "x", "n": "\n", "o": " "}
-"""A text for what is beside."""
+_BESIDE = {"a": "", "w": "x", "s": " ", "o": "."}
+"""A text for what is beside; a space has something on its other side."""
 
 
 class Example(NamedTuple):
@@ -147,7 +152,7 @@ class Example(NamedTuple):
 def example(tree: Node) -> Example | None:
     """A short text in which the regex matches, with an empty match if there can be one; None if there is no text."""
     found = [
-        Example(_BESIDE[start[0]] + match + _BESIDE[end[1]], match)
+        Example(f"{'x' * (start[0] == 's')}{_BESIDE[start[0]]}{match}{_BESIDE[end[1]]}{'x' * (end[1] == 's')}", match)
         for start, ends in _reach(tree).items()
         for end, match in ends.items()
     ]
@@ -187,14 +192,10 @@ def _reach(tree: Node) -> _Reach:
 
 def _is_at(edge: str, before: str, after: str) -> bool:
     match edge:
-        case r"\A":
+        case r"\A" | "(?m:^)":
             return before == "a"
-        case r"\z":
+        case r"\z" | "(?m:$)":
             return after == "a"
-        case "(?m:^)":
-            return before in "an"
-        case "(?m:$)":
-            return after in "an"
         case _:
             return ((before == "w") != (after == "w")) == (edge == r"\b")
 
@@ -205,15 +206,19 @@ def _one_of(ranges: Ranges) -> _Reach:
         if some := chars.intersection(ranges, members):
             usual = (inside for nice in _USUAL if (inside := chars.intersection(some, nice)))
             text = chr(next(usual, some)[0][0])
-            reach |= {before + kind: {kind + after: text for after in _KINDS} for before in _KINDS}
+            ends = {place: text for place in _PLACES if place[0] == kind}
+            reach |= {place: ends for place in _PLACES if place[1] == kind}
     return reach
 
 
 @cache
 def _sorts() -> tuple[tuple[str, Ranges], ...]:
-    known = chars.complement(((0xD800, 0xDFFF), (BEYOND, 0x10FFFF)))
-    others = chars.intersection(chars.complement(chars.union(chars.word(), NEWLINE)), known)
-    return ("w", chars.intersection(chars.word(), known)), ("n", NEWLINE), ("o", others)
+    """The characters of a request's texts by their kinds."""
+    unseen = re.compile(f"[{UNSEEN}]").match
+    hidden = ((code, code) for code in range(BEYOND) if unseen(chr(code)) and chr(code) not in _JOINERS)
+    shown = chars.complement(chars.union(hidden, ((0xD800, 0xDFFF), (BEYOND, 0x10FFFF))))
+    others = chars.intersection(shown, chars.complement(chars.union(chars.word(), chars.SPACE)))
+    return ("w", chars.intersection(chars.word(), shown)), ("s", ((0x20, 0x20),)), ("o", others)
 
 
 def _after(one: _Reach, other: _Reach) -> _Reach:

@@ -9,7 +9,8 @@ from typing import Any
 import re2
 
 from limner.bot.filters.regex_code import CodedText, as_re2, dead_end, example
-from limner.bot.filters.regex_syntax import BadRegex, parse
+from limner.bot.filters.regex_syntax import parse
+from limner.bot.filters.regex_tree import BadRegex
 from limner.bot.filters.work import Work
 
 _ENGINE: Any = re2  # it has no types
@@ -28,6 +29,10 @@ _MATCH = 40
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+)
+NO_TEXT = (
+    "The regex can match no text: what stands at position {} can never come there. Texts are read on one line, with "
+    "single spaces and nothing invisible."
 )
 TOO_LARGE = "The regex is too large when its repetitions are written out; use smaller numbers in { }."
 
@@ -61,7 +66,7 @@ def complaint(pattern: str) -> str | None:
         return TOO_LARGE
     found = example(tree)
     if found is None:
-        return f"The regex can match no text: what stands at position {dead_end(tree)} never follows what is before it."
+        return NO_TEXT.format(dead_end(tree))
     if not found.match:
         return "The regex matches the empty text, so it would stop every request; make sure that it needs a character."
     if compiled.search(CodedText(found.text).text) is None:
@@ -69,6 +74,12 @@ def complaint(pattern: str) -> str | None:
     if sum(compiled.search(letter) is not None for letter in _LETTERS) > len(_LETTERS) // 2:
         return "The regex matches nearly every letter alone, so it would stop every request; make it longer."
     return None
+
+
+def example_of(pattern: str) -> str:
+    """A text in which a regex without a complaint matches."""
+    found = example(parse(pattern))
+    return found.text if found else ""
 
 
 def _program(pattern: str) -> str:

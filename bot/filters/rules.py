@@ -107,7 +107,8 @@ def tidy(pattern: str) -> str:
 
 
 def tidy_regex(pattern: str) -> str:
-    """The regex as it is; raises BadRule, with one sentence and the position, if it cannot be a rule."""
+    """The regex in NFC, as texts are; raises BadRule, with one sentence and the position, if it cannot be a rule."""
+    pattern = unicodedata.normalize("NFC", pattern)
     if complaint := regexes.complaint(pattern):
         raise BadRule(complaint)
     return pattern

@@ -65,6 +65,14 @@ class Scope:
         )
 
     @property
+    def is_nowhere(self) -> bool:
+        """Whether all the channels, or all the roles, that it is only for are exempt too."""
+        return bool(
+            (self.only_channels and self.only_channels <= self.exempt_channels)
+            or (self.only_roles and self.only_roles <= self.exempt_roles)
+        )
+
+    @property
     def key(self) -> str:
         """The same text for equal scopes; empty for everywhere."""
         written = json.dumps(self.to_json(), sort_keys=True)

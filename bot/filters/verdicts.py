@@ -17,6 +17,7 @@ ROUNDS = 3
 """How often a text is read anew after something in it was replaced."""
 COST = "cost:"
 """How the code of a refusal begins that no rule has made: the text takes more steps than a check may."""
+_ANYWHERE = Place()
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def judge(
     work = work or Work.of(texts.values())
     found, allowed, refusal = dict[Rule, None](), dict[str, str](), None
     for name, text in texts.items():
-        settled = _settle(text, matchers[name] if text else (), place, pardoned, work)
+        settled = settle(text, matchers[name] if text else (), place, pardoned, work)
         allowed[name] = settled.text
         found |= dict.fromkeys(settled.rules)
         blocking = next((rule for rule in settled.rules if _blocks(rule, name, flags_block)), settled.stubborn)
@@ -95,18 +96,26 @@ def judge(
 
 
 @dataclass
-class _Settled:
+class Settled:
     """A text as it may be, and all rules that matched it."""
 
     text: str
     rules: list[Rule]
-    #: One whose replacement cannot be done.
+    #: One whose replacement cannot be done, or leaves nothing.
     stubborn: Rule | None = None
     #: Why not all rules were compared with it.
     given_up: TooCostly | None = None
 
 
-def _settle(text: str, matchers: Sequence[Matcher], place: Place, pardoned: Collection[int], work: Work) -> _Settled:
+def settle(
+    text: str,
+    matchers: Sequence[Matcher],
+    place: Place = _ANYWHERE,
+    pardoned: Collection[int] = (),
+    work: Work | None = None,
+) -> Settled:
+    """Replace in a text what rules of ``matchers`` replace; with no ``work``, as its length allows."""
+    work = work or Work.of([text])
     rules, replaced, before = dict[Rule, None](), list[Match](), text
     for _ in range(ROUNDS):
         matches: list[Match] = []
@@ -114,7 +123,7 @@ def _settle(text: str, matchers: Sequence[Matcher], place: Place, pardoned: Coll
             for match in chain.from_iterable(matcher.matches(text, place, work) for matcher in matchers):
                 matches.append(match)
         except TooCostly as error:
-            return _Settled(text, [*rules, *(match.rule for match in _counting(matches, pardoned))], given_up=error)
+            return Settled(text, [*rules, *(match.rule for match in _counting(matches, pardoned))], given_up=error)
         matches = _counting(matches, pardoned)
         rules |= dict.fromkeys(match.rule for match in matches)
         replaced = [match for match in matches if match.rule.action == Action.REPLACE]
@@ -122,9 +131,9 @@ def _settle(text: str, matchers: Sequence[Matcher], place: Place, pardoned: Coll
             break
         text = rewrite(text, replaced)
     if replaced:
-        return _Settled(text, [*rules], replaced[0].rule)
+        return Settled(text, [*rules], replaced[0].rule)
     is_gone = bool(before.strip()) and not text.strip()
-    return _Settled(text, [*rules], [*rules][-1] if is_gone else None)
+    return Settled(text, [*rules], [*rules][-1] if is_gone else None)
 
 
 def _counting(matches: list[Match], pardoned: Collection[int]) -> list[Match]:

@@ -291,14 +291,21 @@ def test_the_operators_rules_come_in_and_go_out(
     (tmp_path / "rules.json").write_text('{"rules": ["apple", "a*b", {"pattern": "p+ear", "kind": "regex"}]}')
     assert main([*data, "import", str(tmp_path / "rules.json")]) == 1
     said = capsys.readouterr()
-    assert said.out == "2 added, 0 there already, 1 not added.\n"
-    assert said.err.startswith("limner: rule 2 is not added. A rule may have a *")
+    assert said.out == ("Nothing is added. Change what is told above, or add the other 2 rules with --anyway.\n")
+    assert said.err.startswith("limner: rules.json, 2: A rule may have a *")
+    assert main([*data, "import", str(tmp_path / "rules.json"), "--anyway"]) == 1
+    assert capsys.readouterr().out == "2 added, 0 there already, 1 not added.\n"
     assert main([*data, "export"]) == 0
     exported = capsys.readouterr().out
     assert json.loads(exported)["rules"] == [{"pattern": "apple"}, {"pattern": "p+ear", "kind": "regex"}]
     (tmp_path / "exported.json").write_text(exported)
     assert main([*data, "import", str(tmp_path / "exported.json")]) == 0
     assert capsys.readouterr().out == "0 added, 2 there already, 0 not added.\n"
+    (tmp_path / "words.csv").write_bytes("term;severity\r\npâté;3\r\n".encode("utf-16"))
+    assert main([*data, "import", str(tmp_path / "words.csv"), "--anyway"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "1 added, 0 there already, 0 not added.\n"
+    assert said.err.startswith("limner: words.csv, 1: These columns mean nothing here and are left out: severity.")
     (tmp_path / "texts.jsonl").write_text('{"id": "a", "text": "an APPLE"}\n')
     assert main([*data, "check", "--input", str(tmp_path / "texts.jsonl")]) == 0
     assert json.loads(capsys.readouterr().out)["action"] == "block"

@@ -273,19 +273,31 @@ async def test_a_text_that_takes_too_long_to_check_is_refused_and_test_names_the
     await world.imagine("a red fox in the snow")
 
 
-async def test_many_lines_come_in_with_the_bad_ones_told_and_go_out_again(world: World) -> None:
+async def test_what_is_doubtful_in_a_file_is_told_by_line_before_anything_is_written(world: World) -> None:
     await add(world, "word5")
     lines = [f"word{number}" for number in range(1_000)]
-    lines[17:19] = ["c*w", "*"]
-    result = await command(world, "import", file=("rules.txt", "\n".join(lines).encode()))
-    assert "997 rules added; 1 there already; 2 not added." in read(result)
+    lines[17:22] = ["c*w", "*", "# a note", "pig # a note", "a, b"]
+    file = ("rules.txt", "\r\n".join(lines).encode("utf-16"))
+    result = await command(world, "import", file=file)
+    assert "Nothing is added yet; look at 3 lines:" in read(result)
     assert "18: A rule may have a" in read(result)
     assert "19: A rule needs at least one letter" in read(result)
+    assert "22: It has two parts" in read(result)
+    assert await patterns(world) == ["word5"]
+    assert labels(answer(result)) == ["Add the other 996 rules"]
+    await world.restart()
+    added = await world.grace.click(answer(result), label="Add the other 996 rules")
+    assert "995 rules added; 1 there already; 3 not added." in read(added)
+    assert "18: A rule may have a" in read(added)
+    assert "pig" in await patterns(world)
     exported = answer(await command(world, "export"))
     [file] = exported.attachments
-    assert len(json.loads(await file.read())["rules"]) == 998
-    assert "is undone" in read(await world.grace.click(answer(result), label="Undo"))
+    assert len(json.loads(await file.read())["rules"]) == 996
+    assert "is undone" in read(await world.grace.click(answer(added), label="Undo"))
     assert await patterns(world) == ["word5"]
+    assert "997 rules added; 1 there already." in await told(
+        world, "import", file=("rules.txt", "\n".join(f"word{number}" for number in range(998)).encode())
+    )
 
 
 async def test_an_export_is_read_by_another_server(world: World) -> None:
@@ -298,9 +310,9 @@ async def test_an_export_is_read_by_another_server(world: World) -> None:
     assert "2 rules added." in await told(world, "import", file=("rules.json", text))
     assert files.write(map(entry_of, await rules(world))).encode() == text
     assert "no rules in that file" in await told(world, "import", file=("empty.txt", b" \n"))
-    for name, content in (("a.json", b"3"), ("a.json", b"{"), ("a.txt", b"\xff")):
+    for name, content in (("a.json", b"3"), ("a.json", b"{"), ("a.txt", b"\xff"), ("a.csv", b'a,"b')):
         sentence = await told(world, "import", file=(name, content))
-        assert "list of rules" in sentence or "not valid JSON" in sentence or "UTF-8" in sentence or "1 not" in sentence
+        assert "no pattern" in sentence or "not valid JSON" in sentence or "UTF-8" in sentence or "quote" in sentence
     assert len(await rules(world)) == 2
 
 
@@ -324,9 +336,12 @@ async def test_automods_rules_come_in_with_their_exemptions(world: World) -> Non
     }
     for one in (body, preset):
         world.env.backend.create_auto_mod_rule(world.guild.id, world.grace.id, one)
-    text = await told(world, "import")
-    assert "3 rules added; 2 not added." in text
+    shown = await command(world, "import")
+    text = read(shown)
     assert "Words, b\\*ll: A rule may have a" in text
+    assert not await rules(world)
+    added = await world.grace.click(answer(shown), label="Add the other 3 rules")
+    assert "3 rules added; 2 not added." in read(added)
     assert "Lists: Discord keeps the words of its own lists to itself" in text
     told_rules = [(rule.pattern, rule.kind, rule.is_allow, rule.reason) for rule in await rules(world)]
     assert told_rules == [

@@ -24,6 +24,7 @@ from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind, Rule, tidy
 from limner.bot.filters.scopes import Ages, Scope
+from limner.bot.filters.wordlists import read
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.place import Place, Where
 from limner.bot.storage import audit_log
@@ -147,12 +148,37 @@ async def test_the_same_text_may_be_ruled_twice_for_different_places(app: App):
         (Entry(pattern="gore-xx", kind=PACK), "no pack with that name; the packs are "),
         (Entry(pattern="gun", reason="x" * 151), "A reason may have at most 150"),
         (Entry(pattern="gun", replacement="x" * 101), "A replacement may have at most 100"),
+        (Entry(pattern="gun", action=Action.REPLACE, replacement="a toy gun"), "would be replaced without end"),
+        (Entry(pattern="badger", action=Action.REPLACE, replacement="b*dger"), "would be replaced without end"),
+        (Entry(pattern="gu+n", kind=Kind.REGEX, action=Action.REPLACE, replacement="guuun"), "replaced without end"),
+        (Entry(pattern="gore-en", kind=PACK, action=Action.REPLACE, replacement="dismembered"), "replaced without end"),
+        (Entry(pattern=r"gun\bs", kind=Kind.REGEX), r"can match no text: what stands at position 6"),
+        (Entry(pattern=r"gun\n", kind=Kind.REGEX), r"position 4 can never come there. Texts are read on one line"),
+        (Entry(pattern="gun  shop", kind=Kind.REGEX), r"position 5 can never come there"),
+        (Entry(pattern="[\\u200b\\u2060]+", kind=Kind.REGEX), "nothing invisible"),
+        (
+            Entry(pattern="gun", scope=Scope(only_channels={"1", "2"}, exempt_channels={"1", "2", "3"})),
+            "counts nowhere",
+        ),
+        (Entry(pattern="gun", scope=Scope(only_roles={"1"}, exempt_roles={"1"})), "counts nowhere"),
     ],
 )
 async def test_what_cannot_be_a_rule_is_told_in_a_sentence(app: App, entry: Entry, sentence: str):
     with pytest.raises(BadRule, match=sentence):
         await app.filters.put(HERE, entry, MODERATOR)
     assert not await app.filters.all(HERE)
+
+
+async def test_a_rule_that_allowed_texts_make_idle_is_told_before_it_is_written(app: App):
+    await app.filters.add(HERE, "gun*", MODERATOR, is_allow=True)
+    await app.filters.add(HERE, "bomb", MODERATOR, is_allow=True, scope=Scope(only_channels={"1"}))
+    regex = '{"pattern": "gun[a-z]+", "kind": "regex"}'
+    text = f'{{"rules": ["gunnery", "*gun*", "bomb", {regex}, "water pistol", "shotgun"], "allow": ["*pistol"]}}'
+    items = await app.filters.reviewed(HERE, [item.merged() for item in files.read_json(text)])
+    idle = [item.entry.pattern for item in items if item.entry and "frees what this rule looks for" in item.told]
+    assert idle == ["gunnery", "*gun*", "bomb", "gun[a-z]+"]
+    assert not await app.filters.all(HERE, "regex")
+    assert [await refused(app, text) for text in ("a gunnery", "a shotgun")] == [False, False]
 
 
 async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
@@ -267,7 +293,7 @@ def test_an_export_is_read_back_as_it_was(some: list[Entry]):
 async def test_many_entries_come_in_at_once_or_not_at_all(app: App, monkeypatch: pytest.MonkeyPatch, count: int):
     monkeypatch.setattr(rulebook, "MOST", 2 * count)
     await app.filters.add(HERE, "word7", MODERATOR)
-    items = files.read_lines("\n".join([*(f"word{number}" for number in range(count)), "", "c*t", "WORD8"]))
+    items = read("\n".join([*(f"word{number}" for number in range(count)), "", "c*t", "WORD8"]), "words.txt")
     assert [(item.label, item.problem[:15]) for item in items if item.entry is None] == [
         (str(count + 2), "A rule may have")
     ]

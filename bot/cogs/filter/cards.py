@@ -10,6 +10,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadRule
+from limner.bot.filters.content_filter import FREED
 from limner.bot.filters.rulebook import Page
 from limner.bot.filters.rules import Action
 from limner.bot.storage.models import Rule
@@ -173,6 +174,8 @@ async def _notes(app: App, rule: Rule) -> list[str]:
     for twin in await app.filters.twins(rule):
         text = texts.ALLOW_WINS if rule.is_allow else texts.IS_ALLOWED if twin.is_allow else texts.TWICE
         notes.append(text.format(id=twin.id))
+    if not notes and await app.filters.is_freed(rule):
+        notes.append(FREED)
     settings = await app.guilds.get(rule.guild_id)
     if rule.action == Action.FLAG and not rule.is_allow and settings.review_channel_id is None:
         notes.append(texts.FLAG_WITHOUT_CHANNEL)

@@ -10,6 +10,7 @@ from discord import app_commands
 
 from limner.bot.cogs.filter import cards, files, log, settings
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
+from limner.bot.cogs.filter.files import ImportButton
 from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.errors import BadRule, UserError
@@ -33,6 +34,7 @@ ITEMS = (
     LogButton,
     UndoSelect,
     UndoButton,
+    ImportButton,
     LanguageSelect,
     PackSelect,
     RolesSelect,
@@ -102,9 +104,7 @@ class Filters(LimnerCog, name="Limner filters"):
         await settings.show_packs(interaction, self.app, await moderated(interaction, self.app))
 
     @group.command(name="import")
-    @app_commands.describe(
-        file="An export (.json), or text with one rule a line; without it, this server's AutoMod rules"
-    )
+    @app_commands.describe(file="An export, a word list or a table (.csv); without it, this server's AutoMod rules")
     async def import_rules(self, interaction: Interaction, file: discord.Attachment | None = None) -> None:
         """Add the rules of a file, or of this server's AutoMod."""
         await files.bring_in(interaction, self.app, await moderated(interaction, self.app), file)

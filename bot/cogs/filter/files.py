@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import discord
 
@@ -13,14 +14,15 @@ from limner.bot.app import App
 from limner.bot.cogs.filter.cards import view
 from limner.bot.cogs.filter.log import UndoButton
 from limner.bot.errors import BadRule
-from limner.bot.filters import files
+from limner.bot.filters import files, wordlists
 from limner.bot.filters.entries import MAX_REASON, Entry
 from limner.bot.filters.files import Item
-from limner.bot.filters.rulebook import Import, entry_of
+from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.ui import job_messages
 from limner.bot.ui import rule_texts as texts
+from limner.bot.ui.controls import ForModerators
 from limner.bot.ui.interactions import tell
 from limner.bot.ui.uploads import download
 from limner.generators.text_files import BadText, decode
@@ -30,7 +32,7 @@ Trigger = discord.AutoModRuleTriggerType
 
 MOST_BYTES = 8 * 2**20
 SHOWN = 15
-"""Lines that cannot be rules and are told in the message itself; a file has all of them."""
+"""Lines that are told in the message itself; a file has all of them."""
 TOO_LARGE = "That file is larger than 8 MB; divide it into several."
 EMPTY = "There are no rules in that file"
 NO_PERMISSION = (
@@ -42,15 +44,49 @@ PRESET = "Discord keeps the words of its own lists to itself; /filter packs has 
 ALLOWED_HERE = "What AutoMod allows beside one of its rules is allowed beside all rules here."
 
 
+class ImportButton(ForModerators[discord.ui.Button[Any]], template=r"limner:import:(?P<source>file|automod)"):
+    """Adds the rules of the file under a message, or AutoMod's, of which the message tells what is doubtful."""
+
+    def __init__(self, source: str, label: str = "") -> None:
+        super().__init__(discord.ui.Button(label=label, custom_id=f"limner:import:{source}"))
+        self.source = source
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls(match["source"])
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Read it again, and add what can be added."""
+        await interaction.response.defer()
+        message = cast("discord.Message", interaction.message)
+        items = await _items(interaction, app, message.attachments[0] if self.source == "file" else None)
+        await _add(interaction, app, guild_id, items, is_automod=self.source == "automod")
+
+
 async def bring_in(interaction: Interaction, app: App, guild_id: int, file: discord.Attachment | None) -> None:
-    """Add what a file or AutoMod holds in one change, and tell what could not be added and why."""
+    """Add what a file or AutoMod holds in one change.
+
+    If something in it is doubtful or cannot be a rule, that is told by line, and a button adds the rest.
+    """
     await interaction.response.defer(ephemeral=True, thinking=True)
-    items = await _read(app, interaction.user.id, file) if file else await _automod(interaction)
-    await interaction.edit_original_response(content=f"Adding {_rules(len(items))} …")
-    entries = [item.entry for item in items if item.entry]
-    done = await app.filters.put_all(guild_id, entries, interaction.user.id)
-    problems = [f"{item.label}: {item.problem}" for item in items if item.entry is None]
-    await _report(interaction, done, problems, is_automod=file is None)
+    items = await app.filters.reviewed(guild_id, await _items(interaction, app, file))
+    told = [item.told for item in items if item.told]
+    if not told:
+        await _add(interaction, app, guild_id, items, is_automod=file is None)
+        return
+    count = sum(item.entry is not None for item in items)
+    text = f"Nothing is added yet; look at {_lines(len(told))}:" if count else "Nothing in it can be added:"
+    button = ImportButton("file" if file else "automod", f"Add the other {_rules(count)}")
+    shown: dict[str, Any] = {"content": _with_lines(text, told), "view": view([button] if count else [])}
+    if file is None:
+        await interaction.edit_original_response(attachments=_as_file(told), **shown)
+        return
+    async with download(app, interaction.user.id, file) as data:
+        given = discord.File(io.BytesIO(data), file.filename)
+        await interaction.edit_original_response(attachments=[given, *_as_file(told)], **shown)
 
 
 async def send_out(interaction: Interaction, app: App, guild_id: int) -> None:
@@ -67,16 +103,18 @@ def automod_items(rules: Iterable[discord.AutoModRule]) -> list[Item]:
     return [item for rule in rules for item in _of_automod(rule)]
 
 
-async def _read(app: App, user_id: int, file: discord.Attachment) -> list[Item]:
+async def _items(interaction: Interaction, app: App, file: discord.Attachment | None) -> list[Item]:
+    """What a file holds, or this server's AutoMod."""
+    if file is None:
+        return await _automod(interaction)
     if file.size > MOST_BYTES:
         raise BadRule(TOO_LARGE)
-    is_json = file.filename.lower().endswith((".json", ".jsonl"))
-    async with download(app, user_id, file) as data:
+    async with download(app, interaction.user.id, file) as data:
         try:
             text = decode(data, "That file")
         except BadText as error:
             raise BadRule(str(error)) from error
-    items = await asyncio.to_thread(files.read_json if is_json else files.read_lines, text)
+    items = await asyncio.to_thread(wordlists.read, text, file.filename)
     return [item.merged() for item in items]
 
 
@@ -121,18 +159,35 @@ def _item(name: str, entry: Entry) -> Item:
         return Item(label, None, str(error))
 
 
-async def _report(interaction: Interaction, done: Import, problems: Sequence[str], *, is_automod: bool) -> None:
-    parts = [f"{_rules(done.added)} added" if done.added or done.known or problems else EMPTY]
+async def _add(interaction: Interaction, app: App, guild_id: int, items: Sequence[Item], *, is_automod: bool) -> None:
+    """Add the rules in one change, and tell what came of it."""
+    await interaction.edit_original_response(content=f"Adding {_rules(len(items))} …", view=None)
+    entries = [item.entry for item in items if item.entry]
+    problems = [item.told for item in items if item.problem]
+    done = await app.filters.put_all(guild_id, entries, interaction.user.id)
+    parts = [f"{_rules(done.added)} added" if entries or problems else EMPTY]
     parts += [f"{done.known} there already"] if done.known else []
     parts += [f"{len(problems)} not added"] if problems else []
-    text = "; ".join(parts) + "."
-    shown = "\n".join(f"-# {job_messages.plain(problem, 200)}" for problem in problems[:SHOWN])
-    more = f"\n-# … and {len(problems) - SHOWN} more, in the file" if len(problems) > SHOWN else ""
-    content = job_messages.cut(f"{text}{' ' + ALLOWED_HERE if is_automod else ''}\n{shown}{more}", 2000)
-    listed = "\n".join(problems).encode()
-    attached = [discord.File(io.BytesIO(listed), "not-added.txt")] if len(problems) > SHOWN else []
+    text = "; ".join(parts) + "." + f" {ALLOWED_HERE}" * is_automod
     buttons = view([UndoButton(done.change_id)] if done.change_id else [])
-    await interaction.edit_original_response(content=content, attachments=attached, view=buttons)
+    content = _with_lines(text, problems)
+    await interaction.edit_original_response(content=content, attachments=_as_file(problems), view=buttons)
+
+
+def _with_lines(text: str, told: Sequence[str]) -> str:
+    """A sentence, and below it the first lines that are told."""
+    shown = "\n".join(f"-# {job_messages.plain(one, 200)}" for one in told[:SHOWN])
+    more = f"\n-# … and {len(told) - SHOWN} more, in the file" if len(told) > SHOWN else ""
+    return job_messages.cut(f"{text}\n{shown}{more}", 2000)
+
+
+def _as_file(told: Sequence[str]) -> list[discord.File]:
+    """All lines that are told, if there are more than a message shows."""
+    return [discord.File(io.BytesIO("\n".join(told).encode()), "lines.txt")] if len(told) > SHOWN else []
+
+
+def _lines(number: int) -> str:
+    return "1 line" if number == 1 else f"{number} lines"
 
 
 def _rules(number: int) -> str:
