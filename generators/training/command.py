@@ -38,7 +38,7 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         "folder",
         type=Path,
         metavar="DIR",
-        help="metadata.jsonl with file_name and text, or MNIST's IDX files; digits for scikit-learn's",
+        help="captions as metadata.jsonl, .csv or texts beside pictures, or MNIST's files; digits for scikit-learn's",
     )
     data.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (DIR-ready)")
     data.add_argument("--side", type=int, default=128, metavar="N", help="width and height in pixels (128)")

@@ -75,7 +75,7 @@ def test_other_kinds_of_pictures_become_rgb(tmp_path: Path):
     Image.fromarray(np.full((8, 8), 65535 // 2, np.uint16)).save(tmp_path / "deep.png")
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     opened = {
-        name: open_picture(Raw(name, "a thing", tmp_path / name)) for name in ("cmyk.jpg", "deep.png", "clear.png")
+        name: open_picture(Raw(name, ("a thing",), tmp_path / name)) for name in ("cmyk.jpg", "deep.png", "clear.png")
     }
     assert {image.mode for image in opened.values()} == {"RGB"}
     assert opened["deep.png"].getpixel((0, 0)) == (127, 127, 127)
@@ -90,7 +90,7 @@ def test_a_small_file_that_claims_to_be_huge_is_not_decoded(tmp_path: Path):
     file = tmp_path / "huge.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     with pytest.raises(Broken, match="too many pixels"):
-        open_picture(Raw("huge.png", "huge", file))
+        open_picture(Raw("huge.png", ("huge",), file))
 
 
 def test_mnist_files_are_read(tmp_path: Path):
@@ -114,7 +114,7 @@ def test_mnist_files_are_read(tmp_path: Path):
     ("metadata", "sentence"),
     [
         (None, "has no captions"),
-        ("{broken", "Line 1 of"),
+        ("{broken", r"is not valid JSON \(line 1: "),
         ('{"file_name": "0.png"}', "Line 1 of"),
         ('{"file_name": "0.png", "text": "one"}', r"fewer than two usable pictures \(there are no more\)"),
         ("", r"fewer than two usable pictures"),

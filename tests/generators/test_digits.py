@@ -19,7 +19,9 @@ from tests.tiny_models import tiny_request
 def examples() -> tuple[np.ndarray, np.ndarray]:
     """Pictures (8x8, flattened) and their digits."""
     raws = list(read_digits())
-    digits = [next(n for n, name in enumerate(DIGIT_NAMES) if name in raw.text or str(n) in raw.text) for raw in raws]
+    digits = [
+        next(n for n, name in enumerate(DIGIT_NAMES) if name in raw.texts[0] or str(n) in raw.texts[0]) for raw in raws
+    ]
     return np.stack([np.asarray(raw.source, float).ravel() for raw in raws]), np.array(digits)
 
 
@@ -51,4 +53,4 @@ def test_the_digit_that_is_asked_for_is_painted(name: str, examples: tuple[np.nd
 def test_digits_are_collected_with_captions_of_many_forms(tmp_path: Path):
     report = collect(tmp_path / "digits", tmp_path / "out", side=16, seed=Random(1).randrange(9))
     assert report.kept > 1_000
-    assert len({raw.text for raw in read_digits()}) > 50
+    assert len({raw.texts[0] for raw in read_digits()}) > 50

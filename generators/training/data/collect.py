@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,13 +20,13 @@ from PIL import Image, ImageOps
 from limner.generators.image_files import OWN_FORMATS, BadImage, Fault, open_image
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.augment import augment
+from limner.generators.training.data.captions import FORMS, Entry, Folder, read_folder, read_without_captions
 from limner.generators.training.data.idx import find_idx, read_idx
 from limner.generators.training.errors import TrainingError
 
 NEAR = 4
 """Pictures whose perceptual hashes differ in at most so many of 64 bits are the same picture."""
 CONTACTS = 40
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGIT_CAPTIONS = (
     "{digit}",
@@ -43,11 +43,15 @@ DIGIT_CAPTIONS = (
 
 @dataclass(frozen=True)
 class Raw:
-    """A picture before it is looked at: its name, its caption, and where it is (a file, or pixels of an IDX file)."""
+    """A picture before it is looked at: its name, its captions, and where it is (a file, or pixels of an IDX file).
+
+    What cannot be taken has no source, and a problem.
+    """
 
     name: str
-    text: str
-    source: Path | np.ndarray
+    texts: tuple[str, ...]
+    source: Path | np.ndarray | None
+    problem: str = ""
 
 
 @dataclass
@@ -90,12 +94,13 @@ def collect(
     """Make ``out`` an image folder with the parts ``train`` and ``test`` from the raw ``folder``.
 
     One picture is in memory at a time. ``variants`` augmented copies of each training picture are added. ``out`` also
-    gets report.json and contacts.png. If not ``captioned``, all the folder's picture files are taken, without words.
+    gets report.json and contacts.png. Of a picture with several captions each copy gets one of them. If not
+    ``captioned``, all the folder's picture files are taken, without words.
 
     Raises:
         TrainingError: there is nothing to collect, fewer than two pictures are left, or ``out`` exists already.
     """
-    raws = list(find(folder) if captioned else find_uncaptioned(folder))
+    raws = list(find(folder) if captioned else map(_raw, read_without_captions(folder)))
     if out.exists():
         raise TrainingError(f"{out} exists already; remove it or choose another folder with --out.")
     report = Report()
@@ -105,7 +110,7 @@ def collect(
     contacts: list[tuple[Image.Image, str]] = []
     for raw in raws:
         try:
-            if captioned and not raw.text:
+            if not raw.texts:
                 raise Broken("without a caption")
             image = _cut(open_picture(raw), side)
             if (twin := _nearest(image, hashes, report.kept)) is not None:
@@ -116,11 +121,12 @@ def collect(
         report.kept += 1
         part = "test" if order.random() < test else "train"
         setattr(report, part, getattr(report, part) + 1)
-        writers[part].add(image, raw.text)
+        text = _drawn(raw.texts, order)
+        writers[part].add(image, text)
         for _ in range(variants if part == "train" else 0):
-            writers[part].add(*augment(image, raw.text, order))
+            writers[part].add(*augment(image, _drawn(raw.texts, order), order))
         if len(contacts) < CONTACTS:
-            contacts.append((image, raw.text))
+            contacts.append((image, text))
     for writer in writers.values():
         writer.close()
     if report.kept < 2:
@@ -135,34 +141,29 @@ def collect(
 
 
 def find(folder: Path) -> Iterator[Raw]:
-    """The captioned pictures of a folder: metadata.jsonl in the Hugging Face convention, or MNIST's IDX files.
+    """The captioned pictures of a folder: MNIST's IDX files, or what `read_folder` finds.
 
     The name ``digits`` without such a folder means scikit-learn's digits.
 
     Raises:
         TrainingError: there are none, or a line of the metadata cannot be read.
     """
-    metadata = folder / "metadata.jsonl"
-    if metadata.is_file():
-        yield from _listed(folder, metadata)
-    elif pairs := find_idx(folder):
+    if pairs := find_idx(folder):
         for images, labels in pairs:
+            if problem := Folder(folder).why_not(images) or Folder(folder).why_not(labels):
+                raise TrainingError(f"{images} and its labels cannot be used: {problem}.")
             for number, (pixels, label) in enumerate(read_idx(images, labels)):
-                yield Raw(f"{images.name}:{number}", f"the digit {label}", pixels)
+                yield Raw(f"{images.name}:{number}", (f"the digit {label}",), pixels)
     elif folder.name == "digits" and not folder.exists():
         yield from read_digits()
+    elif (entries := read_folder(folder)) is not None:
+        yield from map(_raw, entries)
     else:
-        raise TrainingError(
-            f"{folder} has no captions: write a metadata.jsonl with one line "
-            '{"file_name": "cat.png", "text": "a cat"} for each picture.'
-        )
+        raise TrainingError(f"{folder} has no captions: {FORMS}.")
 
 
-def find_uncaptioned(folder: Path) -> Iterator[Raw]:
-    """All picture files of a folder and of those in it, by their names' endings."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES:
-            yield Raw(str(path.relative_to(folder)), "", path)
+def _raw(entry: Entry) -> Raw:
+    return Raw(entry.name, entry.captions, entry.file, entry.problem)
 
 
 def read_digits() -> Iterator[Raw]:
@@ -179,34 +180,26 @@ def read_digits() -> Iterator[Raw]:
     choice = Random(0)
     for number, (levels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         text = choice.choice(DIGIT_CAPTIONS).format(digit=label, name=DIGIT_NAMES[label])
-        yield Raw(f"digits:{number}", text, (levels * (255 / 16)).astype(np.uint8))
-
-
-def _listed(folder: Path, metadata: Path) -> Iterator[Raw]:
-    for number, line in enumerate(metadata.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            told = json.loads(line)
-            yield Raw(str(told["file_name"]), str(told["text"]).strip(), folder / str(told["file_name"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrainingError(
-                f'Line {number} of {metadata} is not {{"file_name": ..., "text": ...}}; mend or remove it.'
-            ) from error
+        yield Raw(f"digits:{number}", (text,), (levels * (255 / 16)).astype(np.uint8))
 
 
 def open_picture(raw: Raw) -> Image.Image:
     """The picture as `open_image` gives it; raises Broken if it is not there, too large, or damaged."""
     if isinstance(raw.source, np.ndarray):
         return Image.fromarray(raw.source).convert("RGB")
-    if not raw.source.is_file():
-        raise Broken("the file is missing")
+    if raw.source is None:
+        raise Broken(raw.problem)
     try:
         return open_image(raw.source.read_bytes(), formats=OWN_FORMATS)
     except BadImage as error:
         raise Broken("too many pixels" if error.fault == Fault.PIXELS else "not a readable picture") from error
     except OSError as error:
         raise Broken("not a readable picture") from error
+
+
+def _drawn(texts: Sequence[str], random: Random) -> str:
+    """One of a picture's captions."""
+    return random.choice(texts) if len(texts) > 1 else texts[0]
 
 
 def _cut(image: Image.Image, side: int) -> Image.Image:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from limner.generators.image_files import OWN_FORMATS, BadImage, open_image
+from limner.generators.training.data.captions import Entry, read_metadata
 from limner.generators.training.errors import TrainingError
 
 PREPARE = "make a folder that is fit with limner train data."
@@ -38,8 +38,7 @@ class PictureFolder:
         for metadata in sorted(folder.rglob("metadata.jsonl")):
             if metadata.parent.suffix == ".part":
                 continue
-            for line in metadata.read_text(encoding="utf-8").splitlines():
-                self.pictures.append(_read_line(metadata, line))
+            self.pictures += map(_captioned, read_metadata(metadata))
         if not self.pictures:
             raise TrainingError(
                 f"{folder} has no captioned pictures; it needs a metadata.jsonl with file_name and text."
@@ -84,12 +83,10 @@ def _opened(file: Path) -> Image.Image:
         raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
 
 
-def _read_line(metadata: Path, line: str) -> Picture:
-    try:
-        told = json.loads(line)
-        return Picture(metadata.parent / told["file_name"], told["text"], tuple(told.get("nouns", ())))
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{metadata} has a line without file_name and text; {PREPARE}") from error
+def _captioned(entry: Entry) -> Picture:
+    if entry.file is None:
+        raise TrainingError(f"{entry.place} names {entry.name!r}, and there is no such file; {PREPARE}")
+    return Picture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns)
 
 
 def learnt_part(folder: Path) -> Path:

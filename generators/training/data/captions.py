@@ -1,0 +1,233 @@
+"""What a folder says of its pictures: metadata.jsonl, metadata.csv or metadata.parquet, or a text beside each."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import os
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from limner.generators.text_files import BadText, parse_json, read_text, split_lines
+from limner.generators.training.errors import TrainingError
+
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+"""Hugging Face's names (https://huggingface.co/docs/datasets/image_dataset); the first that is there counts."""
+SIDE_FILES = (".txt", ".caption")
+"""Endings of texts that lie beside pictures and are called like them, as kohya's scripts read them."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MISSING = "the file is missing"
+FORMS = (
+    'write a metadata.jsonl with one line {"file_name": "cat.png", "text": "a cat"} for each picture, a metadata.csv '
+    "with the columns file_name and text, or a text file beside each picture (cat.txt)"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture, as its folder speaks of it.
+
+    Attributes:
+        name: what it is called there.
+        file: where it is; None if it cannot be taken.
+        captions: what is said of it, each in one line; none, one, or several of which any is true.
+        nouns: what it shows, for pictures whose maker knows.
+        place: where that is said, for sentences.
+        problem: why it cannot be taken.
+    """
+
+    name: str
+    file: Path | None
+    captions: tuple[str, ...]
+    nouns: tuple[str, ...]
+    place: str
+    problem: str = ""
+
+
+def read_folder(folder: Path) -> list[Entry] | None:
+    """What a folder says of its pictures; None if it says nothing.
+
+    Raises:
+        TrainingError: a file of it cannot be read, and which line; or a name leads out of the folder.
+    """
+    metadata = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+    if metadata:
+        return list(read_metadata(metadata))
+    entries = [_beside(folder, picture) for picture in _find_pictures(folder)]
+    return entries if any(entry.captions for entry in entries) else None
+
+
+def read_metadata(file: Path) -> Iterator[Entry]:
+    """What a metadata file says, entry by entry; raises like `read_folder`."""
+    rows = {".jsonl": _json_lines, ".csv": _table, ".parquet": _parquet}[file.suffix]
+    folder = Folder(file.parent)
+    for place, told in rows(file):
+        name = told.get("file_name")
+        if not isinstance(name, str) or not name.strip() or "text" not in told:
+            raise TrainingError(f'{place} is not {{"file_name": ..., "text": ...}}; mend or remove it.')
+        found, nouns = folder.find(name, place), tuple(map(str, told.get("nouns") or ()))
+        yield Entry(name, found, _captions(told["text"], place), nouns, place, "" if found else MISSING)
+
+
+def read_without_captions(folder: Path) -> list[Entry]:
+    """The picture files of a folder and of those in it, by their names' endings."""
+    within = Folder(folder)
+    problems = {picture: within.why_not(picture) or "" for picture in _find_pictures(folder)}
+    return [
+        Entry(str(picture.relative_to(folder)), None if problem else picture, ("",), (), str(folder), problem)
+        for picture, problem in problems.items()
+    ]
+
+
+class Folder:
+    """The files of a folder that is not to be left, and how they are found by names that people wrote elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._is_inside: dict[Path, bool] = {}
+
+    def find(self, name: str, place: str) -> Path | None:
+        """The file of that name; None if there is none.
+
+        The name may differ in case or in how its accents are written, and have backslashes.
+
+        Raises:
+            TrainingError: it leads out of the folder, is no plain file, or several files are meant.
+        """
+        if _leads_out(name):
+            raise TrainingError(f"{place} names {name!r}, which leads out of the folder; name a file inside it.")
+        file = self._folder / name
+        if not os.path.lexists(file):
+            found = self._by_key.get(_key(name), [])
+            if len(found) > 1:
+                raise TrainingError(f"{place} names {name!r}, and several files are called so but for upper case.")
+            if not found:
+                return None
+            file = found[0]
+        if reason := self.why_not(file):
+            raise TrainingError(f"{place} names {name!r}, but {reason}; put the picture itself into the folder.")
+        return file
+
+    def why_not(self, file: Path) -> str | None:
+        """Why something in the folder is not taken for a file of it; None if it is one."""
+        try:
+            mode = file.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                mode = file.stat().st_mode
+                is_inside = file.resolve().is_relative_to(self._folder.resolve())
+            else:
+                is_inside = self._holds(file.parent)
+        except OSError:
+            return MISSING
+        if not is_inside:
+            return "it leads out of the folder"
+        return None if stat.S_ISREG(mode) else "it is no plain file"
+
+    def _holds(self, parent: Path) -> bool:
+        if parent not in self._is_inside:
+            self._is_inside[parent] = parent.resolve().is_relative_to(self._folder.resolve())
+        return self._is_inside[parent]
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[Path]]:
+        found: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in self._folder.rglob("*"):
+            found[_key(path.relative_to(self._folder).as_posix())].append(path)
+        return found
+
+
+def _leads_out(name: str) -> bool:
+    if not any(mark in name for mark in ("/", "\\", ":", "..", "\0")):
+        return False
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    return "\0" in name or posix.is_absolute() or bool(windows.anchor) or ".." in (*posix.parts, *windows.parts)
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/").removeprefix("./")).casefold()
+
+
+def _captions(told: Any, place: str) -> tuple[str, ...]:
+    texts = told if isinstance(told, list) else [told]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise TrainingError(f"{place} has a text that is neither a text, a list of texts nor null; mend or remove it.")
+    return tuple(filter(None, map(_one_line, filter(None, texts))))
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks of any script and without control characters."""
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(one) == "Cc" else one for one in text)
+    return " ".join(text.split())
+
+
+def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(split_lines(_text(file)), 1):
+        if line.strip():
+            place = f"Line {number} of {file}"
+            try:
+                told = parse_json(line, str(file), number)
+            except BadText as error:
+                raise TrainingError(str(error)) from error
+            yield place, told if isinstance(told, dict) else {}
+
+
+def _table(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    text = _text(file)
+    heading = text.partition("\n")[0]
+    delimiter = max(",;\t", key=heading.count)  # Excel writes that of its country
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        if missing := {"file_name", "text"} - {*(rows.fieldnames or ())}:
+            raise TrainingError(f"{file} has no column {min(missing)}; its first line must name file_name and text.")
+        for row in rows:
+            place = f"Line {rows.line_num} of {file}"
+            if None in row:
+                raise TrainingError(f"{place} has too many cells; put a text that has a {delimiter!r} into quotes.")
+            yield place, row
+    except csv.Error as error:
+        raise TrainingError(f"Line {rows.line_num + 1} of {file} is not a line of a table: {error}.") from error
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise TrainingError(f"{file} cannot be read without pyarrow; pip install pyarrow, or {FORMS}.") from error
+    try:
+        table = parquet.read_table(file, columns=["file_name", "text"])
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+        raise TrainingError(f"{file} is not a Parquet file with the columns file_name and text.") from error
+    for number, row in enumerate(table.to_pylist(), 1):
+        yield f"Row {number} of {file}", row
+
+
+def _find_pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _beside(folder: Path, picture: Path) -> Entry:
+    """A picture with the lines of the text beside it, if there is one."""
+    within = Folder(folder)
+    name, problem = str(picture.relative_to(folder)), within.why_not(picture) or ""
+    texts = (picture.with_suffix(ending) for ending in SIDE_FILES)
+    text = next((one for one in texts if within.why_not(one) is None), None)
+    lines = split_lines(_text(text)) if text else []
+    captions = tuple(filter(None, map(_one_line, lines)))
+    return Entry(name, None if problem else picture, captions, (), str(text or folder), problem)
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_text(file, str(file))
+    except BadText as error:
+        raise TrainingError(str(error)) from error
