@@ -6,20 +6,18 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice, product
+from itertools import chain, product
 from operator import attrgetter
 
-from limner.bot.filters import guesses
+from limner.bot.filters import coarse, guesses
 from limner.bot.filters.keywords import automaton
 from limner.bot.filters.masked import MaskedWords
-from limner.bot.filters.tables import LETTERS, base, is_word
-from limner.bot.filters.targets import SHORTEST, Letters, Sighting, Target
+from limner.bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.targets import SHORTEST, Letters, Sighting, Spelling, Target
 from limner.bot.filters.work import Work
 
 _HEARD = 2
 """Sounds at the start or the end of a word that must be the same before the rest is compared."""
-_READINGS = 48
-"""How many ways to read a word with characters that may be several letters are tried."""
 _REMEMBERED, _REMEMBERED_LETTERS = 1 << 14, 64
 """Pieces of text of which it is remembered what hides in them, and the characters of the longest of these."""
 _PIECE, _READING, _CHARACTER = 10, 30, 2
@@ -29,37 +27,10 @@ _KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
 looking whether letters spell it."""
 _BEYOND_ASCII = 2
 """How many times as many steps other characters than ASCII take."""
-_DOUBLE, _RUN = re.compile(r"(.)\1+"), re.compile(r"(.)\1*")
+_RUN = re.compile(r"(.)\1*")
 _MASK = re.compile(r"[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2})(?:[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2}))*[^\W\d_]+")
 _PARTS = re.compile(r"[^\W_]+")
 _JOINTS = frozenset("-._+&~=\u2010\u2011\u2012\u2013\u2014\u00b7")
-
-
-class _Keys(dict[int, str]):
-    """The likeliest letter of each character, and one letter for those that are drawn alike."""
-
-    def __missing__(self, code: int) -> str:
-        bare = base(chr(code))
-        letter = LETTERS[bare][:1]
-        self[code] = letter = "i" if letter == "l" else letter
-        return letter
-
-
-_KEYS = _Keys()
-
-
-class _Choices(dict[str, tuple[tuple[int, str], ...]]):
-    """The letters that a character may be, if they are several: each as an entry of a table for translation."""
-
-    def __missing__(self, character: str) -> tuple[tuple[int, str], ...]:
-        letters = LETTERS[character]
-        is_unsure = len(letters) > 1 and set(letters) != {"i", "l"}
-        choices = tuple((ord(character), "i" if letter == "l" else letter) for letter in letters * is_unsure)
-        self[character] = choices
-        return choices
-
-
-_CHOICES = _Choices()
 
 
 class _Parts:
@@ -118,18 +89,16 @@ class Disguises:
         self._whole: defaultdict[str, list[Target]] = defaultdict(list)
         self._guesses: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
         self._starts, self._ends = _Parts(slice), _Parts(lambda size: slice(-size, None))
-        self._parts: dict[tuple[int, int], Target] = {}
         open_ended: defaultdict[str, list[Target]] = defaultdict(list)
         guessed: list[Target] = []
         for target in targets:
             if len(target.word) >= SHORTEST and len(set(target.word)) > 1:
-                key = _key(target.word)
+                key = coarse.key(target.word)
                 self._whole[key].append(target)
                 if target.is_open:
                     open_ended[f"{' ' * (not target.is_open_left)}{key}{' ' * (not target.is_open_right)}"].append(
                         target
                     )
-            self._parts[target.number, target.position] = target
             if len(target.plain) >= guesses.SHORTEST and target.plain.isalpha():
                 guessed.append(target)
             self._guess(target)
@@ -186,19 +155,25 @@ class Disguises:
             self._seen[chunk] = found, before - work.left
         return found
 
-    def steps(self, chunk: str, number: int, position: int, work: Work) -> tuple[str, ...] | None:
-        """How the chunk spells that word of a phrase, the rest of which is there; None if it does not.
+    def spelling(self, chunk: str, work: Work) -> Spelling:
+        """What tells quickly which words a piece may be beside the rest of a phrase; `steps` tells which it is."""
+        work.spend(_cost(_SPELLING, chunk) * 4)
+        written = _written(chunk)
+        sighted = chain.from_iterable(sighting.target.keys for sighting in self.sightings(chunk, work))
+        return Spelling(frozenset(chain(_keys(written), sighted)))
+
+    def steps(self, chunk: str, target: Target, number: int, work: Work) -> tuple[str, ...] | None:
+        """How the chunk spells a word of a phrase, the rest of which is there; None if it does not.
 
         Beside the rest of its phrase a word may be spelled like another real word.
         """
         found = self.sightings(chunk, work)
-        work.spend_on(number, len(found) + _CHARACTER * len(chunk))
+        work.spend_on(number, len(found) + _cost(_SPELLING, chunk) * 4)
         for sighting in found:
-            if (sighting.target.number, sighting.target.position) == (number, position):
+            if sighting.target is target:
                 return sighting.steps
-        start, end = _core(chunk)
-        target = self._parts.get((number, position))
-        return self._beside(target, chunk[start:end]) if target else None
+        written = _written(chunk)
+        return () if written == target.word else self._beside(target, written)
 
     def _beside(self, target: Target, written: str) -> tuple[str, ...] | None:
         if sighting := Letters(written).spell(target):
@@ -208,8 +183,8 @@ class Disguises:
         sounds = map(guesses.sound, guesses.romanised(target.word))
         if not written.isalpha() or guesses.sound(written) in sounds:
             return ("sound",) if written.isalpha() else None
-        plain, keys = guesses.plain(written), set(guesses.keys(target.plain))
-        same = {step for step, key in guesses.keys(plain) if (step, key) in keys}
+        plain = guesses.plain(written)
+        same = {step for step, key in guesses.keys(plain) if (step, key) in target.keys}
         return next(((step,) for step in sorted(same) if _is_guess(step, plain, target)), None)
 
     def _look(self, chunk: str, work: Work) -> Iterator[Sighting]:
@@ -243,8 +218,8 @@ class Disguises:
         yield from found.values()
 
     def _read(self, letters: Letters, work: Work) -> Iterator[Sighting]:
-        for translated in _translated(letters.text):
-            key = _DOUBLE.sub(r"\1", translated)
+        for translated in coarse.readings(letters.text):
+            key = coarse.single(translated)
             work.spend(_KEY + len(key) / 4)
             for target in self._whole.get(key, ()):
                 work.spend_on(target.number, _cost(_SPELLING, letters.text))
@@ -256,7 +231,7 @@ class Disguises:
         """The words that may be part of a longer one, each where its key is in that of the letters."""
         if self._open is None:
             return
-        key = _DOUBLE.sub(r"\1", translated)
+        key = coarse.single(translated)
         runs: list[int] = []
         spelled: set[Target] = set()
         hits: Iterator[tuple[int, tuple[int, list[Target]]]] = self._open.iter(f" {key} ")
@@ -274,7 +249,7 @@ class Disguises:
 
     def _reversed(self, letters: str) -> Iterator[Sighting]:
         if len(letters) > guesses.SHORTEST:
-            for target in self._whole.get(_key(letters[::-1]), ()):
+            for target in self._whole.get(coarse.key(letters[::-1]), ()):
                 if target.word == letters[::-1] and not target.is_part:
                     yield Sighting(target, 0, 0, ("reversed letters",))
 
@@ -297,7 +272,7 @@ class Disguises:
         for step, meant in corrections:
             work.spend(_GUESS)
             if is_word(meant):
-                opened = self._opened(Letters(meant), meant.translate(_KEYS), work)
+                opened = self._opened(Letters(meant), coarse.likeliest(meant), work)
                 yield from (Sighting(one.target, 0, 0, (step,)) for one in opened if one.target.plain in meant)
 
     def _under(
@@ -337,6 +312,19 @@ class Disguises:
             work.spend_on(target.number, _CANDIDATE)
             if _fits(written, target.plain):
                 yield Sighting(target, start, end, ("masked letters",))
+
+
+def _keys(written: str) -> Iterator[coarse.Key]:
+    """Each key that a piece of text shares with the words that it may spell."""
+    yield from (("spelling", coarse.single(reading)) for reading in coarse.readings(written))
+    if 0 < len(written) <= guesses.LONGEST:
+        yield from guesses.keys(guesses.plain(written))
+        yield "sound", guesses.sound(written)
+
+
+def _written(chunk: str) -> str:
+    start, end = _core(chunk)
+    return chunk[start:end]
 
 
 def _cost(steps: float, text: str) -> float:
@@ -392,18 +380,6 @@ def _readings(chunk: str) -> list[tuple[int, int]]:
     if len(inside) > 1:
         spans |= dict.fromkeys(inside)
     return list(spans)
-
-
-def _key(letters: str) -> str:
-    return _DOUBLE.sub(r"\1", letters.translate(_KEYS))
-
-
-def _translated(letters: str) -> Iterator[str]:
-    """Each way to read the letters, as they stand in keys; in the key itself none stands twice in a row."""
-    yield letters.translate(_KEYS)
-    unsure = [choices for character in dict.fromkeys(letters) if (choices := _CHOICES[character])]
-    for chosen in islice(product(*unsure), 1, _READINGS) if unsure else ():
-        yield letters.translate(dict(chosen)).translate(_KEYS)
 
 
 def _is_guess(step: str, written: str, target: Target) -> bool:

@@ -12,12 +12,13 @@ from limner.bot.filters.disguise import Disguises
 from limner.bot.filters.east_asian import EastAsianWords
 from limner.bot.filters.keywords import Found, Keyword, Keywords, keyword
 from limner.bot.filters.normalise import Normal, normalise
+from limner.bot.filters.phrases import Phrases
 from limner.bot.filters.regexes import Regexes
 from limner.bot.filters.rewrites import rewrites, turned_around
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scan import KOREAN, UNSPACED, line
 from limner.bot.filters.tables import LETTERS, base, is_word
-from limner.bot.filters.targets import Sighting, Target
+from limner.bot.filters.targets import Sighting, Spelling, Target, merged
 from limner.bot.filters.work import Work
 from limner.bot.place import Place
 
@@ -74,8 +75,9 @@ class Matcher:
         allowed = [keyword(rule.pattern) for rule in self._allow]
         self._keywords = Keywords([*plain, *allowed, *(variant for _, variant in self._variants)])
         phrases = [(number, known, line(known.text).split()) for number, known in enumerate(plain)]
-        self._phrases = {number: words for number, _, words in phrases if len(words) > 1}
-        self._disguises = Disguises(chain.from_iterable(_targets(*phrase) for phrase in phrases))
+        targets = merged(chain.from_iterable(_targets(*phrase) for phrase in phrases))
+        self._phrases = Phrases({number: words for number, _, words in phrases}, targets)
+        self._disguises = Disguises(targets)
         self._east_asian = EastAsianWords(
             [(number, known.text, known.is_open_left, known.is_open_right) for number, known in enumerate(plain)]
         )
@@ -174,27 +176,41 @@ class Matcher:
         foreign = [index for index, (chunk, _) in enumerate(chunks) if _is_foreign(chunk)][:2]
         for index, (chunk, start) in enumerate(chunks):
             for sighting in self._disguises.sightings(chunk, work):
-                if sighting.target.number in self._phrases:
-                    yield from self._phrase(chunks, index, sighting, work)
+                if sighting.target.is_part:
+                    yield from self._in_phrases(chunks, index, sighting, work)
                 elif not (
                     sighting.target.word.isascii()
                     and foreign not in ([], [index])
                     and not any(character.isascii() and character.isalnum() for character in chunk)
                 ):
-                    yield _Hit(sighting.target.number, start + sighting.start, start + sighting.end, sighting.steps)
+                    for number, _ in sighting.target.uses:
+                        work.spend_on(number, _HIT)
+                        yield _Hit(number, start + sighting.start, start + sighting.end, sighting.steps)
 
-    def _phrase(self, chunks: Sequence[tuple[str, int]], index: int, sighting: Sighting, work: Work) -> Iterator[_Hit]:
-        """The phrase of which a word was seen, if its other words stand around it."""
-        number, position = sighting.target.number, sighting.target.position
-        words, first = self._phrases[number], index - position
-        if first < 0 or first + len(words) > len(chunks):
-            return
-        steps = list(sighting.steps)
+    def _in_phrases(
+        self, chunks: Sequence[tuple[str, int]], index: int, sighting: Sighting, work: Work
+    ) -> Iterator[_Hit]:
+        """The phrases of which a word was seen, if their other words stand around it."""
+        spellings: dict[int, Spelling] = {}
+
+        def spelling(place: int) -> Spelling:
+            if place not in spellings:
+                spellings[place] = self._disguises.spelling(chunks[place][0], work)
+            return spellings[place]
+
+        for number, position in self._phrases.around(sighting.target, index, len(chunks), spelling, work):
+            yield from self._phrase(chunks, index - position, sighting, (number, position), work)
+
+    def _phrase(
+        self, chunks: Sequence[tuple[str, int]], first: int, sighting: Sighting, use: tuple[int, int], work: Work
+    ) -> Iterator[_Hit]:
+        number, position = use
+        words, steps = self._phrases.words(number), list(sighting.steps)
         for place, word in enumerate(words):
             chunk = chunks[first + place][0]
             work.spend_on(number, _HIT)
             if place != position and chunk.strip("\"'“”„«»().,!?:;") != word:
-                more = self._disguises.steps(chunk, number, place, work)
+                more = self._disguises.steps(chunk, self._phrases.target((number, place)), number, work)
                 if more is None:
                     return
                 steps += more
@@ -233,12 +249,12 @@ def _targets(number: int, known: Keyword, words: Sequence[str]) -> Iterator[Targ
         for position, word in enumerate(words):
             is_open_left = known.is_open_left and position == 0
             is_open_right = known.is_open_right and position == len(words) - 1
-            yield Target(number, position, word, is_open_left, is_open_right, len(words) > 1)
+            yield Target(word, is_open_left, is_open_right, len(words) > 1, [(number, position)])
 
 
 def _romanised_target(number: int, known: Keyword) -> Iterator[Target]:
     if known.text.isalpha():
-        yield Target(number, 0, known.text, known.is_open_left, known.is_open_right)
+        yield Target(known.text, known.is_open_left, known.is_open_right, False, [(number, 0)])
 
 
 def _variants(known: Keyword) -> Iterator[Keyword]:

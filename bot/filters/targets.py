@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
-from limner.bot.filters import guesses
+from limner.bot.filters import coarse, guesses
 from limner.bot.filters.tables import LETTERS, base
 
 SHORTEST = 3
@@ -42,17 +42,22 @@ class _Masks(dict[str, int]):
 
 @dataclass(eq=False)
 class Target:
-    """A word that is looked for, and of which keyword it is which word.
+    """A word that is looked for, and of which keywords it is which word.
 
     More letters may stand before and after it where it is open; a part is one word of a phrase.
     """
 
-    number: int
-    position: int
     word: str
     is_open_left: bool
     is_open_right: bool
-    is_part: bool = False
+    is_part: bool
+    #: The number of each keyword, and the word's place in it.
+    uses: list[tuple[int, int]]
+
+    @property
+    def number(self) -> int:
+        """The number of the first keyword that has it."""
+        return self.uses[0][0]
 
     @property
     def is_open(self) -> bool:
@@ -63,6 +68,14 @@ class Target:
     def plain(self) -> str:
         """The word without accents."""
         return guesses.plain(self.word)
+
+    @cached_property
+    def keys(self) -> frozenset[coarse.Key]:
+        """What a disguised spelling of it shares with it: the kind of disguise, and the key."""
+        sounds = {("sound", guesses.sound(latin)) for latin in guesses.romanised(self.word)}
+        return frozenset(
+            sounds | {("spelling", coarse.key(self.word)), *(guesses.keys(self.plain) if self.plain else ())}
+        )
 
     @cached_property
     def letters(self) -> frozenset[str]:
@@ -82,6 +95,26 @@ class Sighting(NamedTuple):
     start: int
     end: int
     steps: tuple[str, ...]
+
+
+class Spelling(NamedTuple):
+    """What a piece of text shares with the words that it may spell."""
+
+    keys: frozenset[coarse.Key]
+
+    def may_be(self, target: Target) -> bool:
+        """Whether it may spell the word."""
+        return not self.keys.isdisjoint(target.keys)
+
+
+def merged(targets: Iterable[Target]) -> list[Target]:
+    """The same words as one target for all keywords that have them."""
+    known: dict[tuple[str, bool, bool, bool], Target] = {}
+    for target in targets:
+        key = (target.word, target.is_open_left, target.is_open_right, target.is_part)
+        if known.setdefault(key, target) is not target:
+            known[key].uses += target.uses
+    return [*known.values()]
 
 
 class Letters:
