@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.entries import Entry
+from limner.bot.filters.own_roles import Counts, check_own_roles
 from limner.bot.filters.rules import Action, normal_form
 from limner.bot.filters.scopes import Scope
 from limner.bot.guild_settings import Guilds
@@ -60,31 +61,37 @@ class Import:
 
 
 class RuleBook:
-    """The rules, allowed texts and packs of every server. Whoever changes something is ``by``."""
+    """The rules, allowed texts and packs of every server. Whoever changes something is ``by``.
+
+    Changes that free one of the ``bound`` roles raise NotModerator (see `check_own_roles`).
+    """
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
         self.database = database
         self._guilds = guilds
 
-    async def add(self, guild_id: int, pattern: str, by: int, **more: Any) -> Row:
+    async def add(self, guild_id: int, pattern: str, by: int, *, bound: Collection[int] = (), **more: Any) -> Row:
         """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it is one already."""
-        return await self.put(guild_id, Entry(pattern=pattern, **more), by)
+        return await self.put(guild_id, Entry(pattern=pattern, **more), by, bound=bound)
 
-    async def put(self, guild_id: int, entry: Entry, by: int, what: str = "add") -> Row:
+    async def put(self, guild_id: int, entry: Entry, by: int, *, bound: Collection[int] = ()) -> Row:
         """Write a new rule; raises BadRule if it cannot be one, or is one already."""
         entry = entry.checked()
+        check_own_roles(bound, None, (entry.is_allow, entry.scope))
         async with changing(self.database, guild_id) as session:
             await _check_room(session, guild_id, 1)
             await _check_new(session, guild_id, entry)
             row = _row(guild_id, entry, by)
             session.add(row)
             await session.flush()
-            await record(session, guild_id, by, what, {}, _state(row))
+            await record(session, guild_id, by, "add", {}, _state(row))
         self._guilds.forget(guild_id)
         return row
 
-    async def put_all(self, guild_id: int, entries: Sequence[Entry], by: int) -> Import:
+    async def put_all(self, guild_id: int, entries: Sequence[Entry], by: int, *, bound: Collection[int] = ()) -> Import:
         """Write many checked entries in one change, all of them or none; those that are there are left as they are."""
+        for entry in entries:
+            check_own_roles(bound, None, (entry.is_allow, entry.scope))
         made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
         fresh: dict[tuple[Any, ...], dict[str, Any]] = {}
         for columns in map(_columns, entries):
@@ -98,11 +105,15 @@ class RuleBook:
         self._guilds.forget(guild_id)
         return Import(len(new), len(entries) - len(new), change.id if change else None)
 
-    async def edit(self, guild_id: int, rule_id: int, by: int, what: str = "edit", **values: Any) -> Row:
+    async def edit(
+        self, guild_id: int, rule_id: int, by: int, what: str = "edit", *, bound: Collection[int] = (), **values: Any
+    ) -> Row:
         """Change some fields of an `Entry`; raises BadRule if there is no such rule, or another is the same then."""
         async with changing(self.database, guild_id) as session:
             row = await _get(session, guild_id, rule_id)
-            before, entry = _state(row), replace(entry_of(row), **values).checked()
+            before, old = _state(row), entry_of(row)
+            entry = replace(old, **values).checked()
+            check_own_roles(bound, (old.is_allow, old.scope), (entry.is_allow, entry.scope))
             await _check_new(session, guild_id, entry, but=rule_id)
             for name, value in _columns(entry).items():
                 setattr(row, name, value)
@@ -127,7 +138,7 @@ class RuleBook:
         self._guilds.forget(guild_id)
         return row
 
-    async def undo(self, guild_id: int, change_id: int, by: int) -> FilterChange:
+    async def undo(self, guild_id: int, change_id: int, by: int, *, bound: Collection[int] = ()) -> FilterChange:
         """Take one change back, which is a change itself; raises BadRule if newer ones changed the same again."""
         change = await audit_log.get(self.database, guild_id, change_id)
         if "settings" in change.after:
@@ -135,6 +146,9 @@ class RuleBook:
             return change
         if "pictures" in {**change.before, **change.after}:
             raise BadRule(PICTURES)
+        before, after = _by_id(change.before), _by_id(change.after)
+        for number, row in before.items():
+            check_own_roles(bound, _counts(after.get(number)), _counts(row))
         while not await self._take_back(change, by):
             pass  # somebody changed something else there meanwhile, so it is compared anew
         self._guilds.forget(guild_id)
@@ -232,6 +246,11 @@ def _columns(entry: Entry) -> dict[str, Any]:
         "is_on": entry.is_on,
         "expires_at": entry.expires_at,
     }
+
+
+def _counts(row: Mapping[str, Any] | None) -> Counts | None:
+    """Of a row that the log has kept: what decides for whom it counts."""
+    return (row["is_allow"], Scope.from_json(row["scope"])) if row else None
 
 
 def _identity(columns: Mapping[str, Any]) -> tuple[bool, str, str]:

@@ -100,6 +100,11 @@ def role_ids(interaction: Interaction) -> list[int]:
     return [role.id for role in interaction.user.roles] if isinstance(interaction.user, discord.Member) else []
 
 
+def bound_roles(interaction: Interaction) -> list[int]:
+    """The roles that the one who asks may free from no rule: their own, but for members with Manage Server."""
+    return [] if interaction.permissions.manage_guild else role_ids(interaction)
+
+
 def where(interaction: Interaction) -> Where:
     """The place that a command or a click comes from, and whose it is."""
     channel, parents = interaction.channel, list[int | None]()

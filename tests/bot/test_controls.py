@@ -33,7 +33,7 @@ DECORATORS = ("discord.ui.button", "discord.ui.select")
 def ours(kind: type) -> Iterator[type]:
     """Every class of the bot that comes from this one."""
     for child in kind.__subclasses__():
-        if child.__module__.startswith("bot."):
+        if child.__module__.startswith("limner.bot."):
             yield child
         yield from ours(child)
 
@@ -72,7 +72,7 @@ def test_every_form_is_made_anew_when_it_comes_back() -> None:
 def test_no_view_answers_by_itself() -> None:
     assert [kind for kind in ours(discord.ui.View) if not issubclass(kind, Form)] == []
     controls = {kind.__name__ for kind in ours(Control)} | {kind.__name__ for kind in FORMS}
-    fields = {("filter_forms", name) for name in ("_select", "_channels", "_roles")}
+    fields = {("forms", name) for name in ("_select", "_channels", "_roles")}
     for name in DISCORDS:
         for file, around in calls(name):
             assert controls.intersection(around) or (file, around[0]) in fields, (name, file, around)

@@ -17,7 +17,7 @@ from limner.bot.storage.models import Rule
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.form import open_form
-from limner.bot.ui.interactions import SILENT, tell
+from limner.bot.ui.interactions import SILENT, bound_roles, tell
 from limner.bot.ui.job_messages import plain
 
 Interaction = discord.Interaction[Any]
@@ -142,7 +142,8 @@ async def remove(interaction: Interaction, app: App, rule: Rule) -> None:
 
 
 async def _switch(interaction: Interaction, app: App, rule: Rule) -> None:
-    changed = await app.filters.edit(rule.guild_id, rule.id, interaction.user.id, is_on=not rule.is_on)
+    bound = bound_roles(interaction)
+    changed = await app.filters.edit(rule.guild_id, rule.id, interaction.user.id, bound=bound, is_on=not rule.is_on)
     notes = await _notes(app, changed)
     await interaction.response.edit_message(
         content="", embed=texts.card(changed, notes), view=_card_view(changed), allowed_mentions=SILENT

@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Self, cast
 
 import discord
@@ -17,13 +18,14 @@ from limner.bot.errors import BadRule
 from limner.bot.filters import files, wordlists
 from limner.bot.filters.entries import MAX_REASON, Entry
 from limner.bot.filters.files import Item
+from limner.bot.filters.own_roles import OWN_ROLE, frees
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.ui import job_messages
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import ForModerators
-from limner.bot.ui.interactions import tell
+from limner.bot.ui.interactions import bound_roles, tell
 from limner.bot.ui.uploads import download
 from limner.generators.text_files import BadText, decode
 
@@ -104,12 +106,21 @@ def automod_items(rules: Iterable[discord.AutoModRule]) -> list[Item]:
 
 
 async def _items(interaction: Interaction, app: App, file: discord.Attachment | None) -> list[Item]:
-    """What a file holds, or this server's AutoMod."""
-    if file is None:
-        return await _automod(interaction)
+    """What a file holds, or this server's AutoMod; what would free one's own role cannot be a rule."""
+    items = await (_read(app, interaction.user.id, file) if file else _automod(interaction))
+    bound = frozenset(map(str, bound_roles(interaction)))
+    return [
+        replace(item, entry=None, problem=OWN_ROLE)
+        if item.entry and frees(bound, None, (item.entry.is_allow, item.entry.scope))
+        else item
+        for item in items
+    ]
+
+
+async def _read(app: App, user_id: int, file: discord.Attachment) -> list[Item]:
     if file.size > MOST_BYTES:
         raise BadRule(TOO_LARGE)
-    async with download(app, interaction.user.id, file) as data:
+    async with download(app, user_id, file) as data:
         try:
             text = decode(data, "That file")
         except BadText as error:
@@ -164,7 +175,7 @@ async def _add(interaction: Interaction, app: App, guild_id: int, items: Sequenc
     await interaction.edit_original_response(content=f"Adding {_rules(len(items))} …", view=None)
     entries = [item.entry for item in items if item.entry]
     problems = [item.told for item in items if item.problem]
-    done = await app.filters.put_all(guild_id, entries, interaction.user.id)
+    done = await app.filters.put_all(guild_id, entries, interaction.user.id, bound=bound_roles(interaction))
     parts = [f"{_rules(done.added)} added" if entries or problems else EMPTY]
     parts += [f"{done.known} there already"] if done.known else []
     parts += [f"{len(problems)} not added"] if problems else []

@@ -10,7 +10,6 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.filter.cards import show
-from limner.bot.errors import NotModerator
 from limner.bot.filters.entries import MAX_REASON, PACK
 from limner.bot.filters.regexes import MAX_LENGTH
 from limner.bot.filters.rulebook import entry_of
@@ -19,7 +18,7 @@ from limner.bot.filters.scopes import SETS, Ages, Scope
 from limner.bot.storage.models import Rule
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import Field, Form
-from limner.bot.ui.interactions import moderated, role_ids
+from limner.bot.ui.interactions import bound_roles, moderated
 
 Interaction = discord.Interaction[Any]
 Option = discord.SelectOption
@@ -34,7 +33,6 @@ KINDS = {
 SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}
 DRAFT, AS_IT_IS = "draft", "as it is"
 BEYOND = "{} more stay as they are; there is no room for them here until some of these are taken out."
-OWN_ROLE = "Only members with Manage Server can free one of their own roles from a rule."
 
 
 class RuleForm(Form, kind="rule"):
@@ -67,12 +65,12 @@ class RuleForm(Form, kind="rule"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Write the rule, and show it as it is then."""
-        by = interaction.user.id
+        by, bound = interaction.user.id, bound_roles(interaction)
         text = {} if self._is_pack else {"pattern": self.text("text")}
         if self._rule is None:
-            rule = await app.filters.add(self._guild_id, by=by, **text, **self._values())
+            rule = await app.filters.add(self._guild_id, by=by, bound=bound, **text, **self._values())
         else:
-            rule = await app.filters.edit(self._guild_id, self._rule.id, by, **text, **self._values())
+            rule = await app.filters.edit(self._guild_id, self._rule.id, by, bound=bound, **text, **self._values())
         await show(interaction, app, rule)
 
     def _values(self) -> dict[str, Any]:
@@ -121,14 +119,9 @@ class PlaceForm(Form, kind="where"):
         """Write where the rule counts; nobody frees oneself without being a manager of the server."""
         sets = {name: _chosen(self.chosen(name), getattr(self._before, name)) for name in SETS}
         scope = Scope(**sets, ages=Ages(self.chosen("ages")[0]))
-        own = set(map(str, role_ids(interaction)))
-        frees = own & (scope.exempt_roles - self._before.exempt_roles) or (
-            scope.only_roles and not own & scope.only_roles
-        )
-        if frees and not interaction.permissions.manage_guild:
-            raise NotModerator(OWN_ROLE)
-        rule, by = self._rule, interaction.user.id
-        await show(interaction, app, await app.filters.edit(rule.guild_id, rule.id, by, "exempt", scope=scope))
+        guild_id, number, by, bound = self._rule.guild_id, self._rule.id, interaction.user.id, bound_roles(interaction)
+        rule = await app.filters.edit(guild_id, number, by, "exempt", bound=bound, scope=scope)
+        await show(interaction, app, rule)
 
     def _ask(self, name: str, label: str, field: Field) -> None:
         ids = getattr(self._before, name)

@@ -15,7 +15,7 @@ from limner.bot.storage.audit_log import ChangePage
 from limner.bot.storage.models import FilterChange
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
-from limner.bot.ui.interactions import managers_only, tell
+from limner.bot.ui.interactions import bound_roles, managers_only, tell
 
 Interaction = discord.Interaction[Any]
 
@@ -89,7 +89,7 @@ async def undo(interaction: Interaction, app: App, guild_id: int, change_id: int
     if "settings" in (await audit_log.get(app.database, guild_id, change_id)).after:
         managers_only(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
-    change = await app.filters.undo(guild_id, change_id, interaction.user.id)
+    change = await app.filters.undo(guild_id, change_id, interaction.user.id, bound=bound_roles(interaction))
     await tell(interaction, f"Change {change.id} is undone; that is in /filter log too, and can be undone.")
 
 

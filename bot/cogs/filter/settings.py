@@ -14,7 +14,7 @@ from limner.bot.filters import packs
 from limner.bot.filters.entries import PACK, Entry
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.ui.controls import ForManagers, ForModerators
-from limner.bot.ui.interactions import SILENT, tell
+from limner.bot.ui.interactions import SILENT, bound_roles, tell
 
 Interaction = discord.Interaction[Any]
 Option = discord.SelectOption
@@ -78,15 +78,15 @@ class PackSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Switch on what is chosen and off what is not."""
-        rows, by = await app.filters.all(guild_id, PACK), interaction.user.id
+        rows, by, bound = await app.filters.all(guild_id, PACK), interaction.user.id, bound_roles(interaction)
         for pack in packs.every().values():
             if pack.language == self.language:
                 own = [row for row in rows if row.pattern == pack.name]
                 is_chosen = pack.name in self.item.values
                 if is_chosen and not own:
-                    await app.filters.put(guild_id, Entry(pattern=pack.name, kind=PACK), by)
+                    await app.filters.put(guild_id, Entry(pattern=pack.name, kind=PACK), by, bound=bound)
                 for row in own:
-                    await app.filters.edit(guild_id, row.id, by, is_on=is_chosen)
+                    await app.filters.edit(guild_id, row.id, by, bound=bound, is_on=is_chosen)
         await _refresh_packs(interaction, app, guild_id, self.language)
 
 
