@@ -58,6 +58,8 @@ class Ask:
     image: str | None = None
     image_name: str = ""
     strength: float | None = None
+    #: Whether what comes of it is posted hidden whatever rules say: the picture was given so.
+    is_spoiler: bool = False
     user_id: int = 0
     guild_id: int | None = None
     channel_id: int | None = None
@@ -105,7 +107,7 @@ async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, 
         init_image=picture.sha256,
     )
     name = f"{job.id}-{number}.png"
-    again = _again(app, job, user_id, where)
+    again = replace(_again(app, job, user_id, where), is_spoiler=job.is_spoiler)
     return await submit(app, replace(again, request=request, style="", expand="off", input_name=name))
 
 
@@ -127,6 +129,7 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         image=request.init_image,
         image_name=job.input_name,
         strength=request.strength,
+        is_spoiler=job.is_spoiler and request.is_from_picture,
         user_id=user_id,
         locale=job.locale,
         **vars(where),
@@ -142,7 +145,7 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
     if any(image.width * image.height * 4 > MOST_PIXELS for image in job.images):
         raise BadOption("That picture is as large as pictures get here.")
     request = replace(GenerationRequest.from_json(job.request), finish=Finish(upscale=2))
-    again = _again(app, job, user_id, where)
+    again = replace(_again(app, job, user_id, where), is_spoiler=job.is_spoiler)
     return await submit(app, replace(again, kind="finish", request=request, prompt=job.prompt, expansion=job.expanded))
 
 
@@ -167,7 +170,7 @@ async def describe(app: App, ask: Ask) -> Job:
 async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> Job:
     """Paint what a picture was described as."""
     check_posted(job)
-    ask = Ask(text=job.prompt or "", user_id=user_id, locale=job.locale, **vars(where))
+    ask = Ask(text=job.prompt or "", is_spoiler=job.is_spoiler, user_id=user_id, locale=job.locale, **vars(where))
     return await submit(app, replace(read(app, ask), parent_id=job.id))
 
 
@@ -283,6 +286,7 @@ def _new(settings: Settings, ask: Ask, idea: str, request: GenerationRequest, **
         locale=ask.locale,
         weight=_weight(settings, ask.role_ids),
         input_name=ask.image_name[:MAX_NAME],
+        is_spoiler=ask.is_spoiler,
         **more,
     )
 
@@ -316,7 +320,7 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
     verdict = await app.filters.check(new.where, texts)
     if verdict.refusal:
-        refused = replace(new, **apply_verdict.remembered(verdict))
+        refused = apply_verdict.remember(new, verdict)
         job = await app.jobs.log_refusal(refused, verdict.refusal.code, verdict.refusal.sentence)
         raise Refused(verdict.refusal.sentence, job)
     return apply_verdict.obeyed(new, verdict)
@@ -446,9 +450,12 @@ def _weight(settings: Settings, role_ids: Sequence[int]) -> float:
 
 
 def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
+    """The same request; what comes of a hidden picture is hidden, what comes of words alone is for the rules to say."""
+    request = GenerationRequest.from_json(job.request)
     return NewJob(
         idea=job.idea,
-        request=GenerationRequest.from_json(job.request),
+        request=request,
+        is_spoiler=job.is_spoiler and request.is_from_picture,
         style=job.style,
         expand="on" if job.expand == "preview" else job.expand,
         user_id=user_id,

@@ -56,6 +56,7 @@ async def _describe(interaction: Interaction, app: App, picture: discord.Attachm
     ask = Ask(
         text="",
         image_name=picture.filename,
+        is_spoiler=picture.is_spoiler(),
         user_id=interaction.user.id,
         locale=str(interaction.locale),
         **vars(here),

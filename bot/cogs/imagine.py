@@ -79,6 +79,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             upscale=upscale,
             expand=expand,
             image_name=image.filename if image else "",
+            is_spoiler=image is not None and image.is_spoiler(),
             strength=strength,
             user_id=interaction.user.id,
             locale=str(interaction.locale),

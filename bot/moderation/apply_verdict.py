@@ -31,14 +31,19 @@ def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
     """A new request as its rules want it."""
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
     return replace(
-        new,
+        remember(new, verdict),
         idea=idea,
         request=replace(new.request, prompt=idea, negative_prompt=negative),
         expansion=reworded(new.expansion, idea, verdict) if new.expansion else None,
         prompt=verdict.texts["style"] if new.prompt else new.prompt,
         input_name=verdict.texts["file name"],
-        **remembered(verdict),
     )
+
+
+def remember(new: NewJob, verdict: Verdict) -> NewJob:
+    """A new request whose row keeps what rules say of it, whatever its texts become."""
+    kept = remembered(verdict)
+    return replace(new, **kept | {"is_spoiler": new.is_spoiler or kept["is_spoiler"]})
 
 
 def obey(job: Job, verdict: Verdict) -> None:

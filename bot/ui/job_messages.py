@@ -84,7 +84,8 @@ def ended(job: Job) -> str:
     if job.status == JobStatus.REFUSED:
         return REJECTED if job.reason_code == "review" else REFUSED
     if job.status == JobStatus.SUCCEEDED and job.kind == "describe":
-        return f"{_idea(job)}\n{plain(job.prompt or '', DESCRIPTION_LENGTH)}"
+        said = plain(job.prompt or "", DESCRIPTION_LENGTH)
+        return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
         notes = [f"-# {plain(note, NOTE_LENGTH)}" for note in sentences(job)]
         return "\n".join((quoted(job.idea), *_addition(job), *notes, f"-# {_facts(job)}"))

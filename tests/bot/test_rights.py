@@ -20,6 +20,7 @@ from limner.bot import submit
 from limner.bot.cogs import describe, pictures
 from limner.bot.cogs.filter import cards
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
+from limner.bot.cogs.filter.files import ImportButton
 from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.cogs.history import HistoryButton, PageButton
@@ -136,6 +137,7 @@ BUTTONS: Table = {
     **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *review_cards.LOOKS),
     **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *cards.LOOKS),
     **each(ListButton, MODERATORS, lambda _s, _: ListButton("Next", 1, ""), ""),
+    **each(ImportButton, MODERATORS, lambda _s, _: ImportButton("automod", "Add"), ""),
     **each(LogButton, MODERATORS, lambda _s, _: LogButton("Next", 1), ""),
     **each(UndoButton, MODERATORS, lambda s, _: UndoButton(s.things.change.id), ""),
     (BlockChoice, ""): (MODERATORS, lambda s: (BlockChoice(s.things.job.id, 1), ["1"])),

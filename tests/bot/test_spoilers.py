@@ -1,0 +1,103 @@
+"""A picture that was given hidden behind a click stays so wherever its pixels, or words about it, are shown again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import discord
+import pytest
+
+from limner.bot.cogs.describe import MENU
+from limner.bot.cogs.history import BEHIND_A_CLICK
+from limner.bot.queue.jobs import Picture
+from limner.bot.settings import Settings
+from limner.bot.storage.models import Job
+from limner.generators.base import Expansion
+from tests.rows import seen
+from tests.simulated_discord import World, png
+
+WORDS = "a red fox"
+HIDDEN, OPEN = "SPOILER_fox.png", "fox.png"
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """With a model that changes pictures, and a reader."""
+    card = {"kind": "cyclegan", "restyles": True, "multiple_of": 4, "num_inference_steps": 1, "width": 16, "height": 16}
+    (tmp_path / "ink").mkdir()
+    (tmp_path / "ink" / "limner.json").write_text(json.dumps(card))
+    return settings.using(models={**settings.models, "ink": str(tmp_path / "ink")}, reader="there/is-one")
+
+
+def is_hidden(message: discord.Message) -> bool:
+    [file] = message.attachments
+    return file.is_spoiler()
+
+
+async def shown(world: World, job: Job) -> Job:
+    """A worker's part, and the delivery."""
+    claimed = await world.claim()
+    assert claimed.id == job.id
+    added = Expansion(f"{WORDS}, snow", "snow", (), "", 0.1)
+    await world.app.jobs.save_expansion(claimed, added, added.text)
+    if job.kind == "describe":
+        picture = Picture(job.input_sha256 or "", 16, 16, 10, 0, seen())
+        assert await world.app.jobs.finish(claimed, [picture], seconds=0.1, busy_seconds=0.0)
+    else:
+        await world.finish(claimed)
+    return await world.delivered(job)
+
+
+async def pressed(world: World, job: Job, label: str) -> Job:
+    assert not (await world.ada.click(world.message(job), label=label)).ephemeral
+    return await shown(world, await world.newest())
+
+
+@pytest.mark.parametrize("name", [HIDDEN, OPEN])
+async def test_a_picture_to_start_from(world: World, name: str) -> None:
+    job = await shown(world, await world.imagine(WORDS, image=(name, png((64, 48)))))
+    assert is_hidden(world.message(job)) == (name == HIDDEN)
+    for label in ("Upscale", "Reroll", "Raw", "Restyle"):
+        assert is_hidden(world.message(await pressed(world, job, label))) == (name == HIDDEN), label
+    form = await world.ada.click(world.message(job), label="Remix")
+    await world.ada.submit_modal(form, {"idea": "a red fox in the snow"})
+    assert is_hidden(world.message(await shown(world, await world.newest()))) == (name == HIDDEN)
+    opened = await world.ada.slash(world.channel, "history", id=job.id)
+    assert opened.response
+    assert is_hidden(opened.response.message) == (name == HIDDEN)
+    await world.ada.click(opened.response.message, label="Repeat")
+    assert is_hidden(world.message(await shown(world, await world.newest()))) == (name == HIDDEN)
+    page = await world.ada.slash(world.channel, "history")
+    assert page.response
+    assert {embed.footer.text for embed in page.response.embeds} == {BEHIND_A_CLICK if name == HIDDEN else None}
+
+
+@pytest.mark.parametrize("name", [HIDDEN, OPEN])
+@pytest.mark.parametrize("is_menu", [True, False])
+async def test_a_picture_that_is_described(world: World, name: str, is_menu: bool) -> None:
+    if is_menu:
+        message = await world.bob.send(world.channel, "look", attachments=[(name, png((64, 48)))])
+        await world.ada.context_menu(world.channel, MENU, message)
+    else:
+        await world.ada.slash(world.channel, "describe", picture=(name, png((64, 48))))
+    job = await shown(world, await world.newest())
+    message = world.message(job)
+    assert is_hidden(message) == (name == HIDDEN)
+    assert ("||a red fox, snow||" in message.content) == (name == HIDDEN)
+    for label in ("Paint this", "Restyle"):
+        assert is_hidden(world.message(await pressed(world, job, label))) == (name == HIDDEN), label
+
+
+async def test_what_a_rule_has_hidden_stays_so_when_it_is_made_larger_or_changed(world: World) -> None:
+    rule = await world.app.filters.add(world.guild.id, "fox", 1, action="spoiler")
+    job = await shown(world, await world.imagine(WORDS))
+    await world.app.filters.remove(world.guild.id, rule.id, 1)
+    for label, hidden in (("Upscale", True), ("Restyle", True), ("Reroll", False)):
+        assert is_hidden(world.message(await pressed(world, job, label))) == hidden, label
+
+
+async def test_a_refusal_does_not_forget_it(world: World) -> None:
+    await world.app.filters.add(world.guild.id, "cow", 1)
+    await world.refused("a cow", image=(HIDDEN, png((64, 48))))
+    assert (await world.newest()).is_spoiler
