@@ -42,15 +42,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(autouse=True)
-def loads_end_with_their_test() -> Generator[None]:
-    """Wait for a model that is still loaded in another thread: the next test builds models in this process too.
+def torch_is_left_as_it_was() -> Generator[None]:
+    """Wait for a model that another thread still loads, and see that nothing of torch stays changed.
 
-    A worker that stops does not wait for the model that it loads, because its process ends.
+    The next test builds models in this process too, and a worker that stops does not wait for the model that it loads,
+    because its process ends.
     """
     yield
     if module := sys.modules.get("limner.generators.loading"):
         with module.loading():
-            pass
+            torch = sys.modules["torch"]
+            assert torch.is_grad_enabled(), "gradients stay off"
+            assert torch.get_default_dtype() == torch.float32, "another number format stays the default"
+            assert torch.nn.Module.register_parameter.__module__ == "torch.nn.modules.module", "new modules stay empty"
 
 
 @pytest.fixture(scope="session")

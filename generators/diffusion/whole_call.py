@@ -17,12 +17,12 @@ from greenlet import getcurrent, greenlet
 
 from limner.generators.base import (
     BadRequest,
-    BrokenImage,
     Event,
     Failed,
     Finished,
     GenerationError,
     GenerationRequest,
+    NotNumbers,
     OutOfMemory,
     Preview,
     Progress,
@@ -208,7 +208,8 @@ class _Call:
         self._pipe = pipelines.pipeline(request)
         self._pipe.scheduler = pipelines.scheduler(request.scheduler)
         self.watch = Watch(self._pipe.scheduler)
-        self._loop = greenlet(self._pipe.__call__)
+        # Without the decorator that switches gradients off: a call that is stopped would leave them off for the thread.
+        self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
 
     @property
     def ended(self) -> bool:
@@ -218,7 +219,7 @@ class _Call:
         """Take one more step, the last one with all that follows it; `failure` tells if that could not be done."""
         try:
             self._caller = getcurrent()
-            output = self._loop.switch() if self._loop else self._loop.switch(**self._arguments())
+            output = self._loop.switch() if self._loop else self._loop.switch(self._pipe, **self._arguments())
         except ValueError:
             self.failure = BadRequest()
         except Exception as error:
@@ -255,6 +256,11 @@ class _Call:
         unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(self.samples)
         refusal = BadRequest("The model's own safety check held this picture back; change the words or the seed.")
         return [
-            refusal if bad else self._pipe.numpy_to_pil(pixels)[0] if math.isfinite(pixels.sum()) else BrokenImage()
-            for pixels, bad in zip(output.images, unsafe, strict=True)
+            refusal if bad else self._picture(order.request, pixels)
+            for (order, _), pixels, bad in zip(self.samples, output.images, unsafe, strict=True)
         ]
+
+    def _picture(self, request: GenerationRequest, pixels: Any) -> Image.Image | GenerationError:
+        if math.isfinite(pixels.sum()):
+            return self._pipe.numpy_to_pil(pixels)[0]
+        return NotNumbers.blaming(request, str(self._pipe.dtype).removeprefix("torch."))
