@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -23,6 +24,9 @@ class GenerationError(Exception):
     """The painter could not finish this picture."""
 
     retryable: ClassVar[bool] = True
+    """Whether another attempt may end otherwise; what fails the same way each time is tried once."""
+    most_attempts: ClassVar[float] = math.inf
+    """How many attempts are worth their time; the operator may allow fewer."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or type(self).__doc__)
@@ -32,8 +36,38 @@ class OutOfMemory(GenerationError):
     """The picture does not fit into the device's memory; ask for a smaller one or for fewer."""
 
 
+class ModelFailed(GenerationError):
+    """The model failed on this request; change its size, steps or model. The operator finds the reason in the log."""
+
+    most_attempts = 2
+
+
 class BrokenImage(GenerationError):
-    """The model painted something that is not a picture (not-a-number values); try another seed."""
+    """What came is not a picture; ask again in a moment."""
+
+
+class NotNumbers(GenerationError):
+    """The model computes values that are not numbers for this request; choose another model."""
+
+    retryable = False
+
+    @classmethod
+    def blaming(cls, request: GenerationRequest, precision: str) -> Self:
+        """The error with the sentence that names what is at fault: the LoRAs that are worn, or else the model.
+
+        Args:
+            request: what was painted.
+            precision: the number format of the weights, such as float16.
+        """
+        if request.loras:
+            which = " and ".join(name for name, _ in request.loras)
+            return cls(f"With the LoRA {which} this model computes values that are not numbers; ask again without it.")
+        finer = {"float16": "bfloat16 or float32", "bfloat16": "float32"}.get(precision)
+        mend = f"set `dtype` to {finer}" if finer else "save its files again, as they may be damaged"
+        return cls(
+            f"The model {request.model} computes values that are not numbers in {precision}; choose another model. "
+            f"The operator can {mend}."
+        )
 
 
 class BadRequest(GenerationError):

@@ -25,6 +25,9 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -147,6 +150,26 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "flux_dev": build_tiny_flux_pipeline,
     "flux_schnell": partial(build_tiny_flux_pipeline, guided=False),
 }
+
+
+def write_tiny_lora(tiny: Path, file: Path, seed: int, scale: float = 1.0) -> str:
+    """Write a LoRA for the tiny pipeline's denoiser and text encoder, its random numbers times ``scale``."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with loading():
+        pipe = StableDiffusionPipeline.from_pretrained(tiny)
+    torch.manual_seed(seed)
+    layers = {}
+    for part, targets in ((pipe.unet, ["to_q", "to_v"]), (pipe.text_encoder, ["q_proj", "v_proj"])):
+        part.add_adapter(LoraConfig(r=2, target_modules=targets))
+        for parameter in (parameter for name, parameter in part.named_parameters() if "lora_" in name):
+            torch.nn.init.normal_(parameter)
+            parameter.data *= scale
+        layers[part] = convert_state_dict_to_diffusers(get_peft_model_state_dict(part))
+    unet, text = layers.values()
+    StableDiffusionPipeline.save_lora_weights(
+        file.parent, unet_lora_layers=unet, text_encoder_lora_layers=text, weight_name=file.name
+    )
+    return str(file)
 
 
 @cache

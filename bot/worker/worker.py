@@ -300,7 +300,8 @@ class Worker:
         jobs, code = self._app.jobs, _code(error)
         if isinstance(error, NoNegative) and await settle_negative(self._app, job):
             return  # it waits again
-        end = jobs.retry if error.retryable else jobs.fail
+        again = error.retryable and job.attempts < error.most_attempts
+        end = jobs.retry if again else jobs.fail
         await patiently(lambda: end(job, code, str(error)))
 
     async def _guarded(self, job: Job, work: Awaitable[T]) -> T | None:

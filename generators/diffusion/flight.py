@@ -15,7 +15,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from limner.generators.base import BadRequest, BrokenImage, GenerationError, GenerationRequest
+from limner.generators.base import BadRequest, GenerationError, GenerationRequest, NotNumbers
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.stacked_calls import Call, Rows
 from limner.generators.failures import understand
@@ -86,7 +86,7 @@ class Flight:
         """Bring the result that the loop waits for, or the error that it is to end with."""
         try:
             if not isinstance(result, GenerationError) and not _finite(result):
-                result = BrokenImage()
+                result = NotNumbers.blaming(self.request, _precision(result))
             failed = isinstance(result, GenerationError)
             self._went_on(self._loop.throw(result) if failed else self._loop.switch((result,)))
         except Exception as error:
@@ -176,6 +176,10 @@ def _own(pipe: DiffusionPipeline, scheduler: Any) -> DiffusionPipeline:
 
 def _wait_for(call: Call) -> Any:
     return getcurrent().parent.switch(call)  # pyright: ignore[reportOptionalMemberAccess]: a flight has one
+
+
+def _precision(result: Rows) -> str:
+    return str(result[0].dtype).removeprefix("torch.")
 
 
 def _finite(result: Rows) -> bool:

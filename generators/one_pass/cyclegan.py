@@ -18,7 +18,7 @@ from torch import Tensor
 
 from limner.generators.base import BadRequest, GenerationRequest, ModelCard, NoNegative
 from limner.generators.diffusion.pipelines import read_picture
-from limner.generators.one_pass.generator import CONFIG, VERSION, WEIGHTS, OnePass, to_pictures
+from limner.generators.one_pass.generator import CONFIG, VERSION, WEIGHTS, OnePass, finished
 from limner.generators.one_pass.translators import Depth, Translator
 
 FAMILY = "cyclegan"
@@ -52,7 +52,7 @@ class CycleGANGenerator(OnePass):
         for request, picture in asked:
             changed = self._network(picture[None].to(device)).cpu()
             mixed = picture.lerp(changed, 1.0 if request.strength is None else request.strength)
-            painted += to_pictures(mixed) * request.num_images_per_prompt
+            painted += finished(mixed, request) * request.num_images_per_prompt
         return painted
 
 

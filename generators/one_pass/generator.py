@@ -28,6 +28,7 @@ from limner.generators.base import (
     ModelCard,
     ModelNotFound,
     NoNegative,
+    NotNumbers,
     OutOfMemory,
 )
 from limner.generators.device import pick_device
@@ -263,12 +264,23 @@ class OnePassGenerator(OnePass):
         device = next(self._network.parameters()).device
         painted = self._network(torch.stack(noise).to(device), torch.stack(words).to(device))
         size = (self._card.width, self._card.height)
-        return [image.resize(size, Image.Resampling.BICUBIC) for image in to_pictures(painted)]
+        return [image.resize(size, Image.Resampling.BICUBIC) for image in finished(painted, asked[0][0])]
 
 
 def _read_words(told: dict[str, Any], tensors: dict[str, Tensor]) -> Words:
     known = dict(zip(told["captions"], tensors["vectors"].float(), strict=True))
     return Words(told["reader"], told["fingerprint"], known, tensors["centre"].float(), told["spread"])
+
+
+def finished(pixels: Tensor, request: GenerationRequest) -> list[Image.Image]:
+    """The pixels that a network has computed for a request, as `to_pictures` makes them.
+
+    Raises:
+        NotNumbers: they are none; the weights hold values that are not numbers.
+    """
+    if not pixels.isfinite().all():
+        raise NotNumbers.blaming(request, "float32")
+    return to_pictures(pixels)
 
 
 def to_pictures(pixels: Tensor) -> list[Image.Image]:

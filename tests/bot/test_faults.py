@@ -132,13 +132,13 @@ async def test_a_device_that_is_not_there_costs_no_job_an_attempt(app: App, sett
 
 
 @pytest.mark.slow
-async def test_a_model_that_paints_no_numbers_says_so_after_its_last_attempt(app: App, settings: Settings) -> None:
+async def test_a_model_that_computes_no_numbers_says_so_at_once(app: App, settings: Settings) -> None:
     weights = Path(settings.models["faulty"]) / "vae" / "diffusion_pytorch_model.safetensors"
     save_file({name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}, weights)
     job = await ask(app)
     async with Supervisor(settings, app.jobs) as keeper:
         ended = await row(app, job)
-        assert (ended.status, ended.reason_code, ended.attempts) == (JobStatus.FAILED, "broken_image", 3)
+        assert (ended.status, ended.reason_code, ended.attempts) == (JobStatus.FAILED, "not_numbers", 1)
         assert keeper.deaths == 0
 
 

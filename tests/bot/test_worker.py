@@ -17,7 +17,7 @@ from limner.bot.app import App, open_app
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.queue.jobs import NewJob, Picture
-from limner.bot.settings import Settings
+from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask
@@ -26,9 +26,10 @@ from limner.bot.worker.executor_thread import Painter
 from limner.bot.worker.process import open_reading
 from limner.bot.worker.worker import WARM_UP, Worker
 from limner.generators.base import DeviceLost, Event, Expansion, GenerationRequest
+from limner.generators.diffusion.stacked_calls import Call
 from limner.generators.executor import Executor
 from tests.discord_records import until
-from tests.tiny_models import build_tiny_pipeline, tiny_request
+from tests.tiny_models import build_tiny_pipeline, tiny_request, write_tiny_lora
 
 ADDED = "soft morning light"
 
@@ -253,6 +254,35 @@ async def test_a_request_that_cannot_be_painted_fails_alone(app: App, expander: 
     assert failed.reason
     assert failed.reason.endswith(".")
     assert {str(before.id), str(after.id)} in executor.batches
+
+
+async def test_values_that_are_not_numbers_are_tried_once_and_blamed_on_the_lora(
+    app: App, worker: Worker, tiny: Path
+) -> None:
+    write_tiny_lora(tiny, app.settings.data / LORAS / "tiny" / "nan.safetensors", 0, scale=float("nan"))
+    job = await ask(app, lora="nan")
+
+    await worker.run(burst=True)
+
+    failed = await app.jobs.get(job.id)
+    assert (failed.status, failed.attempts, failed.reason_code) == (JobStatus.FAILED, 1, "not_numbers")
+    assert failed.reason == "With the LoRA nan this model computes values that are not numbers; ask again without it."
+
+
+async def test_a_model_that_fails_on_a_request_gets_one_more_attempt_alone(
+    settings: Settings, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_call: Call) -> None:
+        raise RuntimeError("the size of tensor a must match the size of tensor b")
+
+    async with open_app(settings.using(max_attempts=5)) as app:
+        monkeypatch.setattr(Call, "make", fail)
+        job = await ask(app)
+        for _ in range(3):
+            await make_worker(app, expander).run(burst=True)
+            await sql(app, "UPDATE jobs SET not_before = 0")
+        failed = await app.jobs.get(job.id)
+    assert (failed.status, failed.attempts, failed.reason_code) == (JobStatus.FAILED, 2, "model_failed")
 
 
 def _poison(app: App) -> GenerationRequest:

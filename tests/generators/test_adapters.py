@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
+from diffusers import DiffusionPipeline
 
-from limner.generators.base import BadRequest, Event, Finished, GenerationRequest, ModelCard
+from limner.generators.base import BadRequest, Event, Failed, Finished, GenerationRequest, ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
-from tests.tiny_models import tiny_request
+from tests.tiny_models import tiny_request, write_tiny_lora
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +20,14 @@ def loras(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     """Two LoRAs for the tiny model's denoiser and text encoder, and a file that is none."""
     folder = tmp_path_factory.mktemp("loras")
     (folder / "broken.safetensors").write_bytes(b"no tensors")
-    return {name: _write_lora(tiny, folder, name, seed) for seed, name in enumerate(("ink", "gold"))} | {
+    files = {
+        name: write_tiny_lora(tiny, folder / f"{name}.safetensors", seed) for seed, name in enumerate(("ink", "gold"))
+    }
+    return files | {
+        "nan": write_tiny_lora(tiny, folder / "nan.safetensors", 0, scale=float("nan")),
         "broken": str(folder / "broken.safetensors"),
         "missing": str(folder / "missing.safetensors"),
     }
-
-
-def _write_lora(tiny: Path, folder: Path, name: str, seed: int) -> str:
-    pipe = StableDiffusionPipeline.from_pretrained(tiny)
-    torch.manual_seed(seed)
-    layers = {}
-    for part, targets in ((pipe.unet, ["to_q", "to_v"]), (pipe.text_encoder, ["q_proj", "v_proj"])):
-        part.add_adapter(LoraConfig(r=2, target_modules=targets))
-        for parameter in (p for n, p in part.named_parameters() if "lora_" in n):
-            torch.nn.init.normal_(parameter)
-        layers[part] = convert_state_dict_to_diffusers(get_peft_model_state_dict(part))
-    unet, text = layers.values()
-    file = f"{name}.safetensors"
-    StableDiffusionPipeline.save_lora_weights(
-        folder, unet_lora_layers=unet, text_encoder_lora_layers=text, weight_name=file
-    )
-    return str(folder / file)
 
 
 @pytest.fixture
@@ -107,6 +91,19 @@ def test_a_lora_that_cannot_be_worn_is_told_and_harms_nobody(
         generator.admit("bad", tiny_request(loras=((name, 1.0),)))
     left = finish(generator, 1)
     assert np.abs(np.asarray(left["it"].images[0], int) - stock_picture(tiny, loras, request)).max() <= 2
+
+
+def test_a_lora_that_computes_no_numbers_is_named_and_not_tried_again(tiny: Path, generator: DiffusionGenerator):
+    generator.admit("it", tiny_request())
+    generator.admit("bad", tiny_request(loras=(("nan", 1.0),)))
+
+    left: dict[str, Event] = {}
+    while len(left) < 2:
+        left |= {event.key: event for event in generator.step() if isinstance(event, Finished | Failed)}
+
+    assert "With the LoRA nan this model computes values that are not numbers" in str(left["bad"].error)
+    assert not left["bad"].error.retryable
+    assert np.abs(np.asarray(left["it"].images[0], int) - stock_picture(tiny, {}, tiny_request())).max() <= 2
 
 
 def test_a_models_folder_may_name_its_loras(tmp_path: Path):

@@ -24,15 +24,15 @@ from diffusers import (
 
 from limner.generators.base import (
     BadRequest,
-    BrokenImage,
     DeviceLost,
     Event,
     Failed,
     Finished,
-    GenerationError,
     GenerationRequest,
     ModelCard,
+    ModelFailed,
     ModelNotFound,
+    NotNumbers,
     OutOfMemory,
     Preview,
     Progress,
@@ -239,7 +239,8 @@ def test_evicting_does_not_touch_a_neighbour(tiny: Path, tiny_generator: Diffusi
 def test_a_poisoned_request_fails_alone(tiny: Path, tiny_generator: DiffusionGenerator):
     poisoned = tiny_request(guidance_scale=float("inf"))
     left = paint(tiny_generator, {0: [("poison", poisoned), ("it", tiny_request())]})
-    assert isinstance(left["poison"].error, BrokenImage)
+    assert isinstance(left["poison"].error, NotNumbers)
+    assert "The model tiny computes values that are not numbers in float32" in str(left["poison"].error)
     assert_same_pictures(left["it"], stock_images(tiny, tiny_request()))
 
 
@@ -249,7 +250,7 @@ def test_a_request_whose_own_scheduler_breaks_fails_alone(tiny: Path, tiny_gener
     tiny_generator.admit("it", tiny_request())
     events = [event for _ in range(3) for event in tiny_generator.step()]
     left = {event.key: event for event in events}
-    assert str(left["broken"].error) == str(GenerationError())
+    assert isinstance(left["broken"].error, ModelFailed)
     assert_same_pictures(left["it"], stock_images(tiny, tiny_request()))
 
 
@@ -388,7 +389,7 @@ def test_an_unknown_pipeline_refuses_what_it_would_ignore(unknown_pipeline: Path
     with pytest.raises(BadRequest, match="negative prompt"):
         generator.admit("a", tiny_request(negative_prompt="green"))
     failed = paint_alone(generator, tiny_request(guidance_scale=float("nan")))
-    assert isinstance(failed.error, BrokenImage)
+    assert isinstance(failed.error, NotNumbers)
 
 
 def test_a_picture_that_cannot_be_decoded_whole_is_decoded_in_tiles(tiny: Path):

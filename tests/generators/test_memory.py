@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from limner.generators.base import BadRequest, DeviceLost, GenerationError, GenerationRequest, ModelCard, OutOfMemory
+from limner.generators.base import BadRequest, DeviceLost, GenerationRequest, ModelCard, ModelFailed, OutOfMemory
 from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, _container_room, measure, meter_of
 from limner.generators.failures import understand
 from tests.generators.test_diffusion import stock_images
@@ -153,7 +153,7 @@ def test_a_lost_device_is_nobody_s_fault(error: Exception):
 
 
 def test_what_nobody_foresaw_is_logged_without_its_text(caplog: pytest.LogCaptureFixture):
-    assert type(understand(RuntimeError("a red cat"))) is GenerationError
+    assert type(understand(RuntimeError("a red cat"))) is ModelFailed
     assert "RuntimeError" in caplog.text
     assert "cat" not in caplog.text
 

@@ -10,7 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from limner.generators.base import BadRequest, Finished, GenerationRequest, ImageGenerator, ModelCard, ModelNotFound
+from limner.generators.base import (
+    BadRequest,
+    Failed,
+    Finished,
+    GenerationRequest,
+    ImageGenerator,
+    ModelCard,
+    ModelNotFound,
+    NotNumbers,
+)
 from limner.generators.executor import Executor
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
@@ -102,6 +111,16 @@ def test_what_it_cannot_do_is_told(what: dict[str, object], generator: ImageGene
     with pytest.raises(BadRequest, match=r"^This painter [^.]+\.$"):
         generator.admit("it", ask("a red square", **what))
     assert generator.step() == []
+
+
+def test_weights_that_are_not_numbers_are_told(recipe: Recipe):
+    generator = GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
+    for part in generator._network.parameters():
+        part.data.fill_(np.nan)
+    generator.admit("it", ask("a red square"))
+    (event,) = generator.step()
+    assert isinstance(event, Failed)
+    assert isinstance(event.error, NotNumbers)
 
 
 def test_an_evicted_request_is_not_painted(generator: ImageGenerator):

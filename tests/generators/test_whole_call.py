@@ -16,11 +16,11 @@ from diffusers import (
 
 from limner.generators.base import (
     BadRequest,
-    BrokenImage,
     Event,
     Failed,
     Finished,
     GenerationRequest,
+    NotNumbers,
     OutOfMemory,
     Progress,
 )
