@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
 from limner.bot.log import start_log
 from limner.bot.settings import LORAS, Settings
@@ -53,8 +54,8 @@ def _speak_utf8() -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
-    parser = argparse.ArgumentParser(prog="limner", description="An image studio inside Discord.")
-    parser.add_argument("--data", metavar="DIR", type=Path, help="folder for database, pictures and caches (./data)")
+    parser = Parser(prog="limner", description="An image studio inside Discord.")
+    parser.set_defaults(data=None)
     parser.add_argument("--version", action="version", version=f"limner {version('limner')}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
@@ -112,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(verb=_evaluate)
 
     bench = verbs.add_parser("bench", help="measure the whole product; needs a checkout")
-    bench.add_argument("name", metavar="NAME", help="one of those that a wrong name is answered with")
+    bench.add_argument("name", metavar="NAME", help=f"what is measured: {', '.join(_benchmarks()) or 'none here'}")
     bench.set_defaults(verb=_bench)
     return parser
 
@@ -298,6 +299,7 @@ def _train(arguments: argparse.Namespace) -> int:
     settings = Settings.load(data=arguments.data)
     arguments.models = {name: card.source for name, card in settings.cards.items()}
     arguments.loras = settings.data / LORAS
+    arguments.training = settings.data / "training"
     try:
         arguments.kind(arguments)
     except TrainingError as error:
@@ -319,10 +321,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    folder = ROOT / "tests" / "benchmarks"
-    if not folder.is_dir():
+    names = _benchmarks()
+    if not names:
         raise SetupError("The benchmarks are not installed with Limner; run them from a checkout of its repository.")
-    names = sorted(path.stem for path in folder.glob("*.py") if '__name__ == "__main__"' in read_text(path))
     if arguments.name not in names:
         raise SetupError(f"There is no such benchmark; choose one of: {', '.join(names)}.")
     return subprocess.run([sys.executable, "-m", f"tests.benchmarks.{arguments.name}"], cwd=ROOT).returncode
+
+
+def _benchmarks() -> list[str]:
+    """The names of the benchmarks; none outside a checkout."""
+    files = (ROOT / "tests" / "benchmarks").glob("*.py")
+    return sorted(path.stem for path in files if '__name__ == "__main__"' in read_text(path))

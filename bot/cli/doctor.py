@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
 from importlib.metadata import version as distribution_version
 from itertools import groupby
@@ -39,10 +41,10 @@ To be on Discord:
   1. At https://discord.com/developers/applications make an application; under Bot press Reset Token and copy the
      token. No privileged intent is needed.
   2. Give the token to Limner: LIMNER_TOKEN=... in the environment, or token = "..." in {file}.
-  3. limner migrate
+  3. {limner} migrate
   4. Open this link and choose your server:
      {link}
-  5. limner run"""
+  5. {limner} run"""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ async def examine(data: Path | None, *, as_json: bool = False, api: str = DISCOR
         login, found = await _discord(settings, api)
         checks += found
     link = invite_link(login.application_id if login else "APPLICATION_ID")
+    limner = f"limner --data {shlex.quote(str(data))}" if data else "limner"
+    checks = [replace(one, mend=re.sub(r"^limner(?= )", lambda _: limner, one.mend)) for one in checks]
     if as_json:
         print(json.dumps({"checks": [asdict(check) for check in checks], "invite": link}))
     else:
-        print("\n".join(map(_line, checks)), STEPS.format(file=file, link=link), sep="\n\n")
+        print("\n".join(map(_line, checks)), STEPS.format(file=file, link=link, limner=limner), sep="\n\n")
     return 1 if any(check.status == "fail" for check in checks) else 0
 
 

@@ -150,7 +150,7 @@ def _diffusion(arguments: argparse.Namespace) -> None:
         raise TrainingError("The option --widths needs at least two numbers, such as 128,192.")
     recipe = Recipe(
         pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or Path("data/training/diffusion"),
+        folder=arguments.out or arguments.training / "diffusion",
         words=_model(arguments, arguments.words),
         autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
         objective=arguments.objective,
@@ -166,7 +166,7 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     from limner.generators.training.families.diffusion import AUTOENCODER
     from limner.generators.training.processes import launch
 
-    folder = arguments.out or Path("data/training/autoencoder")
+    folder = arguments.out or arguments.training / "autoencoder"
     plan = replace(AUTOENCODER, samples=arguments.samples)
     pictures = learnt_part(arguments.pictures)
     launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes)
@@ -183,7 +183,7 @@ def _lora(arguments: argparse.Namespace) -> None:
     recipe = Recipe(
         model=_model(arguments, arguments.model),
         pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or Path(f"data/training/lora-{arguments.name}"),
+        folder=arguments.out or arguments.training / f"lora-{arguments.name}",
         worn=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
         rank=arguments.rank,
         plan=replace(PLAN, samples=arguments.samples),
@@ -201,7 +201,7 @@ def _one_pass(arguments: argparse.Namespace) -> None:
     recipe = Recipe(
         family=arguments.family,
         pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or Path(f"data/training/{arguments.family}"),
+        folder=arguments.out or arguments.training / arguments.family,
         words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
         samples=arguments.samples,
         reader=arguments.reader,
@@ -217,7 +217,7 @@ def _cyclegan(arguments: argparse.Namespace) -> None:
     recipe = Recipe(
         a=learnt_part(arguments.a),
         b=learnt_part(arguments.b),
-        folder=arguments.out or Path("data/training/cyclegan"),
+        folder=arguments.out or arguments.training / "cyclegan",
         samples=arguments.samples,
         width=arguments.width,
         blocks=arguments.blocks,
@@ -229,7 +229,7 @@ def _cyclegan(arguments: argparse.Namespace) -> None:
 def _doodle(arguments: argparse.Namespace) -> None:
     from limner.generators.training.doodle.recipe import train_doodle
 
-    folder = arguments.out or Path("data/training/doodle")
+    folder = arguments.out or arguments.training / "doodle"
     train_doodle(folder, minutes=arguments.max_minutes, processes=arguments.processes, samples=arguments.samples)
 
 
@@ -247,7 +247,7 @@ def _reader(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.clip_and_captioner import train_reading
 
-    folder = arguments.out or Path("data/training/reader")
+    folder = arguments.out or arguments.training / "reader"
     figures = train_reading(
         learnt_part(arguments.pictures),
         folder,

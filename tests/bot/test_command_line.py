@@ -4,12 +4,13 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,44 @@ def test_what_cannot_be_done_is_one_sentence(
     assert said.err.count("\n") == 1
     assert words in said.err
     assert rows(settings.data) == []
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *verbs: str) -> str:
+    with pytest.raises(SystemExit):
+        main([*verbs, "--help"])
+    return capsys.readouterr().out
+
+
+def every_verb(capsys: pytest.CaptureFixture[str], *above: str) -> Iterator[tuple[str, ...]]:
+    """Each verb that has no verbs or kinds below it."""
+    below = re.findall(r"^    ([a-z]+)(?: |$)", help_of(capsys, *above), re.MULTILINE)
+    is_parent = not above or above[-1] in ("filter", "train")
+    if not is_parent:
+        yield above
+    for name in below if is_parent else ():
+        yield from every_verb(capsys, *above, name)
+
+
+def test_every_verb_takes_the_data_folder_behind_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [*every_verb(capsys)]
+    assert {("imagine",), ("filter", "check"), ("train", "lora"), ("evaluate",), ("doctor",)} < {*found}
+    assert [verbs for verbs in found if "--data DIR" not in help_of(capsys, *verbs)] == []
+    assert main(["migrate", "--data", str(tmp_path / "behind")]) == 0
+    assert main(["--data", str(tmp_path / "before"), "migrate"]) == 0
+    assert (tmp_path / "behind" / "limner.db").exists()
+    assert (tmp_path / "before" / "limner.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["imagin", "a cat"], "imagine"), (["train", "lorra"], "lora"), (["filter", "chek"], "check")]
+)
+def test_a_mistyped_verb_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], typed: list[str], meant: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(typed)
+    assert ended.value.code == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
 
 
 def test_a_database_is_made_by_migrate_and_asked_for_by_the_others(

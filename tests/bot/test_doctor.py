@@ -125,7 +125,11 @@ def found(said: dict[str, Any], words: str) -> dict[str, str]:
 async def test_a_new_machine_lacks_a_database_and_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = await findings(capsys, tmp_path)
     assert code == 1
-    assert found(said, "no tables") | {"what": ""} == {"status": "fail", "what": "", "mend": "limner migrate"}
+    assert found(said, "no tables") | {"what": ""} == {
+        "status": "fail",
+        "what": "",
+        "mend": f"limner --data {tmp_path} migrate",
+    }
     assert found(said, "no Discord token")["status"] == "warn"
     assert {found(said, words)["status"] for words in ("Python", "data folder", "model doodle", "torch")} == {"ok"}
     assert "client_id=APPLICATION_ID" in said["invite"]
@@ -143,7 +147,7 @@ async def test_everything_is_well_and_the_steps_are_printed(
     assert "ok    Studio: all permissions in #studio, #talk" in said
     assert "warn  Studio: the bot lacks View Channels, Send Messages" in said
     assert "client_id=4242" in said
-    assert "  5. limner run" in said
+    assert f"  5. limner --data {settings.data} run" in said
     assert re.search(r"ok    eyes default: \d+ ms for a picture", said)
     assert "right" not in said.replace("the right", "")
 

@@ -42,7 +42,6 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     """Give `limner evaluate` its options."""
     evaluate.add_argument("model", metavar="MODEL", help="a model on offer, or a folder")
     evaluate.add_argument("--pictures", type=Path, metavar="DIR", help="captioned pictures to compare with")
-    evaluate.add_argument("--data", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
     evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
     evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (the reader)")
