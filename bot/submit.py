@@ -12,6 +12,7 @@ from limner.bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, Unk
 from limner.bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.evasion import keep_back_respelled
+from limner.bot.moderation.refusals import check_refusals
 from limner.bot.notes import LEFT_OUT
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
@@ -320,6 +321,7 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
     verdict = await app.filters.check(new.where, texts)
     if verdict.refusal:
+        await check_refusals(app, new)
         refused = apply_verdict.remember(new, verdict)
         job = await app.jobs.log_refusal(refused, verdict.refusal.code, verdict.refusal.sentence)
         raise Refused(verdict.refusal.sentence, job)

@@ -10,6 +10,7 @@ from limner.bot.errors import Refused
 from limner.bot.filters.verdicts import too_costly
 from limner.bot.filters.work import TooCostly
 from limner.bot.guild_settings import GuildSettings
+from limner.bot.moderation.refusals import check_refusals, refused_lately
 from limner.bot.queue.enqueue import NewJob
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ STRIKE = "A refused idea, spelled another way"
 async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
     """The request, to be kept back from posting if it is a refused one in disguise and moderators look for that.
 
-    Where the server wants it, its member gets a strike at once. Raises Refused if it takes too long to find out.
+    Where the server wants it, its member gets a strike at once. Raises Refused if it takes too long to find out, and
+    QueueFull if the member was refused too much to compare it all.
     """
     if new.guild_id is None:
         return new
@@ -37,6 +39,7 @@ async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
             return new
     except TooCostly as error:
         log.warning("evasion_check_gave_up guild=%s user=%s", new.guild_id, new.user_id)
+        await check_refusals(app, new)
         refusal = too_costly("idea", error)
         job = await app.jobs.log_refusal(new, refusal.code, refusal.sentence)
         raise Refused(refusal.sentence, job) from error
@@ -48,5 +51,5 @@ async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
 
 
 async def _is_evasion(app: App, new: NewJob, settings: GuildSettings) -> bool:
-    refused = await app.jobs.refused_since(new.user_id, new.guild_id or 0, settings.evasion_minutes * 60.0)
-    return await app.filters.is_respelled(new.where, new.idea, [(job.where, job.idea) for job in refused])
+    refused = await refused_lately(app, new, settings.evasion_minutes * 60.0)
+    return await app.filters.is_respelled(new.where, new.idea, [(one.where, one.idea) for one in refused])

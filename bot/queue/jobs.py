@@ -64,8 +64,6 @@ LOOK_SECONDS = 2.0
 SHOWN_QUARANTINED = 50
 """Of the jobs that wait in quarantine, how many newest ones are kept up to date in their channels."""
 UNLIMITED = 2**31 - 1
-LOOKED_BACK = 10
-"""Refusals that a new request is compared with."""
 
 EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
 YOUR_LIMIT = (
@@ -412,12 +410,6 @@ class JobQueue:
         """A user's jobs that are queued or running, in the order in which they are served."""
         mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)
         return await self._read(mine)
-
-    async def refused_since(self, user_id: int, guild_id: int, seconds: float) -> Sequence[Job]:
-        """What the filter refused a member in one server in the last so many seconds, newest first."""
-        mine = (Job.user_id == user_id, Job.status == JobStatus.REFUSED, Job.guild_id == guild_id)
-        recent = select(Job).where(*mine, Job.created_at > time.time() - seconds, Job.deleted_at.is_(None))
-        return await self._read(recent.order_by(Job.id.desc()).limit(LOOKED_BACK))
 
     async def to_show(self) -> Sequence[Job]:
         """Jobs whose placeholder may be out of date: running ones, those that wait for their owner or in quarantine."""

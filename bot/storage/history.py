@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, update
+from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 
 from limner.bot.moderation.reviews import undecided
 from limner.bot.place import Where
 from limner.bot.queue import transitions
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import STALE, AnswerToken, Image, InputPicture, Job, JobStatus, Review, ReviewState
+from limner.bot.storage.models import (
+    REFUSED,
+    STALE,
+    AnswerToken,
+    Image,
+    InputPicture,
+    Job,
+    JobStatus,
+    Review,
+    ReviewState,
+)
 from limner.bot.storage.search import matches
 
 ABANDONED_SECONDS = 3600.0
 """How long a picture may wait for its row: a busy database is waited for, a killed process is not."""
+
+
+_ASKED = (
+    Job.id,
+    Job.user_id,
+    Job.idea,
+    Job.prompt,
+    Job.channel_id,
+    Job.parent_ids,
+    Job.role_ids,
+    Job.is_age_restricted,
+    Job.created_at,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +55,8 @@ class Asked:
     idea: str
     prompt: str
     where: Where
+    #: Unix seconds.
+    at: float
 
 
 class History:
@@ -68,14 +94,32 @@ class History:
 
     async def of_guild(self, guild_id: int, limit: int) -> list[Asked]:
         """What was asked for last in a server, newest first, whatever came of it."""
-        columns = (Job.id, Job.user_id, Job.idea, Job.prompt, Job.channel_id, Job.parent_ids, Job.role_ids)
-        found = select(*columns, Job.is_age_restricted).where(Job.guild_id == guild_id, Job.deleted_at.is_(None))
+        here = (Job.guild_id == guild_id, Job.deleted_at.is_(None))
+        return await self._asked(guild_id, here, Job.id, limit)
+
+    async def refused(self, user_id: int, guild_id: int | None, seconds: float, limit: int) -> list[Asked]:
+        """What the filter refused a member in a server (None: elsewhere) in the last so many seconds, newest first.
+
+        What was deleted meanwhile counts too.
+        """
+        whose = (Job.user_id == user_id, Job.server_id == (guild_id or 0), text(REFUSED))
+        recent = (Job.created_at > time.time() - seconds, Job.reason_code.startswith("filter:"))
+        return await self._asked(guild_id, (*whose, *recent), Job.created_at, limit)
+
+    async def _asked(
+        self,
+        guild_id: int | None,
+        which: Iterable[ColumnElement[bool] | TextClause],
+        newest: InstrumentedAttribute[Any],
+        limit: int,
+    ) -> list[Asked]:
+        found = select(*_ASKED).where(*which).order_by(newest.desc()).limit(limit)
         async with self.database.read() as session:
-            rows = (await session.execute(found.order_by(Job.id.desc()).limit(limit))).all()
-            return [
-                Asked(number, user, idea, prompt or "", Where(guild_id, channel, tuple(parents), tuple(roles), is_nsfw))
-                for number, user, idea, prompt, channel, parents, roles, is_nsfw in rows
-            ]
+            rows = (await session.execute(found)).all()
+        return [
+            Asked(number, user, idea, prompt or "", Where(guild_id, channel, tuple(parents), tuple(roles), is_nsfw), at)
+            for number, user, idea, prompt, channel, parents, roles, is_nsfw, at in rows
+        ]
 
     async def delete(self, job_id: int) -> None:
         """Forget a request: no page, no search, no card and no file shows it any more, and nothing is painted for it.

@@ -37,6 +37,7 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 QUEUED = "status = 'queued' AND held_at IS NULL"
 RUNNING = "status = 'running'"
 PAINTED = "status = 'succeeded'"
+REFUSED = "status = 'refused'"
 HELD = "held_at IS NOT NULL"
 TURNED = "held_at IS NULL AND (charged OR status = 'queued')"
 OPEN_REVIEW = "state = 'open'"
@@ -243,6 +244,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         _partial("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
         _partial("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
         _partial("ix_jobs_running", "worker_id", where=RUNNING),
+        _partial("ix_jobs_refused", "user_id", "server_id", "created_at", where=REFUSED),
         _partial("ix_jobs_held", "held_at", where=HELD),
         _partial("ix_jobs_undelivered", "id", where=UNDELIVERED),
         _partial("ix_jobs_quarantined", "id", where=QUARANTINED),

@@ -1,12 +1,22 @@
 """The same idea, re-spelled: found, and an honest change left alone."""
 
 import re
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from sqlalchemy import insert, update
 
+from limner.bot import submit
 from limner.bot.filters import respelled
 from limner.bot.filters.work import Work
+from limner.bot.moderation import refusals
+from limner.bot.queue.enqueue import row
+from limner.bot.storage.models import Job
+from limner.bot.submit import Ask
+from tests.reviewing import choose_channel
+from tests.simulated_discord import World
 
 REFUSED = "a naked woman on the beach at sunset"
 
@@ -85,3 +95,60 @@ def test_a_phrase() -> None:
     assert is_respelled("a severedhead in the snow", "a severed head in the snow", ["severed head"])
     assert is_respelled("a sev3red hedd in the snow", "a severed head in the snow", ["severed head"])
     assert not is_respelled("a proud head in the snow", "a severed head in the snow", ["severed head"])
+
+
+# What is remembered of a member's refusals.
+
+BEACH, NEKKID = "a naked woman on the beach at sunset", "a nekkid woman on the beach at sunset"
+
+
+async def refused(world: World, count: int, *, minutes_ago: float = 0.0) -> None:
+    """So many other refusals, as rows."""
+    new = submit.read(world.app, Ask(text="a naked mole rat", user_id=world.ada.id, guild_id=world.guild.id))
+    async with world.app.database.begin() as session:
+        at = {"created_at": time.time() - 60 * minutes_ago, "status": "refused", "reason_code": "filter:idea"}
+        await session.execute(insert(Job), [row(new) | at | {"turn": 0.0} for _ in range(count)])
+
+
+async def strict(world: World, **settings: Any) -> None:
+    await choose_channel(world, **settings)
+    await world.app.filters.add(world.guild.id, "naked", world.grace.id)
+
+
+async def test_other_refusals_do_not_make_one_forgotten(world: World) -> None:
+    await strict(world)
+    await world.refused(BEACH)
+    await refused(world, 28)
+    assert (await world.imagine(NEKKID)).quarantine == "evasion"
+
+
+async def test_a_refusal_that_is_deleted_is_not_forgotten(world: World) -> None:
+    await strict(world)
+    await world.refused(BEACH)
+    await world.app.history.delete((await world.newest()).id)
+    assert (await world.imagine(NEKKID)).quarantine == "evasion"
+
+
+async def test_who_tries_out_the_rules_has_to_wait_and_leaves_no_more_rows(world: World) -> None:
+    await strict(world)
+    await refused(world, refusals.MOST - 1)
+    assert "filter:idea" in await world.refused(BEACH)
+    newest = (await world.newest()).id
+    assert "too many" in (await world.refused(BEACH)).casefold()
+    assert (await world.newest()).id == newest
+    assert "filter:idea" in await world.refused(BEACH, world.bob)
+    await world.imagine("a fox")
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).values(created_at=time.time() - refusals.MOST_SECONDS - 1))
+    assert "filter:idea" in await world.refused(BEACH)
+
+
+async def test_more_refusals_than_can_be_compared_keep_everything_back(world: World) -> None:
+    await strict(world, evasion_minutes=1440)
+    await refused(world, refusals.REMEMBERED, minutes_ago=30)
+    await world.imagine("a fox")
+    await refused(world, 1, minutes_ago=20)
+    assert "too many" in (await world.refused("a fox")).casefold()
+    await world.imagine("a fox", world.bob)
+    await world.app.guilds.change(world.guild.id, 1, evasion_minutes=15)
+    await world.imagine("a fox")

@@ -1,0 +1,40 @@
+"""Refusals: what the filter refused a member lately, and how much of that there may be before they have to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from limner.bot.errors import QueueFull
+from limner.bot.queue.enqueue import NewJob
+
+if TYPE_CHECKING:
+    from limner.bot.app import App
+    from limner.bot.storage.history import Asked
+
+MOST, MOST_SECONDS = 30, 600.0
+"""Refusals of one member in one server within so many seconds; who has more would try out the filter's rules."""
+REMEMBERED = 500
+"""Refusals that one request is compared with; so none is forgotten because of others that came after it."""
+TOO_MANY = "Too many of your requests were refused here within a short time; ask again <t:{end:.0f}:R>."
+
+
+async def refused_lately(app: App, new: NewJob, seconds: float) -> Sequence[Asked]:
+    """What was refused to the asker of a request there in the last so many seconds, newest first.
+
+    Raises:
+        QueueFull: these are more than a request can be compared with.
+    """
+    found = await app.history.refused(new.user_id, new.guild_id, seconds, REMEMBERED + 1)
+    if len(found) > REMEMBERED:
+        raise QueueFull(TOO_MANY.format(end=found[REMEMBERED].at + seconds))
+    return found
+
+
+async def check_refusals(app: App, new: NewJob) -> None:
+    """Raise QueueFull for who has had so many refusals that another one is not even kept as a row."""
+    if new.user_id == 0:
+        return
+    found = await app.history.refused(new.user_id, new.guild_id, MOST_SECONDS, MOST)
+    if len(found) == MOST:
+        raise QueueFull(TOO_MANY.format(end=found[-1].at + MOST_SECONDS))
