@@ -191,7 +191,8 @@ def test_the_old_name_of_pictures_is_read_for_one_release(
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    told = arguments(tmp_path / "sheet.png", data=tmp_path, **more)
+    told = arguments(tmp_path / "sheet.png", **more)
+    told.data = tmp_path
     given = told.pictures
     command.read_old_name(told)
 
