@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Cor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
-from limner.bot.errors import DatabaseBusy, StorageFull
+from limner.bot.errors import DatabaseBusy, StorageFailed
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,10 @@ async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerato
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:
-    """Try until the database is neither busy nor full: the work is done already and must not be lost."""
+    """Try until the database can be written: the work is done already and must not be lost."""
     while True:
         try:
             return await write()
-        except (DatabaseBusy, StorageFull) as error:
+        except (DatabaseBusy, StorageFailed) as error:
             log.warning("database_waits code=%s", error.code)
             await asyncio.sleep(PATIENCE_SECONDS)

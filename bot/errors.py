@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -142,10 +143,33 @@ class DatabaseBusy(UserError):
     code = "busy"
 
 
-class StorageFull(UserError):
+class StorageFailed(UserError):
+    """Nothing can be stored at the moment; ask again later."""
+
+    code = "storage"
+
+    def __init__(self, message: str | None = None, needed: int = 0) -> None:
+        super().__init__(message)
+        #: How many bytes could not be written.
+        self.needed = needed
+
+    @classmethod
+    def of(cls, error: OSError, needed: int = 0) -> StorageFailed:
+        """What an error of the file system means: a full disk or quota, or something that must not be written."""
+        is_full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG)
+        return (StorageFull if is_full else StorageReadOnly)(needed=needed)
+
+
+class StorageFull(StorageFailed):
     """The disk is full; free some space in the data folder, then ask again."""
 
     code = "disk"
+
+
+class StorageReadOnly(StorageFailed):
+    """The bot's files cannot be written, so nothing can be stored; its operator finds why with `limner doctor`."""
+
+    code = "readonly"
 
 
 class SetupError(UserError):

@@ -121,7 +121,8 @@ async def test_a_full_disk_loses_nothing(studio: Studio) -> None:
     full.touch()
     try:
         asked = await _imagine(studio, prompt="a dog", seed=99)
-        await until(lambda: _is_put_back(studio.rows()[-1]), 30, "the worker meets the full disk")
+        await until(lambda: _troubles(studio) == ["disk"], 30, "the worker meets the full disk")
+        assert (studio.rows()[-1]["status"], studio.rows()[-1]["attempts"]) == ("queued", 0)
         assert not any(name.endswith(".part") for name in studio.files())
     finally:
         full.unlink()
@@ -207,8 +208,10 @@ def _row(studio: Studio, post: Post) -> dict[str, Any]:
     return next((row for row in studio.rows() if row["message_id"] == post.id), {"delivered_at": None})
 
 
-def _is_put_back(row: dict[str, Any]) -> bool:
-    return row["status"] == "queued" and row["attempts"] == 1
+def _troubles(studio: Studio) -> list[str | None]:
+    """What keeps the workers from storing pictures."""
+    with closing(sqlite3.connect(studio.folder / "limner.db")) as connection:
+        return [trouble for (trouble,) in connection.execute("SELECT trouble FROM workers")]
 
 
 def _is_result(request: web.Request) -> bool:

@@ -109,13 +109,15 @@ def _line(check: Check) -> str:
 
 
 def _data_folder(folder: Path) -> Check:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            free = shutil.disk_usage(folder).free
-    except OSError as error:
-        what = f"the data folder {folder} cannot be written ({error.strerror})"
-        return Check("fail", what, "give its owner the right, or name another with --data or LIMNER_DATA")
+    for written in (folder, folder / "images"):
+        try:
+            written.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=written):
+                pass
+        except OSError as error:
+            what = f"the folder {written} cannot be written ({error.strerror})"
+            return Check("fail", what, "give the user that runs Limner the right, or name another with LIMNER_DATA")
+    free = shutil.disk_usage(folder).free
     what = f"data folder {folder.resolve()}, {free / GIB:.1f} GiB free"
     if free >= LITTLE_DISK:
         return Check("ok", what)
@@ -299,6 +301,10 @@ async def _workers(settings: Settings) -> Check:
     await database.close()
     doing = [f"{worker.device} {'painting' if worker.painting else 'idle'}" for worker in alive]
     count = "1 worker" if len(alive) == 1 else f"{len(alive)} workers"
+    if stuck := [worker for worker in alive if worker.trouble]:
+        why = "the disk is full" if stuck[0].trouble == "disk" else "the folder cannot be written"
+        what = f"{count}, {len(stuck)} of them paused: pictures cannot be stored, because {why}"
+        return Check("fail", what, "free some space, or give the right to write; they go on by themselves")
     return Check("ok", f"{count}: {', '.join(doing)}" if alive else "no worker is running now")
 
 

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.errors import BadPicture, SetupError, StorageFull
+from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import sentences
 from limner.bot.place import Spot
 from limner.bot.settings import Settings
@@ -163,6 +163,8 @@ async def _paint(app: App, job: Job) -> Job:
                     await ours.aclose()
                 elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
                     raise SetupError(NO_WORKER)
+                elif job.status == JobStatus.QUEUED and (trouble := await app.roster.trouble()):
+                    raise StorageFull if trouble == StorageFull.code else StorageReadOnly
     return job
 
 
@@ -201,7 +203,7 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
             shutil.copyfile(app.images.path(image.sha256), path)
     except OSError as error:
         kept = "The pictures are kept in the data folder, where `limner history --json` finds them"
-        raise StorageFull(f"Nothing can be written into {folder} ({error.strerror}). {kept}.") from error
+        raise StorageFailed(f"Nothing can be written into {folder} ({error.strerror}). {kept}.") from error
     return paths
 
 

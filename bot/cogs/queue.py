@@ -16,6 +16,11 @@ from limner.bot.ui.job_buttons import stop
 Interaction = discord.Interaction[Any]
 
 NOTHING = "You have no request waiting or running."
+PAUSED = {
+    "disk": "Nothing is painted at the moment, because the bot's disk is full; requests wait until there is room.",
+    "readonly": "Nothing is painted at the moment, because the bot cannot store pictures; requests wait until it can.",
+}
+"""What is said while no worker can store a picture, by the worker's trouble."""
 SHORT = 60
 """Characters of an idea where several stand in a list."""
 LISTED = 15
@@ -33,6 +38,8 @@ class Queue(LimnerCog, name="Limner queue"):
         lines = [await self._line(job) for job in mine[:LISTED]] or [NOTHING]
         if len(mine) > LISTED:
             lines.append(f"and {len(mine) - LISTED} more")
+        if trouble := await self.app.roster.trouble():
+            lines.append(PAUSED[trouble])
         await tell(interaction, "\n".join([*lines, f"-# Everybody's together: {queued} waiting, {running} running."]))
 
     @app_commands.command()

@@ -314,6 +314,11 @@ class JobQueue:
                 log.info("job_reopened job=%s", job_id)
                 await self._announce(session, self.queued, self.changed)
 
+    async def release(self, job: Job) -> bool:
+        """Let a running job wait again, as if it had not been claimed: whatever went wrong was not the job's fault."""
+        waiting = transitions.unclaimed() | {"attempts": Job.attempts - 1}
+        return await self._changed(transitions.ours(job).values(**waiting), self.queued, self.changed)
+
     async def put_back_changed(self, job: Job) -> bool:
         """Let a running job wait again with its words as they are now; the attempt does not count."""
         changed = {"request": job.request, "notes": job.notes, "attempts": Job.attempts - 1}

@@ -20,7 +20,14 @@ class Roster:
         self._lease_seconds = lease_seconds
 
     async def sign_in(
-        self, worker_id: str, *, device: str, weights: Collection[str], room: int, painting: str | None
+        self,
+        worker_id: str,
+        *,
+        device: str,
+        weights: Collection[str],
+        room: int,
+        painting: str | None,
+        trouble: str | None = None,
     ) -> None:
         """Say what a worker has and does now; rows of workers that have been silent for a lease go.
 
@@ -30,6 +37,7 @@ class Roster:
             weights: the weights keys in its memory.
             room: pixels that still fit beside what it paints.
             painting: the weights key of its batch; None when idle.
+            trouble: the code of what keeps it from storing pictures, so that it claims nothing.
         """
         now = time.time()
         said: dict[str, Any] = {
@@ -37,6 +45,7 @@ class Roster:
             "weights": list(weights),
             "room": room,
             "painting": painting,
+            "trouble": trouble,
             "seen_at": now,
         }
         mine = update(WorkerState).where(WorkerState.worker_id == worker_id)
@@ -56,3 +65,8 @@ class Roster:
         heard = WorkerState.seen_at >= time.time() - self._lease_seconds
         async with self._database.read() as session:
             return (await session.scalars(select(WorkerState).where(heard).order_by(WorkerState.started_at))).all()
+
+    async def trouble(self) -> str | None:
+        """What keeps every worker from storing pictures; None if one can, or none is there."""
+        troubles = [worker.trouble for worker in await self.alive()]
+        return troubles[0] if troubles and all(troubles) else None

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from limner.bot.errors import DatabaseBusy, StorageFull, UserError
+from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly, UserError
 
 T = TypeVar("T")
 Work = Callable[[AsyncSession], Awaitable[T]]
@@ -32,6 +32,14 @@ BUSY = {
     "53300",
 }
 FULL = {"SQLITE_FULL", "53100"}
+READ_ONLY = {
+    "SQLITE_READONLY",
+    "SQLITE_READONLY_DBMOVED",
+    "SQLITE_READONLY_DIRECTORY",
+    "SQLITE_PERM",
+    "SQLITE_CANTOPEN",
+    "25006",
+}
 
 
 class Database:
@@ -55,7 +63,7 @@ class Database:
 
         Raises:
             DatabaseBusy: another holds the write lock for too long, or the database does not answer.
-            StorageFull: the disk is full.
+            StorageFailed: the disk is full, or the database may not be written.
         """
         with _errors_told():
             async with self._my_turn(patience) as seconds, self._sessions.begin() as session:
@@ -179,6 +187,8 @@ def _errors_told() -> Generator[None]:
             raise DatabaseBusy from error
         if code in FULL:
             raise StorageFull from error
+        if code in READ_ONLY:
+            raise StorageReadOnly from error
         raise
     except (ConnectionError, PoolTimeout) as error:
         raise DatabaseBusy from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from limner.bot.errors import StorageFull
+from limner.bot.errors import StorageFailed
 
 
 class ImageStore:
@@ -34,6 +34,7 @@ class ImageStore:
 
         Raises:
             StorageFull: the disk is full; nothing is left half-written.
+            StorageReadOnly: the folder cannot be written.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         target, mark = self.path(sha256), self._mark(sha256)
@@ -46,8 +47,19 @@ class ImageStore:
         except OSError as error:
             with suppress(OSError):
                 mark.unlink()
-            raise StorageFull from error
+            raise StorageFailed.of(error, len(data)) from error
         return sha256
+
+    def try_to_write(self, size: int) -> None:
+        """Write so many bytes and remove them again; raises like `save`."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(bytes(size))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageFailed.of(error, size) from error
 
     def keep(self, sha256: str) -> None:
         """A row holds the picture now."""

@@ -39,7 +39,7 @@ class Inputs:
 
         Raises:
             BadPicture: it cannot be used, and why, in one sentence.
-            StorageFull: the disk is full.
+            StorageFailed: it cannot be written.
         """
         self.check_size(len(data))
         return await asyncio.to_thread(self._images.save, await self._decoder.clean(data))

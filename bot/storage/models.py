@@ -379,6 +379,8 @@ class WorkerState(Base, kw_only=True, eq=False):
     room: Mapped[int] = mapped_column(BigInteger)
     #: The weights key of the batch in progress; None when idle.
     painting: Mapped[str | None] = mapped_column(Text, default=None)
+    #: The code of what keeps it from storing pictures; it claims nothing then.
+    trouble: Mapped[str | None] = mapped_column(String(32), default=None)
     started_at: Mapped[float] = mapped_column(Double)
     #: It is alive while this is less than a lease ago.
     seen_at: Mapped[float] = mapped_column(Double)

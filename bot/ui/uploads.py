@@ -34,7 +34,7 @@ async def take_picture(
     request that it is for: nothing of a request that is refused anyway is downloaded, opened or stored.
 
     Raises:
-        UserError: whatever ``check`` raises; BadPicture for the file; StorageFull.
+        UserError: whatever ``check`` raises; BadPicture for the file; StorageFailed.
     """
     app.inputs.check_size(attachment.size)
 

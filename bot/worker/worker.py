@@ -15,7 +15,7 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.background import PATIENCE_SECONDS, patiently
-from limner.bot.errors import Blind, StorageFull, UserError
+from limner.bot.errors import Blind, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
@@ -27,6 +27,7 @@ from limner.bot.worker.other_jobs import describe, enlarge
 from limner.bot.worker.prepare import settle_input, settle_negative, settle_prompt
 from limner.bot.worker.results import from_painting, hand_in, look_at
 from limner.bot.worker.scoring_thread import Reading
+from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import (
     DeviceLost,
     Event,
@@ -89,6 +90,7 @@ class Worker:
         self._lookout = lookout
         self._reading = reading
         self._hand = Hand()
+        self._storage = StorageWatch(app.images)
         self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
         self._orphans: set[int] = set()  # ours by their rows, but not in hand
         self._steps: dict[int, int] = {}  # taken, and not yet written down
@@ -127,6 +129,7 @@ class Worker:
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
             asyncio.create_task(_repeat(self._look_again, POLL_SECONDS), name="look-again"),
             asyncio.create_task(_repeat(self._tidy, TIDY_SECONDS), name="tidy"),
+            asyncio.create_task(_repeat(self._try_storage, TRY_SECONDS), name="storage"),
         ]
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -189,6 +192,8 @@ class Worker:
 
     def _room(self) -> int:
         """How many more pixels may be claimed now."""
+        if self._storage.trouble:
+            return 0
         tried_before = any(job.attempts > 1 for job in self._hand.jobs.values())
         if tried_before or len(self._hand.ending) >= self._app.settings.max_batch:
             return 0  # what failed before is painted alone; a disk that is slower than the painter must catch up
@@ -305,10 +310,17 @@ class Worker:
         await patiently(lambda: end(job, code, str(error)))
 
     async def _guarded(self, job: Job, work: Awaitable[T]) -> T | None:
-        """Whatever goes wrong with one job costs that job an attempt, and nothing else."""
+        """Whatever goes wrong with one job costs that job an attempt, and nothing else.
+
+        What cannot be stored costs none: the job waits again, and this worker claims nothing until it can store.
+        """
         try:
             return await work
-        except (Blind, StorageFull) as error:
+        except StorageFailed as error:
+            self._storage.failed(error)
+            await patiently(lambda: self._app.jobs.release(job))
+            return None
+        except Blind as error:
             code, reason = error.code, str(error)
         except UserError as error:
             ending = error
@@ -394,19 +406,24 @@ class Worker:
 
     async def _sign_in(self) -> None:
         """Say what is in memory and what is painted: at each change, and often enough to count as alive."""
-        state = (self._painter.loaded, self._hand.weights_key)
+        state = (self._painter.loaded, self._hand.weights_key, self._storage.trouble)
         now = time.monotonic()
         if state == self._signed[0] and now - self._signed[1] < self._app.settings.lease_seconds / BEATS:
             return
-        weights, painting = state
+        weights, painting, trouble = state
         await self._app.roster.sign_in(
             self.worker_id,
             device=self._app.settings.device,
             weights=weights,
             room=self._painter.room - self._hand.waiting_pixels,
             painting=painting,
+            trouble=trouble,
         )
         self._signed = (state, now)
+
+    async def _try_storage(self) -> None:
+        if await self._storage.recovered():
+            self._woken.set()
 
     async def _tidy(self) -> None:
         await asyncio.to_thread(self._app.images.sweep)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from limner.bot.app import App
 from limner.bot.cli.doctor import examine
 from limner.bot.cli.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
 from limner.bot.errors import SetupError
@@ -180,6 +181,20 @@ async def test_settings_that_cannot_be_read_fail_and_the_rest_is_not_guessed(
     assert code == 1
     assert found(said, what)["status"] == "fail"
     assert "limner.toml" in found(said, what)["mend"]
+
+
+@pytest.mark.usefixtures("server_paints")
+async def test_a_worker_that_cannot_store_pictures_and_a_folder_that_takes_none_are_told(
+    settings: Settings, app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.data / "images").write_text("a file where the folder should be")
+    said_of_it: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
+    await app.roster.sign_in("one", **said_of_it, trouble="readonly")
+    code, said = await findings(capsys, settings.data)
+    assert code == 1
+    assert found(said, "images cannot be written")["status"] == "fail"
+    paused = found(said, "1 worker, 1 of them paused: pictures cannot be stored")
+    assert (paused["status"], "full" in paused["what"]) == ("fail", False)
 
 
 async def test_what_cannot_work_fails_and_says_what_to_change(

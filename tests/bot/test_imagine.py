@@ -198,6 +198,16 @@ async def test_the_queue_is_private_and_lists_ones_own(world: World) -> None:
     assert lines[2] == "-# Everybody's together: 3 waiting, 0 running."
 
 
+@pytest.mark.parametrize(("trouble", "words"), [("disk", "disk is full"), ("readonly", "cannot store pictures")])
+async def test_the_queue_says_that_nothing_can_be_painted(world: World, trouble: str, words: str) -> None:
+    await world.imagine("a red fox")
+    said: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
+    await world.app.roster.sign_in("painter", **said, trouble=trouble)
+    result = await world.ada.slash(world.channel, "queue")
+    assert result.response
+    assert words in result.response.content.splitlines()[1]
+
+
 async def test_an_empty_queue_says_so(world: World) -> None:
     result = await world.ada.slash(world.channel, "queue")
     assert result.response

@@ -1,6 +1,7 @@
 """Who is alive, and on what: the workers' rows, and the devices of this machine."""
 
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -28,6 +29,18 @@ async def test_a_worker_keeps_one_row_until_it_leaves(database: Database) -> Non
     assert (two.worker_id, two.painting) == ("two", None)
     await roster.sign_out("one")
     assert [state.worker_id for state in await roster.alive()] == ["two"]
+
+
+async def test_a_trouble_counts_when_every_worker_has_one(database: Database) -> None:
+    roster = Roster(database)
+    assert await roster.trouble() is None
+    said: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
+    await roster.sign_in("one", **said, trouble="disk")
+    assert await roster.trouble() == "disk"
+    await roster.sign_in("two", **said)
+    assert await roster.trouble() is None
+    await roster.sign_in("two", **said, trouble="readonly")
+    assert await roster.trouble() == "disk"
 
 
 async def test_who_is_silent_for_a_lease_is_not_alive_and_is_swept_by_the_next(database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from limner.bot.errors import StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.storage.image_store import ImageStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -117,3 +119,32 @@ async def test_several_who_write_the_same_picture_do_not_disturb_each_other(stor
     assert store.read(hashes[0]) == data
     store.keep(hashes[0])
     assert files(store) == [store.path(hashes[0])]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EFBIG, StorageFull),
+        (errno.EROFS, StorageReadOnly),
+        (errno.EACCES, StorageReadOnly),
+        (errno.EPERM, StorageReadOnly),
+        (errno.EIO, StorageReadOnly),
+    ],
+)
+def test_only_a_full_disk_is_called_one(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[StorageFailed]
+):
+    def refuse(_: int) -> None:
+        raise OSError(code, "")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    for write in (lambda: store.save(b"picture"), lambda: store.try_to_write(7)):
+        with pytest.raises(StorageFailed) as told:
+            write()
+        assert (type(told.value), told.value.needed) == (kind, 7)
+    assert files(store) == []
+    monkeypatch.undo()
+    store.try_to_write(7)
+    assert files(store) == []

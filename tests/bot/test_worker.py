@@ -1,10 +1,12 @@
 """The worker in this process, with a tiny real pipeline: from a queued row to pictures, and what may go wrong."""
 
 import asyncio
+import errno
 import io
+import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from PIL import Image, ImageChops
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.errors import StorageReadOnly
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.queue.jobs import NewJob, Picture
@@ -21,6 +24,7 @@ from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask
+from limner.bot.worker import worker as worker_module
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter
 from limner.bot.worker.process import open_reading
@@ -143,6 +147,13 @@ async def row(app: App, job: Job, what: Callable[[Job], Any]) -> Job:
         while not what(found := await app.jobs.get(job.id)):
             await asyncio.sleep(0.01)
         return found
+
+
+async def seen(what: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again until it is so."""
+    async with asyncio.timeout(20):
+        while not await what():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_queued_job_becomes_pictures_in_files_and_rows(app: App, worker: Worker) -> None:
@@ -290,19 +301,50 @@ def _poison(app: App) -> GenerationRequest:
     return tiny_request(scheduler="NoSuchScheduler", width=card.width, height=card.height)
 
 
-async def test_a_full_disk_fails_the_job_with_that_sentence_after_its_last_attempt(
-    app: App, worker: Worker, expander: AddingExpander
+@pytest.mark.parametrize("trouble", ["disk", "readonly"])
+async def test_what_cannot_be_stored_costs_no_attempt_and_waits_until_it_can(
+    app: App, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
+    """As often as it takes: here every file is refused, and later every folder is writable."""
+    monkeypatch.setattr(worker_module, "TRY_SECONDS", 0.05)
+    executor, fsync, broken = WatchedExecutor(app.settings), os.fsync, True
+
+    def refuse(file: int) -> None:
+        if broken:
+            raise OSError(errno.ENOSPC if trouble == "disk" else errno.EROFS, "")
+        fsync(file)
+
+    monkeypatch.setattr("os.fsync", refuse)
+    first, second = await ask(app, user_id=1), await ask(app, user_id=2)
+
+    async def is_paused() -> bool:
+        rows = [await app.jobs.get(job.id) for job in (first, second)]
+        return [worker.trouble for worker in await app.roster.alive()] == [trouble] and all(
+            (row.status, row.attempts, row.reason) == (JobStatus.QUEUED, 0, None) for row in rows
+        )
+
+    async def is_painted() -> bool:
+        return all([(await app.jobs.get(job.id)).status == JobStatus.SUCCEEDED for job in (first, second)])
+
+    async with running(make_worker(app, expander, executor)):
+        await seen(is_paused)
+        painted = len(executor.batches)
+        await asyncio.sleep(0.3)
+        assert await is_paused()
+        assert len(executor.batches) == painted  # nothing is painted in vain
+        broken = False
+        await seen(is_painted)
+        assert {(await app.jobs.get(job.id)).attempts for job in (first, second)} == {1}
+
+
+async def test_a_picture_folder_that_is_no_folder_is_not_a_full_disk(app: App, worker: Worker) -> None:
     app.images.folder.write_text("a file where the folder should be")
     job = await ask(app)
     await worker.run(burst=True)
-    assert (await app.jobs.get(job.id)).status == JobStatus.QUEUED
-    await sql(app, "UPDATE jobs SET not_before = 0")
-    await make_worker(app, expander).run(burst=True)
     job = await app.jobs.get(job.id)
-    assert (job.status, job.reason_code) == (JobStatus.FAILED, "disk")
-    assert job.reason
-    assert "disk is full" in job.reason
+    assert (job.status, job.attempts, job.reason) == (JobStatus.QUEUED, 0, None)
+    with pytest.raises(StorageReadOnly):
+        app.images.try_to_write(1)
 
 
 async def test_whatever_an_expander_raises_costs_its_own_job_an_attempt(

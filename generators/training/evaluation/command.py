@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
         sheet.save(arguments.out)
     except OSError as error:
         raise TrainingError(
-            "The sheet cannot be written, perhaps because the disk is full; make room for it."
+            f"The sheet cannot be written ({error.strerror}); make room, or give the right to write there."
         ) from error
     if not arguments.json:
         print(f"The pictures are in {arguments.out}.")
