@@ -189,7 +189,7 @@ class Delivery:
                 except discord.HTTPException as error:
                     if error.status != 413 and error.code != REQUEST_TOO_LARGE:
                         raise
-                    most = max(len(data) for _, data in fitted) // 2
+                    most = 3 * max(len(data) for _, data in fitted) // 4
         return await self._posting.put(job, f"{text}\n{job_messages.TOO_LARGE}")
 
     def _largest(self, job: Job) -> int:

@@ -222,7 +222,7 @@ async def test_a_too_large_upload_shrinks_as_discord_answers(world: World, refus
     job, noise = await painted_noise(world)
     [attachment] = world.message(job).attachments
     assert attachment.filename == f"limner-{job.id}-1.jpg"
-    assert attachment.size <= len(noise) / 2**refusals
+    assert attachment.size <= len(noise) * 0.75**refusals
     with Image.open(io.BytesIO(await attachment.read())) as picture:
         assert picture.size == (128, 128)
     assert job.delivery_attempts == 0
