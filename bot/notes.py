@@ -12,6 +12,12 @@ LEFT_OUT = "left_out"
 """The style's negative prompt is not used, because the model leaves nothing out."""
 IN_WORDS = "in_words"
 """The negative prompt is said in the prompt, because the images server takes none."""
+UNREAD, UNREAD_NEGATIVE = "unread", "unread_negative"
+"""The ends of the prompt and of the negative prompt that the model's text encoders have no room for."""
+UNKNOWN, UNKNOWN_STYLE = "unknown", "unknown_style"
+"""The words of the idea that the model has never met, and that it has met few words of the style."""
+TRYOUT = "tryout"
+"""It is the member's first picture by a model to try Limner with."""
 SHOWN = 160
 """Characters that a note shows of somebody's words."""
 
@@ -49,6 +55,23 @@ def _sentences(job: Job) -> Iterator[str]:
     notes: dict[str, Any] = job.notes
     found = not_understood(job.idea) + not_understood(str(job.request["negative_prompt"]))
     if found:
-        yield f"Not understood, read as plain words: {', '.join(dict.fromkeys(found))[:SHOWN]}"
+        yield f"Not understood, read as plain words: {_some(', '.join(dict.fromkeys(found)))}"
     if notes.get(LEFT_OUT):
         yield f"The model {job.request['model']} leaves nothing out, so the style's negative prompt is not used."
+    model = job.request["model"]
+    if unread := notes.get(UNREAD):
+        yield f"Not read, there is room for no more: {_some(unread)}"
+    if unread := notes.get(UNREAD_NEGATIVE):
+        yield f"Not read of what is not wanted: {_some(unread)}"
+    unknown = [*notes.get(UNKNOWN, ()), *([f"most words of the style {job.style}"] if notes.get(UNKNOWN_STYLE) else [])]
+    if unknown:
+        yield f"{model} does not know: {_some(', '.join(unknown))}"
+    if notes.get(TRYOUT):
+        yield (
+            f"{model} is a small model to try Limner with. It knows few simple things; for other "
+            "pictures the operator names another one in the setting `models`."
+        )
+
+
+def _some(words: str) -> str:
+    return words if len(words) <= SHOWN else words[: SHOWN - 1].rstrip() + "…"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from limner.generators.abilities import abilities
+from limner.generators.text_files import read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -233,7 +234,8 @@ class Finished:
     """A request is done and has left the generator; images and seeds are in the request's order.
 
     ``seconds`` is the time since it was admitted, ``busy_seconds`` its own share of that time: a tick that stepped
-    four samples counts a quarter for each.
+    four samples counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts that the
+    model's text encoders have no room for.
     """
 
     key: str
@@ -241,6 +243,8 @@ class Finished:
     seeds: list[int]
     seconds: float
     busy_seconds: float
+    unread: str = ""
+    unread_negative: str = ""
 
 
 @dataclass(frozen=True)
@@ -437,6 +441,10 @@ class ModelCard:
     """It can start from a picture."""
     other_sizes: bool = True
     """It paints other sizes than its own."""
+    is_tryout: bool = False
+    """It is small, to try Limner with; whoever gets a first picture of it is told so."""
+    words: frozenset[str] = frozenset()
+    """All words that it has ever met, if the folder's ``words.txt`` tells; empty: it is taken to know every word."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by the names that requests use; a relative path begins at the model's folder."""
     kind: str = "diffusion"
@@ -463,6 +471,7 @@ class ModelCard:
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
         said = abilities(kind, _read_json(folder / "model_index.json").get("_class_name")) | said
         values: dict[str, Any] = {key: value for key, value in said.items() if key in known}
+        values["words"] = _read_words(folder / "words.txt")
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
 
@@ -481,6 +490,10 @@ class ModelCard:
 
 def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _read_words(path: Path) -> frozenset[str]:
+    return frozenset(read_text(path).split()) if path.is_file() else frozenset()
 
 
 def _vae_scale_factor(vae: dict[str, Any]) -> int:

@@ -92,6 +92,13 @@ class History:
         async with self.database.read() as session:
             return await session.scalar(found) or 0
 
+    async def is_first(self, job: Job) -> bool:
+        """Whether no other picture was painted for its owner by its model."""
+        mine = (Job.user_id == job.user_id, Job.status == JobStatus.SUCCEEDED, Job.kind == "paint", Job.id != job.id)
+        earlier = select(Job.id).where(*mine, Job.weights_key.startswith(f"{job.request['model']}|", autoescape=True))
+        async with self.database.read() as session:
+            return await session.scalar(earlier.limit(1)) is None
+
     async def of_guild(self, guild_id: int, limit: int) -> list[Asked]:
         """What was asked for last in a server, newest first, whatever came of it."""
         here = (Job.guild_id == guild_id, Job.deleted_at.is_(None))

@@ -17,6 +17,8 @@ REASON_LENGTH = 600
 """Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
 NAME_LENGTH = 60
 NOTE_LENGTH = 240
+ROOM = 1800
+"""Characters of a message with its notes; Discord takes 2000, and delivery adds a line where something is missing."""
 LEAST_SECONDS = 0.1
 
 CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
@@ -87,8 +89,8 @@ def ended(job: Job) -> str:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
-        notes = [f"-# {plain(note, NOTE_LENGTH)}" for note in sentences(job)]
-        return "\n".join((quoted(job.idea), *_addition(job), *notes, f"-# {_facts(job)}"))
+        head, facts = [quoted(job.idea), *_addition(job)], f"-# {_facts(job)}"
+        return "\n".join((*head, *_notes(job, ROOM - len("\n".join((*head, facts)))), facts))
     return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
 
 
@@ -149,6 +151,16 @@ def _addition(job: Job) -> list[str]:
     shown = expansion.added if expansion.text.startswith(job.idea) else expansion.text
     added = [f"*{plain(shown, ADDED_LENGTH)}*"] if shown.strip() else []
     return added + ([f"-# {plain(expansion.note, IDEA_LENGTH)}"] if expansion.note else [])
+
+
+def _notes(job: Job, room: int) -> list[str]:
+    """What of a job's words did nothing, a line for each kind, as far as there is room; Details tells all."""
+    lines: list[str] = []
+    for note in sentences(job):
+        line = f"-# {plain(note, NOTE_LENGTH)}"
+        if len("\n".join((*lines, line))) < room:
+            lines.append(line)
+    return lines
 
 
 def _facts(job: Job) -> str:

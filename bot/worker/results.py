@@ -6,20 +6,27 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
+from limner.bot import notes
 from limner.bot.app import App
 from limner.bot.background import patiently
 from limner.bot.errors import Blind
 from limner.bot.queue.jobs import Picture
 from limner.bot.storage.image_files import encode_png, parameters, with_pairs
 from limner.bot.storage.models import Job, Seen
+from limner.bot.styles import PLAIN
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.scoring_thread import Kept, Reading
-from limner.generators.base import Finish, Finished
+from limner.generators.base import Finish, Finished, ModelCard
+from limner.generators.language.unread import unknown_words
 
 log = logging.getLogger(__name__)
+
+KEPT_WORDS = 20
+"""Unknown words that a job's row keeps."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,9 @@ class Result:
 
 
 async def from_painting(app: App, reading: Reading, job: Job, finished: Finished) -> list[Result]:
-    """What becomes of the images that were painted for a job."""
+    """What becomes of the images that were painted for a job; its notes tell which of its words did nothing."""
     card = app.settings.cards[job.request["model"]]
+    job.notes = {**job.notes, **await _notes(app, job, card, finished)}
     kept = await _nearest(reading, job, finished)
     told = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
     return [await finish(reading, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
@@ -74,6 +82,20 @@ async def look_at(lookout: Lookout, job_id: int, images: Sequence[Image.Image]) 
     if None in seen:
         log.warning("job_unseen job=%s", job_id)
     return seen
+
+
+async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dict[str, Any]:
+    style, idea = app.styles.presets.get(job.style, PLAIN).text, _idea_as_painted(job)
+    for part in notes.not_understood(idea):
+        idea = idea.replace(part, " ")
+    found = {
+        notes.UNREAD: finished.unread,
+        notes.UNREAD_NEGATIVE: finished.unread_negative,
+        notes.UNKNOWN: unknown_words(idea, card.words)[:KEPT_WORDS] if card.words else [],
+        notes.UNKNOWN_STYLE: bool(card.words) and 2 * len(unknown_words(style, card.words)) > len(style.split()),
+        notes.TRYOUT: card.is_tryout and await app.history.is_first(job),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _save(app: App, files: Sequence[bytes]) -> list[str]:

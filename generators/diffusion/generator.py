@@ -290,7 +290,8 @@ class DiffusionGenerator:
             yield Failed(flight.key, flight.error)
         elif flight.images is not None:
             seconds = now - flight.admitted
-            yield Finished(flight.key, flight.images, flight.request.seeds, seconds, flight.busy)
+            unread = self._pipelines.unread(flight.request)
+            yield Finished(flight.key, flight.images, flight.request.seeds, seconds, flight.busy, *unread)
         else:
             return
         del self._flights[flight.key]

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from limner.generators.base import BadRequest, GenerationRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_files import BadImage, open_image
+from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
 
 Scheduler = Any
@@ -83,6 +84,12 @@ class Pipelines:
         if name is not None and name not in self.schedulers:
             raise BadRequest("This painter does not know that scheduler; ask again without naming one.")
         return self.schedulers[name or type(own).__name__].from_config(own.config)
+
+    def unread(self, request: GenerationRequest) -> tuple[str, str]:
+        """The ends of a request's prompt and of its negative prompt that no text encoder has room for."""
+        longest = inspect.signature(self.pipeline(request).__call__).parameters.get("max_sequence_length")
+        limit = longest.default if longest else None
+        return unread_by(self.loaded, limit, request.prompt), unread_by(self.loaded, limit, request.negative_prompt)
 
     def _make(self, kind: type[DiffusionPipeline]) -> DiffusionPipeline:
         known = {**self.loaded.config, **self.loaded.components}

@@ -161,7 +161,8 @@ class WholeCalls:
             return [Failed(order.key, error)]
         images: list[Any] = [order.results[i] for i in range(order.count)]
         seconds = time.perf_counter() - order.admitted
-        return [Finished(order.key, images, order.request.seeds, seconds, order.busy)]
+        unread = self._pipelines.unread(order.request)
+        return [Finished(order.key, images, order.request.seeds, seconds, order.busy, *unread)]
 
     def _is_in(self, order: _Order) -> bool:
         return self._orders.get(order.key) is order

@@ -17,11 +17,14 @@ from transformers import AutoModel, AutoTokenizer
 
 from limner.generators.base import ModelNotFound
 from limner.generators.language.language_model import converted
+from limner.generators.language.unread import first_unread, unread_from
 from limner.generators.loading import loading
 
 BUNDLED = "smollm2"
 LAYERS = 10
 """Layers that are read: in the middle, where a word's meaning is plainest; the last ones foretell the next word."""
+BEGIN = "\na "
+"""What is put before a caption, of two tokens."""
 LENGTH = 32
 """Tokens of a caption that a causal language model reads."""
 
@@ -43,6 +46,10 @@ class CaptionReader(Protocol):
 
     def read(self, texts: Sequence[str]) -> Tensor:
         """Hidden states (count, length, width) in float32; where a caption has ended they are zero."""
+        ...
+
+    def unread(self, text: str) -> str:
+        """The end of a caption for which there is no room."""
         ...
 
     def fingerprint(self) -> str:
@@ -89,11 +96,16 @@ class LanguageModelReader:
         states = torch.zeros(len(texts), self.length, self.width)
         for row, text in enumerate(texts):
             ids = self._tokenizer(
-                "\na " + _ARTICLE.sub("", text), add_special_tokens=False, return_tensors="pt"
+                BEGIN + _ARTICLE.sub("", text), add_special_tokens=False, return_tensors="pt"
             ).input_ids
             found = self._model(ids[:, : self.length + 2], use_cache=False).last_hidden_state[0, 2:]
             states[row, : len(found)] = nn.functional.layer_norm(found, (self.width,))
         return states
+
+    def unread(self, text: str) -> str:
+        """The end of a caption for which there is no room."""
+        text = BEGIN + _ARTICLE.sub("", text)
+        return unread_from(text, first_unread(self._tokenizer, text, self.length + 2))
 
     def fingerprint(self) -> str:
         """A hash of the weights' beginnings and of how they are read."""
@@ -112,6 +124,10 @@ class TextEncoderReader:
         """Hidden states with those of the padding, which the stock pipeline uses too."""
         asked = {"padding": "max_length", "max_length": self.length, "truncation": True, "return_tensors": "pt"}
         return self.encoder(self.tokenizer(list(texts), **asked).input_ids)[0].clone()
+
+    def unread(self, text: str) -> str:
+        """The end of a caption for which there is no room."""
+        return unread_from(text, first_unread(self.tokenizer, text, self.length))
 
     def fingerprint(self) -> str:
         """A hash of the weights' beginnings and of how they are read."""

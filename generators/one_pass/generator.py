@@ -173,6 +173,7 @@ class OnePass(ABC):
                 list(request.seeds),
                 ended - admitted,
                 share * request.num_images_per_prompt,
+                self._unread(request),
             )
             for key, (request, _, admitted) in requests.items()
         ]
@@ -207,6 +208,10 @@ class OnePass(ABC):
     @abstractmethod
     def _take(self, request: GenerationRequest) -> Tensor:
         """What is painted from; raises GenerationError for what cannot be done."""
+
+    def _unread(self, request: GenerationRequest) -> str:
+        """The end of the prompt that is not read."""
+        return ""
 
     @abstractmethod
     def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
@@ -246,6 +251,10 @@ class OnePassGenerator(OnePass):
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(f"This painter paints {self._card.width}x{self._card.height} only; leave the size out.")
         return self._words.vectors([request.prompt], self._load_reader)[0]
+
+    def _unread(self, request: GenerationRequest) -> str:
+        is_known = plain(request.prompt) in self._words.known  # with all its words
+        return "" if is_known or self._reader is None else self._reader.unread(request.prompt)
 
     def _load_reader(self) -> CaptionReader:
         if self._reader is None:

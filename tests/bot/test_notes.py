@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limner.bot import notes, submit
+from limner.bot.app import App
 from limner.bot.notes import not_understood
+from limner.bot.submit import Ask
+from limner.bot.ui import job_messages
+from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.executor_thread import Painter
+from limner.bot.worker.process import open_reading
+from limner.bot.worker.worker import Worker
+from limner.generators.base import Expansion
+from limner.generators.executor import Executor
+from limner.generators.language.expanders import NoExpander
+from tests.rows import new_job, painted
 from tests.simulated_discord import World
 
 
@@ -69,3 +81,45 @@ async def test_it_is_said_once_under_the_picture_and_in_details(world: World) ->
     assert result.response
     [embed] = result.response.embeds
     assert {field.name: field.value for field in embed.fields}["Notes"] == note
+
+
+async def work(app: App) -> None:
+    """What a worker does until the queue is empty."""
+    painter = Painter(Executor(app.settings.cards, device="cpu", max_batch=2), app.settings)
+    reading = open_reading(app.settings)
+    await Worker(app, painter, NoExpander(), Lookout(app.settings), reading, "worker").run(burst=True)
+
+
+async def test_what_the_shipped_model_does_with_words_is_told(app: App):
+    asked = [
+        ("a green bottle on a table", ""),
+        (
+            "a small house beside a quiet lake with green trees and a path of grey stones to a red door and a cat",
+            "noir",
+        ),
+        ("a red apple", ""),
+    ]
+    jobs = [
+        await submit.imagine(app, Ask(text=text, style=style, expand="off", steps=1, user_id=user))
+        for user, (text, style) in zip((1, 2, 1), asked, strict=True)
+    ]
+    await work(app)
+    first, second, third = [notes.sentences(await app.jobs.get(job.id)) for job in jobs]
+    assert first[0] == "doodle does not know: bottle"
+    assert second[0].startswith("Not read, there is room for no more: ")
+    assert "door and a cat, film noir, black and white photograph" in second[0]
+    assert second[1] == "doodle does not know: quiet, lake, path, stones, most words of the style noir"
+    assert first[-1].startswith("doodle is a small model to try Limner with.")
+    assert second[-1] == first[-1]
+    assert third == []
+
+
+async def test_all_notes_at_once_fit_into_a_message(app: App):
+    words = "*_~`|>#" * 300
+    told = {notes.LEFT_OUT: True, notes.UNREAD: words, notes.UNREAD_NEGATIVE: words, notes.TRYOUT: True}
+    told |= {notes.UNKNOWN: [words], notes.UNKNOWN_STYLE: True}
+    new = new_job(words[:1500], notes=told, expansion=Expansion(words, words, (), "m", 0.1, words), prompt=words)
+    job = await painted(app.jobs, new)
+    text = job_messages.ended(job)
+    assert len(text) <= 2000
+    assert "-# " in text

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -48,6 +49,7 @@ CARD = {
     "guidance_scale": 4.0,
     "max_added_words": 1,
     "english_only": True,
+    "is_tryout": True,
 }
 
 
@@ -88,6 +90,7 @@ def _prepare_words(folder: Path) -> None:
     vocabulary = text_encoder.choose_vocabulary(model, captions, names, candidates, VOCABULARY)
     tokenizer = text_encoder.build_tokenizer(vocabulary)
     met = len(text_encoder.split_words(captions))
+    (folder / "words.txt").write_text("\n".join(vocabulary[:met]) + "\n", encoding="utf-8")
     encoder = text_encoder.build_text_encoder(tokenizer, vocabulary, model.vectors(vocabulary), met=met)
     tokenizer.save_pretrained(folder / "words")
     encoder.save_pretrained(folder / "words")
@@ -115,6 +118,7 @@ def export(folder: Path) -> Path:
     learnt = torch.nn.ModuleDict({"unet": pipe.unet, "text_encoder": pipe.text_encoder})
     read_average(folder / "denoiser", learnt)
     latent_diffusion.save(pipe, folder / "doodle", CARD)
+    shutil.copyfile(folder / "words.txt", folder / "doodle" / "words.txt")
     return folder / "doodle"
 
 
