@@ -25,6 +25,7 @@ from limner.bot.storage.migrate import check
 from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.delivery import Delivery
 from limner.bot.ui.job_buttons import JobButton
+from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.places import Places
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
@@ -45,6 +46,7 @@ BUTTONS = (
     BlockChoice,
     RestyleButton,
     RestyleChoice,
+    ListingButton,
     *filter_commands.ITEMS,
 )
 COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from limner.bot.errors import UnknownStyle
+from limner.bot.limits import CHOICES, named
 from limner.generators.text_files import BadText, line_of, parse_toml, read_text
 
 PLACE = "{prompt}"
-CHOICES = 25
-"""Suggestions that Discord shows while somebody types."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Styles:
         Raises:
             UnknownStyle: with the names that come close.
         """
-        key = _key(name)
+        key = named(name, self.presets) or _key(name)
         if not key:
             return PLAIN
         if key not in self.presets:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import BadOption, BadPrompt, CannotDescribe, Refused, UnknownModel
 from limner.bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
+from limner.bot.limits import named, some
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.evasion import keep_back_respelled
 from limner.bot.moderation.refusals import check_refusals
@@ -331,9 +332,10 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
 def _card(settings: Settings, name: str) -> ModelCard:
     if not name:
         return settings.default_card
-    if name not in settings.cards:
-        raise UnknownModel(f"That model is not offered here; choose one of: {', '.join(settings.cards)}.")
-    return settings.cards[name]
+    meant = named(name, settings.cards)
+    if meant is None:
+        raise UnknownModel(f"That model is not offered here; choose one of: {some(settings.cards)}.")
+    return settings.cards[meant]
 
 
 def _loras(card: ModelCard, typed: str) -> tuple[tuple[str, float], ...]:
@@ -341,12 +343,13 @@ def _loras(card: ModelCard, typed: str) -> tuple[tuple[str, float], ...]:
     if not typed:
         return ()
     name, colon, weight = typed.rpartition(":") if ":" in typed else (typed, "", "")
-    if name.strip() not in card.loras:
-        offered = f"choose one of: {', '.join(card.loras)}" if card.loras else "ask without one"
+    meant = named(name.strip(), card.loras)
+    if meant is None:
+        offered = f"choose one of: {some(card.loras)}" if card.loras else "ask without one"
         raise BadOption(f"The model {card.name} has no LoRA of that name; {offered}.")
     if colon and not (re.fullmatch(r" *\d([.,]\d{1,3})? *", weight) and _number(weight) <= MAX_LORA_WEIGHT):
         raise BadOption(f"The weight of a LoRA must be from 0 to {MAX_LORA_WEIGHT}, such as ink:0.7.")
-    return ((name.strip(), _number(weight) if colon else 1.0),)
+    return ((meant, _number(weight) if colon else 1.0),)
 
 
 def _number(text: str) -> float:

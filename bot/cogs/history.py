@@ -20,6 +20,7 @@ from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import SILENT, LimnerCog, owned, spot, tell, where_to_post
 from limner.bot.ui.job_buttons import details, post_placeholder
 
@@ -183,7 +184,7 @@ def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Em
     """A request in a list: its words, when it was, and how many pictures it has, or why they are not there."""
     pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
-    embed = discord.Embed(description=f"{job_messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
+    embed = make_embed(description=f"{job_messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
     if thumbnail:
         embed.set_thumbnail(url=thumbnail.uri)
     else:

@@ -10,17 +10,16 @@ from discord import app_commands
 
 from limner.bot import submit
 from limner.bot.flags import ASPECTS
+from limner.bot.limits import named
 from limner.bot.submit import LEAST_STRENGTH, MOST_UPSCALE, Ask
 from limner.bot.ui.interactions import LimnerCog, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
+from limner.bot.ui.listing import choices
 from limner.bot.ui.uploads import take_picture
 from limner.generators.base import SEEDS
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
-
-SUGGESTIONS = 25
-"""What Discord shows at most while somebody types."""
 
 
 class Imagine(LimnerCog, name="Limner imagine"):
@@ -93,18 +92,19 @@ class Imagine(LimnerCog, name="Limner imagine"):
     @imagine.autocomplete("style")
     async def _find_style(self, _: Interaction, typed: str) -> list[Choice]:
         found = self.app.styles.search(typed)
-        return [app_commands.Choice(name=style.title, value=style.name) for style in found]
+        return choices((style.title, style.name) for style in found)
 
     @imagine.autocomplete("model")
     async def _find_model(self, _: Interaction, typed: str) -> list[Choice]:
         cards = self.app.settings.cards.values()
         found = [card for card in cards if typed.casefold() in f"{card.name} {card.title}".casefold()]
-        return [app_commands.Choice(name=card.title or card.name, value=card.name) for card in found[:SUGGESTIONS]]
+        return choices((card.title or card.name, card.name) for card in found)
 
     @imagine.autocomplete("lora")
     async def _find_lora(self, interaction: Interaction, typed: str) -> list[Choice]:
         """Those of the model that is chosen already."""
         settings = self.app.settings
-        card = settings.cards.get(getattr(interaction.namespace, "model", ""), settings.default_card)
+        model = named(getattr(interaction.namespace, "model", ""), settings.cards)
+        card = settings.cards[model] if model else settings.default_card
         found = [name for name in card.loras if typed.casefold() in name.casefold()]
-        return [app_commands.Choice(name=name, value=name) for name in found[:SUGGESTIONS]]
+        return choices((name, name) for name in found)

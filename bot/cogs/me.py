@@ -7,11 +7,15 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from limner.bot.app import App
 from limner.bot.cogs.review import policy
+from limner.bot.limits import FIELD, first_lines
 from limner.bot.moderation.reviews import OUTCOMES
-from limner.bot.storage.models import Review, ReviewState
+from limner.bot.storage.models import Review, ReviewState, Strike
 from limner.bot.ui import job_messages
-from limner.bot.ui.interactions import SILENT, LimnerCog
+from limner.bot.ui.embeds import make_embed
+from limner.bot.ui.interactions import LimnerCog, tell
+from limner.bot.ui.listing import PAGE, Listing, ListingButton, listed, page_of
 
 Interaction = discord.Interaction[Any]
 
@@ -26,15 +30,17 @@ class Me(LimnerCog, name="Limner me"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     async def me(self, interaction: Interaction) -> None:
         """Show what is known about you here: requests, limits, strikes, and what moderators decided."""
-        embed = discord.Embed(title="What I know about you here")
-        embed.add_field(name="Requests", value=await self._requests(interaction.user.id), inline=False)
+        fields, note = {"Requests": await self._requests(interaction.user.id)}, ""
+        view = discord.ui.View(timeout=None)
         if interaction.guild_id:
             held = await self._held(interaction.guild_id, interaction.user.id)
             settings = await self.app.guilds.get(interaction.guild_id)
-            for name, text in {**held, "In this server": "\n".join(policy(settings))}.items():
-                embed.add_field(name=name, value=text, inline=False)
-            embed.description = None if held else NOTHING_HELD
-        await interaction.response.send_message(embed=embed, ephemeral=True, allowed_mentions=SILENT)
+            fields |= held | {"In this server": "\n".join(policy(settings))}
+            note = "" if held else NOTHING_HELD
+            if "Strikes" in held:
+                view.add_item(ListingButton("All strikes", "mine", 0, 1))
+        told = [(name, text, False) for name, text in fields.items()]
+        await tell(interaction, "", embed=make_embed("What I know about you here", note, told), view=view)
 
     async def _requests(self, user_id: int) -> str:
         waiting = len(await self.app.jobs.open_jobs(user_id))
@@ -50,16 +56,25 @@ class Me(LimnerCog, name="Limner me"):
         strikes = await self.app.strikes.active(guild_id, user_id)
         suspension = await self.app.strikes.suspension(guild_id, user_id)
         reviews = await self.app.reviews.of_member(guild_id, user_id)
-        lines = [
-            f"{strike.id} · {job_messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
-            for strike in strikes
-        ]
         held = {
-            "Strikes": "\n".join(lines),
+            "Strikes": first_lines(list(map(_strike, strikes)), FIELD)[0],
             "Suspended": f"until <t:{suspension.until:.0f}:f> (<t:{suspension.until:.0f}:R>)" if suspension else "",
             "Moderators": "\n".join(map(_review, reviews)),
         }
         return {name: text for name, text in held.items() if text}
+
+
+@listed("mine")
+async def _strikes(interaction: Interaction, app: App, _: int, number: int) -> Listing:
+    guild_id, user_id = interaction.guild_id or 0, interaction.user.id
+    total = await app.strikes.count(guild_id, user_id)
+    number, pages = page_of(total, number)
+    active = await app.strikes.active(guild_id, user_id, skip=(number - 1) * PAGE, limit=PAGE)
+    return Listing(f"Your strikes here: {total}", list(map(_strike, active)) or [NOTHING_HELD], number, pages)
+
+
+def _strike(strike: Strike) -> str:
+    return f"{strike.id} · {job_messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
 
 
 def _review(review: Review) -> str:

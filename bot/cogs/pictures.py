@@ -11,10 +11,12 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, NotFound
+from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Spot
 from limner.bot.storage.models import Job
 from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, managers_only, moderated, tell
 from limner.bot.ui.job_buttons import job_of
 from limner.bot.ui.uploads import download
@@ -180,5 +182,5 @@ def _listed(page: BlockedPage) -> discord.Embed:
         for row in page.pictures
     ]
     count = "one blocked picture" if page.total == 1 else f"{page.total} blocked pictures"
-    embed = discord.Embed(title=f"This server has {count}", description="\n".join(lines))
-    return embed.set_footer(text=f"Page {page.number} of {page.pages}; /pictures allow takes one from the list")
+    footer = f"Page {page.number} of {page.pages}; /pictures allow takes one from the list"
+    return make_embed(f"This server has {count}", fit(lines, DESCRIPTION), footer=footer)

@@ -7,11 +7,14 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from limner.bot.app import App
 from limner.bot.errors import BadOption
+from limner.bot.limits import cut
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, owned, tell
 from limner.bot.ui.job_buttons import stop
+from limner.bot.ui.listing import PAGE, Listing, choices, listed, page_of, show_list
 
 Interaction = discord.Interaction[Any]
 
@@ -23,7 +26,6 @@ PAUSED = {
 """What is said while no worker can store a picture, by the worker's trouble."""
 SHORT = 60
 """Characters of an idea where several stand in a list."""
-LISTED = 15
 
 
 class Queue(LimnerCog, name="Limner queue"):
@@ -33,14 +35,7 @@ class Queue(LimnerCog, name="Limner queue"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     async def queue(self, interaction: Interaction) -> None:
         """Show your waiting and running requests: position and time left."""
-        mine = await self.app.jobs.open_jobs(interaction.user.id)
-        queued, running = await self.app.jobs.counts()
-        lines = [await self._line(job) for job in mine[:LISTED]] or [NOTHING]
-        if len(mine) > LISTED:
-            lines.append(f"and {len(mine) - LISTED} more")
-        if trouble := await self.app.roster.trouble():
-            lines.append(PAUSED[trouble])
-        await tell(interaction, "\n".join([*lines, f"-# Everybody's together: {queued} waiting, {running} running."]))
+        await show_list(interaction, self.app, "queue")
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
@@ -54,9 +49,8 @@ class Queue(LimnerCog, name="Limner queue"):
     @cancel.autocomplete("request")
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
         mine = await self.app.jobs.open_jobs(interaction.user.id)
-        named = {job.id: job_messages.cut(f"{job.id}: {job.idea}", SHORT) for job in mine}
-        found = [(job_id, name) for job_id, name in named.items() if str(typed).casefold() in name.casefold()]
-        return [app_commands.Choice(name=name, value=job_id) for job_id, name in found[:25]]
+        named = ((cut(f"{job.id}: {job.idea}", SHORT), job.id) for job in mine)
+        return choices((name, job_id) for name, job_id in named if str(typed).casefold() in name.casefold())
 
     async def _only(self, interaction: Interaction) -> Job:
         mine = await self.app.jobs.open_jobs(interaction.user.id)
@@ -66,12 +60,26 @@ class Queue(LimnerCog, name="Limner queue"):
             raise BadOption("You have more than one request; choose which in the option `request`.")
         return mine[0]
 
-    async def _line(self, job: Job) -> str:
-        return f"**{job.id}** · {job_messages.plain(job.idea, SHORT)} · {await self._standing(job)}"
 
-    async def _standing(self, job: Job) -> str:
-        if job.status == JobStatus.RUNNING:
-            return f"painting, step {job.step} of {job.steps}"
-        if job.held_at is not None:
-            return "waits for your Keep, Edit or Raw"
-        return job_messages.standing(await self.app.jobs.position(job))
+@listed("queue")
+async def _mine(interaction: Interaction, app: App, _: int, number: int) -> Listing:
+    mine = await app.jobs.open_jobs(interaction.user.id)
+    queued, running = await app.jobs.counts()
+    number, pages = page_of(len(mine), number)
+    lines = [await _line(app, job) for job in mine[(number - 1) * PAGE : number * PAGE]]
+    note = f"Everybody's together: {queued} waiting, {running} running."
+    if trouble := await app.roster.trouble():
+        note = f"{PAUSED[trouble]}\n{note}"
+    return Listing("Your requests", lines or [NOTHING], number, pages, note)
+
+
+async def _line(app: App, job: Job) -> str:
+    return f"**{job.id}** · {job_messages.plain(job.idea, SHORT)} · {await _standing(app, job)}"
+
+
+async def _standing(app: App, job: Job) -> str:
+    if job.status == JobStatus.RUNNING:
+        return f"painting, step {job.step} of {job.steps}"
+    if job.held_at is not None:
+        return "waits for your Keep, Edit or Raw"
+    return job_messages.standing(await app.jobs.position(job))

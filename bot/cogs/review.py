@@ -7,14 +7,16 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
+from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.storage.models import Review
 from limner.bot.ui.interactions import LimnerCog, managers_only, moderated, tell
+from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
 from limner.bot.ui.review_cards import REASONS
 
 Interaction = discord.Interaction[Any]
 
-LISTED = 20
+NOTHING = "Nothing waits for a moderator."
 OFF = (
     "No review channel is chosen (/filter settings): flags are refusals, there are no appeals, and no idea is compared "
     "with refused ones."
@@ -35,12 +37,7 @@ class ReviewCog(LimnerCog, name="Limner review"):
     @group.command(name="list")
     async def list_open(self, interaction: Interaction) -> None:
         """Show what waits for a moderator, with links to the cards."""
-        guild_id = await moderated(interaction, self.app)
-        waiting = [review for review in await self.app.reviews.waiting() if review.guild_id == guild_id]
-        lines = [_line(review) for review in waiting[:LISTED]] or ["Nothing waits for a moderator."]
-        if len(waiting) > LISTED:
-            lines.append(f"and {len(waiting) - LISTED} more")
-        await tell(interaction, "\n".join(lines))
+        await show_list(interaction, self.app, "reviews")
 
     @group.command()
     @app_commands.describe(
@@ -80,6 +77,17 @@ class ReviewCog(LimnerCog, name="Limner review"):
             managers_only(interaction)
             settings = await self.app.guilds.change(guild_id, interaction.user.id, **changes)
         await tell(interaction, "\n".join(_told(settings)))
+
+
+@listed("reviews")
+async def _waiting(interaction: Interaction, app: App, _: int, number: int) -> Listing:
+    guild_id = await moderated(interaction, app)
+    waiting = [review for review in await app.reviews.waiting() if review.guild_id == guild_id]
+    number, pages = page_of(len(waiting), number)
+    shown = waiting[(number - 1) * PAGE : number * PAGE]
+    return Listing(
+        f"Waiting for a moderator: {len(waiting)}", [_line(one) for one in shown] or [NOTHING], number, pages
+    )
 
 
 def _line(review: Review) -> str:

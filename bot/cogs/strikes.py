@@ -7,15 +7,20 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from limner.bot.app import App
 from limner.bot.storage.models import Strike
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell
+from limner.bot.ui.listing import PAGE, Listing, choices, listed, page_of, show_list
 from limner.bot.ui.review_cards import told_lines
 
 Interaction = discord.Interaction[Any]
 
 WHY_LENGTH = 200
 BY_MODERATOR = "told off by a moderator"
+NONE = "There are no strikes that count."
+SEARCHED = 500
+"""Strikes among which one is found by its words while they are typed."""
 NO_TIME_OUT = "Discord's time-out will not be possible: I lack the permission Moderate Members."
 
 
@@ -62,22 +67,29 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
 
     @remove.autocomplete("strike")
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
-        active = await self.app.strikes.active(await moderated(interaction, self.app))
-        names = {strike.id: job_messages.cut(f"{strike.id}: {strike.why}", 100) for strike in active}
-        found = [(number, name) for number, name in names.items() if str(typed).casefold() in name.casefold()]
-        return [app_commands.Choice(name=name, value=number) for number, name in found]
+        active = await self.app.strikes.active(await moderated(interaction, self.app), limit=SEARCHED)
+        named = ((f"{strike.id}: {strike.why}", strike.id) for strike in active)
+        return choices((name, number) for name, number in named if str(typed).casefold() in name.casefold())
 
     @group.command(name="list")
     @app_commands.describe(member="Whose; without it the newest ones of this server")
     async def list_strikes(self, interaction: Interaction, member: discord.User | None = None) -> None:
         """Show the strikes that count now."""
-        guild_id = await moderated(interaction, self.app)
-        active = await self.app.strikes.active(guild_id, member.id if member else None)
-        lines = [f"{_line(strike)} · <@{strike.user_id}>" for strike in active] or ["There are no strikes that count."]
-        suspension = await self.app.strikes.suspension(guild_id, member.id) if member else None
-        if suspension:
-            lines.append(f"The member may not paint until <t:{suspension.until:.0f}:f>.")
-        await tell(interaction, "\n".join(lines))
+        await show_list(interaction, self.app, "strikes", member.id if member else 0)
+
+
+@listed("strikes")
+async def _active(interaction: Interaction, app: App, subject: int, number: int) -> Listing:
+    """A member's strikes, or a whole server's (0)."""
+    guild_id, user_id = await moderated(interaction, app), subject or None
+    total = await app.strikes.count(guild_id, user_id)
+    number, pages = page_of(total, number)
+    active = await app.strikes.active(guild_id, user_id, skip=(number - 1) * PAGE, limit=PAGE)
+    lines = [f"{_line(strike)} · <@{strike.user_id}>" for strike in active] or [NONE]
+    suspension = await app.strikes.suspension(guild_id, subject) if subject else None
+    if suspension:
+        lines.append(f"The member may not paint until <t:{suspension.until:.0f}:f>.")
+    return Listing(f"Strikes that count: {total}", lines, number, pages)
 
 
 def _line(strike: Strike) -> str:

@@ -93,11 +93,19 @@ class Strikes:
             raise NotFound("There is no such strike in this server; /strike list shows them with their numbers.")
         return strike
 
-    async def active(self, guild_id: int, user_id: int | None = None) -> Sequence[Strike]:
-        """A member's strikes that count now (a server's newest ones: None), newest first."""
-        found = select(Strike).where(*_active(guild_id, user_id)).order_by(Strike.id.desc()).limit(LISTED)
+    async def active(
+        self, guild_id: int, user_id: int | None = None, *, skip: int = 0, limit: int = LISTED
+    ) -> Sequence[Strike]:
+        """A member's strikes that count now (a whole server's: None), newest first."""
+        found = select(Strike).where(*_active(guild_id, user_id)).order_by(Strike.id.desc())
         async with self.database.read() as session:
-            return (await session.scalars(found)).all()
+            return (await session.scalars(found.offset(skip).limit(limit))).all()
+
+    async def count(self, guild_id: int, user_id: int | None = None) -> int:
+        """How many of them there are."""
+        found = select(func.count()).select_from(Strike).where(*_active(guild_id, user_id))
+        async with self.database.read() as session:
+            return await session.scalar(found) or 0
 
     async def suspension(self, guild_id: int | None, user_id: int) -> Suspension | None:
         """The suspension that keeps a member from painting now, if there is one."""

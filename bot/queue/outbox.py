@@ -7,6 +7,7 @@ import time
 
 from sqlalchemy import func, select, text, update
 
+from limner.bot.errors import UserError
 from limner.bot.queue import transitions
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import UNDELIVERED, AnswerToken, Job
@@ -19,6 +20,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._heard: set[int] = set()
 
     async def token(self, job_id: int) -> str | None:
         """What the job's message may be written with although the bot may not write there; None once it has expired."""
@@ -46,14 +48,23 @@ class Outbox:
         async with self.database.begin() as session:
             await session.execute(update(Job).where(Job.id == job_id).values(**values))
 
-    async def try_again(self, guild_id: int) -> bool:
-        """Something has changed in a server: what its channels refused is tried at once. False if there is nothing."""
-        held_back = (text(UNDELIVERED), Job.held_back_at.is_not(None), Job.guild_id == guild_id)
-        async with self.database.read() as session:
-            numbers = (await session.scalars(select(Job.id).where(*held_back))).all()
-        if not numbers:
-            return False
-        async with self.database.begin() as session:
-            await session.execute(update(Job).where(Job.id.in_(numbers)).values(deliver_after=0.0))
-        log.info("delivery_tried_again guild=%s jobs=%s", guild_id, len(numbers))
-        return True
+    def hear(self, guild_id: int) -> None:
+        """Something has changed in a server; news come in hundreds when a moderator moves roles."""
+        self._heard.add(guild_id)
+
+    async def try_again(self) -> None:
+        """Try at once what channels of the servers refused from which something was heard."""
+        heard, self._heard = self._heard, set()
+        if not heard:
+            return
+        held_back = (text(UNDELIVERED), Job.held_back_at.is_not(None), Job.guild_id.in_(heard))
+        try:
+            async with self.database.read() as session:
+                numbers = (await session.scalars(select(Job.id).where(*held_back))).all()
+            if numbers:
+                async with self.database.begin() as session:
+                    await session.execute(update(Job).where(Job.id.in_(numbers)).values(deliver_after=0.0))
+                log.info("delivery_tried_again jobs=%s", len(numbers))
+        except UserError:
+            self._heard |= heard
+            raise

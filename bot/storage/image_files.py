@@ -9,12 +9,11 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from limner.bot.limits import ALT_TEXT, cut
 from limner.bot.storage.copies import JPEG_QUALITIES, encode
 from limner.bot.storage.models import Job
 from limner.generators.base import ModelCard
 
-ALT_TEXT = 1024
-"""Characters that Discord takes as a picture's description."""
 PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
 """How large a preview is at most, in pixels and in bytes: many are written, and each is seen for seconds."""
 
@@ -57,7 +56,7 @@ def with_pairs(parameters: str, pairs: Mapping[str, object]) -> str:
 def describe(job: Job) -> str:
     """Alt text for people who cannot see the picture: what was painted, at most 1024 characters."""
     text = " ".join((job.prompt or job.idea).split())
-    return text if len(text) <= ALT_TEXT else text[: ALT_TEXT - 1].rstrip() + "…"
+    return cut(text, ALT_TEXT)
 
 
 def encode_preview(image: Image.Image) -> bytes:

@@ -100,6 +100,7 @@ class Delivery:
 
     async def _look(self) -> None:
         try:
+            await self._app.outbox.try_again()
             while [job for job in await self._undelivered() if self._begin(job, self._deliver)]:
                 pass  # the next jobs of channels that were free, until there are none
             await self._erase_tokens()

@@ -11,6 +11,7 @@ from discord.ext import commands
 
 from limner.bot.app import App
 from limner.bot.errors import CannotPost, NotModerator, NotYours, Refused, UserError
+from limner.bot.limits import CONTENT, cut
 from limner.bot.moderation.appeals import may_appeal
 from limner.bot.place import Spot, Where
 from limner.bot.storage.models import Job
@@ -55,7 +56,7 @@ async def answer_error(interaction: Interaction, error: Exception) -> None:
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     refused = cause.job if isinstance(cause, Refused) else None
     view = await appeal_view(app_of(interaction.client), refused) if refused else None
-    await tell(interaction, _sentence(cause), **({"view": view} if view else {}))
+    await tell(interaction, cut(_sentence(cause), CONTENT), **({"view": view} if view else {}))
 
 
 async def appeal_view(app: App, job: Job) -> discord.ui.View | None:

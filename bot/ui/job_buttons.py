@@ -15,11 +15,13 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
 from limner.bot.flags import without_flags
+from limner.bot.limits import DESCRIPTION, FIELD, fit
 from limner.bot.notes import sentences
 from limner.bot.queue.transitions import Answer
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForOwner
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, appeal_view, owned, respond, tell, where_to_post
 from limner.generators.base import Expansion
@@ -135,7 +137,6 @@ def details(job: Job) -> discord.Embed:
     request, expansion = job.generation, job.expanded
     texts = {"Idea": job.idea, "Prompt": job.prompt or "", "Added": expansion.added if expansion else ""}
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
-    embed = discord.Embed(title=f"Request {job.id}: {job.status}", description="\n\n".join(told))
     facts = {
         "Negative prompt": job_messages.plain(request.negative_prompt, 500),
         "Seed": request.seed,
@@ -143,9 +144,9 @@ def details(job: Job) -> discord.Embed:
         "Guidance": f"{request.guidance_scale:g}",
         "Size": _size(job),
         "Upscaled from": f"request {job.parent_id}" if job.kind == "finish" else "",
-        "Model": request.model,
-        "LoRA": request.worn,
-        "Style": job.style,
+        "Model": job_messages.plain(request.model, FIELD),
+        "LoRA": job_messages.plain(request.worn, FIELD),
+        "Style": job_messages.plain(job.style, FIELD),
         "Starts from": job_messages.plain(job.input_name, 100),
         "Strength": "" if request.strength is None else f"{request.strength:g}",
         "Language model": expansion.model if expansion else "",
@@ -155,10 +156,8 @@ def details(job: Job) -> discord.Embed:
         "Notes": job_messages.plain(" · ".join(sentences(job)), 500),
         "Reason": job.reason or "",
     }
-    for name, value in facts.items():
-        if value != "":
-            embed.add_field(name=name, value=value, inline=name not in ("Negative prompt", "Notes", "Reason"))
-    return embed
+    fields = [(name, str(value), name not in ("Negative prompt", "Notes", "Reason")) for name, value in facts.items()]
+    return make_embed(f"Request {job.id}: {job.status}", fit(told, DESCRIPTION, "\n\n"), fields)
 
 
 class EditPrompt(Form, kind="edit"):

@@ -6,6 +6,7 @@ import re
 
 from discord.utils import escape_markdown, escape_mentions
 
+from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
 from limner.bot.storage.models import UNSEEN, Job, JobStatus
@@ -14,11 +15,11 @@ IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600
 ADDED_LENGTH = 400
 REASON_LENGTH = 600
-"""Characters shown of an idea, of what was added to it, of a reason; escaped, they fit into Discord's 2000."""
+"""Characters shown of an idea, of what was added to it, of a reason; together they fit into Discord's 2000."""
 NAME_LENGTH = 60
 NOTE_LENGTH = 240
-ROOM = 1800
-"""Characters of a message with its notes; Discord takes 2000, and delivery adds a line where something is missing."""
+ROOM = CONTENT - 300
+"""Characters of a message with its notes: delivery adds a mention, and a sentence where something is missing."""
 LEAST_SECONDS = 0.1
 
 CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
@@ -90,7 +91,7 @@ def ended(job: Job) -> str:
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
         head, facts = [quoted(job.idea), *_addition(job)], f"-# {_facts(job)}"
-        return "\n".join((*head, *_notes(job, ROOM - len("\n".join((*head, facts)))), facts))
+        return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, facts)))), facts))
     return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
 
 
@@ -132,15 +133,10 @@ def seconds(job: Job) -> str:
     return f"{job.seconds:.1f} s" if job.seconds and job.seconds >= LEAST_SECONDS else f"under {LEAST_SECONDS} s"
 
 
-def plain(text: str, length: int) -> str:
-    """Somebody's words on one line of at most so many characters, made harmless for Discord."""
-    text = cut(" ".join(_TURNS_TEXT_AROUND.sub("", text).split()), length)
-    return escape_mentions(escape_markdown(text, ignore_links=False))
-
-
-def cut(text: str, length: int) -> str:
-    """The text itself, or its beginning and an ellipsis."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+def plain(text: str, most: int) -> str:
+    """Somebody's words on one line, made harmless for Discord; at most so many characters with all that takes."""
+    text = cut(" ".join(_TURNS_TEXT_AROUND.sub("", text).split()), most)
+    return cut(escape_mentions(escape_markdown(text, ignore_links=False)), most)
 
 
 def _addition(job: Job) -> list[str]:
@@ -171,9 +167,9 @@ def _facts(job: Job) -> str:
         seed = f"seeds {', '.join(map(str, seeds))}"
     else:
         seed = f"seeds {seeds[0]} to {seeds[-1]}"
-    style = [f"style {plain(job.style, IDEA_LENGTH)}"] if job.style else []
+    style = [f"style {plain(job.style, CHOICE)}"] if job.style else []
     upscaled = [f"upscaled to {sizes(job)} from request {job.parent_id}"] if job.kind == "finish" else []
-    return " · ".join((*upscaled, seed, *style, plain(job.generation.model, IDEA_LENGTH), seconds(job)))
+    return " · ".join((*upscaled, seed, *style, plain(job.generation.model, CHOICE), seconds(job)))
 
 
 def _ordinal(number: int) -> str:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 import discord
 from discord.ext import commands
 
-from limner.bot.errors import UserError
 from limner.bot.ui.interactions import LimnerCog
-
-log = logging.getLogger(__name__)
 
 Channel = discord.abc.GuildChannel
 
@@ -21,32 +16,29 @@ class Places(LimnerCog, name="Limner places"):
     @commands.Cog.listener()
     async def on_raw_thread_update(self, payload: discord.RawThreadUpdateEvent) -> None:
         """A thread is open again, or locked no more; one that is archived is in no cache."""
-        await self._try_again(payload.guild_id)
+        self._hear(payload.guild_id)
 
     @commands.Cog.listener()
     async def on_guild_channel_update(self, _: Channel, after: Channel) -> None:
         """A channel's permissions have changed."""
-        await self._try_again(after.guild.id)
+        self._hear(after.guild.id)
 
     @commands.Cog.listener()
     async def on_guild_role_update(self, _: discord.Role, after: discord.Role) -> None:
         """A role's permissions have changed."""
-        await self._try_again(after.guild.id)
+        self._hear(after.guild.id)
 
     @commands.Cog.listener()
     async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
         """The bot itself has another role; Discord tells that of itself without any intent."""
         if after == after.guild.me:
-            await self._try_again(after.guild.id)
+            self._hear(after.guild.id)
 
     @commands.Cog.listener()
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """The bot was invited again."""
-        await self._try_again(guild.id)
+        self._hear(guild.id)
 
-    async def _try_again(self, guild_id: int) -> None:
-        try:
-            if await self.app.outbox.try_again(guild_id):
-                self.app.jobs.changed.hear()
-        except UserError as error:  # the database is busy; the next pause ends by itself
-            log.info("news_unheard guild=%s code=%s", guild_id, error.code)
+    def _hear(self, guild_id: int) -> None:
+        self.app.outbox.hear(guild_id)
+        self.app.jobs.changed.hear()

@@ -11,6 +11,7 @@ import discord
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, UnknownModel
+from limner.bot.limits import CHOICE, CHOICES, cut, key
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForOwner
 from limner.bot.ui.interactions import tell, where_to_post
@@ -19,8 +20,8 @@ from limner.generators.base import ModelCard
 
 Interaction = discord.Interaction[Any]
 
-OPTIONS = 25
-"""Discord shows no more in one select."""
+PARTS = 5
+"""Selects that a message has room for."""
 WHICH = "Which picture is to be changed, and into what?"
 NO_PICTURE = "That request has no picture that can be changed."
 NO_MODEL = "No model here changes pictures any more."
@@ -46,16 +47,20 @@ class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle
         if len(offered) == 1:
             return await _restyle(interaction, app, job, next(iter(offered)))
         view = discord.ui.View(timeout=None)
-        await tell(interaction, WHICH, view=view.add_item(RestyleChoice(job.id, offered)))
+        for part in range(min(PARTS, -(-len(offered) // CHOICES))):
+            some = dict([*offered.items()][part * CHOICES : (part + 1) * CHOICES])
+            view.add_item(RestyleChoice(job.id, part, some))
+        await tell(interaction, WHICH, view=view)
 
 
-class RestyleChoice(ForOwner[discord.ui.Select[Any]], template=rf"limner:restyled:(?P<job>{NUMBER})"):
+class RestyleChoice(
+    ForOwner[discord.ui.Select[Any]], template=rf"limner:restyled:(?P<job>{NUMBER})(?::(?P<part>[0-9]))?"
+):
     """Which picture, and by which model; a value is the picture's number and the model's name."""
 
-    def __init__(self, job_id: int, offered: Mapping[str, str]) -> None:
-        options = [discord.SelectOption(label=label[:100], value=value) for value, label in offered.items()]
-        custom_id = f"limner:restyled:{job_id}"
-        super().__init__(discord.ui.Select(custom_id=custom_id, options=options[:OPTIONS]))
+    def __init__(self, job_id: int, part: int, offered: Mapping[str, str]) -> None:
+        options = [discord.SelectOption(label=cut(label, CHOICE), value=value) for value, label in offered.items()]
+        super().__init__(discord.ui.Select(custom_id=f"limner:restyled:{job_id}:{part}", options=options))
         self.job_id = job_id
 
     @classmethod
@@ -63,7 +68,7 @@ class RestyleChoice(ForOwner[discord.ui.Select[Any]], template=rf"limner:restyle
         cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """The choice that was made, in whichever process it was offered."""
-        return cls(int(match["job"]), {})
+        return cls(int(match["job"]), 0, {})
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Change the picture that was chosen."""
@@ -88,7 +93,7 @@ def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
     if not models:
         raise UnknownModel(NO_MODEL)
     return {
-        f"{number}:{card.name}": f"Picture {number} with {card.title or card.name}"
+        f"{number}:{key(card.name)}": f"Picture {number} with {card.title or card.name}"
         for number in range(1, len(job.images) + 1)
         for card in models
     }

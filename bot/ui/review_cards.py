@@ -10,6 +10,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, NotFound
+from limner.bot.limits import fit
 from limner.bot.moderation.apply_verdict import FLAGGED
 from limner.bot.moderation.evasion import EVASION
 from limner.bot.moderation.image_policy import OF_OPERATOR
@@ -19,6 +20,7 @@ from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import EXPLICIT, Job, Review, ReviewState, TimeOut
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import forbid_own
 
 Interaction = discord.Interaction[Any]
@@ -103,17 +105,18 @@ def card_embed(
     """All that a moderator wants to know before, and what came of it after; ``job`` None was deleted."""
     state = ReviewState(review.state)
     what = "Appeal" if review.is_appeal else "Review"
-    colour = COLOURS.get(state, discord.Colour.dark_grey())
-    embed = discord.Embed(title=f"{what} {review.id}: request {review.job_id}", colour=colour)
-    embed.description = _texts(job, review) if job else "The request was deleted."
-    if job:
-        embed.add_field(name="Why it is here", value=_why(review, job), inline=False)
-    if rules:
-        embed.add_field(name="Rules", value=rules, inline=False)
-    embed.add_field(name="Member", value=f"<@{review.user_id}>\n{_record(record, strikes)}", inline=False)
-    if state != ReviewState.OPEN:
-        embed.add_field(name="Decision", value=_decision(review, state, job, told), inline=False)
-    return embed
+    fields = {
+        "Why it is here": _why(review, job) if job else "",
+        "Rules": rules,
+        "Member": f"<@{review.user_id}>\n{_record(record, strikes)}",
+        "Decision": "" if state == ReviewState.OPEN else _decision(review, state, job, told),
+    }
+    return make_embed(
+        f"{what} {review.id}: request {review.job_id}",
+        _texts(job, review) if job else "The request was deleted.",
+        [(name, text, False) for name, text in fields.items()],
+        colour=COLOURS.get(state, discord.Colour.dark_grey()),
+    )
 
 
 async def card_files(app: App, job: Job) -> list[discord.File]:
@@ -141,7 +144,7 @@ def _texts(job: Job, review: Review) -> str:
         "The member says": review.words,
     }
     told = [f"**{name}**\n{job_messages.plain(text, TEXT_LENGTH)}" for name, text in texts.items() if text]
-    return job_messages.cut("\n\n".join(told), TEXTS_LENGTH)
+    return fit(told, TEXTS_LENGTH, "\n\n")
 
 
 def _why(review: Review, job: Job) -> str:

@@ -14,11 +14,11 @@ import discord
 from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
 from limner.bot.errors import Decided
+from limner.bot.limits import FIELD, first_lines
 from limner.bot.moderation.reviews import APPROVALS
 from limner.bot.moderation.strikes import DAY
 from limner.bot.storage.models import STALE, Job, Review, ReviewState, Rule, Suspension
 from limner.bot.ui.interactions import SILENT
-from limner.bot.ui.job_messages import cut
 from limner.bot.ui.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
 from limner.bot.ui.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review_outcomes import carry_out, time_out
@@ -36,8 +36,6 @@ RETRY_SECONDS = 10.0
 CLOSED_SECONDS = 60.0
 """Until a card is tried again that Discord would not take now, or never in this channel as it is."""
 LAST_WORDS_SECONDS = 3.0
-FIELD_LENGTH = 1024
-"""Characters in a field of a card."""
 
 NOT_CHOSEN = (
     "Requests wait for a moderator, but no channel is chosen for their review cards; choose one with /filter settings."
@@ -217,7 +215,7 @@ class Desk:
             job,
             rules=await self._rules(review, job) if job else "",
             record=await self._app.reviews.record(guild_id, user_id),
-            strikes=len(await self._app.strikes.active(guild_id, user_id)),
+            strikes=await self._app.strikes.count(guild_id, user_id),
             told=await self._app.strikes.of_review(review.id),
         )
 
@@ -232,7 +230,8 @@ class Desk:
         shown = {
             number: f"{line(rule)} · {found[number]}" if number in found else line(rule) for number, rule in own.items()
         }
-        return cut("\n".join(shown.get(one, f"**{one}** of this bot's operator") for one in job.rule_ids), FIELD_LENGTH)
+        lines = [shown.get(one, f"**{one}** of this bot's operator") for one in job.rule_ids]
+        return first_lines(lines, FIELD)[0]
 
     async def _own_rules(self, review: Review, job: Job) -> Sequence[Rule]:
         return await self._app.filters.of(review.guild_id, job.rule_ids)

@@ -14,11 +14,12 @@ from limner.bot.filters.matcher import Match
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import Ages, Scope
+from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
 from limner.bot.storage.models import FilterChange, Rule
 from limner.bot.ui import job_messages
+from limner.bot.ui.embeds import make_embed
 
 PATTERN_LENGTH = 60
-EMBED_LENGTH = 4000
 ACTIONS = {
     Action.BLOCK: "refuse the request",
     Action.FLAG: "paint it, and let a moderator look before it is posted",
@@ -81,7 +82,7 @@ TWICE = "Rule {id} is the same text for another place; where both count, the str
 
 def code(text: str) -> str:
     """Somebody's words as code, in which nothing is formatted and nobody mentioned."""
-    return f"`` {job_messages.cut(text, PATTERN_LENGTH).replace('`', 'ˋ')} ``"
+    return f"`` {cut(text, PATTERN_LENGTH).replace('`', 'ˋ')} ``"
 
 
 def subject(rule: Rule) -> str:
@@ -111,7 +112,8 @@ def card(rule: Rule, notes: Sequence[str] = ()) -> discord.Embed:
         "Made": f"by <@{rule.created_by}> {_when(rule.created_at)}",
     }
     text = "\n".join(f"**{name}** {value}" for name, value in facts.items() if value)
-    return discord.Embed(title=f"Rule {rule.id}", description="\n\n".join([text, *notes]))
+    noted, _ = first_lines([f"\n{note}" for note in notes], DESCRIPTION - length(text) - 1)
+    return make_embed(f"Rule {rule.id}", f"{text}\n{noted}".rstrip())
 
 
 def how(text: str, match: Match) -> str:
@@ -130,18 +132,7 @@ def change(one: FilterChange) -> str:
 
 def label(one: FilterChange) -> str:
     """The same as a choice, which shows no formatting."""
-    return job_messages.cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), 100)
-
-
-def clipped(lines: Iterable[str]) -> str:
-    """As many lines as fit into an embed, and how many do not."""
-    kept, left = list[str](), 0
-    for text in lines:
-        if left or sum(len(one) + 1 for one in kept) + len(text) > EMBED_LENGTH:
-            left += 1
-        else:
-            kept.append(text)
-    return "\n".join([*kept, f"… and {left} more"] if left else kept)
+    return cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), CHOICE)
 
 
 def _limits(rule: Rule) -> list[str]:

@@ -192,10 +192,12 @@ async def test_the_queue_is_private_and_lists_ones_own(world: World) -> None:
     result = await world.ada.slash(world.channel, "queue")
     assert result.ephemeral
     assert result.response
-    lines = result.response.content.splitlines()
-    assert lines[0] == f"**{first.id}** · a red fox · 2nd in line"
-    assert lines[1] == f"**{second.id}** · a green hat · 3rd in line"
-    assert lines[2] == "-# Everybody's together: 3 waiting, 0 running."
+    [embed] = result.response.embeds
+    assert str(embed.description).splitlines() == [
+        f"**{first.id}** · a red fox · 2nd in line",
+        f"**{second.id}** · a green hat · 3rd in line",
+    ]
+    assert embed.footer.text == "Everybody's together: 3 waiting, 0 running."
 
 
 @pytest.mark.parametrize(("trouble", "words"), [("disk", "disk is full"), ("readonly", "cannot store pictures")])
@@ -205,13 +207,13 @@ async def test_the_queue_says_that_nothing_can_be_painted(world: World, trouble:
     await world.app.roster.sign_in("painter", **said, trouble=trouble)
     result = await world.ada.slash(world.channel, "queue")
     assert result.response
-    assert words in result.response.content.splitlines()[1]
+    assert words in str(result.response.embeds[0].footer.text)
 
 
 async def test_an_empty_queue_says_so(world: World) -> None:
     result = await world.ada.slash(world.channel, "queue")
     assert result.response
-    assert "no request" in result.response.content
+    assert "no request" in str(result.response.embeds[0].description)
 
 
 async def test_cancel_ends_the_only_request(world: World) -> None:

@@ -47,7 +47,7 @@ async def test_one_of_several_pictures_is_chosen_in_private(world: World) -> Non
     shown = await world.ada.click(world.message(first), label="Restyle")
     assert shown.ephemeral
     assert shown.response
-    await world.ada.select(shown.response.message, ["2:ink"], custom_id=f"limner:restyled:{first.id}")
+    await world.ada.select(shown.response.message, ["2:ink"], custom_id=f"limner:restyled:{first.id}:0")
     job = await world.newest()
     assert job.generation.init_image == first.images[1].sha256 != first.images[0].sha256
     assert "Restyle" not in labels(world.message(job))

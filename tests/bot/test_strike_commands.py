@@ -22,7 +22,7 @@ async def told(world: World, command: str, who: simcord.MemberActor | None = Non
     result = await (who or world.grace).slash(world.channel, f"strike {command}", **options)
     assert result.response
     assert result.ephemeral
-    return result.response.content
+    return result.response.content or str(result.response.embeds[0].description)
 
 
 async def me(world: World, who: simcord.MemberActor) -> dict[str, str]:

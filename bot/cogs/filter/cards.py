@@ -13,9 +13,11 @@ from limner.bot.errors import BadRule
 from limner.bot.filters.content_filter import FREED
 from limner.bot.filters.rulebook import Page
 from limner.bot.filters.rules import Action
+from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit
 from limner.bot.storage.models import Rule
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import SILENT, bound_roles, tell
 from limner.bot.ui.job_messages import plain
@@ -96,7 +98,9 @@ class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:
     @classmethod
     def of(cls, rules: list[Rule]) -> Self:
         """A choice among the rules of a page."""
-        options = [discord.SelectOption(label=f"{rule.id} {rule.pattern}"[:100], value=str(rule.id)) for rule in rules]
+        options = [
+            discord.SelectOption(label=cut(f"{rule.id} {rule.pattern}", CHOICE), value=str(rule.id)) for rule in rules
+        ]
         return cls(discord.ui.Select(custom_id="limner:rules:open", placeholder="Open a rule", options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
@@ -130,8 +134,8 @@ async def show_replay(interaction: Interaction, app: App, rule: Rule) -> None:
     does = "stopped" if rule.action == Action.BLOCK else "matched"
     heading = f"Rule {rule.id} would have {does} {len(stopped)} of the last {len(asked)} requests"
     lines = [f"**{one.id}** <@{one.user_id}> {plain(one.idea, IDEA_LENGTH)}" for one in stopped[:SHOWN]]
-    more = [f"… and {len(stopped) - SHOWN} more"] if len(stopped) > SHOWN else []
-    embed = discord.Embed(title=heading, description="\n".join([*lines, *more]))
+    more = [REST.format(number=len(stopped) - SHOWN)] if len(stopped) > SHOWN else []
+    embed = make_embed(heading, fit([*lines, *more], DESCRIPTION))
     await tell(interaction, "", embed=embed, view=_card_view(rule))
 
 
@@ -198,8 +202,8 @@ def view(items: Any) -> discord.ui.View:
 
 def _listed(page: Page) -> discord.Embed:
     rules = "one rule" if page.total == 1 else f"{page.total} rules"
-    embed = discord.Embed(title=f"This server has {rules}", description=texts.clipped(map(texts.line, page.rules)))
-    return embed.set_footer(text=f"Page {page.number} of {page.pages}")
+    lines = fit(list(map(texts.line, page.rules)), DESCRIPTION)
+    return make_embed(f"This server has {rules}", lines, footer=f"Page {page.number} of {page.pages}")
 
 
 def _list_view(page: Page, search: str) -> discord.ui.View:

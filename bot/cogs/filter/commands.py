@@ -23,6 +23,7 @@ from limner.bot.storage.models import Rule as Row
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import LimnerCog, moderated, tell, where
+from limner.bot.ui.listing import choices, with_file
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
@@ -42,7 +43,6 @@ ITEMS = (
     NegativeSelect,
 )
 """The buttons and selects that outlive restarts."""
-SHOWN_MATCHES = 15
 RULE = "The number of a rule; type some of its text to find it"
 HAPPENS = {
     None: "That text is allowed here; no rule matches it.",
@@ -122,7 +122,8 @@ class Filters(LimnerCog, name="Limner filters"):
         await interaction.response.defer(ephemeral=True, thinking=True)  # thousands of rules are read anew
         here = where(interaction)
         member = Where(here.guild_id, here.channel_id, here.parent_ids, (), here.is_age_restricted)
-        await tell(interaction, _told(text, await self.app.filters.explain(member, text)))
+        told, files = _told(text, await self.app.filters.explain(member, text))
+        await tell(interaction, told, files=files)
 
     @group.command()
     @app_commands.describe(rule=RULE)
@@ -149,7 +150,7 @@ class Filters(LimnerCog, name="Limner filters"):
             found = await self.app.filters.search(await moderated(interaction, self.app), typed)
         except UserError:
             return []
-        return [app_commands.Choice(name=f"{row.id} {row.pattern}"[:100], value=str(row.id)) for row in found]
+        return choices((f"{row.id} {row.pattern}", str(row.id)) for row in found)
 
     async def _rule(self, interaction: Interaction, typed: str) -> Row:
         guild_id = await moderated(interaction, self.app)
@@ -158,21 +159,22 @@ class Filters(LimnerCog, name="Limner filters"):
         return await self.app.filters.get(guild_id, int(typed))
 
 
-def _told(text: str, explained: Explanation) -> str:
+def _told(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
     """What would happen to a text, and each rule that says so."""
     verdict = explained.verdict
     refusal = verdict.refusal
     is_for_cost = refusal is not None and refusal.is_for_cost
-    lines = [TOO_COSTLY if is_for_cost else HAPPENS[verdict.action]]
-    lines += [COSTLIEST.format(refusal.rule_id)] if refusal and is_for_cost and refusal.rule_id else []
+    head = [TOO_COSTLY if is_for_cost else HAPPENS[verdict.action]]
+    head += [COSTLIEST.format(refusal.rule_id)] if refusal and is_for_cost and refusal.rule_id else []
     if verdict.action == Action.REPLACE:
-        lines.append(f"It would be: {texts.code(verdict.texts['idea'])}")
+        head.append(f"It would be: {texts.code(verdict.texts['idea'])}")
     found = {match.rule: match for match in reversed(explained.matches)}
-    shown = [*reversed(found.values())][:SHOWN_MATCHES]
-    lines += [f"Rule {_named(match.rule)}: {match.rule.action}; {texts.how(text, match)}" for match in shown]
-    lines += [f"… and {len(found) - SHOWN_MATCHES} more"] if len(found) > SHOWN_MATCHES else []
-    lines += [f"Freed by the allow list: rule {_named(rule)}" for rule in explained.freed[:SHOWN_MATCHES]]
-    return "\n".join(lines)
+    lines = [
+        f"Rule {_named(match.rule)}: {match.rule.action}; {texts.how(text, match)}"
+        for match in reversed(found.values())
+    ]
+    lines += [f"Freed by the allow list: rule {_named(rule)}" for rule in explained.freed]
+    return with_file(head, lines, "matches.txt")
 
 
 def _named(rule: Rule) -> str:

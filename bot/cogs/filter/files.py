@@ -22,10 +22,12 @@ from limner.bot.filters.own_roles import OWN_ROLE, frees
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import ANYWHERE
+from limner.bot.limits import cut
 from limner.bot.ui import job_messages
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import ForModerators
 from limner.bot.ui.interactions import bound_roles, tell
+from limner.bot.ui.listing import with_file
 from limner.bot.ui.uploads import download
 from limner.generators.text_files import BadText, decode
 
@@ -33,8 +35,6 @@ Interaction = discord.Interaction[Any]
 Trigger = discord.AutoModRuleTriggerType
 
 MOST_BYTES = 8 * 2**20
-SHOWN = 15
-"""Lines that are told in the message itself; a file has all of them."""
 TOO_LARGE = "That file is larger than 8 MB; divide it into several."
 EMPTY = "There are no rules in that file"
 NO_PERMISSION = (
@@ -82,13 +82,14 @@ async def bring_in(interaction: Interaction, app: App, guild_id: int, file: disc
     count = sum(item.entry is not None for item in items)
     text = f"Nothing is added yet; look at {_lines(len(told))}:" if count else "Nothing in it can be added:"
     button = ImportButton("file" if file else "automod", f"Add the other {_rules(count)}")
-    shown: dict[str, Any] = {"content": _with_lines(text, told), "view": view([button] if count else [])}
+    content, listed = with_file([text], told, "lines.txt", _small)
+    shown: dict[str, Any] = {"content": content, "view": view([button] if count else [])}
     if file is None:
-        await interaction.edit_original_response(attachments=_as_file(told), **shown)
+        await interaction.edit_original_response(attachments=listed, **shown)
         return
     async with download(app, interaction.user.id, file) as data:
         given = discord.File(io.BytesIO(data), file.filename)
-        await interaction.edit_original_response(attachments=[given, *_as_file(told)], **shown)
+        await interaction.edit_original_response(attachments=[given, *listed], **shown)
 
 
 async def send_out(interaction: Interaction, app: App, guild_id: int) -> None:
@@ -163,7 +164,7 @@ def _of_automod(rule: discord.AutoModRule) -> list[Item]:
 
 
 def _item(name: str, entry: Entry) -> Item:
-    label = f"{name}, {job_messages.cut(entry.pattern, texts.PATTERN_LENGTH)}"
+    label = f"{name}, {cut(entry.pattern, texts.PATTERN_LENGTH)}"
     try:
         return Item(label, entry.checked())
     except BadRule as error:
@@ -181,24 +182,16 @@ async def _add(interaction: Interaction, app: App, guild_id: int, items: Sequenc
     parts += [f"{len(problems)} not added"] if problems else []
     text = "; ".join(parts) + "." + f" {ALLOWED_HERE}" * is_automod
     buttons = view([UndoButton(done.change_id)] if done.change_id else [])
-    content = _with_lines(text, problems)
-    await interaction.edit_original_response(content=content, attachments=_as_file(problems), view=buttons)
-
-
-def _with_lines(text: str, told: Sequence[str]) -> str:
-    """A sentence, and below it the first lines that are told."""
-    shown = "\n".join(f"-# {job_messages.plain(one, 200)}" for one in told[:SHOWN])
-    more = f"\n-# … and {len(told) - SHOWN} more, in the file" if len(told) > SHOWN else ""
-    return job_messages.cut(f"{text}\n{shown}{more}", 2000)
-
-
-def _as_file(told: Sequence[str]) -> list[discord.File]:
-    """All lines that are told, if there are more than a message shows."""
-    return [discord.File(io.BytesIO("\n".join(told).encode()), "lines.txt")] if len(told) > SHOWN else []
+    content, listed = with_file([text], problems, "lines.txt", _small)
+    await interaction.edit_original_response(content=content, attachments=listed, view=buttons)
 
 
 def _lines(number: int) -> str:
     return "1 line" if number == 1 else f"{number} lines"
+
+
+def _small(line: str) -> str:
+    return f"-# {job_messages.plain(line, 200)}"
 
 
 def _rules(number: int) -> str:

@@ -130,7 +130,7 @@ class PlaceForm(Form, kind="where"):
 
 
 def _select(choices: Any, chosen: str) -> discord.ui.Select[Any]:
-    options = [Option(label=text[:100], value=str(value), default=value == chosen) for value, text in choices.items()]
+    options = [Option(label=text, value=str(value), default=value == chosen) for value, text in choices.items()]
     return discord.ui.Select(options=options)
 
 

@@ -10,11 +10,13 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.filter.cards import view
+from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import ChangePage
 from limner.bot.storage.models import FilterChange
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import bound_roles, managers_only, tell
 
 Interaction = discord.Interaction[Any]
@@ -94,8 +96,8 @@ async def undo(interaction: Interaction, app: App, guild_id: int, change_id: int
 
 
 def _listed(page: ChangePage) -> discord.Embed:
-    embed = discord.Embed(title="What moderators changed", description=texts.clipped(map(texts.change, page.changes)))
-    return embed.set_footer(text=f"Page {page.number} of {page.pages}")
+    changed = fit(list(map(texts.change, page.changes)), DESCRIPTION)
+    return make_embed("What moderators changed", changed, footer=f"Page {page.number} of {page.pages}")
 
 
 def _view(page: ChangePage) -> discord.ui.View:

@@ -13,7 +13,9 @@ from limner.bot.cogs.filter.cards import view
 from limner.bot.filters import packs
 from limner.bot.filters.entries import PACK, Entry
 from limner.bot.guild_settings import GuildSettings
+from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.ui.controls import ForManagers, ForModerators
+from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import SILENT, bound_roles, tell
 
 Interaction = discord.Interaction[Any]
@@ -184,7 +186,7 @@ async def _packs(app: App, guild_id: int, language: str) -> tuple[discord.Embed,
         f"**{row.id}** {packs.find(row.pattern).title} ({packs.find(row.pattern).language}) · {row.action}"
         for row in rows
     ]
-    embed = discord.Embed(title="Packs that are on", description="\n".join(lines) or "None yet.")
+    embed = make_embed("Packs that are on", fit(lines, DESCRIPTION) or "None yet.")
     on = {row.pattern for row in rows}
     return embed, view([LanguageSelect.of(language), PackSelect.of(language, on)])
 
@@ -194,6 +196,5 @@ def _settings(settings: GuildSettings) -> tuple[discord.Embed, discord.ui.View]:
     negative = NEGATIVES["checked" if settings.checks_negative_prompts else "free"]
     channel = f"<#{settings.review_channel_id}>" if settings.review_channel_id else "none, so a flag refuses"
     facts = f"**Moderators** {roles}\n**Negative prompts** {negative}\n**Review channel** {channel}"
-    embed = discord.Embed(title="The filter of this server", description=facts)
-    embed.set_footer(text=INTEGRATIONS)
+    embed = make_embed("The filter of this server", facts, footer=INTEGRATIONS)
     return embed, view([RolesSelect.of(settings), ReviewChannelSelect.of(settings), NegativeSelect.of(settings)])

@@ -1,0 +1,124 @@
+"""Lists that may be longer than a message: page by page, and each page is made anew when somebody turns to it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import discord
+from discord import app_commands
+
+from limner.bot.app import App
+from limner.bot.limits import CHOICE, CHOICES, CONTENT, DESCRIPTION, cut, first_lines, fit, key
+from limner.bot.ui.controls import ForAnyone
+from limner.bot.ui.embeds import make_embed
+from limner.bot.ui.interactions import SILENT, tell
+
+Interaction = discord.Interaction[Any]
+ValueT = TypeVar("ValueT", str, int)
+
+PAGE = 10
+FILE_BYTES = 2**20
+IN_FILE = "… and {number} more, in the file"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of a list; one that is empty by now is the last one instead."""
+
+    title: str
+    lines: Sequence[str]
+    number: int = 1
+    pages: int = 1
+    note: str = ""
+
+    def embed(self) -> discord.Embed:
+        """The page, on which no line is missing."""
+        place = f"Page {self.number} of {self.pages}" if self.pages > 1 else ""
+        footer = "\n".join(filter(None, (self.note, place)))
+        return make_embed(self.title, fit(self.lines, DESCRIPTION), footer=footer)
+
+
+Maker = Callable[[Interaction, App, int, int], Awaitable[Listing]]
+KINDS = ("queue", "reviews", "strikes", "mine")
+LISTS: dict[str, Maker] = {}
+"""What makes a page of each kind of list for the one who asks, about a subject (such as a member's id, or 0)."""
+
+
+def listed(kind: str) -> Callable[[Maker], Maker]:
+    """Let pages of a kind of list be turned; the function must look at the rights of the one who asks each time."""
+
+    def register(make: Maker) -> Maker:
+        LISTS[kind] = make
+        return make
+
+    return register
+
+
+def page_of(total: int, number: int, size: int = PAGE) -> tuple[int, int]:
+    """The page that is there (of which the first has the number 1), and how many there are."""
+    pages = max(1, -(-total // size))
+    return min(max(1, number), pages), pages
+
+
+class ListingButton(
+    ForAnyone[discord.ui.Button[Any]],
+    template=rf"limner:list:(?P<verb>{'|'.join(KINDS)}):(?P<subject>[0-8]?[0-9]{{1,18}}):(?P<number>[0-9]{{1,9}})",
+):
+    """Turns to a page of a list; after a restart too."""
+
+    def __init__(self, label: str, kind: str, subject: int, number: int) -> None:
+        super().__init__(discord.ui.Button(label=label, custom_id=f"limner:list:{kind}:{subject}:{number}"))
+        self.kind = kind
+        self.subject = subject
+        self.number = number
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls("", match["verb"], int(match["subject"]), int(match["number"]))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Show the page in the place of the one before."""
+        page = await LISTS[self.kind](interaction, app, self.subject, self.number)
+        buttons = _buttons(page, self.kind, self.subject)
+        await interaction.response.edit_message(embed=page.embed(), view=buttons, allowed_mentions=SILENT)
+
+
+async def show_list(interaction: Interaction, app: App, kind: str, subject: int = 0) -> None:
+    """The first page of a list, for the one who asks."""
+    page = await LISTS[kind](interaction, app, subject, 1)
+    await tell(interaction, "", embed=page.embed(), view=_buttons(page, kind, subject))
+
+
+def with_file(
+    head: Sequence[str], lines: Sequence[str], name: str, told: Callable[[str], str] = str
+) -> tuple[str, list[discord.File]]:
+    """Lines under a head in one message, each as it is ``told`` there; and all of them in a file if they do not fit."""
+    text, left = first_lines([*head, *map(told, lines)], CONTENT, IN_FILE)
+    data = "\n".join(lines).encode()[:FILE_BYTES]
+    return text, [discord.File(io.BytesIO(data), name)] if left else []
+
+
+def choices(found: Iterable[tuple[str, ValueT]]) -> list[app_commands.Choice[ValueT]]:
+    """Suggestions while something is typed: what is read, and what comes back (a name by its `limits.key`)."""
+    made = list[app_commands.Choice[ValueT]]()
+    for name, value in found:
+        if len(made) == CHOICES:
+            break
+        made.append(app_commands.Choice(name=cut(name, CHOICE), value=key(value) if isinstance(value, str) else value))
+    return made
+
+
+def _buttons(page: Listing, kind: str, subject: int) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    if page.number > 1:
+        view.add_item(ListingButton("Previous", kind, subject, page.number - 1))
+    if page.number < page.pages:
+        view.add_item(ListingButton("Next", kind, subject, page.number + 1))
+    return view
