@@ -9,8 +9,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 .PHONY: demo test test-all torture check bench
 
-demo: $(VENV)/.limner
+demo: data/cache
 	@$(BIN)/limner demo
+
+data/cache: | $(VENV)/.limner
+	@echo "Unpacking the small language model (once; half a minute)"
+	@$(BIN)/python -m limner.generators.language.language_model $@
 
 test: check
 	@$(BIN)/pytest -n 3

@@ -431,16 +431,20 @@ class Worker:
         await self._app.jobs.expire_held(HELD_SECONDS)
 
     async def _warm_up(self) -> None:
-        """Load the default model, and a language model on this machine, while nobody waits for them."""
+        """Load the default model, and a language model on this machine beside it, while nobody waits for them."""
         settings = self._app.settings
+        words = min(1, settings.default_card.max_added_words) if not settings.expander_url else 0
+        expanding = asyncio.create_task(
+            self._expander.expand(WARM_UP, locale="en-US", seed=0, max_words=words), name="warm-up-expander"
+        )
         try:
             await self._painter.warm_up(settings.default_card, WARM_UP)
+            await expanding
         except WorkerBroken as broken:
             self._fault = broken.fault
             return self.stop()
-        if not settings.expander_url:
-            words = min(1, settings.default_card.max_added_words)
-            await self._expander.expand(WARM_UP, locale="en-US", seed=0, max_words=words)
+        finally:
+            await _cancel(expanding)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:

@@ -11,7 +11,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -53,6 +53,9 @@ PAUSES = (0.2, 0.8)
 LATE = "did not answer in time"
 DOWN = "did not answer"
 ABSENT = "could not be loaded"
+LOADING = "is still being loaded"
+LOADING_SECONDS = 4.0
+"""How long an idea waits for a model that is being loaded; then it is painted without."""
 UNREADABLE = "answered in a form that could not be read"
 ENGLISH_ONLY = "reads only English"
 
@@ -136,6 +139,8 @@ class TransformersExpander:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="expander")
         self._loading: Future[LanguageModel | None] | None = None
         self.name = model or "SmolLM2-135M-Instruct"
+        #: Seconds that an idea waits for the model while it is being loaded.
+        self.loading_seconds = LOADING_SECONDS
 
     @classmethod
     def create(
@@ -156,7 +161,7 @@ class TransformersExpander:
     async def expand(
         self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
     ) -> Expansion:
-        """Describe ``idea``; the first call loads the model. See `PromptExpander.expand`."""
+        """Describe ``idea``; the first call loads the model, and is not kept waiting for it. See `PromptExpander`."""
         read = Idea.read(idea, locale, english_only)
         if max_words <= 0:
             return read.as_it_is(self.name)
@@ -165,7 +170,10 @@ class TransformersExpander:
             return read.as_it_is(self.name, ENGLISH_ONLY)
         # A model that could not be loaded is not tried again at every idea: that takes long.
         self._loading = self._loading or self._thread.submit(self._load)
-        model = await asyncio.wrap_future(self._loading)
+        await asyncio.to_thread(wait, [self._loading], self.loading_seconds)
+        if not self._loading.done():
+            return read.as_it_is(self.name, LOADING)
+        model = self._loading.result()
         if model is None:
             return read.as_it_is(self.name, ABSENT)
         try:

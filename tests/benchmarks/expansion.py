@@ -74,6 +74,7 @@ async def _measure(settings: Settings, policy: str) -> tuple[str, str, str]:
             cache=Path(cache),
             beside=executor.neighbour(card.name, policy),
         )
+        expander.loading_seconds = 300.0
         await expander.expand("a warm-up", locale="en-US", seed=0, max_words=1)
         moves.seconds.clear()
         seconds: list[float] = []

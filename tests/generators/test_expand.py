@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import AsyncGenerator, Callable
@@ -72,13 +73,19 @@ van gogh style kitchen
 """.splitlines()
 
 
+def patient(expander: TransformersExpander) -> TransformersExpander:
+    """Waits for its model however busy this machine is."""
+    expander.loading_seconds = 60.0
+    return expander
+
+
 @pytest.fixture
 async def bundled(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[TransformersExpander]:
     """The expander of the small model that ships, with a smaller one in its place."""
-    monkeypatch.setattr(language_model, "converted", lambda cache: tiny_llama)
-    expander = TransformersExpander.create(model="", url="", api_key="", timeout=30, cache=tmp_path)
+    monkeypatch.setattr(language_model, "unpacked", lambda cache: tiny_llama)
+    expander = patient(TransformersExpander.create(model="", url="", api_key="", timeout=30, cache=tmp_path))
     yield expander
     await expander.close()
 
@@ -86,7 +93,9 @@ async def bundled(
 @pytest.fixture
 async def instruct(tiny_llama: Path, tmp_path: Path) -> AsyncGenerator[TransformersExpander]:
     """The expander of any instruct model by its folder."""
-    expander = TransformersExpander.create(model=str(tiny_llama), url="", api_key="", timeout=30, cache=tmp_path)
+    expander = patient(
+        TransformersExpander.create(model=str(tiny_llama), url="", api_key="", timeout=30, cache=tmp_path)
+    )
     yield expander
     await expander.close()
 
@@ -173,13 +182,38 @@ async def test_the_event_loop_goes_on_while_the_model_writes(
 
 
 async def test_a_slow_or_broken_model_leaves_the_idea(tiny_llama: Path, tmp_path: Path):
-    late = TransformersExpander.create(model=str(tiny_llama), url="", api_key="", timeout=-1, cache=tmp_path)
-    absent = TransformersExpander.create(model=str(tmp_path / "none"), url="", api_key="", timeout=9, cache=tmp_path)
+    late = patient(TransformersExpander.create(model=str(tiny_llama), url="", api_key="", timeout=-1, cache=tmp_path))
+    absent = patient(
+        TransformersExpander.create(model=str(tmp_path / "none"), url="", api_key="", timeout=9, cache=tmp_path)
+    )
     notes = [(await e.expand("a fox", locale="en-US", seed=1, max_words=9)).note for e in (late, absent)]
     assert notes[0] == "The language model did not answer in time, so your idea was used as it is."
     assert notes[1] == "The language model could not be loaded, so your idea was used as it is."
     await late.close()
     await absent.close()
+
+
+async def test_an_idea_does_not_wait_for_a_model_that_is_being_loaded(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its note says so; the next idea is described."""
+    free = threading.Event()
+
+    def slow(cache: Path) -> Path:
+        free.wait(60)
+        return tiny_llama
+
+    monkeypatch.setattr(language_model, "unpacked", slow)
+    expander = TransformersExpander.create(model="", url="", api_key="", timeout=30, cache=tmp_path)
+    expander.loading_seconds = 0.05
+    first = await expander.expand("夕阳下的海滩", locale="zh-CN", seed=1, max_words=9, english_only=True)
+    free.set()
+    second = await patient(expander).expand("a fox", locale="en-US", seed=1, max_words=9)
+    await expander.close()
+
+    assert first.text == "beach at sunset"
+    assert first.note.startswith("The language model is still being loaded, so your idea was only read in English")
+    assert "still being loaded" not in second.note
 
 
 async def test_words_that_change_the_idea_are_left_out(bundled: TransformersExpander, monkeypatch: pytest.MonkeyPatch):
@@ -495,7 +529,7 @@ def test_text_helpers():
 async def test_the_real_small_model(tmp_path_factory: pytest.TempPathFactory):
     """Every idea is kept whole, and nearly all are described; prints how fast."""
     cache = tmp_path_factory.mktemp("cache")
-    expander = TransformersExpander.create(model="", url="", api_key="", timeout=60, cache=cache)
+    expander = patient(TransformersExpander.create(model="", url="", api_key="", timeout=60, cache=cache))
     results = [await expander.expand(idea, locale="en-US", seed=7, max_words=40) for idea in IDEAS]
     await expander.close()
     for idea, result in zip(IDEAS, results, strict=True):
@@ -504,6 +538,6 @@ async def test_the_real_small_model(tmp_path_factory: pytest.TempPathFactory):
         print(f"{result.seconds:5.1f} s  {result.text}  {result.note}")
     print("median", statistics.median(result.seconds for result in results), "s")
     assert sum(bool(result.added) for result in results) >= 28
-    again = TransformersExpander.create(model="", url="", api_key="", timeout=60, cache=cache)
+    again = patient(TransformersExpander.create(model="", url="", api_key="", timeout=60, cache=cache))
     assert (await again.expand(IDEAS[3], locale="en-US", seed=7, max_words=40)).text == results[3].text
     await again.close()

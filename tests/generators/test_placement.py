@@ -115,6 +115,7 @@ async def test_a_language_model_writes_only_while_the_painter_stands_aside(tiny_
     expander = TransformersExpander.create(
         model=str(tiny_llama), url="", api_key="", timeout=30, cache=tiny, beside=beside
     )
+    expander.loading_seconds = 60.0
     on_cpu = await expander.expand("a red cat", locale="en-US", seed=3, max_words=20)
     assert expander._policy == "cpu"  # there is nothing to swap on this machine
     expander._policy = "swap"
@@ -138,6 +139,7 @@ async def test_every_policy_on_an_accelerator(tiny_llama: Path, tiny: Path, poli
     expander = TransformersExpander.create(
         model=str(tiny_llama), url="", api_key="", timeout=30, cache=tiny, beside=beside
     )
+    expander.loading_seconds = 60.0
     await expander.expand("a red cat", locale="en-US", seed=3, max_words=20)
     assert expander._policy == policy
     assert isinstance(_paint(executor), Finished)
