@@ -213,19 +213,38 @@ class Settings:
         kind, separator, address = self.database_url.partition("://")
         return ASYNC_DRIVERS.get(kind, kind) + separator + address
 
-    @cached_property
+    @property
     def cards(self) -> dict[str, ModelCard]:
-        """What is known of each model on offer, in the order of the setting."""
-        if self.executor != "openai":
-            loras = self.data / LORAS
-            return {name: _card(name, source, loras / name) for name, source in self.models.items()}
+        """What is known of each model on offer, in the order of the setting; those that are broken are left out."""
+        return self._models[0]
+
+    @property
+    def broken_models(self) -> dict[str, str]:
+        """What is wrong with models whose files cannot be read, a sentence each."""
+        return self._models[1]
+
+    @cached_property
+    def _models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
+        cards: dict[str, ModelCard] = {}
+        broken: dict[str, str] = {}
         server = ImagesServer(self.images_url, self.images_api_key, self.images_timeout)
-        return {name: _card(name, source, None, kind="openai", server=server) for name, source in self.models.items()}
+        for name, source in self.models.items():
+            try:
+                if self.executor == "openai":
+                    cards[name] = _card(name, source, None, kind="openai", server=server)
+                else:
+                    cards[name] = _card(name, source, self.data / LORAS / name)
+            except BadText as error:
+                broken[name] = str(error)
+        return cards, broken
 
     @cached_property
     def default_card(self) -> ModelCard:
-        """The model that paints when none is asked for."""
-        return self.cards[self.default_model or next(iter(self.models))]
+        """The model that paints when none is asked for; another one if that is broken."""
+        wanted = self.cards.get(self.default_model or next(iter(self.models)))
+        if wanted is None and not self.cards:
+            raise SetupError(f"No model can be used. {next(iter(self.broken_models.values()))}")
+        return wanted or next(iter(self.cards.values()))
 
     @cached_property
     def eyes_kind(self) -> tuple[str, str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 from limner.generators.abilities import abilities
+from limner.generators.card_schema import read_limner_json, read_table
 from limner.generators.text_files import read_text
 
 if TYPE_CHECKING:
@@ -454,22 +454,26 @@ class ModelCard:
 
     @classmethod
     def read(cls, name: str, source: str, **overrides: Any) -> Self:
-        """Describe the diffusers folder (or hub name) ``source``; ``overrides`` win over its files."""
+        """Describe the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
+
+        Raises:
+            BadText: one of its files is wrong, and where.
+        """
         folder = Path(source)
-        said: dict[str, Any] = _read_json(folder / "limner.json")
-        scale = _vae_scale_factor(_read_json(folder / "vae" / "config.json"))
-        transformer = _read_json(folder / "transformer" / "config.json")
-        denoiser = _read_json(folder / "unet" / "config.json") or transformer
+        said: dict[str, Any] = read_limner_json(folder / "limner.json")
+        scale = _vae_scale_factor(read_table(folder / "vae" / "config.json"))
+        transformer = read_table(folder / "transformer" / "config.json")
+        denoiser = read_table(folder / "unet" / "config.json") or transformer
         sample_size = denoiser.get("sample_size")
         if transformer:
             said = {"multiple_of": scale * 2, **said}  # two by two latents make one of its tokens
         if isinstance(sample_size, int):
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
-        if "down_block_types" in denoiser:
-            said = {"multiple_of": scale * 2 ** (len(denoiser["down_block_types"]) - 1), **said}
+        if isinstance(halvings := denoiser.get("down_block_types"), list):
+            said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
         known = {field.name for field in fields(cls)} - {"name", "source", "server"}
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
-        said = abilities(kind, _read_json(folder / "model_index.json").get("_class_name")) | said
+        said = abilities(kind, read_table(folder / "model_index.json").get("_class_name")) | said
         values: dict[str, Any] = {key: value for key, value in said.items() if key in known}
         values["words"] = _read_words(folder / "words.txt")
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
@@ -488,10 +492,6 @@ class ModelCard:
         return width, height
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
 def _read_words(path: Path) -> frozenset[str]:
     return frozenset(read_text(path).split()) if path.is_file() else frozenset()
 
@@ -499,4 +499,4 @@ def _read_words(path: Path) -> frozenset[str]:
 def _vae_scale_factor(vae: dict[str, Any]) -> int:
     """diffusers' own rule: one halving for each block but the first, 8 where the VAE does not tell."""
     blocks = vae.get("block_out_channels")
-    return 2 ** (len(blocks) - 1) if blocks else 8
+    return 2 ** (len(cast("list[Any]", blocks)) - 1) if isinstance(blocks, list) and blocks else 8

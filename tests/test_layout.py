@@ -135,3 +135,22 @@ def test_a_module_that_paints_nothing_loads_no_torch(modules: str):
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+WITHOUT_WEIGHTS = ("Tokenizer", "Processor", "Config", "Scheduler")
+"""What is read from folders and has no weights."""
+
+
+def test_no_model_is_read_from_a_pickle():
+    found: list[str] = []
+    for folder in FOLDERS:
+        for file in (ROOT / folder).rglob("*.py"):
+            calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+            for call in calls:
+                called, given = ast.unparse(call.func), {keyword.arg for keyword in call.keywords}
+                reads_model = called.endswith((".from_pretrained", ".load_lora_weights"))
+                has_weights = reads_model and not any(word in called for word in WITHOUT_WEIGHTS)
+                is_safe = bool(given & {"use_safetensors", "gguf_file", None})
+                if (has_weights and not is_safe) or called in ("torch.load", "pickle.load", "pickle.loads"):
+                    found.append(f"{file.relative_to(ROOT)}:{call.lineno} {called}")
+    assert not found, "\n" + "\n".join(found)

@@ -86,6 +86,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield database
     for check in _styles(settings):
         yield check
+    for problem in settings.broken_models.values():
+        yield Check("fail", problem, "mend that line; until then the model is not offered")
     for card in settings.cards.values():
         yield _model(card)
     yield await _language_model(settings)
@@ -97,7 +99,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
         yield await _ray(settings)
     if settings.executor == "openai":
         yield await _images_server(settings)
-    if settings.executor == "local":  # otherwise the devices are elsewhere
+    if settings.executor == "local" and settings.cards:  # otherwise the devices are elsewhere
         async for check in _devices(settings):
             yield check
     if database.status == "ok":

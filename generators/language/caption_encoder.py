@@ -67,11 +67,13 @@ def load_caption_reader(name: str) -> CaptionReader:
         with loading():
             if name != BUNDLED:
                 folder = Path(name)
-                encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, local_files_only=True)
+                encoder = AutoModel.from_pretrained(
+                    folder / "text_encoder", dtype=torch.float32, use_safetensors=True, local_files_only=True
+                )
                 tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
                 return TextEncoderReader(name, encoder, tokenizer)
             folder = converted(Path(HF_HOME) / "limner")
-            model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+            model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
             return LanguageModelReader(name, model, AutoTokenizer.from_pretrained(folder), layers=LAYERS)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         raise ModelNotFound("The language model that reads for this painter is not there.") from error

@@ -158,5 +158,5 @@ def _load_captioner(source: str, captioner: str, reader: Any, images: Any, devic
         return Captioner(model.to(device).eval(), AutoImageProcessor.from_pretrained(captioner), tokenizer)
     if not own.is_dir():
         return None
-    decoder = GPT2LMHeadModel.from_pretrained(own, dtype=torch.float32).to(device).eval()
+    decoder = GPT2LMHeadModel.from_pretrained(own, dtype=torch.float32, use_safetensors=True).to(device).eval()
     return OwnCaptioner(decoder, reader, images, AutoTokenizer.from_pretrained(own))

@@ -169,3 +169,47 @@ def test_every_setting_can_be_told_apart_in_the_environment():
     variables = Settings().environment()
 
     assert set(variables) == {f"LIMNER_{name.upper()}" for name in names() if name != "token"}
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ('{\n "width": 512,\n}', "is not valid JSON (line 2: a comma stands before a closing bracket; remove it)."),
+        ('{"title": "x",\n "width": [512]}', "is wrong in line 2: width must be a whole number from 8 to 16384."),
+        ('{"width": "512"}', "is wrong in line 1: width must be a whole number from 8 to 16384."),
+        ('{"height": true}', "is wrong in line 1: height must be a whole number from 8 to 16384."),
+        ('{"multiple_of": 0}', "is wrong in line 1: multiple_of must be a whole number from 1 to 1024."),
+        ('{"num_inference_steps": 2.5}', "is wrong in line 1: num_inference_steps must be a whole number from 1 to"),
+        ('{"guidance_scale": NaN}', "is wrong in line 1: guidance_scale must be a number from 0 to 100."),
+        ('{"title": 3}', "is wrong in line 1: title must be a text of at most 100 characters."),
+        ('{"english_only": "no"}', "is wrong in line 1: english_only must be true or false."),
+        ('{"loras": ["ink"]}', "is wrong in line 1: loras must be a table of names and files."),
+        ("[]", "must be a table such as"),
+    ],
+)
+def test_a_broken_model_costs_itself_only_and_is_named_with_its_line(tmp_path: Path, said: str, sentence: str):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "limner.json").write_text(said)
+    settings = Settings(data=tmp_path, models={"broken": str(broken), "doodle": "pretrained:doodle"})
+    assert [*settings.cards] == ["doodle"]
+    assert settings.default_card.name == "doodle"
+    [problem] = settings.broken_models.values()
+    assert problem.startswith(f"{broken / 'limner.json'} {sentence}")
+    with pytest.raises(SetupError, match="No model can be used"):
+        _ = Settings(data=tmp_path, models={"broken": str(broken)}).default_card
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_models_file_of_notepad_or_powershell_is_read(tmp_path: Path, encoding: str):
+    (tmp_path / "limner.json").write_bytes('{"title": "größe", "width": 64}'.encode(encoding))
+    card = Settings(data=tmp_path, models={"mine": str(tmp_path)}).cards["mine"]
+    assert (card.title, card.width) == ("größe", 64)
+
+
+@pytest.mark.parametrize("config", ['{"sample_size": "x", "down_block_types": 3}', '{"block_out_channels": 7}'])
+def test_odd_configurations_of_a_model_are_not_believed(tmp_path: Path, config: str):
+    for part in ("unet", "vae"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(config)
+    assert Settings(data=tmp_path, models={"mine": str(tmp_path)}).cards["mine"].width == 1024

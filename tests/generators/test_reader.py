@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
@@ -145,3 +146,13 @@ def test_half_of_what_is_learnt_from_is_soft():
     assert torch.allclose(softened[..., :26], edge[..., :26], atol=0.01)  # away from the edge nothing changes
     assert float(softened.mean()) == pytest.approx(float(edge.mean()), abs=1e-4)
     assert softened.diff(dim=-1).min() > -1e-5
+
+
+def test_a_pickled_captioner_is_never_read(tmp_path: Path):
+    shipped = Path(__file__).parent.parent.parent / "generators" / "pretrained" / "reader"
+    shutil.copytree(shipped, tmp_path / "reader")
+    captioner = tmp_path / "reader" / "captioner"
+    torch.save(load_file(captioner / "model.safetensors"), captioner / "pytorch_model.bin")
+    (captioner / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound):
+        FolderReader.load(str(tmp_path / "reader"))

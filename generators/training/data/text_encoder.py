@@ -56,7 +56,7 @@ class SentenceModel:
             with zipfile.ZipFile(io.BytesIO(packed)) as archive:
                 archive.extractall(folder)  # noqa: S202 - its checksum is pinned
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        self._model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
 
     @torch.no_grad()
     def vectors(self, words: Sequence[str]) -> Tensor:

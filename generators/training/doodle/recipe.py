@@ -98,7 +98,7 @@ def _prepare_words(folder: Path) -> None:
 
 @loading()
 def _read_autoencoder(folder: Path) -> AutoencoderKL:
-    return AutoencoderKL.from_pretrained(folder / "autoencoder" / "vae", dtype=torch.float32)
+    return AutoencoderKL.from_pretrained(folder / "autoencoder" / "vae", dtype=torch.float32, use_safetensors=True)
 
 
 def _train_denoiser(folder: Path, plan: Plan, minutes: float | None) -> None:
@@ -127,7 +127,9 @@ def _read_parts(folder: Path) -> StableDiffusionPipeline:
     """The untrained denoiser and text encoder (its word vectors stay), the tokenizer, the trained autoencoder."""
     vae = _read_autoencoder(folder)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "words")
-    encoder = CLIPTextModel.from_pretrained(folder / "words", dtype=torch.float32, attn_implementation="eager")
+    encoder = CLIPTextModel.from_pretrained(
+        folder / "words", dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
+    )
     encoder.get_input_embeddings().weight.requires_grad_(False)
     torch.manual_seed(SEED)
     unet = latent_diffusion.build_unet(vae.config.latent_channels, text_encoder.WIDTH)

@@ -85,8 +85,10 @@ class Classifier:
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
         self._images = transformers.AutoImageProcessor.from_pretrained(folder)
-        self._body = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-        self._whole = transformers.AutoModelForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
+        self._body = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
+        self._whole = transformers.AutoModelForImageClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True
+        ).eval()
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """What stands before the classes: one row for each picture."""
@@ -127,7 +129,9 @@ def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[s
     if not (Path(card.source) / "vae" / "config.json").is_file():
         return {}
     with loading():
-        vae = diffusers.AutoModel.from_pretrained(card.source, subfolder="vae", dtype=torch.float32).eval()
+        vae = diffusers.AutoModel.from_pretrained(
+            card.source, subfolder="vae", dtype=torch.float32, use_safetensors=True
+        ).eval()
     again: list[Image.Image] = []
     for at in range(0, len(pictures), 8):
         stack = np.stack([np.asarray(picture) for picture in pictures[at : at + 8]])

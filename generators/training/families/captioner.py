@@ -100,7 +100,9 @@ def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
     file = folder / f"states-{_fingerprint(folder)}.npy"
     if not file.is_file():
         with loading():
-            reader = VisionTextDualEncoderModel.from_pretrained(folder / "reader", dtype=torch.float32)
+            reader = VisionTextDualEncoderModel.from_pretrained(
+                folder / "reader", dtype=torch.float32, use_safetensors=True
+            )
         reader = reader.eval().to(own_device())
         shape = see(reader, pictures.pixels([0])).shape[1:]
         part = file.with_suffix(".part")

@@ -282,6 +282,8 @@ def export_reader(data: Path, folder: Path, words: Path, plan: Plan) -> tuple[di
 @loading()
 def _untrained(pictures: PictureFolder, words: Path, plan: Plan) -> tuple[VisionTextDualEncoderModel, CLIPTokenizer]:
     torch.manual_seed(plan.seed)
-    encoder = CLIPTextModel.from_pretrained(words, dtype=torch.float32, attn_implementation="eager")
+    encoder = CLIPTextModel.from_pretrained(
+        words, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
+    )
     reader = build_reader(encoder, pictures.side)
     return reader, CLIPTokenizer.from_pretrained(words)

@@ -111,7 +111,7 @@ def _read_autoencoder(recipe: Recipe) -> AutoencoderKL | AutoencoderTiny:
         with loading():
             config = AutoencoderKL.load_config(folder)
             kind = AutoencoderTiny if "encoder_block_out_channels" in config else AutoencoderKL
-            return kind.from_pretrained(folder, dtype=torch.float32).eval()
+            return kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
     except (OSError, ValueError) as error:
         raise TrainingError(f"{folder} holds no autoencoder; name a diffusers folder.") from error
 

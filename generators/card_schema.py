@@ -1,0 +1,68 @@
+"""What may stand in a model's limner.json: each field's kind and range."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, cast
+
+from limner.generators.text_files import BadText, line_of, parse_json, read_text
+
+NUMBERS = {
+    "width": (int, 8, 16_384),
+    "height": (int, 8, 16_384),
+    "multiple_of": (int, 1, 1024),
+    "num_inference_steps": (int, 1, 1000),
+    "guidance_scale": (float, 0, 100),
+    "max_added_words": (int, 0, 1000),
+}
+"""Whole numbers, or others too, and what they may be at least and at most."""
+SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "other_sizes")
+TEXTS = {"title": 100, "kind": 64}
+"""Texts, and how many characters they may have."""
+
+
+def read_table(file: Path) -> dict[str, Any]:
+    """What a JSON file of a model's folder holds; nothing if there is none.
+
+    Raises:
+        BadText: it cannot be read, or is no table.
+    """
+    return _table(file)[0]
+
+
+def read_limner_json(file: Path) -> dict[str, Any]:
+    """What a limner.json says, as far as it is known here; raises BadText with the line of what is wrong."""
+    table, text = _table(file)
+    for name, value in table.items():
+        if wanted := _wanted(name, value):
+            raise BadText(f"{file} is wrong in line {line_of(text, name)}: {name} must be {wanted}.")
+    return table
+
+
+def _table(file: Path) -> tuple[dict[str, Any], str]:
+    if not file.is_file():
+        return {}, ""
+    text = read_text(file, str(file))
+    table = parse_json(text, str(file))
+    if not isinstance(table, dict):
+        raise BadText(f'{file} must be a table such as {{"width": 512}}.')
+    return cast("dict[str, Any]", table), text
+
+
+def _wanted(name: str, value: Any) -> str | None:
+    """What a field must be, if it is not."""
+    if name in NUMBERS:
+        kind, least, most = NUMBERS[name]
+        is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        is_right = is_number and math.isfinite(value) and least <= value <= most
+        return None if is_right else f"a {'whole ' if kind is int else ''}number from {least} to {most}"
+    if name in SWITCHES:
+        return None if isinstance(value, bool) else "true or false"
+    if name in TEXTS:
+        is_right = isinstance(value, str) and len(value) <= TEXTS[name]
+        return None if is_right else f"a text of at most {TEXTS[name]} characters"
+    if name == "loras":
+        files = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
+        return None if all(isinstance(file, str) for file in files) else "a table of names and files"
+    return None
