@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import re2
 
+from limner.bot.filters import regex_cost
 from limner.bot.filters.regex_code import CodedText, as_re2, dead_end, example
 from limner.bot.filters.regex_syntax import parse
 from limner.bot.filters.regex_tree import BadRegex
@@ -19,12 +21,14 @@ MAX_LENGTH = 260
 """Characters in a regex: Discord's own limit."""
 MAX_PROGRAM = 4_000
 """Instructions in a compiled regex; more takes too long to build and to run."""
-MEMORY = 8 << 20
-"""Bytes that one regex may use; `_SET_MEMORY` is for all of them together."""
-_SET_MEMORY = 64 << 20
-_SET_SIZE = 64
-_MATCH = 40
-"""Steps for each match."""
+MOST_STEPS = 120
+"""Steps for a character of a text that all regexes of a server may take together: see `regex_cost`."""
+_MEMORY = 8 << 20
+"""Bytes that RE2 may take to build a regex."""
+_STATES_MEMORY, _INSTRUCTION_MEMORY = 128 << 10, 128
+"""Bytes for the states of a regex while it is searched, and for each of its instructions."""
+_MATCH, _CALL = 40, 20
+"""Steps for each match, and for each search."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _HIDDEN = re.compile(
@@ -37,7 +41,13 @@ NO_TEXT = (
 TOO_LARGE = "The regex is too large when its repetitions are written out; use smaller numbers in { }."
 
 
-def _options(memory: int = MEMORY) -> Any:
+TOO_COSTLY = (
+    "The regex takes too long to search: it reads some texts {} times as slowly as other regexes do. Use smaller "
+    "numbers in {{ }}, or fewer parts that match the same characters."
+)
+
+
+def _options(memory: int = _MEMORY) -> Any:
     options = _ENGINE.Options()
     options.log_errors = False
     options.never_capture = True
@@ -64,6 +74,8 @@ def complaint(pattern: str) -> str | None:
         return TOO_LARGE
     if compiled.programsize > MAX_PROGRAM:
         return TOO_LARGE
+    if (steps := regex_cost.steps(tree)) > MOST_STEPS:
+        return TOO_COSTLY.format(round(steps / regex_cost.LIGHT))
     found = example(tree)
     if found is None:
         return NO_TEXT.format(dead_end(tree))
@@ -90,31 +102,65 @@ def _program(pattern: str) -> str:
         return pattern
 
 
+class Program(NamedTuple):
+    """A regex that RE2 has built, and the steps that it takes for each character of a text, at worst."""
+
+    pattern: str
+    compiled: Any
+    options: Any
+    steps: float
+
+
+@lru_cache(maxsize=2048)
+def program(pattern: str) -> Program:
+    """The regex, built once; its states may take little memory, and RE2 is slower where these are too many."""
+    written = _program(pattern)
+    size = _ENGINE.compile(written, _options()).programsize
+    options = _options(_STATES_MEMORY + _INSTRUCTION_MEMORY * size)
+    try:
+        steps = regex_cost.steps(parse(pattern))
+    except BadRegex:
+        steps = regex_cost.WAITING * size
+    return Program(written, _ENGINE.compile(written, options), options, steps)
+
+
 class Regexes:
-    """Many regexes in a text: one pass says which of them match, then each of those says where."""
+    """Many regexes in a text: those whose letters are not there are left out, and each other one is searched.
+
+    They are not searched together: regexes that are small by themselves have too many states as one.
+    """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        programs = [_program(pattern) for pattern in patterns]
-        self._compiled = [_ENGINE.compile(program, _options()) for program in programs]
-        self._sets = [
-            (start, _as_set(programs[start : start + _SET_SIZE])) for start in range(0, len(programs), _SET_SIZE)
-        ]
+        self._programs = [program(pattern) for pattern in patterns]
+        heavy = [number for number, one in enumerate(self._programs) if one.steps > regex_cost.LIGHT]
+        light = [number for number, one in enumerate(self._programs) if one.steps <= regex_cost.LIGHT]
+        self._light, self._heavy = self._filter(light), self._filter(heavy)
+
+    @property
+    def steps(self) -> float:
+        """Steps for each character of a text that all of them take together, at worst."""
+        return sum(one.steps for one in self._programs)
+
+    def _filter(self, numbers: Sequence[int]) -> tuple[Sequence[int], Any]:
+        made = _ENGINE.Filter()
+        for number in numbers:
+            made.Add(self._programs[number].pattern, self._programs[number].options)
+        made.Compile()
+        return numbers, made
 
     def matches(self, text: str, work: Work) -> Iterator[tuple[int, int, int]]:
         """The number of a regex and where it matches, for every match."""
-        if not self._sets:
+        if not self._programs:
             return
         code = CodedText(text)
-        for start, some in self._sets:
-            for number in sorted(some.Match(code.text) or ()):
-                for match in self._compiled[start + number].finditer(code.text):
-                    work.spend(_MATCH)
-                    yield start + number, *code.span(*match.span())
-
-
-def _as_set(programs: Sequence[str]) -> Any:
-    some = _ENGINE.Set.SearchSet(_options(_SET_MEMORY))
-    for program in programs:
-        some.Add(program)
-    some.Compile()
-    return some
+        numbers, light = self._light
+        work.spend(len(numbers) * regex_cost.LIGHT * len(code.text) + _CALL)
+        found = [numbers[place] for place in light.Match(code.text) or ()] if numbers else []
+        numbers, heavy = self._heavy
+        found += [numbers[place] for place in heavy.Match(code.text, potential=True) or ()] if numbers else []
+        for number in sorted(found):
+            one = self._programs[number]
+            work.spend(_CALL + one.steps * len(code.text))
+            for match in one.compiled.finditer(code.text):
+                work.spend(_MATCH + one.steps * (len(code.text) - match.start()))
+                yield number, *code.span(*match.span())
