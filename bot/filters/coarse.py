@@ -10,6 +10,8 @@ from limner.bot.filters.tables import LETTERS, base
 
 Key = tuple[str, str]
 """A kind of disguise, and what a disguised word shares with the word that it stands for."""
+SPELLING = "spelling"
+"""The kind of the keys that are the coarse spelling itself."""
 _READINGS = 48
 """How many ways to read a word with characters that may be several letters are tried."""
 _DOUBLE = re.compile(r"(.)\1+")

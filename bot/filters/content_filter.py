@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
+from limner.bot.errors import BadRule
+from limner.bot.filters.costs import Ledger
+from limner.bot.filters.entries import Entry
 from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.files import Item
 from limner.bot.filters.matcher import Match, Matcher
@@ -25,10 +30,15 @@ from limner.bot.storage.models import Rule as Row
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 NEGATIVE = "negative prompt"
 """The field whose words are not wanted; it has a policy of its own."""
 REPLAYED_TOGETHER = 20
 """Texts that a replay reads before other checks have their turn."""
+BUILT_TOGETHER = 200
+"""Rules of a file that are looked at before other servers' have their turn."""
 FREED = "An allowed text frees what this rule looks for, so it stops nothing where both count."
 
 
@@ -60,12 +70,11 @@ class ContentFilter(RuleBook):
         self._loaded: dict[int, _Loaded] = {}
         self._loading: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._checks = FairThread("filter-checks")
-        self._builds = FairThread("filter-builds")
 
     def close(self) -> None:
         """Let the threads end."""
         self._checks.close()
-        self._builds.close()
+        self.builds.close()
 
     async def check(
         self,
@@ -134,7 +143,7 @@ class ContentFilter(RuleBook):
         guild_id = row.guild_id
         await self._refresh([guild_id])
         rules, server = entry_of(row).rules(str(row.id), guild_id), self._loaded[guild_id].matcher
-        matcher = await self._builds.run(guild_id, lambda: Matcher(rules))
+        matcher = await self.builds.run(guild_id, lambda: Matcher(rules))
         numbered, found = [*enumerate(asked)], list[int]()
         for first in range(0, len(asked), REPLAYED_TOGETHER):
             some = numbered[first : first + REPLAYED_TOGETHER]
@@ -153,9 +162,42 @@ class ContentFilter(RuleBook):
         return await self._checks.run(guilds[0], lambda: _found(matchers, text, place))
 
     async def reviewed(self, guild_id: int, items: Sequence[Item]) -> list[Item]:
-        """What a file holds, with a note on each rule that a text on the allow list, or on the file's, makes idle."""
+        """What a file holds, without what would take too much beside the server's rules.
+
+        Each rule that a text on the allow list, or on the file's, makes idle has a note.
+        """
         await self._refresh([guild_id])
-        return await asyncio.to_thread(_reviewed, items, self._loaded[guild_id].allow)
+        loaded = self._loaded[guild_id]
+        brought = [rule for item in items if item.entry and item.entry.is_allow for rule in item.rules()]
+        allowed, ledger = await self.builds.run(
+            guild_id, lambda: (Allowed([*loaded.allow, *brought]), Ledger(loaded.matcher))
+        )
+
+        def review(item: Item) -> Item:
+            return _reviewed(item, allowed, ledger)
+
+        return await self._by_some(guild_id, items, review)
+
+    async def check_costs(self, guild_id: int, entries: Sequence[Entry], without: int = 0) -> None:
+        """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would take too much."""
+        await self._refresh([guild_id])
+        matcher = self._loaded[guild_id].matcher
+        ledger = await self.builds.run(guild_id, lambda: Ledger(matcher, str(without)))
+
+        def complaint(entry: Entry) -> str | None:
+            return ledger.complaint(entry.rules("", guild_id)) if entry.is_on else None
+
+        told = await self._by_some(guild_id, entries, complaint)
+        for entry, sentence in zip(entries, told, strict=True):
+            if sentence:
+                raise BadRule(sentence if len(entries) == 1 else f"{entry.pattern}: {sentence}")
+
+    async def _by_some(self, guild_id: int, many: Sequence[T], work: Callable[[T], R]) -> list[R]:
+        """What ``work`` makes of each, in the thread for builds; after some of them other servers have their turn."""
+        made: list[R] = []
+        for first in range(0, len(many), BUILT_TOGETHER):
+            made += await self.builds.run(guild_id, partial(_each, work, many[first : first + BUILT_TOGETHER]))
+        return made
 
     async def is_freed(self, row: Row) -> bool:
         """Whether the server's allowed texts free all that a rule looks for."""
@@ -177,7 +219,11 @@ class ContentFilter(RuleBook):
 
     async def _load(self, guild: int, revision: int) -> _Loaded:
         rows = await self.all(guild)
-        return await self._builds.run(guild, lambda: _made(guild, rows, revision))
+        return await self.builds.run(guild, lambda: _made(guild, rows, revision))
+
+
+def _each(work: Callable[[T], R], some: Sequence[T]) -> list[R]:
+    return [work(one) for one in some]
 
 
 def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:
@@ -217,10 +263,11 @@ def _is_matched(matcher: Matcher, server: Matcher, text: str, place: Place) -> b
         return True
 
 
-def _reviewed(items: Sequence[Item], allow: Sequence[Rule]) -> list[Item]:
-    brought = [rule for item in items if item.entry and item.entry.is_allow for rule in item.rules()]
-    allowed = Allowed([*allow, *brought])
-    return [replace(item, note=FREED) if _is_idle(item, allowed) else item for item in items]
+def _reviewed(item: Item, allowed: Allowed, ledger: Ledger) -> Item:
+    rules = item.rules()
+    if rules and (complaint := ledger.complaint(rules)):
+        return replace(item, entry=None, problem=complaint)
+    return replace(item, note=FREED) if _is_idle(item, allowed) else item
 
 
 def _is_idle(item: Item, allowed: Allowed) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
 from operator import attrgetter
 
@@ -125,6 +125,11 @@ class Disguises:
             self._starts.add(word)
         if target.is_open_left:
             self._ends.add(word)
+
+    def under(self, key: coarse.Key) -> Sequence[Target]:
+        """The words of which a disguised spelling has the key."""
+        kind, text = key
+        return self._whole.get(text, ()) if kind == coarse.SPELLING else self._guesses.get(key, ())
 
     def is_in(self, chunks: Iterable[str], work: Work) -> bool:
         """Whether something hides in one of the pieces of normalised text without white space."""
@@ -316,7 +321,7 @@ class Disguises:
 
 def _keys(written: str) -> Iterator[coarse.Key]:
     """Each key that a piece of text shares with the words that it may spell."""
-    yield from (("spelling", coarse.single(reading)) for reading in coarse.readings(written))
+    yield from ((coarse.SPELLING, coarse.single(reading)) for reading in coarse.readings(written))
     if 0 < len(written) <= guesses.LONGEST:
         yield from guesses.keys(guesses.plain(written))
         yield "sound", guesses.sound(written)

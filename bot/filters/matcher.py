@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
+from limner.bot.filters.coarse import Key
 from limner.bot.filters.disguise import Disguises
 from limner.bot.filters.east_asian import EastAsianWords
 from limner.bot.filters.keywords import Found, Keyword, Keywords, keyword
@@ -81,6 +82,21 @@ class Matcher:
         self._east_asian = EastAsianWords(
             [(number, known.text, known.is_open_left, known.is_open_right) for number, known in enumerate(plain)]
         )
+
+    @property
+    def every_rule(self) -> Sequence[Rule]:
+        """The rules, and what is allowed."""
+        return [*self._rules, *self._regex_rules, *self._allow]
+
+    def alike(self, key: Key) -> Iterator[tuple[Target, str]]:
+        """The words under a key, each with the number of a rule that has it."""
+        return ((target, self._rule_ids[target.number]) for target in self._disguises.under(key))
+
+    @staticmethod
+    def targets_of(rule: Rule) -> Sequence[Target]:
+        """The words of a rule that are looked for in disguise."""
+        known = keyword(rule.pattern)
+        return [*_targets(0, known, line(known.text).split())]
 
     def find(self, text: str, place: Place = _ANYWHERE, work: Work | None = None) -> Match | None:
         """The first match that counts in the place, or None; raises like `matches`."""

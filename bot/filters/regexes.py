@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -103,25 +103,23 @@ def _program(pattern: str) -> str:
 
 
 class Program(NamedTuple):
-    """A regex that RE2 has built, and the steps that it takes for each character of a text, at worst."""
+    """A regex in RE2's syntax, the bytes that it may take, and its steps for each character of a text, at worst."""
 
     pattern: str
-    compiled: Any
-    options: Any
+    memory: int
     steps: float
 
 
 @lru_cache(maxsize=2048)
 def program(pattern: str) -> Program:
-    """The regex, built once; its states may take little memory, and RE2 is slower where these are too many."""
+    """What a regex takes; its states may take little memory, and RE2 does without them where they are too many."""
     written = _program(pattern)
-    size = _ENGINE.compile(written, _options()).programsize
-    options = _options(_STATES_MEMORY + _INSTRUCTION_MEMORY * size)
+    size: int = _ENGINE.compile(written, _options()).programsize
     try:
         steps = regex_cost.steps(parse(pattern))
     except BadRegex:
         steps = regex_cost.WAITING * size
-    return Program(written, _ENGINE.compile(written, options), options, steps)
+    return Program(written, _STATES_MEMORY + _INSTRUCTION_MEMORY * size, steps)
 
 
 class Regexes:
@@ -131,36 +129,38 @@ class Regexes:
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._programs = [program(pattern) for pattern in patterns]
-        heavy = [number for number, one in enumerate(self._programs) if one.steps > regex_cost.LIGHT]
-        light = [number for number, one in enumerate(self._programs) if one.steps <= regex_cost.LIGHT]
-        self._light, self._heavy = self._filter(light), self._filter(heavy)
+        programs = [program(pattern) for pattern in patterns]
+        self._steps = [one.steps for one in programs]
+        self._compiled: dict[int, Any] = {}
+        self._light, self._heavy = list[int](), list[int]()
+        for number, one in enumerate(programs):
+            (self._light if one.steps <= regex_cost.LIGHT else self._heavy).append(number)
+        self._light_filter, self._heavy_filter = (
+            self._filter({number: programs[number] for number in numbers}) for numbers in (self._light, self._heavy)
+        )
 
-    @property
-    def steps(self) -> float:
-        """Steps for each character of a text that all of them take together, at worst."""
-        return sum(one.steps for one in self._programs)
-
-    def _filter(self, numbers: Sequence[int]) -> tuple[Sequence[int], Any]:
+    def _filter(self, programs: Mapping[int, Program]) -> Any:
         made = _ENGINE.Filter()
-        for number in numbers:
-            made.Add(self._programs[number].pattern, self._programs[number].options)
+        for one in programs.values():
+            made.Add(one.pattern, _options(one.memory))
         made.Compile()
-        return numbers, made
+        self._compiled |= {number: made.re(place) for place, number in enumerate(programs)}
+        return made
 
     def matches(self, text: str, work: Work) -> Iterator[tuple[int, int, int]]:
         """The number of a regex and where it matches, for every match."""
-        if not self._programs:
+        if not self._compiled:
             return
-        code = CodedText(text)
-        numbers, light = self._light
-        work.spend(len(numbers) * regex_cost.LIGHT * len(code.text) + _CALL)
-        found = [numbers[place] for place in light.Match(code.text) or ()] if numbers else []
-        numbers, heavy = self._heavy
-        found += [numbers[place] for place in heavy.Match(code.text, potential=True) or ()] if numbers else []
+        code, found = CodedText(text), list[int]()
+        if self._light:
+            work.spend(_CALL + regex_cost.LIGHT * len(self._light) * len(code.text))
+            found += [self._light[place] for place in self._light_filter.Match(code.text) or ()]
+        if self._heavy:
+            found += [self._heavy[place] for place in self._heavy_filter.Match(code.text, potential=True) or ()]
         for number in sorted(found):
-            one = self._programs[number]
-            work.spend(_CALL + one.steps * len(code.text))
-            for match in one.compiled.finditer(code.text):
-                work.spend(_MATCH + one.steps * (len(code.text) - match.start()))
-                yield number, *code.span(*match.span())
+            steps = self._steps[number]
+            work.spend(_CALL + steps * len(code.text))
+            for match in self._compiled[number].finditer(code.text):
+                first, last = match.span()
+                work.spend(_MATCH + steps * (len(code.text) - first))
+                yield number, *code.span(first, last)

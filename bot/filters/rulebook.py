@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.entries import Entry
+from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.own_roles import Counts, check_own_roles
 from limner.bot.filters.rules import Action, normal_form
 from limner.bot.filters.scopes import Scope
@@ -39,6 +41,8 @@ CHANGED = "Rule {id} was changed again since then; undo the newer change first."
 _TABLE = Row.metadata.tables["rules"]
 _KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
 """What the log keeps of a rule."""
+_SAID = ("pattern", "kind", "is_allow", "reason", "replacement", "is_on", "expires_at")
+"""What a row says as an entry does."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,21 @@ class Import:
     change_id: int | None
 
 
-class RuleBook:
+class RuleBook(ABC):
     """The rules, allowed texts and packs of every server. Whoever changes something is ``by``.
 
-    Changes that free one of the ``bound`` roles raise NotModerator (see `check_own_roles`).
+    Changes that free one of the ``bound`` roles raise NotModerator (see `check_own_roles`). Rules are tried and
+    compared in a thread of their own, the servers in turn.
     """
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
         self.database = database
+        self.builds = FairThread("filter-builds")
         self._guilds = guilds
+
+    @abstractmethod
+    async def check_costs(self, guild_id: int, entries: Sequence[Entry], without: int = 0) -> None:
+        """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would take too much."""
 
     async def add(self, guild_id: int, pattern: str, by: int, *, bound: Collection[int] = (), **more: Any) -> Row:
         """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it is one already."""
@@ -76,8 +86,9 @@ class RuleBook:
 
     async def put(self, guild_id: int, entry: Entry, by: int, *, bound: Collection[int] = ()) -> Row:
         """Write a new rule; raises BadRule if it cannot be one, or is one already."""
-        entry = entry.checked()
+        entry = await self.builds.run(guild_id, entry.checked)
         check_own_roles(bound, None, (entry.is_allow, entry.scope))
+        await self.check_costs(guild_id, [entry])
         async with changing(self.database, guild_id) as session:
             await _check_room(session, guild_id, 1)
             await _check_new(session, guild_id, entry)
@@ -92,6 +103,7 @@ class RuleBook:
         """Write many checked entries in one change, all of them or none; those that are there are left as they are."""
         for entry in entries:
             check_own_roles(bound, None, (entry.is_allow, entry.scope))
+        await self.check_costs(guild_id, entries)
         made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
         fresh: dict[tuple[Any, ...], dict[str, Any]] = {}
         for columns in map(_columns, entries):
@@ -109,18 +121,24 @@ class RuleBook:
         self, guild_id: int, rule_id: int, by: int, what: str = "edit", *, bound: Collection[int] = (), **values: Any
     ) -> Row:
         """Change some fields of an `Entry`; raises BadRule if there is no such rule, or another is the same then."""
-        async with changing(self.database, guild_id) as session:
-            row = await _get(session, guild_id, rule_id)
-            before, old = _state(row), entry_of(row)
-            entry = replace(old, **values).checked()
+        while True:
+            before = await self.get(guild_id, rule_id)
+            old = entry_of(before)
+            entry = await self.builds.run(guild_id, replace(old, **values).checked)
             check_own_roles(bound, (old.is_allow, old.scope), (entry.is_allow, entry.scope))
-            await _check_new(session, guild_id, entry, but=rule_id)
-            for name, value in _columns(entry).items():
-                setattr(row, name, value)
-            if _state(row) != before:
-                await record(session, guild_id, by, what, before, _state(row))
-        self._guilds.forget(guild_id)
-        return row
+            if entry.is_on and (entry.pattern, entry.kind, True) != (old.pattern, old.kind, old.is_on):
+                await self.check_costs(guild_id, [entry], without=rule_id)
+            async with changing(self.database, guild_id) as session:
+                row = await _get(session, guild_id, rule_id)
+                if (was := _state(row)) != _state(before):
+                    continue  # somebody changed it meanwhile, so it is changed as it is now
+                await _check_new(session, guild_id, entry, but=rule_id)
+                for name, value in _columns(entry).items():
+                    setattr(row, name, value)
+                if _state(row) != was:
+                    await record(session, guild_id, by, what, was, _state(row))
+            self._guilds.forget(guild_id)
+            return row
 
     async def exempt(
         self, guild_id: int, rule_id: int, by: int, *, channels: Sequence[int] = (), roles: Sequence[int] = ()
@@ -149,6 +167,7 @@ class RuleBook:
         before, after = _by_id(change.before), _by_id(change.after)
         for number, row in before.items():
             check_own_roles(bound, _counts(after.get(number)), _counts(row))
+        await self.check_costs(guild_id, [*map(_entry, before.values())], without=next(iter(after), 0))
         while not await self._take_back(change, by):
             pass  # somebody changed something else there meanwhile, so it is compared anew
         self._guilds.forget(guild_id)
@@ -215,17 +234,12 @@ class RuleBook:
 
 def entry_of(row: Row) -> Entry:
     """What a row says, as an entry."""
-    return Entry(
-        pattern=row.pattern,
-        kind=row.kind,
-        is_allow=row.is_allow,
-        action=Action(row.action),
-        reason=row.reason,
-        replacement=row.replacement,
-        scope=Scope.from_json(row.scope),
-        is_on=row.is_on,
-        expires_at=row.expires_at,
-    )
+    return _entry(vars(row))
+
+
+def _entry(values: Mapping[str, Any]) -> Entry:
+    known = {name: values[name] for name in _SAID}
+    return Entry(action=Action(values["action"]), scope=Scope.from_json(values["scope"]), **known)
 
 
 def _row(guild_id: int, entry: Entry, by: int) -> Row:

@@ -74,7 +74,7 @@ class Target:
         """What a disguised spelling of it shares with it: the kind of disguise, and the key."""
         sounds = {("sound", guesses.sound(latin)) for latin in guesses.romanised(self.word)}
         return frozenset(
-            sounds | {("spelling", coarse.key(self.word)), *(guesses.keys(self.plain) if self.plain else ())}
+            sounds | {(coarse.SPELLING, coarse.key(self.word)), *(guesses.keys(self.plain) if self.plain else ())}
         )
 
     @cached_property

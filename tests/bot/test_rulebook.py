@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.app import App
 from limner.bot.errors import BadRule, NotFound
 from limner.bot.filters import files, packs, rulebook
+from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.entries import PACK, Entry
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import entry_of
@@ -208,7 +209,7 @@ async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
 
 
 async def test_imports_and_undos_are_the_same_on_both_databases(database: Database):
-    rules = rulebook.RuleBook(database, Guilds(database))
+    rules = ContentFilter(database, Guilds(database))
     scope = Scope(exempt_roles={"5"})
     done = await rules.put_all(HERE, [Entry(pattern="gun", scope=scope).checked(), Entry(pattern="bomb").checked()], 1)
     before = [entry_of(row) for row in await rules.all(HERE)]

@@ -1,0 +1,94 @@
+"""Costs: what a server's rules may take together, and the sentence for the rule that would take too much."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from limner.bot.filters import coarse
+from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.regexes import MOST_STEPS, program
+from limner.bot.filters.rules import Rule
+
+MOST_CHARACTERS = 400_000
+"""Characters in all rules of a server; twenty in each of the most rules that it may have."""
+MOST_ALIKE = 100
+"""Words that a reader may take for each other; of the words of a language about twenty are."""
+MOST_SAME = 100
+"""Rules with the same text, for different places."""
+MOST_REGEXES = 500
+_SHOWN = 3
+"""Rules that a sentence names."""
+
+CHARACTERS = "The rules of a server may have {:,} characters together; with this one they would have more."
+ALIKE = (
+    "It is spelled so much like {} other rules, such as {}, that texts would take too long to check; make one of them."
+)
+SAME = "A text may be in at most {} rules for different places; name more places in one of them."
+REGEXES = "A server may have at most {} regexes; make one of several, as in (?:one|another)."
+STEPS = (
+    "With it, the regexes here would take {} steps for each character of a text, and may take {}; this one takes {}, "
+    "and {} takes most. Use smaller numbers in {{ }} there, or take it away."
+)
+
+
+class Ledger:
+    """What a server's rules take, those of its matcher ``without`` one of them, and those that are added to it."""
+
+    def __init__(self, matcher: Matcher, without: str = "") -> None:
+        self._matcher = matcher
+        self._characters = sum(len(rule.pattern) for rule in matcher.every_rule if rule.id != without)
+        self._same = Counter(rule.pattern.casefold() for rule in matcher.every_rule if rule.id != without)
+        self._regexes = {
+            f"rule {rule.id}": program(rule.pattern).steps
+            for rule in matcher.every_rule
+            if rule.is_regex and rule.id != without
+        }
+        self._words: defaultdict[coarse.Key, dict[str, str]] = defaultdict(dict)
+        self._known = {_identity(rule) for rule in matcher.every_rule}
+
+    def complaint(self, rules: Sequence[Rule]) -> str | None:
+        """Why these would take too much beside the others, in one sentence; None if they do not: then they are added.
+
+        What is there already takes nothing.
+        """
+        for rule in rules:
+            if _identity(rule) in self._known:
+                continue
+            told = self._regex(rule) if rule.is_regex else self._alike(rule)
+            if told:
+                return told
+            self._characters += len(rule.pattern)
+            self._same[rule.pattern.casefold()] += 1
+            if self._characters > MOST_CHARACTERS:
+                return CHARACTERS.format(MOST_CHARACTERS)
+            if self._same[rule.pattern.casefold()] > MOST_SAME:
+                return SAME.format(MOST_SAME)
+        return None
+
+    def _regex(self, rule: Rule) -> str | None:
+        own = program(rule.pattern).steps
+        steps = sum(self._regexes.values()) + own
+        if len(self._regexes) >= MOST_REGEXES:
+            return REGEXES.format(MOST_REGEXES)
+        if steps > MOST_STEPS:
+            names = {**self._regexes, "this one": own}
+            return STEPS.format(math.ceil(steps), MOST_STEPS, round(own, 1), max(names, key=lambda name: names[name]))
+        self._regexes[rule.pattern] = own
+        return None
+
+    def _alike(self, rule: Rule) -> str | None:
+        words = [(key, target.word) for target in self._matcher.targets_of(rule) for key in target.keys]
+        for key, word in words:
+            others = {target.word: f"rule {rule_id}" for target, rule_id in self._matcher.alike(key)} | self._words[key]
+            others.pop(word, None)
+            if len(others) >= MOST_ALIKE:
+                return ALIKE.format(len(others), ", ".join([*others.values()][:_SHOWN]))
+        for key, word in words:
+            self._words[key].setdefault(word, rule.pattern)
+        return None
+
+
+def _identity(rule: Rule) -> tuple[str, bool, str]:
+    return rule.pattern, rule.is_regex, " ".join(scope.key for scope in rule.scopes)
