@@ -23,6 +23,7 @@ CHOICES = 25
 CHOICE = 100
 """Of a suggestion or an option: what is read, and what comes back."""
 ALT_TEXT = 1024
+NONCE = 25
 
 REST = "… and {number} more"
 
@@ -98,3 +99,11 @@ def key(name: str) -> str:
 def named(typed: str, names: Iterable[str]) -> str | None:
     """The name that is meant, in full or by its `key`; None if there is none."""
     return next((name for name in names if typed in (name, key(name))), None)
+
+
+def nonce(*meaning: object) -> str:
+    """What tells a message from all others of the bot; sent twice with the same one, Discord posts it once.
+
+    A nonce is unique to its author and not to a channel, so it must say what the message is and where it belongs.
+    """
+    return hashlib.sha256(repr(meaning).encode()).hexdigest()[:NONCE]

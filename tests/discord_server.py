@@ -342,9 +342,9 @@ class DiscordServer(Places):
     async def _create(self, request: web.Request) -> web.Response:
         channel = self._channel_of(request)
         payload, uploads = await self._read(request)
-        if payload.get("enforce_nonce"):
-            for post in self.visible(channel)[-100:]:
-                if post.body.get("nonce") == payload["nonce"]:
+        if payload.get("enforce_nonce"):  # unique to its author, in whichever channel
+            for post in [*self.posts.values()][-100:]:
+                if post.author_id == BOT and post.body.get("nonce") == payload["nonce"]:
                     return _json(self._shown(post))
         self.upload(uploads)
         if thread := self.send(channel):

@@ -18,7 +18,7 @@ from limner.bot.storage import migrate
 from limner.bot.storage.models import Job
 from limner.bot.ui import job_messages
 from tests.discord_places import Thread
-from tests.discord_records import CHANNEL, Asked, Post, until
+from tests.discord_records import CHANNEL, GUILD, Asked, Post, until
 from tests.discord_server import DiscordServer
 from tests.rows import picture
 from tests.simulated_discord import png
@@ -27,7 +27,7 @@ from tests.studio import Studio, open_studio
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALL = discord.Permissions.all_channel().value
-GONE = CHANNEL + 1
+GONE, FIRST, SECOND = CHANNEL + 1, CHANNEL + 2, CHANNEL + 3
 
 
 def without(*names: str) -> int:
@@ -45,10 +45,10 @@ class Scene:
     thread: Thread
     users: int = 100
 
-    async def ask(self, channel: int = CHANNEL) -> Asked:
+    async def ask(self, channel: int = CHANNEL, prompt: str = "a red cat") -> Asked:
         """A member of this test's own types /imagine."""
         self.users += 1
-        return await self.server.slash(self.users, channel, "imagine", prompt="a red cat")
+        return await self.server.slash(self.users, channel, "imagine", prompt=prompt)
 
     async def paint(self) -> Job:
         """Finish what was asked for last, as a worker does."""
@@ -80,7 +80,7 @@ class Scene:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Scene]:
-    server = DiscordServer(channels=2)
+    server = DiscordServer(channels=4)
     thread = server.add_thread()
     folder = tmp_path_factory.mktemp("channels") / "data"
     settings = {"workers": 0, "expander": "off", "eyes": "off"}
@@ -89,6 +89,8 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Sce
         await migrate.upgrade(own.url)
         async with open_app(own) as app:
             scene = Scene(studio, server, app, thread)
+            await app.filters.add(GUILD, "cow", 1, action="flag")
+            await app.guilds.change(GUILD, 1, review_channel_id=FIRST)
             await start(scene)
             yield scene
 
@@ -247,3 +249,13 @@ async def test_what_discord_refuses_for_itself_leaves_no_placeholder(scene: Scen
     job = await scene.delivered(await scene.paint())
     assert shown(asked).content == job_messages.NOT_TAKEN.format(code=200000)
     assert f"limner:details:{job.id}" in shown(asked).custom_ids
+
+
+async def test_a_review_card_comes_again_when_the_server_chooses_another_channel(scene: Scene) -> None:
+    """Discord compares nonces over all channels: with the same one it would answer with the card that it has."""
+    await scene.ask(prompt="a cow")
+    await scene.paint()
+    await until(lambda: scene.server.visible(FIRST), what="the card")
+    await scene.app.guilds.change(GUILD, 1, review_channel_id=SECOND)
+    await until(lambda: scene.server.visible(SECOND), what="the card in the other channel")
+    assert any("review" in custom_id for custom_id in scene.server.visible(SECOND)[0].custom_ids)

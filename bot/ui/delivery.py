@@ -15,6 +15,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
+from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import DAY
 from limner.bot.place import Spot
 from limner.bot.storage.budget import MESSAGE_BYTES
@@ -255,7 +256,7 @@ class Delivery:
         """Write to a job's owner, unless they take no messages."""
         try:
             owner = await self._client.create_dm(discord.Object(job.user_id))
-            await owner.send(job_messages.elsewhere(job, why), nonce=f"owner-{job.id}", allowed_mentions=SILENT)
+            await owner.send(job_messages.elsewhere(job, why), nonce=nonce("owner", job.id), allowed_mentions=SILENT)
         except discord.HTTPException as error:
             if not is_lasting(error):
                 raise

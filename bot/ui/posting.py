@@ -10,6 +10,7 @@ import discord
 from discord.webhook.async_ import async_context
 
 from limner.bot.app import App
+from limner.bot.limits import nonce
 from limner.bot.storage.models import Job
 from limner.bot.ui.interactions import SILENT
 from limner.bot.ui.job_buttons import buttons, is_of
@@ -76,7 +77,7 @@ class Posting:
                 f"<@{job.user_id}>\n{text}",
                 files=files,
                 view=self._buttons(job),
-                nonce=f"request-{job.id}",
+                nonce=nonce("request", job.id, channel.id),
                 allowed_mentions=SILENT,
                 suppress_embeds=True,
             )

@@ -10,6 +10,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadRule
+from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import Told
 from limner.bot.storage.models import Job, Review, ReviewState, Suspension, TimeOut
 from limner.bot.ui.delivery import is_lasting
@@ -95,17 +96,17 @@ async def _strike(app: App, review: Review) -> Told:
 async def _reject(app: App, client: discord.Client, review: Review) -> None:
     of_pictures, of_appeal = SENTENCES[ReviewState(review.state)]
     if review.is_appeal:
-        await _write_to(client, review.user_id, of_appeal.format(job=review.job_id), f"appeal-{review.id}")
+        await _write_to(client, review.user_id, of_appeal.format(job=review.job_id), nonce("appeal", review.id))
     else:
         await app.history.drop_pictures(review.job_id)  # first: what is refused is delivered, with all that it has
         await app.quarantine.refuse(review.job_id, "review", of_pictures, {})
 
 
-async def _write_to(client: discord.Client, user_id: int, text: str, nonce: str) -> None:
+async def _write_to(client: discord.Client, user_id: int, text: str, once: str) -> None:
     """Tell a member in private; who takes no such messages finds it with /me."""
     try:
         channel = await client.create_dm(discord.Object(user_id))
-        await channel.send(text, nonce=nonce, allowed_mentions=SILENT)
+        await channel.send(text, nonce=once, allowed_mentions=SILENT)
     except discord.HTTPException as error:
         if not is_lasting(error):
             raise

@@ -14,7 +14,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
 from limner.bot.errors import Decided
-from limner.bot.limits import FIELD, first_lines
+from limner.bot.limits import FIELD, first_lines, nonce
 from limner.bot.moderation.reviews import APPROVALS
 from limner.bot.moderation.strikes import DAY
 from limner.bot.storage.models import STALE, Job, Review, ReviewState, Rule, Suspension
@@ -146,7 +146,7 @@ class Desk:
             embed=await self._embed(review, job),
             view=card_buttons(review, has_rule=bool(await self._own_rules(review, job))),
             files=files,
-            nonce=f"review-{review.id}",
+            nonce=nonce("review", review.id, channel_id),
             allowed_mentions=SILENT,
         )
         return card.id
