@@ -13,15 +13,23 @@ from simcord.enums import ComponentType, InteractionType
 
 from tests.simulated_discord import World
 
+_KINDS = {str: 3, int: 4, float: 10}
 Person = simcord.MemberActor | simcord.UserHandle
 
 
 async def press(
-    world: World, who: Person, message: discord.Message, custom_id: str, values: list[str] | None = None
+    world: World,
+    who: Person,
+    message: discord.Message,
+    custom_id: str,
+    values: list[str] | None = None,
+    resolved: dict[str, Any] | None = None,
 ) -> simcord.InteractionResult:
-    """Press what a message has, or a select of it with any values."""
+    """Press what a message has, or a select of it with any values (of a server's things: ``resolved``)."""
     kind = ComponentType.BUTTON if values is None else ComponentType.STRING_SELECT
-    data: dict[str, Any] = {"custom_id": custom_id, "component_type": kind}
+    if resolved:
+        kind = ComponentType.ROLE_SELECT if "roles" in resolved else ComponentType.CHANNEL_SELECT
+    data: dict[str, Any] = {"custom_id": custom_id, "component_type": kind, "resolved": resolved or {}}
     stored = world.env.backend.get_message(message.channel.id, message.id)
     more = {"message": dict(serializers.message_payload(world.env.backend, stored))}
     chosen = {} if values is None else {"values": values}
@@ -37,6 +45,21 @@ async def fill(world: World, who: Person, channel_id: int, custom_id: str, **val
     return await _send(
         world, who, InteractionType.MODAL_SUBMIT, channel_id, {"custom_id": custom_id, "components": labels}
     )
+
+
+async def slash(
+    world: World, who: Person, channel_id: int, name: str, **options: str | float
+) -> simcord.InteractionResult:
+    """Send a command with any values, whatever it offers."""
+    root, *below = name.split()
+    command = next(one for one in await world.bot.tree.fetch_commands() if one.name == root)
+    given: list[dict[str, Any]] = [
+        {"name": name, "type": _KINDS[type(value)], "value": value} for name, value in options.items()
+    ]
+    for step in reversed(below):
+        given = [{"name": step, "type": 1, "options": given}]
+    data = {"id": str(command.id), "name": root, "type": 1, "options": given}
+    return await _send(world, who, InteractionType.APPLICATION_COMMAND, channel_id, data)
 
 
 def told(result: simcord.InteractionResult) -> str:

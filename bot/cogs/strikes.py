@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 
 from limner.bot.app import App
+from limner.bot.errors import UserError
 from limner.bot.storage.models import Strike
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell
@@ -67,7 +68,10 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
 
     @remove.autocomplete("strike")
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
-        active = await self.app.strikes.active(await moderated(interaction, self.app), limit=SEARCHED)
+        try:
+            active = await self.app.strikes.active(await moderated(interaction, self.app), limit=SEARCHED)
+        except UserError:
+            return []
         named = ((f"{strike.id}: {strike.why}", strike.id) for strike in active)
         return choices((name, number) for name, number in named if str(typed).casefold() in name.casefold())
 

@@ -11,6 +11,9 @@ from limner.bot.storage.models import Job, JobStatus, Review
 if TYPE_CHECKING:
     from limner.bot.app import App
 
+MOST = 5
+"""Appeals of one member that wait in one server; more would fill the moderators' channel."""
+ENOUGH = f"{MOST} appeals of yours wait for a moderator; appeal again when one of them is decided."
 NOBODY = "This refusal cannot be appealed against: no moderator of this server can decide about it."
 
 
@@ -26,6 +29,8 @@ async def appealable(app: App, job_id: int, user_id: int) -> Job:
         raise NotYours
     if await app.reviews.is_appealed(job_id):
         raise Decided(APPEALED)
+    if await app.reviews.open_appeals(job.guild_id or 0, user_id) >= MOST:
+        raise Decided(ENOUGH)
     if not await _can_be_reviewed(app, job):
         raise Decided(NOBODY)
     return job

@@ -101,6 +101,12 @@ class Reviews:
         async with self.database.read() as session:
             return await session.scalar(found) is not None
 
+    async def open_appeals(self, guild_id: int, user_id: int) -> int:
+        """How many appeals of a member wait for a moderator of a server."""
+        mine = (Review.guild_id == guild_id, Review.user_id == user_id, Review.is_appeal, text(OPEN_REVIEW))
+        async with self.database.read() as session:
+            return await session.scalar(select(func.count()).select_from(Review).where(*mine)) or 0
+
     async def get(self, review_id: int) -> Review:
         """One review; raises NotFound."""
         async with self.database.read() as session:

@@ -10,7 +10,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from limner.bot.app import App
-from limner.bot.errors import CannotPost, NotModerator, NotYours, Refused, UserError
+from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, Refused, UserError
 from limner.bot.limits import CONTENT, cut
 from limner.bot.moderation.appeals import may_appeal
 from limner.bot.place import Spot, Where
@@ -24,6 +24,7 @@ Interaction = discord.Interaction[Any]
 OUR_FAULT = "That failed on our side, and the operator can see why in the log; nothing of yours is lost."
 OWNERS_ONLY = "Only members with Manage Server can change that."
 NOT_YOUR_OWN = "That is about yourself; another moderator can do it, or who has Manage Server."
+NO_SUCH_VALUE = "The option {name} is longer, larger or another than this command offers; choose again."
 SILENT = discord.AllowedMentions.none()
 """Nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
@@ -40,11 +41,28 @@ AGE_RESTRICTABLE = (
 AGE_RESTRICTED_SERVERS = (discord.NSFWLevel.explicit, discord.NSFWLevel.age_restricted)
 
 
+class NotOffered(BadOption, app_commands.CheckFailure):
+    """An option has a value that its command does not offer; choose another one."""
+
+
 class LimnerCog(commands.Cog):
     """A group of commands over one App."""
 
     def __init__(self, app: App) -> None:
         self.app = app
+
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Look at the options of a command again, because not only Discord's own client sends them.
+
+        Raises:
+            NotOffered: a value, a length or a choice is none that the command offers.
+        """
+        given = dict(iter(interaction.namespace))
+        if isinstance(interaction.command, app_commands.Command):
+            for option in interaction.command.parameters:
+                if option.display_name in given and not _is_offered(option, given[option.display_name]):
+                    raise NotOffered(NO_SUCH_VALUE.format(name=option.display_name))
+        return True
 
     async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
         """Every error of every command ends here."""
@@ -201,6 +219,15 @@ def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Spot:
 def app_of(client: discord.Client) -> App:
     """The App that `bot.setup` opened for this client."""
     return vars(client)["limner"]
+
+
+def _is_offered(option: app_commands.Parameter, value: Any) -> bool:
+    size = len(value) if isinstance(value, str) else value
+    if option.choices and value not in [choice.value for choice in option.choices]:
+        return False
+    return (option.min_value is None or size >= option.min_value) and (
+        option.max_value is None or size <= option.max_value
+    )
 
 
 def _sentence(error: Exception) -> str:

@@ -119,7 +119,9 @@ def _is_unread(job: Job) -> bool:
 
 
 def named(job: Job) -> str:
-    """A request at the beginning of a sentence, with its number and the beginning of its words."""
+    """A request at the beginning of a sentence, with its number and the beginning of its words if all may read them."""
+    if _is_unread(job) or job.status == JobStatus.REFUSED:
+        return f"Request {job.id}"
     return f"Request {job.id} (**{plain(job.idea or job.input_name, NAME_LENGTH)}**)"
 
 

@@ -46,8 +46,8 @@ TIME_OUTS = {
     TimeOut.WANTED: "Discord's time-out follows.",
     TimeOut.SET: "The member is timed out on Discord too.",
     TimeOut.REFUSED: (
-        "Discord's time-out was not possible: it needs the permission Moderate Members, and a role of mine above the "
-        "member's."
+        "Discord's time-out was not possible: it needs the permission Moderate Members, and a role of mine and one of "
+        "the moderator's above the member's."
     ),
 }
 

@@ -59,13 +59,27 @@ async def time_out(app: App, client: discord.Client, suspension: Suspension) -> 
     try:
         guild = await client.fetch_guild(suspension.guild_id, with_counts=False)
         member = await guild.fetch_member(suspension.user_id)
-        await member.edit(timed_out_until=until)
-        outcome = TimeOut.ENDED if is_lifted else TimeOut.SET
+        strike = await app.strikes.get(suspension.guild_id, suspension.strike_id)
+        if is_lifted or await _outranks(guild, strike.given_by, member):
+            await member.edit(timed_out_until=until)
+            outcome = TimeOut.ENDED if is_lifted else TimeOut.SET
+        else:
+            outcome = TimeOut.REFUSED
     except discord.HTTPException as error:
         if not is_lasting(error):
             raise
         outcome = TimeOut.REFUSED
     await app.strikes.mark_time_out(suspension.id, outcome)
+
+
+async def _outranks(guild: discord.Guild, moderator_id: int, member: discord.Member) -> bool:
+    """Whether a moderator may time a member out by Discord's own order of roles; 0, the bot itself, does as it is set.
+
+    The bot is above both, and must not do for one what Discord lets only the other do.
+    """
+    if moderator_id in (0, guild.owner_id):
+        return True
+    return (await guild.fetch_member(moderator_id)).top_role > member.top_role
 
 
 async def _approve(app: App, review: Review, job: Job) -> None:

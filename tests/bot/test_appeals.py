@@ -3,9 +3,11 @@
 import pytest
 import simcord
 
+from limner.bot.errors import Decided
+from limner.bot.moderation import appeals
 from limner.bot.moderation.appeals import NOBODY
 from limner.bot.moderation.reviews import APPEALED
-from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.storage.models import Job, JobStatus, Review, ReviewState
 from limner.bot.ui import delivery, review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
 from tests.simulated_discord import World, labels
@@ -115,3 +117,23 @@ async def test_the_button_is_its_owners_and_ends_with_the_review_channel(world: 
     pressed = await world.ada.click(result.response.message, custom_id=f"limner:appeal:{job.id}")
     assert pressed.response
     assert pressed.response.content == NOBODY
+
+
+async def test_nobody_fills_the_moderators_channel_with_appeals(world: World) -> None:
+    await choose_channel(world)
+    for _ in range(appeals.MOST):
+        await world.app.reviews.appeal(await refused_job(world), "")
+    job = await refused_job(world)
+    with pytest.raises(Decided, match="wait for a moderator"):
+        await appeals.appeal(world.app, job.id, world.ada.id, "")
+    [first, *_] = await world.app.reviews.waiting()
+    await world.app.reviews.decide(first.id, ReviewState.REJECTED, world.grace.id)
+    assert (await appeals.appeal(world.app, job.id, world.ada.id, "")).job_id == job.id
+
+
+async def refused_job(world: World) -> Job:
+    """A request that a rule of the server's has refused."""
+    if not await world.app.filters.all(world.guild.id):
+        await world.app.filters.add(world.guild.id, "cow", 1)
+    await world.refused("a cow")
+    return await world.newest()

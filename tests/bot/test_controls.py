@@ -12,10 +12,13 @@ from typing import Any
 import discord
 import pytest
 import simcord
+from discord import app_commands
 
 from limner import bot
+from limner.bot.cogs.filter.settings import ReviewChannelSelect, RolesSelect
 from limner.bot.cogs.forms import FORMS
 from limner.bot.errors import NotFound, NotModerator, NotYours
+from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS
 from limner.bot.storage.models import Job
 from limner.bot.ui.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner
@@ -23,6 +26,7 @@ from limner.bot.ui.form import Form
 from limner.generators.base import Expansion
 from tests import other_clients
 from tests.other_clients import told
+from tests.reviewing import show_to
 from tests.simulated_discord import World
 
 FOR_WHOM: tuple[type, ...] = (ForAnyone, ForOwner, ForModerators, ForManagers)
@@ -249,3 +253,78 @@ async def test_a_select_takes_only_what_its_message_offers(world: World, values:
     result = await other_clients.press(world, world.ada, here, f"limner:restyled:{job.id}", values)
     assert told(result) == NOT_OFFERED
     assert (await world.newest()).id == job.id
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("imagine", {"prompt": "a fox", "count": 100}),
+        ("imagine", {"prompt": "a fox", "aspect": "1:99"}),
+        ("imagine", {"prompt": "a fox", "expand": "always"}),
+        ("imagine", {"prompt": "a fox", "strength": 7.5}),
+        ("imagine", {"prompt": "a fox", "guidance": float("nan")}),
+        ("history", {"search": "fox " * 500_000}),
+        ("history", {"id": 0}),
+        ("filter list", {"search": "x" * 99}),
+        ("pictures limits", {"ordinary": 2.0}),
+        ("pictures limits", {"ordinary": float("nan")}),
+        ("pictures blocked", {"page": -1}),
+        ("review settings", {"evasion": "ban"}),
+        ("review settings", {"days": 10**9}),
+    ],
+)
+async def test_a_command_takes_only_what_it_offers(world: World, name: str, options: dict[str, Any]) -> None:
+    result = await other_clients.slash(world, world.grace, world.channel.id, name, **options)
+    assert "than this command offers" in told(result)
+    settings = await world.app.guilds.get(world.guild.id)
+    assert (settings, await world.app.history.page(None, every_status=True)) == (GuildSettings(), [])
+
+
+async def test_cards_are_posted_and_roles_named_in_their_own_server_only(world: World, other: Studio) -> None:
+    await world.grace.slash(world.channel, "filter settings")
+    theirs = other.guild.create_role("Theirs")
+    attic = world.guild.create_voice_channel("attic")
+    for select, kind, number in (
+        (ReviewChannelSelect, "channels", other.channel.id),
+        (ReviewChannelSelect, "channels", attic.id),
+        (RolesSelect, "roles", theirs.id),
+    ):
+        item = select.of(GuildSettings())
+        here = await shown(world.channel, world, item)
+        resolved = {kind: {str(number): {"id": str(number), "name": "x", "type": 0, "permissions": "0"}}}
+        result = await other_clients.press(world, world.grace, here, item.custom_id, [str(number)], resolved=resolved)
+        assert told(result) == NOT_OFFERED
+    assert await world.app.guilds.get(world.guild.id) == GuildSettings()
+
+
+AUTOCOMPLETES = [("imagine", "style"), ("imagine", "model"), ("imagine", "lora"), ("cancel", "request")]
+FOR_MODERATORS = [(f"filter {name}", "rule") for name in ("edit", "exempt", "remove", "replay")] + [
+    ("strike remove", "strike")
+]
+
+
+async def test_every_autocomplete_is_tried_here(world: World) -> None:
+    found = [
+        (command.qualified_name, option.display_name)
+        for command in world.bot.tree.walk_commands()
+        if isinstance(command, app_commands.Command)
+        for option in command.parameters
+        if option.autocomplete
+    ]
+    assert sorted(found) == sorted(AUTOCOMPLETES + FOR_MODERATORS)
+
+
+async def test_what_is_typed_finds_nothing_of_others_and_no_error(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.imagine("a cow")
+    await world.app.filters.add(world.guild.id, "cow", 1)
+    await world.app.strikes.give(world.guild.id, world.ada.id, by=2, why="cow", settings=GuildSettings())
+    roots = {name.split()[0] for name, _ in FOR_MODERATORS}
+    await show_to(world, world.guild.default_role, *roots)
+    for typed in ("", "cow", "9" * 40, "x" * 100, "%_\\\0"):
+        for name, option in AUTOCOMPLETES + FOR_MODERATORS:
+            filled = {"prompt": "a fox"} if name == "imagine" else {}
+            choices = await world.bob.autocomplete(world.channel, name, option, typed, **filled)
+            assert "cow" not in str(choices), (name, typed)
+    assert [record for record in caplog.records if record.exc_info] == []

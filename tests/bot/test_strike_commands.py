@@ -107,6 +107,24 @@ async def test_a_suspended_member_is_timed_out_on_discord_where_that_is_possible
     assert ("was not possible" in decision) == (not may)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["below", "above"])
+async def test_the_bot_times_nobody_out_for_who_is_below_them(world: World, rank: str) -> None:
+    channel = await choose_channel(world, strike_limit=1, times_out=True)
+    high, low = world.guild.create_role("High"), world.guild.create_role("Low")  # a new one is the lowest
+    await world.app.guilds.change(world.guild.id, 1, moderator_role_ids=(low.id, high.id))
+    helper = world.guild.add_member(world.env.create_user("hal"), roles=[low if rank == "below" else high])
+    member = world.guild.add_member(world.env.create_user("eve"), roles=[high if rank == "below" else low])
+    review = await carded(world, await kept_back(world, who=member))
+    await press(channel, review, "strike", helper)
+    await settled(world, review)
+    assert await world.app.strikes.suspension(world.guild.id, member.id)
+    found = await world.bot.get_guild(world.guild.id).fetch_member(member.id)  # type: ignore[union-attr]
+    assert found.is_timed_out() == (rank == "above")
+    decision = channel.history()[0].embeds[0].fields[-1].value or ""
+    assert ("one of the moderator's above the member's" in decision) == (rank == "below")
+
+
 async def test_nobody_but_who_has_manage_server_decides_about_oneself(world: World) -> None:
     role = world.guild.create_role("Helpers")
     helper = world.guild.add_member(world.env.create_user("hal"), roles=[role])

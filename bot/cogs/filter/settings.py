@@ -10,11 +10,12 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.filter.cards import view
+from limner.bot.errors import BadOption
 from limner.bot.filters import packs
 from limner.bot.filters.entries import PACK, Entry
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import DESCRIPTION, fit
-from limner.bot.ui.controls import ForManagers, ForModerators
+from limner.bot.ui.controls import NOT_OFFERED, ForManagers, ForModerators
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import SILENT, bound_roles, tell
 
@@ -112,6 +113,8 @@ class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:set
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Let the members of the chosen roles moderate, and only those."""
         roles = tuple(sorted(role.id for role in self.item.values))
+        if not (interaction.guild and all(map(interaction.guild.get_role, roles))):
+            raise BadOption(NOT_OFFERED)
         await app.guilds.change(guild_id, interaction.user.id, moderator_role_ids=roles)
         await _refresh_settings(interaction, app, guild_id)
 
@@ -154,6 +157,9 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post cards there from now on; with no channel a flag refuses."""
         chosen = next((channel.id for channel in self.item.values), None)
+        guild = interaction.guild
+        if chosen and not (guild and isinstance(guild.get_channel(chosen), discord.TextChannel)):
+            raise BadOption(NOT_OFFERED)
         await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
         await _refresh_settings(interaction, app, guild_id)
 
