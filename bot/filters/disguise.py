@@ -12,7 +12,7 @@ from operator import attrgetter
 from limner.bot.filters import coarse, guesses
 from limner.bot.filters.keywords import automaton
 from limner.bot.filters.masked import MaskedWords
-from limner.bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.tables import LETTERS, base, is_word
 from limner.bot.filters.targets import SHORTEST, Letters, Sighting, Spelling, Target
 from limner.bot.filters.work import Work
 
@@ -28,6 +28,9 @@ looking whether letters spell it."""
 _BEYOND_ASCII = 2
 """How many times as many steps other characters than ASCII take."""
 _RUN = re.compile(r"(.)\1*")
+_DRAWN_AS = {"rn": "m", "nn": "m", "vv": "w", "uu": "w", "cl": "d", "ii": "u"}
+"""Letters that draw another one together."""
+_DRAWN = re.compile("|".join(_DRAWN_AS))
 _MASK = re.compile(r"[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2})(?:[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2}))*[^\W\d_]+")
 _PARTS = re.compile(r"[^\W_]+")
 _JOINTS = frozenset("-._+&~=\u2010\u2011\u2012\u2013\u2014\u00b7")
@@ -47,7 +50,7 @@ class _Parts:
     def add(self, word: str) -> None:
         """One of the words that are looked for."""
         self._sizes.add(len(word))
-        self._sounds.add(guesses.sound(word)[self._part(_HEARD)])
+        self._sounds.update(sound[self._part(_HEARD)] for sound in guesses.sounds(word))
         seen = word[self._part(guesses.SHORTEST)]
         self._letters.add("".join(sorted(seen)))
         self._with_any_vowels.add(guesses.without_vowels(seen))
@@ -59,7 +62,7 @@ class _Parts:
         Parts of which already the first (or last) letters are those of no word are left out.
         """
         seen = word[self._part(guesses.SHORTEST)]
-        may_sound = guesses.sound(word)[self._part(_HEARD)] in self._sounds
+        may_sound = any(sound[self._part(_HEARD)] in self._sounds for sound in guesses.sounds(word))
         wider = word[self._part(guesses.SHORTEST + 1)]
         without_one = (wider[:place] + wider[place + 1 :] for place in range(len(wider)))
         may_be_swapped = any("".join(sorted(letters)) in self._letters for letters in without_one)
@@ -79,7 +82,7 @@ class _Parts:
                 if may_be_swapped:
                     yield part, "letters swapped", "".join(sorted(part))
                 if may_sound:
-                    yield part, "sound", guesses.sound(part)
+                    yield from ((part, "sound", sound) for sound in guesses.sounds(part))
 
 
 class Disguises:
@@ -117,7 +120,8 @@ class Disguises:
         if not word.isascii():
             for latin in guesses.romanised(target.word):
                 if len(latin) > guesses.SHORTEST:
-                    self._guesses["sound", guesses.sound(latin)].append(target)
+                    for sound in guesses.sounds(latin):
+                        self._guesses["sound", sound].append(target)
                     self._open_up(target, latin)
 
     def _open_up(self, target: Target, word: str) -> None:
@@ -185,8 +189,8 @@ class Disguises:
             return sighting.steps
         if len(written) > guesses.LONGEST:
             return None
-        sounds = map(guesses.sound, guesses.romanised(target.word))
-        if not written.isalpha() or guesses.sound(written) in sounds:
+        sounds = {sound for latin in guesses.romanised(target.word) for sound in guesses.sounds(latin)}
+        if not written.isalpha() or not sounds.isdisjoint(guesses.sounds(written)):
             return ("sound",) if written.isalpha() else None
         plain = guesses.plain(written)
         same = {step for step, key in guesses.keys(plain) if (step, key) in target.keys}
@@ -217,6 +221,10 @@ class Disguises:
             if not found and letters.isalpha() and len(places) == end - start:
                 for sighting in chain(self._guessed(letters, work), self._reversed(letters)):
                     found.setdefault(sighting.target, sighting._replace(start=start, end=end))
+            if not found and _DRAWN.search(letters):
+                redrawn = Letters(_DRAWN.sub(lambda pair: _DRAWN_AS[pair[0]], letters))
+                for target, _, _, steps in self._read(redrawn, work):
+                    found.setdefault(target, Sighting(target, start, end, ("drawn letters", *steps)))
         if not found:
             for sighting in self._unmasked(chunk, work):
                 found.setdefault(sighting.target, sighting)
@@ -259,18 +267,22 @@ class Disguises:
                     yield Sighting(target, 0, 0, ("reversed letters",))
 
     def _guessed(self, letters: str, work: Work) -> Iterator[Sighting]:
-        word = guesses.plain(letters)
-        if not guesses.SHORTEST <= len(word) <= guesses.LONGEST or is_word(word):
+        if not guesses.SHORTEST <= len(letters) <= guesses.LONGEST or is_word(letters):
             return
-        work.spend(_cost(_GUESS, word) * 5)
+        work.spend(_cost(_GUESS, letters) * 5)
+        word, accents = guesses.plain(letters), frozenset(one for one in letters if base(one) != one)
+        yield from (sighting for sighting in self._misspelt(word, work) if sighting.target.may_have(accents))
+
+    def _misspelt(self, word: str, work: Work) -> Iterator[Sighting]:
         yield from self._under(guesses.keys(word), word, work)
         if self._open is None or guesses.is_compound(word):
             return
         yield from self._guessed_parts(word, self._starts, attrgetter("is_open_right"), work)
         yield from self._guessed_parts(word, self._ends, attrgetter("is_open_left"), work)
         if guesses.may_be_without_vowels(word):
-            starts = (("vowels left out", word[:size]) for size in range(guesses.SHORTEST, len(word)))
-            yield from self._under(starts, word, work, attrgetter("is_open_right"))
+            for size in range(guesses.SHORTEST, len(word)):
+                for part, is_open in ((word[:size], "is_open_right"), (word[-size:], "is_open_left")):
+                    yield from self._under([("vowels left out", part)], part, work, attrgetter(is_open))
         corrections = guesses.letters_swapped(word)
         if any(self._open_consonants.iter(guesses.consonants(word))):
             corrections = chain(corrections, guesses.vowels_changed(word))
@@ -324,7 +336,7 @@ def _keys(written: str) -> Iterator[coarse.Key]:
     yield from ((coarse.SPELLING, coarse.single(reading)) for reading in coarse.readings(written))
     if 0 < len(written) <= guesses.LONGEST:
         yield from guesses.keys(guesses.plain(written))
-        yield "sound", guesses.sound(written)
+        yield from (("sound", sound) for sound in guesses.sounds(written))
 
 
 def _written(chunk: str) -> str:

@@ -16,15 +16,36 @@ SHORTEST, LONGEST = 4, 40
 _VOWEL = re.compile(f"[{VOWELS}]")
 _SURE_VOWEL = re.compile(f"[{VOWELS.replace('y', '')}]")
 _DOUBLE = re.compile(r"(.)\1+")
-_SOUNDS = {
-    **dict.fromkeys(("shch", "sch", "zch", "sh", "zh", "sj", "zj"), "S"),
-    **dict.fromkeys(("ck", "qu", "q", "c", "ts", "tz", "tc"), "k"),
-    **dict.fromkeys(("oo", "ou"), "u"),
-    **dict.fromkeys(("ee", "ea", "ie", "y", "j"), "i"),
-    **{"ph": "f", "kw": "k", "x": "ks", "z": "s", "w": "v", "dt": "t"},
-}
-"""Letters that sound alike, and one spelling for each."""
-_SOUND = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
+_SOUNDS = (
+    ("z", "s"),
+    (r"([^aeiou])\1+", r"\1"),
+    ("^kn|ng$", "n"),
+    ("^wr", "r"),
+    ("ght", "t"),
+    ("(?<=[aeiou])gh", ""),
+    ("shch|sch|stch|sh|^sj", "S"),
+    ("[ts]ion$|Sun$", "Sn"),
+    ("tch", "ch"),
+    ("ew|eu|ue", "u"),
+    ("wh|vh|w", "v"),
+    ("dg|dj", "j"),
+    ("ck|qu|q|c|kw", "k"),
+    ("ks", "x"),
+    ("ph", "f"),
+    ("dt|th", "t"),
+    ("eau|au", "o"),
+    ("oo|ou", "u"),
+    ("a[iy]|e[iy](?!$)", "E"),
+    ("ee|ea|ie|ey|y|j", "i"),
+    ("(?:er|or|ar|ah|uh|a)$", "A"),
+    ("(?<=...[^aeiE])e$", ""),
+    ("(?:al|el|le|l)$", "L"),
+    (r"(.)\1+", r"\1"),
+)
+"""Letters that sound alike, and one spelling for each; what stands above is replaced before what stands below."""
+_SOUND = [(re.compile(letters), alike) for letters, alike in _SOUNDS]
+_SOFT = re.compile("([cg])(?=[eiy])")
+"""Letters that sound in two ways before these vowels, by the language."""
 _RUSSIAN = """
 а=a б=b в=v г=g д=d е=e ё=yo ж=zh з=z и=i й=y к=k л=l м=m н=n о=o п=p р=r с=s т=t у=u ф=f х=kh ц=ts ч=ch ш=sh щ=shch
 ъ= ы=y ь= э=e ю=yu я=ya
@@ -47,7 +68,8 @@ def keys(word: str) -> Iterator[tuple[str, str]]:
         yield "u and v", u_for_v(word)
     yield "letters swapped", "".join(sorted(word))
     yield "vowels left out", word[0] + _VOWEL.sub("", word[1:])
-    yield "sound", sound(word)
+    for one in sounds(word):
+        yield "sound", one
 
 
 def without_vowels(word: str) -> str:
@@ -81,9 +103,16 @@ def letters_swapped(word: str) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1 << 14)
-def sound(word: str) -> str:
-    """A rough spelling by sound, the same for letters that are written for one another."""
-    return _DOUBLE.sub(r"\1", _SOUND.sub(lambda letters: _SOUNDS[letters[0]], word))
+def sounds(word: str) -> tuple[str, ...]:
+    """Rough spellings by sound, alike for letters that are written for one another: with a hard and a soft c and g."""
+    soft = _SOFT.sub(lambda letter: "s" if letter[1] == "c" else "j", word)
+    return tuple(dict.fromkeys(map(_sound, (word, soft))))
+
+
+def _sound(word: str) -> str:
+    for letters, alike in _SOUND:
+        word = letters.sub(alike, word)
+    return word
 
 
 def is_guess(step: str, written: str, meant: str) -> bool:
@@ -95,13 +124,19 @@ def is_guess(step: str, written: str, meant: str) -> bool:
         changes = [number for number, (one, other) in enumerate(zip(written, meant, strict=True)) if one != other]
         return len(changes) == 2 and changes[1] == changes[0] + 1
     if step == "vowels left out":
-        return may_be_without_vowels(written)
+        return len(written) >= SHORTEST + bool(_SURE_VOWEL.search(written, 1)) and _is_in(written, meant)
     return True
 
 
 def may_be_without_vowels(written: str) -> bool:
     """Whether a spelling may be of those that leave the vowels out, all but the first letter's."""
     return len(written) >= SHORTEST and not _SURE_VOWEL.search(written, 1)
+
+
+def _is_in(written: str, meant: str) -> bool:
+    """Whether all the letters of one stand in the other in the same order."""
+    letters = iter(meant)
+    return all(letter in letters for letter in written)
 
 
 def is_compound(word: str) -> bool:

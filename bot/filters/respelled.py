@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from limner.bot.filters.alignment import aligned, common
-from limner.bot.filters.guesses import LONGEST, VOWELS, romanised, sound
+from limner.bot.filters.guesses import LONGEST, VOWELS, romanised, sounds
 from limner.bot.filters.normalise import normalise
 from limner.bot.filters.scan import UNSPACED
 from limner.bot.filters.tables import LETTERS, ONE_SPELLING, is_word
@@ -96,8 +96,12 @@ def _skeleton(words: Iterable[str]) -> str:
     return _DOUBLE.sub(r"\1", "".join(LETTERS[sign][:1] for sign in signs))
 
 
+def _sounds(spellings: Iterable[str]) -> set[str]:
+    return {sound for spelling in spellings for sound in sounds(spelling)}
+
+
 def _frame(skeleton: str) -> str:
-    return _VOWEL.sub("", sound(skeleton)) if len(skeleton) <= LONGEST else ""
+    return _VOWEL.sub("", sounds(skeleton)[0].lower()) if len(skeleton) <= LONGEST else ""
 
 
 @dataclass
@@ -121,7 +125,7 @@ class _Part:
     @cached_property
     def sounds(self) -> set[str]:
         """How its Latin spellings sound, if it is written in other letters."""
-        return set(map(sound, romanised(self.whole))) if 1 < len(self.whole) <= LONGEST else set()
+        return _sounds(romanised(self.whole)) if 1 < len(self.whole) <= LONGEST else set()
 
 
 @dataclass
@@ -142,7 +146,7 @@ class _Run:
     @cached_property
     def sounds(self) -> set[str]:
         written = "".join(self.words)
-        return set(map(sound, romanised(written) or [written])) if len(written) <= LONGEST else set()
+        return _sounds(romanised(written) or [written]) if len(written) <= LONGEST else set()
 
     @cached_property
     def spellings(self) -> list[tuple[str, str]]:

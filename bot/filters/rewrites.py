@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from limner.bot.filters.codes import Piece, decoded, unmarked
@@ -25,35 +25,65 @@ _TURNED = re.compile("\u202e([^\u202c\u202d\u2066-\u2069\n]*)")
 _UPRIGHT = dict(zip("ɐɔǝɟƃɥᴉıɾɿʞןɯɹʇʌʍʎqpudbn", "acefghiijjklmrtvwybdnpqu", strict=True))
 _UPSIDE_DOWN = re.compile(r"[ɐɔǝɟƃɥᴉɾɿʞɯɹʇʌʍʎ].*[ɐɔǝɟƃɥᴉɾɿʞɯɹʇʌʍʎ]", re.DOTALL)
 _DRAWN = {
-    "a": r"/\ /-\ ^\ /=\ /_\ (-\ ",
-    "b": r"|3 !3 |8 ]3 )3",
-    "d": r"|) |] |} [) |> ])",
+    "a": r"/\ /-\ ^\ /=\ /_\ /~\ (-\ |-\ ",
+    "b": r"|3 !3 |8 ]3 )3 }3 (3 /3",
+    "d": r"|) |] |} [) |> ]) [>",
     "e": r"[- |=-",
-    "f": r"|= /= |#",
-    "g": r"(_+ (_- (_; (y,",
-    "h": r"|-| )-( ]-[ }-{ /-/ \-\ [-] (-) |=| |~|",
+    "f": r"|= /= |# ]=",
+    "g": r"(_+ (_- (_; (y, [_+",
+    "h": r"|-| )-( ]-[ }-{ /-/ \-\ [-] (-) |=| |~| {-} }{ )( ]~[ }~{ |+| !-!",
     "i": r"][",
-    "j": r"_| _/ ,| ._]",
-    "k": r"|< |{ |( /<",
-    "l": r"|_ [_",
-    "m": r"|\/| /\/\ (\/) |v| /v\ [v] {v} ^^ |\|\ ]v[ (v) //. /|\ /^^\ []v[]",
-    "n": r"|\| /\/ [\] <\> {\} (\) |/| ]\[ ^/",
+    "j": r"_| _/ ,| ._] ,_| _]",
+    "k": r"|< |{ |( /< ]< [< }< 1< !<",
+    "l": r"|_ [_ 1_ !_ {_",
+    "m": r"|\/| /\/\ (\/) |v| /v\ [v] {v} ^^ |\|\ ]v[ (v) //. /|\ /^^\ []v[] [\/] {\/} ]\/[ !\/! |\\/| /\\/\\",
+    "n": r"|\| /\/ [\] <\> {\} (\) |/| ]\[ ^/ []\[] !\!",
     "o": r"() [] <> {}",
-    "p": r"|* |o |° |~",
+    "p": r"|* |o |° |~ |> |7",
     "q": r"(_,) (,) <|",
-    "r": r"|2 |? |^ |` |9 /2",
+    "r": r"|2 |? |^ |` |9 /2 [2 ]2",
     "s": r"_/¯",
-    "t": r"][ '][' -|- ~|~ ¯|¯",
-    "u": r"|_| (_) \_/ [_] {_} ]_[ /_/ \_\ ",
+    "t": r"][ '][' -|- ~|~ ¯|¯ -]- -[-",
+    "u": r"|_| (_) \_/ [_] {_} ]_[ /_/ \_\ !_!",
     "v": r"\/ |/ \| \\//",
-    "w": r"\/\/ vv \^/ |/\| \x/ (/\) uu \|/ \_|_/ \/\/ |^| [/\] (^) ]/\[",
-    "x": r">< )( }{ %/",
+    "w": r"\/\/ vv \^/ |/\| \x/ (/\) uu \|/ \_|_/ |^| [/\] (^) ]/\[ {/\} !/\!",
+    "x": r">< )( }{ %/ )|(",
     "y": r"`/ '/ \|/ \-/",
     "z": r"7_ >_ ~/_ -/_",
 }
+"""Signs that draw a letter together; the same ones may draw several."""
+_DRAWN_WITH = {"b": "13 i3 l3", "d": "o| c| cl", "k": "1c", "m": "iyi", "p": "1o", "r": "12 lz", "w": "vv uu"}
+"""The same where a letter or a digit begins them: another reading has them between the others."""
+
+
+class _Unsure(dict[str, str]):
+    """For several letters that the same signs may draw the character for private use that stands for any of them."""
+
+    def __missing__(self, letters: str) -> str:
+        self[letters] = character = chr(0xE100 + len(self))
+        LETTERS[character] = letters
+        return character
+
+
+_UNSURE = _Unsure()
+
+
+_Signs = tuple[re.Pattern[str], Mapping[str, str]]
+"""Any of some signs, and what is read instead of each."""
+
+
+def _letters_of_signs(drawn: Mapping[str, str]) -> _Signs:
+    """What is read instead of drawn signs: a letter, or a character that may be several."""
+    letters: dict[str, str] = {}
+    for letter, signs in drawn.items():
+        for sign in signs.split():
+            letters[sign] = letters.get(sign, "") + letter
+    any_sign = re.compile("|".join(re.escape(sign) for sign in sorted(letters, key=len, reverse=True)))
+    return any_sign, {sign: _UNSURE[many] if len(many) > 1 else many for sign, many in letters.items()}
+
+
 _HAS_MARK, _HAS_DRAWN = re.compile(r"[*_~|`]").search, re.compile(r"[|\\/(\[{<>^_]").search
-_LETTER_OF = {sign: letter for letter, signs in _DRAWN.items() for sign in signs.split()}
-_DRAWN_SIGN = re.compile("|".join(re.escape(sign) for sign in sorted(_LETTER_OF, key=len, reverse=True)))
+_DRAWN_SIGNS, _DRAWN_WITH_SIGNS = _letters_of_signs(_DRAWN), _letters_of_signs(_DRAWN_WITH)
 _SPELLED, _MARKED_UP, _UNDRAWN = 10, 10, 8
 """Steps for each character of a text that is read so."""
 _DECODED = 60
@@ -97,9 +127,9 @@ def rewrites(text: str, spaced: str, work: Work) -> Iterator[Rewritten]:
             yield _rewritten(text, step, pieces)
     if _HAS_DRAWN(text) or "vv" in text or "uu" in text:
         work.spend(_UNDRAWN * len(text))
-        pieces = list(_undrawn(text))
-        if pieces:
-            yield _rewritten(text, "drawn letters", pieces)
+        for pieces in dict.fromkeys(tuple(_undrawn(text, with_letters=one)) for one in (False, True)):
+            if pieces:
+                yield _rewritten(text, "drawn letters", pieces)
 
 
 def turned_around(text: str) -> Rewritten | None:
@@ -214,8 +244,17 @@ def _markup(text: str, offset: int) -> Iterator[Piece]:
         yield offset + match.end() - width, offset + match.end(), ""
 
 
-def _undrawn(text: str) -> Iterator[Piece]:
+def _undrawn(text: str, *, with_letters: bool) -> Iterator[Piece]:
     for chunk in re.finditer(r"\S+", text):
         if any(map(str.isalpha, chunk[0])) and not is_word(chunk[0].strip("\"'“”„«».,;:!?()")):
-            for sign in _DRAWN_SIGN.finditer(chunk[0]):
-                yield chunk.start() + sign.start(), chunk.start() + sign.end(), _LETTER_OF[sign[0]]
+            here = chunk.start()
+            for start, end, letter in (*_signs(_DRAWN_SIGNS, text, *chunk.span()), (chunk.end(), chunk.end(), "")):
+                yield from _signs(_DRAWN_WITH_SIGNS, text, here, start) if with_letters else ()
+                if letter:
+                    yield start, end, letter
+                here = end
+
+
+def _signs(table: _Signs, text: str, start: int, end: int) -> Iterator[Piece]:
+    any_sign, letters = table
+    return ((*sign.span(), letters[sign[0]]) for sign in any_sign.finditer(text, start, end))

@@ -17,6 +17,8 @@ SHORTEST = 3
 _MOST_MASKS = 256
 """Characters of which a word remembers for which of its letters they may stand."""
 _DOUBLE = re.compile(r"(.)\1+")
+_EAST = "\u2e80"
+"""The first character of Chinese, Japanese and Korean."""
 _USUAL = frozenset("áàâäãåæçéèêëíìîïñóòôöõøúùûüýÿßāăąćčďđēęěğīıķļłńňőœřśşšťţūůűźżžșțбвгдйё")
 """Letters with accents that some language writes every day."""
 
@@ -72,7 +74,8 @@ class Target:
     @cached_property
     def keys(self) -> frozenset[coarse.Key]:
         """What a disguised spelling of it shares with it: the kind of disguise, and the key."""
-        sounds = {("sound", guesses.sound(latin)) for latin in guesses.romanised(self.word)}
+        latin = guesses.romanised(self.word)
+        sounds = {("sound", sound) for spelling in latin for sound in guesses.sounds(spelling)}
         return frozenset(
             sounds | {(coarse.SPELLING, coarse.key(self.word)), *(guesses.keys(self.plain) if self.plain else ())}
         )
@@ -81,6 +84,10 @@ class Target:
     def letters(self) -> frozenset[str]:
         """Its letters, with and without their accents."""
         return frozenset(self.word) | frozenset(map(base, self.word))
+
+    def may_have(self, accents: frozenset[str]) -> bool:
+        """Whether a misspelling of it may have letters with these accents: its own, or those of pinyin and romaji."""
+        return accents <= self.letters or (self.word[0] >= _EAST and all(base(one) in "aeiou" for one in accents))
 
     @cached_property
     def masks(self) -> Mapping[str, int]:
