@@ -251,3 +251,30 @@ async def test_data_folders_with_odd_names_neither_move_nor_share_the_database(t
             assert [row.pattern for row in await app.filters.all(0)] == [f"word{number}"]
     assert {file.parent.name for file in tmp_path.rglob("*.db")} == {*names}
     assert {path.name for path in tmp_path.iterdir()} == {*names}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+async def test_nobody_else_on_the_machine_reads_the_database_or_the_pictures(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path / "data", eyes="off")
+
+    def rights() -> dict[str, int]:
+        paths = (settings.data, settings.data / "images", *settings.data.glob("limner.db*"))
+        return {path.name: path.stat().st_mode & 0o777 for path in paths}
+
+    await migrate.upgrade(settings.url)
+    async with open_app(settings) as app:
+        await app.filters.add(0, "word", by=0)
+        app.images.save(b"picture")
+        private = rights()
+    assert {name: oct(mode) for name, mode in private.items()} == {
+        "data": "0o700",
+        "images": "0o700",
+        "limner.db": "0o600",
+        "limner.db-wal": "0o600",
+        "limner.db-shm": "0o600",
+    }
+    (settings.data / "limner.db").chmod(0o644)  # as an older version made them
+    (settings.data / "images").chmod(0o755)
+    await migrate.check(settings.url)
+    async with open_app(settings):
+        assert (rights()["limner.db"], rights()["images"]) == (0o600, 0o700)

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from limner.bot.errors import StorageFailed
+from limner.bot.storage.private_files import FOLDER, close_to_others, make_folder
 
 
 class ImageStore:
@@ -24,6 +25,7 @@ class ImageStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        close_to_others(folder, FOLDER)
 
     def path(self, sha256: str) -> Path:
         """Where the picture with this hash is, or would be."""
@@ -40,7 +42,8 @@ class ImageStore:
         target, mark = self.path(sha256), self._mark(sha256)
         try:
             if mark.exists() or not target.exists():
-                mark.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder)
+                mark.parent.mkdir(exist_ok=True)
                 mark.touch()
             if not target.exists():
                 _write(target, data)
@@ -53,7 +56,7 @@ class ImageStore:
     def try_to_write(self, size: int) -> None:
         """Write so many bytes and remove them again; raises like `save`."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             with tempfile.TemporaryFile(dir=self.folder) as file:
                 file.write(bytes(size))
                 file.flush()

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from limner.bot.errors import SetupError
 from limner.bot.storage.db import BUSY
+from limner.bot.storage.private_files import make_database
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 PATIENCE_SECONDS = 60.0
@@ -124,7 +125,7 @@ async def connected(url: str) -> AsyncGenerator[AsyncConnection]:
     file = _file(url)
     try:
         if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_database(file)
         waiting = {"timeout": PATIENCE_SECONDS} if file else {}
         engine = create_async_engine(url, poolclass=NullPool, connect_args=waiting, hide_parameters=True)
         async with engine.begin() as connection:
