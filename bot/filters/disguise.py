@@ -321,7 +321,7 @@ class Disguises:
         if chunk.isalnum():
             return
         start, end = _core(chunk)
-        match = _MASK.fullmatch(chunk, start, end)
+        match = _MASK.fullmatch(chunk[start:end].replace("...", "…"))
         if match is None or _is_joined(match[0]):
             return
         written = guesses.plain(match[0])

@@ -223,6 +223,8 @@ def test_digits_signs_repeats_masks_and_slips_are_found(data: st.DataObject) -> 
         ("orgasm", "orgsm", "vowels left out"),
         ("massacre", "massacr", "vowels left out"),
         ("coño", "coñe", "vowel changed"),
+        ("voyeur", "vo…eur", "masked letters"),
+        ("erotic", "e...otic", "masked letters"),
     ],
 )
 def test_other_drawings_sounds_and_lost_vowels_are_seen_through(term: str, written: str, step: str) -> None:
