@@ -265,7 +265,7 @@ async def test_a_text_that_takes_too_long_to_check_is_refused_and_test_names_the
     text = "аб" * 750
     sentence = await world.refused(text)
     assert sentence.startswith("That text takes too long to check here (the idea, reason cost:idea)")
-    [job] = await world.app.jobs.refused_since(world.ada.id, world.guild.id, 60)
+    job = await world.newest()
     assert (job.status, job.reason_code, job.rule_ids) == ("refused", "cost:idea", [])
     first, second = (await told(world, "test", text=text)).splitlines()
     assert first == "That text takes too long to check here, so a request with it would be refused."
@@ -481,3 +481,15 @@ async def test_a_remix_paints_changed_words_with_the_same_settings_and_passes_th
     assert "filter:idea" in read(result)
     assert (await world.newest()).status == JobStatus.REFUSED
     assert read(await world.bob.click(world.message(first), label="Remix")).startswith("Only the person")
+
+
+async def test_a_review_channel_that_everybody_can_read_is_warned_of(world: World) -> None:
+    guild = world.bot.get_guild(world.guild.id)
+    assert guild
+    hidden: dict[Any, discord.PermissionOverwrite] = {
+        guild.default_role: discord.PermissionOverwrite(read_messages=False)
+    }
+    private = world.guild.create_text_channel("moderators", overwrites=hidden)
+    for channel, is_public in ((world.channel, True), (private, False)):
+        await world.app.guilds.change(world.guild.id, world.grace.id, review_channel_id=channel.id)
+        assert ("Everybody in this server can read the review channel" in await told(world, "settings")) == is_public

@@ -27,6 +27,10 @@ NEGATIVES = {
     "free": "Words that are not wanted may be anything",
     "checked": "Words that are not wanted obey the rules too",
 }
+PUBLIC = (
+    "**Everybody in this server can read the review channel**, with the words and pictures that wait there for a "
+    "moderator. Choose a channel that only moderators see."
+)
 INTEGRATIONS = (
     "Discord shows /filter only to members with Manage Server; let the moderators' roles use it under "
     "Server Settings, Integrations."
@@ -172,7 +176,7 @@ async def show_packs(interaction: Interaction, app: App, guild_id: int) -> None:
 
 async def show_settings(interaction: Interaction, app: App, guild_id: int) -> None:
     """What the owner has decided, and the selects to change it."""
-    embed, buttons = _settings(await app.guilds.get(guild_id))
+    embed, buttons = _settings(await app.guilds.get(guild_id), interaction.guild)
     await tell(interaction, "", embed=embed, view=buttons)
 
 
@@ -182,7 +186,7 @@ async def _refresh_packs(interaction: Interaction, app: App, guild_id: int, lang
 
 
 async def _refresh_settings(interaction: Interaction, app: App, guild_id: int) -> None:
-    embed, buttons = _settings(await app.guilds.get(guild_id))
+    embed, buttons = _settings(await app.guilds.get(guild_id), interaction.guild)
     await interaction.response.edit_message(embed=embed, view=buttons, allowed_mentions=SILENT)
 
 
@@ -197,10 +201,18 @@ async def _packs(app: App, guild_id: int, language: str) -> tuple[discord.Embed,
     return embed, view([LanguageSelect.of(language), PackSelect.of(language, on)])
 
 
-def _settings(settings: GuildSettings) -> tuple[discord.Embed, discord.ui.View]:
+def _settings(settings: GuildSettings, guild: discord.Guild | None) -> tuple[discord.Embed, discord.ui.View]:
     roles = " ".join(f"<@&{role}>" for role in settings.moderator_role_ids) or "none but those with Manage Server"
     negative = NEGATIVES["checked" if settings.checks_negative_prompts else "free"]
     channel = f"<#{settings.review_channel_id}>" if settings.review_channel_id else "none, so a flag refuses"
     facts = f"**Moderators** {roles}\n**Negative prompts** {negative}\n**Review channel** {channel}"
+    if guild and _is_public(guild, settings.review_channel_id):
+        facts += f"\n\n{PUBLIC}"
     embed = make_embed("The filter of this server", facts, footer=INTEGRATIONS)
     return embed, view([RolesSelect.of(settings), ReviewChannelSelect.of(settings), NegativeSelect.of(settings)])
+
+
+def _is_public(guild: discord.Guild, channel_id: int | None) -> bool:
+    """Whether every member of a server can read a channel."""
+    channel = guild.get_channel(channel_id or 0)
+    return channel is not None and channel.permissions_for(guild.default_role).read_messages
