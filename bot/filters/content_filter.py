@@ -37,6 +37,8 @@ NEGATIVE = "negative prompt"
 """The field whose words are not wanted; it has a policy of its own."""
 REPLAYED_TOGETHER = 20
 """Texts that a replay reads before other checks have their turn."""
+MOST_LOADED = 200_000
+"""Rules of all servers in memory: about a gigabyte; those of the server that was read first are read anew if needed."""
 BUILT_TOGETHER = 200
 """Rules of a file that are looked at before other servers' have their turn."""
 FREED = "An allowed text frees what this rule looks for, so it stops nothing where both count."
@@ -56,6 +58,8 @@ class _Loaded:
     matcher: Matcher
     allow: Sequence[Rule]
     revision: int
+    #: How many rules it holds.
+    size: int
 
 
 class ContentFilter(RuleBook):
@@ -211,8 +215,16 @@ class ContentFilter(RuleBook):
                 async with self._loading[guild]:  # whoever asks meanwhile waits for what is being made
                     if self._revision(guild) != known[guild].revision:
                         self._loaded[guild] = await self._load(guild, known[guild].revision)
+                        self._forget_others(guilds)
             known = await self._guilds.look(guilds)
         return {guild: known[guild].settings for guild in guilds}
+
+    def _forget_others(self, guilds: Sequence[int]) -> None:
+        """Keep no more rules in memory than `MOST_LOADED`, those of the servers that were read last."""
+        for guild in [guild for guild in self._loaded if guild not in (*guilds, EVERYWHERE)]:
+            if sum(loaded.size for loaded in self._loaded.values()) <= MOST_LOADED:
+                return
+            del self._loaded[guild]
 
     def _revision(self, guild: int) -> int | None:
         return self._loaded[guild].revision if guild in self._loaded else None
@@ -231,7 +243,7 @@ def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:
     on = [row for row in rows if row.is_on]
     rules = [rule for row in on if not row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
     allow = [rule for row in on if row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
-    return _Loaded(Matcher(rules, allow), allow, revision)
+    return _Loaded(Matcher(rules, allow), allow, revision, len(rules) + len(allow))
 
 
 def _found(matchers: Iterable[Matcher], text: str, place: Place) -> list[Match]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import ahocorasick
@@ -12,6 +13,8 @@ from limner.bot.filters.scan import is_gap, is_letter, is_unspaced, line, places
 from limner.bot.filters.work import Work
 
 _AHOCORASICK: Any = ahocorasick  # it has no types
+_TOGETHER = 60_000
+"""Characters of the texts that one automaton finds: about 20 ms to make."""
 _HIT = 30
 """Steps for a keyword that is found."""
 
@@ -114,11 +117,30 @@ def _ends_anywhere(known: Keyword) -> bool:
 
 
 def automaton(values: Mapping[str, Any]) -> Any:
-    """An Aho-Corasick automaton for the texts, each with what is told when it is found; None for no texts."""
+    """An Aho-Corasick automaton for the texts, each with what is told when it is found; None for no texts.
+
+    Many texts are parted among several, because the event loop stands still while one is made.
+    """
+    made, size = [_AHOCORASICK.Automaton()], 0
+    for text, value in values.items():
+        if size > _TOGETHER:
+            made.append(_AHOCORASICK.Automaton())
+            size = 0
+        made[-1].add_word(text, value)
+        size += len(text)
     if not values:
         return None
-    made = _AHOCORASICK.Automaton()
-    for text, value in values.items():
-        made.add_word(text, value)
-    made.make_automaton()
-    return made
+    for one in made:
+        one.make_automaton()
+    return made[0] if len(made) == 1 else _Several(made)
+
+
+class _Several:
+    """Automata that are asked one after another."""
+
+    def __init__(self, automata: Sequence[Any]) -> None:
+        self._automata = automata
+
+    def iter(self, text: str) -> Iterator[tuple[int, Any]]:
+        """Where a text of one of them ends, and what is told of it."""
+        return chain.from_iterable(one.iter(text) for one in self._automata)

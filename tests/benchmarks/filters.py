@@ -7,6 +7,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from glin_profanity import Filter
@@ -15,6 +16,7 @@ from pyobscenity import Dataset, PhraseBuilder, ProfanityFilter
 from limner.bot.filters.keywords import automaton
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Rule
+from limner.bot.filters.work import TooCostly
 from tests.benchmarks.figures import ROUNDS, show, spread
 
 PROMPTS = 400
@@ -41,6 +43,7 @@ def main() -> None:
         for name, (check, build) in made.items():
             costs = [_cost(check, prompts) for _ in range(ROUNDS)]
             rows.append((f"{size} rules: {name}", spread([1e6 * cost for cost in costs], "{:.0f}"), f"{build:.2f}"))
+        rows.append(_worst_row(size, words, prompts))
     note = f"Median (lowest to highest) of {ROUNDS} rounds of {PROMPTS} different prompts in four languages; CPU time."
     show("The filter", ("", "microseconds a prompt", "seconds to build"), rows, note)
 
@@ -53,6 +56,42 @@ def _words(count: int) -> list[str]:
 def _prompts() -> list[str]:
     chance = random.Random(2)
     return [f"{chance.choice(SCENES)}, {' '.join(chance.choices(SYLLABLES, k=2))}" for _ in range(PROMPTS)]
+
+
+HARD = (
+    *("abcdefghijklmnop ", "ab", "baeiou ", "абвгдеж ", "4@b8e3i1!l|o0s5$t7 ", "/\\|_-^()[]{}<>vu ", "ab*_. "),
+    *(
+        "a\u0301\u0316\u0488\u0915\u094d ",
+        "猫犬ネコねこ가나 *",
+        "a*_~|`<!->[]( ",
+        "%41&#97;:a ",
+        "\u202eabɐqɔ ",
+        "ﷺ㍿ﬃ ",
+    ),
+)
+"""Alphabets, each of which is read in a way of its own; random texts of them are the worst that were found."""
+LONG = 1500
+
+
+def _worst_row(size: int, words: Sequence[str], prompts: Sequence[str]) -> tuple[str, ...]:
+    """The worst of many hard texts, beside ordinary text of the same length, for wildcards made of the same words."""
+    chance, matcher = random.Random(3), Matcher([Rule(word, f"*{word}*") for word in words])
+    ordinary = [", ".join(chance.sample(prompts, k=30))[:LONG] for _ in range(20)]
+    hard = ["".join(chance.choices(letters, k=LONG)) for letters in HARD for _ in range(3)]
+    hard += ["".join(chance.choices([word[:-1] for word in words], k=LONG // 5))[:LONG] for _ in range(3)]
+    usual = sum(min(_seconds(matcher, text) for _ in range(3)) for text in ordinary) / len(ordinary)
+    worst = max(_seconds(matcher, text) for text in hard)
+    told = f"{1e6 * worst:.0f}, {worst / usual:.1f} times ordinary text of that length"
+    return f"{size} wildcards: Limner, worst input found ({LONG} characters)", told, ""
+
+
+def _seconds(matcher: Matcher, text: str) -> float:
+    """CPU seconds of a check, finished or given up."""
+    started = time.process_time()
+    with suppress(TooCostly):
+        for _ in matcher.matches(text):
+            pass
+    return time.process_time() - started
 
 
 Check = Callable[[str], bool]
