@@ -20,7 +20,7 @@ _HEARD = 2
 """Sounds at the start or the end of a word that must be the same before the rest is compared."""
 _REMEMBERED, _REMEMBERED_LETTERS = 1 << 14, 64
 """Pieces of text of which it is remembered what hides in them, and the characters of the longest of these."""
-_PIECE, _READING, _CHARACTER = 10, 30, 2
+_PIECE, _READING, _CHARACTER = 10, 30, 4
 """Steps for a piece of text, for each reading of one that is no real word, and for each of its characters."""
 _KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
 """Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for

@@ -129,6 +129,7 @@ def hard_patterns(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=50)
 @given(hard_patterns(), hard_texts())
 @example(runs(400), "а" * 1500)
+@example(["bbbaaaaa*", "*aaaabbbb", "baba*"], "baa" * 500)
 @example(runs(400), "абв" * 500)
 @example(runs(400), "ab" * 750)
 @example([f"*{'ab' * size}*" for size in range(1, 50)], "ab" * 750)
