@@ -30,6 +30,7 @@ from limner.bot.ui.places import Places
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
 from limner.bot.ui.review_poster import Desk
+from limner.bot.ui.typed import AgainButton
 from limner.bot.worker.ray_pool import RayWorkers
 from limner.bot.worker.supervisor import Supervisor
 
@@ -41,6 +42,7 @@ BUTTONS = (
     JobButton,
     HistoryButton,
     PageButton,
+    AgainButton,
     AppealButton,
     ReviewButton,
     BlockChoice,

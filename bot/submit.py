@@ -214,7 +214,9 @@ async def check(app: App, ask: Ask) -> None:
         UserError: it would be refused whatever the picture shows, and why.
     """
     new = read(app, replace(ask, image=NOT_YET))
-    _check_limits(app.settings, _card(app.settings, new.request.model), new.request)
+    card = _card(app.settings, new.request.model)
+    _check_limits(app.settings, card, new.request)
+    _as_model_leaves_out(app, card, new)
     await check_asker(app, ask)
 
 

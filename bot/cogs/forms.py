@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,15 +11,15 @@ from discord.ext import commands
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
 from limner.bot.errors import NotYours
 from limner.bot.ui.appeal import AppealWords
-from limner.bot.ui.form import Form
+from limner.bot.ui.form import FORM_ID, Form
+from limner.bot.ui.imagine_form import ImagineForm
 from limner.bot.ui.interactions import LimnerCog, answer_error
 from limner.bot.ui.job_buttons import EditPrompt, Remix
 
 Interaction = discord.Interaction[Any]
 
-FORMS: tuple[type[Form], ...] = (AppealWords, EditPrompt, Remix, RuleForm, PlaceForm)
+FORMS: tuple[type[Form], ...] = (AppealWords, EditPrompt, ImagineForm, Remix, RuleForm, PlaceForm)
 _KINDS = {form.kind: form for form in FORMS}
-_ID = re.compile(r"limner:form:(?P<kind>\w+):(?P<guild>[0-9]{1,20}):(?P<user>[0-9]{1,20}):(?P<subject>[0-9]{1,18})")
 
 
 class Forms(LimnerCog, name="Limner forms"):
@@ -30,7 +29,7 @@ class Forms(LimnerCog, name="Limner forms"):
     async def on_interaction(self, interaction: Interaction) -> None:
         """Do what a form is for; discord.py keeps none of ours."""
         data = cast("Mapping[str, Any]", interaction.data or {})
-        named = _ID.fullmatch(str(data.get("custom_id")))
+        named = FORM_ID.fullmatch(str(data.get("custom_id")))
         if interaction.type is not discord.InteractionType.modal_submit or named is None:
             return
         try:

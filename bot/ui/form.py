@@ -17,6 +17,7 @@ Field = discord.ui.TextInput[Any] | discord.ui.Select[Any] | discord.ui.RoleSele
 
 TOO_LONG = "“{label}” has {length} characters, and there is room for {most}; shorten it."
 TOO_SHORT = "“{label}” must have at least {least} characters."
+FORM_ID = re.compile(r"limner:form:(?P<kind>\w+):(?P<guild>[0-9]{1,20}):(?P<user>[0-9]{1,20}):(?P<subject>[0-9]{1,18})")
 NOT_OFFERED = "“{label}” does not offer that any more; open the form again and choose."
 
 
@@ -65,6 +66,16 @@ class Form(discord.ui.Modal, ABC):
         """What was chosen in a field: values, or ids of roles or channels."""
         return self._given[name]
 
+    def fill(self, given: Mapping[str, str]) -> None:
+        """Put texts and choices into the fields of these names; a text that is too long can be shortened there."""
+        for name, (_, field) in self._fields.items():
+            if name in given and isinstance(field, discord.ui.TextInput):
+                field.default = given[name]
+                field.max_length = max(field.max_length or 0, len(given[name])) or None
+            elif name in given and isinstance(field, discord.ui.Select):
+                for option in field.options:
+                    option.default = option.value in given[name].split(", ")
+
     def read(self, components: Sequence[Mapping[str, Any]]) -> None:
         """Take what was filled in; raises BadOption for what the form does not offer or has no room for."""
         parts = [component["component"] for component in components if "component" in component]
@@ -77,9 +88,16 @@ class Form(discord.ui.Modal, ABC):
                 self._given[name] = _chosen(label, field, [str(value) for value in part.get("values") or ()])
 
 
-async def open_form(interaction: Interaction, app: App, kind: str, subject: int = 0) -> None:
-    """Show a form about a subject (the number of its row, 0 for none); raises as its `of`."""
+async def open_form(
+    interaction: Interaction, app: App, kind: str, subject: int = 0, given: Mapping[str, str] | None = None
+) -> None:
+    """Show a form about a subject (the number of its row, 0 for none), filled with what is given.
+
+    Raises:
+        UserError: as its `of`.
+    """
     form = await Form.kinds[kind].of(interaction, app, subject)
+    form.fill(given or {})
     form.custom_id = f"limner:form:{kind}:{interaction.guild_id or 0}:{interaction.user.id}:{subject}"
     form.stop()  # so discord.py does not keep it
     await interaction.response.send_modal(form)

@@ -10,7 +10,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from limner.bot.app import App
-from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, Refused, UserError
+from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, UserError
 from limner.bot.limits import CONTENT, cut
 from limner.bot.moderation.appeals import may_appeal
 from limner.bot.place import Spot, Where
@@ -70,11 +70,11 @@ class LimnerCog(commands.Cog):
 
 
 async def answer_error(interaction: Interaction, error: Exception) -> None:
-    """Tell the one who asked, and nobody else, what went wrong and what to do."""
+    """Tell the one who asked, and nobody else, what went wrong and what to do, and give back what they typed."""
+    from limner.bot.ui.typed import give_back  # whose button answers errors itself
+
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-    refused = cause.job if isinstance(cause, Refused) else None
-    view = await appeal_view(app_of(interaction.client), refused) if refused else None
-    await tell(interaction, cut(_sentence(cause), CONTENT), **({"view": view} if view else {}))
+    await tell(interaction, cut(_sentence(cause), CONTENT), **await give_back(interaction, cause))
 
 
 async def appeal_view(app: App, job: Job) -> discord.ui.View | None:

@@ -52,7 +52,7 @@ async def test_an_edit_that_is_refused_is_a_row_and_can_be_appealed_against(worl
     assert (refused.user_id, refused.guild_id, refused.expand) == (world.ada.id, world.guild.id, "off")
     assert await is_held(world, job)
     assert result.response
-    assert labels(result.response.message) == ["Appeal"]
+    assert labels(result.response.message) == ["Appeal", "Change it"]
     form = await world.ada.click(result.response.message, label="Appeal")
     await world.ada.submit_modal(form, {"words": "It is a toy."})
     review = await carded(world, refused)

@@ -38,6 +38,7 @@ from limner.bot.ui.job_buttons import JobButton
 from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
+from limner.bot.ui.typed import AgainButton
 from tests.reviewing import show_to
 from tests.simulated_discord import World, png
 
@@ -137,6 +138,7 @@ BUTTONS: Table = {
     **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine"),
     **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
+    **each(AgainButton, {ASKER}, lambda s, _: AgainButton("remix", s.things.job.id), ""),
     **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *review_cards.LOOKS),
     **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *cards.LOOKS),
     **each(ListButton, MODERATORS, lambda _s, _: ListButton("Next", 1, ""), ""),

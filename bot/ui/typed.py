@@ -1,0 +1,155 @@
+"""What was typed goes back to its author with every refusal of a command or a form, in a message only for them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.errors import NotFound, Refused
+from limner.bot.flags import clean
+from limner.bot.ui.controls import NUMBER, ForAnyone
+from limner.bot.ui.form import FORM_ID, Form, open_form
+from limner.bot.ui.interactions import app_of, appeal_view, owned
+
+Interaction = discord.Interaction[Any]
+
+TITLE = "What you typed"
+FILE = "what-you-typed.txt"
+FIELD, TEXT, MESSAGE = 1024, 4000, 5500
+"""Characters that an embed's field, a form's field and all embeds of a message hold; Discord takes a little more."""
+LEAST = 20
+"""Who has typed fewer characters into a command has soon typed them again."""
+MOST = 30_000
+"""More characters nobody types; a program that sends them does not get them back."""
+IMAGINE = ("prompt", "negative")
+"""The options of /imagine that are fields of a form of their own; the others are lines of a third one."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The texts of a command or a form by their names, and the form in which they can be changed, if there is one."""
+
+    texts: Mapping[str, str]
+    kind: str = ""
+    subject: int = 0
+
+
+class AgainButton(
+    ForAnyone[discord.ui.Button[Any]],
+    template=rf"limner:again:(?P<kind>[a-z]{{1,20}}):(?P<subject>{NUMBER}):(?P<row>{NUMBER})",
+):
+    """Opens a form with what its presser typed before: it stands in the message, or in the row of a refused request."""
+
+    def __init__(self, kind: str, subject: int, row: int = 0) -> None:
+        custom_id = f"limner:again:{kind}:{subject}:{row}"
+        super().__init__(discord.ui.Button(label="Change it", custom_id=custom_id, style=discord.ButtonStyle.primary))
+        self.kind = kind
+        self.subject = subject
+        self.row = row
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["kind"], int(match["subject"]), int(match["row"]))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Open the form."""
+        if self.kind not in Form.kinds:
+            raise NotFound
+        given = dict(_shown(interaction.message)) if interaction.message else {}
+        if self.row:
+            given["text"] = (await owned(interaction, app, self.row)).idea
+        await open_form(interaction, app, self.kind, self.subject, given)
+
+
+async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any]:
+    """What is sent with the sentence about an error: the typed texts, and buttons to change them or to appeal.
+
+    A refusal by the filter repeats no words: its form is filled from the row of the refused request.
+    """
+    app = app_of(interaction.client)
+    typed = _typed(interaction)
+    if isinstance(error, Refused) and error.job:
+        view = await appeal_view(app, error.job) or discord.ui.View(timeout=None)
+        if typed and typed.kind == "edit":
+            view.add_item(AgainButton("edit", typed.subject, error.job.id))
+        elif error.job.kind == "paint":
+            view.add_item(AgainButton("remix", error.job.id))
+        return {"view": view} if view.children else {}
+    if typed is None:
+        return {}
+    texts = typed.texts
+    if max(map(len, texts.values())) > TEXT or sum(map(len, [*texts, *texts.values()])) > MESSAGE:
+        written = "\n\n".join(f"{name}:\n{text}" for name, text in texts.items())
+        return {"file": discord.File(io.BytesIO(written.encode()), FILE)}
+    if not typed.kind:
+        return {"embeds": _embeds(texts)}
+    view = discord.ui.View(timeout=None).add_item(AgainButton(typed.kind, typed.subject))
+    return {"embeds": _embeds(texts), "view": view}
+
+
+def _typed(interaction: Interaction) -> Typed | None:
+    """What somebody typed into a command or a form; None if that was nothing, or too much for a person."""
+    data = cast("Mapping[str, Any]", interaction.data or {})
+    typed = None
+    if interaction.type is discord.InteractionType.modal_submit:
+        named = FORM_ID.fullmatch(str(data.get("custom_id")))
+        if named and named["kind"] in Form.kinds:
+            typed = Typed(_readable(_filled(data.get("components", ()))), named["kind"], int(named["subject"]))
+    elif interaction.type is discord.InteractionType.application_command:
+        options = dict(_options(data.get("options", ()), data.get("resolved", {})))
+        if data.get("name") == "imagine":
+            lines = "\n".join(f"{name}: {value}" for name, value in options.items() if name not in IMAGINE)
+            texts = {name: options[name] for name in IMAGINE if name in options} | {"options": lines}
+            typed = Typed(_readable(texts), "imagine")
+        elif sum(map(len, options.values())) >= LEAST:
+            typed = Typed(_readable(options))
+    is_given = typed and typed.texts and sum(map(len, typed.texts.values())) <= MOST
+    return typed if is_given else None
+
+
+def _readable(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if clean(text[:MOST])}
+
+
+def _filled(components: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What a form's fields hold: texts, and the values of selects."""
+    parts = [component["component"] for component in components if "component" in component]
+    return {str(part.get("custom_id")): str(part.get("value") or ", ".join(part.get("values", ()))) for part in parts}
+
+
+def _options(options: Sequence[Mapping[str, Any]], resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A command's options as they were typed, those of a subcommand too; a file by its name."""
+    for option in options:
+        if "options" in option:
+            yield from _options(option["options"], resolved)
+        elif "value" in option:
+            file = resolved.get("attachments", {}).get(str(option["value"]), {})
+            yield option["name"], str(file.get("filename", option["value"]))
+
+
+def _embeds(texts: Mapping[str, str]) -> list[discord.Embed]:
+    first = discord.Embed(title=TITLE)
+    embeds = [first]
+    for name, text in texts.items():
+        if len(text) <= FIELD:
+            first.add_field(name=name, value=text, inline=False)
+        else:
+            embeds.append(discord.Embed(title=name, description=text))
+    return embeds
+
+
+def _shown(message: discord.Message) -> Iterator[tuple[str, str]]:
+    """The texts that a message of `give_back` shows, by their names."""
+    for embed in message.embeds:
+        yield from ((field.name or "", field.value or "") for field in embed.fields)
+        if embed.description:
+            yield embed.title or "", embed.description
