@@ -77,7 +77,7 @@ class AutoencoderTask:
     @torch.no_grad()
     def sample(self) -> Image.Image:
         """Pictures above what comes back of them."""
-        numbers = Random(0).sample(range(self.size), 8)
+        numbers = Random(0).sample(range(self.size), min(8, self.size))
         pixels = self._pictures.pixels(numbers)
         known = pixels.to(self.network.device, self.network.dtype)
         painted = self.network.decode(self.network.encode(known).latent_dist.mode()).sample
