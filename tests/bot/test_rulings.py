@@ -109,9 +109,10 @@ async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App
     await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
     free = await submit.imagine(app, ask("a gun", role_ids=[ROLE]))
     bound = await submit.imagine(app, replace(ask("a gun"), user_id=12))
+    kinds: list[tuple[Action, dict[str, Any]]] = [(Action.FLAG, {}), (Action.SPOILER, {"kind": Kind.REGEX})]
     rules = [
         await app.filters.add(HERE, "gun", MODERATOR, action=action, scope=Scope(exempt_roles={str(ROLE)}), **more)
-        for action, more in ((Action.FLAG, {}), (Action.SPOILER, {"kind": Kind.REGEX}))
+        for action, more in kinds
     ]
     rules.append(await app.filters.add(HERE, "gun", MODERATOR, action=Action.LOG))
     for worker in ("one", "other"):
