@@ -109,9 +109,11 @@ def sounds(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_sound, (word, soft))))
 
 
+@lru_cache(maxsize=1 << 14)
 def _sound(word: str) -> str:
     for letters, alike in _SOUND:
-        word = letters.sub(alike, word)
+        if letters.search(word):
+            word = letters.sub(alike, word)
     return word
 
 
