@@ -14,7 +14,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from limner.bot.errors import SetupError
-from limner.generators.base import ImagesServer, LoraFiles, ModelCard
+from limner.generators.base import UNLOADABLE, ImagesServer, LoraFiles, ModelCard
 from limner.generators.text_files import BadText, read_toml
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
@@ -215,7 +215,7 @@ class Settings:
 
     @property
     def cards(self) -> dict[str, ModelCard]:
-        """What is known of each model on offer, in the order of the setting; those that are broken are left out."""
+        """What is known of each model, in the order of the setting; those whose files cannot be read are left out."""
         return self._models[0]
 
     @property
@@ -225,6 +225,7 @@ class Settings:
 
     @cached_property
     def _models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
+        paints_here = self.executor == "local" and self.workers > 0
         cards: dict[str, ModelCard] = {}
         broken: dict[str, str] = {}
         server = ImagesServer(self.images_url, self.images_api_key, self.images_timeout)
@@ -233,18 +234,25 @@ class Settings:
                 if self.executor == "openai":
                     cards[name] = _card(name, source, None, kind="openai", server=server)
                 else:
-                    cards[name] = _card(name, source, self.data / LORAS / name)
+                    card = _card(name, source, self.data / LORAS / name)
+                    cards[name] = _here(card) if paints_here else card
             except BadText as error:
                 broken[name] = str(error)
         return cards, broken
 
     @cached_property
+    def offered(self) -> dict[str, ModelCard]:
+        """The models that somebody can use."""
+        return {name: card for name, card in self.cards.items() if not card.problem}
+
+    @cached_property
     def default_card(self) -> ModelCard:
-        """The model that paints when none is asked for; another one if that is broken."""
-        wanted = self.cards.get(self.default_model or next(iter(self.models)))
-        if wanted is None and not self.cards:
+        """The model that paints when none is asked for: the named or first one, or else one that can be used."""
+        named = self.cards.get(self.default_model or next(iter(self.models)))
+        if named is None and not self.cards:
             raise SetupError(f"No model can be used. {next(iter(self.broken_models.values()))}")
-        return wanted or next(iter(self.cards.values()))
+        able = (card for card in (named, *self.offered.values()) if card and not (card.problem or card.needs_picture))
+        return next(able, named or next(iter(self.cards.values())))
 
     @cached_property
     def eyes_kind(self) -> tuple[str, str]:
@@ -369,6 +377,13 @@ def _source(source: str) -> str:
     """The folder of a model that ships with the project; any other stays what it is."""
     is_ours = source.startswith("pretrained:")
     return str(PRETRAINED / source.removeprefix("pretrained:")) if is_ours else source
+
+
+def _here(card: ModelCard) -> ModelCard:
+    """The card on the machine that loads the model: what is neither a folder nor a hub name cannot be loaded."""
+    folder = Path(card.source)
+    is_on_hub = card.source.count("/") == 1 and not folder.is_absolute()
+    return card if folder.is_dir() or is_on_hub else replace(card, problem=card.problem or UNLOADABLE)
 
 
 def _card(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:

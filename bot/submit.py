@@ -310,7 +310,7 @@ def _as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
                 f"The model {card.name} leaves something out only with a guidance over 1; ask again with more "
                 "guidance, or without a negative prompt (--no)."
             )
-        others = [name for name, other in app.settings.cards.items() if other.leaves_out and not other.restyles]
+        others = [name for name, other in app.settings.offered.items() if other.leaves_out and not other.needs_picture]
         instead = f", or with the model {others[0]}" if others else ""
         raise BadOption(
             f"The model {card.name} cannot leave things out; ask again without a negative prompt (--no){instead}."
@@ -332,12 +332,14 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
 
 
 def _card(settings: Settings, name: str) -> ModelCard:
-    if not name:
-        return settings.default_card
     meant = named(name, settings.cards)
-    if meant is None:
-        raise UnknownModel(f"That model is not offered here; choose one of: {some(settings.cards)}.")
-    return settings.cards[meant]
+    card = settings.cards.get(meant or "") if name else settings.default_card
+    if card and not card.problem:
+        return card
+    offered = f"choose one of: {some(settings.offered)}" if settings.offered else "no other one is offered"
+    if card:
+        raise UnknownModel(f"The model {card.name} {card.problem}; {offered}.")
+    raise UnknownModel(f"That model is not offered here; {offered}.")
 
 
 def _loras(card: ModelCard, typed: str) -> tuple[tuple[str, float], ...]:
@@ -422,7 +424,7 @@ def _check_limits(settings: Settings, card: ModelCard, request: GenerationReques
     _within("number of pictures", request.count, 1, settings.max_count)
     if request.strength is not None:
         _within("strength", request.strength, LEAST_STRENGTH, 1)
-    if card.restyles and not request.init_image:
+    if card.needs_picture and not request.init_image:
         raise BadOption(f"The model {card.name} changes pictures; give it one with the option image.")
     if request.init_image and not card.starts:
         raise BadOption(f"The model {card.name} cannot start from a picture; ask again with words only.")

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 STARTS = frozenset({"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"})
 """The pipelines of diffusers that have a sister here that starts from a picture."""
+
+ONLY_FROM_PICTURES = frozenset(
+    {
+        "FluxImg2ImgPipeline",
+        "StableDiffusion3Img2ImgPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionXLImg2ImgPipeline",
+    }
+)
+"""The pipelines of diffusers that are stepped here and paint from pictures only, such as SDXL's refiner."""
+
+NEEDS = {
+    r"Inpaint|Fill|DiffEdit": "only fills a part of a picture, which no command asks for",
+    r"ControlNet|Control(?=Pipeline)|Adapter": "needs a control picture, which no command gives",
+    r"Img2Img|I2I|Pix2Pix|Edit|Depth2Img|Upscale|SuperResolution|Refiner": "needs a picture in a way that no command "
+    "gives it",
+    r"Video|Audio": "paints no pictures",
+}
+"""What a pipeline cannot do without that no command asks for, by a part of its class's name."""
 
 LEAVES_NOTHING_OUT = frozenset(
     {
@@ -67,13 +87,16 @@ LEAVES_NOTHING_OUT = frozenset(
 _KINDS: dict[str, dict[str, Any]] = {
     "gan": {"leaves_out": False, "starts": False, "other_sizes": False},
     "vae": {"leaves_out": False, "starts": False, "other_sizes": False},
-    "cyclegan": {"leaves_out": False},
+    "cyclegan": {"leaves_out": False, "needs_picture": True},
     "openai": {"starts": False},
 }
 
 
-def abilities(kind: str, pipeline: str | None) -> dict[str, bool]:
+def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
     """Fields of `ModelCard` by the kind of generator and the class of a diffusers pipeline, as far as they tell."""
     if kind != "diffusion" or pipeline is None:
         return _KINDS.get(kind, {})
-    return {"leaves_out": pipeline not in LEAVES_NOTHING_OUT, "starts": pipeline in STARTS}
+    found = {"leaves_out": pipeline not in LEAVES_NOTHING_OUT, "starts": pipeline in STARTS}
+    if pipeline in ONLY_FROM_PICTURES:
+        return found | {"starts": True, "needs_picture": True}
+    return found | {"problem": next((what for part, what in NEEDS.items() if re.search(part, pipeline)), "")}

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 from limner.generators.abilities import abilities
 from limner.generators.card_schema import read_limner_json, read_table
+from limner.generators.model_files import fault_of
 from limner.generators.text_files import read_text
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+UNLOADABLE = "cannot be loaded, and the operator finds the reason with `limner doctor`"
+"""The problem of a model whose files are missing or broken."""
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
 
@@ -439,6 +442,8 @@ class ModelCard:
     """It obeys a negative prompt."""
     starts: bool = True
     """It can start from a picture."""
+    needs_picture: bool = False
+    """It paints only from a picture."""
     other_sizes: bool = True
     """It paints other sizes than its own."""
     is_tryout: bool = False
@@ -451,6 +456,8 @@ class ModelCard:
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
     """Who paints with it, if not this machine; ``source`` is then its name there."""
+    problem: str = ""
+    """Why no command can use it, as "needs a control picture"; empty where nothing is known against it."""
 
     @classmethod
     def read(cls, name: str, source: str, **overrides: Any) -> Self:
@@ -471,10 +478,11 @@ class ModelCard:
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if isinstance(halvings := denoiser.get("down_block_types"), list):
             said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
-        known = {field.name for field in fields(cls)} - {"name", "source", "server"}
+        known = {field.name for field in fields(cls)} - {"name", "source", "server", "problem"}
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
-        said = abilities(kind, read_table(folder / "model_index.json").get("_class_name")) | said
-        values: dict[str, Any] = {key: value for key, value in said.items() if key in known}
+        able = abilities(kind, read_table(folder / "model_index.json").get("_class_name"))
+        values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
+        values["problem"] = UNLOADABLE if folder.is_dir() and fault_of(folder, kind) else able.get("problem", "")
         values["words"] = _read_words(folder / "words.txt")
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})

@@ -17,7 +17,7 @@ NUMBERS = {
     "max_added_words": (int, 0, 1000),
 }
 """Whole numbers, or others too, and what they may be at least and at most."""
-SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "other_sizes")
+SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "needs_picture", "other_sizes")
 TEXTS = {"title": 100, "kind": 64}
 """Texts, and how many characters they may have."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import time
+from pathlib import Path
 from typing import Any
 
 from limner.bot.queue.jobs import JobQueue, NewJob, Picture
@@ -10,6 +13,8 @@ from limner.bot.settings import LORAS, Settings
 from limner.bot.storage.models import Job, Seen, WorkerState
 from limner.generators.base import GenerationRequest
 
+NO_WEIGHTS = struct.pack("<Q", 2) + b"{}"
+"""A safetensors file without tensors."""
 PIXELS = 16 * 16
 """Of one picture of `new_job`."""
 
@@ -59,3 +64,12 @@ def put_lora(settings: Settings, name: str) -> None:
     folder = settings.data / LORAS / "doodle"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").touch()
+
+
+def put_restyler(folder: Path, **more: Any) -> str:
+    """A folder of a model that changes pictures, as far as the bot looks into it; it cannot be loaded."""
+    card = {"kind": "cyclegan", "restyles": True, "multiple_of": 4, "num_inference_steps": 1, "width": 16, "height": 16}
+    folder.mkdir()
+    (folder / "limner.json").write_text(json.dumps(card | more))
+    (folder / "model.safetensors").write_bytes(NO_WEIGHTS)
+    return str(folder)

@@ -22,6 +22,7 @@ from diffusers import (
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -80,6 +81,28 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, **unet: Any) -> Path:
             **unet,
         ),
         scheduler=_scheduler(),
+        add_watermarker=False,
+    )
+    return _save(pipe, folder)
+
+
+def build_tiny_refiner(folder: Path, seed: int = 0) -> Path:
+    """Write one like SDXL's refiner: it changes pictures, has the second text encoder only, and is told a score."""
+    torch.manual_seed(seed)
+    pipe = StableDiffusionXLImg2ImgPipeline(
+        vae=_vae(),
+        text_encoder=None,
+        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
+        tokenizer=None,
+        tokenizer_2=tiny_tokenizer(folder),
+        unet=_unet(
+            cross_attention_dim=32,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=5 * 8 + 32,
+        ),
+        scheduler=_scheduler(),
+        requires_aesthetics_score=True,
         add_watermarker=False,
     )
     return _save(pipe, folder)
@@ -146,6 +169,7 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "sd2": build_tiny_v2_pipeline,
     "sd1_inpainting": build_tiny_inpainting_pipeline,
     "sdxl": build_tiny_xl_pipeline,
+    "sdxl_refiner": build_tiny_refiner,
     "sd3": build_tiny_sd3_pipeline,
     "flux_dev": build_tiny_flux_pipeline,
     "flux_schnell": partial(build_tiny_flux_pipeline, guided=False),

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
 from importlib.metadata import version as distribution_version
@@ -27,10 +27,12 @@ from limner.bot.queue.worker_registry import Roster
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
+from limner.bot.storage.models import WorkerState
 from limner.bot.styles import Styles
 from limner.bot.worker.devices import ask_generators
 from limner.bot.worker.ray_pool import answers
 from limner.generators.base import ModelCard
+from limner.generators.model_files import fault_of
 
 GIB = 2**30
 LITTLE_DISK, NO_DISK = 2 * GIB, GIB // 10
@@ -88,8 +90,11 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
         yield check
     for problem in settings.broken_models.values():
         yield Check("fail", problem, "mend that line; until then the model is not offered")
+    is_set_up = database.status == "ok"
+    workers = await _workers(settings) if is_set_up else ()
+    tried = await _try_models(settings) if is_set_up and not workers and settings.executor == "local" else {}
     for card in settings.cards.values():
-        yield _model(card)
+        yield _model(card, tried.get(card.name))
     yield await _language_model(settings)
     yield await _eyes(settings)
     yield _reader(settings)
@@ -102,8 +107,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     if settings.executor == "local" and settings.cards:  # otherwise the devices are elsewhere
         async for check in _devices(settings):
             yield check
-    if database.status == "ok":
-        yield await _workers(settings)
+    if is_set_up:
+        yield _alive(workers)
 
 
 def _line(check: Check) -> str:
@@ -141,7 +146,7 @@ def _styles(settings: Settings) -> Iterator[Check]:
         yield Check("fail", problem, f"edit {settings.styles}, or LIMNER_STYLES")
 
 
-def _model(card: ModelCard) -> Check:
+def _model(card: ModelCard, tried: dict[str, Any] | None) -> Check:
     kinds = {entry.name for entry in entry_points(group="limner.generators")}
     if card.kind not in kinds:
         mend = f"install the package that brings it; installed are: {', '.join(sorted(kinds))}"
@@ -150,24 +155,49 @@ def _model(card: ModelCard) -> Check:
         return Check("ok", f"model {card.name}: {card.source} on the images server, {card.width}x{card.height}")
     folder = Path(card.source)
     if folder.is_dir():
-        return _model_folder(card, folder)
+        return _model_folder(card, folder, tried)
     if folder.is_absolute() or card.source.count("/") != 1:
         return Check("fail", f"model {card.name}: there is no folder {card.source}", "LIMNER_MODELS")
     if try_to_load_from_cache(card.source, "model_index.json"):
-        return Check("ok", f"model {card.name}: {card.source} from the hub, downloaded")
+        return _tried(f"model {card.name}: {card.source} from the hub, downloaded", tried, f"hf download {card.source}")
     what = f"model {card.name}: {card.source} is not on this machine; it is downloaded when it is first used"
     return Check("warn", what, f"hf download {card.source}")
 
 
-def _model_folder(card: ModelCard, folder: Path) -> Check:
-    if card.kind == "diffusion" and not (folder / "model_index.json").is_file():
-        return Check("fail", f"model {card.name}: {folder} has no model_index.json", "name a diffusers folder")
-    weights = list(folder.glob("**/*.safetensors"))
-    if not weights:
-        mend = "save it again with safe_serialization=True; pickled weights are not loaded"
-        return Check("fail", f"model {card.name}: {folder} has no safetensors weights", mend)
-    size = sum(path.stat().st_size for path in weights)
-    return Check("ok", f"model {card.name}: {card.width}x{card.height}, {size / 2**20:.0f} MiB of weights")
+def _model_folder(card: ModelCard, folder: Path, tried: dict[str, Any] | None) -> Check:
+    if fault := fault_of(folder, card.kind):
+        return Check("fail", f"model {card.name} cannot be loaded from {folder}: {fault.what}", fault.mend)
+    if card.problem:
+        mend = "take it out of `models`; nobody is offered it meanwhile"
+        return Check("warn", f"model {card.name} {card.problem}", mend)
+    size = sum(path.stat().st_size for path in folder.glob("**/*.safetensors"))
+    picture = "; it needs a picture to start from" if card.needs_picture else ""
+    what = f"model {card.name}: {card.width}x{card.height}, {size / 2**20:.0f} MiB of weights{picture}"
+    return _tried(what, tried, "copy or save the model again, or take it out of `models`")
+
+
+def _tried(what: str, tried: dict[str, Any] | None, mend: str) -> Check:
+    if not tried:
+        return Check("ok", what)
+    if "error" in tried:
+        return Check("fail", f"{what}; it fails when it is tried: {tried['error']}", mend)
+    return Check("ok", f"{what}; loaded and tried in {tried['seconds']:.1f} s")
+
+
+async def _try_models(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What becomes of a trial of each model that is on this machine and not known to be broken, by its name."""
+    models = {name: card.source for name, card in settings.offered.items() if _is_here(card)}
+    if not models:
+        return {}
+    options = {"device": settings.devices[0], "dtype": settings.dtype, "offload": settings.offload}
+    asked = json.dumps({"models": models, "options": options})
+    found = await ask_generators("trial", asked, seconds=settings.load_timeout)
+    died = {"error": "the process that loads the models ended without an answer, or took longer than `load_timeout`"}
+    return dict.fromkeys(models, died) if found is None else found
+
+
+def _is_here(card: ModelCard) -> bool:
+    return Path(card.source).is_dir() or bool(try_to_load_from_cache(card.source, "model_index.json"))
 
 
 async def _language_model(settings: Settings) -> Check:
@@ -283,8 +313,8 @@ async def _devices(settings: Settings) -> AsyncIterator[Check]:
         return
     for device in settings.devices:
         yield _device(device, found)
-    if settings.expander == "transformers" and "language.placement" in found:
-        yield Check("ok", found["language.placement"])
+    if settings.expander == "transformers" and "placement" in found:
+        yield Check("ok", found["placement"])
 
 
 def _device(wanted: str, torch: dict[str, Any]) -> Check:
@@ -297,17 +327,21 @@ def _device(wanted: str, torch: dict[str, Any]) -> Check:
     return Check("ok", f"torch {torch['version']}, device {wanted}: {what}")
 
 
-async def _workers(settings: Settings) -> Check:
+async def _workers(settings: Settings) -> Sequence[WorkerState]:
     database = Database(settings.url)
     alive = await Roster(database, lease_seconds=settings.lease_seconds).alive()
     await database.close()
-    doing = [f"{worker.device} {'painting' if worker.painting else 'idle'}" for worker in alive]
-    count = "1 worker" if len(alive) == 1 else f"{len(alive)} workers"
-    if stuck := [worker for worker in alive if worker.trouble]:
+    return alive
+
+
+def _alive(workers: Sequence[WorkerState]) -> Check:
+    doing = [f"{worker.device} {'painting' if worker.painting else 'idle'}" for worker in workers]
+    count = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
+    if stuck := [worker for worker in workers if worker.trouble]:
         why = "the disk is full" if stuck[0].trouble == "disk" else "the folder cannot be written"
         what = f"{count}, {len(stuck)} of them paused: pictures cannot be stored, because {why}"
         return Check("fail", what, "free some space, or give the right to write; they go on by themselves")
-    return Check("ok", f"{count}: {', '.join(doing)}" if alive else "no worker is running now")
+    return Check("ok", f"{count}: {', '.join(doing)}" if workers else "no worker is running now")
 
 
 async def _discord(settings: Settings, api: str) -> tuple[Login | None, list[Check]]:

@@ -16,7 +16,7 @@ from limner.bot.ui.interactions import LimnerCog, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.listing import choices
 from limner.bot.ui.uploads import take_picture
-from limner.generators.base import SEEDS
+from limner.generators.base import SEEDS, ModelCard
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
@@ -96,9 +96,9 @@ class Imagine(LimnerCog, name="Limner imagine"):
 
     @imagine.autocomplete("model")
     async def _find_model(self, _: Interaction, typed: str) -> list[Choice]:
-        cards = self.app.settings.cards.values()
+        cards = self.app.settings.offered.values()
         found = [card for card in cards if typed.casefold() in f"{card.name} {card.title}".casefold()]
-        return choices((card.title or card.name, card.name) for card in found)
+        return choices((_name(card), card.name) for card in found)
 
     @imagine.autocomplete("lora")
     async def _find_lora(self, interaction: Interaction, typed: str) -> list[Choice]:
@@ -108,3 +108,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         card = settings.cards[model] if model else settings.default_card
         found = [name for name in card.loras if typed.casefold() in name.casefold()]
         return choices((name, name) for name in found)
+
+
+def _name(card: ModelCard) -> str:
+    return (card.title or card.name) + (" (needs a picture)" if card.needs_picture else "")

@@ -118,7 +118,7 @@ class Posting:
         return True
 
     def _buttons(self, job: Job) -> discord.ui.View:
-        return offer_restyle(buttons(job), job, self._app.settings.cards)
+        return offer_restyle(buttons(job), job, self._app.settings.offered)
 
     async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
         """Look for a placeholder whose id was lost with a process: it is our own, and its buttons name the job."""

@@ -43,7 +43,7 @@ class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Do it if there is one way only; else ask which."""
-        offered = _offered(job, app.settings.cards)
+        offered = _offered(job, app.settings.offered)
         if len(offered) == 1:
             return await _restyle(interaction, app, job, next(iter(offered)))
         view = discord.ui.View(timeout=None)
@@ -72,7 +72,7 @@ class RestyleChoice(
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Change the picture that was chosen."""
-        if self.item.values[0] not in _offered(job, app.settings.cards):
+        if self.item.values[0] not in _offered(job, app.settings.offered):
             raise BadOption(NOT_OFFERED)
         await _restyle(interaction, app, job, self.item.values[0])
 

@@ -25,14 +25,14 @@ async def find_devices(wanted: Sequence[str]) -> list[str]:
     return [f"cuda:{number}" for number in range(len(found["cuda"]))] or ["mps" if found["mps"] else "cpu"]
 
 
-async def ask_generators(module: str, *arguments: str) -> dict[str, Any] | None:
+async def ask_generators(module: str, *arguments: str, seconds: float = TORCH_SECONDS) -> dict[str, Any] | None:
     """What the program ``limner.generators.MODULE`` prints as JSON; None if torch cannot be loaded."""
     command = (sys.executable, "-P", "-m", f"limner.generators.{module}", *arguments)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(TORCH_SECONDS):
+        async with asyncio.timeout(seconds):
             said, _ = await process.communicate()
     except TimeoutError:
         return None

@@ -17,6 +17,7 @@ from limner.generators.base import BadRequest, GenerationRequest, ModelNotFound,
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
+from limner.generators.model_files import variant_of
 
 Scheduler = Any
 """One of diffusers' schedulers; they share `set_timesteps`, `scale_model_input` and `step`, but no typed base."""
@@ -35,6 +36,11 @@ STEPWISE = (
     Family("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
     Family("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
     Family("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
+    # models that are saved to change pictures, such as SDXL's refiner
+    Family(picture="StableDiffusionImg2ImgPipeline"),
+    Family(picture="StableDiffusionXLImg2ImgPipeline"),
+    Family(picture="StableDiffusion3Img2ImgPipeline"),
+    Family(picture="FluxImg2ImgPipeline"),
     # denoisers that read the picture and the mask beside the latents, so that they can do nothing else
     Family(part="StableDiffusionInpaintPipeline"),
 )
@@ -139,10 +145,13 @@ def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Imag
 
 def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
     """Load the diffusers folder or hub name ``source``; weights come from safetensors files only."""
-    local = Path(source).is_dir()
+    folder = Path(source)
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": folder.is_dir()}
+    if folder.is_dir():
+        options["variant"] = variant_of(folder)
     try:
         with loading():
-            pipe = DiffusionPipeline.from_pretrained(source, dtype=dtype, use_safetensors=True, local_files_only=local)
+            pipe = DiffusionPipeline.from_pretrained(source, **options)
     except (OSError, ValueError) as error:
         raise ModelNotFound from error
     pipe.set_progress_bar_config(disable=True)
@@ -183,6 +192,8 @@ def _schedulers(own: Scheduler) -> dict[str, type[Scheduler]]:
 
 
 def _refusal(family: Family) -> str:
+    if family.picture and family.words is None:
+        return "This painter only changes pictures; ask again with one to start from."
     if family.words is None:
         return "This painter only fills a part of a picture; ask again with a picture and a mask."
     return "This painter cannot start from a picture; ask again with words only."

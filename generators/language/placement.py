@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limner.generators.base import DeviceLost
+from limner.generators.model_files import default_weights, read_header
 
 Policy = Literal["cpu", "resident", "swap"]
 
@@ -86,7 +86,7 @@ def _gigabytes(size: int) -> str:
 def painter_bytes(source: str, *, dtype: str, offload: str) -> int:
     """What a diffusers folder takes of a device: its weights in ``dtype``, or its largest part if it is offloaded."""
     folder = _local(source)
-    parts = [sum(map(_parameters, _weights(part))) for part in folder.iterdir() if part.is_dir()] if folder else []
+    parts = [_parameters(part) for part in folder.iterdir() if part.is_dir()] if folder else []
     if not parts or offload == "sequential":
         return 0
     return BYTES[dtype] * (max(parts) if offload == "model" else sum(parts))
@@ -95,21 +95,16 @@ def painter_bytes(source: str, *, dtype: str, offload: str) -> int:
 def writer_bytes(source: str, *, dtype: str) -> int:
     """What a language model's folder or hub name takes in ``dtype``; 0 where it is not on this machine yet."""
     folder = _local(source)
-    return BYTES[dtype] * sum(map(_parameters, _weights(folder))) if folder else 0
+    return BYTES[dtype] * _parameters(folder) if folder else 0
 
 
-def _weights(folder: Path) -> list[Path]:
-    """The files that are loaded by default: a variant such as fp16 may lie beside them."""
-    files = sorted(folder.glob("*.safetensors"))
-    plain = [file for file in files if ".fp16." not in file.name]
-    return plain or files
-
-
-def _parameters(file: Path) -> int:
-    """How many numbers a safetensors file holds; its header says so (https://github.com/huggingface/safetensors)."""
-    with file.open("rb") as opened:
-        header = json.loads(opened.read(struct.unpack("<Q", opened.read(8))[0]))
-    return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+def _parameters(folder: Path) -> int:
+    """How many numbers the weights in a folder hold; none if a file is broken, which is told elsewhere."""
+    try:
+        headers = [read_header(file) for file in default_weights(folder)]
+    except ValueError:
+        return 0
+    return sum(prod(tensor["shape"]) for header in headers for tensor in header.values())
 
 
 def _local(source: str) -> Path | None:

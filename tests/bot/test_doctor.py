@@ -224,8 +224,11 @@ async def test_model_folders_are_looked_into(
 ) -> None:
     for name in ("empty", "pickled"):
         (tmp_path / name).mkdir()
-    (tmp_path / "pickled" / "model_index.json").write_text("{}")
-    (tmp_path / "pickled" / "unet.bin").write_text("")
+    parts = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    (tmp_path / "pickled" / "model_index.json").write_text(json.dumps(parts))
+    (tmp_path / "pickled" / "unet").mkdir()
+    for name in ("config.json", "unet.bin"):
+        (tmp_path / "pickled" / "unet" / name).write_text("{}")
     models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
     (settings.data / "limner.toml").write_text("\n".join(["[models]", *models, 'hub = "somebody/no-such-model"']))
     _, said = await findings(capsys, settings.data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from limner.bot.ui import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
 from tests.reviewing import card, carded, choose_channel, press, settled, told
-from tests.rows import seen
+from tests.rows import put_restyler, seen
 from tests.simulated_discord import World, png
 
 RACY = 0.7
@@ -36,10 +35,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     """With a model that changes pictures, and a reader."""
-    card = {"kind": "cyclegan", "restyles": True, "multiple_of": 4, "num_inference_steps": 1, "width": 16, "height": 16}
-    (tmp_path / "ink").mkdir()
-    (tmp_path / "ink" / "limner.json").write_text(json.dumps(card))
-    return settings.using(models={**settings.models, "ink": str(tmp_path / "ink")}, reader="there/is-one")
+    models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
+    return settings.using(models=models, reader="there/is-one")
 
 
 async def shown(world: World, job: Job, score: float = RACY) -> Job:

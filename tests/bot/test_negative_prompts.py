@@ -22,6 +22,7 @@ from limner.bot.worker.worker import Worker
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
 from tests.images_server import PaintingServer, error, open_painting_server
+from tests.rows import put_restyler
 from tests.tiny_models import build_tiny_flux_pipeline, build_tiny_pipeline
 
 HERE, MEMBER = 10, 3
@@ -69,7 +70,7 @@ async def test_in_every_style_a_model_that_leaves_nothing_out_is_asked_for_nothi
     told = ("FluxPipeline", "Flux2Pipeline", "QwenImagePipeline")
     models = {name: folder(tmp_path, name, pipeline=name) for name in told}
     models |= {name: f"pretrained:digits-{name}" for name in ("gan", "vae")}
-    models |= {"cyclegan": folder(tmp_path, "cyclegan", kind="cyclegan"), "sd": str(PRETRAINED / "doodle")}
+    models |= {"cyclegan": put_restyler(tmp_path / "cyclegan"), "sd": str(PRETRAINED / "doodle")}
     async with open_app(settings.using(models=models, max_jobs_per_user=1000, max_jobs_per_guild=1000)) as app:
         for model in models:
             picture = "0" * 64 if model == "cyclegan" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,14 @@ from sqlalchemy import update
 
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
+from tests.rows import put_restyler
 from tests.simulated_discord import World, labels
 
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     """With a model that makes ink drawings of pictures."""
-    card = {"kind": "cyclegan", "restyles": True, "title": "ink drawings", "multiple_of": 4, "num_inference_steps": 1}
-    (tmp_path / "ink").mkdir()
-    (tmp_path / "ink" / "limner.json").write_text(json.dumps({**card, "width": 16, "height": 16}))
-    return settings.using(models={**settings.models, "ink": str(tmp_path / "ink")})
+    return settings.using(models={**settings.models, "ink": put_restyler(tmp_path / "ink", title="ink drawings")})
 
 
 async def painted(world: World, count: int) -> Job:

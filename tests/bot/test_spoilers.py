@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import discord
@@ -14,7 +13,7 @@ from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
-from tests.rows import seen
+from tests.rows import put_restyler, seen
 from tests.simulated_discord import World, png
 
 WORDS = "a red fox"
@@ -24,10 +23,8 @@ HIDDEN, OPEN = "SPOILER_fox.png", "fox.png"
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     """With a model that changes pictures, and a reader."""
-    card = {"kind": "cyclegan", "restyles": True, "multiple_of": 4, "num_inference_steps": 1, "width": 16, "height": 16}
-    (tmp_path / "ink").mkdir()
-    (tmp_path / "ink" / "limner.json").write_text(json.dumps(card))
-    return settings.using(models={**settings.models, "ink": str(tmp_path / "ink")}, reader="there/is-one")
+    models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
+    return settings.using(models=models, reader="there/is-one")
 
 
 def is_hidden(message: discord.Message) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import diffusers
 import pytest
 
-from limner.generators.abilities import LEAVES_NOTHING_OUT, STARTS
+from limner.generators.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, abilities
 from limner.generators.base import ModelCard, NoNegative
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
 from limner.generators.one_pass.cyclegan import CycleGANGenerator
@@ -44,6 +44,27 @@ def test_the_list_of_pipelines_that_leave_nothing_out_is_diffusers_own():
 
 def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
     assert {family.words for family in STEPWISE if family.words and family.picture} == STARTS
+    assert {family.picture for family in STEPWISE if not family.words and family.picture} == ONLY_FROM_PICTURES
+
+
+def test_a_pipeline_that_needs_more_than_words_is_not_offered():
+    more = {"mask_image", "control_image", "control_mask", "control_video", "video", "conditioning_frames"}
+    needy = {name for name, names in signatures().items() if more & set(names)} - VIDEOS
+    assert {name for name in needy if not abilities("diffusion", name)["problem"]} == set()
+    assert not any(abilities("diffusion", name)["problem"] for name in STARTS)
+
+
+VIDEOS = {
+    "AnyFlowFARPipeline",
+    "AnyFlowPipeline",
+    "Cosmos2_5_PredictBasePipeline",
+    "Cosmos3OmniPipeline",
+    "HeliosPipeline",
+    "LTXConditionPipeline",
+    "WanAnimatePipeline",
+    "WanVACEPipeline",
+}
+"""Pipelines whose films may be made from words, and whose names do not tell that they make films."""
 
 
 @pytest.mark.parametrize("name", ["FluxPipeline", "Flux2Pipeline", "QwenImagePipeline", "StableDiffusionPipeline"])

@@ -34,6 +34,7 @@ PIPELINES = {
     "sd2": "StableDiffusion",
     "sd1_inpainting": "StableDiffusion",
     "sdxl": "StableDiffusionXL",
+    "sdxl_refiner": "StableDiffusionXL",
     "sd3": "StableDiffusion3",
     "flux_dev": "Flux",
     "flux_schnell": "Flux",
@@ -65,8 +66,8 @@ def stock_images(family: str, folder: Path, request: GenerationRequest) -> list[
     own = loaded.scheduler
     scheduler = getattr(diffusers, request.scheduler or type(own).__name__)
     takes = inspect.signature(kind).parameters
-    no_checker = {"requires_safety_checker": False} if "requires_safety_checker" in takes else {}
-    pipe = kind(**{name: part for name, part in loaded.components.items() if name in takes}, **no_checker)
+    known = {**loaded.config, **loaded.components, "requires_safety_checker": False}
+    pipe = kind(**{name: part for name, part in known.items() if name in takes})
     pipe.scheduler = scheduler.from_config(own.config)  # later, as the constructor would rewrite it
     pipe.set_progress_bar_config(disable=True)
     options = {"width": request.width, "height": request.height, "negative_prompt": request.negative_prompt or None}
@@ -115,7 +116,9 @@ def asks(family: str, pictures: dict[str, str]) -> st.SearchStrategy[GenerationR
     unet = not family.startswith(("sd3", "flux"))
     words, part = {}, {**pictures, "strength": 0.99}
     picture = {"init_image": pictures["init_image"], "strength": 0.6}
-    kinds = [part] if family == "sd1_inpainting" else [words, words, picture, part, {**part, "strength": 1.0}]
+    kinds = {"sd1_inpainting": [part], "sdxl_refiner": [picture]}.get(
+        family, [words, words, picture, part, {**part, "strength": 1.0}]
+    )
     plain = st.builds(
         tiny_request,
         prompt=st.sampled_from(["a red cat", "two dogs, blue", "x"]),
@@ -158,12 +161,15 @@ test_many_random_arrivals = pytest.mark.slow(pytest.mark.parametrize("family", F
 @pytest.mark.parametrize("family", FAMILIES)
 def test_requests_of_all_kinds_share_a_batch(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
     folder = family_folder(family)
-    words = {} if family != "sd1_inpainting" else pictures
-    picture = {"init_image": pictures["init_image"], "strength": 0.7} if words == {} else pictures
+    picture = {"init_image": pictures["init_image"], "strength": 0.7}
+    words, picture, part = {
+        "sd1_inpainting": (pictures, pictures, pictures),
+        "sdxl_refiner": (picture, picture, picture),
+    }.get(family, ({}, picture, pictures))
     arriving = [
         (0, tiny_request(num_inference_steps=5, num_images_per_prompt=2, **words)),
         (0, tiny_request(num_inference_steps=4, seed=1, guidance_scale=1.0, **picture)),
-        (1, tiny_request(num_inference_steps=4, seed=2, num_images_per_prompt=2, **pictures)),
+        (1, tiny_request(num_inference_steps=4, seed=2, num_images_per_prompt=2, **part)),
         (2, tiny_request(num_inference_steps=3, seed=3, prompt="blue", **picture)),
     ]
     check_arrivals(family, folder, arriving)
@@ -190,7 +196,8 @@ def test_every_scheduler_offered(family: str, family_folder: MakeFolder, picture
     """Alone, and in a full batch that is joined at later steps."""
     folder = DOODLE if family == "doodle" else family_folder(family)
     picture = {"init_image": pictures["init_image"], "strength": 0.5}
-    kinds = {"sd1_inpainting": [pictures], "doodle": [{}, picture]}.get(family, [{}, picture, pictures])
+    known = {"sd1_inpainting": [pictures], "sdxl_refiner": [picture], "doodle": [{}, picture]}
+    kinds = known.get(family, [{}, picture, pictures])
     wanted = [
         tiny_request(scheduler=name, num_inference_steps=6, seed=seed, **kind)
         for seed, name in enumerate(sorted(load(folder)._pipelines.schedulers))
@@ -212,7 +219,10 @@ def test_a_picture_of_another_shape_is_fitted(family_folder: MakeFolder, picture
     assert np.array_equal(left[0].images[0], left[1].images[0])
 
 
-@pytest.mark.parametrize(("family", "change"), [("sd1_inpainting", {}), ("flux_dev", {"negative_prompt": "green"})])
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [("sd1_inpainting", {}), ("sdxl_refiner", {}), ("flux_dev", {"negative_prompt": "green"})],
+)
 def test_what_a_family_cannot_do_is_told(family: str, change: dict, family_folder: MakeFolder):
     with pytest.raises(BadRequest, match=r"^This painter [^.]+\.$"):
         load(family_folder(family)).admit("a", tiny_request(**change))

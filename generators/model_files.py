@@ -1,0 +1,144 @@
+"""The files of a model on this machine: whether they are whole, told from their headers alone, without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from limner.generators.text_files import BadText, read_json
+
+LONGEST_HEADER = 100 * 2**20
+"""Bytes; safetensors itself reads no longer one (https://github.com/huggingface/safetensors#format)."""
+VARIANT = re.compile(r"\.fp16[.-]")
+WITHOUT_WEIGHTS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
+"""Parts of a pipeline that are read from JSON files only."""
+LFS = b"version https://git-lfs"
+"""How a file begins that Git has checked out in place of a large one."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with a model's files, and what mends it; each continues a sentence."""
+
+    what: str
+    mend: str
+
+
+def fault_of(folder: Path, kind: str) -> Fault | None:
+    """What keeps a model's folder from being loaded; None if nothing is found, or the kind is not known here."""
+    try:
+        if kind == "diffusion":
+            return next(_of_pipeline(folder), None)
+        if kind in ("gan", "vae", "cyclegan"):
+            return next(_of_weights(folder, "the model"), None)
+    except BadText as error:
+        return Fault(str(error).rstrip("."), "copy or save the model again")
+    return None
+
+
+def variant_of(folder: Path) -> str | None:
+    """The variant that a pipeline's weights must be read as: fp16 where a part has no others."""
+    parts = [part for part in folder.iterdir() if part.is_dir()]
+    return "fp16" if any(files and all(map(_is_variant, files)) for files in map(_files, parts)) else None
+
+
+def default_weights(folder: Path) -> list[Path]:
+    """The safetensors files that are loaded: a variant such as fp16 may lie beside them."""
+    files = _files(folder)
+    return [file for file in files if not _is_variant(file)] or files
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """What a safetensors file says of its tensors, by name; their values are not read.
+
+    Raises:
+        ValueError: it is no such file, or it is cut off; the text continues "NAME ...".
+    """
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        start = opened.read(len(LFS))
+        if start == LFS:
+            raise ValueError("is a Git LFS pointer, not the file itself")
+        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
+        if not 2 <= length <= min(LONGEST_HEADER, size):
+            raise ValueError("is no safetensors file, or is cut off")
+        opened.seek(8)
+        header = json.loads(opened.read(length))
+    tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+    ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
+    if size != 8 + length + max(ends, default=0):
+        raise ValueError("is cut off")
+    return tensors
+
+
+def _of_pipeline(folder: Path) -> Iterator[Fault]:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        yield Fault("it has no model_index.json", "name a diffusers folder")
+        return
+    told = _table(read_json(index))
+    pipeline = told.get("_class_name")
+    if not isinstance(pipeline, str) or f'"{pipeline}"' not in _diffusers_names():
+        yield Fault(f"diffusers knows no pipeline {pipeline!r}", "install a newer diffusers, or name another model")
+    for name, wanted in told.items():
+        if not name.startswith("_") and isinstance(wanted, list):
+            yield from _of_part(folder / name, cast("list[Any]", wanted)[-1])
+
+
+def _of_part(part: Path, wanted: object) -> Iterator[Fault]:
+    """What is wrong with a part of a pipeline of the class ``wanted``; null stands for a part that it does without."""
+    if not isinstance(wanted, str):
+        return
+    if not part.is_dir() and part.name == "safety_checker":
+        mend = 'copy that folder too, or write "safety_checker": [null, null] in model_index.json'
+        yield Fault("it has no folder safety_checker, which its model_index.json names", mend)
+    elif not part.is_dir():
+        yield Fault(f"it has no folder {part.name} ({wanted})", "copy that folder too")
+    elif not WITHOUT_WEIGHTS.search(wanted):
+        if not (part / "config.json").is_file():
+            yield Fault(f"{part.name} has no config.json", "copy that folder again")
+        yield from _of_weights(part, part.name)
+
+
+def _of_weights(folder: Path, name: str) -> Iterator[Fault]:
+    """What is wrong with the weights that lie right in a folder."""
+    files = default_weights(folder)
+    if not files and any(folder.glob("*.bin")):
+        mend = "save it again with safe_serialization=True; pickled weights are not loaded"
+        yield Fault(f"{name} has no safetensors weights", mend)
+    elif not files:
+        yield Fault(f"{name} has no safetensors weights", "copy that folder again")
+    for index in folder.glob("*.safetensors.index.json"):
+        shards = _table(_table(read_json(index)).get("weight_map"))
+        for shard in sorted(set(shards.values()) - {file.name for file in _files(folder)}):
+            yield Fault(f"{name} has no file {shard}", "copy that folder again")
+    for file in files:
+        try:
+            read_header(file)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            what = str(error) if type(error) is ValueError else "is no safetensors file"
+            mend = "run `git lfs pull` in the model's folder" if "Git LFS" in what else "copy or download it again"
+            yield Fault(f"{name}/{file.name} {what}", mend)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """The value if it is a table, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _is_variant(file: Path) -> bool:
+    return bool(VARIANT.search(file.name))
+
+
+def _diffusers_names() -> str:
+    """The source that lists all that diffusers offers; to import it would load torch."""
+    spec = find_spec("diffusers")
+    return Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""

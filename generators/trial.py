@@ -1,0 +1,84 @@
+"""Loads models and paints one step with each, as `python -m limner.generators.trial JSON`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from limner.generators.base import DeviceLost, Failed, GenerationError, GenerationRequest, ModelCard
+from limner.generators.device import check
+from limner.generators.executor import Executor
+
+LONGEST_REASON = 300
+"""Characters that are kept of an error's text."""
+
+
+def attempt(models: dict[str, str], *, device: str, dtype: str, offload: str) -> dict[str, dict[str, Any]]:
+    """For each model the seconds that it took to load it and to paint one step of a picture, or why that failed.
+
+    Args:
+        models: folders or hub names, by name.
+        device: as `Executor` takes it; nothing is tried without it.
+        dtype: the same.
+        offload: the same.
+    """
+    try:
+        check(device)
+    except DeviceLost:
+        return {}
+    cards = {name: ModelCard.read(name, source) for name, source in models.items()}
+    return {
+        name: _attempt(card, Executor({name: card}, device=device, dtype=dtype, offload=offload, max_batch=1))
+        for name, card in cards.items()
+    }
+
+
+def _attempt(card: ModelCard, executor: Executor) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            executor.admit("trial", _request(card, Path(folder)))
+        failure: GenerationError | None = None
+        while executor.in_flight:
+            failure = next((event.error for event in executor.step() if isinstance(event, Failed)), None)
+    except GenerationError as error:
+        failure = error
+    finally:
+        executor.close()
+    return {"error": _reason(failure)} if failure else {"seconds": time.perf_counter() - began}
+
+
+def _request(card: ModelCard, folder: Path) -> GenerationRequest:
+    size = (card.width, card.height)
+    Image.new("RGB", size, "grey").save(folder / "picture.png")
+    return GenerationRequest(
+        prompt="a picture",
+        model=card.name,
+        width=card.width,
+        height=card.height,
+        num_inference_steps=1,
+        guidance_scale=card.guidance_scale,
+        seed=0,
+        init_image=str(folder / "picture.png") if card.needs_picture else None,
+        strength=1.0 if card.needs_picture else None,
+    )
+
+
+def _reason(failure: BaseException) -> str:
+    """The first cause's kind and text on one line, which may name paths: it is for the operator's own terminal."""
+    first = failure
+    while first.__cause__ is not None:
+        first = first.__cause__
+    said = " ".join(str(first).split())[:LONGEST_REASON]
+    return said if first is failure else f"{type(first).__name__}: {said}"
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(attempt(asked["models"], **asked["options"])))
