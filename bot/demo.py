@@ -14,12 +14,14 @@ from typing import Any, cast
 import discord
 import simcord
 from discord.ext import commands
+from simcord.backend.access import can_access_channel
 
 from limner.bot.background import cancel_on_signals, running
 from limner.bot.client import LimnerBot
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import upgrade
+from limner.bot.ui.interactions import app_of
 
 SETTLE_SECONDS = 30.0
 """How long the page waits for the answer to a click; a machine that paints may be slow."""
@@ -30,9 +32,16 @@ BUSY_PAUSE = 0.1
 WELCOME = """Limner is here: {url}
 
 The page is a Discord channel with the bot in it. Type /imagine with an idea, such as: a red fox in the snow
-Two people can use it: ada, a member, and grace, a moderator; choose between them under "Viewing as".
+Three people can use it: ada and bob, members, and grace, a moderator; choose between them under "Viewing as".
+The server has three channels; type #moderators, #after-dark or #studio into the page to see another one.
 The first picture takes longer, while the models are loaded. Ctrl-C ends the demo.
 """
+PINNED = """**Three things to try**
+1. Type `/imagine prompt:a red fox in the snow`, then press a button under the picture.
+2. Choose grace under "Viewing as" and forbid a word with `/filter add`; then ask for it as ada.
+3. As grace type `#moderators`: flagged requests wait there. `#after-dark` is age-restricted; `#studio` leads back."""
+PLACES = {"studio": "Type /imagine and an idea", "moderators": "Cards to decide on", "after-dark": "Age-restricted"}
+"""The channels with their topics, by name."""
 
 
 async def run_demo(settings: Settings, port: int = 0) -> None:
@@ -61,7 +70,7 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
     """The bot in a simulated Discord, and the page that shows it until the block ends."""
     bot = LimnerBot(settings, discord.Intents(guilds=True, messages=True))
     env = simcord.Env(bot, check_errors=False, settle_timeout=SETTLE_SECONDS)
-    channel, people = _furnish(env)
+    guild, people = _furnish(env)
     changed = asyncio.Event()
 
     async def note(_: object) -> None:
@@ -70,7 +79,8 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
     for event in ("on_message", "on_raw_message_edit", "on_raw_message_delete"):
         bot.add_listener(note, event)
     async with _logged_in(env):
-        page = env.preview(channel, viewers=people, layout="channel", port=port)
+        await _welcome(bot, guild, people[-1])
+        page = env.preview(guild.channels["studio"], viewers=people, layout="channel", port=port)
         try:
             async with page, running(_refresh(page, changed), "limner-demo-page"):
                 yield page
@@ -78,17 +88,32 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
             raise SetupError(f"The page cannot be served: {error}; choose another one with --port.") from error
 
 
-def _furnish(env: simcord.Env) -> tuple[simcord.ChannelHandle, list[simcord.MemberActor]]:
-    """A server with a channel, a member and a moderator, made before anything else: so their ids are always the same.
+def _furnish(env: simcord.Env) -> tuple[simcord.GuildHandle, list[simcord.MemberActor]]:
+    """A server with its channels, two members and a moderator, made before anything else: so their ids stay the same.
 
     That is why /history shows the pictures of earlier demos.
     """
     guild = env.create_guild("Limner demo")
+    everyone, own = guild.roles.values()
     rights = discord.Permissions(manage_messages=True, manage_guild=True)
     moderators = guild.create_role("Moderators", permissions=rights)
     ada = guild.add_member(env.create_user("ada"))
     grace = guild.add_member(env.create_user("grace"), roles=[moderators])
-    return guild.create_text_channel("studio", topic="Type /imagine and an idea"), [ada, grace]
+    shown, hidden = (discord.PermissionOverwrite(view_channel=seen) for seen in (True, False))
+    for name, topic in PLACES.items():
+        rules: dict[Any, discord.PermissionOverwrite] = {everyone: hidden, own: shown, moderators: shown}
+        guild.create_text_channel(name, topic=topic, overwrites=rules if name == "moderators" else None)
+    return guild, [ada, guild.add_member(env.create_user("bob")), grace]
+
+
+async def _welcome(bot: LimnerBot, guild: simcord.GuildHandle, moderator: simcord.MemberActor) -> None:
+    """Pin what to try, and have cards posted to the moderators unless they have chosen a channel before."""
+    await moderator.set_pinned(await moderator.send(guild.channels["studio"], PINNED), True)
+    restricted = cast(discord.TextChannel, bot.get_channel(guild.channels["after-dark"].id))
+    restricted.nsfw = True  # SimCord knows no age restriction
+    guilds = app_of(bot).guilds
+    if (await guilds.get(guild.id)).review_channel_id is None:
+        await guilds.change(guild.id, moderator.id, review_channel_id=guild.channels["moderators"].id)
 
 
 @asynccontextmanager
@@ -135,15 +160,38 @@ def _let_clicks_wait(page: simcord.Preview) -> asyncio.Lock:
     """
     alone = asyncio.Lock()
     inside: Any = page
-    act = inside._action
+    act, first = inside._action, page.channel
 
     async def wait_and_act(context: str, request: dict[str, Any]) -> Any:
         async with alone:
-            newest = inside._get_page(context).revision
-            return await act(context, request | {"published_revision": newest})
+            shown = inside._get_page(context)
+            request = _go(page, shown, request)
+            try:
+                return await act(context, request | {"published_revision": shown.revision})
+            finally:
+                page.channel = first
 
     inside._action = wait_and_act
     return alone
+
+
+def _go(page: simcord.Preview, shown: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Act in the channel that is shown, and show another one when its name is typed; SimCord itself knows one only.
+
+    A channel that a viewer must not see leads to the first one.
+    """
+    channels = cast(simcord.GuildHandle, page.channel.guild).channels
+    typed, viewer = str(request.get("content")).strip(), request.get("viewer_id", shown.viewer.id)
+    wanted = channels.get(typed[1:]) if request.get("kind") == "send_message" and typed.startswith("#") else None
+    if wanted:
+        request = request | {"kind": "viewer", "viewer_id": viewer}
+    else:
+        wanted = next(one for one in channels.values() if one.id == shown.channel_id)
+    [looking] = [one for one in page.viewers if str(one.id) == str(viewer)]
+    if can_access_channel(page.env, wanted.id, looking, history=True):
+        page.channel = wanted
+    shown.channel_id = page.channel.id
+    return request
 
 
 async def _set_clock(env: simcord.Env) -> None:

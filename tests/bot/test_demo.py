@@ -1,6 +1,7 @@
 """`limner demo`: a page on this machine with the whole bot behind it, and nothing left when it ends."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -15,9 +17,10 @@ import pytest
 import simcord
 
 from limner.bot.demo import open_page
+from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.ui.interactions import app_of
-from tests.simulated_discord import kept_modules
+from tests.simulated_discord import HARMLESS, kept_modules, png
 
 
 @pytest.fixture
@@ -28,12 +31,54 @@ async def page(settings: Settings) -> AsyncGenerator[simcord.Preview]:
 
 
 async def test_two_people_can_use_every_command(page: simcord.Preview) -> None:
-    ada, grace = page.viewers
-    assert (ada.name, grace.name) == ("ada", "grace")
+    ada, bob, grace = page.viewers
+    assert (ada.name, bob.name, grace.name) == ("ada", "bob", "grace")
     assert {"imagine", "queue", "cancel", "history"} <= set(ada.available_commands(page.channel))
     assert "filter add" in grace.available_commands(page.channel)
     assert "filter add" not in ada.available_commands(page.channel)
     assert str(page.env.bot.user) == "Limner"
+
+
+async def test_a_pinned_message_says_what_to_try(page: simcord.Preview) -> None:
+    [pinned] = page.channel.pinned_messages()
+    assert "three things to try" in pinned.content.casefold()
+    async with Browser(page.url) as browser:
+        await browser.until("hree things to try")
+
+
+async def test_a_channel_is_shown_when_its_name_is_typed(page: simcord.Preview) -> None:
+    ada, grace = page.viewers[0], page.viewers[-1]
+    async with Browser(page.url) as browser:
+        await browser.act("send_message", content="#after-dark")
+        assert (await browser.read())["channel"]["name"] == "after-dark"
+        await browser.act("run_command", **await browser.command("imagine", prompt="a red fox"))
+        [job] = await app_of(page.env.bot).history.page(ada.id, every_status=True)
+        assert page.channel.guild
+        assert (job.channel_id, job.is_age_restricted) == (page.channel.guild.channels["after-dark"].id, True)
+        await browser.act("send_message", content="#moderators")
+        assert (await browser.read())["channel"]["name"] == "studio"
+        await browser.act("viewer", viewer_id=str(grace.id))
+        await browser.act("send_message", content="#moderators")
+        assert (await browser.read())["channel"]["name"] == "moderators"
+        await browser.act("viewer", viewer_id=str(ada.id))
+        assert (await browser.read())["channel"]["name"] == "studio"
+
+
+async def test_cards_are_posted_where_moderators_alone_read_them(page: simcord.Preview) -> None:
+    ada, _, grace = page.viewers
+    guild, app = page.channel.guild, app_of(page.env.bot)
+    assert guild
+    await app.filters.add(guild.id, "badger", grace.id, action="flag")
+    async with Browser(page.url) as browser:
+        await browser.act("viewer", viewer_id=str(grace.id))
+        await browser.act("send_message", content="#moderators")
+        await ada.slash(page.channel, "imagine", prompt="a badger")
+        [job] = await app.jobs.claim("painter", capacity=1)
+        data = png()
+        picture = Picture(app.images.save(data), 16, 16, len(data), 1, seen=HARMLESS)
+        assert await app.jobs.finish(job, [picture], seconds=1.0, busy_seconds=1.0)
+        await browser.until("a badger")
+    assert "imagine" not in ada.available_commands(guild.channels["moderators"])
 
 
 async def test_the_page_shows_what_the_bot_does_by_itself(page: simcord.Preview) -> None:
@@ -95,6 +140,7 @@ class Browser:
             assert "<html" in await answer.text()
         async with self._session.post(f"{self._address}/api/pages", json={}) as answer:
             self._context = (await answer.json())["context"]["id"]
+        self._sequence = 0
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -103,13 +149,51 @@ class Browser:
     async def until(self, text: str) -> None:
         """Read the page until it says something."""
         async with asyncio.timeout(10):
-            while text not in await self._read():
+            while text not in json.dumps(await self.read()):
                 await asyncio.sleep(0.05)
 
-    async def _read(self) -> str:
-        headers = {"X-Simcord-Context": self._context}
-        async with self._session.get(f"{self._address}/api/state", headers=headers) as answer:
-            return await answer.text()
+    async def read(self) -> dict[str, Any]:
+        """What the page shows."""
+        return await self._get("state")
+
+    async def act(self, kind: str, **what: Any) -> dict[str, Any]:
+        """Do what a click or a typed line does; what the page is told of it."""
+        self._sequence += 1
+        shown = await self.read()
+        request = {
+            "protocol_version": shown["protocolVersion"],
+            "sequence": self._sequence,
+            "request_id": str(self._sequence),
+            "generation": shown["context"]["generation"],
+            "bot_generation": shown["botGeneration"],
+            "published_revision": shown["publishedRevision"],
+        }
+        answer = self._session.post(
+            f"{self._address}/api/action", json=request | {"kind": kind} | what, headers=self._headers
+        )
+        async with answer as told:
+            receipt = await told.json()
+        assert not receipt["rejected"], receipt["diagnostics"]
+        return receipt
+
+    async def command(self, name: str, **options: Any) -> dict[str, Any]:
+        """How the page names a command that is typed."""
+        entries = (await self._get("commands"))["entries"]
+        [found] = [entry for entry in entries if entry["invocation"] == name]
+        return {
+            "command_id": found["commandId"],
+            "path": found["path"],
+            "schema_fingerprint": found["schemaFingerprint"],
+            "options": options,
+        }
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"X-Simcord-Context": self._context}
+
+    async def _get(self, what: str) -> dict[str, Any]:
+        async with self._session.get(f"{self._address}/api/{what}", headers=self._headers) as answer:
+            return await answer.json()
 
 
 async def _start(settings: Settings, port: int) -> asyncio.subprocess.Process:
