@@ -166,6 +166,10 @@ class Settings:
         _ = self.eyes_kind
         if not self.devices or ("auto" in self.devices and len(self.devices) > 1):
             raise SetupError("The setting `device` must be auto, or a list of devices such as cuda:0,cuda:1.")
+        if strange := [name for name in self.devices if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name)]:
+            raise SetupError(
+                f"The setting `device` knows no {strange[0]}; name auto, cpu, mps, cuda, or cuda:0,cuda:1."
+            )
         if not self.models:
             raise SetupError("The setting `models` is empty; give at least one model as name = folder.")
         if any("," in text for pair in self.models.items() for text in pair):

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
@@ -37,6 +38,13 @@ from limner.generators.model_files import fault_of
 GIB = 2**30
 LITTLE_DISK, NO_DISK = 2 * GIB, GIB // 10
 SERVER_SECONDS = 10.0
+MOST_SKEW = 2.0
+"""Seconds that a machine's clock may be off without being told."""
+DRIVER = Path("/proc/driver/nvidia/version")
+CUDA_BUILD = (
+    "install the CUDA build of torch into this environment: the page Get started of pytorch.org has the pip command, "
+    "and --force-reinstall replaces the CPU build"
+)
 
 STEPS = """\
 To be on Discord:
@@ -86,6 +94,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield _data_folder(settings.data)
     database = await _database(settings)
     yield database
+    if database.status == "ok" and (skew := await _clock(settings)):
+        yield skew
     for check in _styles(settings):
         yield check
     for problem in settings.broken_models.values():
@@ -321,10 +331,31 @@ def _device(wanted: str, torch: dict[str, Any]) -> Check:
     kind, _, number = wanted.partition(":")
     there = {"cuda": bool(torch["cuda"]), "mps": torch["mps"], "cpu": True, "auto": True}
     if not there.get(kind) or (kind == "cuda" and int(number or 0) >= len(torch["cuda"])):
-        return Check("fail", f"torch {torch['version']} finds no device {wanted}", "LIMNER_DEVICE=auto")
+        mend = CUDA_BUILD if kind == "cuda" and not torch["cuda"] and _has_nvidia_card() else "LIMNER_DEVICE=auto"
+        return Check("fail", f"torch {torch['version']} finds no device {wanted}", mend)
+    if wanted == "auto" and not torch["cuda"] and _has_nvidia_card():
+        what = f"torch {torch['version']} cannot use this machine's NVIDIA card, so the models run on the CPU"
+        return Check("warn", what, CUDA_BUILD)
     best = ", ".join(torch["cuda"]) or ("Apple GPU" if torch["mps"] else "CPU: slow with anything but small models")
     what = {"cpu": "CPU", "cuda": torch["cuda"][int(number or 0)] if torch["cuda"] else ""}.get(kind, best)
     return Check("ok", f"torch {torch['version']}, device {wanted}: {what}")
+
+
+def _has_nvidia_card() -> bool:
+    """Whether NVIDIA's driver is there, whatever torch was built for."""
+    return DRIVER.exists() or shutil.which("nvidia-smi") is not None
+
+
+async def _clock(settings: Settings) -> Check | None:
+    """How far this machine's clock is from the database server's; None where that is the same."""
+    database = Database(settings.url)
+    before, theirs, after = time.time(), await database.now(), time.time()
+    await database.close()
+    off = theirs - (before + after) / 2
+    if abs(off) - (after - before) / 2 <= MOST_SKEW:
+        return None
+    what = f"this machine's clock is {abs(off):.0f} s {'behind' if off > 0 else 'ahead of'} the database server's"
+    return Check("warn", what, "let both follow NTP; retries, expiries and the times that people read are off by that")
 
 
 async def _workers(settings: Settings) -> Sequence[WorkerState]:

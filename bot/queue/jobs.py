@@ -13,11 +13,13 @@ from typing import Any
 from sqlalchemy import (
     Select,
     Update,
+    and_,
     case,
     event,
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     update,
@@ -111,6 +113,7 @@ class JobQueue:
         self.changed = Wakeup()
         self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
         self._lease_seconds = lease_seconds
+        self._ahead: dict[tuple[int, float | None], float] = {}  # leases that end too late, and when first seen
         self._max_attempts = max_attempts
         self._server_weights = server_weights or {}
         self._asked = 0
@@ -187,7 +190,7 @@ class JobQueue:
             per_user: pixels of one user that it may have at a time, but for one job.
             in_hand: pixels of each user whose jobs it has.
         """
-        now = time.time()
+        now = await self.database.now()
         worker = Painter(room=capacity, painting=painting, loaded=loaded, per_user=per_user, in_hand=in_hand or {})
         async with self.database.begin() as session:
             await self.database.lock(session, "limner.claim")
@@ -209,7 +212,8 @@ class JobQueue:
 
     async def heartbeat(self, worker_id: str) -> set[int]:
         """Keep this worker's leases; tells which jobs are still its own and not to be cancelled."""
-        renewed = transitions.running(worker_id).values(lease_until=time.time() + self._lease_seconds)
+        until = await self.database.now() + self._lease_seconds
+        renewed = transitions.running(worker_id).values(lease_until=until)
         async with self.database.begin() as session:
             rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
         return {job_id for job_id, cancelled in rows if not cancelled}
@@ -373,8 +377,20 @@ class JobQueue:
         await self._lose(transitions.running(worker_id), fault)
 
     async def requeue_stalled(self) -> None:
-        """The same for the jobs of workers that have gone silent: their leases are over."""
-        await self._lose(update(Job).where(text(RUNNING), Job.lease_until < time.time()), SILENT)
+        """The same for the jobs of workers that have gone silent: their leases are over.
+
+        A lease that ends later than any given now was given before the clock was set back. It is over too when nobody
+        has renewed it for its length by this process's own clock, which no setting moves.
+        """
+        now = await self.database.now()
+        ahead = select(Job.id, Job.lease_until).where(text(RUNNING), Job.lease_until > now + 2 * self._lease_seconds)
+        async with self.database.read() as session:
+            found = [(row[0], row[1]) for row in await session.execute(ahead)]
+        seen = time.monotonic()
+        self._ahead = {lease: self._ahead.get(lease, seen) for lease in found}
+        unrenewed = [lease for lease, since in self._ahead.items() if seen - since >= self._lease_seconds]
+        over = [and_(Job.id == job_id, Job.lease_until == until) for job_id, until in unrenewed]
+        await self._lose(update(Job).where(text(RUNNING), or_(Job.lease_until < now, *over)), SILENT)
 
     async def _lose(self, lost: Update, fault: Fault) -> None:
         last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
@@ -459,7 +475,7 @@ class JobQueue:
     async def position(self, job: Job) -> Position:
         """How many jobs are served before this one, and seconds until it is done at the measured pace."""
         async with self.database.read() as session:
-            return await position_of(session, job, self._server_weights, time.time(), self._lease_seconds)
+            return await position_of(session, job, self._server_weights, await self.database.now(), self._lease_seconds)
 
     async def position_if_quick(self, job: Job) -> Position | None:
         """The job's `position`; None while many ask at once, since an answer to a command must not wait for theirs."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -39,7 +38,7 @@ class Roster:
             painting: the weights key of its batch; None when idle.
             trouble: the code of what keeps it from storing pictures, so that it claims nothing.
         """
-        now = time.time()
+        now = await self._database.now()
         said: dict[str, Any] = {
             "device": device,
             "weights": list(weights),
@@ -62,7 +61,7 @@ class Roster:
 
     async def alive(self) -> Sequence[WorkerState]:
         """The workers that have been heard of within a lease, in the order of their starts."""
-        heard = WorkerState.seen_at >= time.time() - self._lease_seconds
+        heard = WorkerState.seen_at >= await self._database.now() - self._lease_seconds
         async with self._database.read() as session:
             return (await session.scalars(select(WorkerState).where(heard).order_by(WorkerState.started_at))).all()
 

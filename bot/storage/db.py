@@ -120,6 +120,13 @@ class Database:
             async with self._sessions.begin() as session:
                 yield session
 
+    async def now(self) -> float:
+        """Unix seconds by the one clock that all who use this database share: the server's, or this machine's."""
+        if self.is_sqlite:
+            return time.time()
+        async with self.read() as session:
+            return float(await session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
+
     async def lock(self, session: AsyncSession, *names: str) -> None:
         """Keep others out of the same named places until ``session`` commits; on SQLite they are out already."""
         if not self.is_sqlite:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from limner.bot.app import App
+from limner.bot.cli import doctor
 from limner.bot.cli.doctor import examine
 from limner.bot.cli.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
 from limner.bot.errors import SetupError
@@ -300,3 +302,24 @@ async def test_ray_is_looked_for(
     monkeypatch.setattr(importlib.util, "find_spec", dict[str, Any]().get)
     code, said = await findings(capsys, settings.data)
     assert (code, found(said, "Ray is not installed")["mend"]) == (1, "pip install -e .[ray]")
+
+
+@pytest.mark.parametrize(("wanted", "status"), [("cuda:0", "fail"), ("auto", "warn")])
+def test_an_nvidia_card_that_torch_cannot_use_is_not_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wanted: str, status: str
+) -> None:
+    torch: dict[str, Any] = {"version": "2.13.0+cpu", "cuda": [], "mps": False}
+    monkeypatch.setattr(doctor, "DRIVER", tmp_path)
+    check = doctor._device(wanted, torch)  # pyright: ignore[reportPrivateUsage]
+    assert (check.status, "CUDA build of torch" in check.mend) == (status, True)
+
+
+async def test_a_clock_that_is_off_is_told(
+    settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, real = settings.using(database_url=postgres_url), time.time
+    assert await doctor._clock(elsewhere) is None  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(time, "time", lambda: real() - 30)
+    check = await doctor._clock(elsewhere)  # pyright: ignore[reportPrivateUsage]
+    assert check
+    assert check.what == "this machine's clock is 30 s behind the database server's"

@@ -370,6 +370,46 @@ async def test_a_heartbeat_keeps_the_lease(jobs: JobQueue):
     assert (await jobs.get(job.id)).status == JobStatus.RUNNING
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_ends_unless_it_is_renewed(
+    jobs: JobQueue, monkeypatch: pytest.MonkeyPatch
+):
+    for user in (1, 2):
+        await jobs.enqueue(new_job(user_id=user))
+    [dead] = await jobs.claim("dead", capacity=1)
+    [alive] = await jobs.claim("alive", capacity=1)
+    for job in (dead, alive):
+        await change(jobs, job.id, lease_until=time.time() + 3600)
+    await jobs.requeue_stalled()
+    assert {(await jobs.get(job.id)).status for job in (dead, alive)} == {JobStatus.RUNNING}
+    await jobs.heartbeat("alive")
+    start = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: start + 31)
+
+    await jobs.requeue_stalled()
+
+    assert (await jobs.get(dead.id)).status == JobStatus.QUEUED
+    assert (await jobs.get(alive.id)).status == JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("off", [-30, 30])
+async def test_another_machines_clock_takes_no_lease_on_postgres(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, off: int
+):
+    database = Database(postgres_url)
+    jobs, real = JobQueue(database), time.time
+    await jobs.enqueue(new_job())
+    [job] = await jobs.claim("first", capacity=1)
+    monkeypatch.setattr(time, "time", lambda: real() + off)
+    elsewhere = JobQueue(database)
+    await elsewhere.requeue_stalled()
+    assert await elsewhere.claim("second", capacity=1) == []
+    await elsewhere.heartbeat("first")
+    monkeypatch.setattr(time, "time", real)
+    await jobs.requeue_stalled()
+    assert ((await jobs.get(job.id)).status, (await jobs.get(job.id)).worker_id) == (JobStatus.RUNNING, "first")
+    await database.close()
+
+
 async def test_attempts_back_off_and_end_with_a_reason(jobs: JobQueue):
     job = await jobs.enqueue(new_job(channel_id=3))
     pauses: list[float] = []

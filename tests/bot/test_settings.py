@@ -75,6 +75,7 @@ def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):
         ('[server_weights]\nmine = "2"', "`server_weights` must be a list of Discord id = weight"),
         ("[class_weights]\n12 = 0", "`class_weights` must be from 0.01 to 100"),
         ('[class_weights]\n12 = "nan"', "`class_weights` must be from 0.01 to 100"),
+        ('device = "tpu"', "`device` knows no tpu"),
         ('dtype = "int4"', "`dtype` must be one of auto, float32"),
         ('[models]\nodd = "folder@12"', "'odd' has the size '12'; write it as"),
     ],
