@@ -13,12 +13,13 @@ from typing import Any, cast
 
 import discord
 import simcord
+from aiohttp import web
 from discord.ext import commands
 from simcord.backend.access import can_access_channel
 
 from limner.bot.background import cancel_on_signals, running
 from limner.bot.client import LimnerBot
-from limner.bot.errors import SetupError
+from limner.bot.errors import SetupError, UserError
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import upgrade
 from limner.bot.ui.interactions import app_of
@@ -28,6 +29,18 @@ SETTLE_SECONDS = 30.0
 CLOCK_SECONDS = 10.0
 """How far the time shown on the page may be behind."""
 BUSY_PAUSE = 0.1
+MENDED = {
+    "/timeline.js": (
+        "ui.timeline.clientHeight <= 1 ?",
+        'ui.timeline.clientHeight <= 1 || (state.scrollIntent?.policy === "bottom" '
+        "&& ui.timeline.scrollTop >= (state.scrollIntent.oldScrollTop ?? 0)) ?",
+    ),
+    "/messages.js": (
+        "\n    root.append(list);",
+        '\n    root.insertBefore(list, root.querySelector(":scope > .message-components"));',
+    ),
+}
+"""What is replaced in the page's scripts, and by what."""
 
 WELCOME = """Limner is here: {url}
 
@@ -70,6 +83,7 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
     """The bot in a simulated Discord, and the page that shows it until the block ends."""
     bot = LimnerBot(settings, discord.Intents(guilds=True, messages=True))
     env = simcord.Env(bot, check_errors=False, settle_timeout=SETTLE_SECONDS)
+    _keep_refusals_out_of_the_inspector(env)
     guild, people = _furnish(env)
     changed = asyncio.Event()
 
@@ -81,6 +95,7 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
     async with _logged_in(env):
         await _welcome(bot, guild, people[-1])
         page = env.preview(guild.channels["studio"], viewers=people, layout="channel", port=port)
+        _mend_scripts(page)
         try:
             async with page, running(_refresh(page, changed), "limner-demo-page"):
                 yield page
@@ -148,7 +163,7 @@ async def _refresh(page: simcord.Preview, changed: asyncio.Event) -> None:
                 if changed.is_set():
                     changed.clear()
                     await page.refresh()
-        except simcord.SetupError:  # the simulation does one thing at a time, and is at something else
+        except (simcord.SetupError, TimeoutError):  # the simulation does one thing at a time, and is at something else
             changed.set()
             await asyncio.sleep(BUSY_PAUSE)
 
@@ -164,6 +179,8 @@ def _let_clicks_wait(page: simcord.Preview) -> asyncio.Lock:
 
     async def wait_and_act(context: str, request: dict[str, Any]) -> Any:
         async with alone:
+            await _set_clock(page.env)
+            inside._advance_presentation_time()  # else what has just happened is "in 2 minutes"
             shown = inside._get_page(context)
             request = _go(page, shown, request)
             try:
@@ -192,6 +209,36 @@ def _go(page: simcord.Preview, shown: Any, request: dict[str, Any]) -> dict[str,
         page.channel = wanted
     shown.channel_id = page.channel.id
     return request
+
+
+def _keep_refusals_out_of_the_inspector(env: simcord.Env) -> None:
+    """SimCord shows each error of a command as a crash; a sentence for the one who asked is none."""
+    inside: Any = env
+    record = inside._record_error
+
+    def record_crash(error: BaseException) -> None:
+        if not isinstance(getattr(error, "original", error), UserError | discord.app_commands.CheckFailure):
+            record(error)
+
+    inside._record_error = record_crash
+
+
+def _mend_scripts(page: simcord.Preview) -> None:
+    """Serve the page so that it stays at the newest message until somebody scrolls up, with buttons under pictures.
+
+    As it is, a message that grows by its picture while the page scrolls counts as scrolled away from.
+    """
+    server: Any = page
+    server = server._server
+    serve = server._static
+
+    async def serve_mended(request: web.Request) -> web.Response:
+        answer = await serve(request)
+        if request.path in MENDED:
+            answer.text = answer.text.replace(*MENDED[request.path])
+        return answer
+
+    server._static = serve_mended
 
 
 async def _set_clock(env: simcord.Env) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import psutil
 import pytest
 import simcord
 
-from limner.bot.demo import open_page
+from limner.bot.demo import MENDED, open_page
 from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.ui.interactions import app_of
@@ -89,6 +90,51 @@ async def test_the_page_shows_what_the_bot_does_by_itself(page: simcord.Preview)
         [job] = await app.jobs.claim("painter", capacity=1)
         await app.jobs.fail(job, "memory", "It does not fit.")
         await browser.until("It does not fit.")
+
+
+async def test_a_refusal_is_no_crash(page: simcord.Preview) -> None:
+    guild, app = page.channel.guild, app_of(page.env.bot)
+    assert guild
+    await app.filters.add(guild.id, "badger", page.viewers[-1].id)
+    async with Browser(page.url) as browser:
+        receipt = await browser.act("run_command", **await browser.command("imagine", prompt="a badger"))
+        assert (receipt["settlement"], receipt["diagnostics"]) == ("settled", [])
+        [refused] = await app.history.page(page.viewers[0].id, every_status=True)
+        await browser.until(json.dumps(refused.reason)[1:-1])
+    assert page.env.errors == []
+
+
+async def test_the_page_tells_the_time_of_the_click(page: simcord.Preview) -> None:
+    await asyncio.sleep(1.5)
+    async with Browser(page.url) as browser:
+        before = datetime.now(UTC)
+        await browser.act("run_command", **await browser.command("imagine", prompt="a red fox"))
+        assert page.env.now() >= before
+        assert page.capture_time >= before - timedelta(seconds=1)
+
+
+async def test_the_page_stays_at_the_newest_message_and_puts_buttons_under_pictures(page: simcord.Preview) -> None:
+    async with Browser(page.url) as browser:
+        for path, (_, mended) in MENDED.items():
+            assert (await browser.file(path)).count(mended) == 1
+
+
+async def test_the_page_is_shown_anew_after_the_bot_was_busy_for_long(
+    page: simcord.Preview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh, tried = page.refresh, asyncio.Event()
+
+    async def busy_once() -> None:
+        if not tried.is_set():
+            tried.set()
+            raise TimeoutError
+        await refresh()
+
+    monkeypatch.setattr(page, "refresh", busy_once)
+    async with Browser(page.url) as browser:
+        await page.viewers[0].slash(page.channel, "imagine", prompt="a red fox in the snow")
+        await tried.wait()
+        await browser.until("queued")
 
 
 async def test_ids_are_those_of_the_last_demo(settings: Settings) -> None:
@@ -186,6 +232,11 @@ class Browser:
             "schema_fingerprint": found["schemaFingerprint"],
             "options": options,
         }
+
+    async def file(self, name: str) -> str:
+        """A script of the page, as it is served."""
+        async with self._session.get(f"{self._address}{name}") as answer:
+            return await answer.text()
 
     @property
     def _headers(self) -> dict[str, str]:
