@@ -48,6 +48,34 @@ MAY_IMPORT = {
 }
 """What is imported, and the modules and folders that may import it; the longest name decides."""
 
+LAYERS = (
+    ("__main__",),
+    ("plugin", "client", "demo"),
+    ("cli",),
+    ("cogs",),
+    ("ui",),
+    ("worker",),
+    ("submit", "notes", "flags"),
+    ("app",),
+    ("moderation",),
+    ("filters",),
+    ("guild_settings",),
+    ("queue",),
+    ("storage",),
+    ("styles", "log"),
+    ("settings",),
+    ("place", "background"),
+    ("errors",),
+    ("limits", "reasons"),
+)
+"""The modules and folders of `bot`, from the top down: imports at run time lead to the same row or a lower one."""
+
+
+def layer(module: str) -> int | None:
+    """The row of a module of `bot`; None outside of it."""
+    part = module.removeprefix("limner.bot.").split(".")[0]
+    return next((row for row, names in enumerate(LAYERS) if part in names), None) if "limner.bot." in module else None
+
 
 def imports(source: str) -> Iterator[str]:
     """The modules and names that a source imports at run time, wherever in it."""
@@ -90,6 +118,23 @@ def test_every_import_is_allowed_in_its_folder():
     found = [line for module, file in _modules().items() for line in violations(module, file.read_text("utf-8"))]
 
     assert not found, "\n" + "\n".join(found)
+
+
+def test_imports_go_down():
+    found = [
+        f"{module} imports {imported}"
+        for module, file in _modules().items()
+        for imported in imports(file.read_text("utf-8"))
+        if (here := layer(module)) is not None and (there := layer(imported)) is not None and there < here
+    ]
+
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_every_file_of_the_bot_has_its_row():
+    assert {name for row in LAYERS for name in row} == {
+        path.stem for path in (ROOT / "bot").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    } - {"__init__"}
 
 
 @pytest.mark.parametrize(

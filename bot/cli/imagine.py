@@ -25,9 +25,10 @@ from limner.bot.app import App, open_app
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import sentences
 from limner.bot.place import Spot
+from limner.bot.reasons import UNSEEN
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.models import UNSEEN, Job, JobStatus
+from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask
 from limner.bot.worker.supervisor import Supervisor
 

@@ -15,9 +15,10 @@ from discord import app_commands
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job
+from limner.bot.storage.models import Job
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.embeds import make_embed

@@ -8,11 +8,9 @@ from typing import Any
 from limner.bot.filters.rules import Action, strongest
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
+from limner.bot.reasons import FLAGGED
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion, GenerationRequest
-
-FLAGGED = "flagged"
-"""The quarantine of a request that a moderator must look at before its pictures are posted."""
 
 
 def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, file_name: str) -> dict[str, str]:

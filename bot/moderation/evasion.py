@@ -12,14 +12,13 @@ from limner.bot.filters.work import TooCostly
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.moderation.refusals import check_refusals, refused_lately
 from limner.bot.queue.enqueue import NewJob
+from limner.bot.reasons import EVASION
 
 if TYPE_CHECKING:
     from limner.bot.app import App
 
 log = logging.getLogger(__name__)
 
-EVASION = "evasion"
-"""The quarantine of such a request."""
 STRIKE = "A refused idea, spelled another way"
 
 

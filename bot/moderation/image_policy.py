@@ -9,8 +9,9 @@ from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Spot
+from limner.bot.reasons import APPROVED, BLOCKED, EXPLICIT, UNSEEN
 from limner.bot.settings import Settings
-from limner.bot.storage.models import APPROVED, BLOCKED, EXPLICIT, UNSEEN, Image, InputPicture, Job, Preview
+from limner.bot.storage.models import Image, InputPicture, Job, Preview
 
 REFUSED = "picture:"
 """How the reason code of a request begins that was refused for its pictures."""

@@ -10,7 +10,8 @@ from sqlalchemy import Update, case, select, text, update
 
 from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
-from limner.bot.storage.models import APPROVED, UNLOOKED, UNSEEN, Image, Job, JobStatus, Seen
+from limner.bot.reasons import APPROVED, UNSEEN
+from limner.bot.storage.models import UNLOOKED, Image, Job, JobStatus, Seen
 
 log = logging.getLogger(__name__)
 

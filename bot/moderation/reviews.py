@@ -7,20 +7,17 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Update, and_, case, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, Update, case, func, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from limner.bot.errors import Decided, NotFound
-from limner.bot.moderation.apply_verdict import FLAGGED
-from limner.bot.moderation.evasion import EVASION
 from limner.bot.queue.wakeup import Wakeup
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import EXPLICIT, OPEN_REVIEW, STALE, UNSHOWN, Job, JobStatus, Review, ReviewState
+from limner.bot.storage.models import OPEN_REVIEW, STALE, UNSHOWN, Job, JobStatus, Review, ReviewState
+from limner.bot.storage.shared_sql import undecided, waits_for_moderators
 
 log = logging.getLogger(__name__)
 
-FOR_MODERATORS = (FLAGGED, EVASION, EXPLICIT)
-"""The quarantines that a moderator ends: a rule's flag, a refused idea spelled another way, what the eyes saw."""
 APPROVALS = (ReviewState.APPROVED, ReviewState.IGNORED)
 """The decisions after which the pictures are posted."""
 AT_ONCE = 20
@@ -60,7 +57,7 @@ class Reviews:
     async def open_due(self) -> None:
         """Open a review for each painted request that a moderator must see and that has none; one, however often."""
         due = select(literal(time.time()), Job.guild_id, Job.user_id, Job.id, literal(False), Job.quarantine).where(
-            *_kept_back(),
+            *waits_for_moderators(),
             ~select(Review.id).where(Review.job_id == Job.id, Review.is_appeal.is_(False)).exists(),
         )
         async with self.database.read() as session:
@@ -212,17 +209,6 @@ class Reviews:
     async def _update(self, statement: Update) -> None:
         async with self.database.begin() as session:
             await session.execute(statement)
-
-
-def undecided() -> ColumnElement[bool]:
-    """Whether moderators have yet to decide about a request or its pictures."""
-    is_open = select(Review.id).where(Review.job_id == Job.id, text(OPEN_REVIEW)).exists()
-    return is_open | and_(*_kept_back())
-
-
-def _kept_back() -> tuple[ColumnElement[bool], ...]:
-    """Of a painted request: its pictures wait for a moderator of its server."""
-    return Job.quarantine.in_(FOR_MODERATORS), Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
 
 
 def told(review: Review) -> str:

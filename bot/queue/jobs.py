@@ -36,6 +36,7 @@ from limner.bot.queue.estimate import Position, position_of
 from limner.bot.queue.fairness import Painter, Waiting, choose, fair_order, settle
 from limner.bot.queue.faults import SILENT, Fault
 from limner.bot.queue.wakeup import Wakeup
+from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import (
     HELD,
@@ -289,7 +290,7 @@ class JobQueue:
             if (await session.execute(finished)).first() is None:
                 return False
             await session.execute(insert(Image), rows)
-            await transitions.forget_previews(session, [job.id])
+            await shared_sql.forget_previews(session, [job.id])
             await self._announce(session, self.changed)
         log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)
         return True
@@ -401,7 +402,7 @@ class JobQueue:
             ended = set(await session.scalars(last.values(**failed).returning(Job.id)))
             requeued = set(await session.scalars(lost.values(**again | transitions.unclaimed()).returning(Job.id)))
             if ended or requeued:
-                await transitions.forget_previews(session, ended | requeued)
+                await shared_sql.forget_previews(session, ended | requeued)
                 await self._announce(session, self.queued, self.changed)
         for job_id in requeued:
             log.warning("job_requeued job=%s code=%s", job_id, fault.code)
@@ -464,7 +465,7 @@ class JobQueue:
         delivered = update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id)
         async with self.database.begin() as session:
             await session.execute(delivered)
-            await transitions.forget_tokens(session, AnswerToken.job_id == job_id)
+            await shared_sql.forget_tokens(session, AnswerToken.job_id == job_id)
         log.info("job_delivered job=%s", job_id)
 
     async def postpone_delivery(self, job_id: int, seconds: float) -> None:
@@ -530,7 +531,7 @@ class JobQueue:
         async with self.database.begin() as session:
             rows = (await session.execute(statement.returning(Job.id, Job.status))).all()
             if rows:
-                await transitions.forget_previews(
+                await shared_sql.forget_previews(
                     session, [job_id for job_id, status in rows if status != JobStatus.RUNNING]
                 )
                 await self._announce(session, *wakeups)

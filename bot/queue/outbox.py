@@ -8,7 +8,7 @@ import time
 from sqlalchemy import func, select, text, update
 
 from limner.bot.errors import UserError
-from limner.bot.queue import transitions
+from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import UNDELIVERED, AnswerToken, Job
 
@@ -35,7 +35,7 @@ class Outbox:
             if await session.scalar(select(AnswerToken.job_id).where(expired).limit(1)) is None:
                 return
         async with self.database.begin() as session:
-            await transitions.forget_tokens(session, expired)
+            await shared_sql.forget_tokens(session, expired)
 
     async def hold_back(self, job_id: int, seconds: float) -> None:
         """The job's channel refuses its answer, and its owner knows; it is tried again after so many seconds."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, String, Update, bindparam, case, delete, func, text, update
+from sqlalchemy import Double, String, Update, bindparam, case, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from limner.bot.storage.models import QUEUED, RUNNING, UNSEEN, AnswerToken, Job, JobStatus, Preview
+from limner.bot.reasons import UNSEEN
+from limner.bot.storage.models import QUEUED, RUNNING, AnswerToken, Job, JobStatus
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion
 
@@ -96,20 +96,6 @@ def cancelled() -> dict[str, Any]:
     return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **ended()}
 
 
-def deleted() -> dict[str, Any]:
-    """Its owner wants nothing of it any more: it is not painted, found or posted."""
-    waits = Job.status == JobStatus.QUEUED
-    return {
-        "deleted_at": time.time(),
-        "search_text": "",
-        "cancel_requested": True,
-        "held_at": None,
-        "status": case((waits, JobStatus.CANCELLED), else_=Job.status),
-        "finished_at": case((waits, time.time()), else_=Job.finished_at),
-        "delivered_at": func.coalesce(Job.delivered_at, time.time()),
-    }
-
-
 def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
     """What the painter reads is known."""
     return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
@@ -124,14 +110,3 @@ def ruled(job: Job) -> dict[str, Any]:
 async def keep_token(session: AsyncSession, job_id: int, answer: Answer) -> None:
     """Remember how a job's message may be written without any permission, and until when."""
     await session.merge(AnswerToken(job_id=job_id, token=answer.token, expires_at=answer.expires_at))
-
-
-async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> None:
-    """Nobody needs these any more, and others must not find them."""
-    await session.execute(delete(AnswerToken).where(which))
-
-
-async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:
-    """They are not painted any more, so nobody needs to see how far they were."""
-    if job_ids:
-        await session.execute(delete(Preview).where(Preview.job_id.in_(job_ids)))

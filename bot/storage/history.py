@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, update
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 
-from limner.bot.moderation.reviews import undecided
 from limner.bot.place import Where
-from limner.bot.queue import transitions
+from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import (
@@ -28,6 +27,7 @@ from limner.bot.storage.models import (
     ReviewState,
 )
 from limner.bot.storage.search import matches
+from limner.bot.storage.shared_sql import undecided
 
 ABANDONED_SECONDS = 3600.0
 """How long a picture may wait for its row: a busy database is waited for, a killed process is not."""
@@ -135,10 +135,10 @@ class History:
         """
         decided = (Review.job_id == job_id, Review.state != ReviewState.OPEN, Review.shown == Review.state)
         async with self.database.begin() as session:
-            await session.execute(update(Job).where(Job.id == job_id).values(**transitions.deleted()))
+            await session.execute(update(Job).where(Job.id == job_id).values(**shared_sql.deleted()))
             await session.execute(update(Review).where(*decided).values(shown=STALE))
-            await transitions.forget_previews(session, [job_id])
-            await transitions.forget_tokens(session, AnswerToken.job_id == job_id)
+            await shared_sql.forget_previews(session, [job_id])
+            await shared_sql.forget_tokens(session, AnswerToken.job_id == job_id)
         await self.erase(job_id)
 
     async def erase(self, job_id: int) -> None:

@@ -50,11 +50,6 @@ UNDELIVERED = (
 )
 WITH_INPUT = "input_sha256 IS NOT NULL"
 
-UNSEEN, EXPLICIT, BLOCKED = "unseen", "explicit", "blocked"
-"""What can be against pictures: nobody has looked at them; they are over the limit; they look like a blocked one."""
-APPROVED = "approved"
-"""A picture's verdict when a person has allowed it in spite of everything."""
-
 
 STALE = "stale"
 """Of a review's card: what it was decided to do is done, and the card shows what has been deleted since."""

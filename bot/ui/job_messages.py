@@ -9,7 +9,8 @@ from discord.utils import escape_markdown, escape_mentions
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
-from limner.bot.storage.models import UNSEEN, Job, JobStatus
+from limner.bot.reasons import UNSEEN
+from limner.bot.storage.models import Job, JobStatus
 
 IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600

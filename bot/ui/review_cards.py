@@ -11,13 +11,12 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, NotFound
 from limner.bot.limits import fit
-from limner.bot.moderation.apply_verdict import FLAGGED
-from limner.bot.moderation.evasion import EVASION
 from limner.bot.moderation.image_policy import OF_OPERATOR
 from limner.bot.moderation.reviews import APPROVALS, OUTCOMES, Record
 from limner.bot.moderation.strikes import Told
+from limner.bot.reasons import EVASION, EXPLICIT, FLAGGED
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import EXPLICIT, Job, Review, ReviewState, TimeOut
+from limner.bot.storage.models import Job, Review, ReviewState, TimeOut
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed

@@ -14,8 +14,9 @@ from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS, REFUSED
 from limner.bot.notes import IN_WORDS, LEFT_OUT
 from limner.bot.place import Spot
+from limner.bot.reasons import UNSEEN
 from limner.bot.storage.input_images import GONE
-from limner.bot.storage.models import UNSEEN, InputPicture, Job
+from limner.bot.storage.models import InputPicture, Job
 from limner.bot.worker.classifier_thread import Lookout
 from limner.generators.base import Expansion, ModelCard, PromptExpander
 

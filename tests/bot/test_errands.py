@@ -14,7 +14,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import Action
-from limner.bot.moderation.apply_verdict import FLAGGED
+from limner.bot.reasons import FLAGGED
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from limner.bot import limits
 from limner.bot.limits import CHOICE, CONTENT, cut, first_lines, fit, key, length, named, some
-from limner.bot.moderation.apply_verdict import FLAGGED
 from limner.bot.moderation.reviews import Record
 from limner.bot.moderation.strikes import Told
 from limner.bot.queue.estimate import Position
+from limner.bot.reasons import FLAGGED
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import FilterChange, Job, JobStatus, Review, ReviewState, Rule, Strike, Suspension
 from limner.bot.ui import job_messages, rule_texts

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
-from limner.bot.moderation.apply_verdict import FLAGGED
+from limner.bot.reasons import FLAGGED
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Review
 from limner.bot.submit import Ask, read, submit

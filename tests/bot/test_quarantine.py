@@ -14,9 +14,10 @@ from limner.bot.moderation.image_policy import Gate, Objection
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Spot
 from limner.bot.queue.jobs import JobQueue, Picture
+from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus, Seen
+from limner.bot.storage.models import Job, JobStatus, Seen
 from tests.rows import new_job, painted, picture, seen
 
 HERE = Spot(5, 6)

@@ -14,8 +14,9 @@ from limner.bot.errors import BadOption
 from limner.bot.moderation import quarantine
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.queue import jobs
+from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
 from limner.bot.settings import Settings
-from limner.bot.storage.models import BLOCKED, EXPLICIT, UNSEEN, Job, JobStatus
+from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask
 from limner.bot.worker import classifier_thread
 from limner.bot.worker import worker as worker_room

@@ -1,0 +1,53 @@
+"""SQL that the history, the queue and the reviews share: what a deletion writes and removes, what moderators need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from limner.bot.reasons import EVASION, EXPLICIT, FLAGGED
+from limner.bot.storage.models import OPEN_REVIEW, AnswerToken, Job, JobStatus, Preview, Review
+
+
+def deleted() -> dict[str, Any]:
+    """Its owner wants nothing of it any more: it is not painted, found or posted."""
+    waits = Job.status == JobStatus.QUEUED
+    return {
+        "deleted_at": time.time(),
+        "search_text": "",
+        "cancel_requested": True,
+        "held_at": None,
+        "status": case((waits, JobStatus.CANCELLED), else_=Job.status),
+        "finished_at": case((waits, time.time()), else_=Job.finished_at),
+        "delivered_at": func.coalesce(Job.delivered_at, time.time()),
+    }
+
+
+async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> None:
+    """Nobody needs these any more, and others must not find them."""
+    await session.execute(delete(AnswerToken).where(which))
+
+
+async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:
+    """They are not painted any more, so nobody needs to see how far they were."""
+    if job_ids:
+        await session.execute(delete(Preview).where(Preview.job_id.in_(job_ids)))
+
+
+def undecided() -> ColumnElement[bool]:
+    """Whether moderators have yet to decide about a request or its pictures."""
+    is_open = select(Review.id).where(Review.job_id == Job.id, text(OPEN_REVIEW)).exists()
+    return is_open | and_(*waits_for_moderators())
+
+
+def waits_for_moderators() -> tuple[ColumnElement[bool], ...]:
+    """Of a painted request: its pictures wait for a moderator of its server."""
+    return Job.quarantine.in_(FOR_MODERATORS), Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
+
+
+FOR_MODERATORS = (FLAGGED, EVASION, EXPLICIT)
+"""The quarantines that a moderator ends: a rule's flag, a refused idea spelled another way, what the eyes saw."""
