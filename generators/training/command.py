@@ -169,7 +169,7 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     folder = arguments.out or arguments.training / "autoencoder"
     plan = replace(AUTOENCODER, samples=arguments.samples)
     pictures = learnt_part(arguments.pictures)
-    launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes)
+    launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes, batch=plan.batch)
     _tell(folder if (folder / "vae").is_dir() else None)
 
 

@@ -99,6 +99,10 @@ class Trainer:
     def __init__(self, task: Task, plan: Plan, folder: Path) -> None:
         self._task, self._plan, self._folder = task, plan, folder
         self._rank, self._world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if self._world > plan.batch:
+            raise TrainingError(
+                f"{self._world} processes cannot share a step of {plan.batch} pictures; start at most {plan.batch}."
+            )
         self._parameters = [part for part in task.network.parameters() if part.requires_grad]
         self._weights = nn.Parameter(torch.cat([part.detach().float().reshape(-1) for part in self._parameters]))
         self._average = self._weights.detach().clone()
@@ -170,7 +174,8 @@ class Trainer:
         for part in self._parameters:
             part.grad = None
         self._task.progress = self.step / plan.steps
-        loss = self._task.loss(numbers, random)
+        share = len(numbers) * self._world / plan.batch  # 1 on average: the parts of a step may differ in size
+        loss = self._task.loss(numbers, random) * share
         loss.backward()
         self._gradient.zero_()
         rooms = [(room, part.grad) for room, part in self._rooms if part.grad is not None]

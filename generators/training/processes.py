@@ -37,8 +37,10 @@ def own_random(random: torch.Generator, device: torch.device) -> torch.Generator
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=random)))
 
 
-def launch(work: Callable[..., None], processes: int | None, *arguments: object) -> None:
+def launch(work: Callable[..., None], processes: int | None, *arguments: object, batch: int) -> None:
     """Call ``work(*arguments)`` in this process, or in several that share each step: one for each GPU or core.
+
+    A step of ``batch`` pictures has no more processes than pictures.
 
     Two single-threaded processes are twice as fast as one with two threads on a CPU. When this process is asked to
     stop, they are: each finishes its step, and the first writes a checkpoint. Under `accelerate launch` or torchrun,
@@ -47,7 +49,7 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object)
     Raises:
         TrainingError: one of them raised it.
     """
-    processes = processes or torch.cuda.device_count() or os.cpu_count() or 1
+    processes = min(processes or torch.cuda.device_count() or os.cpu_count() or 1, batch)
     if processes == 1 or "WORLD_SIZE" in os.environ:
         work(*arguments)
         return

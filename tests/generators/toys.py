@@ -3,6 +3,7 @@
 # pyright: basic
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,3 +25,8 @@ def write_squares(folder: Path, count: int, side: int, colours: Sequence[str] = 
         Image.fromarray(pixels).save(folder / f"{number}.png")
         lines.append(json.dumps({"file_name": f"{number}.png", "text": f"a {colour} square"}))
     (folder / "metadata.jsonl").write_text("\n".join(lines))
+
+
+def note_process(folder: Path) -> None:
+    """Leave a file that says how many processes this is one of."""
+    (folder / os.environ.get("RANK", "0")).write_text(os.environ.get("WORLD_SIZE", "1"))

@@ -62,13 +62,15 @@ def train_doodle(folder: Path, *, minutes: float | None, processes: int | None, 
     autoencoder, denoiser = ON_GPU if torch.cuda.is_available() else ON_CPU
     _compose_scenes(folder)
     if not (folder / "autoencoder" / "vae").is_dir():
-        launch(train_autoencoder, processes, folder / "scenes", folder / "autoencoder", autoencoder, left())
+        target, plan = folder / "autoencoder", autoencoder
+        launch(train_autoencoder, processes, folder / "scenes", target, plan, left(), batch=plan.batch)
         if not (folder / "autoencoder" / "vae").is_dir():
             return  # stopped before its plan was done
     if not (folder / "words" / "model.safetensors").is_file():
         _prepare_words(folder)
     Latents(_read_autoencoder(folder), PictureFolder(folder / "scenes"), folder / "latents")
-    launch(_train_denoiser, processes, folder, replace(denoiser, samples=samples), left())
+    plan = replace(denoiser, samples=samples)
+    launch(_train_denoiser, processes, folder, plan, left(), batch=plan.batch)
     export(folder)
 
 

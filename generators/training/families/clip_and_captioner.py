@@ -37,7 +37,7 @@ def train_reading(
     left = countdown(minutes)
     known = encoder or _prepare_words(data, folder)
     plan = replace(clip.PLAN, samples=samples)
-    launch(clip.train_reader, processes, data, folder, known, plan, left())
+    launch(clip.train_reader, processes, data, folder, known, plan, left(), batch=plan.batch)
     figures, is_done = clip.export_reader(data, folder, known, plan)
     if is_done:
         captioner.train_captioner(data, folder, captioner.PLAN, left())

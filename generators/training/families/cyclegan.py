@@ -167,7 +167,7 @@ def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: i
         raise TrainingError(
             f"The pictures are {a.side} and {b.side} pixels wide; both folders need the same side, at least {SMALLEST}."
         )
-    launch(_train, processes, recipe, minutes)
+    launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
     return list(_export(recipe)) if (recipe.folder / CHECKPOINT).is_file() else []
 
 

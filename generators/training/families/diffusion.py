@@ -63,11 +63,11 @@ def train_diffusion(recipe: Recipe, *, minutes: float | None = None, processes: 
     PictureFolder(recipe.pictures).pixels([0])  # complain before anything is started
     if recipe.autoencoder is None and not (folder / "autoencoder" / "vae").is_dir():
         plan = recipe.autoencoder_plan
-        launch(train_autoencoder, processes, recipe.pictures, folder / "autoencoder", plan, left())
+        launch(train_autoencoder, processes, recipe.pictures, folder / "autoencoder", plan, left(), batch=plan.batch)
         if not (folder / "autoencoder" / "vae").is_dir():
             return None  # stopped before its plan was done
     _prepare(recipe)
-    launch(_train_denoiser, processes, recipe, left())
+    launch(_train_denoiser, processes, recipe, left(), batch=recipe.plan.batch)
     return _export(recipe) if (folder / "denoiser" / CHECKPOINT).is_file() else None
 
 

@@ -62,7 +62,7 @@ def train_lora(recipe: Recipe, *, minutes: float | None = None, processes: int |
         TrainingError: the model or the pictures cannot be used, or the training cannot go on.
     """
     _latents(recipe, _read_model(recipe))  # before several processes would make them at the same time
-    launch(_train, processes, recipe, minutes)
+    launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
     if not (recipe.folder / CHECKPOINT).is_file():
         return None
     file = _export(recipe)

@@ -217,7 +217,7 @@ def train_one_pass(recipe: Recipe, *, minutes: float | None = None, processes: i
     if side < 8 or side & (side - 1):
         raise TrainingError(f"The pictures are {side} pixels wide; this family needs 8, 16, 32, 64 or 128.")
     _read_captions(recipe, pictures)  # before several processes would do it at the same time
-    launch(_train, processes, recipe, minutes)
+    launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
     return _export(recipe) if (recipe.folder / CHECKPOINT).is_file() else None
 
 
