@@ -9,13 +9,17 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from multiprocessing.queues import SimpleQueue
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
 
 from limner.generators.training.errors import TrainingError
+
+Result = TypeVar("Result")
 
 
 def own_device() -> torch.device:
@@ -44,7 +48,7 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object,
 
     Two single-threaded processes are twice as fast as one with two threads on a CPU. When this process is asked to
     stop, they are: each finishes its step, and the first writes a checkpoint. Under `accelerate launch` or torchrun,
-    which have started the processes already, this is one of them.
+    which have started the processes already, this is one of them, and returns when all of them have done the work.
 
     Raises:
         TrainingError: one of them raised it.
@@ -52,6 +56,7 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object,
     processes = min(processes or torch.cuda.device_count() or os.cpu_count() or 1, batch)
     if processes == 1 or "WORLD_SIZE" in os.environ:
         work(*arguments)
+        PartialState().wait_for_everyone()
         return
     complaints = torch.multiprocessing.get_context("spawn").SimpleQueue()
     team = torch.multiprocessing.start_processes(
@@ -70,6 +75,20 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object,
         signal.signal(signal.SIGTERM, before)
         for process in team.processes:
             process.terminate()  # nobody would wait for one that is left
+
+
+def once(work: Callable[..., Result], *arguments: object) -> Result:
+    """What ``work(*arguments)`` returns in the first of the processes; the others wait for it, and do none of it."""
+    state = PartialState()
+    found = [work(*arguments) if state.is_main_process else None]
+    if state.num_processes > 1:
+        dist.broadcast_object_list(found)
+    return found[0]
+
+
+def first_alone() -> AbstractContextManager[None]:
+    """The first of the processes goes through the block before the others, which find what it has made."""
+    return PartialState().main_process_first()
 
 
 def _join(

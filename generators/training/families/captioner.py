@@ -25,7 +25,7 @@ from limner.generators.training.data.picture_folder import PictureFolder, to_ima
 from limner.generators.training.data.text_encoder import LENGTH, build_tokenizer, split_words, token_ids
 from limner.generators.training.families.clip import kept_back
 from limner.generators.training.loop import Plan, Trainer
-from limner.generators.training.processes import own_device
+from limner.generators.training.processes import first_alone, once, own_device
 from limner.generators.vision.clip import OWN_CAPTIONER, say
 
 PLAN = Plan(samples=160_000, batch=64, learning_rate=2e-3, warmup=100, ema=0.995, decay=0.3)
@@ -131,12 +131,18 @@ def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None)
     """
     torch.manual_seed(plan.seed)
     pictures = PictureFolder(data)
-    states = picture_states(folder, pictures)
+    with first_alone():
+        states = picture_states(folder, pictures)
     tokenizer = caption_tokenizer([picture.text for picture in pictures.pictures])
     untrained = build_captioner(tokenizer, states.shape[-1]).to(own_device())
     task = CaptionerTask(untrained, tokenizer, states, pictures)
     trainer = Trainer(task, plan, folder / f"captioner-{_fingerprint(folder)}")
     trainer.run(minutes=minutes)
-    trainer.use_average()
-    task.network.half().save_pretrained(folder / "reader" / OWN_CAPTIONER)
-    tokenizer.save_pretrained(folder / "reader" / OWN_CAPTIONER)
+    if trainer.step:  # else it had no time, and says nothing that is worth to be read
+        trainer.use_average()
+        once(_save, task.network, tokenizer, folder / "reader" / OWN_CAPTIONER)
+
+
+def _save(captioner: GPT2LMHeadModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    captioner.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -13,7 +13,7 @@ from limner.generators.training.data import downloads, text_encoder
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.families import captioner, clip
 from limner.generators.training.loop import countdown
-from limner.generators.training.processes import launch
+from limner.generators.training.processes import first_alone, launch, once
 
 VOCABULARY = 3_600
 
@@ -35,10 +35,11 @@ def train_reading(
     Returns how well the reader finds what was kept back.
     """
     left = countdown(minutes)
-    known = encoder or _prepare_words(data, folder)
+    with first_alone():
+        known = encoder or _prepare_words(data, folder)
     plan = replace(clip.PLAN, samples=samples)
     launch(clip.train_reader, processes, data, folder, known, plan, left(), batch=plan.batch)
-    figures, is_done = clip.export_reader(data, folder, known, plan)
+    figures, is_done = once(clip.export_reader, data, folder, known, plan)
     if is_done:
         captioner.train_captioner(data, folder, captioner.PLAN, left())
     return figures

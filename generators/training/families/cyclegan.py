@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
-from limner.generators.training.processes import launch, own_device
+from limner.generators.training.processes import launch, once, own_device
 
 CYCLE = 10.0
 """Weight of what differs after the way there and back."""
@@ -168,7 +167,7 @@ def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: i
             f"The pictures are {a.side} and {b.side} pixels wide; both folders need the same side, at least {SMALLEST}."
         )
     launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
-    return list(_export(recipe)) if (recipe.folder / CHECKPOINT).is_file() else []
+    return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else []
 
 
 def _train(recipe: Recipe, minutes: float | None) -> None:
@@ -180,7 +179,7 @@ def _build(recipe: Recipe, device: torch.device) -> CycleGANTask:
     return CycleGANTask(recipe.depth, PictureFolder(recipe.a), PictureFolder(recipe.b), device)
 
 
-def _export(recipe: Recipe) -> Iterator[Path]:
+def _export(recipe: Recipe) -> list[Path]:
     """Write both models with the averaged weights of the last checkpoint."""
     task = _build(recipe, torch.device("cpu"))
     read_average(recipe.folder, task.network)
@@ -189,7 +188,7 @@ def _export(recipe: Recipe) -> Iterator[Path]:
     card |= {"guidance_scale": 1.0, "max_added_words": 0, "restyles": True}
     for part, folder, target in (("forth", "model", recipe.b), ("back", "model-back", recipe.a)):
         save(recipe.folder / folder, recipe.depth, task.network[part], {"title": _title(target), **card})
-        yield recipe.folder / folder
+    return [recipe.folder / "model", recipe.folder / "model-back"]
 
 
 def _title(pictures: Path) -> str:

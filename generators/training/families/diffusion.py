@@ -22,7 +22,7 @@ from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import latent_diffusion
 from limner.generators.training.families.autoencoder import train_autoencoder
 from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, countdown, read_average
-from limner.generators.training.processes import launch, own_device
+from limner.generators.training.processes import first_alone, launch, once, own_device
 
 AUTOENCODER = Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3)
 DENOISER = Plan(samples=200_000, batch=32, learning_rate=7e-4, warmup=300, decay=0.2)
@@ -66,9 +66,10 @@ def train_diffusion(recipe: Recipe, *, minutes: float | None = None, processes: 
         launch(train_autoencoder, processes, recipe.pictures, folder / "autoencoder", plan, left(), batch=plan.batch)
         if not (folder / "autoencoder" / "vae").is_dir():
             return None  # stopped before its plan was done
-    _prepare(recipe)
+    with first_alone():
+        _prepare(recipe)
     launch(_train_denoiser, processes, recipe, left(), batch=recipe.plan.batch)
-    return _export(recipe) if (folder / "denoiser" / CHECKPOINT).is_file() else None
+    return once(_export, recipe) if (folder / "denoiser" / CHECKPOINT).is_file() else None
 
 
 def _prepare(recipe: Recipe) -> tuple[StableDiffusionPipeline, latent_diffusion.FrozenCaptions, Latents, list[str]]:

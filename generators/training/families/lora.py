@@ -25,7 +25,7 @@ from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import latent_diffusion
 from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
-from limner.generators.training.processes import launch, own_device
+from limner.generators.training.processes import first_alone, launch, once, own_device
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
@@ -61,11 +61,15 @@ def train_lora(recipe: Recipe, *, minutes: float | None = None, processes: int |
     Raises:
         TrainingError: the model or the pictures cannot be used, or the training cannot go on.
     """
-    _latents(recipe, _read_model(recipe))  # before several processes would make them at the same time
+    with first_alone():
+        _latents(recipe, _read_model(recipe))
     launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
-    if not (recipe.folder / CHECKPOINT).is_file():
-        return None
-    file = _export(recipe)
+    return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else None
+
+
+def _export(recipe: Recipe) -> Path:
+    """Write the averaged weights of the last checkpoint, and the copy that is worn; returns what is asked for."""
+    file = _write(recipe)
     if recipe.worn is None:
         return file
     recipe.worn.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +92,7 @@ def _train(recipe: Recipe, minutes: float | None) -> None:
     Trainer(task, recipe.plan, recipe.folder).run(minutes=minutes)
 
 
-def _export(recipe: Recipe) -> Path:
+def _write(recipe: Recipe) -> Path:
     """Write the averaged weights of the last checkpoint in diffusers' form."""
     pipe = _read_model(recipe)
     _put_on(pipe, recipe)

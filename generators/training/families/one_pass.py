@@ -25,7 +25,7 @@ from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
-from limner.generators.training.processes import launch, own_device
+from limner.generators.training.processes import first_alone, launch, once, own_device
 from limner.generators.vision.clip import FolderReader
 
 SIGMA = 0.5
@@ -216,9 +216,10 @@ def train_one_pass(recipe: Recipe, *, minutes: float | None = None, processes: i
     side = pictures.side
     if side < 8 or side & (side - 1):
         raise TrainingError(f"The pictures are {side} pixels wide; this family needs 8, 16, 32, 64 or 128.")
-    _read_captions(recipe, pictures)  # before several processes would do it at the same time
+    with first_alone():
+        _read_captions(recipe, pictures)
     launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
-    return _export(recipe) if (recipe.folder / CHECKPOINT).is_file() else None
+    return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else None
 
 
 def _train(recipe: Recipe, minutes: float | None) -> None:
