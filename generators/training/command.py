@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from limner.generators.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from limner.generators.training.loop import Plan
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
@@ -130,6 +135,18 @@ def _add_common(kind: argparse.ArgumentParser, folder: str, samples: int) -> Non
     kind.add_argument(
         "--samples", type=int, default=samples, metavar="N", help=f"pictures to learn from in all ({samples:,})"
     )
+    kind.add_argument("--learning-rate", type=_positive, metavar="X", help="how fast it learns (the kind's own)")
+    kind.add_argument("--seed", type=int, default=0, metavar="N", help="of all chance in it (0)")
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("it needs a number above 0, such as 0.0005")
+    return number
 
 
 def _data(arguments: argparse.Namespace) -> None:
@@ -144,18 +161,23 @@ def _data(arguments: argparse.Namespace) -> None:
 
 def _diffusion(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.diffusion import DENOISER, Recipe, train_diffusion
+    from limner.generators.training.families.diffusion import AUTOENCODER, DENOISER, Recipe, train_diffusion
+    from limner.generators.training.families.latent_diffusion import GROUPS
 
     if not re.fullmatch(r"\d+(,\d+)+", arguments.widths):
         raise TrainingError("The option --widths needs at least two numbers, such as 128,192.")
+    widths = tuple(map(int, arguments.widths.split(",")))
+    if any(width % GROUPS or not width for width in widths):
+        raise TrainingError(f"The option --widths needs multiples of {GROUPS}, such as 128,192.")
     recipe = Recipe(
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / "diffusion",
         words=_model(arguments, arguments.words),
         autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
         objective=arguments.objective,
-        widths=tuple(map(int, arguments.widths.split(","))),
-        plan=replace(DENOISER, samples=arguments.samples, batch=arguments.batch),
+        widths=widths,
+        autoencoder_plan=replace(AUTOENCODER, **_chosen(arguments)),
+        plan=_planned(replace(DENOISER, batch=arguments.batch), arguments),
     )
     _tell(train_diffusion(recipe, minutes=arguments.max_minutes, processes=arguments.processes))
 
@@ -167,7 +189,7 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
     from limner.generators.training.processes import launch
 
     folder = arguments.out or arguments.training / "autoencoder"
-    plan = replace(AUTOENCODER, samples=arguments.samples)
+    plan = _planned(AUTOENCODER, arguments)
     pictures = learnt_part(arguments.pictures)
     launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes, batch=plan.batch)
     _tell(folder if (folder / "vae").is_dir() else None)
@@ -186,7 +208,7 @@ def _lora(arguments: argparse.Namespace) -> None:
         folder=arguments.out or arguments.training / f"lora-{arguments.name}",
         worn=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
         rank=arguments.rank,
-        plan=replace(PLAN, samples=arguments.samples),
+        plan=_planned(PLAN, arguments),
     )
     file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
     _tell(file)
@@ -204,6 +226,7 @@ def _one_pass(arguments: argparse.Namespace) -> None:
         folder=arguments.out or arguments.training / arguments.family,
         words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
         samples=arguments.samples,
+        **_chosen(arguments),
         reader=arguments.reader,
         width=arguments.width,
     )
@@ -219,6 +242,7 @@ def _cyclegan(arguments: argparse.Namespace) -> None:
         b=learnt_part(arguments.b),
         folder=arguments.out or arguments.training / "cyclegan",
         samples=arguments.samples,
+        **_chosen(arguments),
         width=arguments.width,
         blocks=arguments.blocks,
     )
@@ -230,7 +254,13 @@ def _doodle(arguments: argparse.Namespace) -> None:
     from limner.generators.training.doodle.recipe import train_doodle
 
     folder = arguments.out or arguments.training / "doodle"
-    train_doodle(folder, minutes=arguments.max_minutes, processes=arguments.processes, samples=arguments.samples)
+    train_doodle(
+        folder,
+        minutes=arguments.max_minutes,
+        processes=arguments.processes,
+        samples=arguments.samples,
+        chosen=_chosen(arguments),
+    )
 
 
 def _scenes(arguments: argparse.Namespace) -> None:
@@ -253,12 +283,23 @@ def _reader(arguments: argparse.Namespace) -> None:
         folder,
         encoder=arguments.words,
         samples=arguments.samples,
+        chosen=_chosen(arguments),
         minutes=arguments.max_minutes,
         processes=arguments.processes,
     )
     for name, value in figures.items():
         print(f"{name} {value:.3f}")
     _tell(folder / "reader")
+
+
+def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
+    return replace(plan, samples=arguments.samples, **_chosen(arguments))
+
+
+def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The seed, and the learning rate where one was asked for."""
+    rate = arguments.learning_rate
+    return {"seed": arguments.seed} | ({"learning_rate": rate} if rate else {})
 
 
 def _model(arguments: argparse.Namespace, name: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -190,8 +190,8 @@ class Trainer:
         norm = float(self._weights.grad.norm())
         if not math.isfinite(norm) or not math.isfinite(mean):
             raise TrainingError(
-                f"The loss is no longer a number at step {self.step + 1}; the last checkpoint is kept: "
-                "go on from it with a smaller learning rate."
+                f"The loss is no longer a number at step {self.step + 1}; the last checkpoint is kept: go on from it "
+                f"with a smaller --learning-rate than {plan.learning_rate:g}, or with another --seed."
             )
         self._weights.grad.mul_(min(1.0, plan.clip / (norm + 1e-6)))
         for group in self._optimizer.param_groups:
@@ -229,7 +229,9 @@ class Trainer:
             save_file(tensors, part, {"training": json.dumps(told | {"plan": asdict(self._plan)})})
             os.replace(part, target)
             lines = "".join(f"{step},{loss:.6f}\n" for step, loss in self._losses)
-            (self._folder / LOSSES).write_text("step,loss\n" + lines, encoding="utf-8")
+            part = (self._folder / LOSSES).with_suffix(".part")
+            part.write_text("step,loss\n" + lines, encoding="utf-8")
+            os.replace(part, self._folder / LOSSES)
             draw_curve(self._losses).save(self._folder / "losses.png")
             self.use_average()
             self._task.sample().save(self._folder / "samples.png")
@@ -248,9 +250,7 @@ class Trainer:
         return {name: part for name, part in self._task.network.state_dict().items() if name not in learnt}
 
     def _resume(self) -> None:
-        with safe_open(self._folder / CHECKPOINT, "pt") as file:
-            told = json.loads((file.metadata() or {}).get("training", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        told, tensors = _read(self._folder)
         if told.get("family") != self._task.family or len(tensors["weights"]) != len(self._average):
             raise TrainingError(
                 f"{self._folder} holds the checkpoint of another training ({told.get('family', 'unknown')}); "
@@ -271,9 +271,7 @@ class Trainer:
                 "exp_avg": tensors["first_moment"].to(self._weights.device),
                 "exp_avg_sq": tensors["second_moment"].to(self._weights.device),
             }
-        lines = (self._folder / LOSSES).read_text(encoding="utf-8").splitlines()[1:]
-        self._losses = [(int(step), float(loss)) for step, loss in (line.split(",") for line in lines)]
-        self._losses = [pair for pair in self._losses if pair[0] <= self.step]
+        self._losses = [pair for pair in _read_losses(self._folder / LOSSES) if pair[0] <= self.step]
 
 
 class Asked:
@@ -323,11 +321,35 @@ class _Progress:
 
 def read_average(folder: Path, network: nn.Module) -> int:
     """Put the moving average of the checkpoint in ``folder`` into the network; returns its step."""
-    with safe_open(folder / CHECKPOINT, "pt") as file:
-        row = file.get_tensor("average")
-        step = json.loads(file.metadata()["training"])["step"]
-    _write(row, [part for part in network.parameters() if part.requires_grad])
-    return step
+    told, tensors = _read(folder)
+    _write(tensors["average"], [part for part in network.parameters() if part.requires_grad])
+    return told["step"]
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What the checkpoint in ``folder`` tells, and its tensors."""
+    try:
+        with safe_open(folder / CHECKPOINT, "pt") as file:
+            told = json.loads((file.metadata() or {}).get("training", "{}"))
+            return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    except (OSError, SafetensorError, ValueError) as error:
+        raise TrainingError(
+            f"{folder / CHECKPOINT} is damaged; put a copy of it back, or delete it to begin again."
+        ) from error
+
+
+def _read_losses(file: Path) -> list[tuple[int, float]]:
+    """Every step's number and loss; none where there is no such file."""
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")[1:] if file.exists() else [""]
+        *whole, rest = (line.split(",") for line in lines)
+        if rest != [""]:
+            raise ValueError("its last line has no end")
+        return [(int(step), float(loss)) for step, loss in whole]
+    except ValueError as error:
+        raise TrainingError(
+            f"{file} is damaged; delete it, and the training goes on from its checkpoint with a new one."
+        ) from error
 
 
 @torch.no_grad()

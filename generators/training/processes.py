@@ -16,6 +16,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
+from safetensors import SafetensorError
 
 from limner.generators.training.errors import TrainingError
 
@@ -78,9 +79,18 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object,
 
 
 def once(work: Callable[..., Result], *arguments: object) -> Result:
-    """What ``work(*arguments)`` returns in the first of the processes; the others wait for it, and do none of it."""
+    """What ``work(*arguments)`` returns in the first of the processes; the others wait for it, and do none of it.
+
+    Raises:
+        TrainingError: the work cannot be written.
+    """
     state = PartialState()
-    found = [work(*arguments) if state.is_main_process else None]
+    try:
+        found = [work(*arguments) if state.is_main_process else None]
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"The result cannot be written ({error}); the checkpoint is kept: see to that and give the command again."
+        ) from error
     if state.num_processes > 1:
         dist.broadcast_object_list(found)
     return found[0]

@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
@@ -53,23 +55,26 @@ CARD = {
 }
 
 
-def train_doodle(folder: Path, *, minutes: float | None, processes: int | None, samples: int) -> None:
+def train_doodle(
+    folder: Path, *, minutes: float | None, processes: int | None, samples: int, chosen: Mapping[str, Any]
+) -> None:
     """Go on with the training in ``folder`` from wherever it stopped; what is learnt so far is in ``folder/doodle``.
 
+    ``chosen`` says what differs in both plans.
     Downloads about 100 MB once. Everything is kept in ``folder``: scenes, autoencoder, words, latents, checkpoints.
     """
     left = countdown(minutes)
     autoencoder, denoiser = ON_GPU if torch.cuda.is_available() else ON_CPU
     _compose_scenes(folder)
     if not (folder / "autoencoder" / "vae").is_dir():
-        target, plan = folder / "autoencoder", autoencoder
+        target, plan = folder / "autoencoder", replace(autoencoder, **chosen)
         launch(train_autoencoder, processes, folder / "scenes", target, plan, left(), batch=plan.batch)
         if not (folder / "autoencoder" / "vae").is_dir():
             return  # stopped before its plan was done
     if not (folder / "words" / "model.safetensors").is_file():
         _prepare_words(folder)
     Latents(_read_autoencoder(folder), PictureFolder(folder / "scenes"), folder / "latents")
-    plan = replace(denoiser, samples=samples)
+    plan = replace(denoiser, samples=samples, **chosen)
     launch(_train_denoiser, processes, folder, plan, left(), batch=plan.batch)
     export(folder)
 

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from limner.generators.training.data import downloads, text_encoder
 from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import captioner, clip
 from limner.generators.training.loop import countdown
 from limner.generators.training.processes import first_alone, launch, once
@@ -24,6 +27,7 @@ def train_reading(
     *,
     encoder: Path | None,
     samples: int,
+    chosen: Mapping[str, Any],
     minutes: float | None,
     processes: int | None,
 ) -> dict[str, float]:
@@ -31,17 +35,22 @@ def train_reading(
 
     The captioner follows when the reader's plan is done, because it learns from what that reader sees.
     ``encoder`` is a folder with a tokenizer and a text encoder whose word vectors are used; None makes one of a
-    download of about 80 MB.
+    download of about 80 MB. ``chosen`` says what differs in both plans.
     Returns how well the reader finds what was kept back.
+
+    Raises:
+        TrainingError: there are too few pictures, or the training cannot go on.
     """
     left = countdown(minutes)
+    if not clip.kept_back(PictureFolder(data)):
+        raise TrainingError("A reader needs ten pictures at least, as it is tested with a tenth of them; add some.")
     with first_alone():
         known = encoder or _prepare_words(data, folder)
-    plan = replace(clip.PLAN, samples=samples)
+    plan = replace(clip.PLAN, samples=samples, **chosen)
     launch(clip.train_reader, processes, data, folder, known, plan, left(), batch=plan.batch)
     figures, is_done = once(clip.export_reader, data, folder, known, plan)
     if is_done:
-        captioner.train_captioner(data, folder, captioner.PLAN, left())
+        captioner.train_captioner(data, folder, replace(captioner.PLAN, **chosen), left())
     return figures
 
 

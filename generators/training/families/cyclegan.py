@@ -132,6 +132,8 @@ class Recipe:
     width: int = 32
     blocks: int = 6
     batch: int = 2
+    learning_rate: float = 2e-4
+    seed: int = 0
 
     @property
     def depth(self) -> Depth:
@@ -140,11 +142,12 @@ class Recipe:
 
     @property
     def plan(self) -> Plan:
-        """How it learns: with the paper's learning rate, which falls in the second half."""
+        """How it learns: with a learning rate (by default the paper's) that falls in the second half."""
         return Plan(
             samples=self.samples,
             batch=self.batch,
-            learning_rate=2e-4,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
             warmup=1,
             decay=0.5,
             weight_decay=0.0,

@@ -30,6 +30,8 @@ from limner.generators.training.processes import own_random, quick_precision
 
 DROPPED = 0.1
 """Share of captions that are left empty, for guidance without a classifier (Ho and Salimans 2022)."""
+GROUPS = 32
+"""Heads, and groups of the normalisation; the channels of each level of a denoiser are multiples of it."""
 BLUR = 1.2
 """Noise on a caption's word vectors while learning, at most, so that words near a known one are taken for it.
 
@@ -43,8 +45,8 @@ def build_unet(
     *,
     side: int = 16,
     widths: Sequence[int] = (128, 192),
-    heads: int = 32,
-    groups: int = 32,
+    heads: int = GROUPS,
+    groups: int = GROUPS,
 ) -> UNet2DConditionModel:
     """An untrained UNet for latents with this side; attention at the lowest level, words added to the time."""
     last = len(widths) - 1

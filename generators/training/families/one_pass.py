@@ -198,11 +198,14 @@ class Recipe:
     width: int = 16
     noise: int = 32
     batch: int = 32
+    learning_rate: float = 2e-3
+    seed: int = 0
 
     @property
     def plan(self) -> Plan:
         """How it learns: a GAN without momentum, as two that chase each other would only swing."""
-        plan = Plan(samples=self.samples, batch=self.batch, learning_rate=2e-3, warmup=50, ema=0.998)
+        told = {"samples": self.samples, "batch": self.batch, "seed": self.seed}
+        plan = Plan(**told, learning_rate=self.learning_rate, warmup=50, ema=0.998)
         return replace(plan, momentum=0.0, clip=10.0, weight_decay=0.0) if self.family == "gan" else plan
 
 

@@ -1,0 +1,97 @@
+# pyright: basic, reportPrivateImportUsage=false
+"""What goes wrong in a training ends it with one sentence that can be followed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from limner.bot.__main__ import build_parser
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families.captioner import train_captioner
+from limner.generators.training.families.clip_and_captioner import train_reading
+from limner.generators.training.families.cyclegan import Recipe, train_cyclegan
+from limner.generators.training.loop import CHECKPOINT, LOSSES
+from tests.generators.toys import write_squares
+from tests.tiny_reader import PLAN
+
+
+def command(tmp_path: Path, *words: str) -> None:
+    """What `limner train` does with these words."""
+    arguments = build_parser().parse_args(["train", *words])
+    arguments.models, arguments.training = {}, tmp_path
+    arguments.kind(arguments)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    write_squares(tmp_path / "toys", 4, 16)
+    toys = tmp_path / "toys"
+    return Recipe(a=toys, b=toys, folder=tmp_path / "out", samples=4, width=8, blocks=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [(CHECKPOINT, r"is damaged; put a copy of it back, or delete it"), (LOSSES, r"is damaged; delete it")],
+)
+def test_a_torn_file_is_named_and_can_be_deleted(name: str, complaint: str, recipe: Recipe):
+    assert train_cyclegan(recipe)
+    torn = recipe.folder / name
+    torn.write_bytes(torn.read_bytes()[:-9])
+    with pytest.raises(TrainingError, match=rf"^\S+{name} {complaint}[^.]+\.$"):
+        train_cyclegan(recipe)
+    torn.unlink()
+    assert train_cyclegan(recipe)
+
+
+def test_a_result_that_cannot_be_written_keeps_the_checkpoint(recipe: Recipe):
+    recipe.folder.mkdir()
+    (recipe.folder / "model").touch()
+    with pytest.raises(TrainingError, match=r"^The result cannot be written \(.*File exists.*\); the checkpoint"):
+        train_cyclegan(recipe)
+    assert (recipe.folder / CHECKPOINT).is_file()
+    (recipe.folder / "model").unlink()
+    assert train_cyclegan(recipe)
+
+
+def test_too_few_pictures_for_a_reader_are_told_at_once(tmp_path: Path):
+    write_squares(tmp_path / "toys", 9, 16)
+    told = {"encoder": None, "samples": 1, "chosen": {}, "minutes": None, "processes": 1}
+    with pytest.raises(TrainingError, match="ten pictures at least"):
+        train_reading(tmp_path / "toys", tmp_path / "out", **told)
+
+
+def test_a_captioner_that_had_no_time_is_not_saved(tiny_reader: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_reader.parent, tmp_path / "more"))
+    shutil.rmtree(folder / "reader" / "captioner")
+    for trained in folder.glob("captioner-*"):
+        shutil.rmtree(trained)
+    train_captioner(folder / "squares", folder, PLAN, 0)
+    assert not (folder / "reader" / "captioner").exists()
+
+
+@pytest.mark.parametrize("widths", ["16,24", "0,32", "32,48"])
+def test_widths_that_no_denoiser_can_have_are_told(widths: str, tmp_path: Path):
+    with pytest.raises(TrainingError, match=r"--widths needs multiples of 32, such as 128,192\.$"):
+        command(tmp_path, "diffusion", str(tmp_path), "--widths", widths)
+
+
+def test_the_advised_options_change_the_plan(tiny: Path, tmp_path: Path):
+    write_squares(tmp_path / "toys", 4, 8)
+    words = ("vae", str(tmp_path / "toys"), "--words", str(tiny), "--samples", "4", "--width", "8")
+    for number, options in enumerate([(), ("--learning-rate", "0.0005", "--seed", "7")]):
+        command(tmp_path, *words, "--out", str(tmp_path / str(number)), *options)
+    plans = []
+    for number in range(2):
+        with safe_open(tmp_path / str(number) / CHECKPOINT, "pt") as file:
+            plans.append(json.loads(file.metadata()["training"])["plan"])
+    assert [(plan["learning_rate"], plan["seed"]) for plan in plans] == [(2e-3, 0), (5e-4, 7)]
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "quick"])
+def test_a_learning_rate_that_is_none_is_refused(rate: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["train", "vae", "toys", f"--learning-rate={rate}"])
+    assert "--learning-rate: it needs a number above 0" in capsys.readouterr().err
