@@ -1,4 +1,4 @@
-# pyright: basic, reportPrivateImportUsage=false
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 """A short training of each family on toys: what the tests start in several processes."""
 
 import sys

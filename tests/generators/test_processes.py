@@ -14,8 +14,6 @@ from tests.generators.toys import note_process, write_squares
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("batch", [1, 2])
@@ -43,14 +41,15 @@ def test_a_lora_is_learnt_on_a_machine_with_more_cores_than_a_step_has_pictures(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_processes_of_accelerate_make_what_one_makes(tiny: Path, tmp_path: Path):
+@pytest.mark.parametrize("family", ["diffusion", "gan"])
+def test_two_processes_of_accelerate_make_what_one_makes(family: str, tiny: Path, tmp_path: Path):
     """The first mean loss is of the same pictures and weights, so chance inside the loss is all that differs."""
     write_squares(tmp_path / "toys", 12, 32)
     alone, together = tmp_path / "alone", tmp_path / "together"
-    train("diffusion", tmp_path / "toys", alone, str(tiny), 1)
+    train(family, tmp_path / "toys", alone, str(tiny), 1)
     started = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     started += ["--main_process_port", "0", "-m", "tests.generators.short_trainings"]
-    told = ["diffusion", str(tmp_path / "toys"), str(together), str(tiny)]
+    told = [family, str(tmp_path / "toys"), str(together), str(tiny)]
     subprocess.run([*started, *told], check=True, cwd=ROOT, timeout=600)
 
     assert left_in(together) == left_in(alone)

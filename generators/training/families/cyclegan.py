@@ -156,7 +156,7 @@ class Recipe:
         )
 
 
-def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: int = 1) -> list[Path]:
+def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: int | None = 1) -> list[Path]:
     """Go on with the training from wherever it stopped; returns the models' folders, none if there are none yet.
 
     With several processes each remembers pictures of its own, and a resumed one begins with those of the first.
