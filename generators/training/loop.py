@@ -76,6 +76,8 @@ class Task(Protocol):
     network: nn.Module
     size: int
     """How many pictures there are to learn from."""
+    fingerprint: str
+    """Of the pictures and captions."""
     progress: float
     """How much of the plan is done, from 0 to 1; the trainer says it before each step."""
 
@@ -223,6 +225,7 @@ class Trainer:
         if state:
             tensors |= {"first_moment": state["exp_avg"], "second_moment": state["exp_avg_sq"]}
         told = {"version": VERSION, "family": self._task.family, "step": self.step, "seconds": self.seconds + seconds}
+        told |= {"data": self._task.fingerprint}
         target = self._folder / CHECKPOINT
         part = target.with_suffix(".part")
         try:
@@ -259,6 +262,12 @@ class Trainer:
         if told.get("version", VERSION) != VERSION:
             raise TrainingError(
                 f"{self._folder} holds the checkpoint of another version of Limner; choose another folder."
+            )
+        if told.get("data", self._task.fingerprint) != self._task.fingerprint and self.leads:
+            print(
+                f"{self._folder} has learnt from other pictures or captions; it goes on with these. "
+                "To begin again, choose another folder.",
+                flush=True,
             )
         self.step, self.seconds = told["step"], told["seconds"]
         self._weights.data.copy_(tensors["weights"])

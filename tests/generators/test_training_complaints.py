@@ -95,3 +95,13 @@ def test_a_learning_rate_that_is_none_is_refused(rate: str, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         build_parser().parse_args(["train", "vae", "toys", f"--learning-rate={rate}"])
     assert "--learning-rate: it needs a number above 0" in capsys.readouterr().err
+
+
+def test_going_on_with_other_pictures_is_told(recipe: Recipe, capsys: pytest.CaptureFixture[str]):
+    told = "has learnt from other pictures or captions; it goes on with these."
+    train_cyclegan(recipe)
+    train_cyclegan(recipe)
+    assert told not in capsys.readouterr().out
+    write_squares(recipe.a, 5, 16)
+    assert train_cyclegan(recipe)
+    assert told in capsys.readouterr().out

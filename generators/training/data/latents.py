@@ -28,6 +28,7 @@ class Latents:
     """One latent for each picture of a folder, in float16, made once for this autoencoder and these pictures."""
 
     def __init__(self, vae: AutoencoderKL | AutoencoderTiny, pictures: PictureFolder, folder: Path) -> None:
+        self.fingerprint = pictures.fingerprint
         key = hashlib.sha256()
         for part in vae.state_dict().values():
             key.update(part.float().numpy().tobytes())

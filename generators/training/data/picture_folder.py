@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,14 @@ class PictureFolder:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs for other pictures or captions; stays where the folder is moved."""
+        key = hashlib.sha256()
+        for picture in self.pictures:
+            key.update(f"{picture.file.name} {picture.file.stat().st_size} {picture.text}\n".encode())
+        return key.hexdigest()[:16]
 
     @cached_property
     def side(self) -> int:

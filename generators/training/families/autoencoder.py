@@ -54,7 +54,7 @@ class AutoencoderTask:
 
     def __init__(self, vae: AutoencoderKL, pictures: PictureFolder, *, kl_weight: float = 3e-4) -> None:
         self.network = vae
-        self.size = len(pictures)
+        self.size, self.fingerprint = len(pictures), pictures.fingerprint
         self._pictures, self._kl_weight = pictures, kl_weight
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:

@@ -63,7 +63,7 @@ class CaptionerTask:
         self, captioner: GPT2LMHeadModel, tokenizer: CLIPTokenizer, states: np.ndarray, pictures: PictureFolder
     ) -> None:
         self.network = captioner
-        self.size = len(pictures) - kept_back(pictures)
+        self.size, self.fingerprint = len(pictures) - kept_back(pictures), pictures.fingerprint
         self._tokenizer, self._states, self._pictures = tokenizer, states, pictures
         self._ids = token_ids(tokenizer, [picture.text for picture in pictures.pictures]).short()
 

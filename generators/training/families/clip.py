@@ -91,7 +91,7 @@ class ReaderTask:
 
     def __init__(self, reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> None:
         self.network: Any = reader
-        self.size = len(pictures) - kept_back(pictures)
+        self.size, self.fingerprint = len(pictures) - kept_back(pictures), pictures.fingerprint
         self._pictures = pictures
         texts = [picture.text for picture in pictures.pictures]
         self._nouns = sorted({noun for picture in pictures.pictures for noun in picture.nouns})

@@ -74,6 +74,7 @@ class CycleGANTask:
 
     def __init__(self, depth: Depth, a: PictureFolder, b: PictureFolder, device: torch.device) -> None:
         self._a, self._b, self._device, self.size = a, b, device, max(len(a), len(b))
+        self.fingerprint = f"{a.fingerprint} {b.fingerprint}"
         self._forth, self._back = Translator(depth), Translator(depth)
         self._critic_a, self._critic_b = PatchCritic(depth.width), PatchCritic(depth.width)
         self._memory_a, self._memory_b = Memory(a.side), Memory(a.side)

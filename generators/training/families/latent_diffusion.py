@@ -133,7 +133,7 @@ class DiffusionTask:
         if isinstance(captions, LearntCaptions):
             self.network["text_encoder"] = pipe.text_encoder
         self.family = f"latent-diffusion ({self._objective.kind})"
-        self.size = len(latents)
+        self.size, self.fingerprint = len(latents), latents.fingerprint
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """Mean squared error of what the denoiser says."""

@@ -55,6 +55,7 @@ class Captioned:
         self._pictures, self._vectors, self._shape, self._device = pictures, vectors, shape, device
         chosen = Random(3).sample(range(len(pictures)), min(SHOWN, len(pictures)))
         self.shown = sorted(chosen, key=lambda number: pictures.pictures[number].text)
+        self.fingerprint = pictures.fingerprint
         self.texts = [pictures.pictures[number].text for number in self.shown]
 
     def __len__(self) -> int:
@@ -104,6 +105,7 @@ class VAETask:
 
     def __init__(self, vae: ConditionalVAE, data: Captioned) -> None:
         self.network, self._data, self.size = vae, data, len(data)
+        self.fingerprint = data.fingerprint
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """The negative evidence lower bound per pixel, with the divergence's weight rising at first."""
@@ -134,7 +136,7 @@ class GANTask:
     def __init__(self, painter: Painter, critic: Critic, data: Captioned, reading: Reading | None = None) -> None:
         self.network = nn.ModuleDict({"painter": painter, "critic": critic})
         self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
-        self._reading = reading
+        self._reading, self.fingerprint = reading, data.fingerprint
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
         """The critic's and the painter's loss; without saturation, and with a penalty on real pictures' gradients."""
