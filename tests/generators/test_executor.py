@@ -183,7 +183,7 @@ def test_what_the_generator_refuses_is_not_in_flight(executor: MakeExecutor):
 
 
 def test_the_log_holds_models_and_numbers_but_no_prompts(executor: MakeExecutor, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.DEBUG, "generators")
+    caplog.set_level(logging.DEBUG, "limner.generators")
     it = executor()
     it.admit("a", tiny_request(prompt="zebra " * 40, negative_prompt="zebra"))
     run(it)
