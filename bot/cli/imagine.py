@@ -28,7 +28,7 @@ from limner.bot.place import Spot
 from limner.bot.reasons import UNSEEN
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job, JobStatus, WorkerState
 from limner.bot.submit import Ask
 from limner.bot.worker.supervisor import Supervisor
 
@@ -41,6 +41,7 @@ DEATHS = 3
 PATIENCE_SECONDS = 30.0
 """How long painted pictures are waited for that could not be looked at."""
 
+STARTING, LOADING = "starting a worker", "loading the model"
 NOT_SEEN = (
     "It is painted, but nobody could look at the pictures, so they are not shown yet; `limner doctor` tells what is "
     "wrong with the eyes, and `limner history --json` where the pictures are once a worker has looked at them."
@@ -159,7 +160,7 @@ async def _paint(app: App, job: Job) -> Job:
             while not job.is_final or _is_looked_at_again(job):
                 await app.jobs.changed.wait(POLL_SECONDS)
                 job = await app.jobs.get(job.id)
-                show(job)
+                show(job, phase(job, await app.roster.alive()))
                 if job.status == JobStatus.RUNNING and job.worker_id not in supervisor.worker_ids:
                     await ours.aclose()
                 elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
@@ -175,22 +176,30 @@ def _is_looked_at_again(job: Job) -> bool:
 
 
 @contextmanager
-def _progress(job: Job) -> Generator[Callable[[Job], None]]:
+def _progress(job: Job) -> Generator[Callable[[Job, str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("queued", total=job.steps)
+        task = progress.add_task(STARTING, total=job.steps)
 
-        def show(job: Job) -> None:
-            progress.update(task, description=_stage(job), completed=job.steps if job.is_final else job.step)
+        def show(job: Job, phase: str) -> None:
+            progress.update(task, description=phase, completed=job.steps if job.is_final else job.step)
 
         yield show
 
 
-def _stage(job: Job) -> str:
-    if job.status == JobStatus.RUNNING and job.prompt is None:
-        return "expanding"
-    if job.status == JobStatus.RUNNING:
-        return f"step {job.step} of {job.steps}" if job.step else "starting to paint"
+def phase(job: Job, workers: Sequence[WorkerState]) -> str:
+    """What is done for a job now, in a few words; ``workers`` are those that are alive."""
+    loaded = {key for worker in workers if job.worker_id in (None, worker.worker_id) for key in worker.weights}
+    if job.status == JobStatus.QUEUED:
+        return "queued" if loaded else LOADING if workers else STARTING
+    if job.status == JobStatus.RUNNING and job.step < job.steps:
+        if job.step:
+            return f"step {job.step} of {job.steps}"
+        if job.prompt is None and job.expand != "off":
+            return "expanding"
+        return "starting to paint" if job.weights_key in loaded else LOADING
+    if job.status == JobStatus.RUNNING or job.quarantine == UNSEEN:
+        return "checking the picture"
     return "done" if job.status == JobStatus.SUCCEEDED else str(job.status)
 
 
