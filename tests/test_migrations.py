@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -278,3 +279,18 @@ async def test_nobody_else_on_the_machine_reads_the_database_or_the_pictures(tmp
     await migrate.check(settings.url)
     async with open_app(settings):
         assert (rights()["limner.db"], rights()["images"]) == (0o600, 0o700)
+
+
+async def test_an_upgrade_leaves_the_locks_of_an_open_database(settings: Settings):
+    """Another process that opens and closes the database then must not take itself for its last user."""
+    database = Database(settings.url)
+    async with database.begin() as session:
+        await session.execute(text("DELETE FROM jobs"))
+    await migrate.upgrade(settings.url)
+    script = (
+        f"import sqlite3; sqlite3.connect({str(settings.data / 'limner.db')!r}).execute('SELECT 1 FROM jobs').close()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+    assert (settings.data / "limner.db-wal").exists()
+    await database.close()

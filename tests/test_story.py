@@ -27,7 +27,10 @@ async def test_an_idea_becomes_a_picture(world: World) -> None:
 
     job = await world.delivered(job, seconds=80)
     message = world.message(job)
-    assert message.content.startswith("**a red fox in the snow**\n-# seeds 7 to 8 · tiny · ")
+    asked, unread, facts = message.content.split("\n")
+    assert asked == "**a red fox in the snow**"
+    assert unread == "-# Not read, there is room for no more: snow"
+    assert facts.startswith("-# seeds 7 to 8 · tiny · ")
     assert labels(message) == ["Reroll", "Remix", "Upscale", "Details", "Delete"]
     assert [attachment.description for attachment in message.attachments] == ["a red fox in the snow"] * 2
     assert len(world.channel.history()) == 1

@@ -234,7 +234,7 @@ class RuleBook(ABC):
 
 def entry_of(row: Row) -> Entry:
     """What a row says, as an entry."""
-    return _entry(vars(row))
+    return _entry({name: getattr(row, name) for name in (*_SAID, "action", "scope")})
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:

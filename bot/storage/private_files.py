@@ -19,7 +19,10 @@ def make_folder(folder: Path) -> None:
 def make_database(file: Path) -> None:
     """Make an empty file for SQLite, and its folder, if they are not there; the files beside it get its rights."""
     make_folder(file.parent)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, FILE))
+    # A database that is there is not opened: closing any descriptor of it ends SQLite's locks in this whole process
+    # (https://www.sqlite.org/howtocorrupt.html, section 2.2), and another process may then delete its log.
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
     for one in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
         close_to_others(one, FILE)
 

@@ -112,7 +112,7 @@ async def test_who_lost_the_role_while_a_form_was_open_is_told_and_changes_nothi
     forms = [await command(world, "add"), await command(world, "exempt", rule=str(rule.id))]
     swap_roles(world, world.grace, "Moderators")
     for form in forms:
-        assert read(await fill(world, form, text="bull")) == str(NotModerator())
+        assert read(await fill(world, form, text="bull")).startswith(str(NotModerator()))
     assert read(await world.grace.click(card, label="Remove")) == str(NotModerator())
     assert await patterns(world) == ["cow"]
 
