@@ -98,12 +98,13 @@ async def test_painted_and_nobody_pinged(studio: Studio, case: str) -> None:
         assert len(body["content"]) <= 2000
 
 
-async def test_a_model_that_is_not_there_ends_with_a_reason(studio: Studio) -> None:
-    post = await _settled(studio, await _imagine(studio, prompt="a cat", model="gone"))
-    assert post.files == []
-    assert _row(studio, post)["status"] == "failed"
-    assert _row(studio, post)["reason"] in post.content
-    assert "no such folder" not in post.content
+async def test_a_model_that_is_not_there_is_refused_before_the_queue(studio: Studio) -> None:
+    before = len(studio.rows())
+    asked = await _imagine(studio, prompt="a cat", model="gone")
+    _assert_private_sentence(asked)
+    assert asked.message
+    assert "no such folder" not in asked.message.content
+    assert len(studio.rows()) == before
 
 
 async def test_a_locked_database_is_told_in_time(studio: Studio) -> None:
