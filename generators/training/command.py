@@ -36,6 +36,7 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
         kinds.add_parser("scenes", help="captioned pictures composed of pictograms, to learn from or test with")
     )
     _add_reader(kinds.add_parser("reader", help="tells how near pictures are to words, and what they show"))
+    _add_features(kinds.add_parser("features", help="what limner evaluate compares pictures by, fitted to your own"))
 
 
 def _add_data(data: argparse.ArgumentParser) -> None:
@@ -122,6 +123,12 @@ def _add_reader(kind: argparse.ArgumentParser) -> None:
     _add_common(kind, "data/training/reader", 400_000)
     kind.add_argument("--words", type=Path, metavar="DIR", help="a CLIP text encoder's folder (made of a download)")
     kind.set_defaults(kind=_reader)
+
+
+def _add_features(kind: argparse.ArgumentParser) -> None:
+    _add_pictures(kind)
+    kind.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (data/training/features)")
+    kind.set_defaults(kind=_features)
 
 
 def _add_pictures(kind: argparse.ArgumentParser) -> None:
@@ -300,6 +307,15 @@ def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     """The seed, and the learning rate where one was asked for."""
     rate = arguments.learning_rate
     return {"seed": arguments.seed} | ({"learning_rate": rate} if rate else {})
+
+
+def _features(arguments: argparse.Namespace) -> None:
+    from limner.generators.training.data.picture_folder import PictureFolder, learnt_part
+    from limner.generators.training.evaluation.features import fit
+
+    folder = arguments.out or Path("data/training/features")
+    fit(PictureFolder(learnt_part(arguments.pictures)), folder)
+    _tell(folder)
 
 
 def _model(arguments: argparse.Namespace, name: str) -> str:

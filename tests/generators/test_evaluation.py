@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 from transformers import ConvNextImageProcessorPil, ResNetConfig, ResNetForImageClassification
 
 from limner.generators.base import ModelCard
@@ -20,57 +24,100 @@ from limner.generators.training.evaluation.agreement import Questions
 from limner.generators.vision.clip import FolderReader
 from tests.tiny_reader import COLOURS, colour_squares, square
 
-RANDOM = np.random.default_rng(0)
-
 
 def points(count: int = 60, mean: float = 0.0, spread: float = 1.0) -> np.ndarray:
     return np.random.default_rng(1).normal(mean, spread, (count, 4)).astype(np.float32)
 
 
 def test_the_same_pictures_are_no_distance_apart():
-    assert measures.frechet_distance(points(), points()) == pytest.approx(0, abs=1e-6)
-    assert measures.precision_and_recall(points(), points()) == (1.0, 1.0)
-    assert measures.inception_score(np.zeros((10, 3), np.float32)) == pytest.approx(1)
+    assert measures.frechet_distance(points(), points()).value == pytest.approx(0, abs=1e-6)
+    assert [found.value for found in measures.precision_and_recall(points(), points())] == [1, 1]
+    assert measures.inception_score(np.zeros((10, 3), np.float32)).value == pytest.approx(1)
 
 
 def test_the_frechet_distance_is_that_of_two_normal_distributions():
     near, far = points(4000), points(4000) * 2 + 3
     wanted = 4 * 3**2 + 4 * (1 + 4 - 2 * 2)  # difference of means; of variances 1 and 4
-    assert measures.frechet_distance(near, far) == pytest.approx(wanted, rel=0.05)
+    assert measures.frechet_distance(near, far).value == pytest.approx(wanted, rel=0.05)
+
+
+class AsTheyAre(nn.Module):
+    num_features = 4
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+
+@pytest.mark.filterwarnings("ignore:Metric .* will save all extracted features in buffer")
+@pytest.mark.parametrize("count", [3, 60])
+def test_distances_are_those_of_torchmetrics(count: int):
+    real, painted = points(60), points(count, 0.3, 1.5)
+    known = (
+        FrechetInceptionDistance(AsTheyAre()).set_dtype(torch.float64),
+        KernelInceptionDistance(AsTheyAre(), subsets=1, subset_size=count),
+    )
+    for metric in known:
+        metric.update(torch.from_numpy(real if metric is known[0] else real[:count]), real=True)
+        metric.update(torch.from_numpy(painted), real=False)
+
+    assert measures.frechet_distance(real, painted).value == pytest.approx(float(known[0].compute()), rel=1e-6)
+    wanted = float(known[1].compute()[0])
+    assert measures.kernel_distance(real[:count], painted).value == pytest.approx(wanted, rel=1e-4)
 
 
 def test_distances_grow_with_the_difference():
-    kernel = [measures.kernel_distance(points(), points(mean=mean)) for mean in (0.0, 0.5, 2.0)]
+    kernel = [measures.kernel_distance(points(), points(mean=mean)).value for mean in (0.0, 0.5, 2.0)]
     assert kernel == sorted(kernel)
-    assert kernel == [measures.kernel_distance(points(), points(mean=mean)) for mean in (0.0, 0.5, 2.0)]
+    assert kernel == [measures.kernel_distance(points(), points(mean=mean)).value for mean in (0.0, 0.5, 2.0)]
+
+
+@pytest.mark.parametrize("distance", [measures.frechet_distance, measures.kernel_distance])
+def test_an_interval_is_as_wide_as_other_pictures_would_make_it(distance: Callable[..., measures.Figure]):
+    random = np.random.default_rng(2)
+    draws = [(random.normal(0, 1, (200, 4)), random.normal(0.5, 1, (100, 4))) for _ in range(60)]
+    figures = [distance(*draw) for draw in draws]
+    spread = np.std([figure.value for figure in figures])
+    told = np.mean([(figure.high - figure.low) / 2 / measures.Z for figure in figures])
+
+    assert told == pytest.approx(spread, rel=0.35)
+    assert {figure.samples for figure in figures} == {100}
+
+
+def test_a_share_has_an_interval_even_where_all_are_right():
+    assert measures.share([True] * 10) == (1, pytest.approx(0.7225, abs=1e-3), 1, 10)
+    assert measures.share([True, False] * 50)[:3] == (
+        0.5,
+        pytest.approx(0.4038, abs=1e-3),
+        pytest.approx(0.5962, abs=1e-3),
+    )
 
 
 def test_precision_without_recall_and_the_other_way_round():
     narrow, wide = points(200, spread=0.2), points(200, spread=2)
     precision, recall = measures.precision_and_recall(wide, narrow)
-    assert precision > 0.9
-    assert recall < 0.3
+    assert precision.low > 0.9
+    assert recall.high < 0.3
     assert measures.precision_and_recall(narrow, wide) == (recall, precision)
 
 
 def test_a_sure_and_varied_painter_has_the_highest_inception_score():
-    assert measures.inception_score(np.eye(5, dtype=np.float32) * 100) == pytest.approx(5, rel=1e-3)
+    assert measures.inception_score(np.eye(5, dtype=np.float32) * 100).value == pytest.approx(5, rel=1e-3)
 
 
 def test_what_comes_back_unchanged_is_alike():
     image = square("red")
     noisy = Image.fromarray(np.asarray(image) // 2)
-    assert measures.fidelity([image], [image])[1] == pytest.approx(1, abs=1e-3)
-    noise, likeness = measures.fidelity([image], [noisy])
+    assert measures.fidelity([image] * 2, [image] * 2)[1].value == pytest.approx(1, abs=1e-3)
+    noise, likeness = measures.fidelity([image] * 2, [noisy] * 2)
     mean = np.square(np.asarray(image) / 255 - np.asarray(noisy) / 255).mean()
-    assert noise == pytest.approx(-10 * np.log10(mean), abs=0.01)
-    assert likeness < 0.9
+    assert noise.value == pytest.approx(-10 * np.log10(mean), abs=0.01)
+    assert likeness.value < 0.9
 
 
 def test_places_count_from_the_best_that_is_right():
     scores = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1]])
     assert measures.places(scores, [[0], [1, 2]]) == [2, 1]
-    assert measures.first([0, 2, 1], among=2) == pytest.approx(2 / 3)
+    assert measures.first([0, 2, 1], among=2).value == pytest.approx(2 / 3)
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +130,16 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_real_pictures_agree_with_their_captions(tiny_reader: Path, squares: Path):
     questions = Questions.of(colour_squares(squares), 12)
     reader = FolderReader.load(str(tiny_reader))
+    assert len(questions.pictures) == 12
+    assert not {*questions.pictures} & {*questions.references}
+    assert len(Questions.of(colour_squares(squares), 30).pictures) == 15, "half of them are compared with"
 
     assert questions.nouns == tuple(sorted(f"{colour} square" for colour in COLOURS))
     figures = questions.judge_real(reader, [Image.open(picture.file) for picture in questions.pictures])
-    assert figures == {"caption_first_of_100": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
+    values = {name: figure.value for name, figure in figures.items()}
+    assert values == {"caption_first_of_2": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
     wrong = questions.judge(reader, [square("green")] * len(questions.prompts))
-    assert wrong["noun_first"] == pytest.approx(1 / 2)
+    assert wrong["noun_first"].value == pytest.approx(1 / 2)
 
 
 def test_a_caption_of_the_same_thing_is_no_rival():
@@ -102,8 +153,25 @@ def test_a_caption_of_the_same_thing_is_no_rival():
             near = {"a cat": 0.9, "a small cat": 0.8, "a dog": 0.7, "a red ship": 0.6, "a ship": 0.5}
             return np.array([[near[text] for text in texts]] * len(images))
 
-    figures = Questions(pictures, ("cat", "dog", "ship"), (), ()).judge_real(Told(), [square("red")] * 5)
-    assert figures["caption_first_of_100"] == 2 / 5  # both cats, as no other cat is a rival; dog and ship lose to cats
+    figures = Questions(pictures, (), ("cat", "dog", "ship"), (), ()).judge_real(Told(), [square("red")] * 5)
+    assert figures["caption_first_of_3"].value == 2 / 5  # both cats: no other cat is a rival; dog and ship lose to cats
+
+
+@pytest.mark.parametrize(("count", "among"), [(30, 30), (60, 60), (101, 100), (140, 100)])
+def test_a_caption_stands_among_exactly_as_many_as_the_name_says(count: int, among: int):
+    pictures = tuple(Picture(Path(), f"a thing {number}") for number in range(count))
+    asked: list[int] = []
+
+    class Even(FolderReader):
+        def __init__(self) -> None: ...
+
+        def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
+            asked.append(len(set(texts)))
+            return np.zeros((len(images), len(texts)))
+
+    questions = Questions(pictures[:10], pictures[10:], (), (), ())
+    assert set(questions.judge_real(Even(), [square("red")] * 10)) == {f"caption_first_of_{among}"}
+    assert asked == [count]
 
 
 def arguments(out: Path, **more) -> argparse.Namespace:
@@ -121,13 +189,36 @@ def test_all_figures_of_a_model_and_its_sheet(
     command.run(told, card, reader=str(tiny_reader), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
-    wanted = {name for name in command.MEANINGS if not name.startswith("unseen")}
+    wanted = {name for name in command.MEANINGS if not name.startswith(("unseen", "caption"))} | {"caption_first_of_2"}
     assert set(found["painted"]) == wanted
-    assert found["real"]["caption_first_of_100"] == 1.0
-    assert found["features"] == "the reader"
-    assert found["pictures"] == 6 + 2
+    assert found["real"]["caption_first_of_2"] == 1.0
+    assert found["features"] == "Limner"
+    assert (found["pictures"], found["references"], found["part"]) == (6 + 2, 24, "all")
+    assert found["samples"]["painted"]["frechet_distance"] == found["samples"]["real"]["frechet_distance"] == 6
+    for column in ("painted", "real"):
+        for name, (low, high) in found["intervals"][column].items():
+            assert low <= found[column][name] <= high
+    assert found["painted"]["frechet_distance"] > 10 * found["real"]["frechet_distance"], "an untrained model"
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 6 * card.width
+
+
+def test_only_the_pictures_to_test_with_are_compared_with(
+    tiny: Path, tiny_reader: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    colour_squares(tmp_path / "squares" / "train", 20)
+    colour_squares(tmp_path / "squares" / "test", 9)
+    told = arguments(tmp_path / "sheet.png", pictures=tmp_path / "squares")
+    command.run(told, ModelCard.read("tiny", str(tiny), num_inference_steps=1), reader=str(tiny_reader), device="cpu")
+
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["part"], found["samples"]["real"]["psnr" if "psnr" in found["real"] else "precision"]) == ("test", 4)
+    assert found["references"] == 5
+    assert printed.err.splitlines() == [
+        "limner: fewer than 2,000 painted or real pictures; distances of so few tell little "
+        "(--count 2000, and twice as many pictures)."
+    ]
 
 
 @pytest.mark.slow
@@ -208,7 +299,11 @@ def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squar
     command = [sys.executable, "-m", "limner", "--data", str(tmp_path / "data"), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
 
-    assert done.stderr == "limner: --data means the data folder now; name captioned pictures with --pictures.\n"
+    assert [line.split()[:2] for line in done.stderr.splitlines()] == [
+        ["limner:", "--data"],  # means the data folder now
+        ["limner:", "the"],  # pictures have no part `test`
+        ["limner:", "fewer"],  # than 2,000 pictures
+    ]
     assert "frechet_distance" in done.stdout
     assert "\r" not in done.stdout
 

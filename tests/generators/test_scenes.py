@@ -1,8 +1,6 @@
 # pyright: basic
-import io
 import json
 import re
-import tarfile
 from pathlib import Path
 from random import Random
 
@@ -10,6 +8,7 @@ import pytest
 from PIL import Image
 
 from limner.generators.training.data.text_encoder import split_words
+from limner.generators.training.doodle.held_out import Combination, HeldOut
 from limner.generators.training.doodle.pictograms import (
     COLOURS,
     Noun,
@@ -20,23 +19,12 @@ from limner.generators.training.doodle.pictograms import (
     with_article,
 )
 from limner.generators.training.doodle.scenes import SceneMaker, compose
-from limner.generators.training.held_out import Combination, HeldOut
+from tests.drawn_pictograms import blue_square, build_pictograms
 
 
 @pytest.fixture(scope="module")
 def pictograms(tmp_path_factory: pytest.TempPathFactory) -> Pictograms:
-    """Each noun as a blue square: the archive's layout without its pictures."""
-    nouns = read_nouns()
-    square = io.BytesIO()
-    Image.new("RGBA", (32, 32), (40, 90, 230, 255)).save(square, "WEBP", lossless=True)
-    archive = tmp_path_factory.mktemp("pictograms") / "archive.tgz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for characters in {noun.picture for noun in nouns if not noun.picture.isascii()} | {"💀", "🚌"}:
-            code = "-".join(f"{ord(character):04x}" for character in characters)
-            member = tarfile.TarInfo(f"package/assets/{code}.webp")
-            member.size = len(square.getvalue())
-            tar.addfile(member, io.BytesIO(square.getvalue()))
-    return Pictograms(archive, nouns)
+    return build_pictograms(tmp_path_factory.mktemp("pictograms"), blue_square)
 
 
 def test_the_table_names_each_noun_once_and_enough_of_them():

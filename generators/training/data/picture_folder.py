@@ -64,7 +64,7 @@ class PictureFolder:
             TrainingError: the first of them is not a square whose sides are multiples of 8.
         """
         file = self.pictures[0].file
-        image = _opened(file)
+        image = open_picture(file)
         if image.width != image.height or image.width % 8:
             raise TrainingError(f"{file} is not a square of 8, 16, 24 ... pixels; {PREPARE}")
         return image.width
@@ -79,13 +79,18 @@ class PictureFolder:
         return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def _read(self, file: Path) -> np.ndarray:
-        image = _opened(file)
+        image = open_picture(file)
         if image.size != (self.side, self.side):
             raise TrainingError(f"{file} has not the size of the other pictures; {PREPARE}")
         return np.asarray(image)
 
 
-def _opened(file: Path) -> Image.Image:
+def open_picture(file: Path) -> Image.Image:
+    """One picture in RGB.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     try:
         return open_image(file.read_bytes(), formats=OWN_FORMATS)
     except (OSError, BadImage) as error:
@@ -101,6 +106,11 @@ def _captioned(entry: Entry) -> Picture:
 def learnt_part(folder: Path) -> Path:
     """The pictures of a folder that are learnt from: those in ``train``, where it is split."""
     return folder / "train" if (folder / "train").is_dir() else folder
+
+
+def tested_part(folder: Path) -> Path:
+    """The pictures of a folder that are tested with: those in ``test``, where it is split."""
+    return folder / "test" if (folder / "test").is_dir() else folder
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:

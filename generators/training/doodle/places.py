@@ -117,7 +117,7 @@ def paint_paper(random: Random) -> Ground:
         )
         return _paper(random, base, base, "", {name: False})
     if random.random() < 0.15:
-        other = random.choice(list(PAPERS))
+        other = random.choice([colour for colour in PAPERS if colour != word])
         words = f"on a {word} and {other} background"
         return _paper(random, PAPERS[word], PAPERS[other], words, {word: True, other: True})
     words = f"on {with_article(f'{word} background', 'background')}"

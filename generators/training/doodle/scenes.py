@@ -13,6 +13,7 @@ from random import Random
 
 from PIL import Image
 
+from limner.generators.training.doodle.held_out import Combination, HeldOut
 from limner.generators.training.doodle.layouts import LAYOUTS, relations
 from limner.generators.training.doodle.pictograms import COLOURS, Noun, Pictograms, is_plural, plural, with_article
 from limner.generators.training.doodle.places import (
@@ -30,7 +31,6 @@ from limner.generators.training.doodle.places import (
     paste,
     pick_light,
 )
-from limner.generators.training.held_out import Combination, HeldOut
 
 PART = 1000
 """Scenes in one folder."""

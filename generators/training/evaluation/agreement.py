@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
 
 import numpy as np
@@ -13,20 +12,24 @@ from PIL import Image
 from limner.generators.base import Reader
 from limner.generators.training.data.picture_folder import Picture, PictureFolder
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
-from limner.generators.training.evaluation.measures import first, places
+from limner.generators.training.evaluation.measures import Figure, first, places
 
 AMONG = 100
-"""Captions that a picture's own stands among."""
+"""Captions that a picture's own stands among, or fewer where the folder has too few of other things."""
+REFERENCES = 2_000
+"""Real pictures at most that others are compared with, or as many as are painted."""
 
 
 @dataclass(frozen=True)
 class Questions:
     """What a model is asked to paint: captions of real pictures, nouns alone, and words that it has never seen.
 
+    ``references`` are other pictures of the same folder, which both painted and real pictures are compared with.
     ``nouns`` is all that a picture may be taken for; without nouns in the folder only captions are asked.
     """
 
     pictures: tuple[Picture, ...]
+    references: tuple[Picture, ...]
     nouns: tuple[str, ...]
     asked: tuple[str, ...]
     unseen: tuple[tuple[str, str], ...]
@@ -34,10 +37,13 @@ class Questions:
 
     @classmethod
     def of(cls, folder: PictureFolder, count: int) -> Questions:
-        """At most ``count`` captions and nouns of a folder; the same folder and count give the same ones."""
+        """At most ``count`` captions (half of the folder's) and nouns; the same folder and count give the same ones."""
         nouns = sorted({noun for picture in folder.pictures for noun in picture.nouns})
+        shuffled = Random(0).sample(folder.pictures, len(folder))
+        half = min(count, len(folder) // 2)
         return cls(
-            tuple(Random(0).sample(folder.pictures, min(count, len(folder)))),
+            tuple(shuffled[:half]),
+            tuple(shuffled[half:][: max(half, REFERENCES)]),
             tuple(nouns),
             tuple(Random(0).sample(nouns, min(count, len(nouns)))),
             tuple((word, noun.name) for noun in read_nouns() if noun.name in nouns for word in noun.unseen)[:count],
@@ -53,7 +59,7 @@ class Questions:
         """All that is to be painted."""
         return [*self.captions, *map(_named, self.asked), *(_named(word) for word, _ in self.unseen)]
 
-    def judge(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
+    def judge(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """The figures of the painted prompts: each is the share that the reader takes for what was asked."""
         captions, asked = len(self.captions), len(self.asked)
         figures = self._of_captions(reader, images[:captions])
@@ -61,7 +67,7 @@ class Questions:
         meant = [noun for _, noun in self.unseen]
         return figures | self._of_nouns("unseen_synonym", reader, images[captions + asked :], meant)
 
-    def judge_real(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
+    def judge_real(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """The same figures of the real pictures: what no model can be expected to exceed."""
         alone = [number for number, picture in enumerate(self.pictures) if len(picture.nouns) == 1]
         names = [self.pictures[number].nouns[0] for number in alone]
@@ -73,29 +79,37 @@ class Questions:
         """How near each picture is to each noun."""
         return reader.score(images, [_named(noun) for noun in self.nouns])
 
-    def _of_captions(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, float]:
-        scores = reader.score(images, self.captions)
-        compared = [row[None, [number, *self._rivals(number)]] for number, row in enumerate(scores)]
-        return {"caption_first_of_100": first([place for row in compared for place in places(row, [[0]])])}
-
-    def _rivals(self, number: int) -> list[int]:
-        """The next captions that tell of other things: of two that tell of the same thing, both may be true."""
-        own = self.pictures[number]
-        others = [*range(number + 1, len(self.pictures)), *range(number)]
-        strange = (
-            other
-            for other in others
-            if self.pictures[other].text != own.text and not {*self.pictures[other].nouns} & {*own.nouns}
-        )
-        return list(islice(strange, AMONG - 1))
+    def _of_captions(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, Figure]:
+        """Each picture's caption among as many of other things as all pictures have."""
+        pool = [*self.pictures, *self.references][: len(self.pictures) + 2 * AMONG]
+        rivals = [_rivals(number, pool) for number in range(len(self.pictures))]
+        fewest = min(map(len, rivals))
+        if not fewest:
+            return {}
+        scores = reader.score(images, [picture.text for picture in pool])
+        compared = [row[None, [number, *rivals[number][:fewest]]] for number, row in enumerate(scores)]
+        return {f"caption_first_of_{fewest + 1}": first([place for row in compared for place in places(row, [[0]])])}
 
     def _of_nouns(
         self, what: str, reader: Reader, images: Sequence[Image.Image], names: Sequence[str]
-    ) -> dict[str, float]:
+    ) -> dict[str, Figure]:
         if not names:
             return {}
         found = places(self.kinds(reader, images), [[self.nouns.index(name)] for name in names])
         return {f"{what}_first": first(found), f"{what}_in_first_five": first(found, 5)}
+
+
+def _rivals(number: int, pool: Sequence[Picture]) -> list[int]:
+    """The next different captions that tell of other things: of two that tell of the same thing, both may be true."""
+    own = pool[number]
+    found: dict[str, int] = {}
+    for other in [*range(number + 1, len(pool)), *range(number)]:
+        text, nouns = pool[other].text, pool[other].nouns
+        if text != own.text and not {*nouns} & {*own.nouns}:
+            found.setdefault(text, other)
+        if len(found) == AMONG - 1:
+            break
+    return list(found.values())
 
 
 def _named(noun: str) -> str:

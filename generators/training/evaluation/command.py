@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
     from limner.generators.training.evaluation.painting import Painting, Tell
 
+FEW = 2_000
+"""Fewer pictures than these tell little of a distance between distributions."""
 MEANINGS = {
-    "caption_first_of_100": "the caption it was painted from comes first among 100 of other things",
+    "caption_first_of_N": "the caption it was painted from comes first among N of other things",
     "noun_first": "a noun alone comes first among all nouns",
     "noun_in_first_five": "... is among the first five",
     "unseen_synonym_first": "for a word that it has never seen, the noun comes first",
     "unseen_synonym_in_first_five": "... is among the first five",
-    "frechet_distance": "FID, 0 is best",
-    "kernel_distance": "KID, 0 is best",
+    "frechet_distance": "FID from other real pictures; best is what real pictures have",
+    "kernel_distance": "KID from other real pictures, 0 is best",
     "precision": "painted pictures that are among the real ones",
     "recall": "real pictures that are among the painted ones",
     "inception_score": "each of one kind, together of many",
@@ -44,7 +47,7 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--pictures", type=Path, metavar="DIR", help="captioned pictures to compare with")
     evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
     evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
-    evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (the reader)")
+    evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (what ships)")
     evaluate.add_argument(
         "--out",
         type=Path,
@@ -92,6 +95,8 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
         print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
     else:
         _show(card, told)
+    if "features" in told:
+        _warn(told)
     try:
         sheet.save(arguments.out)
     except OSError as error:
@@ -121,17 +126,34 @@ def _evaluate(
 ) -> tuple[Image, dict[str, Any]]:
     if not arguments.pictures:
         raise TrainingError("Give captioned pictures to compare with (--pictures), or prompts to paint (--prompts).")
-    from limner.generators.training.data.picture_folder import PictureFolder
+    from limner.generators.training.data.picture_folder import PictureFolder, tested_part
     from limner.generators.training.evaluation.evaluate import evaluate
+    from limner.generators.training.evaluation.features import FEATURES
     from limner.generators.vision.clip import FolderReader
 
-    folder = PictureFolder(arguments.pictures)
+    part = tested_part(arguments.pictures)
+    folder = PictureFolder(part)
     try:
         reads = FolderReader.load(reader)
     except GenerationError as error:
         raise TrainingError("There is no reader; name a CLIP-style folder in the setting `reader`.") from error
-    result = evaluate(painting, folder, reads, inception=arguments.inception, count=arguments.count, tell=tell)
-    return result.sheet, {name: value for name, value in vars(result).items() if name != "sheet"}
+    features = arguments.inception or FEATURES
+    result = evaluate(painting, folder, reads, features=features, count=arguments.count, tell=tell)
+    columns = {"painted": result.painted, "real": result.real}
+    return result.sheet, {
+        **{column: {name: figure.value for name, figure in figures.items()} for column, figures in columns.items()},
+        "intervals": {
+            column: {name: [figure.low, figure.high] for name, figure in figures.items() if figure.low < figure.high}
+            for column, figures in columns.items()
+        },
+        "samples": {
+            column: {name: figure.samples for name, figure in figures.items()} for column, figures in columns.items()
+        },
+        "features": result.features,
+        "pictures": result.pictures,
+        "references": result.references,
+        "part": "all" if part == arguments.pictures else part.name,
+    }
 
 
 def _show(card: ModelCard, told: dict[str, Any]) -> None:
@@ -139,9 +161,36 @@ def _show(card: ModelCard, told: dict[str, Any]) -> None:
     table = Table(title=f"{card.title or card.name}: {told['pictures']} pictures")
     for heading in ("", "painted", "real pictures", "what"):
         table.add_column(heading, justify="right" if heading in ("painted", "real pictures") else "left")
-    for name, value in told["painted"].items():
-        real = told.get("real", {}).get(name)
-        table.add_row(name, f"{value:.3f}", "" if real is None else f"{real:.3f}", MEANINGS[name])
+    for name in told["painted"]:
+        known = re.sub(r"\d+$", "N", name)
+        meaning = MEANINGS[known].replace(" N ", f" {name.rsplit('_', 1)[1]} ")
+        table.add_row(name, _cell(told, "painted", name), _cell(told, "real", name), meaning)
     Console().print(table)
     if "features" in told:
-        print(f"Distances are in the features of {told['features']}; figures of others cannot be compared with them.")
+        print(
+            f"In brackets: 95 % intervals and numbers of pictures. Distances are from {told['references']} other real "
+            f"pictures, in the features of {told['features']}; figures of others cannot be compared with them."
+        )
+
+
+def _cell(told: dict[str, Any], column: str, name: str) -> str:
+    if name not in told.get(column, {}):
+        return ""
+    value = f"{told[column][name]:.3g}"
+    if not (interval := told.get("intervals", {}).get(column, {}).get(name)):
+        return value
+    return f"{value} ({interval[0]:.3g} to {interval[1]:.3g}, {told['samples'][column][name]})"
+
+
+def _warn(told: dict[str, Any]) -> None:
+    """Say on stderr what makes the figures weak."""
+    if told["part"] == "all":
+        print(
+            "limner: the pictures have no part `test`; a model that learnt from them looks too good.", file=sys.stderr
+        )
+    if min(told["references"], told["samples"]["painted"]["frechet_distance"]) < FEW:
+        print(
+            f"limner: fewer than {FEW:,} painted or real pictures; distances of so few tell little "
+            f"(--count {FEW}, and twice as many pictures).",
+            file=sys.stderr,
+        )

@@ -4,27 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import diffusers
 import numpy as np
 import torch
-import transformers
 from PIL import Image
 
 from limner.generators.base import ModelCard, Reader
-from limner.generators.image_files import OWN_FORMATS, BadImage, open_image
 from limner.generators.loading import loading
 from limner.generators.training.curves import lay_out
-from limner.generators.training.data.picture_folder import PictureFolder, to_images
+from limner.generators.training.data.picture_folder import PictureFolder, open_picture, to_images
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.evaluation import measures
 from limner.generators.training.evaluation.agreement import Questions
+from limner.generators.training.evaluation.features import FEATURES, Classifier, Features, load_features
+from limner.generators.training.evaluation.measures import Figure
 from limner.generators.training.evaluation.painting import Painting, Tell, tell_nobody
 
 COLUMNS, SHOWN = 8, 40
+FEWEST = 8
+"""Pictures that a folder needs at least: half of them are painted, and half are what others are compared with."""
 SURE = 20.0
 """How much a difference in nearness counts where the reader says which noun a picture shows."""
 
@@ -34,12 +36,14 @@ class Evaluation:
     """The figures by name: of what was painted, and of the real pictures where they have any; and a sheet.
 
     ``features`` tells whose features the distances are measured in: figures of different ones cannot be compared.
+    ``references`` is the number of real pictures that painted and other real ones are compared with.
     """
 
-    painted: dict[str, float]
-    real: dict[str, float]
+    painted: dict[str, Figure]
+    real: dict[str, Figure]
     features: str
     pictures: int
+    references: int
     sheet: Image.Image
 
 
@@ -48,29 +52,53 @@ def evaluate(
     folder: PictureFolder,
     reader: Reader,
     *,
-    inception: Path | None = None,
+    features: Path = FEATURES,
     count: int = 200,
     tell: Tell = tell_nobody,
 ) -> Evaluation:
-    """Paint the captions of ``count`` pictures, and as many nouns; the same folder and count give the same figures."""
+    """Paint the captions of ``count`` pictures, and as many nouns; the same folder and count give the same figures.
+
+    Raises:
+        TrainingError: the folder has too few pictures, the model does not paint, or there are no such features.
+    """
+    if len(folder) < FEWEST:
+        raise TrainingError(f"There are {len(folder)} pictures to compare with, but it takes {FEWEST}; add some.")
+    judge = load_features(features)
     questions = Questions.of(folder, count)
     images = painting.paint(questions.prompts, tell)
     own = images[: len(questions.pictures)]
-    shown = [_read(picture.file, own[0].size) for picture in questions.pictures]
-    judge = Classifier(inception) if inception else _Nouns(reader, questions)
-    seen, known = judge.features(own), judge.features(shown)
+    shown, others = (
+        [open_picture(picture.file).resize(own[0].size, Image.Resampling.LANCZOS) for picture in pictures]
+        for pictures in (questions.pictures, questions.references)
+    )
+    known = judge.features(others)
+    painted = questions.judge(reader, images) | _distances(known, judge.features(own))
+    real = questions.judge_real(reader, shown) | _distances(known, judge.features(shown))
+    for figures, pictures in ((painted, own), (real, shown)):
+        if (logits := _logits(judge, reader, questions, pictures)) is not None:
+            figures["inception_score"] = measures.inception_score(logits)
+    painted |= _reconstructions(painting.card, shown)
+    pace = painting.painted / painting.seconds
+    painted["pictures_per_second"] = Figure(pace, pace, pace, painting.painted)
+    sheet = contact_sheet(own[:SHOWN], questions.captions[:SHOWN])
+    return Evaluation(painted, real, judge.name, len(images), len(others), sheet)
+
+
+def _distances(known: np.ndarray, seen: np.ndarray) -> dict[str, Figure]:
     precision, recall = measures.precision_and_recall(known, seen)
-    painted = questions.judge(reader, images) | {
+    return {
         "frechet_distance": measures.frechet_distance(known, seen),
         "kernel_distance": measures.kernel_distance(known, seen),
         "precision": precision,
         "recall": recall,
-        **_score(judge, own),
-        **_reconstructions(painting.card, shown),
-        "pictures_per_second": painting.painted / painting.seconds,
     }
-    real = questions.judge_real(reader, shown) | _score(judge, shown)
-    return Evaluation(painted, real, judge.name, len(images), contact_sheet(own[:SHOWN], questions.captions[:SHOWN]))
+
+
+def _logits(judge: Features, reader: Reader, questions: Questions, images: Sequence[Image.Image]) -> np.ndarray | None:
+    """How likely each picture is of each class: the classifier's, or the nouns as the reader sees them."""
+    if isinstance(judge, Classifier):
+        return judge.logits(images)
+    return SURE * questions.kinds(reader, images) if questions.nouns else None
 
 
 def contact_sheet(images: Sequence[Image.Image], prompts: Sequence[str]) -> Image.Image:
@@ -78,53 +106,7 @@ def contact_sheet(images: Sequence[Image.Image], prompts: Sequence[str]) -> Imag
     return lay_out(images, COLUMNS, prompts)
 
 
-class Classifier:
-    """Features and classes of an image classifier in a folder of transformers: an Inception, or any other."""
-
-    @loading()
-    def __init__(self, folder: Path) -> None:
-        self.name = folder.name
-        self._images = transformers.AutoImageProcessor.from_pretrained(folder)
-        self._body = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
-        self._whole = transformers.AutoModelForImageClassification.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True
-        ).eval()
-
-    def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """What stands before the classes: one row for each picture."""
-        return self._rows(images, lambda pixels: self._body(pixels).pooler_output.flatten(1))
-
-    def logits(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """How likely each class is, as logarithms."""
-        return self._rows(images, lambda pixels: self._whole(pixels).logits)
-
-    @torch.inference_mode()
-    def _rows(self, images: Sequence[Image.Image], look: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
-        parts = [images[at : at + 16] for at in range(0, len(images), 16)]
-        return torch.cat([look(self._images(part, return_tensors="pt").pixel_values) for part in parts]).numpy()
-
-
-class _Nouns:
-    """The reader in a classifier's place: its classes are the nouns of the folder."""
-
-    name = "the reader"
-
-    def __init__(self, reader: Reader, questions: Questions) -> None:
-        self._reader, self._questions = reader, questions
-
-    def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        return self._reader.features(images)
-
-    def logits(self, images: Sequence[Image.Image]) -> np.ndarray | None:
-        return SURE * self._questions.kinds(self._reader, images) if self._questions.nouns else None
-
-
-def _score(judge: Classifier | _Nouns, images: Sequence[Image.Image]) -> dict[str, float]:
-    logits = judge.logits(images)
-    return {} if logits is None else {"inception_score": measures.inception_score(logits)}
-
-
-def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[str, float]:
+def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[str, Figure]:
     """What the model's autoencoder gives back of real pictures; nothing if it has none."""
     if not (Path(card.source) / "vae" / "config.json").is_file():
         return {}
@@ -142,10 +124,3 @@ def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[s
             again += to_images(vae.decode(latents).sample)
     noise, likeness = measures.fidelity(pictures, again)
     return {"psnr": noise, "ssim": likeness}
-
-
-def _read(file: Path, size: tuple[int, int]) -> Image.Image:
-    try:
-        return open_image(file.read_bytes(), formats=OWN_FORMATS).resize(size, Image.Resampling.LANCZOS)
-    except (OSError, BadImage) as error:
-        raise TrainingError(f"{file.name} cannot be read; run `limner train data` on the folder first.") from error

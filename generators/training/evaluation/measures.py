@@ -1,28 +1,104 @@
-"""What numbers say of painted pictures: the formulas of torchmetrics over features that somebody else has found."""
+"""What numbers say of painted pictures, each with a 95 % interval: distances of features, and shares of hits."""
 
 # pyright: basic
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
-from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
-from torchmetrics.image.kid import KernelInceptionDistance
 
 NEIGHBOURS = 3
 """How many neighbours make a picture's surroundings, as in the paper."""
+HALVES = 50
+"""Half samples that an interval is estimated from."""
+CLEAREST = 100.0
+"""Decibels of a picture that came back unchanged."""
+Z = 1.96
+"""Standard deviations to either side of a normal distribution's mean that hold 95 % of it."""
+
+
+class Figure(NamedTuple):
+    """A value with its 95 % interval, and how many painted (or real) pictures it comes from."""
+
+    value: float
+    low: float
+    high: float
+    samples: int
+
+
+def estimate(statistic: Callable[..., float], *counts: int) -> Figure:
+    """A statistic of samples, given as one array of indices for each of them, with its interval.
+
+    The interval is a bootstrap by half samples: drawn without replacement, they differ from each other as much as whole
+    samples would (Politis and Romano 1994). Pictures drawn twice would make a covariance narrower and a kernel mean
+    larger than they are. ``samples`` is the last count.
+    """
+    random = np.random.default_rng(0)
+    value = statistic(*(np.arange(count) for count in counts))
+    halves = [statistic(*(random.permutation(count)[: max(2, count // 2)] for count in counts)) for _ in range(HALVES)]
+    reach = Z * float(np.std(halves))
+    return Figure(value, value - reach, value + reach, counts[-1])
+
+
+def share(hits: Sequence[bool]) -> Figure:
+    """The share of hits, with its interval by Wilson (1927), which has a width even where all or none hit."""
+    count = len(hits)
+    value = sum(hits) / count
+    middle = (value + Z**2 / 2 / count) / (1 + Z**2 / count)
+    reach = Z / (1 + Z**2 / count) * (value * (1 - value) / count + (Z / 2 / count) ** 2) ** 0.5
+    return Figure(value, min(value, max(0.0, middle - reach)), max(value, min(1.0, middle + reach)), count)
+
+
+def frechet_distance(real: np.ndarray, painted: np.ndarray) -> Figure:
+    """FID (Heusel 2017): how far apart two sets of pictures are, as two normal distributions.
+
+    The same distribution gives a little more than 0: the more, the fewer pictures there are.
+    """
+    return estimate(lambda one, other: _frechet(real[one], painted[other]), len(real), len(painted))
+
+
+def _frechet(real: np.ndarray, painted: np.ndarray) -> float:
+    means = [features.mean(0, dtype=np.float64) for features in (real, painted)]
+    pairs = zip((real, painted), means, strict=True)
+    spreads = [(features - mean) / (len(features) - 1) ** 0.5 for features, mean in pairs]
+    # The trace of the root of the covariances' product is the nuclear norm of the product of their roots.
+    first, second = (np.asarray(np.linalg.qr(spread, mode="r")) for spread in spreads)
+    overlap = np.linalg.norm(first @ second.T, "nuc")
+    apart = np.square(means[0] - means[1]).sum()
+    return float(apart + sum(np.square(spread).sum() for spread in spreads) - 2 * overlap)
+
+
+def kernel_distance(real: np.ndarray, painted: np.ndarray) -> Figure:
+    """KID (Binkowski 2018): the same by a cubic kernel, of all pairs; without bias, so it may fall a little under 0."""
+    among_real, among_painted, between = _cubic(real, real), _cubic(painted, painted), _cubic(real, painted)
+
+    def statistic(one: np.ndarray, other: np.ndarray) -> float:
+        near = _mean_of_pairs(among_real[np.ix_(one, one)]) + _mean_of_pairs(among_painted[np.ix_(other, other)])
+        return near - 2 * float(between[np.ix_(one, other)].mean())
+
+    return estimate(statistic, len(real), len(painted))
+
+
+def _cubic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (one.astype(np.float64) @ other.T.astype(np.float64) / one.shape[1] + 1) ** 3
+
+
+def _mean_of_pairs(kernel: np.ndarray) -> float:
+    """The mean over all pairs of two different pictures."""
+    return float((kernel.sum() - np.trace(kernel)) / len(kernel) / (len(kernel) - 1))
 
 
 class _AsTheyAre(nn.Module):
-    """Features that are found already, where torchmetrics expects the network that finds them."""
+    """Logits that are found already, where torchmetrics expects the network that finds them."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,35 +117,19 @@ def _without_advice() -> Generator[None]:
         yield
 
 
-def frechet_distance(real: np.ndarray, painted: np.ndarray) -> float:
-    """FID (Heusel 2017): how far apart two sets of pictures are, as two normal distributions; 0 for the same."""
-    metric = FrechetInceptionDistance(feature=_AsTheyAre(real.shape[1])).set_dtype(torch.float64)
-    metric.update(torch.from_numpy(real), real=True)
-    metric.update(torch.from_numpy(painted), real=False)
-    return float(metric.compute())
-
-
-def kernel_distance(real: np.ndarray, painted: np.ndarray) -> float:
-    """KID (Binkowski 2018): the same by a polynomial kernel; without bias, so it may fall a little under 0."""
-    size = min(len(real), len(painted), 100)
-    with _without_advice():
-        metric = KernelInceptionDistance(feature=_AsTheyAre(real.shape[1]), subsets=50, subset_size=size)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        metric.update(torch.from_numpy(real), real=True)
-        metric.update(torch.from_numpy(painted), real=False)
-        return float(metric.compute()[0])
-
-
-def inception_score(logits: np.ndarray) -> float:
+def inception_score(logits: np.ndarray) -> Figure:
     """The inception score (Salimans 2016): pictures that are each of one kind, and together of many; 1 at the least."""
-    with _without_advice():
-        metric = InceptionScore(feature=_AsTheyAre(logits.shape[1]), splits=1)
-        metric.update(torch.from_numpy(logits))
-        return float(metric.compute()[0])
+
+    def statistic(rows: np.ndarray) -> float:
+        with _without_advice():
+            metric = InceptionScore(feature=_AsTheyAre(logits.shape[1]), splits=1)
+            metric.update(torch.from_numpy(logits[rows]))
+            return float(metric.compute()[0])
+
+    return estimate(statistic, len(logits))
 
 
-def precision_and_recall(real: np.ndarray, painted: np.ndarray) -> tuple[float, float]:
+def precision_and_recall(real: np.ndarray, painted: np.ndarray) -> tuple[Figure, Figure]:
     """Shares of painted pictures among real ones, and of real ones among painted (Kynkaanniemi 2019, equation 1).
 
     A picture is among others if it is nearer to one of them than that one's third neighbour is. torchmetrics has no
@@ -78,20 +138,25 @@ def precision_and_recall(real: np.ndarray, painted: np.ndarray) -> tuple[float, 
     return _within(painted, real), _within(real, painted)
 
 
-def _within(pictures: np.ndarray, others: np.ndarray) -> float:
+def _within(pictures: np.ndarray, others: np.ndarray) -> Figure:
     one, many = torch.from_numpy(pictures).double(), torch.from_numpy(others).double()
     own = torch.cdist(many, many)
     reach = own.kthvalue(min(NEIGHBOURS + 1, len(many)), dim=1).values  # the nearest one is itself
-    return float((torch.cdist(one, many) <= reach).any(1).double().mean())
+    return share((torch.cdist(one, many) <= reach).any(1).tolist())
 
 
-def fidelity(pictures: Sequence[Image.Image], again: Sequence[Image.Image]) -> tuple[float, float]:
+def fidelity(pictures: Sequence[Image.Image], again: Sequence[Image.Image]) -> tuple[Figure, Figure]:
     """PSNR in decibels and SSIM (Wang 2004) of pictures that came back of an autoencoder."""
     wanted, found = _levels(pictures), _levels(again)
-    noise = peak_signal_noise_ratio(found, wanted, data_range=1.0, dim=(1, 2, 3), reduction="elementwise_mean")
-    likeness = structural_similarity_index_measure(found, wanted, data_range=1.0)
+    noise = peak_signal_noise_ratio(found, wanted, data_range=1.0, dim=(1, 2, 3), reduction="none")
+    likeness = structural_similarity_index_measure(found, wanted, data_range=1.0, reduction="none")
     assert isinstance(likeness, Tensor)  # noqa: S101 - a pair only where it is asked for
-    return float(noise), float(likeness)
+    return _mean(noise.clamp(max=CLEAREST)), _mean(likeness)
+
+
+def _mean(values: Tensor) -> Figure:
+    each = values.double().numpy().reshape(-1)
+    return estimate(lambda rows: float(each[rows].mean()), len(each))
 
 
 def _levels(pictures: Sequence[Image.Image]) -> Tensor:
@@ -106,6 +171,6 @@ def places(scores: np.ndarray, right: Sequence[Sequence[int]]) -> list[int]:
     return [int(min(ranks[row][column] for column in columns)) for row, columns in enumerate(right)]
 
 
-def first(found: Sequence[int], among: int = 1) -> float:
+def first(found: Sequence[int], among: int = 1) -> Figure:
     """The share of places that are among the first."""
-    return sum(place < among for place in found) / len(found)
+    return share([place < among for place in found])

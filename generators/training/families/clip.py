@@ -44,6 +44,8 @@ SHIFT = 8
 """Pixels that a picture is moved by at most while learning."""
 SOFTEST = 2.0
 """Pixels, the standard deviation of the widest blur while learning: what is painted is softer than what is drawn."""
+AMONG = 100
+"""Captions that a picture's own stands among when the reader is tried, or all if there are fewer."""
 KEPT_BACK = 1000
 """Pictures at the end of the folder, but never more than a tenth of it, that nothing is learnt from."""
 STEEPEST = 100.0
@@ -217,16 +219,17 @@ def settled(
 def retrieval(
     reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder
 ) -> dict[str, float]:
-    """How often the right words come first for pictures that were kept back: among 100 captions, among all nouns."""
+    """How often the right words come first for pictures that were kept back: among captions, among all nouns."""
     numbers = range(len(pictures) - kept_back(pictures), len(pictures))
     shown = [pictures.pictures[number] for number in numbers]
     pixels = pictures.pixels(numbers)
+    among = min(AMONG, len(shown))
     rights: list[bool] = []
-    for at in range(0, len(shown), 100):
-        texts = [picture.text for picture in shown[at : at + 100]]
-        nearest = compare(reader, tokenizer, pixels[at : at + 100], texts).argmax(1).tolist()
+    for at in range(0, len(shown) - among + 1, among):
+        texts = [picture.text for picture in shown[at : at + among]]
+        nearest = compare(reader, tokenizer, pixels[at : at + among], texts).argmax(1).tolist()
         rights += [texts[found] == text for found, text in zip(nearest, texts, strict=True)]
-    figures = {"caption_first_of_100": sum(rights) / len(rights)}
+    figures = {f"caption_first_of_{among}": sum(rights) / len(rights)}
     nouns = sorted({noun for picture in pictures.pictures for noun in picture.nouns})
     single = [number for number, picture in enumerate(shown) if len(picture.nouns) == 1]
     if single:
