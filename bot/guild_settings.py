@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -19,6 +20,16 @@ EVERYWHERE = 0
 """The guild id of the operator's rules, which hold in every server and in direct messages, and of settings there."""
 POLL_SECONDS = 1.0
 """How long a change that another process made may go unnoticed."""
+
+
+class OnEvasion(StrEnum):
+    """What follows when a member respells a refused idea."""
+
+    OFF = "off"
+    #: Moderators get a review card.
+    FLAG = "flag"
+    #: Moderators get a review card, the member a strike.
+    STRIKE = "strike"
 
 
 @dataclass(frozen=True)
@@ -41,8 +52,8 @@ class GuildSettings:
     suspension_hours: int = 24
     #: Whether a suspended member is timed out on Discord too.
     times_out: bool = False
-    #: What is done when a refused idea is spelled another way: nothing (off), a card (flag), a card and a strike.
-    evasion: str = "flag"
+    #: What follows when a refused idea is respelled.
+    evasion: OnEvasion = OnEvasion.FLAG
     #: For how long after a refusal that is looked for.
     evasion_minutes: int = 10
     #: How explicit pictures may be in ordinary channels, and in age-restricted ones; None: as the operator says.

@@ -1,14 +1,57 @@
-"""Reason codes: why pictures are held back, and what moderators have said of them."""
+"""Codes that rows keep: why pictures are held back, what is decided about one, and why a request ended."""
 
-UNSEEN = "unseen"
-"""No classifier has looked at the pictures yet."""
-EXPLICIT = "explicit"
-"""A picture is over the explicit limit of its place."""
-BLOCKED = "blocked"
-"""A picture looks like one that is blocked there."""
-FLAGGED = "flagged"
-"""A rule's action asks that a moderator looks at the request before its pictures are posted."""
-EVASION = "evasion"
-"""The request repeats one that was just refused, with the forbidden words spelled another way."""
-APPROVED = "approved"
-"""A moderator has allowed the picture in spite of the limits."""
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class HoldReason(StrEnum):
+    """Why a job's pictures are in quarantine (`Job.quarantine`)."""
+
+    #: The safety classifier has not scored the pictures yet.
+    UNSEEN = "unseen"
+    #: A picture is over the explicit limit of its channel.
+    EXPLICIT = "explicit"
+    #: A picture resembles a blocked one.
+    BLOCKED = "blocked"
+    #: A rule with the action `flag` matched the request: a moderator decides before the pictures are posted.
+    FLAGGED = "flagged"
+    #: The request repeats a refused one with the forbidden words respelled.
+    EVASION = "evasion"
+
+
+class ImageVerdict(StrEnum):
+    """What is decided about one picture (`Image.verdict`)."""
+
+    EXPLICIT = "explicit"
+    BLOCKED = "blocked"
+    #: A moderator has allowed the picture in spite of the limits.
+    APPROVED = "approved"
+
+
+class EndCode(StrEnum):
+    """Why a job ended without its pictures (`Job.reason_code`), beside the codes of errors and worker faults.
+
+    The first three stand before a colon and what they are about: ``filter:idea``, ``cost:style``, ``picture:explicit``.
+    """
+
+    #: A filter rule blocks one of the texts.
+    FILTER = "filter"
+    #: Checking one of the texts takes more steps than a check may.
+    COST = "cost"
+    #: A picture is too explicit or blocked.
+    PICTURE = "picture"
+    #: A moderator has rejected the pictures.
+    REVIEW = "review"
+    CANCELLED = "cancelled"
+    #: The owner did not choose a prompt in time.
+    EXPIRED = "expired"
+
+    def about(self, subject: str) -> str:
+        """The whole code, such as ``filter:idea``."""
+        return f"{self}:{subject}"
+
+    @property
+    def prefix(self) -> str:
+        """What every code of this kind starts with, such as ``filter:``."""
+        return self.about("")

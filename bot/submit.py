@@ -17,7 +17,8 @@ from limner.bot.moderation.refusals import check_refusals
 from limner.bot.notes import LEFT_OUT
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import HoldReason
+from limner.bot.storage.models import Job, JobKind, JobStatus
 from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
@@ -148,7 +149,9 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
         raise BadOption("That picture is as large as pictures get here.")
     request = replace(GenerationRequest.from_json(job.request), finish=Finish(upscale=2))
     again = replace(_again(app, job, user_id, where), is_spoiler=job.is_spoiler)
-    return await submit(app, replace(again, kind="finish", request=request, prompt=job.prompt, expansion=job.expanded))
+    return await submit(
+        app, replace(again, kind=JobKind.FINISH, request=request, prompt=job.prompt, expansion=job.expanded)
+    )
 
 
 async def describe(app: App, ask: Ask) -> Job:
@@ -166,7 +169,7 @@ async def describe(app: App, ask: Ask) -> Job:
         seed=0,
         init_image=ask.image,
     )
-    return await submit(app, _new(settings, ask, "", request, kind="describe", expand="off"))
+    return await submit(app, _new(settings, ask, "", request, kind=JobKind.DESCRIBE, expand="off"))
 
 
 async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> Job:
@@ -176,7 +179,7 @@ async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> 
     return await submit(app, replace(read(app, ask), parent_id=job.id))
 
 
-async def choose(app: App, job: Job, expansion: Expansion, quarantine: str | None = None) -> bool:
+async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReason | None = None) -> bool:
     """Paint a held request with a text that its owner has chosen; False if one was chosen before.
 
     Raises:
@@ -236,7 +239,7 @@ async def submit(app: App, new: NewJob) -> Job:
         UserError: it is refused, and why; a refusal by the filter is kept as a row.
     """
     limits = app.settings
-    if new.kind == "paint":
+    if new.kind == JobKind.PAINT:
         card = _card(limits, new.request.model)
         _check_limits(limits, card, new.request)
         new = _as_model_leaves_out(app, card, new)

@@ -23,7 +23,7 @@ import aiohttp
 from huggingface_hub import try_to_load_from_cache
 
 from limner.bot.cli.permissions import DISCORD, Channel, Login, invite_link, log_in
-from limner.bot.errors import SetupError
+from limner.bot.errors import SetupError, StorageFull
 from limner.bot.queue.worker_registry import Roster
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
@@ -369,7 +369,7 @@ def _alive(workers: Sequence[WorkerState]) -> Check:
     doing = [f"{worker.device} {'painting' if worker.painting else 'idle'}" for worker in workers]
     count = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
     if stuck := [worker for worker in workers if worker.trouble]:
-        why = "the disk is full" if stuck[0].trouble == "disk" else "the folder cannot be written"
+        why = "the disk is full" if stuck[0].trouble == StorageFull.code else "the folder cannot be written"
         what = f"{count}, {len(stuck)} of them paused: pictures cannot be stored, because {why}"
         return Check("fail", what, "free some space, or give the right to write; they go on by themselves")
     return Check("ok", f"{count}: {', '.join(doing)}" if workers else "no worker is running now")

@@ -25,7 +25,7 @@ from limner.bot.app import App, open_app
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import sentences
 from limner.bot.place import Spot
-from limner.bot.reasons import UNSEEN
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.models import Job, JobStatus, WorkerState
@@ -172,7 +172,7 @@ async def _paint(app: App, job: Job) -> Job:
 
 def _is_looked_at_again(job: Job) -> bool:
     """Whether it is painted, and a worker may still succeed in looking at it."""
-    return job.quarantine == UNSEEN and time.time() - (job.finished_at or 0.0) < PATIENCE_SECONDS
+    return job.quarantine == HoldReason.UNSEEN and time.time() - (job.finished_at or 0.0) < PATIENCE_SECONDS
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def phase(job: Job, workers: Sequence[WorkerState]) -> str:
         if job.prompt is None and job.expand != "off":
             return "expanding"
         return "starting to paint" if job.weights_key in loaded else LOADING
-    if job.status == JobStatus.RUNNING or job.quarantine == UNSEEN:
+    if job.status == JobStatus.RUNNING or job.quarantine == HoldReason.UNSEEN:
         return "checking the picture"
     return "done" if job.status == JobStatus.SUCCEEDED else str(job.status)
 

@@ -15,10 +15,10 @@ from discord import app_commands
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
+from limner.bot.reasons import HoldReason
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job
+from limner.bot.storage.models import Job, JobKind
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.embeds import make_embed
@@ -41,9 +41,9 @@ FILE_GONE = "Somebody removed this picture's file from the bot's disk; Repeat pa
 UNDECIDED = "These pictures wait until a moderator has looked at them."
 BEHIND_A_CLICK = "A rule hides these pictures behind a click; Open shows them so."
 HIDDEN = {
-    UNSEEN: "Nobody has looked at these pictures yet; they are shown here as soon as that is done.",
-    EXPLICIT: "These pictures are too explicit for this channel.",
-    BLOCKED: "One of these pictures looks like one that is blocked here.",
+    HoldReason.UNSEEN: "Nobody has looked at these pictures yet; they are shown here as soon as that is done.",
+    HoldReason.EXPLICIT: "These pictures are too explicit for this channel.",
+    HoldReason.BLOCKED: "One of these pictures looks like one that is blocked here.",
 }
 LOOKS = {"open": discord.ButtonStyle.secondary, "repeat": discord.ButtonStyle.primary}
 
@@ -156,7 +156,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
 
 async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
     """One request with all that is known of it, its pictures, and a button that paints it again."""
-    view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != "describe" else [])
+    view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != JobKind.DESCRIBE else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job)], [], view)
     largest = min(interaction.filesize_limit, MESSAGE_BYTES // max(1, len(job.images)))
@@ -171,7 +171,7 @@ async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
     objection = await app.gate.objection(job, here)
     if objection is None:
         return None
-    if objection.code == UNSEEN:
+    if objection.code == HoldReason.UNSEEN:
         await app.quarantine.ask_for_a_look(job.id)
     return HIDDEN.get(objection.code, UNDECIDED)
 

@@ -8,7 +8,8 @@ import discord
 from discord import app_commands
 
 from limner.bot.app import App
-from limner.bot.guild_settings import GuildSettings
+from limner.bot.guild_settings import GuildSettings, OnEvasion
+from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import Review
 from limner.bot.ui.interactions import LimnerCog, managers_only, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
@@ -91,7 +92,7 @@ async def _waiting(interaction: Interaction, app: App, _: int, number: int) -> L
 
 
 def _line(review: Review) -> str:
-    what = "an appeal" if review.is_appeal else REASONS[review.why]
+    what = "an appeal" if review.is_appeal else REASONS[HoldReason(review.why)]
     card = "its card is not posted yet"
     if review.message_id:
         card = f"https://discord.com/channels/{review.guild_id}/{review.channel_id}/{review.message_id}"
@@ -108,8 +109,8 @@ def policy(settings: GuildSettings) -> list[str]:
             "and twice as long each further time"
         )
     lines = [f"A strike expires after {settings.strike_days} days; {suspended}."]
-    if settings.evasion != "off" and settings.review_channel_id:
-        brings = "a strike" if settings.evasion == "strike" else "a moderator's look"
+    if settings.evasion != OnEvasion.OFF and settings.review_channel_id:
+        brings = "a strike" if settings.evasion == OnEvasion.STRIKE else "a moderator's look"
         lines.append(f"A refused idea in another spelling within {settings.evasion_minutes} minutes brings {brings}.")
     return lines
 

@@ -10,13 +10,12 @@ from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rules import Action, Rule, strongest
 from limner.bot.filters.work import TooCostly, Work
 from limner.bot.place import Place
+from limner.bot.reasons import EndCode
 
 CHOSEN = ("LoRA",)
 """Fields that name what is there: another word in its place would name nothing."""
 ROUNDS = 3
 """How often a text is read anew after something in it was replaced."""
-COST = "cost:"
-"""How the code of a refusal begins that no rule has made: the text takes more steps than a check may."""
 _ANYWHERE = Place()
 
 
@@ -33,7 +32,7 @@ class Refusal:
     @property
     def is_for_cost(self) -> bool:
         """Whether the check was given up because it takes too long."""
-        return self.code.startswith(COST)
+        return self.code.startswith(EndCode.COST.prefix)
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def _blocks(rule: Rule, name: str, flags_block: bool) -> bool:
 
 
 def _refusal(name: str, rule: Rule) -> Refusal:
-    code = f"filter:{name.split()[0]}"
+    code = EndCode.FILTER.about(name.split()[0])
     reason = f" {rule.reason}" if rule.reason else ""
     sentence = f"The {name} has words that are not allowed here (reason {code}); change them and ask again.{reason}"
     return Refusal(code, sentence, rule.id, name)
@@ -167,6 +166,6 @@ def _refusal(name: str, rule: Rule) -> Refusal:
 
 def too_costly(name: str, error: TooCostly) -> Refusal:
     """The refusal of a request if the check of its field ``name`` is given up."""
-    code = f"{COST}{name.split()[0]}"
+    code = EndCode.COST.about(name.split()[0])
     sentence = f"That text takes too long to check here (the {name}, reason {code}); write it shorter or more plainly."
     return Refusal(code, sentence, error.rule_id, name)

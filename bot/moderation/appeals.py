@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limner.bot.errors import Decided, NotYours
-from limner.bot.moderation.reviews import APPEALED, REFUSED
+from limner.bot.moderation.reviews import APPEALED
+from limner.bot.reasons import EndCode
 from limner.bot.storage.models import Job, JobStatus, Review
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ async def appeal(app: App, job_id: int, user_id: int, words: str) -> Review:
 
 async def _can_be_reviewed(app: App, job: Job) -> bool:
     """A server's moderators decide about its own rules, not about the operator's."""
-    if job.guild_id is None or job.status != JobStatus.REFUSED or not (job.reason_code or "").startswith(REFUSED):
+    is_by_filter = job.status == JobStatus.REFUSED and (job.reason_code or "").startswith(EndCode.FILTER.prefix)
+    if job.guild_id is None or not is_by_filter:
         return False
     if (await app.guilds.get(job.guild_id)).review_channel_id is None:
         return False

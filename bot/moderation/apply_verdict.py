@@ -8,7 +8,7 @@ from typing import Any
 from limner.bot.filters.rules import Action, strongest
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import FLAGGED
+from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion, GenerationRequest
 
@@ -76,5 +76,5 @@ def remembered(verdict: Verdict) -> dict[str, Any]:
         "rule_ids": verdict.rule_ids,
         "rule_action": verdict.action,
         "is_spoiler": verdict.is_spoiler,
-        "quarantine": FLAGGED if is_flagged else None,
+        "quarantine": HoldReason.FLAGGED if is_flagged else None,
     }

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from limner.bot.errors import Refused
 from limner.bot.filters.verdicts import too_costly
 from limner.bot.filters.work import TooCostly
-from limner.bot.guild_settings import GuildSettings
+from limner.bot.guild_settings import GuildSettings, OnEvasion
 from limner.bot.moderation.refusals import check_refusals, refused_lately
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import EVASION
+from limner.bot.reasons import HoldReason
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -31,7 +31,7 @@ async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
     if new.guild_id is None:
         return new
     settings = await app.guilds.get(new.guild_id)
-    if settings.evasion == "off" or settings.review_channel_id is None:
+    if settings.evasion == OnEvasion.OFF or settings.review_channel_id is None:
         return new
     try:
         if not await _is_evasion(app, new, settings):
@@ -43,10 +43,10 @@ async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
         job = await app.jobs.log_refusal(new, refusal.code, refusal.sentence)
         raise Refused(refusal.sentence, job) from error
     log.info("evasion_noticed guild=%s user=%s", new.guild_id, new.user_id)
-    if settings.evasion == "strike":
+    if settings.evasion == OnEvasion.STRIKE:
         await app.strikes.give(new.guild_id, new.user_id, by=0, why=STRIKE, settings=settings)
         await app.strikes.refuse_suspended(new.guild_id, new.user_id)
-    return replace(new, quarantine=EVASION)
+    return replace(new, quarantine=HoldReason.EVASION)
 
 
 async def _is_evasion(app: App, new: NewJob, settings: GuildSettings) -> bool:

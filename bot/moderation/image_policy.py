@@ -9,36 +9,42 @@ from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Spot
-from limner.bot.reasons import APPROVED, BLOCKED, EXPLICIT, UNSEEN
+from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Image, InputPicture, Job, Preview
 
-REFUSED = "picture:"
-"""How the reason code of a request begins that was refused for its pictures."""
 REASONS = {
-    EXPLICIT: "What was painted is too explicit for this channel, so it is not posted; ask for something else.",
-    BLOCKED: "What was painted looks like a picture that is blocked here, so it is not posted; ask for something else.",
+    HoldReason.EXPLICIT: (
+        "What was painted is too explicit for this channel, so it is not posted; ask for something else."
+    ),
+    HoldReason.BLOCKED: (
+        "What was painted looks like a picture that is blocked here, so it is not posted; ask for something else."
+    ),
 }
 MADE = (
     "What was made from the picture is too explicit, so it is not posted; for what is made from a picture the ordinary "
     "limit holds in every channel."
 )
 OF_INPUTS = {
-    EXPLICIT: "The picture that you gave is too explicit to be used; choose another one.",
-    BLOCKED: "The picture that you gave looks like one that is blocked here; choose another one.",
+    HoldReason.EXPLICIT: "The picture that you gave is too explicit to be used; choose another one.",
+    HoldReason.BLOCKED: "The picture that you gave looks like one that is blocked here; choose another one.",
 }
 OF_OPERATOR = {
-    EXPLICIT: "It is made from a picture and too explicit for that, so it cannot be approved; you can reject it.",
-    BLOCKED: "It looks like a picture that this bot's operator blocks, so it cannot be approved; you can reject it.",
+    HoldReason.EXPLICIT: (
+        "It is made from a picture and too explicit for that, so it cannot be approved; you can reject it."
+    ),
+    HoldReason.BLOCKED: (
+        "It looks like a picture that this bot's operator blocks, so it cannot be approved; you can reject it."
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Objection:
-    """Why a job's pictures may not be shown: a code of the quarantine, and which pictures it is about."""
+    """Why a job's pictures may not be shown: the reason that counts most, and each picture's own by its row id."""
 
-    code: str
-    verdicts: Mapping[int, str] = field(default_factory=dict[int, str])
+    code: HoldReason
+    codes: Mapping[int, HoldReason] = field(default_factory=dict[int, HoldReason])
 
 
 class Gate:
@@ -53,10 +59,10 @@ class Gate:
     async def objection(self, job: Job, spot: Spot) -> Objection | None:
         """Why a painted job's pictures may not be shown there now; None if they may."""
         if job.quarantine:
-            return Objection(job.quarantine)
-        codes: dict[int, str] = {}
+            return Objection(HoldReason(job.quarantine))
+        codes: dict[int, HoldReason] = {}
         for image in job.images:
-            is_approved = spot.channel_id == job.channel_id and image.verdict == APPROVED
+            is_approved = spot.channel_id == job.channel_id and image.verdict == ImageVerdict.APPROVED
             code = await (self._against_approved(image, job) if is_approved else self.against(image, spot, job))
             codes |= {image.id: code} if code else {}
         return _first(codes)
@@ -64,28 +70,29 @@ class Gate:
     async def beyond_approval(self, job: Job) -> Objection | None:
         """What no server's approval lifts from a painted job's pictures; None if there is nothing (known) of that."""
         found = {image.id: await self._against_approved(image, job) for image in job.images}
-        return _first({number: code for number, code in found.items() if code in (BLOCKED, EXPLICIT)})
+        lasting = (HoldReason.BLOCKED, HoldReason.EXPLICIT)
+        return _first({number: code for number, code in found.items() if code and code in lasting})
 
-    async def against(self, picture: Image | InputPicture | Preview, spot: Spot, job: Job) -> str | None:
+    async def against(self, picture: Image | InputPicture | Preview, spot: Spot, job: Job) -> HoldReason | None:
         """What there is against one of a job's pictures at a spot; None if nothing is.
 
         The picture to start from and previews are a job's pictures too. What is not known counts against it.
         """
         if not self._is_seen(picture):
-            return UNSEEN
+            return HoldReason.UNSEEN
         if await self._blocked.has_like(spot.guild_id, picture.phash or "", self._settings.block_distance):
-            return BLOCKED
+            return HoldReason.BLOCKED
         limit = await self.limit(spot, is_from_picture=job.generation.is_from_picture)
-        return EXPLICIT if _is_over(picture, limit) else None
+        return HoldReason.EXPLICIT if _is_over(picture, limit) else None
 
-    async def _against_approved(self, image: Image, job: Job) -> str | None:
+    async def _against_approved(self, image: Image, job: Job) -> HoldReason | None:
         """The same for one that a server's moderator has approved: what is the operator's to say."""
         if not self._is_seen(image):
-            return UNSEEN
+            return HoldReason.UNSEEN
         if await self._blocked.has_like(None, image.phash or "", self._settings.block_distance):
-            return BLOCKED
+            return HoldReason.BLOCKED
         is_given = job.generation.is_from_picture
-        return EXPLICIT if is_given and _is_over(image, self._settings.explicit_limit) else None
+        return HoldReason.EXPLICIT if is_given and _is_over(image, self._settings.explicit_limit) else None
 
     def _is_seen(self, picture: Image | InputPicture | Preview) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.eyes == "off")
@@ -105,24 +112,29 @@ class Gate:
     async def stop(self, job: Job, objection: Objection) -> None:
         """Keep a painted job from being posted: until somebody looks, until a moderator decides, or for good."""
         server = await self._guilds.get(job.guild_id)
-        if objection.code == UNSEEN:
+        if objection.code == HoldReason.UNSEEN:
             await self._quarantine.ask_for_a_look(job.id)
         elif await self._is_for_a_moderator(job, objection, server):
-            await self._quarantine.hold(job.id, objection.code, objection.verdicts)
+            await self._quarantine.hold(job.id, objection.code, _verdicts(objection))
         else:
-            is_made = objection.code == EXPLICIT and job.generation.is_from_picture
-            code, reason = f"{REFUSED}{objection.code}", MADE if is_made else REASONS[objection.code]
-            await self._quarantine.refuse(job.id, code, reason, objection.verdicts)
+            is_made = objection.code == HoldReason.EXPLICIT and job.generation.is_from_picture
+            code, reason = EndCode.PICTURE.about(objection.code), MADE if is_made else REASONS[objection.code]
+            await self._quarantine.refuse(job.id, code, reason, _verdicts(objection))
 
     async def _is_for_a_moderator(self, job: Job, objection: Objection, server: GuildSettings) -> bool:
         is_read = job.guild_id is not None and server.review_channel_id is not None
-        return objection.code == EXPLICIT and is_read and not await self.beyond_approval(job)
+        return objection.code == HoldReason.EXPLICIT and is_read and not await self.beyond_approval(job)
 
 
-def _first(codes: Mapping[int, str]) -> Objection | None:
+def _first(codes: Mapping[int, HoldReason]) -> Objection | None:
     """The code that counts before the others, with all of them."""
-    code = next((code for code in (UNSEEN, BLOCKED, EXPLICIT) if code in codes.values()), None)
+    weightiest = (HoldReason.UNSEEN, HoldReason.BLOCKED, HoldReason.EXPLICIT)
+    code = next((code for code in weightiest if code in codes.values()), None)
     return Objection(code, codes) if code else None
+
+
+def _verdicts(objection: Objection) -> dict[int, ImageVerdict]:
+    return {image_id: ImageVerdict(code) for image_id, code in objection.codes.items()}
 
 
 def _is_over(picture: Image | InputPicture | Preview, limit: float) -> bool:

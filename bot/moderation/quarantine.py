@@ -10,7 +10,7 @@ from sqlalchemy import Update, case, select, text, update
 
 from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
-from limner.bot.reasons import APPROVED, UNSEEN
+from limner.bot.reasons import HoldReason, ImageVerdict
 from limner.bot.storage.models import UNLOOKED, Image, Job, JobStatus, Seen
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Quarantine:
 
     async def looked(self, job_id: int, seen: Mapping[int, Seen]) -> None:
         """Write down what was seen in a job's pictures, by their numbers; nothing keeps it back for that any more."""
-        free = case((Job.quarantine == UNSEEN, None), else_=Job.quarantine)
+        free = case((Job.quarantine == HoldReason.UNSEEN, None), else_=Job.quarantine)
         async with self._jobs.changing() as session:
             for image_id, look in seen.items():
                 await session.execute(update(Image).where(Image.id == image_id).values(**vars(look)))
@@ -53,12 +53,12 @@ class Quarantine:
         waiting = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.look_after.is_(None))
         return await self._change(waiting.values(**transitions.unseen()))
 
-    async def hold(self, job_id: int, code: str, verdicts: Mapping[int, str]) -> bool:
+    async def hold(self, job_id: int, code: HoldReason, verdicts: Mapping[int, ImageVerdict]) -> bool:
         """Let a person decide on a painted job's pictures; False if something else happened to it meanwhile."""
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.quarantine.is_(None))
         return await self._change(painted.values(quarantine=code), verdicts)
 
-    async def refuse(self, job_id: int, code: str, reason: str, verdicts: Mapping[int, str]) -> bool:
+    async def refuse(self, job_id: int, code: str, reason: str, verdicts: Mapping[int, ImageVerdict]) -> bool:
         """Never post a painted job's pictures, and tell its owner why; False if it is not painted (any more)."""
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED)
         ended = {"status": JobStatus.REFUSED, "quarantine": None, "look_after": None}
@@ -69,10 +69,10 @@ class Quarantine:
         held = update(Job).where(Job.id == job_id, Job.quarantine.is_not(None))
         async with self.database.read() as session:
             images = await session.scalars(select(Image.id).where(Image.job_id == job_id))
-            approved = dict.fromkeys(images, APPROVED)
+            approved = dict.fromkeys(images, ImageVerdict.APPROVED)
         return await self._change(held.values(quarantine=None, look_after=None), approved)
 
-    async def _change(self, statement: Update, verdicts: Mapping[int, str] | None = None) -> bool:
+    async def _change(self, statement: Update, verdicts: Mapping[int, ImageVerdict] | None = None) -> bool:
         async with self._jobs.changing() as session:
             changed = (await session.execute(statement.returning(Job.id, Job.status, Job.quarantine))).first()
             if changed is None:

@@ -22,8 +22,6 @@ APPROVALS = (ReviewState.APPROVED, ReviewState.IGNORED)
 """The decisions after which the pictures are posted."""
 AT_ONCE = 20
 APPEALED = "You have appealed against this refusal already; /me shows what was decided."
-REFUSED = "filter:"
-"""How the code of a refusal begins that can be appealed against."""
 
 OUTCOMES = {
     ReviewState.OPEN: "waits for a moderator",

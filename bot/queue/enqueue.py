@@ -13,7 +13,8 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from limner.bot.place import Where
 from limner.bot.queue.candidates import next_turn
-from limner.bot.storage.models import OPEN, Job, JobStatus
+from limner.bot.reasons import HoldReason
+from limner.bot.storage.models import OPEN, Job, JobKind, JobStatus
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion, GenerationRequest
 
@@ -24,7 +25,7 @@ class NewJob:
 
     idea: str
     request: GenerationRequest
-    kind: str = "paint"
+    kind: JobKind = JobKind.PAINT
     user_id: int = 0
     guild_id: int | None = None
     channel_id: int | None = None
@@ -45,7 +46,7 @@ class NewJob:
     rule_ids: Sequence[int] = ()
     rule_action: str | None = None
     is_spoiler: bool = False
-    quarantine: str | None = None
+    quarantine: HoldReason | None = None
 
     @property
     def where(self) -> Where:
@@ -88,7 +89,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "server_id": new.guild_id or 0,
         "request": new.request.to_json(),
         "weights_key": new.request.weights_key,
-        "pixels": new.request.pixels if new.kind == "paint" else 1,  # nothing else takes room of the painter
+        "pixels": new.request.pixels if new.kind == JobKind.PAINT else 1,  # nothing else takes room of the painter
         "samples": new.request.num_images_per_prompt,
         "steps": new.request.num_inference_steps,
         "input_sha256": new.request.init_image,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.queue.candidates import read_waiting
 from limner.bot.queue.fairness import PICTURE, Account
-from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job, JobStatus, Share, WorkerState
+from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job, JobKind, JobStatus, Share, WorkerState
 
 PACE_SAMPLE = 64
 """How many finished jobs of the same weights tell the pace."""
@@ -159,7 +159,7 @@ def _is_before(job: Job) -> ColumnElement[bool]:
 async def _finished(session: AsyncSession, weights_key: str) -> list[tuple[int, float]]:
     """Size and pace of the last jobs of these weights that were painted."""
     pace = Job.busy_seconds / (Job.pixels * Job.steps)
-    ours = (Job.weights_key == weights_key, Job.kind == "paint", Job.pixels > 0)
+    ours = (Job.weights_key == weights_key, Job.kind == JobKind.PAINT, Job.pixels > 0)
     last = select(Job.pixels, pace).where(text(PAINTED), *ours)
     rows = await session.execute(last.order_by(Job.finished_at.desc()).limit(PACE_SAMPLE))
     return [(pixels, pace or 0.0) for pixels, pace in rows]

@@ -36,6 +36,7 @@ from limner.bot.queue.estimate import Position, position_of
 from limner.bot.queue.fairness import Painter, Waiting, choose, fair_order, settle
 from limner.bot.queue.faults import SILENT, Fault
 from limner.bot.queue.wakeup import Wakeup
+from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import (
@@ -250,7 +251,9 @@ class JobQueue:
         )
         return await self._changed(transitions.ours(job).values(**values), self.changed)
 
-    async def release_held(self, job_id: int, expansion: Expansion, prompt: str, quarantine: str | None = None) -> bool:
+    async def release_held(
+        self, job_id: int, expansion: Expansion, prompt: str, quarantine: HoldReason | None = None
+    ) -> bool:
         """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more).
 
         ``quarantine`` is what keeps its pictures from being posted, if nothing did before.
@@ -350,7 +353,7 @@ class JobQueue:
                 finished_at=case((waits, time.time()), else_=None),
                 cancel_requested=True,
                 held_at=None,
-                reason_code="cancelled",
+                reason_code=EndCode.CANCELLED,
                 reason=reason,
             )
         )
@@ -412,7 +415,7 @@ class JobQueue:
     async def expire_held(self, older_than: float) -> None:
         """End jobs whose owner has not chosen a prompt within so many seconds."""
         waiting = update(Job).where(Job.held_at < time.time() - older_than)
-        expired = transitions.cancelled() | {"reason_code": "expired", "reason": EXPIRED}
+        expired = transitions.cancelled() | {"reason_code": EndCode.EXPIRED, "reason": EXPIRED}
         await self._update(waiting.values(**expired), self.changed)
 
     async def get(self, job_id: int) -> Job:

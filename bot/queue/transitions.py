@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from limner.bot.reasons import UNSEEN
+from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.models import QUEUED, RUNNING, AnswerToken, Job, JobStatus
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion
@@ -63,7 +63,7 @@ def unclaimed() -> dict[str, Any]:
     stopped = Job.cancel_requested
     return {
         "status": case((stopped, JobStatus.CANCELLED), else_=JobStatus.QUEUED),
-        "reason_code": case((stopped, "cancelled"), else_=Job.reason_code),
+        "reason_code": case((stopped, EndCode.CANCELLED), else_=Job.reason_code),
         "finished_at": case((stopped, time.time()), else_=None),
         "worker_id": None,
         "lease_until": None,
@@ -82,7 +82,7 @@ def reopened() -> dict[str, Any]:
 
 def unseen(pause: float = 0.0) -> dict[str, Any]:
     """Nobody has looked at its pictures: a worker does it after some seconds, and they are not posted before."""
-    kept = case((Job.quarantine.is_(None), UNSEEN), else_=Job.quarantine)
+    kept = case((Job.quarantine.is_(None), HoldReason.UNSEEN), else_=Job.quarantine)
     return {"quarantine": kept, "look_after": time.time() + pause, "looks": 0}
 
 
@@ -93,7 +93,7 @@ def ended() -> dict[str, Any]:
 
 def cancelled() -> dict[str, Any]:
     """It was stopped."""
-    return {"status": JobStatus.CANCELLED, "reason_code": "cancelled", **ended()}
+    return {"status": JobStatus.CANCELLED, "reason_code": EndCode.CANCELLED, **ended()}
 
 
 def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, up
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 
 from limner.bot.place import Where
+from limner.bot.reasons import EndCode
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
@@ -22,6 +23,7 @@ from limner.bot.storage.models import (
     Image,
     InputPicture,
     Job,
+    JobKind,
     JobStatus,
     Review,
     ReviewState,
@@ -94,7 +96,12 @@ class History:
 
     async def is_first(self, job: Job) -> bool:
         """Whether no other picture was painted for its owner by its model."""
-        mine = (Job.user_id == job.user_id, Job.status == JobStatus.SUCCEEDED, Job.kind == "paint", Job.id != job.id)
+        mine = (
+            Job.user_id == job.user_id,
+            Job.status == JobStatus.SUCCEEDED,
+            Job.kind == JobKind.PAINT,
+            Job.id != job.id,
+        )
         earlier = select(Job.id).where(*mine, Job.weights_key.startswith(f"{job.request['model']}|", autoescape=True))
         async with self.database.read() as session:
             return await session.scalar(earlier.limit(1)) is None
@@ -110,7 +117,7 @@ class History:
         What was deleted meanwhile counts too.
         """
         whose = (Job.user_id == user_id, Job.server_id == (guild_id or 0), text(REFUSED))
-        recent = (Job.created_at > time.time() - seconds, Job.reason_code.startswith("filter:"))
+        recent = (Job.created_at > time.time() - seconds, Job.reason_code.startswith(EndCode.FILTER.prefix))
         return await self._asked(guild_id, (*whose, *recent), Job.created_at, limit)
 
     async def _asked(
@@ -205,7 +212,8 @@ class History:
         """
         kept = Job.deleted_at.is_(None) | undecided()
         painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)
-        given = select(Job.input_sha256).where(kept, Job.reason_code.is_(None) | Job.reason_code.not_like("picture:%"))
+        is_refused = Job.reason_code.startswith(EndCode.PICTURE.prefix)
+        given = select(Job.input_sha256).where(kept, Job.reason_code.is_(None) | ~is_refused)
         async with self.database.read() as session:
             held = set(await session.scalars(painted.where(Image.sha256.in_(hashes))))
             inputs = await session.scalars(given.where(Job.input_sha256.in_(hashes)))
@@ -216,7 +224,7 @@ class History:
         if user_id is not None:
             conditions.append(Job.user_id == user_id)
         if not every_status:
-            conditions += [Job.status == JobStatus.SUCCEEDED, Job.kind != "describe"]
+            conditions += [Job.status == JobStatus.SUCCEEDED, Job.kind != JobKind.DESCRIBE]
         if search.strip():
             conditions.append(matches(search, is_sqlite=self.database.is_sqlite))
         return conditions

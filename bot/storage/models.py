@@ -66,6 +66,16 @@ class JobStatus(StrEnum):
     REFUSED = "refused"
 
 
+class JobKind(StrEnum):
+    """What a worker does for a job (`Job.kind`)."""
+
+    PAINT = "paint"
+    #: Put the input picture into words.
+    DESCRIBE = "describe"
+    #: Upscale or restore the parent job's pictures.
+    FINISH = "finish"
+
+
 class ReviewState(StrEnum):
     """What has become of a review; all but the first are final."""
 
@@ -151,8 +161,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     server_id: Mapped[int] = mapped_column(Snowflake, default=0, server_default="0")
     locale: Mapped[str] = mapped_column(String(16), default="en-US")
 
-    #: What is to be done: paint, describe (a picture that was brought) or finish (its parent's pictures).
-    kind: Mapped[str] = mapped_column(String(16), default="paint", server_default="paint")
+    #: A `JobKind`.
+    kind: Mapped[str] = mapped_column(String(16), default=JobKind.PAINT, server_default="paint")
     #: The member's own words, without flags; empty where a picture is to be described.
     idea: Mapped[str] = mapped_column(Text)
     style: Mapped[str] = mapped_column(String(64), default="")
@@ -181,7 +191,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
     is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: Why its pictures must not be posted yet, such as `UNSEEN` or `EXPLICIT`; None if nothing is known against it.
+    #: Why its pictures must not be posted yet, a `HoldReason`; None if nothing is known against it.
     quarantine: Mapped[str | None] = mapped_column(String(32), default=None)
     #: The rules that do not count for it: a moderator has allowed it past them.
     pardoned_ids: Mapped[list[int] | None] = mapped_column(List, default=None)
@@ -213,7 +223,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     seconds: Mapped[float | None] = mapped_column(Double, default=None)
     busy_seconds: Mapped[float | None] = mapped_column(Double, default=None)
 
-    #: Why it failed, was cancelled or was refused: a code for the log and the owner's sentence.
+    #: Why it failed, was cancelled or was refused: a code (such as an `EndCode`) and the owner's sentence.
     reason_code: Mapped[str | None] = mapped_column(String(32), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
 
@@ -290,7 +300,7 @@ class Image(Looked, Base, kw_only=True, eq=False):
     seed: Mapped[int] = mapped_column(BigInteger)
     #: How near the reader found it to the idea, from -1 to 1; None where it was not asked.
     nearness: Mapped[float | None] = mapped_column(Double, default=None)
-    #: explicit or blocked, if that kept it from being posted; approved, if a person has allowed it after all.
+    #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
 

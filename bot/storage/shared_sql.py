@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from limner.bot.reasons import EVASION, EXPLICIT, FLAGGED
+from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import OPEN_REVIEW, AnswerToken, Job, JobStatus, Preview, Review
 
 
@@ -49,5 +49,5 @@ def waits_for_moderators() -> tuple[ColumnElement[bool], ...]:
     return Job.quarantine.in_(FOR_MODERATORS), Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
 
 
-FOR_MODERATORS = (FLAGGED, EVASION, EXPLICIT)
+FOR_MODERATORS = (HoldReason.FLAGGED, HoldReason.EVASION, HoldReason.EXPLICIT)
 """The quarantines that a moderator ends: a rule's flag, a refused idea spelled another way, what the eyes saw."""

@@ -18,7 +18,7 @@ from limner.bot.flags import without_flags
 from limner.bot.limits import DESCRIPTION, FIELD, fit
 from limner.bot.notes import sentences
 from limner.bot.queue.transitions import Answer
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job, JobKind, JobStatus
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForOwner
 from limner.bot.ui.embeds import make_embed
@@ -143,7 +143,7 @@ def details(job: Job) -> discord.Embed:
         "Steps": request.num_inference_steps,
         "Guidance": f"{request.guidance_scale:g}",
         "Size": _size(job),
-        "Upscaled from": f"request {job.parent_id}" if job.kind == "finish" else "",
+        "Upscaled from": f"request {job.parent_id}" if job.kind == JobKind.FINISH else "",
         "Model": job_messages.plain(request.model, FIELD),
         "LoRA": job_messages.plain(request.worn, FIELD),
         "Style": job_messages.plain(job.style, FIELD),
@@ -312,7 +312,7 @@ def _verbs(job: Job) -> tuple[str, ...]:
     if job.status == JobStatus.REFUSED:
         return ("details", "delete")
     is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None
-    if job.kind == "describe":
+    if job.kind == JobKind.DESCRIBE:
         return ("paint", "delete") if is_posted else ("delete",)
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()

@@ -9,8 +9,8 @@ from discord.utils import escape_markdown, escape_mentions
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
-from limner.bot.reasons import UNSEEN
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import EndCode, HoldReason
+from limner.bot.storage.models import Job, JobKind, JobStatus
 
 IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600
@@ -64,8 +64,8 @@ def standing(position: Position) -> str:
 
 def painting(job: Job) -> str:
     """A running job and how far it is."""
-    if job.kind != "paint":
-        return f"{_idea(job)}\n-# {'looking at it' if job.kind == 'describe' else 'finishing the pictures'}"
+    if job.kind != JobKind.PAINT:
+        return f"{_idea(job)}\n-# {'looking at it' if job.kind == JobKind.DESCRIBE else 'finishing the pictures'}"
     if job.step == 0:
         waits_for_words = job.prompt is None and job.expand != "off"
         return f"{_idea(job)}\n-# {'describing the picture' if waits_for_words else 'starting to paint'}"
@@ -75,7 +75,7 @@ def painting(job: Job) -> str:
 
 def quarantined(job: Job) -> str:
     """Painted, and not to be seen yet; who waits reads for whom."""
-    return f"{_idea(job)}\n-# {NOT_SEEN if job.quarantine == UNSEEN else UNDECIDED}"
+    return f"{_idea(job)}\n-# {NOT_SEEN if job.quarantine == HoldReason.UNSEEN else UNDECIDED}"
 
 
 def held(job: Job) -> str:
@@ -86,8 +86,8 @@ def held(job: Job) -> str:
 def ended(job: Job) -> str:
     """The last word on a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
-        return REJECTED if job.reason_code == "review" else REFUSED
-    if job.status == JobStatus.SUCCEEDED and job.kind == "describe":
+        return REJECTED if job.reason_code == EndCode.REVIEW else REFUSED
+    if job.status == JobStatus.SUCCEEDED and job.kind == JobKind.DESCRIBE:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
@@ -116,7 +116,7 @@ def _idea(job: Job) -> str:
 
 def _is_unread(job: Job) -> bool:
     """Whether a moderator has yet to allow it: until then its words are shown to nobody else."""
-    return job.quarantine not in (None, UNSEEN)
+    return job.quarantine not in (None, HoldReason.UNSEEN)
 
 
 def named(job: Job) -> str:
@@ -171,7 +171,7 @@ def _facts(job: Job) -> str:
     else:
         seed = f"seeds {seeds[0]} to {seeds[-1]}"
     style = [f"style {plain(job.style, CHOICE)}"] if job.style else []
-    upscaled = [f"upscaled to {sizes(job)} from request {job.parent_id}"] if job.kind == "finish" else []
+    upscaled = [f"upscaled to {sizes(job)} from request {job.parent_id}"] if job.kind == JobKind.FINISH else []
     return " · ".join((*upscaled, seed, *style, plain(job.generation.model, CHOICE), seconds(job)))
 
 

@@ -14,7 +14,7 @@ from limner.bot.limits import fit
 from limner.bot.moderation.image_policy import OF_OPERATOR
 from limner.bot.moderation.reviews import APPROVALS, OUTCOMES, Record
 from limner.bot.moderation.strikes import Told
-from limner.bot.reasons import EVASION, EXPLICIT, FLAGGED
+from limner.bot.reasons import HoldReason
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job, Review, ReviewState, TimeOut
 from limner.bot.ui import job_messages
@@ -36,9 +36,9 @@ LOOKS = {
     "ignore": ("Ignore rule here", discord.ButtonStyle.secondary, ReviewState.IGNORED),
 }
 REASONS = {
-    FLAGGED: "A rule with the action flag matches it.",
-    EVASION: "It says again, spelled another way, what was refused some minutes before.",
-    EXPLICIT: "The picture classifier takes it for explicit.",
+    HoldReason.FLAGGED: "A rule with the action flag matches it.",
+    HoldReason.EVASION: "It says again, spelled another way, what was refused some minutes before.",
+    HoldReason.EXPLICIT: "The picture classifier takes it for explicit.",
 }
 COLOURS = {ReviewState.OPEN: discord.Colour.gold(), ReviewState.APPROVED: discord.Colour.green()}
 TIME_OUTS = {
@@ -150,7 +150,7 @@ def _why(review: Review, job: Job) -> str:
     where = f"Asked for <t:{job.created_at:.0f}:R> in <#{job.channel_id}>."
     if review.is_appeal:
         return f"It was refused (reason {review.why}), and the member has appealed. {where}"
-    return f"{REASONS[review.why]} {where}"
+    return f"{REASONS[HoldReason(review.why)]} {where}"
 
 
 def _record(record: Record, strikes: int) -> str:

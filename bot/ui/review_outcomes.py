@@ -12,6 +12,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import Told
+from limner.bot.reasons import EndCode
 from limner.bot.storage.models import Job, Review, ReviewState, Suspension, TimeOut
 from limner.bot.ui.delivery import is_lasting
 from limner.bot.ui.interactions import SILENT
@@ -113,7 +114,7 @@ async def _reject(app: App, client: discord.Client, review: Review) -> None:
         await _write_to(client, review.user_id, of_appeal.format(job=review.job_id), nonce("appeal", review.id))
     else:
         await app.history.drop_pictures(review.job_id)  # first: what is refused is delivered, with all that it has
-        await app.quarantine.refuse(review.job_id, "review", of_pictures, {})
+        await app.quarantine.refuse(review.job_id, EndCode.REVIEW, of_pictures, {})
 
 
 async def _write_to(client: discord.Client, user_id: int, text: str, once: str) -> None:

@@ -13,6 +13,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import NotFound, Refused
 from limner.bot.flags import clean
+from limner.bot.storage.models import JobKind
 from limner.bot.ui.controls import NUMBER, ForAnyone
 from limner.bot.ui.form import FORM_ID, Form, open_form
 from limner.bot.ui.interactions import app_of, appeal_view, owned
@@ -81,7 +82,7 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
         view = await appeal_view(app, error.job) or discord.ui.View(timeout=None)
         if typed and typed.kind == "edit":
             view.add_item(AgainButton("edit", typed.subject, error.job.id))
-        elif error.job.kind == "paint":
+        elif error.job.kind == JobKind.PAINT:
             view.add_item(AgainButton("remix", error.job.id))
         return {"view": view} if view.children else {}
     if typed is None:

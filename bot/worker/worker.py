@@ -19,7 +19,7 @@ from limner.bot.errors import Blind, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import Job
+from limner.bot.storage.models import Job, JobKind
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter
 from limner.bot.worker.in_flight import Hand
@@ -210,12 +210,12 @@ class Worker:
         """Do what comes before painting, or instead of it; False if there is nothing to paint (yet)."""
         if not await settle_input(self._app, self._lookout, job):
             return False
-        if job.kind == "describe":
+        if job.kind == JobKind.DESCRIBE:
             await describe(self._app, self._lookout, self._reading, job)
             return False
         if not await settle_prompt(self._app, self._expander, job):
             return False
-        if job.kind == "finish":
+        if job.kind == JobKind.FINISH:
             await enlarge(self._app, self._lookout, self._reading, job)
             return False
         return True

@@ -14,7 +14,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import Action
-from limner.bot.reasons import FLAGGED
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask
@@ -115,7 +115,7 @@ async def test_words_are_said_as_the_rules_want_them(app: App) -> None:
     await app.filters.add(5, "green", 1, action=Action.REPLACE, replacement="grey")
     await app.filters.add(5, "square", 1, action=Action.FLAG)
     job = await done(app, await describe(app, guild_id=5, user_id=3))
-    assert (job.status, job.prompt, job.quarantine) == (JobStatus.SUCCEEDED, "a grey square", FLAGGED)
+    assert (job.status, job.prompt, job.quarantine) == (JobStatus.SUCCEEDED, "a grey square", HoldReason.FLAGGED)
     with pytest.raises(BadOption, match="not posted yet"):
         await submit.paint_described(app, job, user_id=3, where=job.where)
 

@@ -16,7 +16,7 @@ from limner.bot.limits import CHOICE, CONTENT, cut, first_lines, fit, key, lengt
 from limner.bot.moderation.reviews import Record
 from limner.bot.moderation.strikes import Told
 from limner.bot.queue.estimate import Position
-from limner.bot.reasons import FLAGGED
+from limner.bot.reasons import HoldReason
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import FilterChange, Job, JobStatus, Review, ReviewState, Rule, Strike, Suspension
 from limner.bot.ui import job_messages, rule_texts
@@ -196,7 +196,9 @@ def test_what_is_said_of_rules_fits(text: str) -> None:
 
 @given(words(1000), st.sampled_from(ReviewState), st.booleans())
 def test_a_review_card_fits(text: str, state: ReviewState, is_appeal: bool) -> None:
-    review = Review(created_at=1.0, guild_id=1, user_id=10**18, job_id=10**15, is_appeal=is_appeal, why=FLAGGED)
+    review = Review(
+        created_at=1.0, guild_id=1, user_id=10**18, job_id=10**15, is_appeal=is_appeal, why=HoldReason.FLAGGED
+    )
     review.id, review.words, review.state = 10**15, text[:500], state
     review.decided_by, review.decided_at = 10**18, 1.0
     strike = Strike(guild_id=1, user_id=1, created_at=1.0, expires_at=10**10, given_by=1, why=text)

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
-from limner.bot.reasons import FLAGGED
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Review
 from limner.bot.submit import Ask, read, submit
@@ -91,7 +91,10 @@ async def test_every_request_of_a_long_queue_is_there(world: World) -> None:
 
 async def test_every_review_and_every_strike_is_there(world: World) -> None:
     job = await world.imagine("a red fox")
-    rows = [{"created_at": 1.0, "guild_id": world.guild.id, "user_id": world.ada.id, "why": FLAGGED} for _ in range(24)]
+    rows = [
+        {"created_at": 1.0, "guild_id": world.guild.id, "user_id": world.ada.id, "why": HoldReason.FLAGGED}
+        for _ in range(24)
+    ]
     more = [await ask(world, f"a fox {number}") for number in range(23)]
     async with world.app.database.begin() as session:
         for number, row in zip([job.id, *more], rows, strict=True):

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from limner.bot.cli import imagine
 from limner.bot.moderation.image_policy import MADE, OF_OPERATOR
 from limner.bot.place import Spot
-from limner.bot.reasons import EXPLICIT
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Image, Job, JobStatus
 from limner.bot.submit import Ask
@@ -152,7 +152,7 @@ async def test_a_rough_picture_of_it_is_held_back_too(world: World) -> None:
     await world.app.jobs.save_preview("painter", (await world.claim()).id, 1, png(), seen(RACY))
     preview = await world.app.jobs.preview(job.id)
     assert preview
-    assert await world.app.gate.against(preview, restricted, job) == EXPLICIT
+    assert await world.app.gate.against(preview, restricted, job) == HoldReason.EXPLICIT
     assert await world.app.gate.against(preview, restricted, await world.imagine(who=world.bob)) is None
 
 
@@ -210,7 +210,7 @@ async def test_a_moderator_cannot_approve_what_is_the_operators_to_say(
         await world.app.blocked.block(0, seen().phash or "", 0)
     review = await carded(world, job)
     result = await press(channel, review, verb, world.grace)
-    assert told(result) == OF_OPERATOR["blocked" if is_blocked else "explicit"]
+    assert told(result) == OF_OPERATOR[HoldReason.BLOCKED if is_blocked else HoldReason.EXPLICIT]
     assert (await world.app.reviews.get(review.id)).state == "open"
     await press(channel, review, "reject", world.grace)
     await settled(world, review)
@@ -242,7 +242,7 @@ async def test_a_stricter_limit_of_the_servers_own_is_the_moderators(world: Worl
     await world.finish(await world.claim(), look=seen(0.3))
 
     async def held() -> bool:
-        return (await world.app.jobs.get(job.id)).quarantine == EXPLICIT
+        return (await world.app.jobs.get(job.id)).quarantine == HoldReason.EXPLICIT
 
     await world.until(held, "it waits for a moderator")
     review = await carded(world, job)

@@ -7,7 +7,7 @@ from PIL import Image
 from limner.bot.cogs.history import HIDDEN
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.moderation.image_policy import REASONS
-from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job, JobStatus, Seen
@@ -57,7 +57,7 @@ async def test_pictures_that_nobody_has_seen_wait_with_a_sentence_and_are_posted
     assert message.attachments == []
     assert {"Reroll", "Details", "Delete"} <= set(labels(message))
     job = await world.app.jobs.get(job.id)
-    assert (job.quarantine, job.delivered_at) == (UNSEEN, None)
+    assert (job.quarantine, job.delivered_at) == (HoldReason.UNSEEN, None)
 
     await world.app.quarantine.looked(job.id, {job.images[0].id: seen(0.1)})
     job = await world.delivered(job)
@@ -66,7 +66,7 @@ async def test_pictures_that_nobody_has_seen_wait_with_a_sentence_and_are_posted
 
 async def test_what_is_too_explicit_is_refused_and_its_file_removed(world: World) -> None:
     job = await refusal(world, await explicit(world))
-    assert (job.reason_code, job.reason) == ("picture:explicit", REASONS[EXPLICIT])
+    assert (job.reason_code, job.reason) == ("picture:explicit", REASONS[HoldReason.EXPLICIT])
     assert stored(world) == []
 
 
@@ -127,7 +127,7 @@ async def test_a_moderator_decides_if_there_is_a_review_channel(world: World) ->
 async def test_a_blocked_picture_does_not_come_back(world: World) -> None:
     await world.app.blocked.block(world.guild.id, "f0" * 8, world.grace.id)
     job = await refusal(world, await explicit(world, look=seen(0.0, "f0" * 7 + "f1")))
-    assert job.reason == REASONS[BLOCKED]
+    assert job.reason == REASONS[HoldReason.BLOCKED]
 
 
 async def test_a_killed_bot_refuses_again_what_it_had_begun_to_refuse(world: World) -> None:
@@ -150,7 +150,7 @@ async def test_history_shows_no_picture_of_the_quarantine_nor_one_that_is_too_ex
     assert result.response
     page = result.response.message
     assert page.attachments == []
-    assert [embed.footer.text for embed in page.embeds] == [HIDDEN[EXPLICIT], HIDDEN[UNSEEN]]
+    assert [embed.footer.text for embed in page.embeds] == [HIDDEN[HoldReason.EXPLICIT], HIDDEN[HoldReason.UNSEEN]]
     for embed in page.embeds:
         assert not embed.thumbnail.url
     opened = await world.ada.slash(world.channel, "history", id=shown.id)

@@ -14,7 +14,7 @@ from limner.bot.moderation.image_policy import Gate, Objection
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Spot
 from limner.bot.queue.jobs import JobQueue, Picture
-from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Job, JobStatus, Seen
@@ -54,7 +54,7 @@ def house(database: Database) -> House:
 async def test_pictures_that_nobody_has_looked_at_are_in_quarantine_from_the_start(house: House):
     job = await painted(house.jobs, new_job(channel_id=6), picture(), UNSEEN_PICTURE)
 
-    assert job.quarantine == UNSEEN
+    assert job.quarantine == HoldReason.UNSEEN
     assert await house.jobs.undelivered() == []
     assert [kept.id for kept in await house.jobs.to_show()] == [job.id]
 
@@ -99,10 +99,10 @@ async def test_what_a_rule_has_flagged_stays_after_the_look(house: House):
     ("score", "spot", "code"),
     [
         (0.5, HERE, None),
-        (0.51, HERE, EXPLICIT),
+        (0.51, HERE, HoldReason.EXPLICIT),
         (0.51, RESTRICTED, None),
-        (0.95, RESTRICTED, EXPLICIT),
-        (0.51, Spot(), EXPLICIT),
+        (0.95, RESTRICTED, HoldReason.EXPLICIT),
+        (0.51, Spot(), HoldReason.EXPLICIT),
     ],
 )
 async def test_each_class_of_channel_has_its_limit(house: House, score: float, spot: Spot, code: str | None):
@@ -112,7 +112,7 @@ async def test_each_class_of_channel_has_its_limit(house: House, score: float, s
 
     assert (objection and objection.code) == code
     if objection:
-        assert objection.verdicts == {job.images[0].id: code}
+        assert objection.codes == {job.images[0].id: code}
 
 
 async def test_a_server_may_be_stricter_than_the_operator_and_not_laxer(house: House):
@@ -137,14 +137,16 @@ async def test_pictures_without_a_score_count_as_unseen_unless_the_eyes_are_off(
     job = await painted(house.jobs, new_job(), Picture("0" * 64, 16, 16, 100, 7, look))
 
     assert await blind.gate.objection(job, HERE) is None
-    assert await house.gate.objection(job, HERE) == Objection(UNSEEN, {job.images[0].id: UNSEEN})
+    assert await house.gate.objection(job, HERE) == Objection(HoldReason.UNSEEN, {job.images[0].id: HoldReason.UNSEEN})
 
 
 async def test_a_blocked_picture_stops_its_like_in_its_server(house: House):
     job, other = await house.painted(0.1, "f0" * 8), await house.painted(0.1, "0f" * 8)
     blocked = await house.blocked.block(5, "f0" * 7 + "ff", 1, job.id)  # four bits away
 
-    assert await house.gate.objection(job, HERE) == Objection(BLOCKED, {job.images[0].id: BLOCKED})
+    assert await house.gate.objection(job, HERE) == Objection(
+        HoldReason.BLOCKED, {job.images[0].id: HoldReason.BLOCKED}
+    )
     assert await house.gate.objection(job, Spot(7, 8)) is None
     assert await house.gate.objection(other, HERE) is None
     assert (await house.blocked.block(5, "f0" * 7 + "ff", 2)).id == blocked.id  # once
@@ -173,7 +175,11 @@ async def test_a_moderator_decides_where_there_is_a_review_channel(house: House)
     assert objection
     await house.gate.stop(job, objection)
     job = await house.jobs.get(job.id)
-    assert (job.status, job.quarantine, job.images[0].verdict) == (JobStatus.SUCCEEDED, EXPLICIT, EXPLICIT)
+    assert (job.status, job.quarantine, job.images[0].verdict) == (
+        JobStatus.SUCCEEDED,
+        HoldReason.EXPLICIT,
+        HoldReason.EXPLICIT,
+    )
     assert await house.jobs.undelivered() == []
 
     assert await house.quarantine.approve(job.id)

@@ -14,7 +14,7 @@ from limner.bot.errors import BadOption
 from limner.bot.moderation import quarantine
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.queue import jobs
-from limner.bot.reasons import BLOCKED, EXPLICIT, UNSEEN
+from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.submit import Ask
@@ -106,8 +106,8 @@ async def test_every_picture_is_looked_at_before_its_job_is_done(app: App, worke
 
 async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, worker: Worker, eyes: Eyes) -> None:
     eyes.blind = True
-    job = await ended(app, await ask(app, count=2), UNSEEN)
-    other = await ended(app, await ask(app), UNSEEN)  # nobody is held up
+    job = await ended(app, await ask(app, count=2), HoldReason.UNSEEN)
+    other = await ended(app, await ask(app), HoldReason.UNSEEN)  # nobody is held up
     assert job.status == JobStatus.SUCCEEDED
     assert [image.looked_at for image in job.images] == [None, None]
 
@@ -118,7 +118,7 @@ async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, w
 
 async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, eyes: Eyes) -> None:
     eyes.blind = True
-    job = await ended(app, await ask(app), UNSEEN)
+    job = await ended(app, await ask(app), HoldReason.UNSEEN)
     app.images.path(job.images[0].sha256).unlink()
     eyes.blind = False
 
@@ -139,10 +139,12 @@ async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
     assert (await app.inputs.get(sha256)) is not None
 
 
-@pytest.mark.parametrize("code", [EXPLICIT, BLOCKED])
-async def test_one_that_is_not_allowed_is_never_painted_over(app: App, worker: Worker, eyes: Eyes, code: str) -> None:
+@pytest.mark.parametrize("code", [HoldReason.EXPLICIT, HoldReason.BLOCKED])
+async def test_one_that_is_not_allowed_is_never_painted_over(
+    app: App, worker: Worker, eyes: Eyes, code: HoldReason
+) -> None:
     sha256 = await app.inputs.store(png((64, 48)))
-    if code == EXPLICIT:
+    if code == HoldReason.EXPLICIT:
         eyes.score = 0.9
     else:
         await app.blocked.block(0, classifier_thread.fingerprint(app.images.open(sha256)), 0)
@@ -181,13 +183,13 @@ async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Wo
     larger = await ended(app, await submit.upscale(app, job, user_id=0, where=job.where), None)
     assert [(image.width, image.score) for image in (*job.images, *larger.images)] == [(16, 0.1), (32, 0.9)]
     eyes.blind = True
-    larger = await ended(app, await submit.upscale(app, larger, user_id=0, where=job.where), UNSEEN)
+    larger = await ended(app, await submit.upscale(app, larger, user_id=0, where=job.where), HoldReason.UNSEEN)
     assert [image.looked_at for image in larger.images] == [None]
 
 
 async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker: Worker, eyes: Eyes) -> None:
     eyes.blind = True
-    job = await ended(app, await ask(app), UNSEEN)
+    job = await ended(app, await ask(app), HoldReason.UNSEEN)
     with pytest.raises(BadOption, match="not posted yet"):
         await submit.upscale(app, job, user_id=0, where=job.where)
 
@@ -196,7 +198,7 @@ async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: W
     eyes.score = 0.9
     image = await app.inputs.store(png((64, 48)))
     job = await ended(app, await submit.describe(app, Ask(text="", image=image, image_name="a.png")), None)
-    assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[EXPLICIT])
+    assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[HoldReason.EXPLICIT])
 
 
 async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Eyes) -> None:
