@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 from limner.generators.abilities import abilities
 from limner.generators.card_schema import read_limner_json, read_table
 from limner.generators.model_files import fault_of
+from limner.generators.samplers import samplers
 from limner.generators.text_files import read_text
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class GenerationRequest:
     """What is to be painted, in diffusers' own words; JSON in and out.
 
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each picture can be had again alone.
+    ``scheduler`` is one of the model's `ModelCard.samplers`, None for its own.
     ``init_image`` and ``mask`` are paths of picture files, which are fitted to width and height; white in the mask is
     what is painted. ``strength`` is how much of the picture may change, over 0 to 1, None for the pipeline's own.
     Of the images only ``keep`` are kept (0: all), those that the reader finds nearest to the idea; then comes `Finish`.
@@ -450,6 +452,8 @@ class ModelCard:
     """It is small, to try Limner with; whoever gets a first picture of it is told so."""
     words: frozenset[str] = frozenset()
     """All words that it has ever met, if the folder's ``words.txt`` tells; empty: it is taken to know every word."""
+    samplers: tuple[str, ...] = ()
+    """The samplers that a request may name as its scheduler; empty: it paints in its own way only."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by the names that requests use; a relative path begins at the model's folder."""
     kind: str = "diffusion"
@@ -478,11 +482,14 @@ class ModelCard:
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if isinstance(halvings := denoiser.get("down_block_types"), list):
             said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
-        known = {field.name for field in fields(cls)} - {"name", "source", "server", "problem"}
+        known = {field.name for field in fields(cls)} - {"name", "source", "server", "problem", "samplers"}
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
-        able = abilities(kind, read_table(folder / "model_index.json").get("_class_name"))
+        pipeline = read_table(folder / "model_index.json").get("_class_name")
+        able = abilities(kind, pipeline)
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
         values["problem"] = UNLOADABLE if folder.is_dir() and fault_of(folder, kind) else able.get("problem", "")
+        if kind == "diffusion" and isinstance(pipeline, str):
+            values["samplers"] = tuple(samplers(pipeline, read_table(folder / "scheduler" / "scheduler_config.json")))
         values["words"] = _read_words(folder / "words.txt")
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})

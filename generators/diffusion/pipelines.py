@@ -18,6 +18,7 @@ from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
 from limner.generators.model_files import variant_of
+from limner.generators.samplers import samplers
 
 Scheduler = Any
 """One of diffusers' schedulers; they share `set_timesteps`, `scale_model_input` and `step`, but no typed base."""
@@ -53,7 +54,7 @@ class Pipelines:
     Attributes:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
-        schedulers: the classes that it can be used with, by name.
+        samplers: those that it can be used with, by name.
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
@@ -63,7 +64,8 @@ class Pipelines:
         self.stepwise = bool(found)
         self._family = found[0] if found else Family(words=name)
         self._made: dict[str, DiffusionPipeline] = {name: pipe}
-        self.schedulers = _schedulers(pipe.scheduler)
+        own = pipe.scheduler
+        self.samplers = samplers(name, {**own.config, "_class_name": type(own).__name__})
 
     def pipeline(self, request: GenerationRequest) -> DiffusionPipeline:
         """The stock pipeline for this request.
@@ -81,15 +83,19 @@ class Pipelines:
         return self._made[name]
 
     def scheduler(self, name: str | None) -> Scheduler:
-        """A scheduler for one request: the model's own settings, and its own class if ``name`` is None.
+        """A scheduler for one request: the model's own settings, and its own class if no sampler is named.
 
         Raises:
             BadRequest: the model cannot be used with it.
         """
         own = self.loaded.scheduler
-        if name is not None and name not in self.schedulers:
-            raise BadRequest("This painter does not know that scheduler; ask again without naming one.")
-        return self.schedulers[name or type(own).__name__].from_config(own.config)
+        if name is None:
+            return type(own).from_config(own.config)
+        if name not in self.samplers:
+            instead = f"name one of {', '.join(self.samplers)}" if self.samplers else "ask again without naming one"
+            raise BadRequest(f"This model cannot be used with that sampler; {instead}.")
+        kind, changes = self.samplers[name]
+        return getattr(diffusers, kind).from_config(own.config, **changes)
 
     def unread(self, request: GenerationRequest) -> tuple[str, str]:
         """The ends of a request's prompt and of its negative prompt that no text encoder has room for."""
@@ -176,19 +182,6 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return torch.float16 if device.type == "mps" else torch.float32
-
-
-def _schedulers(own: Scheduler) -> dict[str, type[Scheduler]]:
-    """The model's own, and those that diffusers calls compatible, less the ones that fail with such a model."""
-    flows = own.config.get("prediction_type") == "flow_prediction"
-    usable = [
-        kind
-        for kind in own.compatibles
-        if not hasattr(kind, "_backends")  # a dummy for one whose package is not installed
-        and kind.__name__ != "EDMEulerScheduler"  # for models that were trained with its own noise
-        and (not flows or "use_flow_sigmas" in inspect.signature(kind).parameters)
-    ]
-    return {kind.__name__: kind for kind in (type(own), *usable)}
 
 
 def _refusal(family: Family) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 import diffusers
 import pytest
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
+from limner.generators import base
 from limner.generators.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, abilities
 from limner.generators.base import ModelCard, NoNegative
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
@@ -18,6 +20,7 @@ from limner.generators.one_pass.cyclegan import CycleGANGenerator
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import OnePass
 from limner.generators.one_pass.vae import VAEGenerator
+from limner.generators.samplers import NOISE
 from tests.tiny_models import FAMILIES, tiny_request
 
 
@@ -105,3 +108,32 @@ def test_limner_json_wins_over_the_list(tmp_path: Path):
     (tmp_path / "limner.json").write_text('{"leaves_out": true}')
     assert ModelCard.read("m", str(tmp_path)).leaves_out
     assert ModelCard.read("m", "somebody/some-model").leaves_out
+
+
+@pytest.mark.parametrize(
+    ("family", "first", "count"),
+    [("sd1", "ddim", 16), ("sdxl_refiner", "ddim", 16), ("sd3", "euler", 2), ("flux_schnell", "euler", 1)],
+)
+def test_a_card_names_the_samplers(tmp_path: Path, family: str, first: str, count: int):
+    card = ModelCard.read("m", str(FAMILIES[family](tmp_path)))
+    assert (card.samplers[0], len(card.samplers)) == (first, count)
+
+
+@pytest.mark.parametrize("name", ["doodle", "digits-gan", "digits-vae"])
+def test_a_shipped_model_names_only_samplers_that_it_can_use(name: str):
+    card = ModelCard.read(name, str(Path(base.__file__).parent / "pretrained" / name))
+    assert card.samplers == (("dpmpp_2m", "dpmpp_2s", "unipc") if name == "doodle" else ())
+
+
+def test_the_schedulers_are_those_that_diffusers_calls_compatible():
+    """Less those that need another package or a model trained for them, and with the one for LCM's LoRA files."""
+    told = {kind.__name__ for kind in EulerDiscreteScheduler().compatibles}
+    assert {sampler.kind for sampler in NOISE.values()} - {"LCMScheduler"} == told - {
+        "DPMSolverSDEScheduler",
+        "EDMEulerScheduler",
+    }
+
+
+def test_limner_json_cannot_name_samplers(tmp_path: Path):
+    (tmp_path / "limner.json").write_text('{"samplers": ["magic"]}')
+    assert ModelCard.read("m", str(tmp_path)).samplers == ()

@@ -44,15 +44,12 @@ from limner.generators.diffusion.generator import DiffusionGenerator
 from tests.tiny_models import stock_pipeline, tiny_request
 
 DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
-SCHEDULERS = {
-    kind.__name__: kind
-    for kind in (
-        EulerDiscreteScheduler,
-        EulerAncestralDiscreteScheduler,
-        DPMSolverMultistepScheduler,
-        DDIMScheduler,
-        HeunDiscreteScheduler,
-    )
+SAMPLERS = {
+    "euler": EulerDiscreteScheduler,
+    "euler_a": EulerAncestralDiscreteScheduler,
+    "dpmpp_2m": DPMSolverMultistepScheduler,
+    "ddim": DDIMScheduler,
+    "heun": HeunDiscreteScheduler,
 }
 
 
@@ -103,7 +100,7 @@ def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
     pipe = stock_pipeline(folder)
     loaded = pipe.scheduler
     if request.scheduler:
-        pipe.scheduler = SCHEDULERS[request.scheduler].from_config(loaded.config)
+        pipe.scheduler = SAMPLERS[request.scheduler].from_config(loaded.config)
     try:
         images = pipe(
             request.prompt,
@@ -158,7 +155,7 @@ def raise_out_of_memory_above(generator: DiffusionGenerator, rows: int, sizes: l
     generator._pipelines.loaded.unet.register_forward_pre_hook(hook)
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", SAMPLERS)
 @pytest.mark.parametrize("family", ["tiny", "tiny_xl"])
 def test_alone_and_in_a_full_batch(family: str, scheduler: str, request: pytest.FixtureRequest):
     folder, generator = request.getfixturevalue(family), request.getfixturevalue(f"{family}_generator")
@@ -225,7 +222,7 @@ def test_busy_seconds_are_a_share_of_each_step(tiny_generator: DiffusionGenerato
 
 
 def test_evicting_does_not_touch_a_neighbour(tiny: Path, tiny_generator: DiffusionGenerator):
-    wanted = tiny_request(num_inference_steps=5, scheduler="EulerAncestralDiscreteScheduler")
+    wanted = tiny_request(num_inference_steps=5, scheduler="euler_a")
     tiny_generator.admit("gone", tiny_request(num_inference_steps=8, num_images_per_prompt=2))
     tiny_generator.admit("it", wanted)
     tiny_generator.step()
@@ -452,6 +449,6 @@ def test_previews_come_only_if_asked_for_and_not_too_often(tiny: Path):
 def test_on_an_accelerator_a_seed_means_the_same_picture(offload: str, tiny: Path):
     card = ModelCard.read("tiny", str(tiny))
     generator = DiffusionGenerator.load(card, device="auto", dtype="float32", offload=offload)
-    wanted = tiny_request(scheduler="EulerAncestralDiscreteScheduler", num_images_per_prompt=2)
+    wanted = tiny_request(scheduler="euler_a", num_images_per_prompt=2)
     left = paint(generator, {0: [("other", tiny_request(seed=random.randrange(9)))], 1: [("it", wanted)]})
     assert_same_pictures(left["it"], stock_images(tiny, wanted))

@@ -126,7 +126,7 @@ def test_equal_parameters_share_a_call_and_each_gets_the_stock_picture(tiny: Pat
         "dog": tiny_request(prompt="two dogs", seed=3),
         "steps": tiny_request(num_inference_steps=5),
         "negative": tiny_request(negative_prompt="green"),
-        "scheduler": tiny_request(scheduler="EulerAncestralDiscreteScheduler"),
+        "scheduler": tiny_request(scheduler="euler_a"),
     }
     for key, request in requests.items():
         painter.admit(key, request)
