@@ -204,8 +204,8 @@ def _worker(arguments: argparse.Namespace) -> int:
 
 
 def _imagine(arguments: argparse.Namespace) -> int:
+    from limner.bot.ask import Ask
     from limner.bot.cli.imagine import imagine
-    from limner.bot.submit import Ask
 
     ask = Ask(
         text=arguments.idea,

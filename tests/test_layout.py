@@ -55,7 +55,7 @@ LAYERS = (
     ("cogs",),
     ("ui",),
     ("worker",),
-    ("submit", "notes", "flags"),
+    ("submit", "ask", "notes", "flags"),
     ("app",),
     ("moderation",),
     ("filters",),

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import sentences
 from limner.bot.place import Spot
@@ -29,7 +30,6 @@ from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.models import Job, JobStatus, WorkerState
-from limner.bot.submit import Ask
 from limner.bot.worker.supervisor import Supervisor
 
 OPERATOR = 0

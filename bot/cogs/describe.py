@@ -10,8 +10,8 @@ from discord import app_commands
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, CannotDescribe
-from limner.bot.submit import Ask
 from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.uploads import take_picture

@@ -9,9 +9,9 @@ import discord
 from discord import app_commands
 
 from limner.bot import submit
+from limner.bot.ask import LEAST_STRENGTH, MOST_UPSCALE, Ask
 from limner.bot.flags import ASPECTS
 from limner.bot.limits import named
-from limner.bot.submit import LEAST_STRENGTH, MOST_UPSCALE, Ask
 from limner.bot.ui.interactions import LimnerCog, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.listing import choices

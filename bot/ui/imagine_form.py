@@ -9,8 +9,8 @@ import discord
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
-from limner.bot.submit import Ask
 from limner.bot.ui.form import Form
 from limner.bot.ui.interactions import where_to_post
 from limner.bot.ui.job_buttons import ANSWER_LENGTH, post_placeholder

@@ -12,12 +12,12 @@ from PIL import Image
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import Action
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.generators.base import Finish
 from limner.generators.vision.clip import FolderReader
 from tests.bot.test_worker import AddingExpander, ask, make_worker

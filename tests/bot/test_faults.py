@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import (
     CRASHED,
@@ -34,7 +35,6 @@ from limner.bot.queue.faults import (
 )
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until

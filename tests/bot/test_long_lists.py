@@ -9,12 +9,13 @@ import pytest
 import simcord
 from sqlalchemy import insert
 
+from limner.bot.ask import Ask, read
 from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Review
-from limner.bot.submit import Ask, read, submit
+from limner.bot.submit import submit
 from limner.bot.ui import delivery
 from limner.generators.base import Expansion
 from tests.rows import put_lora

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from limner.bot.ask import Ask
 from limner.bot.cli import imagine
 from limner.bot.moderation.image_policy import MADE, OF_OPERATOR
 from limner.bot.place import Spot
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Image, Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.ui import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion

@@ -9,11 +9,11 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
 from limner.bot.notes import LEFT_OUT
 from limner.bot.settings import PRETRAINED, Settings
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.ui import job_messages
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter

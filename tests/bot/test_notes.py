@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from limner.bot import notes, submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.notes import not_understood
-from limner.bot.submit import Ask
 from limner.bot.ui import job_messages
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter

@@ -8,10 +8,10 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.cli.doctor import examine
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.settings import Settings
-from limner.bot.submit import Ask
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_inpainting_pipeline, build_tiny_pipeline, build_tiny_refiner
 

@@ -11,10 +11,10 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.worker.ray_pool import RayWorkers
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer

@@ -16,7 +16,7 @@ import pytest
 import simcord
 from discord import app_commands
 
-from limner.bot import submit
+from limner.bot.ask import Ask, read
 from limner.bot.cogs import describe, pictures
 from limner.bot.cogs.filter import cards
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
@@ -30,7 +30,6 @@ from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
 from limner.bot.storage.models import FilterChange, Job, Review, Rule
-from limner.bot.submit import Ask
 from limner.bot.ui import review_cards
 from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
@@ -248,7 +247,7 @@ async def _things(world: World) -> Things:
     rule = await world.app.filters.add(world.guild.id, f"cow {time.monotonic_ns()}", 2)
     [change, *_] = (await audit_log.page(world.app.database, world.guild.id)).changes
     ask = Ask(text="a fox", user_id=world.ada.id, guild_id=world.guild.id, channel_id=world.channel.id)
-    new = submit.read(world.app, ask)
+    new = read(world.app, ask)
     job = await world.app.jobs.log_refusal(new, "filter:idea", "The idea is not allowed.")
     review = await world.app.reviews.appeal(job, "")
     settings = await world.app.guilds.get(world.guild.id)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.errors import Refused
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Action, Kind, Rule
@@ -19,7 +20,6 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.filters.verdicts import judge
 from limner.bot.place import Place
 from limner.bot.settings import Settings
-from limner.bot.submit import Ask
 from limner.bot.worker.prepare import settle_description, settle_prompt
 from limner.generators.base import Expansion
 from limner.generators.language.expanders import NoExpander

@@ -8,12 +8,12 @@ from sqlalchemy import select
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
 from limner.bot.place import Where
 from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
-from limner.bot.submit import Ask
 from limner.generators.base import SEEDS, Expansion, GenerationRequest
 from tests.rows import put_lora, seen
 

@@ -15,10 +15,10 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.queue.wakeup import ALIVE, CHANGED
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until

@@ -12,12 +12,12 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.cogs.describe import MENU
 from limner.bot.cogs.pictures import BLOCK
 from limner.bot.errors import QueueFull
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
-from limner.bot.submit import Ask
 from limner.bot.ui.uploads import download
 from tests.pictures import drawn, saved
 from tests.simulated_discord import World

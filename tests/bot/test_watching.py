@@ -10,6 +10,7 @@ from PIL import Image
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
 from limner.bot.moderation import quarantine
 from limner.bot.moderation.image_policy import OF_INPUTS
@@ -17,7 +18,6 @@ from limner.bot.queue import jobs
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.worker import classifier_thread
 from limner.bot.worker import worker as worker_room
 from limner.bot.worker.classifier_thread import Lookout

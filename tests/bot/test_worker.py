@@ -16,6 +16,7 @@ from PIL import Image, ImageChops
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
+from limner.bot.ask import Ask
 from limner.bot.errors import StorageReadOnly
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
@@ -23,7 +24,6 @@ from limner.bot.queue.jobs import NewJob, Picture
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
 from limner.bot.storage.models import Job, JobStatus
-from limner.bot.submit import Ask
 from limner.bot.worker import worker as worker_module
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter
