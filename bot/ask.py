@@ -12,6 +12,7 @@ from limner.bot.errors import BadOption, BadPrompt, UnknownModel
 from limner.bot.flags import ASPECTS, ParsedPrompt, clean, parse_prompt, without_flags
 from limner.bot.limits import named, some
 from limner.bot.notes import LEFT_OUT
+from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.jobs import NewJob
 from limner.generators.base import SEEDS, Finish, GenerationRequest, ModelCard
 
@@ -56,11 +57,7 @@ class Ask:
     #: Whether what comes of it is posted hidden whatever rules say: the picture was given so.
     is_spoiler: bool = False
     user_id: int = 0
-    guild_id: int | None = None
-    channel_id: int | None = None
-    parent_ids: Sequence[int] = ()
-    role_ids: Sequence[int] = ()
-    is_age_restricted: bool = False
+    where: Where = OUTSIDE
     locale: str = "en-US"
 
 
@@ -98,13 +95,9 @@ def new_job(settings: Settings, ask: Ask, idea: str, request: GenerationRequest,
         idea=idea,
         request=request,
         user_id=ask.user_id,
-        guild_id=ask.guild_id,
-        channel_id=ask.channel_id,
-        parent_ids=tuple(ask.parent_ids),
-        role_ids=tuple(ask.role_ids),
-        is_age_restricted=ask.is_age_restricted,
+        where=ask.where,
         locale=ask.locale,
-        weight=weight_of(settings, ask.role_ids),
+        weight=weight_of(settings, ask.where.role_ids),
         input_name=ask.image_name[:MAX_NAME],
         is_spoiler=ask.is_spoiler,
         **more,

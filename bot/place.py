@@ -1,4 +1,4 @@
-"""Places on Discord: where something is asked for, where rules count, and where pictures are shown."""
+"""Where on Discord something is asked for, written or shown; and what of that the filter's rules read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when a text is written, and by whom: names of a channel and all it is in, and of the writer's roles."""
+    """What rules read of a `Where`: the ids of the channel, of all it is in and of the writer's roles; and the time."""
 
     channels: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
@@ -19,7 +19,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Where:
-    """Where on Discord something is asked for, and by whom; a direct message has no ``guild_id``."""
+    """Where on Discord something is asked for or shown, and with which roles; a direct message has no ``guild_id``."""
 
     guild_id: int | None = None
     channel_id: int | None = None
@@ -34,10 +34,5 @@ class Where:
         return Place(channels, frozenset(map(str, self.role_ids)), self.is_age_restricted, time.time())
 
 
-@dataclass(frozen=True)
-class Spot:
-    """Where pictures are to be shown; outside servers ``guild_id`` is None, and nothing is age-restricted."""
-
-    guild_id: int | None = None
-    channel_id: int | None = None
-    is_age_restricted: bool = False
+OUTSIDE = Where()
+"""Not on Discord: what `limner imagine` asks for."""

@@ -87,7 +87,7 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         is_spoiler=job.is_spoiler and request.is_from_picture,
         user_id=user_id,
         locale=job.locale,
-        **vars(where),
+        where=where,
     )
     new = read(app, ask)
     finish = new.request.finish or request.finish
@@ -127,7 +127,7 @@ async def describe(app: App, ask: Ask) -> Job:
 async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> Job:
     """Paint what a picture was described as."""
     check_posted(job)
-    ask = Ask(text=job.prompt or "", is_spoiler=job.is_spoiler, user_id=user_id, locale=job.locale, **vars(where))
+    ask = Ask(text=job.prompt or "", is_spoiler=job.is_spoiler, user_id=user_id, locale=job.locale, where=where)
     return await submit(app, replace(read(app, ask), parent_id=job.id))
 
 
@@ -177,10 +177,10 @@ async def check(app: App, ask: Ask) -> None:
 
 async def check_asker(app: App, ask: Ask) -> None:
     """Raise the UserError that keeps a member from asking for anything there now: a suspension, or a full queue."""
-    await app.strikes.refuse_suspended(ask.guild_id, ask.user_id)
+    await app.strikes.refuse_suspended(ask.where.guild_id, ask.user_id)
     limits = app.settings
     await app.jobs.check_room(
-        ask.user_id, ask.guild_id, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild
+        ask.user_id, ask.where.guild_id, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild
     )
 
 
@@ -195,7 +195,7 @@ async def submit(app: App, new: NewJob) -> Job:
         card = find_card(limits, new.request.model)
         check_limits(limits, card, new.request)
         new = as_model_leaves_out(app, card, new)
-    await app.strikes.refuse_suspended(new.guild_id, new.user_id)
+    await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     new = await _as_rules_want_it(app, new)
     new = await keep_back_respelled(app, new)
     if new.user_id == 0:
@@ -230,5 +230,5 @@ def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
         weight=weight_of(app.settings, where.role_ids),
         parent_id=job.id,
         input_name=job.input_name,
-        **vars(where),
+        where=where,
     )

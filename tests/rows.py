@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from limner.bot.ask import Ask
+from limner.bot.place import Where
 from limner.bot.queue.jobs import JobQueue, NewJob, Picture
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage.models import Job, Seen, WorkerState
@@ -19,7 +22,28 @@ PIXELS = 16 * 16
 """Of one picture of `new_job`."""
 
 
-def new_job(idea: str = "a fox", user_id: int = 1, *, model: str = "tiny", samples: int = 1, **more: Any) -> NewJob:
+def asked(
+    text: str = "a fox",
+    *,
+    guild_id: int | None = None,
+    channel_id: int | None = None,
+    role_ids: Sequence[int] = (),
+    **more: Any,
+) -> Ask:
+    """What somebody asks for, and where."""
+    return Ask(text=text, where=Where(guild_id, channel_id, role_ids=tuple(role_ids)), **more)
+
+
+def new_job(
+    idea: str = "a fox",
+    user_id: int = 1,
+    *,
+    model: str = "tiny",
+    samples: int = 1,
+    guild_id: int | None = None,
+    channel_id: int | None = None,
+    **more: Any,
+) -> NewJob:
     """A request of somebody's; ``model`` tells its weights."""
     request = GenerationRequest(
         prompt=idea,
@@ -31,7 +55,7 @@ def new_job(idea: str = "a fox", user_id: int = 1, *, model: str = "tiny", sampl
         seed=7,
         num_images_per_prompt=samples,
     )
-    return NewJob(idea=idea, request=request, user_id=user_id, **more)
+    return NewJob(idea=idea, request=request, user_id=user_id, where=Where(guild_id, channel_id), **more)
 
 
 def seen(score: float = 0.01, phash: str = "f0" * 8) -> Seen:

@@ -25,7 +25,7 @@ from limner.bot.app import App, open_app
 from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import sentences
-from limner.bot.place import Spot
+from limner.bot.place import OUTSIDE
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
@@ -133,7 +133,7 @@ def _read(file: Path) -> bytes:
 
 async def _let_through(app: App, job: Job) -> Job:
     """Compare a painted job's pictures with the limits, as delivery does for those that are posted."""
-    if job.status == JobStatus.SUCCEEDED and (objection := await app.gate.objection(job, Spot())):
+    if job.status == JobStatus.SUCCEEDED and (objection := await app.gate.objection(job, OUTSIDE)):
         await app.gate.stop(job, objection)
         job = await app.jobs.get(job.id)
     if job.status == JobStatus.REFUSED:
@@ -143,8 +143,7 @@ async def _let_through(app: App, job: Job) -> Job:
 
 async def _allowed(app: App, job: Job) -> list[Path]:
     """The files of a job's pictures, if they may be seen where it was asked for."""
-    asked = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
-    return [] if await app.gate.objection(job, asked) else _paths(app, job)
+    return [] if await app.gate.objection(job, job.where) else _paths(app, job)
 
 
 def _paths(app: App, job: Job) -> list[Path]:

@@ -59,7 +59,7 @@ async def _describe(interaction: Interaction, app: App, picture: discord.Attachm
         is_spoiler=picture.is_spoiler(),
         user_id=interaction.user.id,
         locale=str(interaction.locale),
-        **vars(here),
+        where=here,
     )
     taken = await take_picture(interaction, app, picture, lambda: submit.check_asker(app, ask))
     ask = replace(ask, image=taken)

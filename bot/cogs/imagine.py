@@ -82,7 +82,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             strength=strength,
             user_id=interaction.user.id,
             locale=str(interaction.locale),
-            **vars(here),
+            where=here,
         )
         if image:
             taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))

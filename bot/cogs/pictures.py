@@ -13,7 +13,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadPicture, NotFound
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
-from limner.bot.place import Spot
+from limner.bot.place import Where
 from limner.bot.storage.models import Job
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
@@ -59,7 +59,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
         if changes:
             managers_only(interaction)
             await self.app.guilds.change(guild_id, interaction.user.id, **changes)
-        places = [Spot(guild_id, None, is_restricted) for is_restricted in (False, True)]
+        places = [Where(guild_id, is_age_restricted=is_restricted) for is_restricted in (False, True)]
         here, there = [await self.app.gate.limit(place, is_from_picture=False) for place in places]
         await tell(
             interaction,

@@ -28,24 +28,24 @@ async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
     Where the server wants it, its member gets a strike at once. Raises Refused if it takes too long to find out, and
     QueueFull if the member was refused too much to compare it all.
     """
-    if new.guild_id is None:
+    if new.where.guild_id is None:
         return new
-    settings = await app.guilds.get(new.guild_id)
+    settings = await app.guilds.get(new.where.guild_id)
     if settings.evasion == OnEvasion.OFF or settings.review_channel_id is None:
         return new
     try:
         if not await _is_evasion(app, new, settings):
             return new
     except TooCostly as error:
-        log.warning("evasion_check_gave_up guild=%s user=%s", new.guild_id, new.user_id)
+        log.warning("evasion_check_gave_up guild=%s user=%s", new.where.guild_id, new.user_id)
         await check_refusals(app, new)
         refusal = too_costly("idea", error)
         job = await app.jobs.log_refusal(new, refusal.code, refusal.sentence)
         raise Refused(refusal.sentence, job) from error
-    log.info("evasion_noticed guild=%s user=%s", new.guild_id, new.user_id)
+    log.info("evasion_noticed guild=%s user=%s", new.where.guild_id, new.user_id)
     if settings.evasion == OnEvasion.STRIKE:
-        await app.strikes.give(new.guild_id, new.user_id, by=0, why=STRIKE, settings=settings)
-        await app.strikes.refuse_suspended(new.guild_id, new.user_id)
+        await app.strikes.give(new.where.guild_id, new.user_id, by=0, why=STRIKE, settings=settings)
+        await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return replace(new, quarantine=HoldReason.EVASION)
 
 

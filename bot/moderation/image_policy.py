@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.quarantine import Quarantine
-from limner.bot.place import Spot
+from limner.bot.place import Where
 from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Image, InputPicture, Job, Preview
@@ -48,7 +48,7 @@ class Objection:
 
 
 class Gate:
-    """Compares what the eyes have seen with what is allowed at a spot; nobody looks a second time for that."""
+    """Compares what the eyes have seen with what is allowed at a place; nobody looks a second time."""
 
     def __init__(self, settings: Settings, guilds: Guilds, blocked: BlockedPictures, quarantine: Quarantine) -> None:
         self._settings = settings
@@ -56,14 +56,14 @@ class Gate:
         self._blocked = blocked
         self._quarantine = quarantine
 
-    async def objection(self, job: Job, spot: Spot) -> Objection | None:
+    async def objection(self, job: Job, where: Where) -> Objection | None:
         """Why a painted job's pictures may not be shown there now; None if they may."""
         if job.quarantine:
             return Objection(HoldReason(job.quarantine))
         codes: dict[int, HoldReason] = {}
         for image in job.images:
-            is_approved = spot.channel_id == job.channel_id and image.verdict == ImageVerdict.APPROVED
-            code = await (self._against_approved(image, job) if is_approved else self.against(image, spot, job))
+            is_approved = where.channel_id == job.channel_id and image.verdict == ImageVerdict.APPROVED
+            code = await (self._against_approved(image, job) if is_approved else self.against(image, where, job))
             codes |= {image.id: code} if code else {}
         return _first(codes)
 
@@ -73,16 +73,16 @@ class Gate:
         lasting = (HoldReason.BLOCKED, HoldReason.EXPLICIT)
         return _first({number: code for number, code in found.items() if code and code in lasting})
 
-    async def against(self, picture: Image | InputPicture | Preview, spot: Spot, job: Job) -> HoldReason | None:
-        """What there is against one of a job's pictures at a spot; None if nothing is.
+    async def against(self, picture: Image | InputPicture | Preview, where: Where, job: Job) -> HoldReason | None:
+        """What there is against one of a job's pictures there; None if nothing is.
 
         The picture to start from and previews are a job's pictures too. What is not known counts against it.
         """
         if not self._is_seen(picture):
             return HoldReason.UNSEEN
-        if await self._blocked.has_like(spot.guild_id, picture.phash or "", self._settings.block_distance):
+        if await self._blocked.has_like(where.guild_id, picture.phash or "", self._settings.block_distance):
             return HoldReason.BLOCKED
-        limit = await self.limit(spot, is_from_picture=job.generation.is_from_picture)
+        limit = await self.limit(where, is_from_picture=job.generation.is_from_picture)
         return HoldReason.EXPLICIT if _is_over(picture, limit) else None
 
     async def _against_approved(self, image: Image, job: Job) -> HoldReason | None:
@@ -97,14 +97,14 @@ class Gate:
     def _is_seen(self, picture: Image | InputPicture | Preview) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.eyes == "off")
 
-    async def limit(self, spot: Spot, *, is_from_picture: bool) -> float:
+    async def limit(self, where: Where, *, is_from_picture: bool) -> float:
         """How explicit a picture may be there: a server may be stricter than the operator, and never laxer.
 
         One that is made from a picture never has more than the ordinary limit: whose picture that is nobody knows.
         """
-        server, own = await self._guilds.get(spot.guild_id), self._settings
+        server, own = await self._guilds.get(where.guild_id), self._settings
         ordinary = _strictest(own.explicit_limit, server.explicit_limit)
-        if not spot.is_age_restricted:
+        if not where.is_age_restricted:
             return ordinary
         restricted = _strictest(own.explicit_limit_restricted, server.explicit_limit_restricted)
         return min(ordinary, restricted) if is_from_picture else restricted

@@ -25,7 +25,7 @@ async def refused_lately(app: App, new: NewJob, seconds: float) -> Sequence[Aske
     Raises:
         QueueFull: these are more than a request can be compared with.
     """
-    found = await app.history.refused(new.user_id, new.guild_id, seconds, REMEMBERED + 1)
+    found = await app.history.refused(new.user_id, new.where.guild_id, seconds, REMEMBERED + 1)
     if len(found) > REMEMBERED:
         raise QueueFull(TOO_MANY.format(end=found[REMEMBERED].at + seconds))
     return found
@@ -35,6 +35,6 @@ async def check_refusals(app: App, new: NewJob) -> None:
     """Raise QueueFull for who has had so many refusals that another one is not even kept as a row."""
     if new.user_id == 0:
         return
-    found = await app.history.refused(new.user_id, new.guild_id, MOST_SECONDS, MOST)
+    found = await app.history.refused(new.user_id, new.where.guild_id, MOST_SECONDS, MOST)
     if len(found) == MOST:
         raise QueueFull(TOO_MANY.format(end=found[-1].at + MOST_SECONDS))

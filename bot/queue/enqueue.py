@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, insert, 
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from limner.bot.place import Where
+from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import OPEN, Job, JobKind, JobStatus
@@ -27,11 +27,7 @@ class NewJob:
     request: GenerationRequest
     kind: JobKind = JobKind.PAINT
     user_id: int = 0
-    guild_id: int | None = None
-    channel_id: int | None = None
-    parent_ids: Sequence[int] = ()
-    role_ids: Sequence[int] = ()
-    is_age_restricted: bool = False
+    where: Where = OUTSIDE
     message_id: int | None = None
     locale: str = "en-US"
     weight: float = 1.0
@@ -48,17 +44,15 @@ class NewJob:
     is_spoiler: bool = False
     quarantine: HoldReason | None = None
 
-    @property
-    def where(self) -> Where:
-        """Where and by whom it is asked for."""
-        return Where(
-            self.guild_id, self.channel_id, tuple(self.parent_ids), tuple(self.role_ids), self.is_age_restricted
-        )
 
-
-_GIVEN = [each.name for each in fields(NewJob) if each.name not in ("request", "expansion")]
+_GIVEN = [each.name for each in fields(NewJob) if each.name not in ("where", "request", "expansion")]
 _DERIVED = (
     "created_at",
+    "guild_id",
+    "channel_id",
+    "parent_ids",
+    "role_ids",
+    "is_age_restricted",
     "server_id",
     "request",
     "weights_key",
@@ -86,7 +80,12 @@ def row(new: NewJob) -> dict[str, Any]:
     return {name: getattr(new, name) for name in _GIVEN} | {
         **_FRESH,
         "created_at": time.time(),
-        "server_id": new.guild_id or 0,
+        "guild_id": new.where.guild_id,
+        "channel_id": new.where.channel_id,
+        "parent_ids": new.where.parent_ids,
+        "role_ids": new.where.role_ids,
+        "is_age_restricted": new.where.is_age_restricted,
+        "server_id": new.where.guild_id or 0,
         "request": new.request.to_json(),
         "weights_key": new.request.weights_key,
         "pixels": new.request.pixels if new.kind == JobKind.PAINT else 1,  # nothing else takes room of the painter

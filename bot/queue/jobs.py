@@ -128,7 +128,7 @@ class JobQueue:
         """
         limits = {"per_user": per_user or UNLIMITED, "per_guild": per_guild or UNLIMITED}
         places = [f"limner.user.{new.user_id}"] * (per_user is not None)
-        places += [f"limner.guild.{new.guild_id}"] * (per_guild is not None and new.guild_id is not None)
+        places += [f"limner.guild.{new.where.guild_id}"] * (per_guild is not None and new.where.guild_id is not None)
 
         async def insert_row(session: AsyncSession) -> Job:
             await self.database.lock(session, *places)

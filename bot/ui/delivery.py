@@ -17,7 +17,7 @@ from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
 from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import DAY
-from limner.bot.place import Spot
+from limner.bot.place import Where
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job, JobStatus
@@ -159,7 +159,7 @@ class Delivery:
             await self._app.gate.stop(job, objection)
         return objection is None
 
-    def _spot(self, job: Job) -> Spot:
+    def _spot(self, job: Job) -> Where:
         """Its place as it is now; of a thread that is archived, and so in no cache, as its channel is."""
         known = map(self._client.get_channel, [_channel_id(job), *job.parent_ids])
         return spot(job.guild_id, job.channel_id, next(filter(None, known), None))

@@ -56,7 +56,7 @@ class ImagineForm(Form, kind="imagine"):
             user_id=interaction.user.id,
             locale=str(interaction.locale),
             **read_options(self.text("options")),
-            **vars(where_to_post(interaction)),
+            where=where_to_post(interaction),
         )
         await post_placeholder(interaction, app, await submit.imagine(app, ask))
 

@@ -13,7 +13,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, UserError
 from limner.bot.limits import CONTENT, cut
 from limner.bot.moderation.appeals import may_appeal
-from limner.bot.place import Spot, Where
+from limner.bot.place import Where
 from limner.bot.storage.models import Job
 from limner.generators.base import place_of
 
@@ -211,9 +211,9 @@ def forbid_own(interaction: Interaction, user_id: int) -> None:
         raise NotModerator(NOT_YOUR_OWN)
 
 
-def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Spot:
+def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Where:
     """A place for pictures."""
-    return Spot(guild_id, channel_id, is_age_restricted(channel))
+    return Where(guild_id, channel_id, is_age_restricted=is_age_restricted(channel))
 
 
 def app_of(client: discord.Client) -> App:

@@ -13,7 +13,6 @@ from limner.bot.filters.verdicts import Verdict
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.notes import IN_WORDS, LEFT_OUT
-from limner.bot.place import Spot
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import InputPicture, Job
@@ -33,12 +32,11 @@ async def settle_input(app: App, lookout: Lookout, job: Job) -> bool:
     sha256 = job.input_sha256
     if sha256 is None:
         return True
-    spot = Spot(job.guild_id, job.channel_id, job.is_age_restricted)
     picture = await patiently(lambda: app.inputs.get(sha256))
-    code = await patiently(lambda: app.gate.against(picture, spot, job)) if picture else HoldReason.UNSEEN
+    code = await patiently(lambda: app.gate.against(picture, job.where, job)) if picture else HoldReason.UNSEEN
     if code == HoldReason.UNSEEN:
         seen = await _look_at_input(app, lookout, sha256)
-        code = await patiently(lambda: app.gate.against(seen, spot, job))
+        code = await patiently(lambda: app.gate.against(seen, job.where, job))
     if code is None:
         return True
     await patiently(lambda: app.jobs.refuse(job, EndCode.PICTURE.about(code), OF_INPUTS[code]))

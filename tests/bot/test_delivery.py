@@ -12,6 +12,7 @@ from PIL import Image
 from sqlalchemy import delete
 
 from limner.bot.app import App
+from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob, Picture
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import AnswerToken, Job, JobStatus
@@ -457,7 +458,7 @@ def new_job(world: World, channel_id: int) -> NewJob:
         guidance_scale=1.0,
         seed=1,
     )
-    return NewJob(idea="a hat", request=painting, user_id=world.bob.id, channel_id=channel_id)
+    return NewJob(idea="a hat", request=painting, user_id=world.bob.id, where=Where(channel_id=channel_id))
 
 
 async def unmark(app: App, job: Job) -> None:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import Action
 from limner.bot.reasons import HoldReason
@@ -21,6 +20,7 @@ from limner.bot.storage.models import Job, JobStatus
 from limner.generators.base import Finish
 from limner.generators.vision.clip import FolderReader
 from tests.bot.test_worker import AddingExpander, ask, make_worker
+from tests.rows import asked
 from tests.tiny_models import build_tiny_pipeline
 from tests.tiny_reader import square
 
@@ -51,7 +51,7 @@ async def describe(app: App, **more: Any) -> Job:
     file = io.BytesIO()
     square("green", 8).save(file, "PNG")
     image = await app.inputs.store(file.getvalue())
-    return await submit.describe(app, Ask(text="", image=image, image_name="photo.png", **more))
+    return await submit.describe(app, asked(text="", image=image, image_name="photo.png", **more))
 
 
 async def upscale(app: App, job: Job) -> Job:

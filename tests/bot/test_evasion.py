@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from limner.bot.ask import Ask, read
+from limner.bot.ask import read
 from limner.bot.filters import respelled
 from limner.bot.filters.work import Work
 from limner.bot.moderation import refusals
 from limner.bot.queue.enqueue import row
 from limner.bot.storage.models import Job
 from tests.reviewing import choose_channel
+from tests.rows import asked
 from tests.simulated_discord import World
 
 REFUSED = "a naked woman on the beach at sunset"
@@ -103,7 +104,7 @@ BEACH, NEKKID = "a naked woman on the beach at sunset", "a nekkid woman on the b
 
 async def refused(world: World, count: int, *, minutes_ago: float = 0.0) -> None:
     """So many other refusals, as rows."""
-    new = read(world.app, Ask(text="a naked mole rat", user_id=world.ada.id, guild_id=world.guild.id))
+    new = read(world.app, asked(text="a naked mole rat", user_id=world.ada.id, guild_id=world.guild.id))
     async with world.app.database.begin() as session:
         at = {"created_at": time.time() - 60 * minutes_ago, "status": "refused", "reason_code": "filter:idea"}
         await session.execute(insert(Job), [row(new) | at | {"turn": 0.0} for _ in range(count)])

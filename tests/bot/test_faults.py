@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import (
     CRASHED,
@@ -39,6 +38,7 @@ from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until
 from tests.faulty_plugin import faulty_model, install
+from tests.rows import asked
 from tests.tiny_models import build_tiny_pipeline
 
 pytestmark = pytest.mark.timeout(300)
@@ -64,7 +64,7 @@ def settings(settings: Settings, tiny: Path, tmp_path: Path, monkeypatch: pytest
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
     usual: dict[str, Any] = {"seed": 7, "steps": 3, "user_id": 1}
-    return await submit.imagine(app, Ask(text=text, **usual | options))
+    return await submit.imagine(app, asked(text=text, **usual | options))
 
 
 async def row(app: App, job: Job, what: Callable[[Job], Any] = lambda job: job.is_final, seconds: float = 240) -> Job:

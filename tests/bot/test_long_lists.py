@@ -9,7 +9,7 @@ import pytest
 import simcord
 from sqlalchemy import insert
 
-from limner.bot.ask import Ask, read
+from limner.bot.ask import read
 from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
 from limner.bot.reasons import HoldReason
@@ -18,7 +18,7 @@ from limner.bot.storage.models import Review
 from limner.bot.submit import submit
 from limner.bot.ui import delivery
 from limner.generators.base import Expansion
-from tests.rows import put_lora
+from tests.rows import asked, put_lora
 from tests.simulated_discord import World, labels
 
 MARKS = "*_`|~<@&>[a](b)\\" * 200
@@ -77,7 +77,7 @@ class Pages:
 
 async def ask(world: World, idea: str, **more: Any) -> int:
     channel = {"channel_id": world.channel.id, "guild_id": world.guild.id, "user_id": world.ada.id}
-    return (await submit(world.app, read(world.app, Ask(text=idea, **channel, **more)))).id
+    return (await submit(world.app, read(world.app, asked(text=idea, **channel, **more)))).id
 
 
 async def test_every_request_of_a_long_queue_is_there(world: World) -> None:

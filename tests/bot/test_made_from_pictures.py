@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from limner.bot.ask import Ask
 from limner.bot.cli import imagine
 from limner.bot.moderation.image_policy import MADE, OF_OPERATOR
-from limner.bot.place import Spot
+from limner.bot.place import Where
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Image, Job, JobStatus
@@ -20,7 +19,7 @@ from limner.bot.ui import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
 from tests.reviewing import card, carded, choose_channel, press, settled, told
-from tests.rows import put_restyler, seen
+from tests.rows import asked, put_restyler, seen
 from tests.simulated_discord import World, png
 
 RACY = 0.7
@@ -148,7 +147,7 @@ async def test_a_given_picture_over_the_ordinary_limit_starts_nothing(world: Wor
 
 async def test_a_rough_picture_of_it_is_held_back_too(world: World) -> None:
     job = await world.imagine(**UPLOAD)
-    restricted = Spot(job.guild_id, job.channel_id, is_age_restricted=True)
+    restricted = Where(job.guild_id, job.channel_id, is_age_restricted=True)
     await world.app.jobs.save_preview("painter", (await world.claim()).id, 1, png(), seen(RACY))
     preview = await world.app.jobs.preview(job.id)
     assert preview
@@ -161,13 +160,13 @@ async def test_it_is_so_in_direct_messages_and_where_the_bot_is_no_member(world:
     await dora.slash("imagine", prompt="a fox", **UPLOAD)
     job = await world.newest()
     assert (job.guild_id, job.generation.is_from_picture) == (None, True)
-    for spot in (Spot(None, job.channel_id), Spot(1, 2), Spot(1, 2, is_age_restricted=True)):
+    for spot in (Where(None, job.channel_id), Where(1, 2), Where(1, 2, is_age_restricted=True)):
         assert await world.app.gate.limit(spot, is_from_picture=True) == 0.5
 
 
 async def test_a_server_that_is_stricter_in_age_restricted_channels_stays_so(world: World) -> None:
     await world.app.guilds.change(world.guild.id, 1, explicit_limit_restricted=0.2)
-    spot = Spot(world.guild.id, world.channel.id, is_age_restricted=True)
+    spot = Where(world.guild.id, world.channel.id, is_age_restricted=True)
     assert await world.app.gate.limit(spot, is_from_picture=True) == 0.2
     assert await world.app.gate.limit(spot, is_from_picture=False) == 0.2
 
@@ -181,7 +180,7 @@ async def test_the_command_line_obeys_it(world: World, tmp_path: Path, monkeypat
 
     (tmp_path / "a.png").write_bytes(png((64, 48)))
     monkeypatch.setattr(imagine, "_paint", painted)
-    code = await imagine.imagine(world.settings, Ask(text="a fox"), out=None, as_json=True, image=tmp_path / "a.png")
+    code = await imagine.imagine(world.settings, asked(text="a fox"), out=None, as_json=True, image=tmp_path / "a.png")
     job = await world.newest()
     assert (code, job.reason_code, job.images) == (1, "picture:explicit", [])
 
@@ -227,7 +226,7 @@ async def test_what_was_approved_is_not_posted_once_the_operator_blocks_it(world
         await session.execute(update(Job).values(quarantine=None))
         job = await session.get_one(Job, job.id)
         session.expunge_all()
-    here = Spot(job.guild_id, job.channel_id)
+    here = Where(job.guild_id, job.channel_id)
     assert await world.app.gate.objection(job, here) is None  # the server's own list and limit are the moderators'
     await world.app.blocked.block(0, seen().phash or "", 0)
     objection = await world.app.gate.objection(job, here)

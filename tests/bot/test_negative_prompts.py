@@ -9,7 +9,6 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
 from limner.bot.notes import LEFT_OUT
 from limner.bot.settings import PRETRAINED, Settings
@@ -22,7 +21,7 @@ from limner.bot.worker.worker import Worker
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
 from tests.images_server import PaintingServer, error, open_painting_server
-from tests.rows import put_restyler
+from tests.rows import asked, put_restyler
 from tests.tiny_models import build_tiny_flux_pipeline, build_tiny_pipeline
 
 HERE, MEMBER = 10, 3
@@ -49,7 +48,7 @@ def folder(path: Path, name: str, **told: str) -> str:
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
     usual: dict[str, Any] = {"expand": "off", "seed": 7, "guild_id": HERE, "user_id": MEMBER}
-    return await submit.imagine(app, Ask(text=text, **usual | options))
+    return await submit.imagine(app, asked(text=text, **usual | options))
 
 
 async def work(app: App) -> None:

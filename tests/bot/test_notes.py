@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from limner.bot import notes, submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.notes import not_understood
 from limner.bot.ui import job_messages
 from limner.bot.worker.classifier_thread import Lookout
@@ -18,7 +17,7 @@ from limner.bot.worker.worker import Worker
 from limner.generators.base import Expansion
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
-from tests.rows import new_job, painted
+from tests.rows import asked, new_job, painted
 from tests.simulated_discord import World
 
 
@@ -91,7 +90,7 @@ async def work(app: App) -> None:
 
 
 async def test_what_the_shipped_model_does_with_words_is_told(app: App):
-    asked = [
+    wanted = [
         ("a green bottle on a table", ""),
         (
             "a small house beside a quiet lake with green trees and a path of grey stones to a red door and a cat",
@@ -100,8 +99,8 @@ async def test_what_the_shipped_model_does_with_words_is_told(app: App):
         ("a red apple", ""),
     ]
     jobs = [
-        await submit.imagine(app, Ask(text=text, style=style, expand="off", steps=1, user_id=user))
-        for user, (text, style) in zip((1, 2, 1), asked, strict=True)
+        await submit.imagine(app, asked(text=text, style=style, expand="off", steps=1, user_id=user))
+        for user, (text, style) in zip((1, 2, 1), wanted, strict=True)
     ]
     await work(app)
     first, second, third = [notes.sentences(await app.jobs.get(job.id)) for job in jobs]

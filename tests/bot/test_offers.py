@@ -8,10 +8,10 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.cli.doctor import examine
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.settings import Settings
+from tests.rows import asked
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_inpainting_pipeline, build_tiny_pipeline, build_tiny_refiner
 
@@ -55,14 +55,14 @@ def test_a_folder_may_be_on_the_workers_machines_only(settings: Settings) -> Non
 )
 async def test_who_asks_for_it_is_told_before_the_queue(app: App, model: str, told: str) -> None:
     with pytest.raises(UnknownModel, match=told):
-        await submit.imagine(app, Ask(text="a red fox", model=model))
+        await submit.imagine(app, asked(text="a red fox", model=model))
     assert await app.history.count(None, every_status=True) == 0
 
 
 async def test_a_model_that_changes_pictures_needs_one(app: App) -> None:
     with pytest.raises(BadOption, match="The model refiner changes pictures; give it one"):
-        await submit.imagine(app, Ask(text="a red fox", model="refiner"))
-    job = await submit.imagine(app, Ask(text="a red fox", model="refiner", image="0" * 64))
+        await submit.imagine(app, asked(text="a red fox", model="refiner"))
+    job = await submit.imagine(app, asked(text="a red fox", model="refiner", image="0" * 64))
     assert job.request["model"] == "refiner"
 
 

@@ -12,7 +12,7 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.image_policy import Gate, Objection
 from limner.bot.moderation.quarantine import Quarantine
-from limner.bot.place import Spot
+from limner.bot.place import Where
 from limner.bot.queue.jobs import JobQueue, Picture
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
@@ -20,8 +20,8 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.models import Job, JobStatus, Seen
 from tests.rows import new_job, painted, picture, seen
 
-HERE = Spot(5, 6)
-RESTRICTED = Spot(5, 6, is_age_restricted=True)
+HERE = Where(5, 6)
+RESTRICTED = Where(5, 6, is_age_restricted=True)
 UNSEEN_PICTURE = Picture("1" * 64, 16, 16, 100, 7)
 
 
@@ -102,10 +102,10 @@ async def test_what_a_rule_has_flagged_stays_after_the_look(house: House):
         (0.51, HERE, HoldReason.EXPLICIT),
         (0.51, RESTRICTED, None),
         (0.95, RESTRICTED, HoldReason.EXPLICIT),
-        (0.51, Spot(), HoldReason.EXPLICIT),
+        (0.51, Where(), HoldReason.EXPLICIT),
     ],
 )
-async def test_each_class_of_channel_has_its_limit(house: House, score: float, spot: Spot, code: str | None):
+async def test_each_class_of_channel_has_its_limit(house: House, score: float, spot: Where, code: str | None):
     job = await house.painted(score)
 
     objection = await house.gate.objection(job, spot)
@@ -119,7 +119,7 @@ async def test_a_server_may_be_stricter_than_the_operator_and_not_laxer(house: H
     job = await house.painted(0.4)
     await house.guilds.change(5, 1, explicit_limit=0.3)
     assert await house.gate.objection(job, HERE)
-    assert await house.gate.objection(job, Spot(7, 8)) is None
+    assert await house.gate.objection(job, Where(7, 8)) is None
     await house.guilds.change(5, 1, explicit_limit=1.0)
     assert await house.gate.limit(HERE, is_from_picture=False) == 0.5
 
@@ -147,7 +147,7 @@ async def test_a_blocked_picture_stops_its_like_in_its_server(house: House):
     assert await house.gate.objection(job, HERE) == Objection(
         HoldReason.BLOCKED, {job.images[0].id: HoldReason.BLOCKED}
     )
-    assert await house.gate.objection(job, Spot(7, 8)) is None
+    assert await house.gate.objection(job, Where(7, 8)) is None
     assert await house.gate.objection(other, HERE) is None
     assert (await house.blocked.block(5, "f0" * 7 + "ff", 2)).id == blocked.id  # once
 
@@ -165,7 +165,7 @@ async def test_the_operators_list_holds_everywhere_and_in_every_process(house: H
     async with asyncio.timeout(20):
         while await house.gate.objection(job, HERE) is None:
             await asyncio.sleep(0.05)
-    assert await house.gate.objection(job, Spot())
+    assert await house.gate.objection(job, Where())
 
 
 async def test_a_moderator_decides_where_there_is_a_review_channel(house: House):
@@ -186,7 +186,7 @@ async def test_a_moderator_decides_where_there_is_a_review_channel(house: House)
     assert not await house.quarantine.approve(job.id)
     job = await house.jobs.get(job.id)
     assert await house.gate.objection(job, HERE) is None
-    assert await house.gate.objection(job, Spot(5, 7))  # allowed where it was asked for, not everywhere
+    assert await house.gate.objection(job, Where(5, 7))  # allowed where it was asked for, not everywhere
 
 
 async def test_without_one_it_is_refused_with_a_sentence(house: House):

@@ -11,13 +11,13 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.worker.ray_pool import RayWorkers
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer
+from tests.rows import asked
 from tests.studio import open_studio
 from tests.tiny_models import build_tiny_pipeline
 
@@ -66,7 +66,7 @@ def settings(settings: Settings, tiny: Path) -> Settings:
 
 async def ask(app: App, **options: Any) -> Job:
     usual: dict[str, Any] = {"text": "a red cat", "seed": 7, "steps": 3}
-    return await submit.imagine(app, Ask(**usual | options))
+    return await submit.imagine(app, asked(**usual | options))
 
 
 async def row(app: App, job: Job, what: Callable[[Job], Any], seconds: float = 60) -> Job:

@@ -16,7 +16,7 @@ import pytest
 import simcord
 from discord import app_commands
 
-from limner.bot.ask import Ask, read
+from limner.bot.ask import read
 from limner.bot.cogs import describe, pictures
 from limner.bot.cogs.filter import cards
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
@@ -39,6 +39,7 @@ from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
 from limner.bot.ui.typed import AgainButton
 from tests.reviewing import show_to
+from tests.rows import asked
 from tests.simulated_discord import World, png
 
 MEMBER, ASKER, NAMED, MANAGER = "member", "asker", "of a named role", "with Manage Server"
@@ -246,7 +247,7 @@ def _is_refused(result: simcord.InteractionResult | None) -> bool:
 async def _things(world: World) -> Things:
     rule = await world.app.filters.add(world.guild.id, f"cow {time.monotonic_ns()}", 2)
     [change, *_] = (await audit_log.page(world.app.database, world.guild.id)).changes
-    ask = Ask(text="a fox", user_id=world.ada.id, guild_id=world.guild.id, channel_id=world.channel.id)
+    ask = asked(text="a fox", user_id=world.ada.id, guild_id=world.guild.id, channel_id=world.channel.id)
     new = read(world.app, ask)
     job = await world.app.jobs.log_refusal(new, "filter:idea", "The idea is not allowed.")
     review = await world.app.reviews.appeal(job, "")

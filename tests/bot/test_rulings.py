@@ -23,7 +23,7 @@ from limner.bot.settings import Settings
 from limner.bot.worker.prepare import settle_description, settle_prompt
 from limner.generators.base import Expansion
 from limner.generators.language.expanders import NoExpander
-from tests.rows import picture, put_lora
+from tests.rows import asked, picture, put_lora
 
 HERE, MODERATOR = 101, 7
 CHANNEL, ROLE = 31, 33
@@ -31,7 +31,7 @@ ORDER = list(Action)
 
 
 def ask(text: str, **more: Any) -> Ask:
-    return Ask(text=text, user_id=11, guild_id=HERE, channel_id=CHANNEL, expand="off", **more)
+    return asked(text=text, user_id=11, guild_id=HERE, channel_id=CHANNEL, expand="off", **more)
 
 
 @given(

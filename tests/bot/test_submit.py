@@ -15,13 +15,13 @@ from limner.bot.queue.jobs import Picture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.generators.base import SEEDS, Expansion, GenerationRequest
-from tests.rows import put_lora, seen
+from tests.rows import asked, put_lora, seen
 
 MEMBER, HERE, CHANNEL = 11, 22, 33
 
 
 def ask(text: str = "a red fox", **more: Any) -> Ask:
-    return Ask(text=text, user_id=MEMBER, guild_id=HERE, channel_id=CHANNEL, **more)
+    return asked(text=text, user_id=MEMBER, guild_id=HERE, channel_id=CHANNEL, **more)
 
 
 async def rows(app: App) -> Sequence[Job]:
@@ -164,7 +164,7 @@ async def test_a_forbidden_word_is_refused_and_kept_as_a_row(settings: Settings,
         assert code in str(told.value)
         assert "cow" not in str(told.value)
         assert row.delivered_at is not None
-        await submit.imagine(app, replace(asked, guild_id=HERE + 1))
+        await submit.imagine(app, replace(asked, where=Where(HERE + 1, CHANNEL)))
 
 
 async def test_a_lora_that_was_put_there_a_moment_ago_is_worn(app: App, settings: Settings):
@@ -201,12 +201,12 @@ async def test_one_server_has_a_number_of_open_requests_even_when_asking_at_once
         outcomes = await asyncio.gather(*(submit.imagine(app, one) for one in asked), return_exceptions=True)
         assert sum(isinstance(outcome, QueueFull) for outcome in outcomes) == 6
         assert len(await rows(app)) == 4
-        assert (await submit.imagine(app, replace(ask(), guild_id=None))).status == "queued"
+        assert (await submit.imagine(app, replace(ask(), where=Where()))).status == "queued"
 
 
 async def test_the_command_line_has_no_limit_on_open_requests(app: App, settings: Settings):
     for _ in range(settings.max_jobs_per_user + 1):
-        await submit.imagine(app, Ask(text="a fox"))
+        await submit.imagine(app, asked(text="a fox"))
     assert len(await rows(app)) == settings.max_jobs_per_user + 1
 
 
@@ -226,7 +226,7 @@ async def test_the_largest_weight_of_a_members_roles_counts(app: App, roles: tup
     classes = app.settings.using(class_weights={"5": "2", "6": "3.5"})
     weighted = replace(app, settings=classes)
 
-    first = await submit.imagine(weighted, replace(ask(), role_ids=roles))
+    first = await submit.imagine(weighted, ask(role_ids=roles))
     again = await submit.reroll(weighted, first, user_id=MEMBER, where=Where(HERE, CHANNEL, role_ids=roles))
 
     assert (first.weight, again.weight) == (weight, weight)

@@ -15,13 +15,13 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.queue.wakeup import ALIVE, CHANGED
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until
+from tests.rows import asked
 from tests.tiny_models import build_tiny_pipeline
 
 pytestmark = pytest.mark.timeout(120)
@@ -41,7 +41,7 @@ def settings(settings: Settings, tiny: Path) -> Settings:
 
 async def ask(app: App, **options: Any) -> Job:
     usual: dict[str, Any] = {"text": "a red cat", "seed": 7, "steps": 3}
-    return await submit.imagine(app, Ask(**usual | options))
+    return await submit.imagine(app, asked(**usual | options))
 
 
 async def row(app: App, job: Job, what: Callable[[Job], Any], seconds: float = 60) -> Job:

@@ -12,7 +12,6 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.cogs.describe import MENU
 from limner.bot.cogs.pictures import BLOCK
 from limner.bot.errors import QueueFull
@@ -20,6 +19,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.bot.ui.uploads import download
 from tests.pictures import drawn, saved
+from tests.rows import asked
 from tests.simulated_discord import World
 
 PICTURE = ("fox.png", saved(drawn()))
@@ -139,7 +139,7 @@ class Attached:
 
 async def test_of_many_uploads_of_one_member_only_as_many_are_fetched_as_they_may_ask_for(app: App) -> None:
     most, attached = app.settings.max_jobs_per_user, Attached()
-    ask = Ask(text="a fox", user_id=7, guild_id=5)
+    ask = asked(text="a fox", user_id=7, guild_id=5)
 
     async def paint() -> Job:
         file = cast(discord.Attachment, attached)

@@ -10,7 +10,6 @@ from PIL import Image
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
 from limner.bot.moderation import quarantine
 from limner.bot.moderation.image_policy import OF_INPUTS
@@ -27,6 +26,7 @@ from limner.bot.worker.worker import Worker
 from limner.generators.base import Look
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
+from tests.rows import asked
 from tests.simulated_discord import png
 from tests.tiny_models import build_tiny_pipeline
 
@@ -85,7 +85,7 @@ async def worker(app: App, eyes: Eyes) -> AsyncGenerator[Worker]:
 
 
 async def ask(app: App, **options: Any) -> Job:
-    return await submit.imagine(app, Ask(text="a red cat", seed=7, steps=3, **options))
+    return await submit.imagine(app, asked(text="a red cat", seed=7, steps=3, **options))
 
 
 async def ended(app: App, job: Job, quarantine: str | None) -> Job:
@@ -197,7 +197,7 @@ async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker:
 async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, eyes: Eyes) -> None:
     eyes.score = 0.9
     image = await app.inputs.store(png((64, 48)))
-    job = await ended(app, await submit.describe(app, Ask(text="", image=image, image_name="a.png")), None)
+    job = await ended(app, await submit.describe(app, asked(text="", image=image, image_name="a.png")), None)
     assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[HoldReason.EXPLICIT])
 
 

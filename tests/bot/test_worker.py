@@ -16,7 +16,6 @@ from PIL import Image, ImageChops
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.errors import StorageReadOnly
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
@@ -33,6 +32,7 @@ from limner.generators.base import DeviceLost, Event, Expansion, GenerationReque
 from limner.generators.diffusion.stacked_calls import Call
 from limner.generators.executor import Executor
 from tests.discord_records import until
+from tests.rows import asked
 from tests.tiny_models import build_tiny_pipeline, tiny_request, write_tiny_lora
 
 ADDED = "soft morning light"
@@ -113,7 +113,7 @@ def make_worker(app: App, expander: AddingExpander, executor: Executor | None = 
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
     usual: dict[str, Any] = {"seed": 7, "steps": 3}
-    return await submit.imagine(app, Ask(text=text, **usual | options))
+    return await submit.imagine(app, asked(text=text, **usual | options))
 
 
 async def sql(app: App, statement: str) -> None:
