@@ -27,7 +27,7 @@ NONCE = 25
 
 REST = "… and {number} more"
 
-_CUT_OFF = re.compile(r"(?:<[^<>\s]{0,40}|\\+)$")
+_CUT_OFF = re.compile(r"(?:<[^<>\s]{0,40}|(?<!\\)\\+)$")
 """What must not stand before a cut: half a mention or a time, or a backslash that would hide the ellipsis."""
 _DIGEST = 12
 

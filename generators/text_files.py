@@ -99,8 +99,9 @@ def parse_json(text: str, name: str, line: int | None = None) -> Any:
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        place, reason = _told(error, text)
-        raise BadText(f"{name} is not valid JSON (line {line or place}: {reason}).") from error
+        position, reason = _told(error, text)
+        first, column = _place(text, position)
+        raise BadText(f"{name} is not valid JSON (line {line or first}, column {column}: {reason}).") from error
     except UnicodeEncodeError as error:
         place = f" in line {line}" if line else ""
         raise BadText(f"{name} has half of a surrogate pair{place}, which is no character; remove it.") from error
@@ -143,11 +144,17 @@ def _wide_lines(data: bytes, name: str) -> Iterator[str | BadText]:
 
 
 def _told(error: json.JSONDecodeError, text: str) -> tuple[int, str]:
-    """The line that is wrong, and what is wrong with it."""
+    """The position that is wrong, and what is wrong with it."""
     before = text[: error.pos].rstrip().removesuffix(",")  # newer Pythons point at the comma itself
     if _LAST_COMMA.match(text, len(before)):
-        return _count_lines(before), "a comma stands before a closing bracket; remove it"
-    return error.lineno, error.msg[0].lower() + error.msg[1:]
+        return text.index(",", len(before)), "a comma stands before a closing bracket; remove it"
+    return error.pos, error.msg[0].lower() + error.msg[1:]
+
+
+def _place(text: str, position: int) -> tuple[int, int]:
+    """The line and the column of a position, both from 1."""
+    lines = _LINE_ENDS.split(text[:position])
+    return len(lines), len(lines[-1]) + 1
 
 
 def _count_lines(text: str) -> int:

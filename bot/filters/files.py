@@ -13,6 +13,7 @@ from limner.bot.errors import BadRule
 from limner.bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
+from limner.generators.text_files import BadText, parse_json, split_lines
 
 VERSION = 1
 SHARED = ("action", "reason", "replacement", "expires_at")
@@ -60,12 +61,29 @@ class Item:
 def read_json(text: str) -> list[Item]:
     """A JSON file, or one JSON entry a line; see `read_whole`. Raises BadRule if it is no such file."""
     text = text.removeprefix("\ufeff")
-    try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        whole = [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(split_lines(text), 1) if line.strip()]
+    whole = [_parsed(line, number) for number, line in lines] if _is_entries(lines) else _parsed(text)
     is_entry = not isinstance(whole, list) and not (isinstance(whole, dict) and "pattern" not in whole)
     return read_whole([whole] if is_entry else cast(Any, whole))
+
+
+def _is_entries(lines: Sequence[tuple[int, str]]) -> bool:
+    """Whether each line is JSON of its own, as the first of several is."""
+    try:
+        return len(lines) > 1 and _parsed(lines[0][1]) is not None
+    except BadRule:
+        return False
+
+
+def _parsed(text: str, line: int | None = None) -> Any:
+    """What JSON says; halves of characters stay, because the entry that has them is told."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return parse_json(text, "It", line)
+        except BadText as error:
+            raise BadRule(str(error)) from error
 
 
 def read_whole(whole: Any) -> list[Item]:
@@ -97,13 +115,6 @@ def write(entries: Iterable[Entry]) -> str:
     for entry in entries:
         listed["packs" if entry.kind == PACK else "allow" if entry.is_allow else "rules"].append(entry.to_json())
     return json.dumps({"version": VERSION} | listed, ensure_ascii=False, indent=1) + "\n"
-
-
-def _line(number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadRule(f"It is not valid JSON in line {number}.") from error
 
 
 def _rules(entries: Sequence[Any], before: int) -> Iterator[Item]:

@@ -24,7 +24,8 @@ SHORTEST = 4
 
 _DOUBLE = re.compile(r"(.)\1+")
 _VOWEL = re.compile(f"[{VOWELS}]")
-_EDGE = re.compile(r"^[^\w]+|[^\w]+$")
+_BARE = re.compile(r"\W*+(.*\w)?", re.DOTALL)
+"""The signs before a word, and the word up to its last letter or digit; possessive, so that signs are read once."""
 _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 """What stands between spaces; in scripts without them, one character."""
 _HOLE = "\0"
@@ -54,7 +55,13 @@ def is_respelled(idea: str, refused: str, forbidden: Iterable[tuple[int, int]], 
 
 
 def _words(text: str) -> list[str]:
-    return [bare for word in _WORD.findall(normalise(text).text) if (bare := _EDGE.sub("", word) or word)]
+    return [_bare(word) or word for word in _WORD.findall(normalise(text).text)]
+
+
+def _bare(word: str) -> str:
+    """A word without the signs around it; "" if it has nothing else."""
+    found = _BARE.match(word)
+    return found[1] or "" if found else ""
 
 
 def _with_holes(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from limner.bot import limits
 from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.filters import alignment, codes, costs, packs, regex_cost, respelled, rewrites
@@ -189,6 +190,23 @@ def test_looking_for_a_refused_idea_takes_steps_in_proportion_to_the_texts(piece
     taken = MUCH - work.left
     assert taken < A_CHARACTER * 3000
     assert calls <= taken / 2 + 2000
+
+
+@given(st.text(".!-🎈…", max_size=6), st.text(".!-🎈…", max_size=6))
+def test_a_word_is_compared_without_the_signs_around_it(before: str, after: str) -> None:
+    refused, forbidden = "a naked woman on the beach", [(2, 7)]
+    idea = f"a nekkid woman on {before}the{after} {before}beach{after}"
+    assert respelled.is_respelled(idea, refused, forbidden, Work(MUCH))
+    gone = f"a clothed man in {before}the{after} {before}house{after}"
+    assert not respelled.is_respelled(gone, refused, forbidden, Work(MUCH))
+
+
+def test_signs_around_words_are_read_once() -> None:
+    started = time.process_time()
+    signs = "!" * 100_000
+    assert not respelled.is_respelled(f"a{signs}b", f"c{signs}d", [(0, 1)], Work(MUCH))
+    assert limits.cut("\\" * 4000 + "\0" + "\\" * 100_000 + "abc", 104_002).endswith("\0…")
+    assert time.process_time() - started < 2  # as they were read before: minutes
 
 
 def test_signs_that_open_and_close_nothing_are_read_once() -> None:

@@ -404,7 +404,15 @@ def test_a_malformed_line_is_told_and_the_rest_goes_on():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ('["cow",\n', "The rules file rules.json cannot be used. It is not valid JSON in line 1."),
+        ('["cow",\n', "The rules file rules.json cannot be used. It is not valid JSON (line 2, column 1: expecting"),
+        (
+            '{"rules": [\n "c\u2028w",\n]}',
+            "The rules file rules.json cannot be used. It is not valid JSON (line 2, column 7: a",
+        ),
+        (
+            '"cow"\n{"pattern": "c\u2028w",}\n',
+            "The rules file rules.json cannot be used. It is not valid JSON (line 2, column 18:",
+        ),
         ("[3]", "Rule 1 of the rules file rules.json cannot be used. It has no pattern."),
         ('[{"id": "a"}]', "Rule a of the rules file rules.json cannot be used. It has no pattern."),
         ("3", "Rule 1 of the rules file rules.json cannot be used. It has no pattern."),

@@ -175,7 +175,10 @@ def test_every_setting_can_be_told_apart_in_the_environment():
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ('{\n "width": 512,\n}', "is not valid JSON (line 2: a comma stands before a closing bracket; remove it)."),
+        (
+            '{\n "width": 512,\n}',
+            "is not valid JSON (line 2, column 14: a comma stands before a closing bracket; remove it).",
+        ),
         ('{"title": "x",\n "width": [512]}', "is wrong in line 2: width must be a whole number from 8 to 16384."),
         ('{"width": "512"}', "is wrong in line 1: width must be a whole number from 8 to 16384."),
         ('{"height": true}', "is wrong in line 1: height must be a whole number from 8 to 16384."),

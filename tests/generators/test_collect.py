@@ -114,7 +114,7 @@ def test_mnist_files_are_read(tmp_path: Path):
     ("metadata", "sentence"),
     [
         (None, "has no captions"),
-        ("{broken", r"is not valid JSON \(line 1: "),
+        ("{broken", r"is not valid JSON \(line 1, column 2: "),
         ('{"file_name": "0.png"}', "Line 1 of"),
         ('{"file_name": "0.png", "text": "one"}', r"fewer than two usable pictures \(there are no more\)"),
         ("", r"fewer than two usable pictures"),

@@ -87,11 +87,19 @@ def test_json_lines_come_back_whatever_characters_are_in_them(values: list[objec
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"a": 1,\n}', "x is not valid JSON (line 1: a comma stands before a closing bracket; remove it)."),
-        ("[1,\n2,\n\n]", "x is not valid JSON (line 2: a comma stands before a closing bracket; remove it)."),
-        ('{"a": [1\n, 2}', "x is not valid JSON (line 2: expecting ',' delimiter)."),
-        ('{"a"', "x is not valid JSON (line 1: expecting ':' delimiter)."),
-        ("", "x is not valid JSON (line 1: expecting value)."),
+        ('{"a": 1,\n}', "x is not valid JSON (line 1, column 8: a comma stands before a closing bracket; remove it)."),
+        (
+            "[1,\n2\n ,\n]",
+            "x is not valid JSON (line 3, column 2: a comma stands before a closing bracket; remove it).",
+        ),
+        (
+            '["a\u2028b",\r\n"\x85",]',
+            "x is not valid JSON (line 2, column 4: a comma stands before a closing bracket; remove it).",
+        ),
+        ('{"a": [1\n, 2}', "x is not valid JSON (line 2, column 4: expecting ',' delimiter)."),
+        ('{"a":\r1\r"b"}', "x is not valid JSON (line 3, column 1: expecting ',' delimiter)."),
+        ('{"a"', "x is not valid JSON (line 1, column 5: expecting ':' delimiter)."),
+        ("", "x is not valid JSON (line 1, column 1: expecting value)."),
         ('"\\ud800"', "x has half of a surrogate pair, which is no character; remove it."),
         ("9" * 5000, "x is not usable JSON: it is nested too deeply, or has a huge number."),
         ("[" * 100_000, "x is not usable JSON: it is nested too deeply, or has a huge number."),
