@@ -7,7 +7,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-all torture check bench
+.PHONY: demo test test-all torture check bench translations
 
 demo: data/cache
 	@$(BIN)/limner demo
@@ -29,6 +29,9 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+translations: $(VENV)/.dev
+	@$(BIN)/python -m tests.translations
 
 bench: $(VENV)/.dev
 	@$(BIN)/limner bench executor

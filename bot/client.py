@@ -80,7 +80,11 @@ async def sync_commands(bot: commands.Bot) -> bool:
 
     Discord limits how often commands may be written, and a start is no reason to write them.
     """
-    payload = [command.to_dict(bot.tree) for command in bot.tree.get_commands()]
+    tree, translator = bot.tree, bot.tree.translator
+    payload = [
+        await command.get_translated_payload(tree, translator) if translator else command.to_dict(tree)
+        for command in tree.get_commands()
+    ]
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
     application = bot.application_id or 0
     database = app_of(bot).database

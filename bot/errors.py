@@ -6,6 +6,8 @@ import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from limner.bot.translation import _, commas
+
 if TYPE_CHECKING:
     from limner.bot.storage.models import Job
 
@@ -16,7 +18,7 @@ class UserError(Exception):
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or type(self).__doc__)
+        super().__init__(message or _(str(type(self).__doc__)))
 
 
 class BadPrompt(UserError):
@@ -32,13 +34,13 @@ class BadOption(UserError):
 
 
 class UnknownModel(UserError):
-    """That model is not offered here; pick one from the list that appears while you type."""
+    """That model is not offered here; choose one that is."""
 
     code = "model"
 
 
 class UnknownStyle(UserError):
-    """That style is not known; pick one from the list that appears while you type."""
+    """That style is not known; choose one that is."""
 
     code = "style"
 
@@ -80,7 +82,10 @@ class Suspended(UserError):
     @classmethod
     def until(cls, end: float) -> Suspended:
         """With the end, a Unix time, as Discord shows it."""
-        return cls(f"You may not paint in this server until <t:{end:.0f}:f> (<t:{end:.0f}:R>); /me shows your strikes.")
+        text = _(
+            "You may not paint in this server until <t:{end}:f> (<t:{end}:R>); /me shows your strikes.", end=round(end)
+        )
+        return cls(text)
 
 
 class Decided(UserError):
@@ -131,9 +136,11 @@ class CannotPost(UserError):
     code = "permission"
 
     def __init__(self, missing: Sequence[str]) -> None:
-        names = ", ".join(missing)
         super().__init__(
-            f"I may not post pictures in this channel, so nothing is painted: I lack a permission ({names})."
+            _(
+                "I may not post pictures in this channel, so nothing is painted: I lack a permission ({names}).",
+                names=commas(missing),
+            )
         )
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+
+from limner.bot.translation import N_, _, commas
 
 CONTENT = 2000
 TITLE = 256
@@ -25,7 +28,7 @@ CHOICE = 100
 ALT_TEXT = 1024
 NONCE = 25
 
-REST = "… and {number} more"
+REST = N_("… and {number} more")
 
 _CUT_OFF = re.compile(r"(?:<[^<>\s]{0,40}|(?<!\\)\\+)$")
 """What must not stand before a cut: half a mention or a time, or a backslash that would hide the ellipsis."""
@@ -67,8 +70,9 @@ def fit(texts: Sequence[str], most: int, joint: str = "\n") -> str:
     return joint.join(cut(text, each) for text in texts)
 
 
-def first_lines(lines: Sequence[str], most: int, rest: str = REST) -> tuple[str, int]:
-    """As many whole lines as fit, and one that tells how many do not; with that number."""
+def first_lines(lines: Sequence[str], most: int, rest: str = "") -> tuple[str, int]:
+    """As many whole lines as fit, and one that tells how many do not (``rest``); with that number."""
+    rest = rest or _(REST)
     if length(whole := "\n".join(lines)) <= most:
         return whole, 0
     room = most - length(rest.format(number=len(lines)))
@@ -84,8 +88,8 @@ def first_lines(lines: Sequence[str], most: int, rest: str = REST) -> tuple[str,
 
 def some(names: Collection[str], most: int = 10) -> str:
     """The first names in a row, and how many there are beyond them; long ones are cut."""
-    shown = [cut(name, CHOICE) for name, _ in zip(names, range(most), strict=False)]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
+    shown = commas(cut(name, CHOICE) for name in islice(names, most))
+    return _("{names} and {number} more", names=shown, number=len(names) - most) if len(names) > most else shown
 
 
 def key(name: str) -> str:

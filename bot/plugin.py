@@ -23,6 +23,7 @@ from limner.bot.cogs.strikes import StrikesCog
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
 from limner.bot.ui.appeal import AppealButton
+from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery import Delivery
 from limner.bot.ui.job_buttons import JobButton
 from limner.bot.ui.listing import ListingButton
@@ -84,6 +85,9 @@ async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
     stack.callback(vars(bot).pop, APP)
     bot.add_dynamic_items(*BUTTONS)
     stack.callback(bot.remove_dynamic_items, *BUTTONS)
+    if bot.tree.translator is None:  # a host bot may have one of its own
+        await bot.tree.set_translator(CommandNames())
+        stack.push_async_callback(bot.tree.set_translator, None)
     for cog in COGS:
         await bot.add_cog(cog(app))
     for menu in (block_menu(), describe_menu()):

@@ -232,4 +232,4 @@ def _assert_private_sentence(asked: Asked) -> None:
     assert text.endswith(".")
     assert len(text) < 400
     assert "Traceback" not in text
-    assert "on our side" not in text
+    assert "error in the bot" not in text

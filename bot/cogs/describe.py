@@ -12,7 +12,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, CannotDescribe
-from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, where_to_post
+from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, speak_privately, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.uploads import take_picture
 
@@ -43,6 +43,7 @@ def describe_menu() -> app_commands.ContextMenu:
 
 async def _describe_message(interaction: Interaction, message: discord.Message) -> None:
     """The same for the first picture of a message."""
+    speak_privately(interaction)
     pictures = [file for file in message.attachments if (file.content_type or "").startswith("image/")]
     if not pictures:
         raise BadPicture(NO_PICTURE)

@@ -13,7 +13,7 @@ from limner.bot.errors import NotYours
 from limner.bot.ui.appeal import AppealWords
 from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.imagine_form import ImagineForm
-from limner.bot.ui.interactions import LimnerCog, answer_error
+from limner.bot.ui.interactions import LimnerCog, answer_error, speak_privately
 from limner.bot.ui.job_buttons import EditPrompt, Remix
 
 Interaction = discord.Interaction[Any]
@@ -32,6 +32,7 @@ class Forms(LimnerCog, name="Limner forms"):
         named = FORM_ID.fullmatch(str(data.get("custom_id")))
         if interaction.type is not discord.InteractionType.modal_submit or named is None:
             return
+        speak_privately(interaction)
         try:
             if (int(named["guild"]), int(named["user"])) != (interaction.guild_id or 0, interaction.user.id):
                 raise NotYours

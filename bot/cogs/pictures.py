@@ -17,7 +17,7 @@ from limner.bot.place import Where
 from limner.bot.storage.models import Job
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, managers_only, moderated, tell
+from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, managers_only, moderated, speak_privately, tell
 from limner.bot.ui.job_buttons import job_of
 from limner.bot.ui.uploads import download
 
@@ -125,6 +125,7 @@ def block_menu() -> app_commands.ContextMenu:
 
 
 async def _block_message(interaction: Interaction, message: discord.Message) -> None:
+    speak_privately(interaction)
     app = app_of(interaction.client)
     guild_id = await moderated(interaction, app)
     job_id = job_of(message) if message.author == interaction.client.user else None

@@ -12,6 +12,7 @@ from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
 from limner.bot.reasons import HoldReason, ImageVerdict
 from limner.bot.storage.models import UNLOOKED, Image, Job, JobStatus, Seen
+from limner.bot.translation import english
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Quarantine:
         """Never post a painted job's pictures, and tell its owner why; False if it is not painted (any more)."""
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED)
         ended = {"status": JobStatus.REFUSED, "quarantine": None, "look_after": None}
-        return await self._change(painted.values(**ended, reason_code=code, reason=reason), verdicts)
+        return await self._change(painted.values(**ended, reason_code=code, reason=english(reason)), verdicts)
 
     async def approve(self, job_id: int) -> bool:
         """A person allows a job's pictures where they were asked for; False if it is not in quarantine (any more)."""

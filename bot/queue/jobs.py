@@ -53,6 +53,7 @@ from limner.bot.storage.models import (
     Preview,
     Seen,
 )
+from limner.bot.translation import english
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class JobQueue:
 
     async def log_refusal(self, new: NewJob, code: str, reason: str) -> Job:
         """Keep a request that was refused before it was accepted; its asker has been told already."""
-        ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": reason, "turn": 0.0}
+        ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": english(reason), "turn": 0.0}
         times = dict.fromkeys(("finished_at", "delivered_at"), time.time())
         async with self.database.begin() as session:
             rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
@@ -354,7 +355,7 @@ class JobQueue:
                 cancel_requested=True,
                 held_at=None,
                 reason_code=EndCode.CANCELLED,
-                reason=reason,
+                reason=english(reason),
             )
         )
         async with self.database.begin() as session:
@@ -520,7 +521,7 @@ class JobQueue:
         values = {
             "status": status,
             "reason_code": code,
-            "reason": reason,
+            "reason": english(reason),
             "rule_ids": job.rule_ids,
             **transitions.ended(),
         }

@@ -10,6 +10,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.moderation.appeals import appeal, appealable
 from limner.bot.storage.models import Job
+from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForOwner
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import tell
@@ -18,7 +19,7 @@ Interaction = discord.Interaction[Any]
 
 WORDS_LENGTH = 500
 """Characters that a member may write to an appeal."""
-ASKED = "Your appeal is with the moderators; /me tells you what they decide."
+ASKED = N_("Your appeal is with the moderators; /me tells you what they decide.")
 
 
 class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(?P<job>{NUMBER})"):
@@ -26,7 +27,7 @@ class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(
 
     def __init__(self, job_id: int) -> None:
         custom_id = f"limner:appeal:{job_id}"
-        super().__init__(discord.ui.Button(label="Appeal", custom_id=custom_id))
+        super().__init__(discord.ui.Button(label=_("Appeal"), custom_id=custom_id))
         self.job_id = job_id
 
     @classmethod
@@ -45,10 +46,10 @@ class AppealWords(Form, kind="appeal"):
     """A word for the moderators, if the member wants to write one."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__("Appeal against a refusal")
+        super().__init__(_("Appeal against a refusal"))
         self._job_id = job.id
         words = discord.ui.TextInput[Any](style=discord.TextStyle.paragraph, required=False, max_length=WORDS_LENGTH)
-        self.ask("words", "What moderators should know (optional)", words)
+        self.ask("words", _("What moderators should know (optional)"), words)
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -58,4 +59,4 @@ class AppealWords(Form, kind="appeal"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Put the refusal before the moderators."""
         await appeal(app, self._job_id, interaction.user.id, self.text("words"))
-        await tell(interaction, ASKED)
+        await tell(interaction, _(ASKED))

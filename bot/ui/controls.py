@@ -12,14 +12,15 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.storage.models import Job
-from limner.bot.ui.interactions import answer_error, app_of, managers_only, moderated, owned
+from limner.bot.translation import N_, _
+from limner.bot.ui.interactions import answer_error, app_of, managers_only, moderated, owned, speak_privately
 
 Interaction = discord.Interaction[Any]
 ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])
 
 NUMBER = "[0-9]{1,18}"
 """The number of a row in an id; more digits than a database counts are no number of anything."""
-NOT_OFFERED = "That is not offered there; open it again and choose."
+NOT_OFFERED = N_("That is not offered there; open it again and choose.")
 
 
 class Control(ABC, discord.ui.DynamicItem[ItemT], template="limner:"):
@@ -42,6 +43,7 @@ class Control(ABC, discord.ui.DynamicItem[ItemT], template="limner:"):
 
     async def callback(self, interaction: Interaction) -> None:
         """Do it for whom it is for; discord.py would only log an error, so it is answered here."""
+        speak_privately(interaction)
         try:
             _check_offered(interaction)
             await self.check_and_act(interaction, app_of(interaction.client))
@@ -113,4 +115,4 @@ def _check_offered(interaction: Interaction) -> None:
     has_list = select.type is discord.ComponentType.string_select
     is_offered = not has_list or {option.value for option in select.options}.issuperset(data["values"])
     if not is_offered or not select.min_values <= len(data["values"]) <= select.max_values:
-        raise BadOption(NOT_OFFERED)
+        raise BadOption(_(NOT_OFFERED))

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import discord
@@ -21,8 +21,9 @@ from limner.bot.place import Where
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job, JobStatus
+from limner.bot.translation import _, speaking
 from limner.bot.ui import job_messages
-from limner.bot.ui.interactions import SILENT, lacking, spot
+from limner.bot.ui.interactions import SILENT, lacking, speaking_to_server, spot
 from limner.bot.ui.posting import (
     FORBIDDEN,
     MISSING_PERMISSIONS,
@@ -124,10 +125,15 @@ class Delivery:
 
     async def _work(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
         try:
-            await work(job)
+            with self._speaking(job):
+                await work(job)
             self._app.jobs.changed.hear()
         except Exception as error:
             log.error("delivery_failed job=%s reason=%s", job.id, place_of(error))
+
+    def _speaking(self, job: Job) -> AbstractContextManager[None]:
+        """Write in the language of a job's server; in a direct message in its owner's."""
+        return speaking_to_server(self._client.get_guild(job.guild_id or 0), job.locale)
 
     # What has ended.
 
@@ -181,7 +187,7 @@ class Delivery:
         files = [self._app.images.path(image.sha256) for image in job.images]
         sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
         if not sizes or 0 in sizes:
-            return await self._posting.put(job, f"{text}\n{job_messages.FILES_GONE}")
+            return await self._posting.put(job, f"{text}\n{_(job_messages.FILES_GONE)}")
         most = min(self._largest(job), MESSAGE_BYTES // len(files))
         async with self._room(sum(min(size, most) for size in sizes)):
             while all(rungs := await self._app.decoder.fit(files, most)):
@@ -192,7 +198,7 @@ class Delivery:
                     if error.status != 413 and error.code != REQUEST_TOO_LARGE:
                         raise
                     most = 3 * max(len(data) for _, data in fitted) // 4
-        return await self._posting.put(job, f"{text}\n{job_messages.TOO_LARGE}")
+        return await self._posting.put(job, f"{text}\n{_(job_messages.TOO_LARGE)}")
 
     def _largest(self, job: Job) -> int:
         """Bytes that Discord takes of one file where a job was asked for."""
@@ -212,7 +218,7 @@ class Delivery:
         if error.code == UNKNOWN_MESSAGE:
             return job.message_id
         if error.code == UNKNOWN_CHANNEL:
-            await self._tell_owner(job, job_messages.CHANNEL_GONE)
+            await self._tell_owner(job, lambda: _(job_messages.CHANNEL_GONE))
             return job.message_id
         if error.code not in (THREAD_ARCHIVED, *FORBIDDEN):
             return await self._give_up(job, error)
@@ -225,38 +231,42 @@ class Delivery:
     async def _give_up(self, job: Job, error: discord.HTTPException) -> int | None:
         """Discord refuses the answer for what it says or carries; a plain sentence takes its place."""
         try:
-            return await self._posting.put(job, job_messages.NOT_TAKEN.format(code=error.code))
+            return await self._posting.put(job, _(job_messages.NOT_TAKEN, code=error.code))
         except discord.HTTPException as again:
             if not is_lasting(again):
                 raise
-            await self._tell_owner(job, job_messages.NOT_TAKEN_AT_ALL.format(code=again.code))
+            code = again.code
+            await self._tell_owner(job, lambda: _(job_messages.NOT_TAKEN_AT_ALL, code=code))
         return job.message_id
 
     async def _say_what_is_missing(self, job: Job, error: discord.HTTPException) -> None:
         """In the message itself where only files are refused; else to the owner."""
         if error.code == MISSING_PERMISSIONS and job.images:
             try:
-                await self._posting.put(job, f"{job_messages.ended(job)}\n{job_messages.NO_ATTACHING}")
+                await self._posting.put(job, f"{job_messages.ended(job)}\n{job_messages.no_attaching()}")
                 return
             except discord.HTTPException as again:
                 if not is_lasting(again):
                     raise
-        await self._tell_owner(job, job_messages.THREAD_CLOSED if error.code == THREAD_ARCHIVED else self._lacking(job))
+        is_archived = error.code == THREAD_ARCHIVED
+        await self._tell_owner(job, job_messages.thread_closed if is_archived else lambda: self._lacking(job))
 
     def _lacking(self, job: Job) -> str:
         """Which permissions are missing in a job's channel, as far as is known here."""
         guild, channel = self._client.get_guild(job.guild_id or 0), self._client.get_channel(_channel_id(job))
         if guild is None:
-            return job_messages.NO_MEMBER
+            return _(job_messages.NO_MEMBER)
         is_known = isinstance(channel, discord.Thread | discord.abc.GuildChannel)
         missing = lacking(channel.permissions_for(guild.me), channel) if is_known else []
-        return job_messages.NOT_PERMITTED.format(missing=", ".join(missing) or "View Channels")
+        return job_messages.not_permitted(missing or [_("View Channels")])
 
-    async def _tell_owner(self, job: Job, why: str) -> None:
-        """Write to a job's owner, unless they take no messages."""
+    async def _tell_owner(self, job: Job, why: Callable[[], str]) -> None:
+        """Write to a job's owner in their language, unless they take no messages."""
+        with speaking(job.locale):
+            text = job_messages.elsewhere(job, why())
         try:
             owner = await self._client.create_dm(discord.Object(job.user_id))
-            await owner.send(job_messages.elsewhere(job, why), nonce=nonce("owner", job.id), allowed_mentions=SILENT)
+            await owner.send(text, nonce=nonce("owner", job.id), allowed_mentions=SILENT)
         except discord.HTTPException as error:
             if not is_lasting(error):
                 raise
@@ -275,7 +285,8 @@ class Delivery:
             return job.message_id is not None and not told_before
         if job.held_at is None and (job.message_id is None or time.time() - (job.started_at or 0) < PROGRESS_AFTER):
             return False
-        return _can_be_found(job) and self._seen(job).text != _moving(job)
+        with self._speaking(job):
+            return _can_be_found(job) and self._seen(job).text != _moving(job)
 
     async def _show(self, job: Job) -> None:
         """Write how far a job is; what fails is tried again while there is something to show."""
@@ -331,7 +342,7 @@ class Delivery:
         if preview is None:
             return []
         file = io.BytesIO(preview.image)
-        return [discord.File(file, name, spoiler=job.is_spoiler, description=job_messages.PREVIEW)]
+        return [discord.File(file, name, spoiler=job.is_spoiler, description=_(job_messages.PREVIEW))]
 
 
 class _HeldBack(Exception):

@@ -11,14 +11,15 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadOption
+from limner.bot.translation import N_, _
 
 Interaction = discord.Interaction[Any]
 Field = discord.ui.TextInput[Any] | discord.ui.Select[Any] | discord.ui.RoleSelect[Any] | discord.ui.ChannelSelect[Any]
 
-TOO_LONG = "“{label}” has {length} characters, and there is room for {most}; shorten it."
-TOO_SHORT = "“{label}” must have at least {least} characters."
+TOO_LONG = N_("“{label}” has {length} characters, and there is room for {most}; shorten it.")
+TOO_SHORT = N_("“{label}” must have at least {least} characters.")
 FORM_ID = re.compile(r"limner:form:(?P<kind>\w+):(?P<guild>[0-9]{1,20}):(?P<user>[0-9]{1,20}):(?P<subject>[0-9]{1,18})")
-NOT_OFFERED = "“{label}” does not offer that any more; open the form again and choose."
+NOT_OFFERED = N_("“{label}” does not offer that any more; open the form again and choose.")
 
 
 class Form(discord.ui.Modal, ABC):
@@ -68,7 +69,7 @@ class Form(discord.ui.Modal, ABC):
 
     def fill(self, given: Mapping[str, str]) -> None:
         """Put texts and choices into the fields of these names; a text that is too long can be shortened there."""
-        for name, (_, field) in self._fields.items():
+        for name, (_label, field) in self._fields.items():
             if name in given and isinstance(field, discord.ui.TextInput):
                 field.default = given[name]
                 field.max_length = max(field.max_length or 0, len(given[name])) or None
@@ -105,10 +106,10 @@ async def open_form(
 
 def _written(label: str, field: discord.ui.TextInput[Any], text: str) -> str:
     if field.max_length is not None and len(text) > field.max_length:
-        raise BadOption(TOO_LONG.format(label=label, length=len(text), most=field.max_length))
+        raise BadOption(_(TOO_LONG, label=label, length=len(text), most=field.max_length))
     least = field.min_length or int(field.required)
     if len(text) < least and (text or field.required):
-        raise BadOption(TOO_SHORT.format(label=label, least=least))
+        raise BadOption(_(TOO_SHORT, label=label, least=least))
     return text
 
 
@@ -119,5 +120,5 @@ def _chosen(label: str, field: Any, values: list[str]) -> list[str]:
         is_offered = offered.issuperset(values)
     least = field.min_values if field.required or values else 0
     if not is_offered or not least <= len(values) <= field.max_values:
-        raise BadOption(NOT_OFFERED.format(label=label))
+        raise BadOption(_(NOT_OFFERED, label=label))
     return values

@@ -11,6 +11,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
+from limner.bot.translation import N_, _, commas
 from limner.bot.ui.form import Form
 from limner.bot.ui.interactions import where_to_post
 from limner.bot.ui.job_buttons import ANSWER_LENGTH, post_placeholder
@@ -23,20 +24,20 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("guidance", "strength"), lambda text: float(text.replace(",", "."))),
 }
 """The options of /imagine that one writes as lines, and how each is read."""
-NO_PICTURE = "A form takes no picture; take the line `image` out, or ask again with /imagine and attach it there."
-NO_OPTION = "The line “{line}” is no option; write one such as `count: 2`, of {names}."
-NO_NUMBER = "The option {name} must be a number, such as `{name}: 2`."
+NO_PICTURE = N_("A form takes no picture; take the line `image` out, or ask again with /imagine and attach it there.")
+NO_OPTION = N_("The line “{line}” is no option; write one such as `count: 2`, of {names}.")
+NO_NUMBER = N_("The option {name} must be a number, such as `{name}: 2`.")
 
 
 class ImagineForm(Form, kind="imagine"):
     """The words and options of a request that was not accepted."""
 
     def __init__(self) -> None:
-        super().__init__("Imagine")
+        super().__init__(_("Imagine"))
         for name, label, is_required in (
-            ("prompt", "What you want to see", True),
-            ("negative", "What you do not want to see", False),
-            ("options", "Options, one a line", False),
+            ("prompt", _("What you want to see"), True),
+            ("negative", _("What you do not want to see"), False),
+            ("options", _("Options, one on each line"), False),
         ):
             field = discord.ui.TextInput[Any](
                 style=discord.TextStyle.paragraph, required=is_required, max_length=ANSWER_LENGTH
@@ -67,11 +68,11 @@ def read_options(text: str) -> dict[str, Any]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = (part.strip() for part in line.partition(":"))
         if name == "image":
-            raise BadOption(NO_PICTURE)
+            raise BadOption(_(NO_PICTURE))
         if not colon or name not in OPTIONS:
-            raise BadOption(NO_OPTION.format(line=line[:60], names=", ".join(OPTIONS)))
+            raise BadOption(_(NO_OPTION, line=line[:60], names=commas(OPTIONS)))
         try:
             options[name] = OPTIONS[name](value)
         except ValueError as error:
-            raise BadOption(NO_NUMBER.format(name=name)) from error
+            raise BadOption(_(NO_NUMBER, name=name)) from error
     return options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from typing import Any
 
 import discord
@@ -15,16 +16,19 @@ from limner.bot.limits import CONTENT, cut
 from limner.bot.moderation.appeals import may_appeal
 from limner.bot.place import Where
 from limner.bot.storage.models import Job
+from limner.bot.translation import N_, _, speak, speaking, stored
 from limner.generators.base import place_of
 
 log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
 
-OUR_FAULT = "That failed on our side, and the operator can see why in the log; nothing of yours is lost."
-OWNERS_ONLY = "Only members with Manage Server can change that."
-NOT_YOUR_OWN = "That is about yourself; another moderator can do it, or who has Manage Server."
-NO_SUCH_VALUE = "The option {name} is longer, larger or another than this command offers; choose again."
+OUR_FAULT = N_(
+    "That failed because of an error in the bot; its operator finds the cause in the log. Nothing of yours is lost."
+)
+OWNERS_ONLY = N_("Only members with Manage Server can change that.")
+NOT_YOUR_OWN = N_("That is about yourself; another moderator can do it, or a member with Manage Server.")
+NO_SUCH_VALUE = N_("This command does not offer that value for the option {name}; choose another one.")
 SILENT = discord.AllowedMentions.none()
 """Nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
@@ -57,11 +61,12 @@ class LimnerCog(commands.Cog):
         Raises:
             NotOffered: a value, a length or a choice is none that the command offers.
         """
+        speak_privately(interaction)
         given = dict(iter(interaction.namespace))
         if isinstance(interaction.command, app_commands.Command):
             for option in interaction.command.parameters:
                 if option.display_name in given and not _is_offered(option, given[option.display_name]):
-                    raise NotOffered(NO_SUCH_VALUE.format(name=option.display_name))
+                    raise NotOffered(_(NO_SUCH_VALUE, name=option.display_name))
         return True
 
     async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
@@ -73,8 +78,24 @@ async def answer_error(interaction: Interaction, error: Exception) -> None:
     """Tell the one who asked, and nobody else, what went wrong and what to do, and give back what they typed."""
     from limner.bot.ui.typed import give_back  # whose button answers errors itself
 
+    speak_privately(interaction)
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     await tell(interaction, cut(_sentence(cause), CONTENT), **await give_back(interaction, cause))
+
+
+def speak_privately(interaction: Interaction) -> None:
+    """Answer from now on in the language that the one who asks has chosen in Discord."""
+    speak(str(interaction.locale))
+
+
+def speaking_publicly(interaction: Interaction) -> AbstractContextManager[None]:
+    """Write what everybody reads in the server's language; in a direct message in its one reader's."""
+    return speaking(str(interaction.guild_locale or interaction.locale))
+
+
+def speaking_to_server(guild: discord.Guild | None, otherwise: str) -> AbstractContextManager[None]:
+    """The same for messages that no command answers; ``otherwise`` is the locale where no server is known."""
+    return speaking(str(guild.preferred_locale) if guild else otherwise)
 
 
 async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
@@ -152,15 +173,15 @@ def where_to_post(interaction: Interaction) -> Where:
 def lacking(permissions: discord.Permissions, channel: object) -> list[str]:
     """What a request's message needs in a channel and is not among these permissions, as Discord names it."""
     if not permissions.view_channel:
-        return ["View Channels"]
+        return [_("View Channels")]
     in_thread = isinstance(channel, discord.Thread)
     needed = {
-        "Send Messages in Threads" if in_thread else "Send Messages": (
+        N_("Send Messages in Threads") if in_thread else N_("Send Messages"): (
             permissions.send_messages_in_threads if in_thread else permissions.send_messages
         ),
-        "Attach Files": permissions.attach_files,
+        _("Attach Files"): permissions.attach_files,
     }
-    return [name for name, is_given in needed.items() if not is_given]
+    return [_(name) for name, is_given in needed.items() if not is_given]
 
 
 def is_age_restricted(channel: object) -> bool:
@@ -202,13 +223,13 @@ async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: 
 def managers_only(interaction: Interaction) -> None:
     """What a role's naming gives nobody; raises NotModerator."""
     if not interaction.permissions.manage_guild:
-        raise NotModerator(OWNERS_ONLY)
+        raise NotModerator(_(OWNERS_ONLY))
 
 
 def forbid_own(interaction: Interaction, user_id: int) -> None:
     """Nobody decides in a matter of their own but who has Manage Server; raises NotModerator."""
     if user_id == interaction.user.id and not interaction.permissions.manage_guild:
-        raise NotModerator(NOT_YOUR_OWN)
+        raise NotModerator(_(NOT_YOUR_OWN))
 
 
 def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Where:
@@ -232,10 +253,10 @@ def _is_offered(option: app_commands.Parameter, value: Any) -> bool:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, UserError):
-        return str(error)
+        return stored(str(error))
     if isinstance(error, app_commands.MissingPermissions):
-        return "Only members with the Manage Server permission can do that."
+        return _("Only members with the Manage Server permission can do that.")
     if isinstance(error, app_commands.NoPrivateMessage):
-        return "That works in a server only."
+        return _("That works in a server only.")
     log.error("command_failed reason=%s", place_of(error))
-    return OUR_FAULT
+    return _(OUR_FAULT)

@@ -19,42 +19,53 @@ from limner.bot.limits import DESCRIPTION, FIELD, fit
 from limner.bot.notes import sentences
 from limner.bot.queue.transitions import Answer
 from limner.bot.storage.models import Job, JobKind, JobStatus
+from limner.bot.translation import N_, _, commas, stored
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForOwner
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import Form, open_form
-from limner.bot.ui.interactions import SILENT, appeal_view, owned, respond, tell, where_to_post
+from limner.bot.ui.interactions import SILENT, appeal_view, owned, respond, speaking_publicly, tell, where_to_post
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
 
-NOT_NOW = "That cannot be done with this request as it is now."
-CHOSEN = "That choice has been made already; the request goes on."
-SURE = "{which} is deleted with its pictures and its message if you say so. That cannot be undone."
-KEPT = "A moderator has yet to decide about it, and sees its words and pictures until then."
-DELETED = "{which} is deleted with its pictures."
-NOT_TAKEN_AWAY = "Its message is in a channel where I may not write any more; take it away by hand."
+BY_ASKER = N_("Cancelled by the member who asked for it.")
+BY_MODERATOR = N_("Cancelled by a moderator.")
+NOT_NOW = N_("That cannot be done with this request as it is now.")
+CHOSEN = N_("That choice has been made already; the request goes on.")
+SURE = N_("{which} is deleted with its pictures and its message if you say so. That cannot be undone.")
+KEPT = N_("A moderator has yet to decide about it, and sees its words and pictures until then.")
+DELETED = N_("{which} is deleted with its pictures.")
+NOT_TAKEN_AWAY = N_("Its message is in a channel where I may not write any more; take it away by hand.")
 ALREADY_ANSWERED = 40060
 ANSWER_LENGTH = 4000
 """Characters that Discord takes from a text field."""
 
 LOOKS = {
-    "keep": ("Keep", discord.ButtonStyle.success),
-    "edit": ("Edit", discord.ButtonStyle.secondary),
-    "reroll": ("Reroll", discord.ButtonStyle.primary),
-    "remix": ("Remix", discord.ButtonStyle.secondary),
-    "raw": ("Raw", discord.ButtonStyle.secondary),
-    "upscale": ("Upscale", discord.ButtonStyle.secondary),
-    "paint": ("Paint this", discord.ButtonStyle.primary),
-    "details": ("Details", discord.ButtonStyle.secondary),
-    "delete": ("Delete", discord.ButtonStyle.danger),
-    "erase": ("Delete for good", discord.ButtonStyle.danger),
-    "cancel": ("Cancel", discord.ButtonStyle.secondary),
+    "keep": (N_("Keep"), discord.ButtonStyle.success),
+    "edit": (N_("Edit"), discord.ButtonStyle.secondary),
+    "reroll": (N_("Reroll"), discord.ButtonStyle.primary),
+    "remix": (N_("Remix"), discord.ButtonStyle.secondary),
+    "raw": (N_("Raw"), discord.ButtonStyle.secondary),
+    "upscale": (N_("Upscale"), discord.ButtonStyle.secondary),
+    "paint": (N_("Paint this"), discord.ButtonStyle.primary),
+    "details": (N_("Details"), discord.ButtonStyle.secondary),
+    "delete": (N_("Delete"), discord.ButtonStyle.danger),
+    "erase": (N_("Delete for good"), discord.ButtonStyle.danger),
+    "cancel": (N_("Cancel"), discord.ButtonStyle.secondary),
 }
 AGAIN = ("reroll", "remix", "paint")
 """What makes a new request of some requests only; the others say themselves what is against it."""
+STATUSES = {
+    JobStatus.QUEUED: N_("queued"),
+    JobStatus.RUNNING: N_("running"),
+    JobStatus.SUCCEEDED: N_("succeeded"),
+    JobStatus.FAILED: N_("failed"),
+    JobStatus.CANCELLED: N_("cancelled"),
+    JobStatus.REFUSED: N_("refused"),
+}
 CLEANING = ("delete", "erase", "cancel")
 """What members with Manage Messages may do with others' requests."""
 
@@ -64,7 +75,7 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
 
     def __init__(self, verb: str, job_id: int) -> None:
         label, style = LOOKS[verb]
-        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:{verb}:{job_id}"))
+        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=f"limner:{verb}:{job_id}"))
         self.verb = verb
         self.job_id = job_id
 
@@ -83,7 +94,7 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Do what the button says."""
         if self.verb in AGAIN and self.verb not in _verbs(job):
-            raise BadOption(NOT_NOW)
+            raise BadOption(_(NOT_NOW))
         await _PRESSED[self.verb](interaction, app, job)
 
 
@@ -110,8 +121,9 @@ def job_of(message: discord.Message) -> int | None:
 async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
     """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
     with _accepted(job):
-        text = job_messages.queued(job, await app.jobs.position_if_quick(job))
-        message_id = await _answer_once(interaction, job, text)
+        position = await app.jobs.position_if_quick(job)
+        with speaking_publicly(interaction):
+            message_id = await _answer_once(interaction, job, job_messages.queued(job, position))
         if message_id is None:
             await app.jobs.mark_delivered(job.id, None)
             await app.jobs.cancel(job.id, job_messages.ANSWERED_ELSEWHERE)
@@ -122,65 +134,66 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
 
 async def stop(app: App, job: Job, user_id: int) -> str:
     """Cancel a job for somebody who may; says which it is and what happens to it."""
-    by = "its owner" if user_id == job.user_id else "a moderator"
-    status = await app.jobs.cancel(job.id, f"Cancelled by {by}.")
+    status = await app.jobs.cancel(job.id, _(BY_ASKER) if user_id == job.user_id else _(BY_MODERATOR))
     which = job_messages.named(job)
     if status == JobStatus.RUNNING:
-        return f"{which} stops at its next step."
+        return _("{which} stops at its next step.", which=which)
     if status == JobStatus.CANCELLED:
-        return f"{which} is cancelled."
-    return f"{which} is done already, so there is nothing to cancel."
+        return _("{which} is cancelled.", which=which)
+    return _("{which} is done already, so there is nothing to cancel.", which=which)
 
 
 def details(job: Job) -> discord.Embed:
     """Everything about a job that its owner may want to know."""
     request, expansion = job.generation, job.expanded
-    texts = {"Idea": job.idea, "Prompt": job.prompt or "", "Added": expansion.added if expansion else ""}
+    texts = {_("Idea"): job.idea, _("Prompt"): job.prompt or "", _("Added"): expansion.added if expansion else ""}
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
     facts = {
-        "Negative prompt": job_messages.plain(request.negative_prompt, 500),
-        "Seed": request.seed,
-        "Steps": request.num_inference_steps,
-        "Guidance": f"{request.guidance_scale:g}",
-        "Size": _size(job),
-        "Upscaled from": f"request {job.parent_id}" if job.kind == JobKind.FINISH else "",
-        "Model": job_messages.plain(request.model, FIELD),
-        "LoRA": job_messages.plain(request.worn, FIELD),
-        "Style": job_messages.plain(job.style, FIELD),
-        "Starts from": job_messages.plain(job.input_name, 100),
-        "Strength": "" if request.strength is None else f"{request.strength:g}",
-        "Language model": expansion.model if expansion else "",
-        "Seconds": "" if job.seconds is None else f"{job.seconds:.1f}",
-        "Attempts": job.attempts,
-        "Nearness": _nearness(job),
-        "Notes": job_messages.plain(" · ".join(sentences(job)), 500),
-        "Reason": job.reason or "",
+        _("Negative prompt"): job_messages.plain(request.negative_prompt, 500),
+        _("Seed"): request.seed,
+        _("Steps"): request.num_inference_steps,
+        _("Guidance"): f"{request.guidance_scale:g}",
+        _("Size"): _size(job),
+        _("Upscaled from"): _("request {job}", job=job.parent_id) if job.kind == JobKind.FINISH else "",
+        _("Model"): job_messages.plain(request.model, FIELD),
+        _("LoRA"): job_messages.plain(request.worn, FIELD),
+        _("Style"): job_messages.plain(job.style, FIELD),
+        _("Starts from"): job_messages.plain(job.input_name, 100),
+        _("Strength"): "" if request.strength is None else f"{request.strength:g}",
+        _("Language model"): expansion.model if expansion else "",
+        _("Seconds"): "" if job.seconds is None else f"{job.seconds:.1f}",
+        _("Attempts"): job.attempts,
+        _("Likeness to the idea"): _likeness(job),
+        _("Notes"): job_messages.plain(" · ".join(sentences(job)), 500),
+        _("Reason"): stored(job.reason or ""),
     }
-    fields = [(name, str(value), name not in ("Negative prompt", "Notes", "Reason")) for name, value in facts.items()]
-    return make_embed(f"Request {job.id}: {job.status}", fit(told, DESCRIPTION, "\n\n"), fields)
+    long = (_("Negative prompt"), _("Notes"), _("Reason"))
+    fields = [(name, str(value), name not in long) for name, value in facts.items()]
+    title = _("Request {job}: {status}", job=job.id, status=_(STATUSES[JobStatus(job.status)]))
+    return make_embed(title, fit(told, DESCRIPTION, "\n\n"), fields)
 
 
 class EditPrompt(Form, kind="edit"):
     """An expansion, to be changed by its owner before it is painted."""
 
     def __init__(self, app: App, job: Job) -> None:
-        super().__init__("Edit the prompt")
+        super().__init__(_("Edit the prompt"))
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
         text = (job.expanded.text if job.expanded else job.idea)[:longest]
-        self.ask("text", "What is to be painted", _paragraph(text, longest))
+        self.ask("text", _("What is to be painted"), _paragraph(text, longest))
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
         """For the owner of a request that waits for a choice."""
         job = await owned(interaction, app, subject)
         if job.held_at is None:
-            raise Decided(CHOSEN)
+            raise Decided(_(CHOSEN))
         return cls(app, job)
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Paint the owner's text if the filter allows it."""
-        text = without_flags(self.text("text"), "no flag counts here any more; leave it out, or ask again with it")
+        text = without_flags(self.text("text"), _("no flag counts here any more; leave it out, or ask again with it"))
         is_first = await submit.choose_edited(app, self._job, text or self._job.idea)
         await _answer_choice(interaction, app, self._job, is_first=is_first)
 
@@ -189,14 +202,14 @@ class Remix(Form, kind="remix"):
     """The words of a finished request, to be changed and painted with the same seed and settings."""
 
     def __init__(self, app: App, job: Job) -> None:
-        super().__init__("Remix")
+        super().__init__(_("Remix"))
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
-        self.ask("idea", "What you want to see", _paragraph(job.idea[:longest], longest))
+        self.ask("idea", _("What you want to see"), _paragraph(job.idea[:longest], longest))
         negative = _paragraph(
             app.styles.own_negative(job.style, job.request["negative_prompt"])[:longest], longest, required=False
         )
-        self.ask("negative", "What you do not want to see", negative)
+        self.ask("negative", _("What you do not want to see"), negative)
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -254,15 +267,15 @@ async def _details(interaction: Interaction, app: App, job: Job) -> None:
 
 async def _delete(interaction: Interaction, app: App, job: Job) -> None:
     view = discord.ui.View(timeout=None)
-    kept = f" {KEPT}" if await app.reviews.waits(job.id) else ""
-    sure = SURE.format(which=job_messages.named(job)) + kept
+    kept = f" {_(KEPT)}" if await app.reviews.waits(job.id) else ""
+    sure = _(SURE, which=job_messages.named(job)) + kept
     await tell(interaction, sure, view=view.add_item(JobButton("erase", job.id)))
 
 
 async def _erase(interaction: Interaction, app: App, job: Job) -> None:
     await interaction.response.defer()
     await app.history.delete(job.id)
-    text = DELETED.format(which=job_messages.named(job))
+    text = _(DELETED, which=job_messages.named(job))
     try:
         if job.channel_id and job.message_id:
             channel = interaction.client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
@@ -270,7 +283,7 @@ async def _erase(interaction: Interaction, app: App, job: Job) -> None:
     except discord.NotFound:
         pass
     except discord.Forbidden:
-        text = f"{text} {NOT_TAKEN_AWAY}"
+        text = f"{text} {_(NOT_TAKEN_AWAY)}"
     await interaction.edit_original_response(content=text, view=None, allowed_mentions=SILENT)
 
 
@@ -297,13 +310,15 @@ def _size(job: Job) -> str:
     """How large the pictures are, and were when they were painted if something was done to them."""
     painted = f"{job.generation.width}x{job.generation.height}"
     sizes = job_messages.sizes(job)
-    return f"{sizes}, painted as {painted}" if sizes not in ("", painted) else painted
+    return _("{sizes}, painted as {painted}", sizes=sizes, painted=painted) if sizes not in ("", painted) else painted
 
 
-def _nearness(job: Job) -> str:
+def _likeness(job: Job) -> str:
     """How near the reader found the pictures to the idea, and among how many."""
     found = [f"{image.nearness:.2f}" for image in job.images if image.nearness is not None]
-    return f"{', '.join(found)} · best of {job.generation.num_images_per_prompt}" if found else ""
+    if not found:
+        return ""
+    return _("{likeness} · best of {number}", likeness=commas(found), number=job.generation.num_images_per_prompt)
 
 
 def _verbs(job: Job) -> tuple[str, ...]:
@@ -323,11 +338,13 @@ def _verbs(job: Job) -> tuple[str, ...]:
 async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_first: bool) -> None:
     """Show that a held job is queued; whoever comes second is told so."""
     if not is_first:
-        return await tell(interaction, CHOSEN)
+        return await tell(interaction, _(CHOSEN))
     with _accepted(job):
         job = await app.jobs.get(job.id)
-        text = job_messages.queued(job, await app.jobs.position(job))
-        await interaction.response.edit_message(content=text, view=buttons(job), allowed_mentions=SILENT)
+        position = await app.jobs.position(job)
+        with speaking_publicly(interaction):
+            text, view = job_messages.queued(job, position), buttons(job)
+        await interaction.response.edit_message(content=text, view=view, allowed_mentions=SILENT)
         if job.message_id:
             await app.jobs.attach_message(job.id, job.message_id, _answer(interaction))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from discord.utils import escape_markdown, escape_mentions
 
@@ -11,6 +12,7 @@ from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.models import Job, JobKind, JobStatus
+from limner.bot.translation import N_, _, commas, stored
 
 IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600
@@ -23,85 +25,112 @@ ROOM = CONTENT - 300
 """Characters of a message with its notes: delivery adds a mention, and a sentence where something is missing."""
 LEAST_SECONDS = 0.1
 
-CHOOSE = "-# Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose."
-ANSWERED_ELSEWHERE = "Another process of this bot had answered already."
-NOBODY_CHOSE = "Its preview was deleted, so nothing was painted."
-UNREAD = "A request that a moderator has yet to read."
-REFUSED = "This request was refused by the filter. Its owner can read more under Details."
-REJECTED = "The pictures of this request are not posted. Its owner can read more under Details."
-NOT_SEEN = "It is done; the pictures are posted here as soon as they have been looked at."
-UNDECIDED = "It is done; the pictures wait until a moderator has looked at them."
-TOO_LARGE = "The pictures are too large to post here, even as small JPEGs; their owner finds them with /history."
+CHOOSE = N_("Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose.")
+ANSWERED_ELSEWHERE = N_("Another process of this bot had answered already.")
+NOBODY_CHOSE = N_("Its preview was deleted, so nothing was painted.")
+UNREAD = N_("A request that a moderator has yet to read.")
+REFUSED = N_("This request was refused by the filter. Its owner can read more under Details.")
+REJECTED = N_("The pictures of this request are not posted. Its owner can read more under Details.")
+NOT_SEEN = N_("It is done; the pictures are posted here as soon as they have been looked at.")
+UNDECIDED = N_("It is done; the pictures wait until a moderator has looked at them.")
+TOO_LARGE = N_("The pictures are too large to post here, even as small JPEGs; their owner finds them with /history.")
 HELD_BACK_DAYS = 7
 """How long an answer is tried again that its channel refuses; Discord archives a quiet thread after 7 days at most."""
-CHANNEL_GONE = "the channel is gone."
-THREAD_CLOSED = f"the thread is archived. I post it there when it is open again within {HELD_BACK_DAYS} days."
-NOT_PERMITTED = f"I lack a permission there ({{missing}}). I post it when I have it within {HELD_BACK_DAYS} days."
-NO_MEMBER = "I am no member of that server, so I could write there for 15 minutes only."
-NOT_TAKEN = "Discord does not take this answer (error {code}); its owner can read it under Details."
-NOT_TAKEN_AT_ALL = "Discord does not take this answer (error {code})."
-NO_ATTACHING = (
+CHANNEL_GONE = N_("the channel is gone.")
+THREAD_CLOSED = N_("the thread is archived. I post it there when it is open again within {days} days.")
+NOT_PERMITTED = N_("I lack a permission there ({missing}). I post it when I have it within {days} days.")
+NO_MEMBER = N_("I am no member of that server, so I could write there for 15 minutes only.")
+NOT_TAKEN = N_("Discord does not take this answer (error {code}); its owner can read it under Details.")
+NOT_TAKEN_AT_ALL = N_("Discord does not take this answer (error {code}).")
+NO_ATTACHING = N_(
     "The pictures are painted, but I may not post them here: I need the permission Attach Files in this channel, and "
-    f"post them when I have it within {HELD_BACK_DAYS} days. Until then their owner finds them with /history."
+    "post them when I have it within {days} days. Until then their owner finds them with /history."
 )
-PREVIEW = "A first, rough look at the picture that is being painted."
-FILES_GONE = "The picture files are gone from the bot's disk; Reroll paints the request again."
+PREVIEW = N_("A first, rough look at the picture that is being painted.")
+FILES_GONE = N_("The picture files are gone from the bot's disk; Reroll paints the request again.")
 
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def queued(job: Job, position: Position | None) -> str:
     """Accepted, and where it stands; nothing about a place or a time that is not known."""
-    place = standing(position) if position else "/queue tells your place"
-    return f"{_idea(job)}\n-# queued · {place}"
+    place = standing(position) if position else _("/queue tells your place")
+    queued = _("queued · {place}", place=place)
+    return f"{_idea(job)}\n-# {queued}"
 
 
 def standing(position: Position) -> str:
     """A place in the queue in plain words."""
-    place = "next in line" if position.ahead == 0 else f"{_ordinal(position.ahead + 1)} in line"
-    return place if position.seconds is None else f"{place} · about {_duration(position.seconds)}"
+    place = _("next in line") if position.ahead == 0 else _in_line(position.ahead + 1)
+    if position.seconds is None:
+        return place
+    return _("{place} · about {time}", place=place, time=_duration(position.seconds))
 
 
 def painting(job: Job) -> str:
     """A running job and how far it is."""
     if job.kind != JobKind.PAINT:
-        return f"{_idea(job)}\n-# {'looking at it' if job.kind == JobKind.DESCRIBE else 'finishing the pictures'}"
+        does = _("looking at it") if job.kind == JobKind.DESCRIBE else _("finishing the pictures")
+        return f"{_idea(job)}\n-# {does}"
     if job.step == 0:
         waits_for_words = job.prompt is None and job.expand != "off"
-        return f"{_idea(job)}\n-# {'describing the picture' if waits_for_words else 'starting to paint'}"
-    done = round(10 * job.step / job.steps)
-    return f"{_idea(job)}\n-# painting {'▰' * done}{'▱' * (10 - done)} step {job.step} of {job.steps}"
+        does = _("describing the picture") if waits_for_words else _("starting to paint")
+        return f"{_idea(job)}\n-# {does}"
+    full = round(10 * job.step / job.steps)
+    bar = "▰" * full + "▱" * (10 - full)
+    done = _("painting {bar} step {step} of {steps}", bar=bar, step=job.step, steps=job.steps)
+    return f"{_idea(job)}\n-# {done}"
 
 
 def quarantined(job: Job) -> str:
     """Painted, and not to be seen yet; who waits reads for whom."""
-    return f"{_idea(job)}\n-# {NOT_SEEN if job.quarantine == HoldReason.UNSEEN else UNDECIDED}"
+    return f"{_idea(job)}\n-# {_(NOT_SEEN) if job.quarantine == HoldReason.UNSEEN else _(UNDECIDED)}"
 
 
 def held(job: Job) -> str:
     """An expansion that waits for its owner's choice."""
-    return "\n".join((_idea(job), *([] if _is_unread(job) else _addition(job)), CHOOSE))
+    return "\n".join((_idea(job), *([] if _is_unread(job) else _addition(job)), f"-# {_(CHOOSE)}"))
 
 
 def ended(job: Job) -> str:
     """The last word on a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
-        return REJECTED if job.reason_code == EndCode.REVIEW else REFUSED
+        return _(REJECTED) if job.reason_code == EndCode.REVIEW else _(REFUSED)
     if job.status == JobStatus.SUCCEEDED and job.kind == JobKind.DESCRIBE:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
         head, facts = [quoted(job.idea), *_addition(job)], f"-# {_facts(job)}"
         return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, facts)))), facts))
-    return f"{_idea(job)}\n{cut(job.reason or '', REASON_LENGTH)}"
+    return f"{_idea(job)}\n{_reason(job)}"
+
+
+def thread_closed() -> str:
+    """Why an answer waits whose thread is archived."""
+    return _(THREAD_CLOSED, days=HELD_BACK_DAYS)
+
+
+def not_permitted(missing: Sequence[str]) -> str:
+    """Why an answer waits for these permissions, as Discord names them."""
+    return _(NOT_PERMITTED, missing=commas(missing), days=HELD_BACK_DAYS)
+
+
+def no_attaching() -> str:
+    """Why pictures wait that may not be attached in their channel."""
+    return _(NO_ATTACHING, days=HELD_BACK_DAYS)
 
 
 def elsewhere(job: Job, why: str) -> str:
     """To a job's owner, who cannot read the answer where it was asked for."""
-    place = f"I cannot post it in <#{job.channel_id}>: {why}"
+    place = _("I cannot post it in <#{channel_id}>: {why}", channel_id=job.channel_id, why=why)
     if job.status == JobStatus.SUCCEEDED:
-        return f"Your request {job.id} is done; /history id:{job.id} shows it. {place}"
-    return f"{cut(job.reason or '', REASON_LENGTH)}\n-# That is about your request {job.id}. {place}"
+        return _("Your request {job} is done; /history id:{job} shows it. {place}", job=job.id, place=place)
+    about = _("That is about your request {job}. {place}", job=job.id, place=place)
+    return f"{_reason(job)}\n-# {about}"
+
+
+def _reason(job: Job) -> str:
+    return cut(stored(job.reason or ""), REASON_LENGTH)
 
 
 def quoted(idea: str) -> str:
@@ -111,7 +140,7 @@ def quoted(idea: str) -> str:
 
 def _idea(job: Job) -> str:
     """The idea as the request's message repeats it; of a picture to be described, its file's name."""
-    return UNREAD if _is_unread(job) else quoted(job.idea or job.input_name)
+    return _(UNREAD) if _is_unread(job) else quoted(job.idea or job.input_name)
 
 
 def _is_unread(job: Job) -> bool:
@@ -122,18 +151,20 @@ def _is_unread(job: Job) -> bool:
 def named(job: Job) -> str:
     """A request at the beginning of a sentence, with its number and the beginning of its words if all may read them."""
     if _is_unread(job) or job.status == JobStatus.REFUSED:
-        return f"Request {job.id}"
-    return f"Request {job.id} (**{plain(job.idea or job.input_name, NAME_LENGTH)}**)"
+        return _("Request {job}", job=job.id)
+    return _("Request {job} (**{idea}**)", job=job.id, idea=plain(job.idea or job.input_name, NAME_LENGTH))
 
 
 def sizes(job: Job) -> str:
     """Width and height of a job's pictures; empty as long as there are none."""
-    return ", ".join(dict.fromkeys(f"{image.width}x{image.height}" for image in job.images))
+    return commas(dict.fromkeys(f"{image.width}x{image.height}" for image in job.images))
 
 
 def seconds(job: Job) -> str:
     """How long a job took."""
-    return f"{job.seconds:.1f} s" if job.seconds and job.seconds >= LEAST_SECONDS else f"under {LEAST_SECONDS} s"
+    if job.seconds and job.seconds >= LEAST_SECONDS:
+        return _("{seconds} s", seconds=round(job.seconds, 1))
+    return _("under {seconds} s", seconds=LEAST_SECONDS)
 
 
 def plain(text: str, most: int) -> str:
@@ -149,7 +180,7 @@ def _addition(job: Job) -> list[str]:
         return []
     shown = expansion.added if expansion.text.startswith(job.idea) else expansion.text
     added = [f"*{plain(shown, ADDED_LENGTH)}*"] if shown.strip() else []
-    return added + ([f"-# {plain(expansion.note, IDEA_LENGTH)}"] if expansion.note else [])
+    return added + ([f"-# {plain(stored(expansion.note), IDEA_LENGTH)}"] if expansion.note else [])
 
 
 def _notes(job: Job, room: int) -> list[str]:
@@ -165,22 +196,26 @@ def _notes(job: Job, room: int) -> list[str]:
 def _facts(job: Job) -> str:
     seeds = [image.seed for image in job.images] if job.generation.keep else job.generation.seeds
     if len(seeds) == 1:
-        seed = f"seed {seeds[0]}"
+        seed = _("seed {seed}", seed=seeds[0])
     elif job.generation.keep:
-        seed = f"seeds {', '.join(map(str, seeds))}"
+        seed = _("seeds {seeds}", seeds=commas(seeds))
     else:
-        seed = f"seeds {seeds[0]} to {seeds[-1]}"
-    style = [f"style {plain(job.style, CHOICE)}"] if job.style else []
-    upscaled = [f"upscaled to {sizes(job)} from request {job.parent_id}"] if job.kind == JobKind.FINISH else []
-    return " · ".join((*upscaled, seed, *style, plain(job.generation.model, CHOICE), seconds(job)))
+        seed = _("seeds {first} to {last}", first=seeds[0], last=seeds[-1])
+    style = [_("style {style}", style=plain(job.style, CHOICE))] if job.style else []
+    facts = [seed, *style, plain(job.generation.model, CHOICE), seconds(job)]
+    if job.kind == JobKind.FINISH:
+        facts.insert(0, _("upscaled to {sizes} from request {job}", sizes=sizes(job), job=job.parent_id))
+    return " · ".join(facts)
 
 
-def _ordinal(number: int) -> str:
-    endings = {} if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}
-    return f"{number}{endings.get(number % 10, 'th')}"
+def _in_line(place: int) -> str:
+    """Such as "3rd in line"; English has four endings, and other languages translate each form."""
+    ending = 0 if place % 100 in (11, 12, 13) else place % 10
+    forms = {1: N_("{place}st in line"), 2: N_("{place}nd in line"), 3: N_("{place}rd in line")}
+    return _(forms.get(ending, N_("{place}th in line")), place=place)
 
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
+        return _("{seconds} s", seconds=max(1, round(seconds)))
+    return _("{minutes} min", minutes=round(seconds / 60))

@@ -13,6 +13,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.limits import CHOICE, CHOICES, CONTENT, DESCRIPTION, cut, first_lines, fit, key
+from limner.bot.translation import N_, _
 from limner.bot.ui.controls import ForAnyone
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import SILENT, tell
@@ -22,7 +23,7 @@ ValueT = TypeVar("ValueT", str, int)
 
 PAGE = 10
 FILE_BYTES = 2**20
-IN_FILE = "… and {number} more, in the file"
+IN_FILE = N_("… and {number} more, in the file")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Listing:
 
     def embed(self) -> discord.Embed:
         """The page, on which no line is missing."""
-        place = f"Page {self.number} of {self.pages}" if self.pages > 1 else ""
+        place = _("Page {number} of {pages}", number=self.number, pages=self.pages) if self.pages > 1 else ""
         footer = "\n".join(filter(None, (self.note, place)))
         return make_embed(self.title, fit(self.lines, DESCRIPTION), footer=footer)
 
@@ -100,7 +101,7 @@ def with_file(
     head: Sequence[str], lines: Sequence[str], name: str, told: Callable[[str], str] = str
 ) -> tuple[str, list[discord.File]]:
     """Lines under a head in one message, each as it is ``told`` there; and all of them in a file if they do not fit."""
-    text, left = first_lines([*head, *map(told, lines)], CONTENT, IN_FILE)
+    text, left = first_lines([*head, *map(told, lines)], CONTENT, _(IN_FILE))
     data = "\n".join(lines).encode()[:FILE_BYTES]
     return text, [discord.File(io.BytesIO(data), name)] if left else []
 
@@ -118,7 +119,7 @@ def choices(found: Iterable[tuple[str, ValueT]]) -> list[app_commands.Choice[Val
 def _buttons(page: Listing, kind: str, subject: int) -> discord.ui.View:
     view = discord.ui.View(timeout=None)
     if page.number > 1:
-        view.add_item(ListingButton("Previous", kind, subject, page.number - 1))
+        view.add_item(ListingButton(_("Previous"), kind, subject, page.number - 1))
     if page.number < page.pages:
-        view.add_item(ListingButton("Next", kind, subject, page.number + 1))
+        view.add_item(ListingButton(_("Next"), kind, subject, page.number + 1))
     return view

@@ -13,6 +13,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, UnknownModel
 from limner.bot.limits import CHOICE, CHOICES, cut, key
 from limner.bot.storage.models import Job, JobStatus
+from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForOwner
 from limner.bot.ui.interactions import tell, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
@@ -22,16 +23,16 @@ Interaction = discord.Interaction[Any]
 
 PARTS = 5
 """Selects that a message has room for."""
-WHICH = "Which picture is to be changed, and into what?"
-NO_PICTURE = "That request has no picture that can be changed."
-NO_MODEL = "No model here changes pictures any more."
+WHICH = N_("Which picture is to be changed, and into what?")
+NO_PICTURE = N_("That request has no picture that can be changed.")
+NO_MODEL = N_("No model here changes pictures any more.")
 
 
 class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle:(?P<job>{NUMBER})"):
     """Stands under finished pictures where a model is on offer that changes pictures."""
 
     def __init__(self, job_id: int) -> None:
-        super().__init__(discord.ui.Button(label="Restyle", custom_id=f"limner:restyle:{job_id}"))
+        super().__init__(discord.ui.Button(label=_("Restyle"), custom_id=f"limner:restyle:{job_id}"))
         self.job_id = job_id
 
     @classmethod
@@ -50,7 +51,7 @@ class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle
         for part in range(min(PARTS, -(-len(offered) // CHOICES))):
             some = dict([*offered.items()][part * CHOICES : (part + 1) * CHOICES])
             view.add_item(RestyleChoice(job.id, part, some))
-        await tell(interaction, WHICH, view=view)
+        await tell(interaction, _(WHICH), view=view)
 
 
 class RestyleChoice(
@@ -88,19 +89,19 @@ def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard
 def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
     """What can be chosen, with what people read; the first pictures come with all models."""
     if not job.images:
-        raise BadPicture(NO_PICTURE)
+        raise BadPicture(_(NO_PICTURE))
     models = [card for card in cards.values() if card.restyles]
     if not models:
-        raise UnknownModel(NO_MODEL)
+        raise UnknownModel(_(NO_MODEL))
     return {
-        f"{number}:{key(card.name)}": f"Picture {number} with {card.title or card.name}"
+        f"{number}:{key(card.name)}": _("Picture {number} with {model}", number=number, model=card.title or card.name)
         for number in range(1, len(job.images) + 1)
         for card in models
     }
 
 
 async def _restyle(interaction: Interaction, app: App, job: Job, chosen: str) -> None:
-    number, _, model = chosen.partition(":")
+    number, model = chosen.split(":", 1)
     again = await submit.restyle(
         app, job, int(number), model, user_id=interaction.user.id, where=where_to_post(interaction)
     )

@@ -14,13 +14,14 @@ from limner.bot.app import App
 from limner.bot.errors import NotFound, Refused
 from limner.bot.flags import clean
 from limner.bot.storage.models import JobKind
+from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForAnyone
 from limner.bot.ui.form import FORM_ID, Form, open_form
 from limner.bot.ui.interactions import app_of, appeal_view, owned
 
 Interaction = discord.Interaction[Any]
 
-TITLE = "What you typed"
+TITLE = N_("What you typed")
 FILE = "what-you-typed.txt"
 FIELD, TEXT, MESSAGE = 1024, 4000, 5500
 """Characters that an embed's field, a form's field and all embeds of a message hold; Discord takes a little more."""
@@ -49,7 +50,9 @@ class AgainButton(
 
     def __init__(self, kind: str, subject: int, row: int = 0) -> None:
         custom_id = f"limner:again:{kind}:{subject}:{row}"
-        super().__init__(discord.ui.Button(label="Change it", custom_id=custom_id, style=discord.ButtonStyle.primary))
+        super().__init__(
+            discord.ui.Button(label=_("Change it"), custom_id=custom_id, style=discord.ButtonStyle.primary)
+        )
         self.kind = kind
         self.subject = subject
         self.row = row
@@ -138,7 +141,7 @@ def _options(options: Sequence[Mapping[str, Any]], resolved: Mapping[str, Any]) 
 
 
 def _embeds(texts: Mapping[str, str]) -> list[discord.Embed]:
-    first = discord.Embed(title=TITLE)
+    first = discord.Embed(title=_(TITLE))
     embeds = [first]
     for name, text in texts.items():
         if len(text) <= FIELD:

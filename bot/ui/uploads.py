@@ -11,6 +11,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture
+from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import think
 
 QUICK_SECONDS = 1.5
@@ -19,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 
 Check = Callable[[], Awaitable[None]]
 
-LOST = "Discord does not give me that file now; try again in a moment."
+LOST = N_("Discord does not give me that file now; try again in a moment.")
 
 
 async def take_picture(
@@ -67,5 +68,5 @@ async def download(
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     data = await attachment.read()
             except (discord.HTTPException, OSError, TimeoutError) as error:
-                raise BadPicture(LOST) from error
+                raise BadPicture(_(LOST)) from error
             yield data

@@ -117,5 +117,5 @@ async def test_details_tell_how_near_a_picture_came(world: World) -> None:
     result = await world.ada.click(world.message(job), custom_id=f"limner:details:{job.id}")
     assert result.response
     fields = {field.name: field.value for field in result.response.embeds[0].fields}
-    assert fields["Nearness"] == "0.31 · best of 4"
+    assert fields["Likeness to the idea"] == "0.31 · best of 4"
     assert "seed 9" in world.message(job).content

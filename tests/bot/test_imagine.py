@@ -223,7 +223,7 @@ async def test_cancel_ends_the_only_request(world: World) -> None:
     assert (result.ephemeral, result.response.content) == (True, f"Request {job.id} (**a red fox**) is cancelled.")
     job = await world.delivered(job)
     assert job.status == JobStatus.CANCELLED
-    assert "Cancelled by its owner." in world.message(job).content
+    assert "Cancelled by the member who asked for it." in world.message(job).content
 
 
 async def test_cancel_obeys_moderators_in_their_own_channel_only(world: World) -> None:

@@ -156,7 +156,7 @@ async def test_an_unknown_error_is_answered_and_not_told(world: World, monkeypat
     job = await expanded(world)
     monkeypatch.setattr(type(world.app.history), "delete", broken)
     sentence = told(await world.delete(job))
-    assert "failed on our side" in sentence
+    assert "because of an error in the bot" in sentence
     assert "secret" not in sentence
 
 

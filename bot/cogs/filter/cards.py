@@ -15,6 +15,7 @@ from limner.bot.filters.rulebook import Page
 from limner.bot.filters.rules import Action
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit
 from limner.bot.storage.models import Rule
+from limner.bot.translation import _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
@@ -134,7 +135,7 @@ async def show_replay(interaction: Interaction, app: App, rule: Rule) -> None:
     does = "stopped" if rule.action == Action.BLOCK else "matched"
     heading = f"Rule {rule.id} would have {does} {len(stopped)} of the last {len(asked)} requests"
     lines = [f"**{one.id}** <@{one.user_id}> {plain(one.idea, IDEA_LENGTH)}" for one in stopped[:SHOWN]]
-    more = [REST.format(number=len(stopped) - SHOWN)] if len(stopped) > SHOWN else []
+    more = [_(REST, number=len(stopped) - SHOWN)] if len(stopped) > SHOWN else []
     embed = make_embed(heading, fit([*lines, *more], DESCRIPTION))
     await tell(interaction, "", embed=embed, view=_card_view(rule))
 
