@@ -189,6 +189,10 @@ def test_all_figures_of_a_model_and_its_sheet(
     command.run(told, card, reader=str(tiny_reader), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
+    command.show(card, found)
+    table = capsys.readouterr().out
+    assert all(name in table for name in found["painted"])
+    assert "first among 2 of" in " ".join(table.replace("│", " ").split())
     wanted = {name for name in command.MEANINGS if not name.startswith(("unseen", "caption"))} | {"caption_first_of_2"}
     assert set(found["painted"]) == wanted
     assert found["real"]["caption_first_of_2"] == 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,7 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
     if arguments.json:
         print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
     else:
-        _show(card, told)
+        show(card, told)
     if "features" in told:
         _warn(told)
     try:
@@ -156,14 +155,16 @@ def _evaluate(
     }
 
 
-def _show(card: ModelCard, told: dict[str, Any]) -> None:
+def show(card: ModelCard, told: dict[str, Any]) -> None:
     """The figures as a table."""
     table = Table(title=f"{card.title or card.name}: {told['pictures']} pictures")
-    for heading in ("", "painted", "real pictures", "what"):
+    table.add_column("", no_wrap=True)
+    for heading in ("painted", "real pictures", "what"):
         table.add_column(heading, justify="right" if heading in ("painted", "real pictures") else "left")
     for name in told["painted"]:
-        known = re.sub(r"\d+$", "N", name)
-        meaning = MEANINGS[known].replace(" N ", f" {name.rsplit('_', 1)[1]} ")
+        kind = name.rstrip("0123456789")
+        number = name.removeprefix(kind)
+        meaning = MEANINGS[kind + "N" * bool(number)].replace(" N ", f" {number} ")
         table.add_row(name, _cell(told, "painted", name), _cell(told, "real", name), meaning)
     Console().print(table)
     if "features" in told:
