@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.generators.training.errors import TrainingError
+from limner.generators.training.options import above_zero, share, whole, widths
 
 if TYPE_CHECKING:
     from limner.generators.training.loop import Plan
 
+GROUPS = 32
+"""The channels of each level of a denoiser are multiples of it, the number of its heads and normalised groups."""
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
@@ -47,10 +49,10 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         help="captions as metadata.jsonl, .csv or texts beside pictures, or MNIST's files; digits for scikit-learn's",
     )
     data.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (DIR-ready)")
-    data.add_argument("--side", type=int, default=128, metavar="N", help="width and height in pixels (128)")
-    data.add_argument("--variants", type=int, default=0, metavar="N", help="augmented copies of each picture (0)")
-    data.add_argument("--test", type=float, default=0.1, metavar="X", help="share kept back for testing (0.1)")
-    data.add_argument("--seed", type=int, default=0, metavar="N", help="which pictures that are (0)")
+    data.add_argument("--side", type=whole(8, 4096), default=128, metavar="N", help="width and height in pixels (128)")
+    data.add_argument("--variants", type=whole(0), default=0, metavar="N", help="augmented copies of each picture (0)")
+    data.add_argument("--test", type=share, default=0.1, metavar="X", help="share kept back for testing (0.1)")
+    data.add_argument("--seed", type=whole(0), default=0, metavar="N", help="which pictures that are (0)")
     data.add_argument("--no-captions", action="store_true", help="take all picture files, without words, for cyclegan")
     data.set_defaults(kind=_data)
 
@@ -65,8 +67,14 @@ def _add_diffusion(kind: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--words", metavar="MODEL", default="doodle", help="whose text encoder reads the captions (doodle)"
     )
-    kind.add_argument("--widths", metavar="N,N", default="128,192", help="channels of the denoiser's levels (128,192)")
-    kind.add_argument("--batch", type=int, default=32, metavar="N", help="pictures in a step (32)")
+    kind.add_argument(
+        "--widths",
+        type=widths(GROUPS),
+        metavar="N,N",
+        default=(128, 192),
+        help="channels of the denoiser's levels (128,192)",
+    )
+    kind.add_argument("--batch", type=whole(), default=32, metavar="N", help="pictures in a step (32)")
     kind.set_defaults(kind=_diffusion)
 
 
@@ -81,7 +89,7 @@ def _add_lora(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
     kind.add_argument("--name", default="mine", metavar="NAME", help="what /imagine lora: will call it (mine)")
     _add_common(kind, "data/training/lora-NAME", 4_000)
-    kind.add_argument("--rank", type=int, default=8, metavar="N", help="how much it can hold (8)")
+    kind.add_argument("--rank", type=whole(1, 1024), default=8, metavar="N", help="how much it can hold (8)")
     kind.set_defaults(kind=_lora)
 
 
@@ -94,7 +102,7 @@ def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
         default="smollm2",
         help="reads the captions: smollm2, or a diffusers folder (smollm2)",
     )
-    kind.add_argument("--width", type=int, default=16, metavar="N", help="channels at the finest level (16)")
+    kind.add_argument("--width", type=whole(1, 4096), default=16, metavar="N", help="channels at the finest level (16)")
     if family == "gan":
         kind.add_argument(
             "--reader", metavar="DIR", help="CLIP-style folder that judges whether pictures show the words"
@@ -106,14 +114,14 @@ def _add_cyclegan(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("a", type=Path, metavar="DIR_A", help="a folder that limner train data has made")
     kind.add_argument("b", type=Path, metavar="DIR_B", help="one with pictures of the other kind")
     _add_common(kind, "data/training/cyclegan", 40_000)
-    kind.add_argument("--width", type=int, default=32, metavar="N", help="channels at the finest level (32)")
-    kind.add_argument("--blocks", type=int, default=6, metavar="N", help="residual blocks in the middle (6)")
+    kind.add_argument("--width", type=whole(1, 4096), default=32, metavar="N", help="channels at the finest level (32)")
+    kind.add_argument("--blocks", type=whole(1, 100), default=6, metavar="N", help="residual blocks in the middle (6)")
     kind.set_defaults(kind=_cyclegan)
 
 
 def _add_scenes(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("folder", type=Path, metavar="DIR", help="where they go")
-    kind.add_argument("--count", type=int, default=40_000, metavar="N", help="how many (40,000)")
+    kind.add_argument("--count", type=whole(), default=40_000, metavar="N", help="how many (40,000)")
     kind.add_argument("--held-out", action="store_true", help="only combinations that the others never have")
     kind.set_defaults(kind=_scenes)
 
@@ -137,23 +145,27 @@ def _add_pictures(kind: argparse.ArgumentParser) -> None:
 
 def _add_common(kind: argparse.ArgumentParser, folder: str, samples: int) -> None:
     kind.add_argument("--out", type=Path, metavar="DIR", help=f"everything is kept here ({folder})")
-    kind.add_argument("--max-minutes", type=float, metavar="N", help="stop then; the same command goes on (when done)")
-    kind.add_argument("--processes", type=int, metavar="N", help="that share each step (one for each GPU or core)")
     kind.add_argument(
-        "--samples", type=int, default=samples, metavar="N", help=f"pictures to learn from in all ({samples:,})"
+        "--max-minutes", type=above_zero("30"), metavar="N", help="stop then; the same command goes on (when done)"
     )
-    kind.add_argument("--learning-rate", type=_positive, metavar="X", help="how fast it learns (the kind's own)")
-    kind.add_argument("--seed", type=int, default=0, metavar="N", help="of all chance in it (0)")
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError("it needs a number above 0, such as 0.0005")
-    return number
+    kind.add_argument("--processes", type=whole(), metavar="N", help="that share each step (one for each GPU or core)")
+    kind.add_argument(
+        "--samples", type=whole(), default=samples, metavar="N", help=f"pictures to learn from in all ({samples:,})"
+    )
+    kind.add_argument(
+        "--learning-rate", type=above_zero("0.0005"), metavar="X", help="how fast it learns (the kind's own)"
+    )
+    kind.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of all chance in it (0)")
+    kind.add_argument(
+        "--checkpoint-every",
+        type=above_zero("60"),
+        default=300,
+        metavar="SECONDS",
+        help="and the sheet of samples (300)",
+    )
+    kind.add_argument(
+        "--tensorboard", action="store_true", help="event files beside losses.csv (pip install limner[train])"
+    )
 
 
 def _data(arguments: argparse.Namespace) -> None:
@@ -169,20 +181,14 @@ def _data(arguments: argparse.Namespace) -> None:
 def _diffusion(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.diffusion import AUTOENCODER, DENOISER, Recipe, train_diffusion
-    from limner.generators.training.families.latent_diffusion import GROUPS
 
-    if not re.fullmatch(r"\d+(,\d+)+", arguments.widths):
-        raise TrainingError("The option --widths needs at least two numbers, such as 128,192.")
-    widths = tuple(map(int, arguments.widths.split(",")))
-    if any(width % GROUPS or not width for width in widths):
-        raise TrainingError(f"The option --widths needs multiples of {GROUPS}, such as 128,192.")
     recipe = Recipe(
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / "diffusion",
         words=_model(arguments, arguments.words),
         autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
         objective=arguments.objective,
-        widths=widths,
+        widths=arguments.widths,
         autoencoder_plan=replace(AUTOENCODER, **_chosen(arguments)),
         plan=_planned(replace(DENOISER, batch=arguments.batch), arguments),
     )
@@ -225,33 +231,31 @@ def _lora(arguments: argparse.Namespace) -> None:
 
 def _one_pass(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.one_pass import Recipe, train_one_pass
+    from limner.generators.training.families.one_pass import PLANS, Recipe, train_one_pass
 
     recipe = Recipe(
         family=arguments.family,
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / arguments.family,
         words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
-        samples=arguments.samples,
-        **_chosen(arguments),
         reader=arguments.reader,
         width=arguments.width,
+        plan=_planned(PLANS[arguments.family], arguments),
     )
     _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
 
 
 def _cyclegan(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.cyclegan import Recipe, train_cyclegan
+    from limner.generators.training.families.cyclegan import PLAN, Recipe, train_cyclegan
 
     recipe = Recipe(
         a=learnt_part(arguments.a),
         b=learnt_part(arguments.b),
         folder=arguments.out or arguments.training / "cyclegan",
-        samples=arguments.samples,
-        **_chosen(arguments),
         width=arguments.width,
         blocks=arguments.blocks,
+        plan=_planned(PLAN, arguments),
     )
     for folder in train_cyclegan(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1):
         _tell(folder)
@@ -304,9 +308,11 @@ def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
 
 
 def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The seed, and the learning rate where one was asked for."""
+    """What holds for every stage of a training; the learning rate where one was asked for."""
     rate = arguments.learning_rate
-    return {"seed": arguments.seed} | ({"learning_rate": rate} if rate else {})
+    told = {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
+    told["checkpoint_seconds"] = arguments.checkpoint_every
+    return told | ({"learning_rate": rate} if rate else {})
 
 
 def _features(arguments: argparse.Namespace) -> None:

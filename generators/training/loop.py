@@ -12,11 +12,11 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.distributed as dist
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from limner.generators.training.curves import draw_curve
 from limner.generators.training.errors import TrainingError
+from limner.generators.training.losses import EVENTS, LOSSES, Events, LossTable
 
 CHECKPOINT = "checkpoint.safetensors"
-LOSSES = "losses.csv"
 KEPT = "kept."
 """What the names of a network's buffers begin with in a checkpoint."""
 VERSION = 1
@@ -43,7 +43,7 @@ class Plan:
 
     ``samples`` in all, ``batch`` of them in a step; the learning rate rises over ``warmup`` steps and falls to zero in
     the last ``decay`` part. ``ema`` is how much of the moving average stays at each step; ``momentum`` is Adam's first
-    beta.
+    beta. A checkpoint is written every ``checkpoint_seconds``; ``tensorboard`` asks for event files beside losses.csv.
     """
 
     samples: int
@@ -56,6 +56,8 @@ class Plan:
     clip: float = 1.0
     momentum: float = 0.9
     seed: int = 0
+    checkpoint_seconds: float = 300.0
+    tensorboard: bool = False
 
     @property
     def steps(self) -> int:
@@ -69,10 +71,22 @@ class Plan:
         return self.learning_rate * min(1.0, rise, fall)
 
 
+class Loss(NamedTuple):
+    """The mean loss of some pictures (a scalar), and the numbers that are noted beside it, by name.
+
+    A part is noted as it is, before the loss weights it.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
 class Task(Protocol):
     """What a family brings: its network, and the loss of some pictures."""
 
     family: str
+    parts: tuple[str, ...]
+    """The names of what `loss` notes, in the order of the columns of losses.csv."""
     network: nn.Module
     size: int
     """How many pictures there are to learn from."""
@@ -81,7 +95,7 @@ class Task(Protocol):
     progress: float
     """How much of the plan is done, from 0 to 1; the trainer says it before each step."""
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The mean loss of the pictures with these numbers; all chance comes from ``random``."""
         ...
 
@@ -115,10 +129,11 @@ class Trainer:
             weight_decay=plan.weight_decay,
             fused=True,
         )
-        self._gradient = torch.zeros(len(self._average) + 2, device=self._weights.device)
-        self._weights.grad = self._gradient[:-2]
-        self._rooms = list(zip(_cut(self._gradient, self._parameters), self._parameters, strict=True))
-        self._losses: list[tuple[int, float]] = []
+        # What the processes share in a step: gradient, loss, whether one of them was asked to stop, the loss's parts.
+        self._shared = torch.zeros(len(self._average) + 2 + len(task.parts), device=self._weights.device)
+        self._weights.grad = self._shared[: len(self._average)]
+        self._rooms = list(zip(_cut(self._shared, self._parameters), self._parameters, strict=True))
+        self._table = LossTable(task.parts)
         self._order: tuple[int, list[int]] = (-1, [])
         self.step = 0
         self.seconds = 0.0
@@ -136,15 +151,17 @@ class Trainer:
     @property
     def losses(self) -> list[tuple[int, float]]:
         """Every step's number and mean loss so far."""
-        return self._losses
+        return self._table.pairs()
 
-    def run(self, *, minutes: float | None = None, checkpoint_seconds: float = 300, show: bool = True) -> bool:
+    def run(self, *, minutes: float | None = None, show: bool = True) -> bool:
         """Learn until the plan is done (then True), ``minutes`` have passed or the process is asked to stop.
 
         Raises:
-            TrainingError: the loss is not a number, or the disk is full; the last checkpoint stays.
+            TrainingError: the loss is not a number, or the disk is full; the last checkpoint stays. Or TensorBoard is
+                wanted, and not installed.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        events = Events(self._table, self._folder / EVENTS) if self._plan.tensorboard and self.leads else None
         asked = Asked()
         begun = saved = time.monotonic()
         first = self.step
@@ -154,11 +171,13 @@ class Trainer:
                 if self._take_step(stop=late or asked.stop):
                     break
                 now = time.monotonic()
-                tell(self.step, self._losses[-100:], (self.step - first) * self._plan.batch / (now - begun))
-                if now - saved >= checkpoint_seconds:
+                tell(self.step, self._table.pairs(100), (self.step - first) * self._plan.batch / (now - begun))
+                if now - saved >= self._plan.checkpoint_seconds:
                     saved = now
-                    self._save(now - begun)
-        self._save(time.monotonic() - begun)
+                    self._save(now - begun, events)
+        self._save(time.monotonic() - begun, events)
+        if events:
+            events.close()
         asked.forget()
         return self.step >= self._plan.steps
 
@@ -170,23 +189,25 @@ class Trainer:
         """One step; True if some process was asked to stop, and no step was taken."""
         if stop and self._world == 1:
             return True  # with others beside it, it has to ask them first
-        plan = self._plan
+        plan, begun = self._plan, time.monotonic()
         numbers = self._numbers()[self._rank :: self._world]
         random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * 64 + self._rank)
         for part in self._parameters:
             part.grad = None
         self._task.progress = self.step / plan.steps
         share = len(numbers) * self._world / plan.batch  # 1 on average: the parts of a step may differ in size
-        loss = self._task.loss(numbers, random) * share
-        loss.backward()
-        self._gradient.zero_()
+        total, parts = self._task.loss(numbers, random)
+        (total * share).backward()
+        self._shared.zero_()
         rooms = [(room, part.grad) for room, part in self._rooms if part.grad is not None]
         torch._foreach_copy_(*map(list, zip(*rooms, strict=True)))
-        self._gradient[-2], self._gradient[-1] = loss.detach().float(), float(stop)
+        noted = torch.stack([total, *(parts[name] for name in self._task.parts)]).detach().float() * share
+        rest = self._shared[len(self._average) :]
+        rest[0], rest[1], rest[2:] = noted[0], float(stop), noted[1:]
         if self._world > 1:
-            dist.all_reduce(self._gradient)
-            self._gradient /= self._world
-        mean, asked = float(self._gradient[-2]), float(self._gradient[-1])
+            dist.all_reduce(self._shared)
+            self._shared /= self._world
+        mean, asked, *found = rest.tolist()
         if asked:
             return True
         norm = float(self._weights.grad.norm())
@@ -196,13 +217,14 @@ class Trainer:
                 f"with a smaller --learning-rate than {plan.learning_rate:g}, or with another --seed."
             )
         self._weights.grad.mul_(min(1.0, plan.clip / (norm + 1e-6)))
+        rate = plan.rate(self.step)
         for group in self._optimizer.param_groups:
-            group["lr"] = plan.rate(self.step)
+            group["lr"] = rate
         self._optimizer.step()
         self._average.lerp_(self._weights.data, 1 - min(plan.ema, (1 + self.step) / (10 + self.step)))
         _write(self._weights.data, self._parameters)
         self.step += 1
-        self._losses.append((self.step, mean))
+        self._table.append([self.step, mean, *found, rate, plan.batch / (time.monotonic() - begun)])
         return False
 
     def _numbers(self) -> list[int]:
@@ -216,7 +238,7 @@ class Trainer:
             self._order = (epoch, torch.randperm(self._task.size, generator=random).tolist())
         return self._order[1]
 
-    def _save(self, seconds: float) -> None:
+    def _save(self, seconds: float, events: Events | None) -> None:
         if self._rank:
             return
         state = self._optimizer.state.get(self._weights)
@@ -231,11 +253,10 @@ class Trainer:
         try:
             save_file(tensors, part, {"training": json.dumps(told | {"plan": asdict(self._plan)})})
             os.replace(part, target)
-            lines = "".join(f"{step},{loss:.6f}\n" for step, loss in self._losses)
-            part = (self._folder / LOSSES).with_suffix(".part")
-            part.write_text("step,loss\n" + lines, encoding="utf-8")
-            os.replace(part, self._folder / LOSSES)
-            draw_curve(self._losses).save(self._folder / "losses.png")
+            self._table.write(self._folder / LOSSES)
+            if events:
+                events.write()
+            draw_curve(self._table.pairs()).save(self._folder / "losses.png")
             self.use_average()
             self._task.sample().save(self._folder / "samples.png")
         except (OSError, SafetensorError) as error:
@@ -280,7 +301,7 @@ class Trainer:
                 "exp_avg": tensors["first_moment"].to(self._weights.device),
                 "exp_avg_sq": tensors["second_moment"].to(self._weights.device),
             }
-        self._losses = [pair for pair in _read_losses(self._folder / LOSSES) if pair[0] <= self.step]
+        self._table.read(self._folder / LOSSES, self.step)
 
 
 class Asked:
@@ -344,20 +365,6 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(
             f"{folder / CHECKPOINT} is damaged; put a copy of it back, or delete it to begin again."
-        ) from error
-
-
-def _read_losses(file: Path) -> list[tuple[int, float]]:
-    """Every step's number and loss; none where there is no such file."""
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")[1:] if file.exists() else [""]
-        *whole, rest = (line.split(",") for line in lines)
-        if rest != [""]:
-            raise ValueError("its last line has no end")
-        return [(int(step), float(loss)) for step, loss in whole]
-    except ValueError as error:
-        raise TrainingError(
-            f"{file} is damaged; delete it, and the training goes on from its checkpoint with a new one."
         ) from error
 
 

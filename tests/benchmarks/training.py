@@ -82,7 +82,7 @@ def _plain(task: Any) -> float:
 
     def step() -> None:
         optimizer.zero_grad()
-        task.loss(list(range(BATCH)), random).backward()
+        task.loss(list(range(BATCH)), random).total.backward()
         optimizer.step()
 
     return _speed(step)

@@ -27,9 +27,9 @@ def train(family: str, pictures: Path, out: Path, model: str, processes: int | N
         recipe = LoraRecipe(model=model, pictures=pictures, folder=out, worn=out / "worn", rank=2, plan=SHORT)
         return train_lora(recipe, processes=processes)
     if family == "cyclegan":
-        recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, samples=6, width=8, blocks=1)
+        recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, width=8, blocks=1, plan=SHORT)
         return train_cyclegan(recipe, processes=processes)
-    sizes = {"width": 8, "noise": 8, "batch": 4, "samples": 12}
+    sizes = {"width": 8, "noise": 8, "plan": SHORT}
     recipe = OnePassRecipe(family=family, pictures=pictures, folder=out, words=model, **sizes)
     return train_one_pass(recipe, processes=processes)
 

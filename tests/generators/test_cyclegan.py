@@ -1,4 +1,5 @@
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from limner.generators.executor import Executor
 from limner.generators.training.data.collect import collect
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import cyclegan
-from limner.generators.training.families.cyclegan import Memory, Recipe, train_cyclegan
+from limner.generators.training.families.cyclegan import PLAN, Memory, Recipe, train_cyclegan
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import tiny_request
 
@@ -21,7 +22,8 @@ def learn(folder: Path, samples: int) -> Recipe:
     for colour in ("red", "blue"):
         write_squares(folder / f"{colour}-ready" / "train", 4, 16, [colour])
     parts = (folder / "red-ready" / "train", folder / "blue-ready" / "train")
-    recipe = Recipe(a=parts[0], b=parts[1], folder=folder / "out", samples=samples, width=8, blocks=1)
+    sizes = {"width": 8, "blocks": 1, "plan": replace(PLAN, samples=samples)}
+    recipe = Recipe(a=parts[0], b=parts[1], folder=folder / "out", **sizes)
     assert train_cyclegan(recipe) == [folder / "out" / "model", folder / "out" / "model-back"]
     return recipe
 
@@ -115,7 +117,7 @@ def test_pictures_that_do_not_fit_together_are_refused(tmp_path: Path):
         write_squares(tmp_path / str(side), 2, side)
     for a, b in ((16, 24), (8, 8)):
         with pytest.raises(TrainingError, match=f"{a} and {b} pixels wide"):
-            train_cyclegan(Recipe(a=tmp_path / str(a), b=tmp_path / str(b), folder=tmp_path / "out", samples=1))
+            train_cyclegan(Recipe(a=tmp_path / str(a), b=tmp_path / str(b), folder=tmp_path / "out"))
 
 
 def test_pictures_without_words_are_collected_for_it(tmp_path: Path):

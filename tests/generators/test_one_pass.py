@@ -25,7 +25,7 @@ from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.one_pass import Reading, Recipe, train_one_pass, vary
+from limner.generators.training.families.one_pass import PLANS, Reading, Recipe, train_one_pass, vary
 from limner.generators.vision.clip import FolderReader
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
@@ -43,10 +43,9 @@ def recipe(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.
         pictures=folder / "toys",
         folder=folder / "out",
         words=str(tiny),
-        samples=1_200 if request.param == "gan" else 600,
         width=8,
         noise=8,
-        batch=6,
+        plan=replace(PLANS[request.param], samples=1_200 if request.param == "gan" else 600, batch=6),
     )
     torch.manual_seed(5)
     assert train_one_pass(recipe) == folder / "out" / "model"
@@ -159,8 +158,7 @@ def test_a_language_model_that_has_changed_is_refused(recipe: Recipe, tmp_path: 
 
 
 def test_a_loss_that_resumes_is_the_same(recipe: Recipe, tmp_path: Path):
-    plan = {"pictures": recipe.pictures, "folder": tmp_path, "words": recipe.words, "family": recipe.family}
-    assert train_one_pass(Recipe(**plan, samples=recipe.samples), minutes=0) is not None
+    assert train_one_pass(replace(recipe, folder=tmp_path), minutes=0) is not None
     lines = (recipe.folder / "losses.csv").read_text().splitlines()
     assert (tmp_path / "losses.csv").read_text().splitlines() == lines[:1]
 
@@ -168,7 +166,7 @@ def test_a_loss_that_resumes_is_the_same(recipe: Recipe, tmp_path: Path):
 def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: Recipe, tmp_path: Path):
     write_squares(tmp_path / "toys", 2, 24)
     with pytest.raises(TrainingError, match="24 pixels wide"):
-        train_one_pass(Recipe(family="vae", pictures=tmp_path / "toys", folder=tmp_path, words="", samples=1))
+        train_one_pass(Recipe(family="vae", pictures=tmp_path / "toys", folder=tmp_path, words="", plan=PLANS["vae"]))
 
 
 def test_pictures_that_follow_the_reader_are_read_as_their_captions(tiny_reader: Path):
@@ -188,14 +186,15 @@ def test_pictures_that_follow_the_reader_are_read_as_their_captions(tiny_reader:
 
 def test_a_gan_learns_from_what_a_reader_sees(tiny_reader: Path, tiny: Path, tmp_path: Path):
     write_squares(tmp_path / "toys", 12, 8, ("red", "green"))
-    plan = {"family": "gan", "pictures": tmp_path / "toys", "words": str(tiny), "width": 8, "noise": 8, "batch": 6}
+    plan = {"family": "gan", "pictures": tmp_path / "toys", "words": str(tiny), "width": 8, "noise": 8}
+    plan["plan"] = replace(PLANS["gan"], samples=6, batch=6)
     losses: dict[str, float] = {}
     for name, reader in (("read", str(tiny_reader)), ("unread", None)):
-        assert train_one_pass(Recipe(**plan, folder=tmp_path / name, samples=6, reader=reader))
+        assert train_one_pass(Recipe(**plan, folder=tmp_path / name, reader=reader))
         losses[name] = float((tmp_path / name / "losses.csv").read_text().splitlines()[1].split(",")[1])
     assert losses["read"] > losses["unread"]
     with pytest.raises(TrainingError, match=r"holds no reader; name a CLIP-style folder of transformers\.$"):
-        train_one_pass(Recipe(**plan, folder=tmp_path / "none", samples=6, reader=str(tmp_path)))
+        train_one_pass(Recipe(**plan, folder=tmp_path / "none", reader=str(tmp_path)))
 
 
 def test_varied_pictures_let_the_gradient_through():

@@ -4,6 +4,8 @@ import logging
 import re
 import shutil
 import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from limner.generators.one_pass.translators import Depth
@@ -28,7 +31,7 @@ from limner.generators.training.families.autoencoder import (
     normalise_latents,
 )
 from limner.generators.training.families.cyclegan import CycleGANTask
-from limner.generators.training.loop import CHECKPOINT, Plan, Task, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Task, Trainer, read_average
 from limner.generators.training.normalisation import quicken
 from tests.generators.toys import write_squares
 from tests.tiny_models import stock_pipeline
@@ -120,7 +123,7 @@ def interrupt_in_step(task: Task, step: int) -> None:
     """Press Ctrl-C while the task computes that step."""
     honest, count = task.loss, 0
 
-    def loss(numbers: list[int], random: torch.Generator) -> torch.Tensor:
+    def loss(numbers: list[int], random: torch.Generator) -> Loss:
         nonlocal count
         count += 1
         if count == step:
@@ -138,6 +141,76 @@ def test_a_training_leaves_curve_sheet_and_losses(trained: tuple[str, Path, Trai
     assert len((folder / "losses.csv").read_text().splitlines()) == 1 + PLAN.steps
 
 
+WEIGHTS = {
+    "autoencoder": {"reconstruction": 1, "edges": 0.5, "kl": 3e-4},
+    "latent-diffusion": {},
+    "cyclegan": {"generator": 1, "discriminator": 1, "cycle": 10, "identity": 5},
+}
+
+
+def test_the_losses_are_told_in_parts_with_learning_rate_and_speed(trained: tuple[str, Path, Trainer]):
+    family, folder, _ = trained
+    heading, *lines = (folder / "losses.csv").read_text().splitlines()
+    assert heading.split(",") == ["step", "loss", *WEIGHTS[family], "learning_rate", "samples_per_second"]
+    rows = [dict(zip(heading.split(","), map(float, line.split(",")), strict=True)) for line in lines]
+    assert [row["step"] for row in rows] == list(range(1, PLAN.steps + 1))
+    assert [row["learning_rate"] for row in rows] == pytest.approx([PLAN.rate(step) for step in range(PLAN.steps)])
+    assert all(row["samples_per_second"] > 0 for row in rows)
+    if WEIGHTS[family]:
+        sums = [sum(weight * row[name] for name, weight in WEIGHTS[family].items()) for row in rows]
+        assert sums == pytest.approx([row["loss"] for row in rows], rel=1e-4)
+
+
+def test_event_files_hold_what_the_table_holds_and_go_on_after_a_stop(toys: PictureFolder, tmp_path: Path):
+    plan = replace(PLAN, tensorboard=True)
+    task = autoencoder_task(toys)
+    interrupt_in_step(task, 3)
+    assert not Trainer(task, plan, tmp_path).run(show=False)
+    assert Trainer(autoencoder_task(toys), plan, tmp_path).run(show=False)
+
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    heading, *lines = (tmp_path / "losses.csv").read_text().splitlines()
+    assert sorted(events.Tags()["scalars"]) == sorted(heading.split(",")[1:])
+    for column, name in enumerate(heading.split(",")[1:], 1):
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert found == [
+            (int(line.split(",")[0]), pytest.approx(float(line.split(",")[column]), rel=1e-4, abs=1e-6))
+            for line in lines
+        ]
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_anything_is_learnt(
+    toys: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(TrainingError, match=r"^TensorBoard is not installed.*pip install 'limner\[train\]'\.$"):
+        Trainer(autoencoder_task(toys), replace(PLAN, tensorboard=True), tmp_path).run(show=False)
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_a_checkpoint_is_written_as_often_as_it_is_asked_for(toys: PictureFolder, tmp_path: Path):
+    """Each leaves a sheet, and there is always one at the end."""
+    sheets = {}
+    for seconds in (1e-9, 1e9):
+        task = autoencoder_task(toys)
+        sheets[seconds], sample = [], task.sample
+        task.sample = lambda seconds=seconds, sample=sample: sheets[seconds].append(sample()) or sheets[seconds][-1]
+        train(task, tmp_path / str(seconds), replace(PLAN, checkpoint_seconds=seconds))
+    assert [len(sheets[seconds]) for seconds in (1e-9, 1e9)] == [PLAN.steps + 1, 1]
+
+
+def test_a_table_of_fewer_columns_is_gone_on_with(toys: PictureFolder, tmp_path: Path):
+    train(autoencoder_task(toys), tmp_path, replace(PLAN, samples=8))
+    (tmp_path / "losses.csv").write_text("step,loss\n1,0.5\n2,0.25\n")
+    train(autoencoder_task(toys), tmp_path, replace(PLAN, samples=12))
+    lines = (tmp_path / "losses.csv").read_text().splitlines()
+    assert lines[1:3] == ["1,0.500000,,,,,", "2,0.250000,,,,,"]
+    assert lines[3].startswith("3,")
+    assert "nan" not in lines[3]
+
+
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
     trained: tuple[str, Path, Trainer], toys: PictureFolder, tmp_path: Path
 ):
@@ -145,7 +218,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
     task = build(family, toys, tmp_path)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / CHECKPOINT).read_bytes()
-    task.loss = lambda numbers, random: next(task.network.parameters()).sum() * float("nan")  # type: ignore
+    nothing = next(task.network.parameters()).sum() * float("nan")
+    task.loss = lambda numbers, random: Loss(nothing, dict.fromkeys(task.parts, nothing))  # type: ignore
     longer = Plan(samples=96, batch=4, learning_rate=2e-3)
 
     with pytest.raises(

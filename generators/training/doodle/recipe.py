@@ -116,7 +116,7 @@ def _train_denoiser(folder: Path, plan: Plan, minutes: float | None) -> None:
     captions = latent_diffusion.LearntCaptions(pipe.text_encoder, pipe.tokenizer, texts)
     task = latent_diffusion.DiffusionTask(pipe, captions, latents, Random(2).sample(texts, 20))
     latent_diffusion.prepare(task.network, own_device())
-    Trainer(task, plan, folder / "denoiser").run(minutes=minutes, checkpoint_seconds=900)
+    Trainer(task, plan, folder / "denoiser").run(minutes=minutes)
 
 
 def export(folder: Path) -> Path:

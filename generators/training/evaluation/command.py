@@ -15,6 +15,7 @@ from rich.table import Table
 from limner.generators.base import GenerationError, ModelCard
 from limner.generators.text_files import BadText, read_text, split_lines
 from limner.generators.training.errors import TrainingError
+from limner.generators.training.options import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +46,7 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("model", metavar="MODEL", help="a model on offer, or a folder")
     evaluate.add_argument("--pictures", type=Path, metavar="DIR", help="captioned pictures to compare with")
     evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
-    evaluate.add_argument("--count", type=int, default=200, metavar="N", help="captions, and nouns, to paint (200)")
+    evaluate.add_argument("--count", type=whole(), default=200, metavar="N", help="captions, and nouns, to paint (200)")
     evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (what ships)")
     evaluate.add_argument(
         "--out",

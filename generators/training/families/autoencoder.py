@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
-from limner.generators.training.loop import Plan, Trainer
+from limner.generators.training.loop import Loss, Plan, Trainer
 from limner.generators.training.normalisation import quicken
 from limner.generators.training.processes import own_device, quick_precision
 
@@ -50,6 +50,7 @@ class AutoencoderTask:
     """Learns to give pictures back through a narrow, nearly normal latent (Kingma and Welling 2013)."""
 
     family = "autoencoder"
+    parts = ("reconstruction", "edges", "kl")
     progress = 0.0
 
     def __init__(self, vae: AutoencoderKL, pictures: PictureFolder, *, kl_weight: float = 3e-4) -> None:
@@ -57,7 +58,7 @@ class AutoencoderTask:
         self.size, self.fingerprint = len(pictures), pictures.fingerprint
         self._pictures, self._kl_weight = pictures, kl_weight
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """Absolute error of pixels and of their differences to the next ones (edges), and the divergence."""
         pixels = self._pictures.pixels(numbers).to(self.network.device)
         flipped = (torch.rand(len(pixels), generator=random) < 0.5).to(pixels.device)
@@ -72,7 +73,9 @@ class AutoencoderTask:
         painted = self.network.decode(hidden.mean + hidden.std * noise).sample
         divergence = 0.5 * (hidden.mean.float() ** 2 + hidden.var.float() - 1 - hidden.logvar.float()).mean()
         error = (painted - pixels).abs().float().mean()
-        return error + 0.5 * _edge_error(painted, pixels) + self._kl_weight * divergence
+        edges = _edge_error(painted, pixels)
+        total = error + 0.5 * edges + self._kl_weight * divergence
+        return Loss(total, {"reconstruction": error, "edges": edges, "kl": divergence})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:

@@ -24,7 +24,7 @@ from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.data.text_encoder import LENGTH, build_tokenizer, split_words, token_ids
 from limner.generators.training.families.clip import kept_back
-from limner.generators.training.loop import Plan, Trainer
+from limner.generators.training.loop import Loss, Plan, Trainer
 from limner.generators.training.processes import first_alone, once, own_device
 from limner.generators.vision.clip import OWN_CAPTIONER, say
 
@@ -57,6 +57,7 @@ class CaptionerTask:
     """Learns to say each caption word by word from what the reader sees."""
 
     family = "captioner"
+    parts = ()
     progress = 0.0
 
     def __init__(
@@ -67,7 +68,7 @@ class CaptionerTask:
         self._tokenizer, self._states, self._pictures = tokenizer, states, pictures
         self._ids = token_ids(tokenizer, [picture.text for picture in pictures.pictures]).short()
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """Mean cross-entropy of each next token."""
         ids = self._ids[numbers].long()
         said = ids == self._tokenizer.eos_token_id  # also what fills the end
@@ -77,7 +78,7 @@ class CaptionerTask:
         ids, seen = ids[:, :-1].to(self.network.device), seen.to(self.network.device)
         read = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}  # it never looks ahead
         found = self.network(**read, encoder_hidden_states=seen, use_cache=False).logits
-        return functional.cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED)
+        return Loss(functional.cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED), {})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:

@@ -32,7 +32,7 @@ from limner.generators.training.data.augment import mirror
 from limner.generators.training.data.picture_folder import Picture, PictureFolder, to_images
 from limner.generators.training.data.text_encoder import token_ids
 from limner.generators.training.doodle.pictograms import with_article
-from limner.generators.training.loop import Plan, Trainer, read_average
+from limner.generators.training.loop import Loss, Plan, Trainer, read_average
 from limner.generators.training.processes import own_device, quick_precision
 
 PLAN = Plan(samples=400_000, batch=128, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.5, weight_decay=0.05)
@@ -89,6 +89,7 @@ class ReaderTask:
     """
 
     family = "reader"
+    parts = ("captions", "nouns")
     progress = 0.0
 
     def __init__(self, reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> None:
@@ -103,7 +104,7 @@ class ReaderTask:
         self._mirrored = token_ids(tokenizer, [mirror(text) for text in texts]).short()
         self._names = token_ids(tokenizer, [with_article(noun, noun) for noun in self._nouns] or [""])
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """Cross-entropy of captions and pictures in both directions, and of the nouns that each picture shows."""
         shown = [self._pictures.pictures[number] for number in numbers]
         pixels = self._pictures.pixels(numbers).to(self.network.device)
@@ -111,7 +112,8 @@ class ReaderTask:
         captions = torch.where(flipped[:, None], self._mirrored[numbers], self._captions[numbers]).long()
         pixels = torch.where(flipped[:, None, None, None].to(pixels.device), pixels.flip(-1), pixels)
         images = self._see(soften(_shifted(pixels, random), random))
-        return self._of_captions(images, captions) + self._of_nouns(images, shown, random)
+        parts = {"captions": self._of_captions(images, captions), "nouns": self._of_nouns(images, shown, random)}
+        return Loss(parts["captions"] + parts["nouns"], parts)
 
     def _of_captions(self, images: Tensor, captions: Tensor) -> Tensor:
         """Every pair that says the same counts as right, not only a picture's own caption."""

@@ -18,7 +18,7 @@ from limner.generators.one_pass.translators import STRIDE, Depth, PatchCritic, T
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, read_average
 from limner.generators.training.processes import launch, once, own_device
 
 CYCLE = 10.0
@@ -27,6 +27,17 @@ IDENTITY = 5.0
 """Weight of what is changed in a picture that is of the wanted kind already: so colours stay."""
 SMALLEST = 16
 REMEMBERED = 50
+PLAN = Plan(
+    samples=40_000,
+    batch=2,
+    learning_rate=2e-4,
+    warmup=1,
+    decay=0.5,
+    weight_decay=0.0,
+    clip=100.0,
+    momentum=0.5,
+)
+"""How it learns: with the paper's learning rate, which falls in the second half."""
 SHOWN = 8
 
 
@@ -70,6 +81,7 @@ class CycleGANTask:
     """
 
     family = FAMILY
+    parts = ("generator", "discriminator", "cycle", "identity")
     progress = 0.0
 
     def __init__(self, depth: Depth, a: PictureFolder, b: PictureFolder, device: torch.device) -> None:
@@ -82,7 +94,7 @@ class CycleGANTask:
         parts |= {"memory_a": self._memory_a, "memory_b": self._memory_b}
         self.network = nn.ModuleDict(parts).to(device)
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The translators' and the critics' losses; each picture of one kind meets any of the other."""
         others = torch.randint(self.size, (len(numbers),), generator=random).tolist()
         a, b = self._pixels(self._a, numbers), self._pixels(self._b, others)
@@ -92,7 +104,8 @@ class CycleGANTask:
         deceived = _deceived(self._critic_b, as_b) + _deceived(self._critic_a, as_a)
         judged = _judged(self._critic_b, b, self._memory_b.exchange(as_b, random))
         judged = judged + _judged(self._critic_a, a, self._memory_a.exchange(as_a, random))
-        return CYCLE * cycle + IDENTITY * same + deceived + judged
+        total = CYCLE * cycle + IDENTITY * same + deceived + judged
+        return Loss(total, {"generator": deceived, "discriminator": judged, "cycle": cycle, "identity": same})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
@@ -129,32 +142,14 @@ class Recipe:
     a: Path
     b: Path
     folder: Path
-    samples: int
     width: int = 32
     blocks: int = 6
-    batch: int = 2
-    learning_rate: float = 2e-4
-    seed: int = 0
+    plan: Plan = PLAN
 
     @property
     def depth(self) -> Depth:
         """The sizes of the translators."""
         return Depth(self.width, self.blocks)
-
-    @property
-    def plan(self) -> Plan:
-        """How it learns: with a learning rate (by default the paper's) that falls in the second half."""
-        return Plan(
-            samples=self.samples,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            warmup=1,
-            decay=0.5,
-            weight_decay=0.0,
-            clip=100.0,
-            momentum=0.5,
-        )
 
 
 def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: int | None = 1) -> list[Path]:

@@ -20,18 +20,18 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from limner.generators.training.command import GROUPS
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.text_encoder import token_ids
+from limner.generators.training.loop import Loss
 from limner.generators.training.normalisation import quicken
 from limner.generators.training.objectives import Objective, build_scheduler
 from limner.generators.training.processes import own_random, quick_precision
 
 DROPPED = 0.1
 """Share of captions that are left empty, for guidance without a classifier (Ho and Salimans 2022)."""
-GROUPS = 32
-"""Heads, and groups of the normalisation; the channels of each level of a denoiser are multiples of it."""
 BLUR = 1.2
 """Noise on a caption's word vectors while learning, at most, so that words near a known one are taken for it.
 
@@ -121,6 +121,7 @@ class DiffusionTask:
         prompts: what the sheet shows.
     """
 
+    parts = ()
     progress = 0.0
 
     def __init__(
@@ -135,7 +136,7 @@ class DiffusionTask:
         self.family = f"latent-diffusion ({self._objective.kind})"
         self.size, self.fingerprint = len(latents), latents.fingerprint
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """Mean squared error of what the denoiser says."""
         device = self._unet.device
         dropped = torch.rand(len(numbers), generator=random) < DROPPED
@@ -146,7 +147,7 @@ class DiffusionTask:
         mixed, moments, answer = self._objective.ask(latents, noise, random)
         mixed = mixed.to(device, self._unet.dtype, memory_format=torch.channels_last)
         found = self._unet(mixed, moments.to(device), **told, return_dict=False)[0]
-        return (found.float() - answer.to(device)).square().mean()
+        return Loss((found.float() - answer.to(device)).square().mean(), {})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:

@@ -24,7 +24,7 @@ from limner.generators.training.curves import lay_out
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, read_average
 from limner.generators.training.processes import first_alone, launch, once, own_device
 from limner.generators.vision.clip import FolderReader
 
@@ -39,6 +39,9 @@ READING, SHARPNESS = 0.5, 20.0
 SHOWN = 20
 KEPT = 512
 """Captions whose vectors are kept with a model, at most."""
+_VAE = Plan(samples=60_000, batch=32, learning_rate=2e-3, warmup=50, ema=0.998)
+PLANS = {"vae": _VAE, "gan": replace(_VAE, momentum=0.0, clip=10.0, weight_decay=0.0)}
+"""How each family learns: a GAN without momentum, as two that chase each other would only swing."""
 
 
 class Captioned:
@@ -101,20 +104,22 @@ class VAETask:
     """Learns to give pictures back from a code that is nearly normal noise (Kingma and Welling 2013)."""
 
     family = "vae"
+    parts = ("reconstruction", "kl")
     progress = 0.0
 
     def __init__(self, vae: ConditionalVAE, data: Captioned) -> None:
         self.network, self._data, self.size = vae, data, len(data)
         self.fingerprint = data.fingerprint
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The negative evidence lower bound per pixel, with the divergence's weight rising at first."""
         pixels, words = self._data.pixels(numbers), self._data.words(numbers)
         mean, spread = self.network.encode(pixels, words)
         code = mean + (spread / 2).exp() * self._data.noise(len(numbers), random)
         error = (self.network(code, words) - pixels).square().mean() / (2 * SIGMA**2)
         divergence = 0.5 * (mean.square() + spread.exp() - 1 - spread).sum(1).mean() / pixels[0].numel()
-        return error + min(1.0, self.progress / WARMUP) * divergence
+        total = error + min(1.0, self.progress / WARMUP) * divergence
+        return Loss(total, {"reconstruction": error, "kl": divergence})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
@@ -137,12 +142,13 @@ class GANTask:
         self.network = nn.ModuleDict({"painter": painter, "critic": critic})
         self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
         self._reading, self.fingerprint = reading, data.fingerprint
+        self.parts = ("generator", "discriminator", "r1", *(("read_back",) if reading else ()))
 
-    def loss(self, numbers: list[int], random: torch.Generator) -> Tensor:
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The critic's and the painter's loss; without saturation, and with a penalty on real pictures' gradients."""
         real, words = self._data.pixels(numbers), self._data.words(numbers)
         painted = self._painter(self._data.noise(len(numbers), random), words)
-        misread = READING * self._reading.loss(painted, numbers) if self._reading else 0.0
+        read_back = {"read_back": self._reading.loss(painted, numbers)} if self._reading else {}
         real = vary(real, random).requires_grad_()
         painted = vary(painted, random)
         still = {name: part.detach() for name, part in self._critic.named_parameters()}
@@ -155,9 +161,10 @@ class GANTask:
             functional.softplus(-score).mean()
             + functional.softplus(self._critic(painted.detach(), words)).mean()
             + 0.5 * mismatched.mean()
-            + R1 / 2 * slope.square().sum((1, 2, 3)).mean()
         )
-        return deceived + misread + judged
+        penalty = slope.square().sum((1, 2, 3)).mean()
+        total = deceived + judged + R1 / 2 * penalty + READING * sum(read_back.values())
+        return Loss(total, {"generator": deceived, "discriminator": judged, "r1": penalty, **read_back})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
@@ -189,26 +196,17 @@ class Recipe:
         reader: the CLIP-style folder that reads a GAN's pictures back while it learns; None for no such loss.
         width: channels at the finest level.
         noise: numbers of a picture that the words do not tell.
+        plan: how it learns, such as that of `PLANS`.
     """
 
     family: str
     pictures: Path
     folder: Path
     words: str
-    samples: int
+    plan: Plan
     reader: str | None = None
     width: int = 16
     noise: int = 32
-    batch: int = 32
-    learning_rate: float = 2e-3
-    seed: int = 0
-
-    @property
-    def plan(self) -> Plan:
-        """How it learns: a GAN without momentum, as two that chase each other would only swing."""
-        told = {"samples": self.samples, "batch": self.batch, "seed": self.seed}
-        plan = Plan(**told, learning_rate=self.learning_rate, warmup=50, ema=0.998)
-        return replace(plan, momentum=0.0, clip=10.0, weight_decay=0.0) if self.family == "gan" else plan
 
 
 def train_one_pass(recipe: Recipe, *, minutes: float | None = None, processes: int | None = 1) -> Path | None:
