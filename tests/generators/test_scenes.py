@@ -1,6 +1,8 @@
 # pyright: basic
 import json
 import re
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -19,6 +21,7 @@ from limner.generators.training.doodle.pictograms import (
     with_article,
 )
 from limner.generators.training.doodle.scenes import SceneMaker, compose
+from tests.benchmarks.held_out import read_seen, unseen_scenes
 from tests.drawn_pictograms import blue_square, build_pictograms
 
 
@@ -96,6 +99,15 @@ def test_a_scene_to_test_with_tells_a_held_out_combination(pictograms: Pictogram
                 assert "background" in scene.caption
                 assert other in scene.caption
     assert kinds == {"colour", "paper", "place", "number", "noun"}
+
+
+def test_scenes_of_what_doodle_has_never_seen_tell_a_combination_that_is_not_in_its_table(pictograms: Pictograms):
+    seen, held_out = read_seen(), HeldOut(pictograms)
+    assert Counter(kind for _, kind, _ in seen) == {"noun": 786, "paper": 333, "colour": 180, "place": 139}
+    for scene, kinds in islice(unseen_scenes(pictograms, seen), 20):
+        told = {combination for combination, is_told in scene.combinations.items() if is_told}
+        assert kinds == {combination.kind for combination in told - seen if combination in held_out}
+        assert kinds
 
 
 def test_a_tenth_of_all_nouns_and_colours_is_held_out_but_never_a_colour_of_its_own(pictograms: Pictograms):
