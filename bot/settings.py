@@ -64,7 +64,10 @@ class Settings:
     )
     dtype: str = setting("auto", "Number format of the weights: auto, float32, float16 or bfloat16.")
     offload: str = setting("none", "Move weights off the GPU between uses: none, model or sequential.")
-    max_batch: int = setting(4, "Samples that one denoiser call holds at most.")
+    max_batch: str = setting(
+        "auto",
+        "Samples that one denoiser call holds at most: a number, or auto for what fits and saves time on the device.",
+    )
     workers: int = setting(1, "Workers that `limner run` starts on each device, or on Ray; 0 if they run elsewhere.")
     previews: str = setting("on", "Show a rough picture while one is being painted: on or off.")
 
@@ -149,8 +152,10 @@ class Settings:
         _one_of("previews", self.previews, ("on", "off"))
         _one_of("expander_device", self.expander_device, ("auto", "cpu", "resident", "swap"))
         _one_of("log_level", self.log_level, ("DEBUG", "INFO", "WARNING", "ERROR"))
-        for name in ("max_batch", "max_prompt_length", "max_count", "max_steps", "max_pixels", "max_attempts"):
+        for name in ("max_prompt_length", "max_count", "max_steps", "max_pixels", "max_attempts"):
             _at_least(name, getattr(self, name), 1)
+        if self.max_batch != "auto" and not re.fullmatch(r"0*[1-9]\d{0,3}", str(self.max_batch)):
+            raise SetupError("The setting `max_batch` must be auto, or a whole number from 1 to 9999.")
         for name in ("max_jobs_per_user", "max_jobs_per_guild"):
             _at_least(name, getattr(self, name), 1)
         if self.max_count > 4:
@@ -185,6 +190,16 @@ class Settings:
     def devices(self) -> list[str]:
         """The devices of this machine that are to be used; ``["auto"]`` stands for the best that are there."""
         return [name.strip() for name in self.device.split(",") if name.strip()]
+
+    @property
+    def most_samples(self) -> int | None:
+        """`max_batch` as a number; None for auto."""
+        return None if self.max_batch == "auto" else int(self.max_batch)
+
+    @property
+    def measured_file(self) -> Path:
+        """Where is kept what was learned of models on this machine."""
+        return self.data / "cache" / "measured.json"
 
     @cached_property
     def reader_source(self) -> str:

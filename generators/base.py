@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 UNLOADABLE = "cannot be loaded, and the operator finds the reason with `limner doctor`"
 """The problem of a model whose files are missing or broken."""
+FIRST_BATCH = 4
+"""Samples of a model's own size in one call, before anything is known of what fits and what saves time."""
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
 

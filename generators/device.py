@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import torch
@@ -35,6 +36,13 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     return torch.mps.recommended_max_memory() if device.type == "mps" else None
+
+
+def title_of(device: torch.device) -> str:
+    """The device's product name, or its kind; a CPU's with the number of its cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu with {os.cpu_count()} cores" if device.type == "cpu" else device.type
 
 
 def found() -> dict[str, Any]:

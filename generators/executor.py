@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from limner.generators.base import (
+    FIRST_BATCH,
     DeviceLost,
     Event,
     Failed,
@@ -23,6 +24,7 @@ from limner.generators.base import (
     place_of,
 )
 from limner.generators.language.placement import Neighbour
+from limner.generators.measured import Measured
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,20 @@ class GeneratorClass(Protocol):
     """What an entry point in the group ``limner.generators`` names: a class that loads a model."""
 
     def load(
-        self, card: ModelCard, *, device: str, dtype: str, offload: str, max_batch: int, previews: float
+        self,
+        card: ModelCard,
+        *,
+        device: str,
+        dtype: str,
+        offload: str,
+        max_batch: int | None,
+        previews: float,
+        measured: Measured,
     ) -> ImageGenerator:
-        """Load ``card.source``; raise GenerationError if that cannot be done."""
+        """Load ``card.source``; raise GenerationError if that cannot be done.
+
+        ``max_batch`` None leaves the size of calls to the generator, which may keep in ``measured`` what it learns.
+        """
         ...
 
 
@@ -48,9 +61,10 @@ class Executor:
         device: auto, cuda, cuda:1, mps or cpu.
         dtype: auto, float32, float16 or bfloat16.
         offload: none, model or sequential.
-        max_batch: samples of a model's own size that it denoises in one call.
+        max_batch: samples of a model's own size that it denoises in one call; None: as many as fit and save time.
         max_models: models in memory at the same time.
         previews: seconds between two previews of a request; 0 for none.
+        measured: what was learned of models on this machine before; None for nothing.
     """
 
     def __init__(
@@ -60,9 +74,10 @@ class Executor:
         device: str = "auto",
         dtype: str = "auto",
         offload: str = "none",
-        max_batch: int = 8,
+        max_batch: int | None = None,
         max_models: int = 1,
         previews: float = 0.0,
+        measured: Measured | None = None,
     ) -> None:
         self._cards = cards
         self._device = device
@@ -71,6 +86,7 @@ class Executor:
         self._max_batch = max_batch
         self._max_models = max_models
         self._previews = previews
+        self._measured = measured or Measured()
         self._generators: dict[str, ImageGenerator] = {}  # the least recently used is first
         self._models: dict[str, str] = {}  # request key -> model
         self._device_is_ours = threading.Lock()
@@ -128,7 +144,7 @@ class Executor:
             return self._generators[model].capacity()
         has_room = len(self._generators) < self._max_models or self._idle() is not None
         card = self._cards.get(model) or next(iter(self._cards.values()))
-        return self._max_batch * card.width * card.height if has_room else 0
+        return (self._max_batch or FIRST_BATCH) * card.width * card.height if has_room else 0
 
     def together(self, model: str) -> int:
         """How many pixels of this model are worth painting at once; all that fit while it is not loaded."""
@@ -226,6 +242,7 @@ class Executor:
                 offload=self._offload,
                 max_batch=self._max_batch,
                 previews=self._previews,
+                measured=self._measured,
             )
         except GenerationError as error:
             log.warning("model_not_loaded model=%s reason=%s", card.name, place_of(error))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.settings import Settings
-from limner.generators.base import DeviceLost, Event, Failed, GenerationError, GenerationRequest, ModelCard
+from limner.generators.base import FIRST_BATCH, DeviceLost, Event, Failed, GenerationError, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
     from limner.generators.executor import Executor
@@ -41,7 +41,7 @@ class Painter:
     """
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
-        self.room = settings.max_batch * settings.default_card.width * settings.default_card.height
+        self.room = executor.capacity(settings.default_card.name)
         """Pixels that still fit beside those that are being painted."""
         self.together = self.room
         """Pixels that are worth painting at once: more take as much longer."""
@@ -59,6 +59,12 @@ class Painter:
         """Pixels that one user may have here: what is painted at once, and one picture that is prepared meanwhile."""
         card = self._settings.cards[self._model]
         return self.together + card.width * card.height
+
+    @property
+    def samples(self) -> int:
+        """Pictures of the model's own size that are painted at once, and no fewer than before anything is measured."""
+        card = self._settings.cards[self._model]
+        return max(self._settings.most_samples or FIRST_BATCH, self.together // (card.width * card.height))
 
     async def open(self) -> None:
         """Import the painters and try the device, before there is a job that could be lost."""

@@ -26,6 +26,7 @@ from limner.bot.worker.scoring_thread import Reading
 from limner.bot.worker.worker import PREVIEW_SECONDS, Worker
 from limner.generators.base import PromptExpander, Reader
 from limner.generators.executor import Executor
+from limner.generators.measured import Measured
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
@@ -127,7 +128,8 @@ def _executor(settings: Settings) -> Executor:
         device=settings.device,
         dtype=settings.dtype,
         offload=settings.offload,
-        max_batch=settings.max_batch,
+        max_batch=settings.most_samples,
+        measured=Measured(settings.measured_file),
         previews=PREVIEW_SECONDS if settings.previews == "on" else 0.0,
     )
 

@@ -195,7 +195,7 @@ class Worker:
         if self._storage.trouble:
             return 0
         tried_before = any(job.attempts > 1 for job in self._hand.jobs.values())
-        if tried_before or len(self._hand.ending) >= self._app.settings.max_batch:
+        if tried_before or len(self._hand.ending) >= self._painter.samples:
             return 0  # what failed before is painted alone; a disk that is slower than the painter must catch up
         return self._painter.room - self._hand.waiting_pixels
 

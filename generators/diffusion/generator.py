@@ -8,12 +8,14 @@ import logging
 import time
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache
 
 from limner.generators.base import (
+    FIRST_BATCH,
     BadRequest,
     Event,
     Failed,
@@ -26,17 +28,18 @@ from limner.generators.base import (
     Progress,
     place_of,
 )
-from limner.generators.device import pick_device
-from limner.generators.diffusion.batch_size import best_batch
+from limner.generators.device import pick_device, title_of
+from limner.generators.diffusion.batch_size import BatchSize, best_batch
 from limner.generators.diffusion.decoder import Decoder
 from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.memory import Budget, Ladder, measure, releasable
 from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dtype, place, read_pipeline
 from limner.generators.diffusion.preview import Previewer
-from limner.generators.diffusion.stacked_calls import Call, Stacker
+from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.failures import understand
+from limner.generators.measured import Measured
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -78,7 +81,7 @@ class DiffusionGenerator:
         self._previewer = previewer
         self._flights: dict[str, Flight] = {}
         self._budget: Budget | None = None
-        self._together = ladder.pixels
+        self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
 
     @classmethod
     def load(
@@ -88,8 +91,9 @@ class DiffusionGenerator:
         device: str = "auto",
         dtype: str = "auto",
         offload: str = "none",
-        max_batch: int = 8,
+        max_batch: int | None = None,
         previews: float = 0.0,
+        measured: Measured | None = None,
     ) -> DiffusionGenerator:
         """Load the diffusers folder or hub name ``card.source``; weights come from safetensors files only.
 
@@ -99,8 +103,9 @@ class DiffusionGenerator:
             dtype: auto, float32, float16 or bfloat16; auto is float32 on the CPU and half precision elsewhere.
             offload: what waits in main memory instead of on the device: none, model or sequential (diffusers' words).
             max_batch: samples of the card's size in one call of the denoiser, and so in flight together; fewer if
-                that is what fits.
+                that is what fits. None: as many as fit and save time (`BatchSize`).
             previews: seconds between two previews of a request; 0 for none.
+            measured: what was learned of the model on this device before; None for nothing.
 
         Raises:
             ModelNotFound: the folder or hub name is not there, or holds no safetensors weights.
@@ -112,9 +117,8 @@ class DiffusionGenerator:
             raise BadRequest("Offloading needs an accelerator; the operator must set it to none on this machine.")
         pipe = read_pipeline(card.source, pick_dtype(dtype, where))
         place(pipe, where, offload)
-        ladder = Ladder(
-            pipe, max_batch * card.width * card.height, can_offload=where.type != "cpu" and offload == "none"
-        )
+        most = (max_batch or FIRST_BATCH) * card.width * card.height
+        ladder = Ladder(pipe, most, can_offload=where.type != "cpu" and offload == "none")
         generator = (cls if Pipelines(pipe).stepwise else _WholeCallGenerator)(
             card,
             pipe,
@@ -122,7 +126,7 @@ class DiffusionGenerator:
             aside=where if where.type == "cuda" and offload == "none" else None,
             previewer=_previewer(pipe, previews),
         )
-        generator._measure(where, releasable(pipe) if ladder.can_offload else 0)
+        generator._measure(where, releasable(pipe) if ladder.can_offload else 0, max_batch, measured or Measured())
         return generator
 
     def admit(self, key: str, request: GenerationRequest) -> None:
@@ -165,7 +169,8 @@ class DiffusionGenerator:
                 with _sharing_time(flights):
                     self._adapters.wear(flights[0].request)
                     calls, pixels = _calls(flights)
-                    for flight, answer in zip(flights, self._denoiser.answers(calls, pixels), strict=True):
+                    answers = self._answers(calls, pixels, flights)
+                    for flight, answer in zip(flights, answers, strict=True):
                         flight.answer(answer)
             self._decode(wait=not denoising)
             return [event for key, step in before.items() for event in self._events(self._flights[key], step)]
@@ -177,11 +182,11 @@ class DiffusionGenerator:
 
     def capacity(self) -> int:
         """How many more pixels fit."""
-        return max(0, self._ladder.pixels - sum(request.pixels for request in self._in_flight()))
+        return max(0, self._batch.room - sum(request.pixels for request in self._in_flight()))
 
     def together(self) -> int:
-        """How many pixels one call of the denoiser should hold."""
-        return self._together
+        """How many pixels are worth having in flight: a call of the denoiser, or twice that where it may pay."""
+        return self._batch.together
 
     def move(self, device: str) -> None:
         """Let the weights wait in main memory ("cpu"), or put them back; what is in flight goes on afterwards."""
@@ -214,16 +219,33 @@ class DiffusionGenerator:
         if self._budget is not None:
             self._budget.check(request)
 
-    def _measure(self, device: torch.device, releasable: int) -> None:
+    def _measure(self, device: torch.device, releasable: int, max_batch: int | None, measured: Measured) -> None:
         """Know what a request takes and plan with what fits; one picture of the card's size is always tried."""
-        self._budget = measure(device, self._card, releasable, self._try_out)
+        card, ladder, sample = self._card, self._ladder, self._card.width * self._card.height
+        self._budget = measure(device, card, releasable, self._try_out)
         if self._budget is not None:
-            fits = max(self._budget.pixels, self._card.width * self._card.height)
-            self._ladder.pixels = min(self._ladder.pixels, fits)
-        self._together = self._ladder.pixels
-        if self._pipelines.stepwise:
-            samples = best_batch(self._card, self._ladder.pixels, self._try_out)
-            self._together = samples * self._card.width * self._card.height
+            fits = max(self._budget.pixels, sample)
+            ladder.pixels = fits if max_batch is None and self._pipelines.stepwise else min(ladder.pixels, fits)
+        if not self._pipelines.stepwise:
+            self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
+            return
+        key = f"{title_of(device)} {self._pipelines.loaded.dtype}|{card.source}|{card.width}x{card.height}"
+        known = measured.get("batch", key) if max_batch is None else None
+        known = known if isinstance(known, int) and known > 0 else None
+        first = ladder.pixels if max_batch else min(ladder.pixels, FIRST_BATCH * sample)
+        samples = min(known or best_batch(card, first, self._try_out), _samples(card, ladder.pixels))
+        keep = partial(measured.put, "batch", key) if max_batch is None else None
+        if keep and not known:
+            keep(samples)
+        self._batch = BatchSize(card, ladder.pixels, samples, keep)
+
+    def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
+        """What the denoiser says to the flights, and how long it took as a lesson for the next call."""
+        started = time.perf_counter()
+        answers = self._denoiser.answers(calls, pixels)
+        asked, rows = sum(flight.request.pixels for flight in flights), sum(call.rows for call in calls)
+        self._batch.took(asked, rows, time.perf_counter() - started)
+        return answers
 
     def _try_out(self, request: GenerationRequest) -> Generator[None]:
         """Paint it, and only tell if there is no memory for it."""
@@ -249,7 +271,7 @@ class DiffusionGenerator:
         """The flights that take the next step."""
         waiting = [flight for flight in self._flights.values() if flight.waiting is not None and not flight.decoding]
         waiting.sort(key=lambda flight: (flight.passed_over < PASSED_OVER, flight.pixels_left))
-        room = self._together
+        room = self._batch.choose(_alike(self._card, waiting))
         chosen: list[Flight] = []
         for flight in waiting:
             if chosen and flight.request.pixels > room:
@@ -302,6 +324,19 @@ class DiffusionGenerator:
             image = self._previewer.paint(latents, flight.request)
             if image is not None:
                 yield Preview(flight.key, image)
+
+
+def _samples(card: ModelCard, pixels: int) -> int:
+    """How many samples of the model's own size so many pixels are, and at least one."""
+    return max(1, pixels // (card.width * card.height))
+
+
+def _alike(card: ModelCard, flights: Sequence[Flight]) -> int:
+    """The pixels of all flights, if they are of the model's own size and may share a call; 0 if they are not."""
+    requests = [flight.request for flight in flights]
+    keys = {request.batch_key for request in requests}
+    own = len(keys) == 1 and (requests[0].width, requests[0].height) == (card.width, card.height)
+    return sum(request.pixels for request in requests) if own else 0
 
 
 def _calls(flights: Sequence[Flight]) -> tuple[list[Call], int]:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limner.generators.base import (
+    FIRST_BATCH,
     BadRequest,
     Event,
     Failed,
@@ -35,6 +36,7 @@ from limner.generators.device import pick_device
 from limner.generators.failures import understand
 from limner.generators.language.caption_encoder import CaptionReader, load_caption_reader, pool
 from limner.generators.loading import loading
+from limner.generators.measured import Measured
 from limner.generators.one_pass.networks import Shape
 
 VERSION = 1
@@ -111,8 +113,9 @@ class OnePass(ABC):
         device: str = "auto",
         dtype: str = "auto",
         offload: str = "none",
-        max_batch: int = 8,
+        max_batch: int | None = None,
         previews: float = 0.0,
+        measured: Measured | None = None,
     ) -> Self:
         """Load the folder ``card.source``.
 
@@ -121,8 +124,9 @@ class OnePass(ABC):
             device: auto, cuda, cuda:1, mps or cpu.
             dtype: not used; so small a network computes in float32.
             offload: not used.
-            max_batch: samples in one pass.
+            max_batch: samples in one pass; None: `FIRST_BATCH`.
             previews: not used; there is nothing to see before the end.
+            measured: not used.
 
         Raises:
             ModelNotFound: the folder is not there, or holds another family or version.
@@ -132,7 +136,7 @@ class OnePass(ABC):
             told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             if (told["family"], told["version"]) != (cls.family, VERSION):
                 raise ModelNotFound("This model is of another family or version; the operator must train it again.")
-            painter = cls._open(card, told, max_batch)
+            painter = cls._open(card, told, max_batch or FIRST_BATCH)
             weights = {name: part.float() for name, part in load_file(folder / WEIGHTS).items()}
             painter._network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -15,6 +15,7 @@ from typing import Self
 from PIL import Image
 
 from limner.generators.base import (
+    FIRST_BATCH,
     BadRequest,
     Event,
     Failed,
@@ -25,6 +26,7 @@ from limner.generators.base import (
     ModelNotFound,
     place_of,
 )
+from limner.generators.measured import Measured
 from limner.generators.remote.images_client import BUSY, NOT_FOUND, ImagesClient
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,17 @@ class OpenAIImagesGenerator:
         self._thread.start()
 
     @classmethod
-    def load(cls, card: ModelCard, *, device: str, dtype: str, offload: str, max_batch: int, previews: float) -> Self:
+    def load(
+        cls,
+        card: ModelCard,
+        *,
+        device: str,
+        dtype: str,
+        offload: str,
+        max_batch: int | None,
+        previews: float,
+        measured: Measured | None = None,
+    ) -> Self:
         """Get ready to ask ``card.server`` for its model ``card.source``; nothing is sent before the first `step`.
 
         Args:
@@ -69,12 +81,14 @@ class OpenAIImagesGenerator:
             device: not used; the server has its own.
             dtype: not used.
             offload: not used.
-            max_batch: samples of the card's own size that the server is asked for at the same time.
+            max_batch: samples of the card's own size that the server is asked for at the same time; None:
+                `FIRST_BATCH`.
             previews: not used; the server shows none.
+            measured: not used.
         """
         if card.server is None:
             raise ModelNotFound(NOT_FOUND)
-        return cls(ImagesClient(card.server, card.source), max_batch * card.width * card.height)
+        return cls(ImagesClient(card.server, card.source), (max_batch or FIRST_BATCH) * card.width * card.height)
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Take a request in; it is sent with the next `step`."""

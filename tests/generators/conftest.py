@@ -50,12 +50,12 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 
 @pytest.fixture
 def tiny_generator(tiny: Path) -> DiffusionGenerator:
-    return DiffusionGenerator.load(ModelCard.read("tiny", str(tiny)), device="cpu")
+    return DiffusionGenerator.load(ModelCard.read("tiny", str(tiny)), device="cpu", max_batch=8)
 
 
 @pytest.fixture
 def tiny_xl_generator(tiny_xl: Path) -> DiffusionGenerator:
-    return DiffusionGenerator.load(ModelCard.read("tiny_xl", str(tiny_xl)), device="cpu")
+    return DiffusionGenerator.load(ModelCard.read("tiny_xl", str(tiny_xl)), device="cpu", max_batch=8)
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ SAMPLERS = {
 
 
 def load(folder: Path, **options) -> DiffusionGenerator:
-    return DiffusionGenerator.load(ModelCard.read("tiny", str(folder)), device="cpu", **options)
+    return DiffusionGenerator.load(ModelCard.read("tiny", str(folder)), device="cpu", **{"max_batch": 8, **options})
 
 
 @pytest.fixture

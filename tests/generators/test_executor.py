@@ -81,7 +81,7 @@ def executor(tiny: Path, tiny_xl: Path) -> MakeExecutor:
         "gone": ModelCard.read("gone", str(tiny / "gone")),
         "exotic": ModelCard.read("exotic", str(tiny), kind="not installed"),
     }
-    return partial(Executor, cards, device="cpu")
+    return partial(Executor, cards, device="cpu", max_batch=8)
 
 
 def run(executor: Executor) -> dict[str, Finished | Failed]:

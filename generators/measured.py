@@ -1,0 +1,71 @@
+"""What was learned of models on this machine, kept in a JSON file between two starts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from limner.generators.text_files import BadText, read_json
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 4 * 2**20
+"""A larger file is not ours."""
+
+
+class Measured:
+    """Values by subject and key. A broken file counts as empty and is written again with the next value.
+
+    Several processes may share the file: each write begins with what is there, and replaces the file at once.
+
+    Args:
+        file: where they are kept; None keeps them in memory only.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._values: dict[str, dict[str, Any]] = {}
+
+    def get(self, subject: str, key: str) -> Any:
+        """The value, as JSON holds it; None if there is none."""
+        return self._read().get(subject, {}).get(key)
+
+    def put(self, subject: str, key: str, value: Any) -> None:
+        """Keep a value; one that cannot be written is kept in memory."""
+        values = self._read()
+        values.setdefault(subject, {})[key] = value
+        self._values = values
+        if self._file is not None:
+            try:
+                _replace(self._file, json.dumps(values, indent=1))
+            except OSError as error:
+                log.warning("measured_not_kept subject=%s reason=%s", subject, type(error).__name__)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        if self._file is None:
+            return self._values
+        try:
+            values = read_json(self._file) if self._file.stat().st_size <= MOST_BYTES else None
+        except (OSError, BadText):
+            return self._values
+        subjects = cast("dict[str, Any]", values) if isinstance(values, dict) else {}
+        return {name: kept for name, kept in subjects.items() if isinstance(kept, dict)}
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file that only its owner reads, in one move: no reader ever finds half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    number, part = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # with the rights 0600
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as opened:
+            opened.write(text)
+        os.replace(part, file)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(part)
+        raise

@@ -1,0 +1,171 @@
+"""How many samples go into one call: what fits and saves time, learned while requests are painted, and kept."""
+
+# pyright: basic, reportPrivateUsage=false
+
+import json
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from limner.generators.base import FIRST_BATCH, Finished, ModelCard
+from limner.generators.diffusion import generator
+from limner.generators.diffusion.batch_size import LONG_SECONDS, BatchSize
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.executor import Executor
+from limner.generators.measured import Measured
+from tests.generators.test_diffusion import stock_images
+from tests.tiny_models import SIDE, tiny_request
+
+CARD = ModelCard(name="m", source="", width=10, height=10)
+SAMPLE = 100
+
+
+def feed(size: BatchSize, waiting: int, seconds: dict[int, float], calls: int = 40) -> list[int]:
+    """Make calls of so many waiting samples that take ``seconds`` by their number; the samples of each."""
+    made: list[int] = []
+    for _ in range(calls):
+        samples = min(size.choose(waiting * SAMPLE) // SAMPLE, waiting)
+        size.took(samples * SAMPLE, 2 * samples, seconds[samples])
+        made.append(samples)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fits", "waiting", "seconds", "expected"),
+    [
+        (64, 64, {1: 1.0, 2: 1.2, 4: 1.5, 8: 2.9, 16: 9.0}, 4),
+        (64, 64, {1: 1.0, 2: 1.96, 4: 4.0}, 1),
+        (8, 64, {1: 0.1, 2: 0.11, 4: 0.12, 8: 0.13}, 8),
+        (64, 3, {1: 0.1, 2: 0.11}, 2),
+    ],
+)
+def test_the_size_is_doubled_while_that_fits_and_saves_time_and_enough_wait(
+    fits: int, waiting: int, seconds: dict[int, float], expected: int
+):
+    kept: list[int] = []
+    size = BatchSize(CARD, fits * SAMPLE, 1, kept.append)
+    scale = min(1.0, LONG_SECONDS / max(seconds.values()))
+    made = feed(size, waiting, {samples: scale * each for samples, each in seconds.items()})
+    assert size.samples == expected
+    assert made[-1] == min(expected, waiting)
+    assert ([1, *kept][-1], kept) == (expected, sorted(kept))
+
+
+def test_calls_that_take_long_are_not_doubled():
+    size = BatchSize(CARD, 64 * SAMPLE, 2, [].append)
+    assert set(feed(size, 16, {2: 1.1 * LONG_SECONDS, 4: 1.1 * LONG_SECONDS})) == {2}
+
+
+def test_there_is_room_for_the_next_size_and_never_for_more_than_fits():
+    size = BatchSize(CARD, 24 * SAMPLE, 1, [].append)
+    assert (size.together, size.room) == (2 * SAMPLE, FIRST_BATCH * SAMPLE)
+    feed(size, 24, dict.fromkeys((1, 2, 4, 8, 16), 0.1))
+    assert (size.samples, size.together, size.room) == (16, 16 * SAMPLE, 24 * SAMPLE)
+
+
+def test_a_given_number_stays():
+    size = BatchSize(CARD, 3 * SAMPLE, 2)
+    feed(size, 3, {2: 0.1, 3: 0.1})
+    assert (size.samples, size.together, size.room) == (2, 2 * SAMPLE, 3 * SAMPLE)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the painter reads."""
+    seconds = [0.0]
+    monkeypatch.setattr(generator, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    return seconds
+
+
+def load(folder: Path, file: Path, clock: list[float], **options) -> tuple[DiffusionGenerator, list[int]]:
+    """A painter on a device where a call takes as long whatever it holds; and the rows of its calls."""
+    card = ModelCard.read("tiny", str(folder), width=SIDE, height=SIDE)
+    painter, rows = DiffusionGenerator.load(card, device="cpu", measured=Measured(file), **options), []
+
+    def hook(_, args):
+        rows.append(len(args[0]))
+        clock[0] += 0.01
+
+    painter._pipelines.loaded.unet.register_forward_pre_hook(hook)
+    return painter, rows
+
+
+def paint(painter: DiffusionGenerator, count: int) -> list[Finished]:
+    """Paint so many requests of nine steps, each admitted as soon as there is room."""
+    coming = [tiny_request(seed=seed, num_inference_steps=9) for seed in range(count)]
+    left: list[Finished] = []
+    while len(left) < count:
+        while coming and coming[-1].pixels <= painter.capacity():
+            request = coming.pop()
+            painter.admit(str(request.seed), request)
+        left += [event for event in painter.step() if isinstance(event, Finished)]
+    return left
+
+
+def test_real_traffic_makes_calls_larger_and_the_next_start_begins_there(
+    tiny: Path, tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "cache" / "measured.json"
+    monkeypatch.setattr(generator, "best_batch", lambda *_: 2)
+    painter, rows = load(tiny, file, clock)
+    left = paint(painter, 24)
+    assert max(rows) == 2 * 16  # each is guided, so it takes two rows
+    for event in left[::8]:
+        want = stock_images(tiny, tiny_request(seed=event.seeds[0], num_inference_steps=9))
+        assert np.abs(np.asarray(event.images[0], int) - want[0]).max() <= 2
+    (kept,) = json.loads(file.read_text())["batch"].values()
+    assert kept == painter._batch.samples >= 8
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    monkeypatch.setattr(generator, "best_batch", lambda *_: pytest.fail("it is known"))
+    again, rows = load(tiny, file, clock)
+    assert again.capacity() >= kept * SIDE**2
+    paint(again, 24)
+    assert rows[0] == 2 * kept
+
+
+def test_a_number_in_the_settings_is_the_most(tiny: Path, tmp_path: Path, clock: list[float]):
+    painter, rows = load(tiny, tmp_path / "measured.json", clock, max_batch=3)
+    paint(painter, 12)
+    assert max(rows) == 6
+    assert not (tmp_path / "measured.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"batch": 3}', '{"batch": {"k": -1}}', '{"batch": {"k": "8"}}', "\0"])
+def test_a_broken_file_counts_as_empty_and_is_written_again(
+    tiny: Path, tmp_path: Path, clock: list[float], text: str, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "measured.json"
+    load(tiny, file, clock)
+    (key,) = json.loads(file.read_text())["batch"]
+    file.write_text(text.replace('"k"', json.dumps(key)))
+    monkeypatch.setattr(generator, "best_batch", lambda *_: 2)
+    painter, _ = load(tiny, file, clock)
+    assert painter._batch.samples == 2
+    assert json.loads(file.read_text()) == {"batch": {key: 2}}
+
+
+def test_a_file_that_cannot_be_written_costs_nothing(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    measured = Measured(tmp_path / "file" / "measured.json")
+    measured.put("batch", "a", 3)
+    assert measured.get("batch", "a") == 3
+
+
+def test_two_processes_keep_what_the_other_learned(tmp_path: Path):
+    one, other = Measured(tmp_path / "measured.json"), Measured(tmp_path / "measured.json")
+    one.put("batch", "a", 1)
+    other.put("batch", "b", 2)
+    one.put("batch", "c", 3)
+    assert [other.get("batch", key) for key in "abc"] == [1, 2, 3]
+
+
+def test_the_executor_hands_on_what_was_learned(tiny: Path, tmp_path: Path):
+    card = ModelCard.read("tiny", str(tiny), width=SIDE, height=SIDE)
+    executor = Executor({"tiny": card}, device="cpu", measured=Measured(tmp_path / "measured.json"))
+    assert executor.capacity("tiny") == FIRST_BATCH * SIDE**2
+    executor.admit("a", tiny_request())
+    assert list(json.loads((tmp_path / "measured.json").read_text())) == ["batch"]
