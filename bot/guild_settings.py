@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from limner.bot.errors import BadRule
 from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import FilterChange, GuildSettingsRow
+from limner.bot.storage.together import Together
 
 EVERYWHERE = 0
 """The guild id of the operator's rules, which hold in every server and in direct messages, and of settings there."""
@@ -89,6 +91,7 @@ class Guilds:
         self.database = database
         self._known: dict[int, Known] = {}
         self._changes = 0
+        self._reading = Together(self._read)
 
     async def get(self, guild_id: int | None) -> GuildSettings:
         """A server's settings; ``guild_id`` None is everything outside servers."""
@@ -99,13 +102,18 @@ class Guilds:
         """What is known of some servers, at most a second old."""
         wanted = list(guilds)
         while due := self._due(wanted):
-            changes, now = self._changes, time.monotonic()
-            async with self.database.read() as session:
-                rows = await session.scalars(select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(due)))
-                found = {row.guild_id: row for row in rows}
-            if changes == self._changes:  # else what was read may be older than the change
-                self._known.update({guild: _known(found.get(guild), now) for guild in due})
+            await self._reading.ask((due, time.monotonic()))
         return {guild: self._known[guild] for guild in wanted}
+
+    async def _read(self, asked: Sequence[tuple[Sequence[int], float]], _patience: float) -> list[None]:
+        due, now = {*chain.from_iterable(guilds for guilds, _ in asked)}, min(at for _, at in asked)
+        changes = self._changes
+        async with self.database.read() as session:
+            rows = await session.scalars(select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(due)))
+            found = {row.guild_id: row for row in rows}
+        if changes == self._changes:  # else what was read may be older than the change
+            self._known.update({guild: _known(found.get(guild), now) for guild in due})
+        return [None] * len(asked)
 
     async def change(self, guild_id: int, by: int, **changes: Any) -> GuildSettings:
         """Change some settings by name, and write it in the log; the settings then."""

@@ -100,9 +100,12 @@ def key(name: str) -> str:
     return cut(name, room - _DIGEST) + hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
 
 
-def named(typed: str, names: Iterable[str]) -> str | None:
+def named(typed: str, names: Collection[str]) -> str | None:
     """The name that is meant, in full or by its `key`; None if there is none."""
-    return next((name for name in names if typed in (name, key(name))), None)
+    if typed in names:
+        return typed
+    long = (name for name in names if len(name) > (CHOICE - _DIGEST) // 2)  # the others are their own keys
+    return next((name for name in long if typed == key(name)), None)
 
 
 def nonce(*meaning: object) -> str:

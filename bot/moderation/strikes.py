@@ -14,6 +14,7 @@ from limner.bot.errors import NotFound, Suspended
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Strike, Suspension, TimeOut
+from limner.bot.storage.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Strikes:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._suspensions = Together(self._suspensions_of)
 
     async def give(
         self, guild_id: int, user_id: int, *, by: int, why: str, settings: GuildSettings, review_id: int | None = None
@@ -109,12 +111,7 @@ class Strikes:
 
     async def suspension(self, guild_id: int | None, user_id: int) -> Suspension | None:
         """The suspension that keeps a member from painting now, if there is one."""
-        if guild_id is None:
-            return None
-        mine = (Suspension.guild_id == guild_id, Suspension.user_id == user_id, Suspension.lifted_at.is_(None))
-        found = select(Suspension).where(*mine, Suspension.until > time.time()).order_by(Suspension.until.desc())
-        async with self.database.read() as session:
-            return (await session.scalars(found.limit(1))).first()
+        return None if guild_id is None else await self._suspensions.ask((guild_id, user_id))
 
     async def of_review(self, review_id: int) -> Told | None:
         """The strike that a review gave, and what it brought; None if it gave none."""
@@ -140,6 +137,15 @@ class Strikes:
             marked = update(Suspension).where(Suspension.id == suspension_id).values(time_out=time_out)
             await session.execute(marked)
         log.info("time_out_%s suspension=%s", time_out, suspension_id)
+
+    async def _suspensions_of(self, members: Sequence[tuple[int, int]], _patience: float) -> list[Suspension | None]:
+        guilds, users = ({*ids} for ids in zip(*members, strict=True))
+        theirs = (Suspension.guild_id.in_(guilds), Suspension.user_id.in_(users))
+        counting = (Suspension.lifted_at.is_(None), Suspension.until > time.time())
+        async with self.database.read() as session:
+            found = await session.scalars(select(Suspension).where(*theirs, *counting).order_by(Suspension.until))
+            last = {(one.guild_id, one.user_id): one for one in found}
+        return [last.get(member) for member in members]
 
 
 def _active(guild_id: int, user_id: int | None) -> list[ColumnElement[bool]]:

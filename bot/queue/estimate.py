@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Self
+from typing import NamedTuple, Self
 
-from sqlalchemy import ColumnElement, and_, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Tuple, and_, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.queue.candidates import read_waiting
-from limner.bot.queue.fairness import PICTURE, Account
+from limner.bot.queue.fairness import PICTURE, Account, Waiting
 from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job, JobKind, JobStatus, Share, WorkerState
 
 PACE_SAMPLE = 64
@@ -54,6 +55,7 @@ class Paces:
 
     def __init__(self, samples: Mapping[str, Sequence[tuple[int, float]]]) -> None:
         self._samples = samples
+        self._medians: dict[tuple[str, int], float | None] = {}
 
     @classmethod
     async def read(cls, session: AsyncSession, weights_keys: Iterable[str]) -> Self:
@@ -65,53 +67,94 @@ class Paces:
 
     def load(self, weights_key: str, pixels: int, pixel_steps: float, jobs: int = 1) -> Load:
         """Jobs of one kind; the pace of the same size counts or, without any, that of other sizes, pixel for pixel."""
-        samples = self._samples[weights_key]
-        paces = [pace for size, pace in samples if size == pixels] or [pace for _, pace in samples]
-        return Load(jobs, pixel_steps, median(paces) * pixel_steps if paces else None)
+        kind = weights_key, pixels
+        if kind not in self._medians:
+            samples = self._samples[weights_key]
+            paces = [pace for size, pace in samples if size == pixels] or [pace for _, pace in samples]
+            self._medians[kind] = median(paces) if paces else None
+        pace = self._medians[kind]
+        return Load(jobs, pixel_steps, None if pace is None else pace * pixel_steps)
 
 
 class Line:
-    """What stands before one queued job, read in a bounded number of rows and a count of index entries."""
+    """What stands before some queued jobs of one server, read in a bounded number of rows and a count of index entries.
 
-    def __init__(self, job: Job, weights: Mapping[int, float]) -> None:
-        self._job = job
-        self._weight = weights.get(job.server_id, 1.0)
-        self._weights = weights
+    The first rows tell what the others are like.
+    """
 
-    async def read(self, session: AsyncSession, now: float) -> None:
-        """Look at the job's own server as far as the job, and at the others as far as they are near."""
-        before = _is_before(self._job)
-        sample = select(Job.weights_key, Job.pixels, Job.steps).where(before).order_by(Job.turn, Job.id)
-        sampled = sample.limit(LINE_SAMPLE).subquery()
-        kind = (sampled.c.weights_key, sampled.c.pixels)
-        kinds = select(*kind, func.sum(sampled.c.steps), func.count()).group_by(*kind)
-        self._kinds = (await session.execute(kinds)).all()
-        self._own = await session.scalar(select(func.count()).where(before)) or 0
-        counts = select(Job.server_id, func.count()).where(text(QUEUED)).group_by(Job.server_id)
-        self._counts = dict((await session.execute(counts)).all())
-        self._waiting, self._ledger = await read_waiting(session, self._weights, now)
-        own = select(Share.finish).where(Share.server_id == self._job.server_id)
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = sorted(jobs, key=_place)
+        self._server_id = jobs[0].server_id
+
+    async def read(self, session: AsyncSession) -> None:
+        """Look at the server's own queue as far as the last of the jobs."""
+        first = select(Job.turn, Job.id, Job.weights_key, Job.pixels, Job.steps).where(_is_before(self._jobs[-1]))
+        rows = (await session.execute(first.order_by(Job.turn, Job.id).limit(LINE_SAMPLE))).all()
+        self._places = [(turn, job_id) for turn, job_id, *_ in rows]
+        self._kinds = [(key, pixels, pixels * steps) for *_, key, pixels, steps in rows]
+        self._numbers: dict[int, int] = {}
+        counted: Job | None = None
+        for job in self._jobs:
+            number = bisect_left(self._places, _place(job))
+            if number == LINE_SAMPLE:  # each index entry is counted once, however many jobs are behind it
+                between = [_is_before(job)] if counted is None else [_is_before(job), _is_from(counted)]
+                number = await session.scalar(select(func.count()).where(*between)) or 0
+                number += 0 if counted is None else self._numbers[counted.id]
+                counted = job
+            self._numbers[job.id] = number
+        own = select(Share.finish).where(Share.server_id == self._server_id)
         self._finish = await session.scalar(own) or 0.0
 
     @property
     def weights_keys(self) -> set[str]:
         """All weights whose pace is needed."""
-        return {key for key, *_ in self._kinds} | {job.weights_key for job in self._waiting}
+        return {key for key, *_ in self._kinds}
 
-    def load(self, paces: Paces) -> Load:
-        """All that is served before the job."""
-        seen = sum((paces.load(key, pixels, pixels * steps, jobs) for key, pixels, steps, jobs in self._kinds), NOTHING)
-        own = seen.times(self._own / seen.jobs) if seen.jobs else seen
-        account = Account(server_id=self._job.server_id, weight=self._weight, finish=self._finish)
-        start = account.start(self._ledger.clock) + own.pixel_steps / PICTURE / self._weight
-        place = (start, start if self._own else self._finish, self._job.server_id)
-        others = self._ledger.accounts.keys() - {self._job.server_id}
-        return sum((self._served(self._ledger.accounts[other], place, paces) for other in others), own)
+    def loads(self, others: Others, paces: Paces) -> Iterator[tuple[Job, Load]]:
+        """All that is served before each of the jobs."""
+        seen, looked_at = NOTHING, 0
+        for job in self._jobs:
+            number = self._numbers[job.id]
+            for key, pixels, pixel_steps in self._kinds[looked_at:number]:
+                seen += paces.load(key, pixels, pixel_steps)
+            looked_at = max(looked_at, min(number, len(self._kinds)))
+            own = seen.times(number / seen.jobs) if seen.jobs else seen
+            yield job, own + others.before(self._server_id, own, self._finish, paces)
+
+
+class Others:
+    """The first waiting jobs of every server, and how many more wait there."""
+
+    def __init__(self, weights: Mapping[int, float]) -> None:
+        self._weights = weights
+
+    async def read(self, session: AsyncSession, now: float) -> None:
+        """Look at the servers as far as they are near."""
+        counts = select(Job.server_id, func.count()).where(text(QUEUED)).group_by(Job.server_id)
+        self._counts = dict((await session.execute(counts)).all())
+        waiting, self._ledger = await read_waiting(session, self._weights, now)
+        self._waiting: dict[int, list[Waiting]] = {}
+        for job in waiting:
+            self._waiting.setdefault(job.server_id, []).append(job)
+
+    @property
+    def weights_keys(self) -> set[str]:
+        """All weights whose pace is needed."""
+        return {job.weights_key for jobs in self._waiting.values() for job in jobs}
+
+    def before(self, server_id: int, own: Load, finish: float, paces: Paces) -> Load:
+        """What other servers are given before a job of this one with so much of its own before it."""
+        weight = self._weights.get(server_id, 1.0)
+        account = Account(server_id=server_id, weight=weight, finish=finish)
+        start = account.start(self._ledger.clock) + own.pixel_steps / PICTURE / weight
+        place = (start, start if own.jobs else finish, server_id)
+        others = self._ledger.accounts.keys() - {server_id}
+        return sum((self._served(self._ledger.accounts[other], place, paces) for other in others), NOTHING)
 
     def _served(self, account: Account, place: tuple[float, float, int], paces: Paces) -> Load:
         """What another server is given before its next job stands behind this place."""
         served, clock = NOTHING, self._ledger.clock
-        for job in [job for job in self._waiting if job.server_id == account.server_id]:
+        for job in self._waiting[account.server_id]:
             if (account.start(clock), account.finish, account.server_id) > place:
                 return served
             served += paces.load(job.weights_key, job.pixels, job.work * PICTURE)
@@ -121,39 +164,74 @@ class Line:
         return served + served.times(min(behind / served.jobs, room / served.pixel_steps))
 
 
-async def position_of(
-    session: AsyncSession, job: Job, weights: Mapping[int, float], now: float, lease: float
-) -> Position:
-    """The place of a job, and the time left.
+async def positions_of(
+    session: AsyncSession, jobs: Sequence[Job], weights: Mapping[int, float], now: float, lease: float
+) -> list[Position]:
+    """The place of each job, and the time left; what many have in common is read once.
 
     A queued one waits for what runs and for what is served before it, shared among the workers that have been seen
     within ``lease`` seconds; a running one shares its worker with the others there, step by step.
     """
-    kind = (Job.weights_key, Job.pixels, Job.steps - Job.step, Job.worker_id)
-    running = (await session.execute(select(*kind).where(text(RUNNING), Job.id != job.id))).all()
-    keys, left = {job.weights_key, *(key for key, *_ in running)}, job.steps - job.step
-    if job.status != JobStatus.QUEUED:
-        paces = await Paces.read(session, keys)
-        beside = [(key, pixels, min(steps, left)) for key, pixels, steps, worker in running if worker == job.worker_id]
-        kinds = [(job.weights_key, job.pixels, left), *beside]
-        return Position(
-            0, sum((paces.load(key, pixels, pixels * steps) for key, pixels, steps in kinds), NOTHING).seconds
-        )
-    line = Line(job, weights)
-    await line.read(session, now)
-    paces = await Paces.read(session, keys | line.weights_keys)
-    ahead = line.load(paces)
-    before = sum((paces.load(key, pixels, pixels * steps) for key, pixels, steps, _ in running), ahead)
+    kind = (Job.id, Job.weights_key, Job.pixels, Job.steps - Job.step, Job.worker_id)
+    running = (await session.execute(select(*kind).where(text(RUNNING)))).all()
+    keys = {job.weights_key for job in jobs} | {key for _, key, *_ in running}
+    queues: dict[int, list[Job]] = {}
+    for job in jobs:
+        if job.status == JobStatus.QUEUED:
+            queues.setdefault(job.server_id, []).append(job)
+    lines, others = [Line(queue) for queue in queues.values()], Others(weights)
+    for line in lines:
+        await line.read(session)
+        keys |= line.weights_keys
+    if lines:
+        await others.read(session, now)
+        keys |= others.weights_keys
+    paces = await Paces.read(session, keys)
     workers = await session.scalar(select(func.count()).where(WorkerState.seen_at >= now - lease))
     painters = workers or len({worker for *_, worker in running}) or 1
+    before = {job.id: load for line in lines for job, load in line.loads(others, paces)}
+    painting = [
+        _Painting(job_id, worker, left, paces.load(key, pixels, pixels))
+        for job_id, key, pixels, left, worker in running
+    ]
+    return [_position(job, before.get(job.id), painting, paces, painters) for job in jobs]
+
+
+class _Painting(NamedTuple):
+    """A running job, the steps that it has left, and what one of them takes."""
+
+    job_id: int
+    worker_id: str | None
+    left: int
+    step: Load
+
+
+def _position(job: Job, before: Load | None, painting: Sequence[_Painting], paces: Paces, painters: int) -> Position:
+    left = job.steps - job.step
     own = paces.load(job.weights_key, job.pixels, job.pixels * left)
-    seconds = None if before.seconds is None or own.seconds is None else before.seconds / painters + own.seconds
-    return Position(round(ahead.jobs), seconds)
+    others = [one for one in painting if one.job_id != job.id]
+    if before is None:
+        beside = [one.step.times(min(one.left, left)) for one in others if one.worker_id == job.worker_id]
+        return Position(0, sum(beside, own).seconds)
+    ahead = sum((one.step.times(one.left) for one in others), before)
+    seconds = None if ahead.seconds is None or own.seconds is None else ahead.seconds / painters + own.seconds
+    return Position(round(before.jobs), seconds)
+
+
+def _place(job: Job) -> tuple[float, int]:
+    return job.turn, job.id
 
 
 def _is_before(job: Job) -> ColumnElement[bool]:
-    place = tuple_(literal(job.turn), literal(job.id, Job.id.type))
-    return and_(text(QUEUED), Job.server_id == job.server_id, tuple_(Job.turn, Job.id) < place)
+    return and_(text(QUEUED), Job.server_id == job.server_id, tuple_(Job.turn, Job.id) < _literal(job))
+
+
+def _is_from(job: Job) -> ColumnElement[bool]:
+    return tuple_(Job.turn, Job.id) >= _literal(job)
+
+
+def _literal(job: Job) -> Tuple:
+    return tuple_(literal(job.turn), literal(job.id, Job.id.type))
 
 
 async def _finished(session: AsyncSession, weights_key: str) -> list[tuple[int, float]]:

@@ -31,8 +31,8 @@ from sqlalchemy.orm.attributes import set_committed_value
 from limner.bot.errors import NotFound, QueueFull
 from limner.bot.queue import transitions
 from limner.bot.queue.candidates import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
-from limner.bot.queue.enqueue import ENQUEUE, NewJob, count_open, row
-from limner.bot.queue.estimate import Position, position_of
+from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, row
+from limner.bot.queue.estimate import Position, positions_of
 from limner.bot.queue.fairness import Painter, Waiting, choose, fair_order, settle
 from limner.bot.queue.faults import SILENT, Fault
 from limner.bot.queue.wakeup import Wakeup
@@ -53,13 +53,12 @@ from limner.bot.storage.models import (
     Preview,
     Seen,
 )
+from limner.bot.storage.together import Together
 from limner.bot.translation import english
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
 
-ASKED_AT_ONCE = 3
-"""Positions that are worked out at the same time for answers to commands."""
 RETRY_SECONDS = 2.0
 """The pause before a second attempt; it doubles with each one."""
 LOST_SECONDS = 10.0
@@ -119,28 +118,22 @@ class JobQueue:
         self._ahead: dict[tuple[int, float | None], float] = {}  # leases that end too late, and when first seen
         self._max_attempts = max_attempts
         self._server_weights = server_weights or {}
-        self._asked = 0
+        self._enqueuing = Together(self._enqueue_together)
+        self._attaching = Together(self._attach_together)
+        self._positions = Together(self._tell_positions)
 
     async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
-        """Accept a request: one INSERT, which also counts open jobs and gives the job its turn (see `fairness`).
+        """Accept a request: an INSERT that also counts open jobs and gives the job its turn (see `fairness`).
+
+        It is on the disk when this returns. Requests that come at the same moment are written together.
 
         Raises:
             QueueFull: the user or the server has too many open jobs; nothing was written.
         """
-        limits = {"per_user": per_user or UNLIMITED, "per_guild": per_guild or UNLIMITED}
-        places = [f"limner.user.{new.user_id}"] * (per_user is not None)
-        places += [f"limner.guild.{new.where.guild_id}"] * (per_guild is not None and new.where.guild_id is not None)
-
-        async def insert_row(session: AsyncSession) -> Job:
-            await self.database.lock(session, *places)
-            job = (await session.scalars(ENQUEUE, row(new) | limits)).one_or_none()
-            if job is None:
-                mine = await session.scalar(count_open(Job.user_id == new.user_id)) or 0
-                raise _queue_full(mine, **limits)
-            await self._announce(session, self.queued)
-            return job
-
-        job = await self.database.share(insert_row)
+        asking = Asking(new, per_user or UNLIMITED, per_guild or UNLIMITED)
+        job = await self._enqueuing.ask(asking)
+        if isinstance(job, int):
+            raise _queue_full(job, asking.per_user, asking.per_guild)
         log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
         return _without_images(job)
 
@@ -164,14 +157,7 @@ class JobQueue:
 
     async def attach_message(self, job_id: int, message_id: int, answer: transitions.Answer | None = None) -> None:
         """Remember the placeholder that Discord has made for a job, and the answer to a command that it is."""
-        attached = update(Job).where(Job.id == job_id).values(message_id=message_id)
-
-        async def attach(session: AsyncSession) -> None:
-            await session.execute(attached)
-            if answer:
-                await transitions.keep_token(session, job_id, answer)
-
-        await self.database.share(attach)
+        await self._attaching.ask((job_id, message_id, answer))
 
     async def claim(
         self,
@@ -479,18 +465,7 @@ class JobQueue:
 
     async def position(self, job: Job) -> Position:
         """How many jobs are served before this one, and seconds until it is done at the measured pace."""
-        async with self.database.read() as session:
-            return await position_of(session, job, self._server_weights, await self.database.now(), self._lease_seconds)
-
-    async def position_if_quick(self, job: Job) -> Position | None:
-        """The job's `position`; None while many ask at once, since an answer to a command must not wait for theirs."""
-        if self._asked >= ASKED_AT_ONCE:
-            return None
-        self._asked += 1
-        try:
-            return await self.position(job)
-        finally:
-            self._asked -= 1
+        return await self._positions.ask(job)
 
     async def counts(self) -> tuple[int, int]:
         """How many jobs are queued and how many are running."""
@@ -506,6 +481,35 @@ class JobQueue:
         async with self.database.begin() as session:
             yield session
             await self._announce(session, self.changed)
+
+    async def _enqueue_together(self, asking: Sequence[Asking], patience: float) -> list[Job | int]:
+        """The row of each request; of one that finds no room, how many open ones its member has."""
+        users = {f"limner.user.{one.new.user_id}" for one in asking if one.per_user != UNLIMITED}
+        guilds = {one.new.where.guild_id for one in asking if one.per_guild != UNLIMITED} - {None}
+        async with self.database.begin(patience) as session:
+            # In one order in all processes, so that no two wait for each other.
+            await self.database.lock(session, *sorted(users), *sorted(f"limner.guild.{guild}" for guild in guilds))
+            told: list[Job | int] = []
+            for one, job in zip(asking, await insert_rows(session, asking), strict=True):
+                told.append(job or await session.scalar(count_open(Job.user_id == one.new.user_id)) or 0)
+            if any(isinstance(one, Job) for one in told):
+                await self._announce(session, self.queued)
+        return told
+
+    async def _attach_together(
+        self, attached: Sequence[tuple[int, int, transitions.Answer | None]], patience: float
+    ) -> list[None]:
+        async with self.database.begin(patience) as session:
+            messages = [{"job": job_id, "message": message_id} for job_id, message_id, _ in attached]
+            await session.execute(transitions.ATTACH, messages)
+            answers = {job_id: answer for job_id, _, answer in attached if answer}
+            await transitions.keep_tokens(session, answers)
+        return [None] * len(attached)
+
+    async def _tell_positions(self, jobs: Sequence[Job], _patience: float) -> list[Position]:
+        async with self.database.read() as session:
+            now = await self.database.now()
+            return await positions_of(session, jobs, self._server_weights, now, self._lease_seconds)
 
     async def _take(
         self, session: AsyncSession, worker_id: str, chosen: Sequence[Waiting], now: float

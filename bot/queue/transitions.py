@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from limner.bot.reasons import EndCode, HoldReason
-from limner.bot.storage.models import QUEUED, RUNNING, AnswerToken, Job, JobStatus
+from limner.bot.storage.models import QUEUED, RUNNING, Job, JobStatus
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion
 
@@ -46,6 +47,12 @@ def _claim() -> TypedReturnsRows[Job]:
 
 CLAIM = _claim()
 """Built once: to build it takes longer than to run it."""
+
+ATTACH = text("UPDATE jobs SET message_id = :message WHERE id = :job")
+KEEP_TOKEN = text("""
+INSERT INTO answer_tokens (job_id, token, expires_at) VALUES (:job, :token, :expires_at)
+ON CONFLICT (job_id) DO UPDATE SET token = excluded.token, expires_at = excluded.expires_at
+""")
 
 
 def ours(job: Job) -> Update:
@@ -107,6 +114,8 @@ def ruled(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in names}
 
 
-async def keep_token(session: AsyncSession, job_id: int, answer: Answer) -> None:
-    """Remember how a job's message may be written without any permission, and until when."""
-    await session.merge(AnswerToken(job_id=job_id, token=answer.token, expires_at=answer.expires_at))
+async def keep_tokens(session: AsyncSession, answers: Mapping[int, Answer]) -> None:
+    """Remember how jobs' messages may be written without any permission, and until when."""
+    if answers:
+        rows = [{"job": job_id, **vars(answer)} for job_id, answer in answers.items()]
+        await session.execute(KEEP_TOKEN, rows)

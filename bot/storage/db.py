@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly, UserError
-
-T = TypeVar("T")
-Work = Callable[[AsyncSession], Awaitable[T]]
+from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly
 
 BUSY_SECONDS = 2.0
 """How long a write waits for another's before its asker is told; well inside Discord's 3 seconds."""
@@ -51,8 +48,6 @@ class Database:
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._turn_to_write = asyncio.Lock()
-        self._shared: dict[asyncio.Future[Any], tuple[Work[Any], float]] = {}
-        self._turn_to_share = asyncio.Lock()
 
     @asynccontextmanager
     async def begin(self, patience: float = BUSY_SECONDS) -> AsyncGenerator[AsyncSession]:
@@ -72,46 +67,6 @@ class Database:
                     await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield session
-
-    async def share(self, work: Work[T]) -> T:
-        """Do ``work`` in one transaction with the work of all who wait to write at this moment.
-
-        On SQLite each commit waits for the disk, so a burst of commands would wait for hundreds of them in a row.
-        ``work`` is given the session; it may raise a UserError before it has written anything, and raises like `begin`.
-        """
-        if not self.is_sqlite:
-            async with self.begin() as session:
-                return await work(session)
-        done = asyncio.get_running_loop().create_future()
-        self._shared[done] = work, time.monotonic() + BUSY_SECONDS
-        try:
-            async with self._turn_to_share:
-                if done in self._shared:
-                    # Shielded: who is cancelled must not take back what others are about to be told is written.
-                    await asyncio.shield(asyncio.ensure_future(self._do_shared()))
-            return await asyncio.shield(done)
-        finally:
-            self._shared.pop(done, None)
-
-    async def _do_shared(self) -> None:
-        shared, self._shared = self._shared, {}
-        outcomes: dict[asyncio.Future[Any], Any] = {}
-        patience = min((deadline for _, deadline in shared.values()), default=0.0) - time.monotonic()
-        try:
-            async with self.begin(max(0.0, patience)) as session:
-                for done, (work, _) in shared.items():
-                    try:
-                        outcomes[done] = await work(session)
-                    except UserError as error:
-                        outcomes[done] = error
-        except Exception as error:
-            outcomes = dict.fromkeys(shared, error)
-        for done, outcome in outcomes.items():
-            if isinstance(outcome, Exception):
-                done.set_exception(outcome)
-                done.exception()  # its asker may be gone
-            else:
-                done.set_result(outcome)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:

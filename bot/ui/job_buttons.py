@@ -121,7 +121,7 @@ def job_of(message: discord.Message) -> int | None:
 async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
     """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
     with _accepted(job):
-        position = await app.jobs.position_if_quick(job)
+        position = await app.jobs.position(job)
         with speaking_publicly(interaction):
             message_id = await _answer_once(interaction, job, job_messages.queued(job, position))
         if message_id is None:

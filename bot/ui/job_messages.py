@@ -52,10 +52,9 @@ FILES_GONE = N_("The picture files are gone from the bot's disk; Reroll paints t
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def queued(job: Job, position: Position | None) -> str:
-    """Accepted, and where it stands; nothing about a place or a time that is not known."""
-    place = standing(position) if position else _("/queue tells your place")
-    queued = _("queued · {place}", place=place)
+def queued(job: Job, position: Position) -> str:
+    """Accepted, and where it stands; nothing about a time that is not known."""
+    queued = _("queued · {place}", place=standing(position))
     return f"{_idea(job)}\n-# {queued}"
 
 

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import entry_points
 from types import FrameType
 from typing import TYPE_CHECKING
+
+import psutil
 
 from limner.bot.app import App, open_app
 from limner.bot.errors import SetupError
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NICE = 10
+"""How far a worker stands back on the processor for the bot, which must answer within seconds."""
+
 
 def be_worker(settings: Settings, worker_id: str) -> None:
     """Be a worker until SIGTERM, SIGINT, or the end of the process that supervises it, and then end this process.
@@ -42,6 +48,7 @@ def be_worker(settings: Settings, worker_id: str) -> None:
         worker_id: the name that the supervising process gave this one; its wake-ups come on stdin, whose end stops
             this worker, and this worker's own go to stdout.
     """
+    psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICE)
 
     async def work() -> None:
         code = await _work(settings, worker_id)

@@ -30,7 +30,7 @@ async def fresh_studio(*, channels: int = 1, **settings: Any) -> AsyncGenerator[
     with tempfile.TemporaryDirectory() as folder:
         settings = {**NO_LIMITS, "expander": "off", "previews": "off", "log_level": "ERROR"} | settings
         async with (
-            DiscordServer(channels=channels).open() as server,
+            DiscordServer(channels=channels, judges=False).open() as server,
             open_studio(Path(folder), server, **settings) as studio,
         ):
             studio.environment.clear()

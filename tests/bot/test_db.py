@@ -59,6 +59,49 @@ async def test_a_burst_of_requests_shares_a_few_commits_and_a_refusal_in_it_harm
     assert commits < 10
 
 
+async def test_a_row_that_cannot_be_written_costs_nobody_else_a_row(app: App):
+    ideas = ["a fox", "half a character: \ud800", *(f"fox {number}" for number in range(20))]
+    burst = [app.jobs.enqueue(new_job(idea, user_id=user)) for user, idea in enumerate(ideas)]
+    told = await asyncio.gather(*burst, return_exceptions=True)
+
+    assert [type(outcome) for outcome in told] == [Job, UnicodeEncodeError, *[Job] * 20]
+    written = [await app.jobs.get(job.id) for job in told if isinstance(job, Job)]
+    assert [job.idea for job in written] == [idea for idea in ideas if "\ud800" not in idea]
+    assert await app.jobs.counts() == (21, 0)
+
+
+async def test_a_member_who_asks_ten_times_at_once_gets_three_places_of_three(app: App):
+    burst = [app.jobs.enqueue(new_job(user_id=1, guild_id=2), per_user=3) for _ in range(10)]
+    told = await asyncio.gather(*burst, return_exceptions=True)
+
+    assert [type(outcome) for outcome in told] == [Job] * 3 + [QueueFull] * 7
+    numbers = [job.id for job in told if isinstance(job, Job)]
+    assert [job.id for job in await app.jobs.open_jobs(1)] == numbers
+    assert (await app.jobs.enqueue(new_job(user_id=2))).id > max(numbers)
+
+
+async def test_positions_asked_for_at_once_are_those_told_one_by_one(app: App):
+    for user in range(30):
+        await app.jobs.enqueue(new_job(user_id=user % 7, guild_id=1 + user % 3, model="ab"[user % 2]))
+    [running] = await app.jobs.claim("w", capacity=1)
+    waiting = [job for job in [await app.jobs.get(number) for number in range(1, 31)] if job.id != running.id]
+    asked = [*waiting, await app.jobs.get(running.id)]
+    statements = 0
+
+    @event.listens_for(app.database.engine.sync_engine, "before_cursor_execute")
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    together = await asyncio.gather(*map(app.jobs.position, asked))
+    for_all, statements = statements, 0
+    apart = [await app.jobs.position(job) for job in asked]
+
+    assert together == apart
+    assert for_all < 2 * statements / len(asked)  # what many have in common is read once
+    assert max(place.ahead for place in together) > 20
+
+
 async def test_who_gives_up_waiting_for_the_lock_takes_nobody_along(app: App):
     with write_lock(app):
         asked = [asyncio.create_task(app.jobs.enqueue(new_job(user_id=user))) for user in range(3)]

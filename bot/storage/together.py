@@ -1,0 +1,80 @@
+"""Together: what many ask of the database at the same moment is answered in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from limner.bot.background import start
+from limner.bot.errors import UserError
+from limner.bot.storage.db import BUSY_SECONDS
+
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+Transaction = Callable[[Sequence[Asked], float], Awaitable[Sequence[Told]]]
+
+MOST = 500
+"""Questions that one transaction answers."""
+
+
+class Together(Generic[Asked, Told]):
+    """One transaction is open at a time, and the next one is shared by all who have asked meanwhile.
+
+    On SQLite each commit waits for the disk, and each statement for another thread; so a burst of commands costs little
+    more than one.
+
+    Args:
+        transaction: given what is asked in the order in which it came, and the seconds that it may wait for the write
+            lock, commits everything and returns an answer for each. A UserError of it is raised to all; after
+            another error each is asked again in a transaction of its own, so no mistake costs others their answer.
+    """
+
+    def __init__(self, transaction: Transaction[Asked, Told]) -> None:
+        self._transaction = transaction
+        self._waiting: dict[asyncio.Future[Told], tuple[Asked, float]] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    async def ask(self, asked: Asked) -> Told:
+        """The answer to one; raises what was said above. Who is cancelled before its transaction begins is left out."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Told] = loop.create_future()
+        self._waiting[answer] = asked, loop.time() + BUSY_SECONDS
+        if self._running is None:
+            self._running = start(self._answer_all(), "limner-together")
+        try:
+            return await answer
+        finally:
+            self._waiting.pop(answer, None)
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._waiting:
+                some = dict(list(self._waiting.items())[:MOST])
+                for answer in some:
+                    del self._waiting[answer]
+                await self._answer(some)
+        finally:
+            self._running = None
+
+    async def _answer(self, some: Mapping[asyncio.Future[Told], tuple[Asked, float]]) -> None:
+        patience = max(0.0, min(deadline for _, deadline in some.values()) - asyncio.get_running_loop().time())
+        error: Exception | None = None
+        told: Sequence[Told] = ()
+        try:
+            told = await self._transaction([asked for asked, _ in some.values()], patience)
+        except UserError as problem:
+            error = problem
+        except Exception as problem:
+            if len(some) > 1:
+                for answer, one in some.items():
+                    await self._answer({answer: one})
+                return
+            error = problem
+        for number, answer in enumerate(some):
+            if answer.done():  # its asker is gone
+                continue
+            if error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(told[number])
