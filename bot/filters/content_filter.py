@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TypeVar
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.costs import Ledger
@@ -30,8 +28,6 @@ from limner.bot.storage.models import Rule as Row
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-R = TypeVar("R")
 
 NEGATIVE = "negative prompt"
 """The field whose words are not wanted; it has a policy of its own."""
@@ -39,8 +35,6 @@ REPLAYED_TOGETHER = 20
 """Texts that a replay reads before other checks have their turn."""
 MOST_LOADED = 200_000
 """Rules of all servers in memory: about a gigabyte; those of the server that was read first are read anew if needed."""
-BUILT_TOGETHER = 200
-"""Rules of a file that are looked at before other servers' have their turn."""
 FREED = "An allowed text frees what this rule looks for, so it stops nothing where both count."
 
 
@@ -177,10 +171,7 @@ class ContentFilter(RuleBook):
             guild_id, lambda: (Allowed([*loaded.allow, *brought]), Ledger(loaded.matcher))
         )
 
-        def review(item: Item) -> Item:
-            return _reviewed(item, allowed, ledger)
-
-        return await self._by_some(guild_id, items, review)
+        return await self.by_some(guild_id, (_reviewed(item, allowed, ledger) for item in items))
 
     async def check_costs(self, guild_id: int, entries: Sequence[Entry], without: int = 0) -> None:
         """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would take too much."""
@@ -191,17 +182,10 @@ class ContentFilter(RuleBook):
         def complaint(entry: Entry) -> str | None:
             return ledger.complaint(entry.rules("", guild_id)) if entry.is_on else None
 
-        told = await self._by_some(guild_id, entries, complaint)
+        told = await self.by_some(guild_id, map(complaint, entries))
         for entry, sentence in zip(entries, told, strict=True):
             if sentence:
                 raise BadRule(sentence if len(entries) == 1 else f"{entry.pattern}: {sentence}")
-
-    async def _by_some(self, guild_id: int, many: Sequence[T], work: Callable[[T], R]) -> list[R]:
-        """What ``work`` makes of each, in the thread for builds; after some of them other servers have their turn."""
-        made: list[R] = []
-        for first in range(0, len(many), BUILT_TOGETHER):
-            made += await self.builds.run(guild_id, partial(_each, work, many[first : first + BUILT_TOGETHER]))
-        return made
 
     async def is_freed(self, row: Row) -> bool:
         """Whether the server's allowed texts free all that a rule looks for."""
@@ -232,10 +216,6 @@ class ContentFilter(RuleBook):
     async def _load(self, guild: int, revision: int) -> _Loaded:
         rows = await self.all(guild)
         return await self.builds.run(guild, lambda: _made(guild, rows, revision))
-
-
-def _each(work: Callable[[T], R], some: Sequence[T]) -> list[R]:
-    return [work(one) for one in some]
 
 
 def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:

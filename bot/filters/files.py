@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, cast
+from itertools import accumulate, chain
+from typing import Any, Protocol, cast
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
@@ -21,6 +21,14 @@ SHARED = ("action", "reason", "replacement", "expires_at")
 _ID = re.compile(r"[0-9]{1,20}")
 NO_IDS = "Its channels and roles must be Discord's numbers, not names; copy their ids."
 NO_LIST = 'It has no list of rules; write {"rules": [...]}.'
+
+
+class Read(Protocol):
+    """Makes an entry of what stands in one place of a file, as `read_entry` does."""
+
+    def __call__(self, whole: Any, *, is_allow: bool = False) -> Entry:
+        """The entry, checked; raises BadRule."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,13 @@ class Item:
         return self.entry.rules(self.label, outer=(self.outer,)) if self.entry and self.entry.is_on else []
 
 
-def read_json(text: str) -> list[Item]:
+def read_json(text: str, read: Read = read_entry) -> Iterator[Item]:
     """A JSON file, or one JSON entry a line; see `read_whole`. Raises BadRule if it is no such file."""
     text = text.removeprefix("\ufeff")
     lines = [(number, line) for number, line in enumerate(split_lines(text), 1) if line.strip()]
     whole = [_parsed(line, number) for number, line in lines] if _is_entries(lines) else _parsed(text)
     is_entry = not isinstance(whole, list) and not (isinstance(whole, dict) and "pattern" not in whole)
-    return read_whole([whole] if is_entry else cast(Any, whole))
+    return read_whole([whole] if is_entry else cast(Any, whole), read)
 
 
 def _is_entries(lines: Sequence[tuple[int, str]]) -> bool:
@@ -86,13 +94,13 @@ def _parsed(text: str, line: int | None = None) -> Any:
             raise BadRule(str(error)) from error
 
 
-def read_whole(whole: Any) -> list[Item]:
+def read_whole(whole: Any, read: Read = read_entry) -> Iterator[Item]:
     """A list of entries, or ``{"rules": [...], "allow": [...], "packs": [...]}``; raises BadRule if it is neither.
 
     A pack has ``rules`` of its own, or is one of ours by its ``id``.
     """
     if isinstance(whole, list):
-        return list(_rules(cast("list[Any]", whole), 0))
+        return _rules(cast("list[Any]", whole), 0, read)
     known = cast("dict[str, Any]", whole)
     rules, allow, packs = (known.get(name, []) for name in ("rules", "allow", "packs"))
     if not all(isinstance(some, list) for some in (rules, allow, packs)) or not known.keys() & {
@@ -101,12 +109,14 @@ def read_whole(whole: Any) -> list[Item]:
         "allow",
     }:
         raise BadRule(NO_LIST)
-    items = list(_rules(rules, 0))
-    for pack in packs:
-        items += _pack(pack, len(items))
-    return items + [
-        item_of(_label(one, n), lambda one=one: read_entry(one, is_allow=True)) for n, one in enumerate(allow, 1)
-    ]
+    if not all(map(_is_pack, packs)):
+        raise BadRule(NO_LIST)
+    before = list(accumulate((len(pack.get("rules", [0])) for pack in packs), initial=len(rules)))
+    return chain(
+        _rules(rules, 0, read),
+        chain.from_iterable(_pack(pack, number, read) for pack, number in zip(packs, before, strict=False)),
+        (item_of(_label(one, n), lambda one=one: read(one, is_allow=True)) for n, one in enumerate(allow, 1)),
+    )
 
 
 def write(entries: Iterable[Entry]) -> str:
@@ -117,21 +127,23 @@ def write(entries: Iterable[Entry]) -> str:
     return json.dumps({"version": VERSION} | listed, ensure_ascii=False, indent=1) + "\n"
 
 
-def _rules(entries: Sequence[Any], before: int) -> Iterator[Item]:
+def _rules(entries: Sequence[Any], before: int, read: Read) -> Iterator[Item]:
     for number, one in enumerate(entries, before + 1):
-        yield item_of(_label(one, number), lambda one=one: read_entry(one))
+        yield item_of(_label(one, number), lambda one=one: read(one))
 
 
-def _pack(whole: Any, before: int) -> Iterator[Item]:
-    """The entries of a pack: each counts where it does, is off if it is, and does what it says unless it says more."""
+def _is_pack(whole: Any) -> bool:
     known = cast("dict[str, Any]", whole) if isinstance(whole, dict) else {}
-    if not known.keys() & {"id", "rules"} or not isinstance(known.get("rules", []), list):
-        raise BadRule(NO_LIST)
+    return bool(known.keys() & {"id", "rules"}) and isinstance(known.get("rules", []), list)
+
+
+def _pack(known: dict[str, Any], before: int, read: Read) -> Iterator[Item]:
+    """The entries of a pack: each counts where it does, is off if it is, and does what it says unless it says more."""
     if "rules" not in known:
         yield item_of(_label(known, before + 1), lambda: read_pack(known))
         return
     use, shared = read_use(known), {name: known[name] for name in SHARED if name in known}
-    for item in _rules([_sharing(shared, one) for one in known["rules"]], before):
+    for item in _rules([_sharing(shared, one) for one in known["rules"]], before, read):
         entry = item.entry if item.entry is None or use.is_on else replace(item.entry, is_on=False)
         yield replace(item, entry=entry, outer=use.scope)
 

@@ -47,7 +47,7 @@ def read_rules(path: Path) -> Rules:
 def read_items(path: Path) -> list[Item]:
     """The entries of a rule file, and what cannot be one; raises SetupError if it is no rule file."""
     try:
-        return read(read_text(path, f"The rules file {path.name}"), path.name)
+        return list(read(read_text(path, f"The rules file {path.name}"), path.name))
     except BadText as error:
         raise SetupError(str(error)) from error
     except BadRule as error:
@@ -56,7 +56,7 @@ def read_items(path: Path) -> list[Item]:
 
 def read_entries(name: str, whole: Any) -> Rules:
     """Rules from what JSON gave; raises like `read_rules`, and BadRule if it holds no list of rules."""
-    return _rules(name, read_whole(whole))
+    return _rules(name, list(read_whole(whole)))
 
 
 def _rules(name: str, items: Sequence[Item]) -> Rules:

@@ -6,16 +6,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import BadRule
-from limner.bot.filters.entries import Entry
+from limner.bot.filters import wordlists
+from limner.bot.filters.costs import MOST_REGEXES, REGEXES
+from limner.bot.filters.entries import Entry, read_entry
 from limner.bot.filters.fair_thread import FairThread
+from limner.bot.filters.files import Item
 from limner.bot.filters.own_roles import Counts, check_own_roles
-from limner.bot.filters.rules import Action, normal_form
+from limner.bot.filters.rules import Action, Kind, normal_form
 from limner.bot.filters.scopes import Scope
 from limner.bot.guild_settings import Guilds
 from limner.bot.storage import audit_log
@@ -24,15 +27,20 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.models import FilterChange
 from limner.bot.storage.models import Rule as Row
 
+T = TypeVar("T")
+
 PAGE = 20
 """Rules on one page of the list."""
 CHOICES = 25
 """Suggestions that Discord shows while somebody types."""
 MOST = 20_000
 """Rules that one server may have."""
+BUILD_SECONDS = 0.05
+"""How long the work on a server's rules goes on before other servers' has its turn."""
 BATCH = 500
 """Rules that one statement names."""
 
+TOO_MANY = "That file has more than {:,} rules, and a server may have that many; leave some out."
 GONE = "There is no such rule here; /filter list shows all of them."
 SAME = "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
 PICTURES = "Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu."
@@ -80,6 +88,22 @@ class RuleBook(ABC):
     async def check_costs(self, guild_id: int, entries: Sequence[Entry], without: int = 0) -> None:
         """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would take too much."""
 
+    async def read(self, guild_id: int, text: str, name: str) -> list[Item]:
+        """What a file of that name holds, as a server can have it; raises BadRule like `wordlists.read`.
+
+        It has at most as many rules as a server may have, and regexes past `MOST_REGEXES` are not looked at.
+        """
+        read = _Reader()
+        items = await self.builds.run(guild_id, lambda: wordlists.read(text, name, read))
+        return await self.by_some(guild_id, (item.merged() for item in _capped(items)))
+
+    async def by_some(self, guild_id: int, work: Iterator[T]) -> list[T]:
+        """All that an iterator gives, in the thread for builds, the servers in turn."""
+        made: list[T] = []
+        while some := await self.builds.run(guild_id, lambda: _some(work)):
+            made += some
+        return made
+
     async def add(self, guild_id: int, pattern: str, by: int, *, bound: Collection[int] = (), **more: Any) -> Row:
         """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it is one already."""
         return await self.put(guild_id, Entry(pattern=pattern, **more), by, bound=bound)
@@ -104,9 +128,10 @@ class RuleBook(ABC):
         for entry in entries:
             check_own_roles(bound, None, (entry.is_allow, entry.scope))
         await self.check_costs(guild_id, entries)
+        rows = await self.by_some(guild_id, map(_columns, entries))
         made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
         fresh: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for columns in map(_columns, entries):
+        for columns in rows:
             fresh.setdefault(_identity(columns), made | columns)
         async with changing(self.database, guild_id) as session:
             identity = select(Row.is_allow, Row.normal_form, Row.scope_key).where(Row.guild_id == guild_id)
@@ -230,6 +255,38 @@ class RuleBook(ABC):
         same = (Row.guild_id == row.guild_id, Row.normal_form == row.normal_form, Row.id != row.id)
         async with self.database.read() as session:
             return (await session.scalars(select(Row).where(*same).order_by(Row.id))).all()
+
+
+class _Reader:
+    """Reads the entries of one file, of which at most `MOST_REGEXES` are regexes."""
+
+    def __init__(self) -> None:
+        self._regexes = 0
+
+    def __call__(self, whole: Any, *, is_allow: bool = False) -> Entry:
+        if isinstance(whole, dict) and cast("dict[str, Any]", whole).get("kind") == Kind.REGEX:
+            self._regexes += 1
+            if self._regexes > MOST_REGEXES:
+                raise BadRule(REGEXES.format(MOST_REGEXES))
+        return read_entry(whole, is_allow=is_allow)
+
+
+def _capped(items: Iterator[Item]) -> Iterator[Item]:
+    rules = 0
+    for item in items:
+        rules += bool(item.entry or item.problem)
+        if rules > MOST:
+            raise BadRule(TOO_MANY.format(MOST))
+        yield item
+
+
+def _some(work: Iterator[T]) -> list[T]:
+    made, ends = list[T](), time.monotonic() + BUILD_SECONDS
+    for one in work:
+        made.append(one)
+        if time.monotonic() > ends:
+            break
+    return made
 
 
 def entry_of(row: Row) -> Entry:

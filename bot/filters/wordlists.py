@@ -11,7 +11,7 @@ from typing import Any
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.entries import read_entry
-from limner.bot.filters.files import Item, item_of, read_json
+from limner.bot.filters.files import Item, Read, item_of, read_json
 from limner.generators.text_files import BadText, parse_json, split_lines
 
 JSON = frozenset({".json", ".jsonl"})
@@ -68,19 +68,19 @@ _IS_REGEX = re.compile(r"/.+/[a-z]*")
 _STRANGE = re.compile(r"""["`#,;|=<>\[\]{}\\]""")
 
 
-def read(text: str, name: str) -> list[Item]:
-    """The entries of a file of that name; of a list or table each is labelled with its line.
+def read(text: str, name: str, read: Read = read_entry) -> Iterator[Item]:
+    """The entries of a file of that name, one by one; of a list or table each is labelled with its line.
 
     Raises:
-        BadRule: it is neither JSON with a list of rules, nor a list, nor a table.
+        BadRule: it is neither JSON with a list of rules, nor a list, nor a table; some of that is seen on the way only.
     """
     ending = PurePath(name).suffix.lower()
     if ending in JSON or _is_json(text):
-        return read_json(text)
+        return read_json(text, read)
     content = [line for line in split_lines(text) if line.strip(" ,;|\t") and not line.lstrip().startswith("#")]
     if content and (sign := _parting(content, ending)):
-        return list(_table(text, sign))
-    return list(_list(split_lines(text)))
+        return _table(text, sign, read)
+    return _list(split_lines(text), read)
 
 
 def _is_json(text: str) -> bool:
@@ -113,7 +113,7 @@ def _name(field: str) -> str:
 # Tables.
 
 
-def _table(text: str, sign: str) -> Iterator[Item]:
+def _table(text: str, sign: str, read: Read) -> Iterator[Item]:
     rows = list(_rows(text, sign))
     label, first = rows[0]
     names = list(map(_name, first))
@@ -121,13 +121,13 @@ def _table(text: str, sign: str) -> Iterator[Item]:
         if strange := [name for name in names if name not in NAMES and name not in USED]:
             yield Item(label, None, note=LEFT_OUT.format(", ".join(strange)))
         for label, row in rows[1:]:
-            yield item_of(label, lambda row=row: read_entry(_named(names, row), is_allow=_allows(names, row)))
+            yield item_of(label, lambda row=row: read(_named(names, row), is_allow=_allows(names, row)))
         return
     column = _column_of_words([row for _, row in rows])
     yield Item(label, None, note=ONE_COLUMN.format(column + 1))
     for label, row in rows:
         if row[column : column + 1] != [""]:
-            yield item_of(label, lambda row=row: read_entry(row[column] if column < len(row) else ""))
+            yield item_of(label, lambda row=row: read(row[column] if column < len(row) else ""))
 
 
 def _rows(text: str, sign: str) -> Iterator[tuple[str, list[str]]]:
@@ -176,7 +176,7 @@ def _allows(names: Sequence[str], row: Sequence[str]) -> bool:
 # Lists.
 
 
-def _list(lines: Sequence[str]) -> Iterator[Item]:
+def _list(lines: Sequence[str], read: Read) -> Iterator[Item]:
     weighted: list[str] = []
     first = next((number for number, line in enumerate(lines, 1) if line.strip()), 0)
     for number, line in enumerate(lines, 1):
@@ -189,7 +189,7 @@ def _list(lines: Sequence[str]) -> Iterator[Item]:
                 weighted += [label] * (note == WEIGHTS)
                 note = note.replace(WEIGHTS, "")
                 yield (
-                    item_of(label, lambda pattern=pattern: read_entry(pattern), note)
+                    item_of(label, lambda pattern=pattern: read(pattern), note)
                     if pattern
                     else Item(label, None, note=note)
                 )

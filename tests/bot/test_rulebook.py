@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.app import App
 from limner.bot.errors import BadRule, NotFound
 from limner.bot.filters import files, packs, rulebook
+from limner.bot.filters import rules as rules_module
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.entries import PACK, Entry
 from limner.bot.filters.matcher import Matcher
@@ -285,16 +287,56 @@ def entries(draw: st.DrawFn) -> Entry:
 @hypothesis.settings(max_examples=40)
 @given(st.lists(entries(), max_size=4))
 def test_an_export_is_read_back_as_it_was(some: list[Entry]):
-    items = files.read_json(files.write(some))
+    items = list(files.read_json(files.write(some)))
     assert [item.problem for item in items if item.problem] == []
     assert Counter(item.merged().entry for item in items) == Counter(some)
+
+
+async def test_a_file_has_as_many_rules_and_regexes_as_a_server_and_the_rest_costs_nothing(
+    app: App, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rulebook, "MOST", 6)
+    monkeypatch.setattr(rulebook, "MOST_REGEXES", 2)
+    regexes = [{"pattern": f"p{{{number}}}ig", "kind": "regex"} for number in range(2, 6)]
+    text = json.dumps({"rules": ["cow", *regexes], "allow": ["cowboy"]})
+    seen: list[str] = []
+
+    def look(pattern: str) -> None:
+        seen.append(pattern)
+
+    monkeypatch.setattr(rules_module.regexes, "complaint", look)
+    items = await app.filters.read(HERE, text, "rules.json")
+    assert [(item.label, item.problem[:38]) for item in items if item.problem] == [
+        ("4", "A server may have at most 2 regexes; m"),
+        ("5", "A server may have at most 2 regexes; m"),
+    ]
+    assert seen == ["p{2}ig", "p{3}ig"]
+    with pytest.raises(BadRule, match=r"^That file has more than 6 rules"):
+        await app.filters.read(HERE, "# notes\n" * 20 + "\n".join(f"word{number}" for number in range(7)), "rules.txt")
+
+
+async def test_a_long_file_of_one_server_does_not_keep_the_rules_of_another_waiting(
+    app: App, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rulebook, "BUILD_SECONDS", 0)
+    text = "\n".join(f"word{number}" for number in range(300))
+    reading = asyncio.create_task(app.filters.read(HERE, text, "rules.txt"))
+    await asyncio.sleep(0)
+    await app.filters.builds.run(THERE, lambda: None)
+    assert not reading.done()
+    assert len(await reading) == 300
+    writing = asyncio.create_task(app.filters.put_all(HERE, [item.entry for item in await reading if item.entry], 7))
+    await asyncio.sleep(0)
+    await app.filters.builds.run(THERE, lambda: None)
+    assert not writing.done()
+    assert (await writing).added == 300
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_many_entries_come_in_at_once_or_not_at_all(app: App, monkeypatch: pytest.MonkeyPatch, count: int):
     monkeypatch.setattr(rulebook, "MOST", 2 * count)
     await app.filters.add(HERE, "word7", MODERATOR)
-    items = read("\n".join([*(f"word{number}" for number in range(count)), "", "c*t", "WORD8"]), "words.txt")
+    items = list(read("\n".join([*(f"word{number}" for number in range(count)), "", "c*t", "WORD8"]), "words.txt"))
     assert [(item.label, item.problem[:15]) for item in items if item.entry is None] == [
         (str(count + 2), "A rule may have")
     ]

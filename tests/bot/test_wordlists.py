@@ -148,7 +148,7 @@ def test_quotes_take_any_text_as_it_stands(texts: list[str]) -> None:
 @given(st.text(alphabet="ab,;\t|\"'#:[]{}*-/> \r\n1猫", max_size=60), st.sampled_from([*TABLES, ".txt", ".json", ""]))
 def test_any_text_is_read_or_refused_in_a_sentence(text: str, ending: str) -> None:
     try:
-        items = read(text, f"words{ending}")
+        items = list(read(text, f"words{ending}"))
     except BadRule as error:
         items = [Item("1", None, str(error))]
     assert all(item.entry or item.problem.endswith(".") or item.note.endswith(".") for item in items)

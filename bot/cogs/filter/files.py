@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self, cast
 
@@ -15,7 +15,7 @@ from limner.bot.app import App
 from limner.bot.cogs.filter.cards import view
 from limner.bot.cogs.filter.log import UndoButton
 from limner.bot.errors import BadRule
-from limner.bot.filters import files, wordlists
+from limner.bot.filters import files
 from limner.bot.filters.entries import MAX_REASON, Entry
 from limner.bot.filters.files import Item
 from limner.bot.filters.own_roles import OWN_ROLE, frees
@@ -101,14 +101,14 @@ async def send_out(interaction: Interaction, app: App, guild_id: int) -> None:
     await tell(interaction, f"{_rules(len(rows))}; /filter import reads this file again.", file=file)
 
 
-def automod_items(rules: Iterable[discord.AutoModRule]) -> list[Item]:
+def automod_items(rules: Iterable[discord.AutoModRule]) -> Iterator[Item]:
     """What AutoMod's keyword rules are here; a rule that is off stays off."""
-    return [item for rule in rules for item in _of_automod(rule)]
+    return (item for rule in rules for item in _of_automod(rule))
 
 
 async def _items(interaction: Interaction, app: App, file: discord.Attachment | None) -> list[Item]:
     """What a file holds, or this server's AutoMod; what would free one's own role cannot be a rule."""
-    items = await (_read(app, interaction.user.id, file) if file else _automod(interaction))
+    items = await (_read(interaction, app, file) if file else _automod(interaction, app))
     bound = frozenset(map(str, bound_roles(interaction)))
     return [
         replace(item, entry=None, problem=OWN_ROLE)
@@ -118,36 +118,35 @@ async def _items(interaction: Interaction, app: App, file: discord.Attachment | 
     ]
 
 
-async def _read(app: App, user_id: int, file: discord.Attachment) -> list[Item]:
+async def _read(interaction: Interaction, app: App, file: discord.Attachment) -> list[Item]:
     if file.size > MOST_BYTES:
         raise BadRule(TOO_LARGE)
-    async with download(app, user_id, file) as data:
+    async with download(app, interaction.user.id, file) as data:
         try:
             text = decode(data, "That file")
         except BadText as error:
             raise BadRule(str(error)) from error
-    items = await asyncio.to_thread(wordlists.read, text, file.filename)
-    return [item.merged() for item in items]
+    return await app.filters.read(cast("int", interaction.guild_id), text, file.filename)
 
 
-async def _automod(interaction: Interaction) -> list[Item]:
+async def _automod(interaction: Interaction, app: App) -> list[Item]:
     guild = cast("discord.Guild", interaction.guild)
     try:
         rules = await guild.fetch_automod_rules()
     except discord.Forbidden as error:
         raise BadRule(NO_PERMISSION) from error
-    items = await asyncio.to_thread(automod_items, rules)
+    items = await app.filters.by_some(guild.id, automod_items(rules))
     if not items:
         raise BadRule(NO_KEYWORDS)
     return items
 
 
-def _of_automod(rule: discord.AutoModRule) -> list[Item]:
+def _of_automod(rule: discord.AutoModRule) -> Iterator[Item]:
     trigger = rule.trigger
     if trigger.type == Trigger.keyword_preset:
-        return [Item(rule.name, None, PRESET)]
+        yield Item(rule.name, None, PRESET)
     if trigger.type != Trigger.keyword:
-        return []
+        return
     use: dict[str, Any] = {
         "action": Action.LOG,
         "is_on": rule.enabled,
@@ -156,11 +155,12 @@ def _of_automod(rule: discord.AutoModRule) -> list[Item]:
     for action in rule.actions:
         if action.type == discord.AutoModRuleActionType.block_message:
             use |= {"action": Action.BLOCK, "reason": (action.custom_message or "")[:MAX_REASON]}
-    return [
-        *(_item(rule.name, Entry(pattern=word, **use)) for word in trigger.keyword_filter),
-        *(_item(rule.name, Entry(pattern=regex, kind=Kind.REGEX, **use)) for regex in trigger.regex_patterns),
-        *(_item(rule.name, Entry(pattern=word, is_allow=True, is_on=rule.enabled)) for word in trigger.allow_list),
-    ]
+    for word in trigger.keyword_filter:
+        yield _item(rule.name, Entry(pattern=word, **use))
+    for regex in trigger.regex_patterns:
+        yield _item(rule.name, Entry(pattern=regex, kind=Kind.REGEX, **use))
+    for word in trigger.allow_list:
+        yield _item(rule.name, Entry(pattern=word, is_allow=True, is_on=rule.enabled))
 
 
 def _item(name: str, entry: Entry) -> Item:
