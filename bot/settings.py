@@ -103,6 +103,12 @@ class Settings:
     max_pixels: int = setting(2048 * 2048, "Width times height of a picture.")
     max_jobs_per_user: int = setting(3, "Requests that one person may have waiting or running.")
     max_jobs_per_guild: int = setting(50, "Requests that one server may have waiting or running.")
+    refused_days: float = setting(90.0, "Days that a refused request is kept; longer if a moderator has seen it.")
+    refused_member_mb: float = setting(8.0, "Megabytes of a member's refused requests in one server; its oldest go.")
+    refused_server_mb: float = setting(64.0, "The same of all members of a server.")
+    changes_days: float = setting(365.0, "Days that a change stays in a server's /filter log.")
+    changes_member_mb: float = setting(32.0, "Megabytes of one moderator's changes in that log; the oldest ones go.")
+    changes_server_mb: float = setting(64.0, "The same of all moderators of a server.")
     server_weights: dict[str, str] = table(
         {}, "How many times another server's share of the painters a server has: server id = weight, from 0.01 to 100."
     )
@@ -165,6 +171,9 @@ class Settings:
         for name in ("expander_timeout", "images_timeout", "lease_seconds", "step_timeout", "load_timeout"):
             _at_least(name, getattr(self, name), 0.1)
         _at_least("eyes_timeout", self.eyes_timeout, 0.1)
+        for name in ("days", "member_mb", "server_mb"):
+            _at_least(f"refused_{name}", getattr(self, f"refused_{name}"), 0.01)
+            _at_least(f"changes_{name}", getattr(self, f"changes_{name}"), 0.01)
         for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
             if not 0 <= getattr(self, name) <= most:
                 raise SetupError(f"The setting `{name}` must be from 0 to {most:g}.")

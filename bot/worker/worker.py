@@ -20,6 +20,7 @@ from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job, JobKind
+from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
 from limner.bot.worker.classifier_thread import Lookout
 from limner.bot.worker.executor_thread import Painter
 from limner.bot.worker.in_flight import Hand
@@ -51,6 +52,7 @@ REPORT_SECONDS = 0.25
 PREVIEW_SECONDS = 2.0
 """Between two writes of the newest previews."""
 TIDY_SECONDS = 60.0
+TRIM_SECONDS = 3600.0
 HELD_SECONDS = 24 * 3600.0
 """How long an expansion waits for its owner's choice."""
 STOP_SECONDS = 3.0
@@ -129,6 +131,7 @@ class Worker:
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
             asyncio.create_task(_repeat(self._look_again, POLL_SECONDS), name="look-again"),
             asyncio.create_task(_repeat(self._tidy, TIDY_SECONDS), name="tidy"),
+            asyncio.create_task(_repeat(self._trim, TRIM_SECONDS), name="trim"),
             asyncio.create_task(_repeat(self._try_storage, TRY_SECONDS), name="storage"),
         ]
         try:
@@ -429,6 +432,14 @@ class Worker:
         await asyncio.to_thread(self._app.images.sweep)
         await self._app.history.sweep()
         await self._app.jobs.expire_held(HELD_SECONDS)
+
+    async def _trim(self) -> None:
+        settings, mb = self._app.settings, 2**20
+        refused = RowLimits(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
+        changes = RowLimits(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
+        count = await trim_refusals(self._app.history, refused), await trim_changes(self._app.database, changes)
+        if any(count):
+            log.info("rows_trimmed refusals=%s changes=%s", *count)
 
     async def _warm_up(self) -> None:
         """Load the default model, and a language model on this machine beside it, while nobody waits for them."""

@@ -32,7 +32,7 @@ from limner.generators.base import DeviceLost, Event, Expansion, GenerationReque
 from limner.generators.diffusion.stacked_calls import Call
 from limner.generators.executor import Executor
 from tests.discord_records import until
-from tests.rows import asked
+from tests.rows import asked, new_job
 from tests.tiny_models import build_tiny_pipeline, tiny_request, write_tiny_lora
 
 ADDED = "soft morning light"
@@ -606,3 +606,11 @@ async def test_steps_are_written_down_a_few_times_a_second_only(
         await until(lambda: loop.time() - began > 1)
         assert 2 <= len(written) - first <= 5
         assert len(executor.batches) > 2 * len(written)
+
+
+async def test_a_worker_removes_refused_requests_that_are_too_old(app: App, expander: AddingExpander) -> None:
+    old, young = [await app.jobs.log_refusal(new_job("a fox", user_id=3), "filter:idea", "No.") for _ in range(2)]
+    await sql(app, f"UPDATE jobs SET created_at = created_at - 91 * 86400 WHERE id = {old.id}")
+    async with running(make_worker(app, expander)), asyncio.timeout(20):
+        while [job.id for job in await app.history.page(3, every_status=True)] != [young.id]:
+            await asyncio.sleep(0.01)
