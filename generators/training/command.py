@@ -89,6 +89,9 @@ def _add_lora(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
     kind.add_argument("--name", default="mine", metavar="NAME", help="what /imagine lora: will call it (mine)")
     _add_common(kind, "data/training/lora-NAME", 4_000)
+    kind.add_argument("--batch", type=whole(), default=4, metavar="N", help="pictures computed at a time (4)")
+    kind.add_argument("--accumulate", type=whole(), default=1, metavar="N", help="such batches in one step (1)")
+    kind.add_argument("--gradient-checkpointing", action="store_true", help="slower, in less memory")
     kind.add_argument("--rank", type=whole(1, 1024), default=8, metavar="N", help="how much it can hold (8)")
     kind.set_defaults(kind=_lora)
 
@@ -215,13 +218,16 @@ def _lora(arguments: argparse.Namespace) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
         raise TrainingError("The option --name needs letters, digits, - and _ only.")
     known = arguments.model in arguments.models
+    steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
     recipe = Recipe(
         model=_model(arguments, arguments.model),
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / f"lora-{arguments.name}",
         worn=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
         rank=arguments.rank,
-        plan=_planned(PLAN, arguments),
+        plan=_planned(replace(PLAN, **steps), arguments),
+        fits_rate=arguments.learning_rate is None,
+        checkpoints_gradients=arguments.gradient_checkpointing,
     )
     file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
     _tell(file)

@@ -43,7 +43,8 @@ class Plan:
 
     ``samples`` in all, ``batch`` of them in a step; the learning rate rises over ``warmup`` steps and falls to zero in
     the last ``decay`` part. ``ema`` is how much of the moving average stays at each step; ``momentum`` is Adam's first
-    beta. A checkpoint is written every ``checkpoint_seconds``; ``tensorboard`` asks for event files beside losses.csv.
+    beta. With an ``accumulation`` of 2 a step's gradient is summed up over two halves of its pictures, and so on.
+    A checkpoint is written every ``checkpoint_seconds``; ``tensorboard`` asks for event files beside losses.csv.
     """
 
     samples: int
@@ -56,6 +57,7 @@ class Plan:
     clip: float = 1.0
     momentum: float = 0.9
     seed: int = 0
+    accumulation: int = 1
     checkpoint_seconds: float = 300.0
     tensorboard: bool = False
 
@@ -192,22 +194,15 @@ class Trainer:
         plan, begun = self._plan, time.monotonic()
         numbers = self._numbers()[self._rank :: self._world]
         random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * 64 + self._rank)
-        for part in self._parameters:
-            part.grad = None
         self._task.progress = self.step / plan.steps
-        share = len(numbers) * self._world / plan.batch  # 1 on average: the parts of a step may differ in size
-        total, parts = self._task.loss(numbers, random)
-        (total * share).backward()
         self._shared.zero_()
-        rooms = [(room, part.grad) for room, part in self._rooms if part.grad is not None]
-        torch._foreach_copy_(*map(list, zip(*rooms, strict=True)))
-        noted = torch.stack([total, *(parts[name] for name in self._task.parts)]).detach().float() * share
-        rest = self._shared[len(self._average) :]
-        rest[0], rest[1], rest[2:] = noted[0], float(stop), noted[1:]
+        for part in _split(numbers, plan.accumulation):
+            self._add(part, random)
+        self._shared[len(self._average) + 1] = float(stop)
         if self._world > 1:
             dist.all_reduce(self._shared)
             self._shared /= self._world
-        mean, asked, *found = rest.tolist()
+        mean, asked, *found = self._shared[len(self._average) :].tolist()
         if asked:
             return True
         norm = float(self._weights.grad.norm())
@@ -226,6 +221,20 @@ class Trainer:
         self.step += 1
         self._table.append([self.step, mean, *found, rate, plan.batch / (time.monotonic() - begun)])
         return False
+
+    def _add(self, numbers: list[int], random: torch.Generator) -> None:
+        """Add gradient and loss of these pictures to what the processes share, as their part of the step's mean."""
+        share = len(numbers) * self._world / self._plan.batch
+        for part in self._parameters:
+            part.grad = None
+        total, parts = self._task.loss(numbers, random)
+        (total * share).backward()
+        rooms = [(room, part.grad) for room, part in self._rooms if part.grad is not None]
+        torch._foreach_add_(*map(list, zip(*rooms, strict=True)))
+        noted = torch.stack([total, *(parts[name] for name in self._task.parts)]).detach().float() * share
+        rest = self._shared[len(self._average) :]
+        rest[0] += noted[0]
+        rest[2:] += noted[1:]
 
     def _numbers(self) -> list[int]:
         """The pictures of this step: each epoch goes through all of them in an order of its own."""
@@ -377,6 +386,12 @@ def _cut(row: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     """The part of the row that belongs to each parameter, in its shape."""
     starts = accumulate((part.numel() for part in parameters), initial=0)
     return [row[at : at + part.numel()].view(part.shape) for at, part in zip(starts, parameters, strict=False)]
+
+
+def _split(numbers: list[int], parts: int) -> list[list[int]]:
+    """The numbers in so many parts of nearly one size; fewer parts where there are fewer numbers."""
+    size = math.ceil(len(numbers) / parts)
+    return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
 def countdown(minutes: float | None) -> Callable[[], float | None]:

@@ -1,17 +1,24 @@
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 # pyright: reportOptionalMemberAccess=false
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.utils.checkpoint
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from limner.bot.settings import PRETRAINED
 from limner.generators.base import Finished, GenerationRequest, LoraFiles, ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.lora import Plan, Recipe, train_lora
+from limner.generators.training.families.lora import WEIGHTS, Plan, Recipe, train_lora
+from limner.generators.training.loop import CHECKPOINT
+from tests.generators.test_training_complaints import command as train_by_command
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import tiny_request
 
@@ -48,6 +55,46 @@ def test_a_lora_is_learnt_and_worn_at_once(recipe: Recipe):
     worn = paint(generator, tiny_request(prompt="a red square", loras=(("ink", 1.0),)))
     assert np.abs(worn - plain).max() > 2
     assert np.abs(paint(generator, tiny_request(prompt="a red square")) - plain).max() <= 2
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("tiny", 2e-3), ("tiny_xl", 1e-4)])
+def test_the_learning_rate_is_that_of_the_model_unless_one_is_named(
+    kind: str, rate: float, tmp_path: Path, request: pytest.FixtureRequest
+):
+    write_squares(tmp_path / "toys", 4, 16)
+    folder = request.getfixturevalue(kind)
+    words = ["--samples", "200", "--batch", "4", "--processes", "1", "--max-minutes", "0.0001"]
+    for name, options in (("usual", []), ("named", ["--learning-rate", "0.003"])):
+        told = ["lora", str(folder), str(tmp_path / "toys"), "--out", str(tmp_path / name), *words, *options]
+        train_by_command(tmp_path, *told)
+    plans = [json.loads(read_plan(tmp_path / name))["plan"]["learning_rate"] for name in ("usual", "named")]
+    assert plans == [rate, 3e-3]
+
+
+def read_plan(folder: Path) -> str:
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        return file.metadata()["training"]
+
+
+@pytest.mark.parametrize("kind", ["tiny", "tiny_xl"])
+def test_gradients_that_are_computed_again_are_the_same(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+):
+    write_squares(tmp_path / "toys", 3, 16)
+    calls, checkpoint = [], torch.utils.checkpoint.checkpoint
+    monkeypatch.setattr(
+        torch.utils.checkpoint, "checkpoint", lambda *given, **named: calls.append(1) or checkpoint(*given, **named)
+    )
+    model, plan = str(request.getfixturevalue(kind)), replace(SHORT, samples=16)
+    found = []
+    for again in (False, True):
+        folder = tmp_path / str(again)
+        recipe = Recipe(model=model, pictures=tmp_path / "toys", folder=folder, rank=2, plan=plan)
+        assert train_lora(replace(recipe, checkpoints_gradients=again), processes=1)
+        found.append((bool(calls), load_file(folder / WEIGHTS)))
+    assert [is_checkpointed for is_checkpointed, _ in found] == [False, True]
+    for name, tensor in found[0][1].items():
+        assert tensor.float().allclose(found[1][1][name].float(), rtol=1e-3, atol=1e-5), name
 
 
 def test_pictures_of_a_size_that_the_model_cannot_learn_are_told(recipe: Recipe, tmp_path: Path):

@@ -119,6 +119,39 @@ def test_a_resumed_run_equals_an_unbroken_one(trained: tuple[str, Path, Trainer]
     assert read_average(tmp_path, task.network) == PLAN.steps
 
 
+class Line:
+    """Fits a line to points that are the pictures' numbers; its loss knows no chance."""
+
+    family, parts, progress, size, fingerprint = "line", ("error",), 0.0, 11, "points"
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.network, self.most = nn.Linear(1, 1), 0
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
+        self.most = max(self.most, len(numbers))
+        points = torch.tensor(numbers, dtype=torch.float32)[:, None] / 10
+        error = (self.network(points) - 3 * points - 1).square().mean()
+        return Loss(error, {"error": error})
+
+    def sample(self) -> Image.Image:
+        return Image.new("RGB", (8, 8))
+
+
+@pytest.mark.parametrize(("parts", "most"), [(2, 4), (3, 3), (7, 1), (99, 1)])
+def test_a_step_in_parts_is_the_same_step(parts: int, most: int, tmp_path: Path):
+    whole, split = Line(), Line()
+    plan = replace(PLAN, batch=7, samples=70)
+    one, other = (
+        train(whole, tmp_path / "whole", plan),
+        train(split, tmp_path / "split", replace(plan, accumulation=parts)),
+    )
+    assert (whole.most, split.most) == (7, most)
+    assert [loss for _, loss in other.losses] == pytest.approx([loss for _, loss in one.losses], rel=1e-5)
+    left, right = (load_file(tmp_path / name / CHECKPOINT) for name in ("whole", "split"))
+    assert all(left[name].allclose(right[name], rtol=1e-4, atol=1e-6) for name in left)
+
+
 def interrupt_in_step(task: Task, step: int) -> None:
     """Press Ctrl-C while the task computes that step."""
     honest, count = task.loss, 0

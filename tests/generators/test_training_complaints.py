@@ -101,6 +101,8 @@ LORA, OWN = ("lora", "doodle", "toys"), ("diffusion", "toys")
         (("vae", "toys"), "--width", ("0", "-8", "9999"), "a whole number from 1 to 4,096"),
         (("cyclegan", "toys", "toys"), "--blocks", ("0", "101"), "a whole number from 1 to 100"),
         (LORA, "--rank", ("0", "-1", "1025", "x" * 99), "a whole number from 1 to 1,024"),
+        (LORA, "--batch", ("0", "-1"), "a whole number of 1 or more"),
+        (LORA, "--accumulate", ("0", "-1"), "a whole number of 1 or more"),
         (OWN, "--batch", ("0", "-1", "all"), "a whole number of 1 or more"),
         (
             OWN,

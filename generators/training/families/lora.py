@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,11 @@ from limner.generators.training.processes import first_alone, launch, once, own_
 WEIGHTS = "pytorch_lora_weights.safetensors"
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
 """What wears it: the attention, and the convolutions, without which a small model hardly changes."""
-PLAN = Plan(samples=4_000, batch=4, learning_rate=2e-3, warmup=50, ema=0.99, decay=0.3, weight_decay=0.0)
+PLAN = Plan(samples=4_000, batch=4, learning_rate=1e-4, warmup=50, ema=0.99, decay=0.3, weight_decay=0.0)
+QUICK = 2e-3
+"""The learning rate of a small denoiser; the plan's is that of diffusers' own scripts for Stable Diffusion and XL."""
+SMALL = 100_000_000
+"""Numbers that a small denoiser has fewer of: what ships has 11 million, Stable Diffusion 860 million."""
 
 Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 
@@ -45,6 +49,10 @@ class Recipe:
         folder: where everything is kept, the result too.
         worn: where a copy of the result goes, so that it can be asked for by its name; None for nowhere.
         rank: how much it can hold.
+        plan: how it learns.
+        fits_rate: whether a small model learns at the rate `QUICK` instead of the plan's.
+        checkpoints_gradients: whether what is computed forward is computed again for the gradient instead of kept: that
+            takes longer, and less memory.
     """
 
     model: str
@@ -53,6 +61,8 @@ class Recipe:
     worn: Path | None = None
     rank: int = 8
     plan: Plan = PLAN
+    fits_rate: bool = False
+    checkpoints_gradients: bool = False
 
 
 def train_lora(recipe: Recipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
@@ -89,7 +99,14 @@ def _train(recipe: Recipe, minutes: float | None) -> None:
     task = latent_diffusion.DiffusionTask(pipe, captions, latents, sorted(set(texts))[:5])
     task.family = f"lora of rank {recipe.rank}"
     latent_diffusion.prepare(task.network, own_device())
-    Trainer(task, recipe.plan, recipe.folder).run(minutes=minutes)
+    if recipe.checkpoints_gradients:
+        pipe.unet.enable_gradient_checkpointing()
+    plan = replace(recipe.plan, learning_rate=QUICK) if recipe.fits_rate and _is_small(pipe) else recipe.plan
+    Trainer(task, plan, recipe.folder).run(minutes=minutes)
+
+
+def _is_small(pipe: Pipeline) -> bool:
+    return isinstance(pipe, StableDiffusionPipeline) and pipe.unet.num_parameters() < SMALL
 
 
 def _write(recipe: Recipe) -> Path:
@@ -137,8 +154,9 @@ class EncodedCaptions:
 
     def __init__(self, pipe: Pipeline, texts: Sequence[str], side: int) -> None:
         distinct = sorted({"", *texts})
-        self._row_of = torch.tensor([distinct.index(text) for text in texts])
-        self._empty = distinct.index("")
+        row_of = {text: row for row, text in enumerate(distinct)}
+        self._row_of = torch.tensor([row_of[text] for text in texts])
+        self._empty = row_of[""]
         with torch.no_grad():
             found = [
                 pipe.encode_prompt(text, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False)
