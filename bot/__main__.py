@@ -16,6 +16,7 @@ from typing import Any
 
 from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
+from limner.bot.importing import importing
 from limner.bot.log import start_log
 from limner.bot.settings import LORAS, Settings
 from limner.generators.base import SEEDS
@@ -177,14 +178,16 @@ def _quiet_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from limner.bot.demo import run_demo
+    with importing():
+        from limner.bot.demo import run_demo
 
     asyncio.run(run_demo(_settings(arguments), arguments.port))
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from limner.bot.client import run_bot
+    with importing():
+        from limner.bot.client import run_bot
 
     asyncio.run(run_bot(_settings(arguments)))
     return 0
@@ -193,7 +196,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _worker(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments, device=arguments.device)
     if arguments.id:
-        from limner.bot.worker.process import be_worker
+        with importing():
+            from limner.bot.worker.process import be_worker
 
         be_worker(settings, arguments.id)
     else:
@@ -204,8 +208,9 @@ def _worker(arguments: argparse.Namespace) -> int:
 
 
 def _imagine(arguments: argparse.Namespace) -> int:
-    from limner.bot.ask import Ask
-    from limner.bot.cli.imagine import imagine
+    with importing():
+        from limner.bot.ask import Ask
+        from limner.bot.cli.imagine import imagine
 
     ask = Ask(
         text=arguments.idea,

@@ -67,7 +67,7 @@ LAYERS = (
     ("place", "background"),
     ("errors",),
     ("limits", "reasons"),
-    ("translation",),
+    ("importing", "translation"),
 )
 """The modules and folders of `bot`, from the top down: imports at run time lead to the same row or a lower one."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from limner.bot.importing import importing
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.settings import Settings
 from limner.generators.base import FIRST_BATCH, DeviceLost, Event, Failed, GenerationError, GenerationRequest, ModelCard
@@ -117,9 +118,10 @@ class Painter:
         self._limit = _Limit(seconds)
 
     def _open(self, kinds: set[str]) -> None:
-        for painter in entry_points(group="limner.generators"):
-            if painter.name in kinds:
-                painter.load()
+        with importing():
+            for painter in entry_points(group="limner.generators"):
+                if painter.name in kinds:
+                    painter.load()
         self._executor.check()
 
     def _paint(

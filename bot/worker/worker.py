@@ -36,6 +36,7 @@ from limner.generators.base import (
     Finished,
     GenerationError,
     GenerationRequest,
+    ModelCard,
     NoNegative,
     Preview,
     Progress,
@@ -203,6 +204,10 @@ class Worker:
         return self._painter.room - self._hand.waiting_pixels
 
     def _take(self, job: Job) -> None:
+        card = self._app.settings.cards.get(job.request["model"])
+        if self._cold and card and job.kind == JobKind.PAINT:
+            # While its prompt is made: the first loads of the painter and of the language model take seconds each.
+            self._warming = asyncio.create_task(self._load(card), name="load")
         self._cold = False
         preparing = self._guarded(job, self._prepare(job))
         task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
@@ -449,13 +454,18 @@ class Worker:
             self._expander.expand(WARM_UP, locale="en-US", seed=0, max_words=words), name="warm-up-expander"
         )
         try:
-            await self._painter.warm_up(settings.default_card, WARM_UP)
+            await self._load(settings.default_card)
             await expanding
-        except WorkerBroken as broken:
-            self._fault = broken.fault
-            return self.stop()
         finally:
             await _cancel(expanding)
+
+    async def _load(self, card: ModelCard) -> None:
+        """Load a model before its first request is ready to be painted; an error is left to that request."""
+        try:
+            await self._painter.warm_up(card, WARM_UP)
+        except WorkerBroken as broken:
+            self._fault = broken.fault
+            self.stop()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:

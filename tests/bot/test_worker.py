@@ -192,6 +192,17 @@ async def test_a_picture_that_a_deleted_one_took_along_is_stored_again(
     assert files(app) == [app.images.path(image.sha256)]
 
 
+async def test_the_model_is_loaded_while_the_first_prompt_is_made(app: App, expander: AddingExpander) -> None:
+    executor = WatchedExecutor(app.settings)
+    expander.free.clear()
+    job = await ask(app, "a slow red cat")
+    async with running(make_worker(app, expander, executor)):
+        await until(lambda: bool(executor.loaded))
+        assert (await app.jobs.get(job.id)).prompt is None
+        expander.free.set()
+        await row(app, job, lambda job: job.status == JobStatus.SUCCEEDED)
+
+
 async def test_the_expansion_is_seeded_kept_and_made_once(
     app: App, worker: Worker, expander: AddingExpander, tmp_path: Path
 ) -> None:

@@ -1,0 +1,19 @@
+"""Importing large libraries: no garbage is collected meanwhile, and it is again afterwards."""
+
+import gc
+
+import pytest
+
+from limner.bot.importing import importing
+
+
+def test_no_garbage_is_collected_inside_the_block_and_again_after_it() -> None:
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_an_import_that_fails_leaves_the_collector_on() -> None:
+    with pytest.raises(ImportError), importing():
+        raise ImportError
+    assert gc.isenabled()
