@@ -19,11 +19,12 @@ MAX_REASON = 150
 MAX_REPLACEMENT = 100
 LATEST = 253_402_300_799
 """The last second that Discord and Python can name."""
+NOT_STRICT = "Only words, phrases, wildcards and packs can be strict; a regex and an allowed text find what they say."
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """What no database takes: the character 0, and halves of characters."""
 STARS = {Kind.PREFIX: "{}*", Kind.SUFFIX: "*{}", Kind.INFIX: "*{}*"}
 """How a kind is written that has stars."""
-USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages"}) | frozenset(SETS)
+USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages", "strict"}) | frozenset(SETS)
 NAMED = frozenset({"id", "name", "pattern", "kind", "category", "note"})
 """What an entry of a rule file may have; all but pattern and kind of the second are for its readers only."""
 
@@ -35,6 +36,7 @@ class Entry:
     pattern: str
     kind: str = Kind.WORD
     is_allow: bool = False
+    is_strict: bool = False
     action: Action = Action.BLOCK
     reason: str = ""
     replacement: str = ""
@@ -57,6 +59,8 @@ class Entry:
             raise BadRule(f"A reason may have at most {MAX_REASON} characters; shorten it.")
         if len(self.replacement) > MAX_REPLACEMENT:
             raise BadRule(f"A replacement may have at most {MAX_REPLACEMENT} characters; shorten it.")
+        if self.is_strict and (self.is_allow or self.kind == Kind.REGEX):
+            raise BadRule(NOT_STRICT)
         if self.scope.is_nowhere:
             raise BadRule("It counts nowhere: all the channels, or all the roles, that it is only for are exempt too.")
         tidied = self._tidied()
@@ -79,6 +83,7 @@ class Entry:
         """What it means to a matcher where ``outer`` holds too; many rules with one number, if it is a pack."""
         known: dict[str, Any] = {
             "guild_id": guild_id,
+            "is_strict": self.is_strict,
             "scopes": (*outer, self.scope),
             "action": self.action,
             "reason": self.reason,
@@ -100,6 +105,7 @@ class Entry:
         for key in ("action", "reason", "replacement", "expires_at"):
             if getattr(self, key) != getattr(usual, key):
                 written[key] = getattr(self, key)
+        written |= {"strict": True} if self.is_strict else {}
         return written | ({} if self.is_on else {"enabled": False}) | self.scope.to_json()
 
 
@@ -136,7 +142,8 @@ def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WO
         reason=_text(known, "reason"),
         replacement=_text(known, "replacement"),
         scope=Scope.from_json(known),
-        is_on=_is_on(known.get("enabled", True)),
+        is_strict=_switch(known, "strict", usual=False),
+        is_on=_switch(known, "enabled", usual=True),
         expires_at=_time(known.get("expires_at")),
     )
 
@@ -147,9 +154,10 @@ def _object(whole: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", whole)
 
 
-def _is_on(value: Any) -> bool:
+def _switch(known: Mapping[str, Any], name: str, *, usual: bool) -> bool:
+    value = known.get(name, usual)
     if not isinstance(value, bool):
-        raise BadRule("Its enabled must be true or false.")
+        raise BadRule(f"Its {name} must be true or false.")
     return value
 
 

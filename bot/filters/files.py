@@ -16,7 +16,7 @@ from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 from limner.generators.text_files import BadText, parse_json, split_lines
 
 VERSION = 1
-SHARED = ("action", "reason", "replacement", "expires_at")
+SHARED = ("action", "reason", "replacement", "expires_at", "strict")
 """What the rules of a pack take from it."""
 _ID = re.compile(r"[0-9]{1,20}")
 NO_IDS = "Its channels and roles must be Discord's numbers, not names; copy their ids."

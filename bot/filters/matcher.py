@@ -18,6 +18,7 @@ from limner.bot.filters.regexes import Regexes
 from limner.bot.filters.rewrites import rewrites, turned_around
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scan import KOREAN, UNSPACED, line
+from limner.bot.filters.strict import StrictWords
 from limner.bot.filters.tables import LETTERS, base, is_word
 from limner.bot.filters.targets import Sighting, Spelling, Target, merged
 from limner.bot.filters.work import Work
@@ -79,6 +80,9 @@ class Matcher:
         targets = merged(chain.from_iterable(_targets(*phrase) for phrase in phrases))
         self._phrases = Phrases({number: words for number, _, words in phrases}, targets)
         self._disguises = Disguises(targets)
+        self._strict = StrictWords(
+            [(number, known.text) for number, known in enumerate(plain) if self._rules[number].is_strict]
+        )
         self._east_asian = EastAsianWords(
             [(number, known.text, known.is_open_left, known.is_open_right) for number, known in enumerate(plain)]
         )
@@ -168,6 +172,8 @@ class Matcher:
         """Exact finds first, then disguised words, then the text read in other ways."""
         yield from self._written(found)
         yield from self._disguised(text, work)
+        for one, step in self._strict.find(text, work):
+            yield _Hit(*one, (step,))
         for other in rewrites(text, spaced, work):
             work.spend(_reading(other.text))
             written = self._keywords.find(other.text, line(other.text), work)

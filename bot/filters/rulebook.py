@@ -49,7 +49,7 @@ CHANGED = "Rule {id} was changed again since then; undo the newer change first."
 _TABLE = Row.metadata.tables["rules"]
 _KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
 """What the log keeps of a rule."""
-_SAID = ("pattern", "kind", "is_allow", "reason", "replacement", "is_on", "expires_at")
+_SAID = ("pattern", "kind", "is_allow", "is_strict", "reason", "replacement", "is_on", "expires_at")
 """What a row says as an entry does."""
 
 
@@ -309,6 +309,7 @@ def _columns(entry: Entry) -> dict[str, Any]:
         "pattern": entry.pattern,
         "normal_form": entry.normal_form,
         "is_allow": entry.is_allow,
+        "is_strict": entry.is_strict,
         "action": str(entry.action),
         "reason": entry.reason,
         "replacement": entry.replacement,
@@ -335,8 +336,8 @@ def _state(*rows: Row) -> State:
 
 
 def _by_id(state: State) -> dict[int, dict[str, Any]]:
-    """The rows that the log has kept, by their numbers."""
-    return {row["id"]: row for row in state.get("rules", [])}
+    """The rows that the log has kept, by their numbers; also those of a log that is older than strict rules."""
+    return {row["id"]: {"is_strict": False, **row} for row in state.get("rules", [])}
 
 
 def _batches(ids: Collection[int]) -> Iterator[list[int]]:

@@ -55,6 +55,8 @@ class Rule:
     pattern: str
     guild_id: int = 0
     is_regex: bool = False
+    #: Whether its words are also looked for glued to others, and split into several.
+    is_strict: bool = False
     #: Its own and its pack's: all must hold.
     scopes: tuple[Scope, ...] = ()
     action: Action = Action.BLOCK

@@ -406,6 +406,8 @@ class Rule(Base, kw_only=True, eq=False):
     normal_form: Mapped[str] = mapped_column(String(400))
     #: It frees what other rules find.
     is_allow: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: It is also looked for glued to other words, and split into several.
+    is_strict: Mapped[bool] = mapped_column(default=False, server_default=false())
     action: Mapped[str] = mapped_column(String(8), default="block", server_default="block")
     #: What the member reads beside the reason code.
     reason: Mapped[str] = mapped_column(String(200), default="", server_default="")

@@ -45,6 +45,7 @@ FIELDS = {
     "pattern": "text",
     "kind": "kind",
     "is_allow": "meaning",
+    "is_strict": "search for glued and split words",
     "action": "action",
     "reason": "reason that members read",
     "replacement": "text to write instead",
@@ -77,6 +78,8 @@ FLAG_WITHOUT_CHANNEL = (
 )
 ALLOW_WINS = "Rule {id} forbids the same text: the allowed text wins, so that rule stops nothing where both count."
 IS_ALLOWED = "Rule {id} allows the same text and wins, so this one stops nothing where both count."
+STRICT = ", also glued to other words or split into several"
+SPLIT = "It also finds these words where they stand together: {}."
 TWICE = "Rule {id} is the same text for another place; where both count, the stronger action is taken."
 
 
@@ -96,7 +99,7 @@ def subject(rule: Rule) -> str:
 def line(rule: Rule) -> str:
     """A rule in a list."""
     does = "allowed" if rule.is_allow else rule.action
-    return " · ".join([f"**{rule.id}** {subject(rule)}", does, *_limits(rule)])
+    return " · ".join([f"**{rule.id}** {subject(rule)}", does, *["strict"] * rule.is_strict, *_limits(rule)])
 
 
 def card(rule: Rule, notes: Sequence[str] = ()) -> discord.Embed:
@@ -105,7 +108,7 @@ def card(rule: Rule, notes: Sequence[str] = ()) -> discord.Embed:
     does = "free this text from other rules" if rule.is_allow else ACTIONS[action]
     told = rule.replacement if action == Action.REPLACE else rule.reason
     facts = {
-        "Looks for": subject(rule),
+        "Looks for": f"{subject(rule)}{STRICT * rule.is_strict}",
         "Does": does,
         "Written instead" if action == Action.REPLACE else "The member reads": job_messages.plain(told, 300),
         "Counts": "; ".join(_limits(rule)) or "everywhere, for everybody, from now on",
@@ -190,7 +193,11 @@ def _differences(one: FilterChange) -> Iterator[str]:
         pairs = [(one.before["settings"], one.after["settings"])]
     for was, now in pairs[:1]:
         for name, called in FIELDS.items():
-            if name in now and (old := _in_words(name, was[name])) != (new := _in_words(name, now[name])):
+            if (
+                name in now
+                and name in was
+                and (old := _in_words(name, was[name])) != (new := _in_words(name, now[name]))
+            ):
                 yield f"\n-# The {called} was {old} and is now {new}."
 
 

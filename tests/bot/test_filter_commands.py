@@ -164,6 +164,29 @@ async def test_contradictions_and_a_flag_that_nobody_sees_are_said(world: World)
     assert "filter:idea" in await world.refused("a bull")
 
 
+async def test_a_strict_rule_finds_glued_and_split_words_and_its_card_tells_what_else(world: World) -> None:
+    await world.imagine("a rapistlover and a the rapist")
+    shown = read(await fill(world, await command(world, "add"), text="therapist", it_is=["strict"]))
+    assert "also glued to other words or split into several" in shown
+    assert "It also finds these words where they stand together: `` the rapist ``" in shown
+    assert "filter:idea" in await world.refused("a therapistlover")
+    assert "filter:idea" in await world.refused("a thera pist")
+    assert "· strict" in read(await command(world, "list"))
+    [rule] = await rules(world)
+    await fill(world, await command(world, "edit", rule=str(rule.id)), it_is=["word"])
+    await world.imagine("a thera pist")
+    assert "The search for glued and split words was on and is now off." in read(await command(world, "log"))
+
+
+async def test_a_pack_is_made_strict_in_its_form(world: World) -> None:
+    await world.app.filters.put_all(world.guild.id, [Entry(pattern="gore-en", kind="pack")], 1)
+    [rule] = await rules(world)
+    await fill(world, await command(world, "edit", rule=str(rule.id)), it_is=["strict"])
+    [rule] = await rules(world)
+    assert (rule.kind, rule.pattern, rule.is_strict) == ("pack", "gore-en", True)
+    assert "filter:idea" in await world.refused("a goresplatter")
+
+
 async def test_a_draft_is_replayed_then_switched_on(world: World) -> None:
     asked = [
         await world.imagine(idea, who) for idea, who in (("a c0w", world.ada), ("a fox", world.bob), ("cow", world.bob))

@@ -146,6 +146,20 @@ def test_no_check_takes_more_steps_than_its_text_allows_nor_more_calls_than_step
     assert calls <= min(taken, allowed) / 2 + 2000
 
 
+@settings(max_examples=30)
+@given(hard_patterns(), hard_texts())
+@example(runs(400), "ab" * 750)
+@example(runs(400), "a b " * 375)
+@example([f"{'ab' * size}a" for size in range(1, 50)], "ababab ab ab" * 120)
+def test_strict_rules_take_no_more_steps_and_calls_than_others(patterns: list[str], text: str) -> None:
+    matcher = Matcher([Rule(str(number), pattern, is_strict=True) for number, pattern in enumerate(patterns)])
+    allowed = LEAST + A_CHARACTER * len(text)
+    done: list[Work] = []
+    calls = operations(lambda: done.append(checked(matcher, text)))
+    taken = allowed - done[0].left
+    assert calls <= min(taken, allowed) / 2 + 2000
+
+
 @pytest.mark.parametrize("alphabet", HARD.values(), ids=HARD)
 def test_steps_grow_with_the_length_of_a_text_and_no_faster(alphabet: str) -> None:
     matcher = rules([*RUNS, "hot dog", "badger", "*owl*", "猫咪", "кот*"])

@@ -271,6 +271,7 @@ def entries(draw: st.DrawFn) -> Entry:
         pattern=pattern,
         kind=kind,
         is_allow=kind == Kind.WORD and draw(st.booleans()),
+        is_strict=draw(st.booleans()),
         action=draw(st.sampled_from(ORDER)),
         reason=" ".join(draw(st.text(max_size=40)).split()),
         replacement=" ".join(draw(st.text(max_size=40)).split()),

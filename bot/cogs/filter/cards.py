@@ -11,9 +11,10 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.filters.content_filter import FREED
-from limner.bot.filters.rulebook import Page
+from limner.bot.filters.rulebook import Page, entry_of
 from limner.bot.filters.rules import Action
-from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit
+from limner.bot.filters.strict import splits
+from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
 from limner.bot.storage.models import Rule
 from limner.bot.translation import _
 from limner.bot.ui import rule_texts as texts
@@ -182,6 +183,9 @@ async def _notes(app: App, rule: Rule) -> list[str]:
         notes.append(text.format(id=twin.id))
     if not notes and await app.filters.is_freed(rule):
         notes.append(FREED)
+    if rule.is_strict:
+        pairs = [pair for one in entry_of(rule).rules("") for pair in splits(one.keyword)]
+        notes += [texts.SPLIT.format(some([*map(texts.code, pairs)], SHOWN))] * bool(pairs)
     settings = await app.guilds.get(rule.guild_id)
     if rule.action == Action.FLAG and not rule.is_allow and settings.review_channel_id is None:
         notes.append(texts.FLAG_WITHOUT_CHANNEL)

@@ -25,11 +25,14 @@ Option = discord.SelectOption
 
 CHOSEN = 25
 """Channels or roles that one select holds."""
+STRICT = "strict"
 KINDS = {
     Kind.WORD: "A word, a phrase, or a wildcard such as cat*",
+    STRICT: "The same, also glued to other words or split into several",
     Kind.REGEX: "A regular expression, as in AutoMod",
     "allow": "Allow this text in spite of other rules",
 }
+PACK_KINDS = {Kind.WORD: "A list of words", STRICT: KINDS[STRICT]}
 SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}
 DRAFT, AS_IT_IS = "draft", "as it is"
 BEYOND = "{} more stay as they are; there is no room for them here until some of these are taken out."
@@ -43,11 +46,10 @@ class RuleForm(Form, kind="rule"):
         self._guild_id = guild_id
         self._rule = rule
         self._is_pack = rule is not None and rule.kind == PACK
-        kind = "allow" if rule and rule.is_allow else Kind.REGEX if rule and rule.kind == Kind.REGEX else Kind.WORD
         if not self._is_pack:
             text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
             self.ask("text", "Text", text)
-            self.ask("kind", "It is", _select(KINDS, kind))
+        self.ask("kind", "It is", _select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
         action = _select(texts.ACTIONS, rule.action if rule else Action.BLOCK)
         self.ask("action", "When a request has it", action)
         told = (rule.replacement or rule.reason) if rule else ""
@@ -81,8 +83,10 @@ class RuleForm(Form, kind="rule"):
             "reason": "" if is_replaced else told,
             "replacement": told if is_replaced else "",
         }
+        [kind] = self.chosen("kind")
+        values["is_strict"] = kind == STRICT
         if not self._is_pack:
-            [kind] = self.chosen("kind")
+            kind = Kind.WORD if kind == STRICT else kind
             values |= {"kind": Kind.WORD if kind == "allow" else Kind(kind), "is_allow": kind == "allow"}
         if span == DRAFT:
             values["is_on"] = False
@@ -127,6 +131,15 @@ class PlaceForm(Form, kind="where"):
         ids = getattr(self._before, name)
         beyond = len(ids) - len(_shown(ids))
         self.ask(name, label, field, BEYOND.format(beyond) if beyond else None)
+
+
+def _kind(rule: Rule | None) -> str:
+    """Which of the kinds of the form a rule is."""
+    if rule is None:
+        return Kind.WORD
+    if rule.is_allow or rule.is_strict:
+        return "allow" if rule.is_allow else STRICT
+    return Kind.REGEX if rule.kind == Kind.REGEX else Kind.WORD
 
 
 def _select(choices: Any, chosen: str) -> discord.ui.Select[Any]:
