@@ -18,8 +18,8 @@ from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
 from limner.bot.importing import importing
 from limner.bot.log import start_log
+from limner.bot.options import OPTIONS, PROMPT, Kind
 from limner.bot.settings import LORAS, Settings
-from limner.generators.base import SEEDS
 from limner.generators.text_files import read_text, stream_lines
 from limner.generators.training.command import add_kinds
 from limner.generators.training.errors import TrainingError
@@ -120,20 +120,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_imagine(imagine: argparse.ArgumentParser) -> None:
-    imagine.add_argument("idea", help="what you want to see; flags such as --ar 3:2 work inside it as in Discord")
+    imagine.add_argument("idea", help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord")
     imagine.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
-    imagine.add_argument("--seed", type=int, metavar="N", help=f"0 to {SEEDS - 1} (a random one)")
-    imagine.add_argument("--count", type=int, default=1, metavar="N", help="how many pictures (1)")
-    imagine.add_argument("--size", type=_size, metavar="WxH", help="width and height in pixels (the model's own)")
-    imagine.add_argument("--steps", type=int, metavar="N", help="denoising steps (the model's own)")
-    imagine.add_argument("--guidance", type=float, metavar="X", help="how closely the picture follows the prompt")
-    imagine.add_argument("--model", default="", metavar="M", help="which model paints (the default one)")
-    imagine.add_argument("--lora", default="", metavar="L", help="a LoRA that the model wears, such as ink or ink:0.7")
-    imagine.add_argument("--style", default="", metavar="S", help="a style preset")
-    imagine.add_argument("--raw", action="store_true", help="your words as they are, without the language model")
-    imagine.add_argument("--negative", default="", metavar="T", help="what you do not want to see")
-    imagine.add_argument("--image", type=Path, metavar="FILE", help="a picture to start from")
-    imagine.add_argument("--strength", type=float, metavar="X", help="how much of it may change, up to 1")
+    for option in OPTIONS:
+        flags = [f"--{name}" for name in dict.fromkeys((option.name, *option.flags))]
+        kind = Path if option.kind == Kind.PICTURE else str
+        imagine.add_argument(*flags, dest=option.name, type=kind, metavar=option.kind, help=option.help)
+        for flag, value in option.bare.items():
+            imagine.add_argument(
+                f"--{flag}", dest=option.name, action="store_const", const=value, help=f"--{option.name} {value}"
+            )
     imagine.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     imagine.set_defaults(verb=_imagine)
 
@@ -152,13 +148,6 @@ def _add_block(block: argparse.ArgumentParser) -> None:
     block.add_argument("--allow", type=int, metavar="N", help="take a picture from the list, by its number")
     block.add_argument("--json", action="store_true", help="print the list as JSON")
     block.set_defaults(verb=_block)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it as 512x768")
-    return int(width), int(height)
 
 
 def _settings(arguments: argparse.Namespace, **given: Any) -> Settings:
@@ -212,22 +201,11 @@ def _imagine(arguments: argparse.Namespace) -> int:
         from limner.bot.ask import Ask
         from limner.bot.cli.imagine import imagine
 
-    ask = Ask(
-        text=arguments.idea,
-        negative=arguments.negative,
-        size=arguments.size,
-        count=arguments.count,
-        seed=arguments.seed,
-        steps=arguments.steps,
-        guidance=arguments.guidance,
-        style=arguments.style,
-        lora=arguments.lora,
-        model=arguments.model,
-        expand="off" if arguments.raw else "on",
-        strength=arguments.strength,
-    )
+    options = {option.name: getattr(arguments, option.name) for option in OPTIONS}
+    image = options.pop("image")
+    ask = Ask(text=arguments.idea, options=options)
     settings = _quiet_settings(arguments)
-    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, image=arguments.image)
+    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, image=image)
     return asyncio.run(work)
 
 

@@ -5,61 +5,36 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from limner.bot.errors import BadPrompt
 from limner.bot.filters.normalise import UNSEEN
 from limner.bot.filters.scan import KOREAN, UNSPACED
+from limner.bot.options import NUMERIC, OPTIONS, Kind, Option
+from limner.bot.translation import _
 
-ASPECTS: dict[str, tuple[int, int]] = {"1:1": (1, 1), "3:2": (3, 2), "2:3": (2, 3), "16:9": (16, 9), "9:16": (9, 16)}
-"""The aspect ratios that are offered as choices; ``--ar`` takes any."""
-
-_RATIO, _SIZE, _WHOLE, _NUMBER, _NAME, _WORDS, _BARE = "ratio", "size", "whole", "number", "name", "words", "bare"
-
-
-_NUMBERS = (_RATIO, _SIZE, _WHOLE, _NUMBER)
-
-
-class _Flag(NamedTuple):
-    """What follows a flag, the field of `ParsedPrompt` that it fills, and what a person reads who writes another."""
-
-    kind: str
-    field: str
-    wanted: str
-
-
-_FLAGS = {
-    "ar": _Flag(_RATIO, "aspect", "a width and a height, such as --ar 3:2"),
-    "seed": _Flag(_WHOLE, "seed", "a whole number of at most 20 digits, such as --seed 7"),
-    "no": _Flag(_WORDS, "negative", "what must not be seen, such as --no text"),
-    "style": _Flag(_NAME, "style", "a style's name, such as --style watercolor"),
-    "raw": _Flag(_BARE, "raw", "nothing after it"),
-    "count": _Flag(_WHOLE, "count", "a whole number, such as --count 2"),
-    "steps": _Flag(_WHOLE, "steps", "a whole number, such as --steps 20"),
-    "crop": _Flag(_RATIO, "crop", "a width and a height, such as --crop 3:2"),
-    "upscale": _Flag(_WHOLE, "upscale", "a whole number, such as --upscale 2"),
-    "resize": _Flag(_SIZE, "resize", "a width and a height in pixels, such as --resize 640x480"),
-    "colour": _Flag(_NUMBER, "colour", "a number, such as --colour 1.2"),
-    "sharpen": _Flag(_NUMBER, "sharpen", "a number, such as --sharpen 1.5"),
+_FLAGS: dict[str, tuple[Option, str]] = {
+    **{flag: (option, "") for option in OPTIONS for flag in option.flags},
+    **{flag: (option, value) for option in OPTIONS for flag, value in option.bare.items()},
 }
+"""Each flag with its option, and the value that it means if none follows it."""
 
-_MODEL, _GUIDANCE, _IMAGE, _STRENGTH = "option model", "option guidance", "option image", "option strength"
 # Midjourney's parameters (https://docs.midjourney.com/hc/en-us/articles/32859204029709-Parameter-List) by the kind of
 # their value, with what comes nearest here; "" where nothing does.
-_FOREIGN: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("v", "version", "niji"), (_WHOLE, _MODEL)),
-    **dict.fromkeys(("s", "stylize"), (_NUMBER, _GUIDANCE)),
-    **dict.fromkeys(("q", "quality", "stop"), (_NUMBER, "--steps")),
-    **dict.fromkeys(("r", "repeat"), (_WHOLE, "--count")),
-    **dict.fromkeys(("sref", "cref", "oref"), (_WORDS, _IMAGE)),
-    **dict.fromkeys(("iw", "sw", "cw", "ow"), (_NUMBER, _STRENGTH)),
-    **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (_NUMBER, "")),
-    **dict.fromkeys(("tile", "video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (_BARE, "")),
-    **dict.fromkeys(("p", "profile", "personalize"), (_NAME, "")),
-    "aspect": (_RATIO, "--ar"),
-    "color": (_NUMBER, "--colour"),
+_FOREIGN: dict[str, tuple[Kind, str]] = {
+    **dict.fromkeys(("v", "version", "niji"), (Kind.WHOLE, "--model")),
+    **dict.fromkeys(("s", "stylize"), (Kind.NUMBER, "--guidance")),
+    **dict.fromkeys(("q", "quality", "stop"), (Kind.NUMBER, "--steps")),
+    **dict.fromkeys(("r", "repeat"), (Kind.WHOLE, "--count")),
+    **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, "the option image")),
+    **dict.fromkeys(("iw", "sw", "cw", "ow"), (Kind.NUMBER, "--strength")),
+    **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (Kind.NUMBER, "")),
+    **dict.fromkeys(("tile", "video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
+    **dict.fromkeys(("p", "profile", "personalize"), (Kind.NAME, "")),
+    "aspect": (Kind.RATIO, "--ar"),
+    "color": (Kind.NUMBER, "--colour"),
 }
 _ALLOWED = ", ".join(f"--{name}" for name in _FLAGS)
 _ASIDE = 300
@@ -91,27 +66,14 @@ _VALUE = re.compile(
     rf"[\s=:：]*(?:(?P<quoted>{_QUOTES})|(?P<plain>[^\s，；、。]+(?:[，；、。]+\d[^\s，；、。]*)*))[{_STOPS}]*"
 )
 _DIGIT = re.compile(r"[\s=:：]*\d")
-_PAIR = {_RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"), _SIZE: re.compile(r"(\d{1,9})[x×](\d{1,9})")}
-_DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,6})?")
 
 
 @dataclass(frozen=True)
 class ParsedPrompt:
-    """An idea in plain words, and what its flags ask for (None or empty: not said)."""
+    """An idea in plain words, and the values that its flags say, by the names of their options."""
 
     idea: str
-    aspect: tuple[int, int] | None = None
-    seed: int | None = None
-    negative: str = ""
-    style: str = ""
-    raw: bool = False
-    count: int | None = None
-    steps: int | None = None
-    crop: tuple[int, int] | None = None
-    upscale: int | None = None
-    resize: tuple[int, int] | None = None
-    colour: float | None = None
-    sharpen: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
@@ -134,15 +96,15 @@ def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
     said: dict[str, Any] = {}
     for flag, end in zip(found, [*(match.start() for match in found[1:]), len(text)], strict=True):
         name = _name(flag)
-        field = _FLAGS[name].field
-        if field in said:
+        option = _FLAGS[name][0].name
+        if option in said:
             raise BadPrompt(f"The flag --{name} is given twice; give it once.")
-        said[field], rest = _read(name, text[flag.end() : end])
+        said[option], rest = _read(name, text[flag.end() : end])
         words.append(rest)
     idea = clean(clean(" ".join(words)).lstrip(f" {_STOPS}").rstrip(" ,;，；、"))
     if not idea:
         raise BadPrompt("The prompt has only flags; write what you want to see before them.")
-    return ParsedPrompt(idea, **said)
+    return ParsedPrompt(idea, said)
 
 
 def without_flags(text: str, where: str) -> str:
@@ -186,11 +148,11 @@ def _is_flag(match: re.Match[str], text: str) -> bool:
     is_double = len(mark) == 2 or mark in _LONG
     if len(mark) > 2 or mark == _KANA_MARK or (mark == "-" and not (is_free and name in _FLAGS)):
         return False
-    if kind in _NUMBERS:
+    if kind in NUMERIC:
         return bool(_DIGIT.match(after)) or (is_double and is_free and not _is_aside(mark, after))
-    if mark == "-" or _is_aside(mark, after) or (name in _FOREIGN and not is_double and kind != _WORDS):
+    if mark == "-" or _is_aside(mark, after) or (name in _FOREIGN and not is_double and kind != Kind.WORDS):
         return False
-    if kind == _BARE:
+    if kind == Kind.BARE:
         return (is_double and is_free) or bool(_NEXT.match(after))
     return is_free and (is_double or bool(before.strip() and after.strip()))
 
@@ -204,9 +166,12 @@ def _name(match: re.Match[str]) -> str:
     return match["name"].lower()
 
 
-def _kind(name: str) -> str | None:
+def _kind(name: str) -> Kind | None:
     """What follows a flag of that name, ours or Midjourney's; None for others."""
-    return _FLAGS[name].kind if name in _FLAGS else _FOREIGN[name][0] if name in _FOREIGN else None
+    if name in _FLAGS:
+        option, value = _FLAGS[name]
+        return Kind.BARE if value else option.kind
+    return _FOREIGN[name][0] if name in _FOREIGN else None
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -231,35 +196,23 @@ def _not_known(flags: list[re.Match[str]]) -> str:
 
 def _nearest(name: str) -> str:
     if name in _FOREIGN:
-        return f"the {near}" if (near := _FOREIGN[name][1]) in (_MODEL, _GUIDANCE, _IMAGE, _STRENGTH) else near
+        return _FOREIGN[name][1]
     close = difflib.get_close_matches(name, _FLAGS, n=1, cutoff=0.7)
     return f"--{close[0]}" if close else ""
 
 
 def _read(name: str, tail: str) -> tuple[Any, str]:
     """The value of a flag, and what of the text after it belongs to the idea."""
-    kind = _FLAGS[name].kind
-    if kind == _BARE:
-        return True, tail
-    if kind == _WORDS:
-        value, rest = tail.strip(f" =:：{_STOPS}"), ""
+    option, meant = _FLAGS[name]
+    if meant:
+        return meant, tail
+    if option.kind == Kind.WORDS:
+        text, rest = tail.strip(f" =:：{_STOPS}"), ""
     else:
         match = _VALUE.match(tail)
-        value = (match["quoted"] or "")[1:-1] or (match["plain"] or "").rstrip(",;") if match else ""
+        text = (match["quoted"] or "")[1:-1] or (match["plain"] or "").rstrip(",;") if match else ""
         rest = tail[match.end() :] if match else ""
-    read = _as_value(kind, value)
-    if not read:
-        raise BadPrompt(f"The flag --{name} needs {_FLAGS[name].wanted}.")
-    return read[0], rest
-
-
-def _as_value(kind: str, value: str) -> tuple[Any] | None:
-    if kind in (_NAME, _WORDS):
-        return (value,) if value else None
-    if kind in _PAIR:
-        sides = _PAIR[kind].fullmatch(value)
-        pair = (int(sides[1]), int(sides[2])) if sides else (0, 0)
-        return (pair,) if min(pair) else None
-    if kind == _NUMBER:
-        return (float(value.replace(",", ".")),) if _DECIMAL.fullmatch(value) else None
-    return (int(value),) if value.isdecimal() and len(value) <= 20 else None
+    value = option.parse(text)
+    if value is None:
+        raise BadPrompt(_("The flag {flag} needs {what}.", flag=f"--{name}", what=option.needs(f"--{name} ")))
+    return value, rest

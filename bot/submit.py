@@ -6,11 +6,23 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limner.bot.ask import MOST_PIXELS, Ask, as_model_leaves_out, check_limits, find_card, new_job, read, weight_of
+from limner.bot.ask import (
+    MOST_PIXELS,
+    Ask,
+    as_model_leaves_out,
+    check_limits,
+    find_card,
+    new_job,
+    plain_request,
+    read,
+    weight_of,
+)
 from limner.bot.errors import BadOption, CannotDescribe, Refused
+from limner.bot.flags import parse_prompt
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.evasion import keep_back_respelled
 from limner.bot.moderation.refusals import check_refusals
+from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
 from limner.bot.reasons import HoldReason
@@ -51,13 +63,10 @@ async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, 
     """Let a model that changes pictures change picture ``number`` of a request (the first is 1), in its own size."""
     check_posted(job)
     card, picture = find_card(app.settings, model), job.images[number - 1]
-    request = GenerationRequest(
-        prompt=job.idea,
-        model=card.name,
+    request = replace(
+        plain_request(app.settings, card, job.idea),
         width=picture.width // card.multiple_of * card.multiple_of,
         height=picture.height // card.multiple_of * card.multiple_of,
-        num_inference_steps=card.num_inference_steps,
-        guidance_scale=card.guidance_scale,
         seed=picture.seed,
         init_image=picture.sha256,
     )
@@ -67,31 +76,25 @@ async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, 
 
 
 async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Job:
-    """Paint a changed idea with the seed and the settings of another request; flags in the text win over these."""
+    """Paint a changed idea with all that another request asked for; flags in the text win over that.
+
+    With another model, what was chosen for the old one (steps, guidance, size ...) is the new one's own.
+    """
     request = GenerationRequest.from_json(job.request)
+    flags = parse_prompt(text, max_length=app.settings.max_prompt_length).options
+    is_same = flags.get("model", request.model) == request.model
+    kept = {option.name: option for option in OPTIONS if is_same or not option.is_of_model}
+    said = {name: value for name, value in values(job, request).items() if name in kept}
     ask = Ask(
         text=text,
-        negative=negative,
-        size=(request.width, request.height),
-        count=request.count,
-        seed=request.seed,
-        steps=request.num_inference_steps,
-        guidance=request.guidance_scale,
-        style=job.style,
-        model=request.model,
-        lora=request.worn,
-        expand="on" if job.expand == "preview" else job.expand,
-        image=request.init_image,
+        options=said | {"negative": negative, "expand": _expand_again(job)},
         image_name=job.input_name,
-        strength=request.strength,
         is_spoiler=job.is_spoiler and request.is_from_picture,
         user_id=user_id,
         locale=job.locale,
         where=where,
     )
-    new = read(app, ask)
-    finish = new.request.finish or request.finish
-    return await submit(app, replace(new, parent_id=job.id, request=replace(new.request, finish=finish)))
+    return await submit(app, replace(read(app, ask), parent_id=job.id))
 
 
 async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
@@ -107,20 +110,12 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
 
 
 async def describe(app: App, ask: Ask) -> Job:
-    """Put the picture ``ask.image`` into words."""
+    """Put the picture that is given as the option image into words."""
     settings, card = app.settings, app.settings.default_card
     if not settings.reader:
         raise CannotDescribe
-    request = GenerationRequest(
-        prompt="",
-        model=card.name,
-        width=card.width,
-        height=card.height,
-        num_inference_steps=1,
-        guidance_scale=0.0,
-        seed=0,
-        init_image=ask.image,
-    )
+    plain = plain_request(settings, card, "")
+    request = replace(plain, num_inference_steps=1, seed=0, init_image=ask.options["image"])
     return await submit(app, new_job(settings, ask, "", request, kind=JobKind.DESCRIBE, expand="off"))
 
 
@@ -168,9 +163,9 @@ async def check(app: App, ask: Ask) -> None:
     Raises:
         UserError: it would be refused whatever the picture shows, and why.
     """
-    new = read(app, replace(ask, image=NOT_YET))
+    new = read(app, ask.saying(image=NOT_YET))
     card = find_card(app.settings, new.request.model)
-    check_limits(app.settings, card, new.request)
+    check_limits(app.settings, card, new)
     as_model_leaves_out(app, card, new)
     await check_asker(app, ask)
 
@@ -193,7 +188,7 @@ async def submit(app: App, new: NewJob) -> Job:
     limits = app.settings
     if new.kind == JobKind.PAINT:
         card = find_card(limits, new.request.model)
-        check_limits(limits, card, new.request)
+        check_limits(limits, card, new)
         new = as_model_leaves_out(app, card, new)
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     new = await _as_rules_want_it(app, new)
@@ -224,7 +219,7 @@ def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
         request=request,
         is_spoiler=job.is_spoiler and request.is_from_picture,
         style=job.style,
-        expand="on" if job.expand == "preview" else job.expand,
+        expand=_expand_again(job),
         user_id=user_id,
         locale=job.locale,
         weight=weight_of(app.settings, where.role_ids),
@@ -232,3 +227,8 @@ def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
         input_name=job.input_name,
         where=where,
     )
+
+
+def _expand_again(job: Job) -> str:
+    """How its idea is expanded when it is asked for again: what was shown before is not shown again."""
+    return "on" if job.expand == "preview" else job.expand

@@ -28,10 +28,13 @@ def asked(
     guild_id: int | None = None,
     channel_id: int | None = None,
     role_ids: Sequence[int] = (),
-    **more: Any,
+    user_id: int = 0,
+    image_name: str = "",
+    **options: Any,
 ) -> Ask:
     """What somebody asks for, and where."""
-    return Ask(text=text, where=Where(guild_id, channel_id, role_ids=tuple(role_ids)), **more)
+    where = Where(guild_id, channel_id, role_ids=tuple(role_ids))
+    return Ask(text=text, where=where, user_id=user_id, image_name=image_name, options=options)
 
 
 def new_job(

@@ -17,6 +17,7 @@ from limner.bot.errors import BadPrompt, UserError
 from limner.bot.filters.entries import USED
 from limner.bot.filters.rules import Action
 from limner.bot.flags import parse_prompt
+from limner.bot.options import OPTIONS, PROMPT
 from limner.bot.settings import Settings
 from tests.simulated_discord import World
 
@@ -69,8 +70,23 @@ async def test_every_command(world: World) -> None:
     assert told == set(chat_commands(world))
 
 
-async def test_every_option_of_imagine(world: World) -> None:
-    told = [row[0].strip("`") for row in table_rows("/imagine")]
+def option_rows() -> list[list[str]]:
+    """The table of the options of /imagine, as they are declared."""
+    rows = [["`prompt`", "", PROMPT]]
+    for option in OPTIONS:
+        flags = [*(f"`--{flag} {option.kind}`" for flag in option.flags)]
+        flags += [f"`--{flag}` ({value})" for flag, value in option.bare.items()]
+        if flags or option.in_command:
+            rows.append([f"`{option.name}`" if option.in_command else "", ", ".join(flags), option.help])
+    return rows
+
+
+def test_every_option_of_imagine() -> None:
+    assert table_rows("/imagine") == option_rows()
+
+
+async def test_the_command_has_the_options_of_the_table(world: World) -> None:
+    told = [row[0].strip("`") for row in table_rows("/imagine") if row[0]]
     assert told == [option.display_name for option in chat_commands(world)["imagine"].parameters]
 
 

@@ -55,7 +55,7 @@ LAYERS = (
     ("cogs",),
     ("ui",),
     ("worker",),
-    ("submit", "ask", "notes", "flags"),
+    ("submit", "ask", "flags", "options", "option_fields", "parameters", "notes"),
     ("app",),
     ("moderation",),
     ("filters",),

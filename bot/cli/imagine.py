@@ -59,7 +59,7 @@ async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bo
     async with open_app(settings) as app:
         if image:
             sha256 = await app.inputs.store(await asyncio.to_thread(_read, image))
-            ask = replace(ask, image=sha256, image_name=image.name)
+            ask = replace(ask.saying(image=sha256), image_name=image.name)
         job = await submit.imagine(app, ask)
         try:
             job = await _paint(app, job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import discord
@@ -63,5 +62,4 @@ async def _describe(interaction: Interaction, app: App, picture: discord.Attachm
         where=here,
     )
     taken = await take_picture(interaction, app, picture, lambda: submit.check_asker(app, ask))
-    ask = replace(ask, image=taken)
-    await post_placeholder(interaction, app, await submit.describe(app, ask))
+    await post_placeholder(interaction, app, await submit.describe(app, ask.saying(image=taken)))

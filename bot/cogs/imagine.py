@@ -2,24 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Literal
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import discord
-from discord import app_commands
+from discord import AppCommandOptionType, app_commands
 
 from limner.bot import submit
-from limner.bot.ask import LEAST_STRENGTH, MOST_UPSCALE, Ask
-from limner.bot.flags import ASPECTS
+from limner.bot.ask import Ask
 from limner.bot.limits import named
-from limner.bot.ui.interactions import LimnerCog, where_to_post
+from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
+from limner.bot.ui.interactions import LimnerCog, app_of, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.listing import choices
 from limner.bot.ui.uploads import take_picture
-from limner.generators.base import SEEDS, ModelCard
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
+CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
+
+OFFERED = tuple(option for option in OPTIONS if option.in_command)
+TYPES = {Kind.WHOLE: AppCommandOptionType.integer, Kind.NUMBER: AppCommandOptionType.number}
+
+
+class Typed(app_commands.Transformer):
+    """An option as Discord asks for it: its type, its range and its menu."""
+
+    def __init__(self, option: Option) -> None:
+        self.option = option
+
+    @property
+    def type(self) -> AppCommandOptionType:
+        """Numbers are numbers; what else there is is text."""
+        return TYPES.get(self.option.kind, AppCommandOptionType.string)
+
+    @property
+    def min_value(self) -> float | None:
+        """The least number."""
+        return self.option.least if self.option.kind in TYPES else None
+
+    @property
+    def max_value(self) -> float | None:
+        """The largest number; None where only the settings say one."""
+        return self.option.most if self.option.kind in TYPES else None
+
+    @property
+    def choices(self) -> list[app_commands.Choice[str | int | float]] | None:
+        """The menu."""
+        return [app_commands.Choice(name=choice, value=choice) for choice in self.option.choices] or None
+
+    async def transform(self, interaction: Interaction, value: Any, /) -> Any:
+        """As it was given: it is read with the flags."""
+        return value
+
+
+class Suggested(Typed):
+    """An option that offers something while it is being typed."""
+
+    def __init__(self, option: Option, suggest: Suggest) -> None:
+        super().__init__(option)
+        self.suggest = suggest
+
+    async def autocomplete(self, interaction: Interaction, value: Any, /) -> list[Choice]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What the app has and the model that is chosen already can."""
+        app = app_of(interaction.client)
+        settings = app.settings
+        model = named(getattr(interaction.namespace, "model", ""), settings.cards)
+        card = settings.cards[model] if model else settings.default_card
+        return choices(self.suggest(app, card, str(value)))
+
+
+def _annotation(option: Option) -> Any:
+    if option.kind == Kind.PICTURE:
+        return discord.Attachment
+    return Suggested(option, option.suggest) if option.suggest else Typed(option)
+
+
+def with_options(callback: CallbackT) -> CallbackT:
+    """Give a command the parameters that its signature leaves open: one for each option."""
+    given = [
+        inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option))
+        for option in OFFERED
+    ]
+    signature = inspect.signature(callback)
+    named = [one for one in signature.parameters.values() if one.kind != inspect.Parameter.VAR_KEYWORD]
+    callback.__signature__ = signature.replace(parameters=[*named, *given])
+    return app_commands.describe(**{option.name: option.help for option in OFFERED})(callback)
 
 
 class Imagine(LimnerCog, name="Limner imagine"):
@@ -27,88 +96,22 @@ class Imagine(LimnerCog, name="Limner imagine"):
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
-    @app_commands.describe(
-        prompt="What you want to see",
-        negative="What you do not want to see",
-        aspect="Width to height",
-        count="How many pictures",
-        seed="The same request with the same seed gives the same picture",
-        steps="Denoising steps: more take longer",
-        guidance="How closely the picture follows the prompt",
-        style="A preset that is added to your prompt",
-        model="Which model paints",
-        lora="A LoRA that the model wears, perhaps with its weight: ink, ink:0.7",
-        upscale="How many times as wide and high the finished pictures are",
-        image="A picture to start from: PNG, JPEG, WebP, GIF or BMP",
-        strength="How much of that picture may change, up to 1",
-        expand="Let a language model add details; preview shows them to you first",
-    )
-    @app_commands.choices(aspect=[app_commands.Choice(name=aspect, value=aspect) for aspect in ASPECTS])
-    async def imagine(
-        self,
-        interaction: Interaction,
-        prompt: str,
-        negative: str = "",
-        aspect: str = "",
-        count: app_commands.Range[int, 1, 4] = 1,
-        seed: app_commands.Range[int, 0, SEEDS - 1] | None = None,
-        steps: app_commands.Range[int, 1, None] | None = None,
-        guidance: app_commands.Range[float, 0, 30] | None = None,
-        style: str = "",
-        model: str = "",
-        lora: str = "",
-        upscale: app_commands.Range[int, 1, MOST_UPSCALE] = 1,
-        image: discord.Attachment | None = None,
-        strength: app_commands.Range[float, LEAST_STRENGTH, 1.0] | None = None,
-        expand: Literal["on", "off", "preview"] = "on",
-    ) -> None:
+    @app_commands.describe(prompt=PROMPT)
+    @with_options
+    async def imagine(self, interaction: Interaction, prompt: str, **given: Any) -> None:
         """Paint pictures from an idea."""
         here = where_to_post(interaction)
+        image: discord.Attachment | None = given.pop("image")
         ask = Ask(
             text=prompt,
-            negative=negative,
-            aspect=aspect,
-            count=count,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            style=style,
-            model=model,
-            lora=lora,
-            upscale=upscale,
-            expand=expand,
+            options=given,
             image_name=image.filename if image else "",
             is_spoiler=image is not None and image.is_spoiler(),
-            strength=strength,
             user_id=interaction.user.id,
             locale=str(interaction.locale),
             where=here,
         )
         if image:
             taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))
-            ask = replace(ask, image=taken)
+            ask = ask.saying(image=taken)
         await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))
-
-    @imagine.autocomplete("style")
-    async def _find_style(self, _: Interaction, typed: str) -> list[Choice]:
-        found = self.app.styles.search(typed)
-        return choices((style.title, style.name) for style in found)
-
-    @imagine.autocomplete("model")
-    async def _find_model(self, _: Interaction, typed: str) -> list[Choice]:
-        cards = self.app.settings.offered.values()
-        found = [card for card in cards if typed.casefold() in f"{card.name} {card.title}".casefold()]
-        return choices((_name(card), card.name) for card in found)
-
-    @imagine.autocomplete("lora")
-    async def _find_lora(self, interaction: Interaction, typed: str) -> list[Choice]:
-        """Those of the model that is chosen already."""
-        settings = self.app.settings
-        model = named(getattr(interaction.namespace, "model", ""), settings.cards)
-        card = settings.cards[model] if model else settings.default_card
-        found = [name for name in card.loras if typed.casefold() in name.casefold()]
-        return choices((name, name) for name in found)
-
-
-def _name(card: ModelCard) -> str:
-    return (card.title or card.name) + (" (needs a picture)" if card.needs_picture else "")

@@ -15,8 +15,9 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
 from limner.bot.flags import without_flags
-from limner.bot.limits import DESCRIPTION, FIELD, fit
+from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.notes import sentences
+from limner.bot.options import OPTIONS, values
 from limner.bot.queue.transitions import Answer
 from limner.bot.storage.models import Job, JobKind, JobStatus
 from limner.bot.translation import N_, _, commas, stored
@@ -40,6 +41,8 @@ KEPT = N_("A moderator has yet to decide about it, and sees its words and pictur
 DELETED = N_("{which} is deleted with its pictures.")
 NOT_TAKEN_AWAY = N_("Its message is in a channel where I may not write any more; take it away by hand.")
 ALREADY_ANSWERED = 40060
+VALUE_LENGTH = 500
+"""Characters of an option's value under Details."""
 ANSWER_LENGTH = 4000
 """Characters that Discord takes from a text field."""
 
@@ -148,18 +151,16 @@ def details(job: Job) -> discord.Embed:
     request, expansion = job.generation, job.expanded
     texts = {_("Idea"): job.idea, _("Prompt"): job.prompt or "", _("Added"): expansion.added if expansion else ""}
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
-    facts = {
-        _("Negative prompt"): job_messages.plain(request.negative_prompt, 500),
-        _("Seed"): request.seed,
-        _("Steps"): request.num_inference_steps,
-        _("Guidance"): f"{request.guidance_scale:g}",
+    said = values(job, request)
+    options = {
+        _(option.label): job_messages.plain(option.write(said[option.name]), VALUE_LENGTH)
+        for option in OPTIONS
+        if option.label and option.name in said
+    }
+    facts = options | {
         _("Size"): _size(job),
         _("Upscaled from"): _("request {job}", job=job.parent_id) if job.kind == JobKind.FINISH else "",
-        _("Model"): job_messages.plain(request.model, FIELD),
-        _("LoRA"): job_messages.plain(request.worn, FIELD),
-        _("Style"): job_messages.plain(job.style, FIELD),
         _("Starts from"): job_messages.plain(job.input_name, 100),
-        _("Strength"): "" if request.strength is None else f"{request.strength:g}",
         _("Language model"): expansion.model if expansion else "",
         _("Seconds"): "" if job.seconds is None else f"{job.seconds:.1f}",
         _("Attempts"): job.attempts,

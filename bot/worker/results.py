@@ -14,8 +14,9 @@ from limner.bot import notes
 from limner.bot.app import App
 from limner.bot.background import patiently
 from limner.bot.errors import Blind
+from limner.bot.parameters import parameters, with_pairs
 from limner.bot.queue.jobs import Picture
-from limner.bot.storage.image_files import encode_png, parameters, with_pairs
+from limner.bot.storage.image_files import encode_png
 from limner.bot.storage.models import Job, Seen
 from limner.bot.styles import PLAIN
 from limner.bot.worker.classifier_thread import Lookout

@@ -9,6 +9,10 @@ from limner.bot.errors import BadPrompt, UserError
 from limner.bot.flags import ParsedPrompt, clean, parse_prompt, without_flags
 
 
+def parsed(idea: str, **options: Any) -> ParsedPrompt:
+    return ParsedPrompt(idea, options)
+
+
 def parse(text: str) -> ParsedPrompt:
     return parse_prompt(text, max_length=1500)
 
@@ -22,37 +26,41 @@ def refused(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a red fox", ParsedPrompt("a red fox")),
-        ("a red fox --ar 3:2", ParsedPrompt("a red fox", aspect=(3, 2))),
-        ("--seed 7 a red fox", ParsedPrompt("a red fox", seed=7)),
-        ("a red --count 2 fox", ParsedPrompt("a red fox", count=2)),
-        ("fox --no text, people --steps 9", ParsedPrompt("fox", negative="text, people", steps=9)),
-        ("fox --raw in snow", ParsedPrompt("fox in snow", raw=True)),
-        ("fox --STYLE Watercolor", ParsedPrompt("fox", style="Watercolor")),
-        ('fox --style "oil painting" in snow', ParsedPrompt("fox in snow", style="oil painting")),
-        ("fox, --ar 16:9, --seed=5", ParsedPrompt("fox", aspect=(16, 9), seed=5)),
-        ("fox,--ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
-        ("fox--ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
-        ("a fox —ar 3:2 –raw", ParsedPrompt("a fox", aspect=(3, 2), raw=True)),
-        ("a fox —no text, blur —ar 3:2", ParsedPrompt("a fox", negative="text, blur", aspect=(3, 2))),
-        ("a fox —style watercolor", ParsedPrompt("a fox", style="watercolor")),
-        ("a fox -ar 3:2 -seed 7", ParsedPrompt("a fox", aspect=(3, 2), seed=7)),
-        ("fox—ar 3:2", ParsedPrompt("fox", aspect=(3, 2))),
-        ("--ar 3:2，雪地里的狐狸", ParsedPrompt("雪地里的狐狸", aspect=(3, 2))),
-        ("狐狸——ar 3:2，——no 文字", ParsedPrompt("狐狸", aspect=(3, 2), negative="文字")),
-        ("キツネ ーーar 3:2", ParsedPrompt("キツネ", aspect=(3, 2))),
-        ("fox --ar: 3:2 --seed:7", ParsedPrompt("fox", aspect=(3, 2), seed=7)),
-        ("fox --style „oil painting“ in snow", ParsedPrompt("fox in snow", style="oil painting")),
-        ("fox --colour 1,5 --sharpen 0,25, in snow", ParsedPrompt("fox in snow", colour=1.5, sharpen=0.25)),
-        ("un zorro —no un perro— junto al mar —ar 3:2", ParsedPrompt("un zorro —no un perro— junto al mar", (3, 2))),
-        ("狐狸 --ar 3：2", ParsedPrompt("狐狸", aspect=(3, 2))),
-        ("fox --seed 18446744073709551616", ParsedPrompt("fox", seed=2**64)),
-        ("fox --count 0", ParsedPrompt("fox", count=0)),
-        ("fox\n--ar\n1:2", ParsedPrompt("fox", aspect=(1, 2))),
-        ("fox --upscale 2 --crop 2:1", ParsedPrompt("fox", upscale=2, crop=(2, 1))),
+        ("a red fox", parsed("a red fox")),
+        ("a red fox --ar 3:2", parsed("a red fox", aspect=(3, 2))),
+        ("--seed 7 a red fox", parsed("a red fox", seed=7)),
+        ("a red --count 2 fox", parsed("a red fox", count=2)),
+        ("fox --no text, people --steps 9", parsed("fox", negative="text, people", steps=9)),
+        ("fox --raw in snow", parsed("fox in snow", expand="off")),
+        ("fox --STYLE Watercolor", parsed("fox", style="Watercolor")),
+        ('fox --style "oil painting" in snow', parsed("fox in snow", style="oil painting")),
+        ("fox, --ar 16:9, --seed=5", parsed("fox", aspect=(16, 9), seed=5)),
+        ("fox,--ar 3:2", parsed("fox", aspect=(3, 2))),
+        ("fox--ar 3:2", parsed("fox", aspect=(3, 2))),
+        ("a fox —ar 3:2 –raw", parsed("a fox", aspect=(3, 2), expand="off")),
+        ("a fox —no text, blur —ar 3:2", parsed("a fox", negative="text, blur", aspect=(3, 2))),
+        ("a fox —style watercolor", parsed("a fox", style="watercolor")),
+        ("a fox -ar 3:2 -seed 7", parsed("a fox", aspect=(3, 2), seed=7)),
+        ("fox—ar 3:2", parsed("fox", aspect=(3, 2))),
+        ("--ar 3:2，雪地里的狐狸", parsed("雪地里的狐狸", aspect=(3, 2))),
+        ("狐狸——ar 3:2，——no 文字", parsed("狐狸", aspect=(3, 2), negative="文字")),
+        ("キツネ ーーar 3:2", parsed("キツネ", aspect=(3, 2))),
+        ("fox --ar: 3:2 --seed:7", parsed("fox", aspect=(3, 2), seed=7)),
+        ("fox --style „oil painting“ in snow", parsed("fox in snow", style="oil painting")),
+        ("fox --colour 1,5 --sharpen 0,25, in snow", parsed("fox in snow", colour=1.5, sharpen=0.25)),
+        ("un zorro —no un perro— junto al mar —ar 3:2", parsed("un zorro —no un perro— junto al mar", aspect=(3, 2))),
+        ("狐狸 --ar 3：2", parsed("狐狸", aspect=(3, 2))),
+        ("fox --seed 18446744073709551616", parsed("fox", seed=2**64)),
+        ("fox --count 0", parsed("fox", count=0)),
+        ("fox\n--ar\n1:2", parsed("fox", aspect=(1, 2))),
+        ("fox --model sdxl --guidance 2,5 in snow", parsed("fox in snow", model="sdxl", guidance=2.5)),
+        ("fox --lora ink:0.7 --sampler euler_a", parsed("fox", lora="ink:0.7", sampler="euler_a")),
+        ('fox --sampler "DPM++ 2M" --strength 0.5', parsed("fox", sampler="DPM++ 2M", strength=0.5)),
+        ("fox --negative text, people --expand preview", parsed("fox", negative="text, people", expand="preview")),
+        ("fox --upscale 2 --crop 2:1", parsed("fox", upscale=2, crop=(2, 1))),
         (
             "fox --resize 640x480 --colour 1.2 --sharpen 0",
-            ParsedPrompt("fox", resize=(640, 480), colour=1.2, sharpen=0),
+            parsed("fox", resize=(640, 480), colour=1.2, sharpen=0),
         ),
     ],
 )
@@ -89,11 +97,11 @@ def test_flags_are_taken_out_of_the_idea(text: str, expected: ParsedPrompt):
     ],
 )
 def test_hyphens_quotes_and_dashes_in_prose_stay(text: str):
-    assert parse(text) == ParsedPrompt(text)
+    assert parse(text) == parsed(text)
 
 
 def test_an_inch_sign_does_not_hide_a_flag():
-    assert parse('a 12" ruler --ar 3:2 and a 5" nail').aspect == (3, 2)
+    assert parse('a 12" ruler --ar 3:2 and a 5" nail').options["aspect"] == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +123,10 @@ def test_an_inch_sign_does_not_hide_a_flag():
         ("fox --colour red", "The flag --colour needs a number, such as --colour 1.2."),
         ("fox --no --raw", "The flag --no needs what must not be seen, such as --no text."),
         ('fox --style ""', "The flag --style needs a style's name, such as --style watercolor."),
+        ("fox --expand maybe", "The flag --expand needs on, off or preview, such as --expand preview."),
+        ("fox --model", "The flag --model needs a model's name, such as --model doodle."),
+        ("fox --raw --expand on", "The flag --expand is given twice; give it once."),
+        ("fox --no text --negative blur", "The flag --negative is given twice; give it once."),
         ("fox --raw --raw", "The flag --raw is given twice; give it once."),
         ("fox --seed 1 --seed 1", "The flag --seed is given twice; give it once."),
     ],
@@ -127,19 +139,19 @@ def test_each_mistake_is_told_in_its_own_sentence(text: str, sentence: str):
 def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     sentence = refused(f"fox {flag}")
     assert sentence.endswith(
-        "is not a flag here; the flags are --ar, --seed, --no, --style, --raw, --count, --steps, --crop, "
-        "--upscale, --resize, --colour, --sharpen."
+        "is not a flag here; the flags are --no, --negative, --ar, --count, --steps, --sampler, --guidance, --seed, "
+        "--style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, --sharpen, --expand, --raw."
     )
-    assert len(sentence) < 170
+    assert len(sentence) < 250
     assert "@" not in sentence
 
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ("--v 6", "--v is not a flag here; what comes nearest is the option model."),
-        ("—v 6", "--v is not a flag here; what comes nearest is the option model."),
-        ("--stylize 1,5", "--stylize is not a flag here; what comes nearest is the option guidance."),
+        ("--v 6", "--v is not a flag here; what comes nearest is --model."),
+        ("—v 6", "--v is not a flag here; what comes nearest is --model."),
+        ("--stylize 1,5", "--stylize is not a flag here; what comes nearest is --guidance."),
         ("--sref https://example.com/a--b.png", "--sref is not a flag here; what comes nearest is the option image."),
         ("--aspect 3:2", "--aspect is not a flag here; what comes nearest is --ar."),
         ("--color 2", "--color is not a flag here; what comes nearest is --colour."),
@@ -147,7 +159,7 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
         ("--chaos 50", "--chaos is not a flag here, and nothing here does the same; leave it out."),
         (
             "--v 6 --s 250 --ar 3:2 --tile --weird 5",
-            "--v (nearest: the option model), --s (nearest: the option guidance), --tile and 1 more are not flags "
+            "--v (nearest: --model), --s (nearest: --guidance), --tile and 1 more are not flags "
             "here; change them or leave them out.",
         ),
     ],
@@ -163,7 +175,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "count=2": ("count", 2),
     "steps 9": ("steps", 9),
     "colour 1,5": ("colour", 1.5),
-    "raw": ("raw", True),
+    "raw": ("expand", "off"),
     "no text": ("negative", "text"),
     "style watercolor": ("style", "watercolor"),
 }
@@ -185,7 +197,7 @@ BAD = [
 @pytest.mark.parametrize("flag", GOOD)
 def test_every_dash_that_keyboards_make_begins_a_flag(mark: str, flag: str):
     field, value = GOOD[flag]
-    assert parse(f"a red fox {mark}{flag}") == ParsedPrompt("a red fox", **{field: value})
+    assert parse(f"a red fox {mark}{flag}") == parsed("a red fox", **{field: value})
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -209,13 +221,13 @@ LETTERS = st.text(alphabet="abcdeno áñ狐", min_size=1).map(str.strip).filter(
 @given(LETTERS, LETTERS, st.sampled_from(["no", "raw", "style", "count", "steps"]), st.sampled_from(["—", "–", "--"]))
 def test_an_aside_between_dashes_is_prose(first: str, last: str, word: str, dash: str):
     text = clean(f"{first} {dash}{word} un perro{dash} {last}")
-    assert parse(text) == ParsedPrompt(text)
+    assert parse(text) == parsed(text)
 
 
 @given(LETTERS, LETTERS, st.sampled_from(["—", "–", "-", "--", "―"]))
 def test_a_dash_between_blanks_is_prose(first: str, last: str, dash: str):
     text = clean(f"{first} {dash} {last}")
-    assert parse(text) == ParsedPrompt(text)
+    assert parse(text) == parsed(text)
 
 
 @pytest.mark.parametrize("text", ["text --ar 3:2", "——seed 7", "blur --chaos"])
@@ -269,7 +281,7 @@ def test_any_text_is_parsed_or_refused_in_a_sentence(text: str):
     outcome = parse_or_refuse(text)
     if isinstance(outcome, UserError):
         assert str(outcome).endswith(".")
-        assert len(str(outcome)) < 200
+        assert len(str(outcome)) < 250
     else:
         assert outcome.idea == clean(outcome.idea)
 
@@ -290,7 +302,7 @@ def test_cleaning_twice_changes_nothing(text: str):
 
 @given(st.text(min_size=1).filter(lambda text: not any(map(is_dash, text)) and clean(text)))
 def test_an_idea_without_hyphens_comes_back_as_it_is(text: str):
-    assert parse(text) == ParsedPrompt(clean(text))
+    assert parse(text) == parsed(clean(text))
 
 
 FLAGS = ["--ar 3:2", "--seed 7", "--no text, blur", "--style watercolor", "--raw", "--count 2", "--steps 9"]
@@ -300,6 +312,13 @@ FLAGS = ["--ar 3:2", "--seed 7", "--no text, blur", "--style watercolor", "--raw
 def test_the_order_of_flags_does_not_matter(flags: list[str], number: int):
     chosen = flags[:number]
     assert parse(" ".join(["a red fox", *chosen])) == parse(" ".join(["a red fox", *sorted(chosen)]))
-    assert parse("a red fox " + " ".join(flags)) == ParsedPrompt(
-        "a red fox", (3, 2), 7, "text, blur", "watercolor", True, 2, 9
+    assert parse("a red fox " + " ".join(flags)) == parsed(
+        "a red fox",
+        aspect=(3, 2),
+        seed=7,
+        negative="text, blur",
+        style="watercolor",
+        expand="off",
+        count=2,
+        steps=9,
     )

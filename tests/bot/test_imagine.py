@@ -6,7 +6,6 @@ import discord
 import pytest
 
 from limner.bot.errors import NotYours
-from limner.bot.flags import ASPECTS
 from limner.bot.storage.models import JobStatus
 from limner.bot.ui import delivery
 from limner.bot.ui.job_buttons import details
@@ -31,7 +30,7 @@ async def test_every_option_reaches_the_row(world: World) -> None:
     assert (request.num_images_per_prompt, request.seed, request.num_inference_steps) == (2, 7, 9)
     assert (request.guidance_scale, request.model, job.style, job.expand) == (2.5, "doodle", "watercolor", "off")
     assert request.negative_prompt.startswith("fog")
-    assert (request.width, request.height) == world.settings.default_card.size(ASPECTS["3:2"])
+    assert (request.width, request.height) == world.settings.default_card.size((3, 2))
     assert job.locale == "en-US"
 
 

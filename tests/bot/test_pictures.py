@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from limner.bot.limits import ALT_TEXT
+from limner.bot.parameters import parameters
 from limner.bot.storage.copies import fit, small_copy
-from limner.bot.storage.image_files import describe, encode_png, parameters
+from limner.bot.storage.image_files import describe, encode_png
 from limner.bot.storage.models import Job
 from limner.generators.base import GenerationRequest, ModelCard
 

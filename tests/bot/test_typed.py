@@ -94,7 +94,7 @@ async def test_what_is_still_wrong_comes_back_again(world: World) -> None:
     assert "--wierd is not a flag here" in told(answer)
     held, answer = await change(world, again(answer), prompt="a red fox", options="steps: few")
     assert held == {"prompt": "a red fox --wierd 5", "options": "steps: 4"}
-    assert told(answer) == "The option steps must be a number, such as `steps: 2`."
+    assert told(answer) == "The option steps needs a whole number, such as 20."
     held, _ = await change(world, again(answer), options="steps: 4")
     assert held == {"prompt": "a red fox", "options": "steps: few"}
     assert ((await world.newest()).idea, (await world.newest()).steps) == ("a red fox", 4)
@@ -220,8 +220,8 @@ def test_a_line_that_is_no_option_is_named(line: str):
 
 def test_options_are_read_line_by_line():
     assert read_options(" count: 2 \n\nguidance: 2,5\nlora: ink:0.7\naspect:3:2") == {
-        "count": 2,
-        "guidance": 2.5,
+        "count": "2",
+        "guidance": "2,5",
         "lora": "ink:0.7",
         "aspect": "3:2",
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, cast
 
 import discord
@@ -145,7 +144,7 @@ async def test_of_many_uploads_of_one_member_only_as_many_are_fetched_as_they_ma
         file = cast(discord.Attachment, attached)
         async with download(app, ask.user_id, file, lambda: submit.check(app, ask)) as data:
             taken = await app.inputs.store(data)
-        return await submit.imagine(app, replace(ask, image=taken))
+        return await submit.imagine(app, ask.saying(image=taken))
 
     ends = await asyncio.gather(*(paint() for _ in range(4 * most)), return_exceptions=True)
     assert sum(isinstance(end, Job) for end in ends) == most

@@ -1,0 +1,413 @@
+"""What /imagine can be asked for. Each option is declared once; whatever takes, shows or keeps it reads it here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from limner.bot.errors import BadOption
+from limner.bot.option_fields import (
+    Aspect,
+    Count,
+    Field,
+    InFinish,
+    InJob,
+    InRequest,
+    Lora,
+    Negative,
+    Sampler,
+    Size,
+)
+from limner.bot.translation import N_, _
+from limner.generators.base import SEEDS, GenerationRequest, ModelCard
+
+if TYPE_CHECKING:
+    from limner.bot.app import App
+    from limner.bot.queue.enqueue import NewJob
+    from limner.bot.settings import Settings
+    from limner.bot.storage.models import Job
+
+PROMPT = N_("What you want to see")
+ASPECTS = ("1:1", "3:2", "2:3", "16:9", "9:16")
+EXPAND = ("on", "off", "preview")
+LEAST_STRENGTH = 0.05
+MOST_UPSCALE = 4
+
+
+class Kind(StrEnum):
+    """How the value of an option is written; each is named by what stands for it in help texts."""
+
+    RATIO = "W:H"
+    SIZE = "WxH"
+    WHOLE = "N"
+    NUMBER = "X"
+    NAME = "NAME"
+    WORDS = "TEXT"
+    PICTURE = "FILE"
+    BARE = ""
+
+
+NUMERIC = (Kind.RATIO, Kind.SIZE, Kind.WHOLE, Kind.NUMBER)
+WANTED = {
+    Kind.RATIO: N_("a width and a height"),
+    Kind.SIZE: N_("a width and a height in pixels"),
+    Kind.WHOLE: N_("a whole number"),
+    Kind.NUMBER: N_("a number"),
+    Kind.NAME: N_("a name"),
+    Kind.WORDS: N_("words"),
+}
+_PAIR = {Kind.RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"), Kind.SIZE: re.compile(r"(\d{1,9})[x×](\d{1,9})")}
+_DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,6})?")
+
+Suggest = Callable[["App", ModelCard, str], Iterable[tuple[str, str]]]
+"""Suggestions for what is typed so far, each with what people read: of the app, and of the model that is chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option: how it is written, where a request keeps it, and what people read of it."""
+
+    #: In the slash command (with ``in_command``), in `limner imagine` and in forms.
+    name: str
+    #: One phrase of at most 100 characters, for Discord, the terminal and docs/members.md.
+    help: str
+    kind: Kind
+    #: Where a request keeps it.
+    kept: Field
+    #: Its names in the prompt, without hyphens.
+    flags: tuple[str, ...] = ()
+    #: Flags that stand alone, with the value that each one means.
+    bare: Mapping[str, str] = field(default_factory=dict[str, str])
+    in_command: bool = True
+    #: What its value must be and an example, for the sentence about another one.
+    wanted: str = ""
+    example: str = ""
+    #: Its name in the sentence about its range; numbers run from ``least`` to ``most``, or to what the settings allow.
+    noun: str = ""
+    least: float = 0
+    most: float | None = None
+    limit: Callable[[Settings], float] | None = None
+    #: What Discord offers as a menu; names can be no others.
+    choices: tuple[str, ...] = ()
+    suggest: Suggest | None = None
+    #: Why a model cannot be asked for it, in a sentence; empty where it can.
+    cannot: Callable[[ModelCard], str] | None = None
+    #: Whether its value is made for one model, so that a remix with another model begins with that one's own.
+    is_of_model: bool = False
+    #: Under Details, and in the parameters of a PNG file; not there if empty.
+    label: str = ""
+    key: str = ""
+
+    def read(self, given: Any) -> Any:
+        """The value of what was typed or chosen; None for nothing. Raises BadOption."""
+        if not isinstance(given, str):
+            return given
+        if not given:
+            return None
+        value = self.parse(given)
+        if value is None:
+            raise BadOption(_("The option {option} needs {what}.", option=self.name, what=self.needs()))
+        return value
+
+    def parse(self, text: str) -> Any:
+        """The value that a text says; None if it says none."""
+        if self.kind in (Kind.NAME, Kind.WORDS, Kind.PICTURE):
+            return text if text and (not self.choices or text in self.choices) else None
+        if self.kind in _PAIR:
+            sides = _PAIR[self.kind].fullmatch(text)
+            pair = (int(sides[1]), int(sides[2])) if sides else (0, 0)
+            return pair if min(pair) else None
+        if self.kind == Kind.NUMBER:
+            return float(text.replace(",", ".")) if _DECIMAL.fullmatch(text) else None
+        return int(text) if text.isdecimal() and len(text) <= 20 else None
+
+    def write(self, value: Any) -> str:
+        """The text that says a value, as `parse` reads it."""
+        if self.kind in _PAIR:
+            return f"{value[0]}{':' if self.kind == Kind.RATIO else 'x'}{value[1]}"
+        return f"{value:.9g}" if self.kind == Kind.NUMBER else str(value)
+
+    def needs(self, before: str = "") -> str:
+        """What its value must be, with an example after ``before``, which may be a flag."""
+        return _(
+            "{what}, such as {example}", what=_(self.wanted or WANTED[self.kind]), example=f"{before}{self.example}"
+        )
+
+    def check(self, value: Any, settings: Settings, card: ModelCard) -> None:
+        """Raise BadOption if a value is beyond its range, or is asked of a model that cannot do it."""
+        if self.cannot and (why := self.cannot(card)):
+            raise BadOption(why)
+        most = self.limit(settings) if self.limit else self.most
+        if most is not None and not self.least <= value <= most:
+            raise BadOption(
+                _("The {what} must be from {least} to {most}.", what=_(self.noun), least=self.least, most=most)
+            )
+
+
+def _styles(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+    return ((style.title, style.name) for style in app.styles.search(typed))
+
+
+def _models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+    for other in app.settings.offered.values():
+        if typed.casefold() in f"{other.name} {other.title}".casefold():
+            title = other.title or other.name
+            yield _("{model} (needs a picture)", model=title) if other.needs_picture else title, other.name
+
+
+def _loras(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+    return ((name, name) for name in card.loras if typed.casefold() in name.casefold())
+
+
+def _samplers(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+    return ((name, name) for name in card.samplers if typed.casefold() in name)
+
+
+def _no_start(card: ModelCard) -> str:
+    if card.starts:
+        return ""
+    return _("The model {model} cannot start from a picture; ask again with words only.", model=card.name)
+
+
+OPTIONS = (
+    Option(
+        name="negative",
+        help=N_("What you do not want to see"),
+        kind=Kind.WORDS,
+        kept=Negative("negative_prompt"),
+        flags=("no", "negative"),
+        wanted=N_("what must not be seen"),
+        example="text",
+        label=N_("Negative prompt"),
+    ),
+    Option(
+        name="aspect",
+        help=N_("Width to height; any W:H as a flag"),
+        kind=Kind.RATIO,
+        kept=Aspect(),
+        flags=("ar",),
+        example="3:2",
+        choices=ASPECTS,
+    ),
+    Option(
+        name="size",
+        help=N_("Width and height in pixels"),
+        kind=Kind.SIZE,
+        kept=Size(),
+        in_command=False,
+        example="512x768",
+        is_of_model=True,
+        label=N_("Size"),
+        key="Size",
+    ),
+    Option(
+        name="count",
+        help=N_("How many pictures; picture i is painted from seed + i"),
+        kind=Kind.WHOLE,
+        kept=Count(),
+        flags=("count",),
+        example="2",
+        noun=N_("number of pictures"),
+        least=1,
+        most=4,
+        limit=lambda settings: settings.max_count,
+        label=N_("Pictures"),
+    ),
+    Option(
+        name="steps",
+        help=N_("Denoising steps: more take longer"),
+        kind=Kind.WHOLE,
+        kept=InRequest("num_inference_steps"),
+        flags=("steps",),
+        example="20",
+        noun=N_("number of steps"),
+        least=1,
+        limit=lambda settings: settings.max_steps,
+        is_of_model=True,
+        label=N_("Steps"),
+        key="Steps",
+    ),
+    Option(
+        name="sampler",
+        help=N_("How the noise is taken away, step by step: one of the model's samplers"),
+        kind=Kind.NAME,
+        kept=Sampler("scheduler"),
+        flags=("sampler",),
+        wanted=N_("a sampler's name"),
+        example="euler_a",
+        suggest=_samplers,
+        is_of_model=True,
+        label=N_("Sampler"),
+        key="Sampler",
+    ),
+    Option(
+        name="guidance",
+        noun=N_("guidance"),
+        help=N_("How closely the picture follows the prompt"),
+        kind=Kind.NUMBER,
+        kept=InRequest("guidance_scale"),
+        flags=("guidance",),
+        example="5",
+        least=0,
+        most=30,
+        is_of_model=True,
+        label=N_("Guidance"),
+        key="CFG scale",
+    ),
+    Option(
+        name="seed",
+        noun=N_("seed"),
+        help=N_("The same request with the same seed gives the same picture"),
+        kind=Kind.WHOLE,
+        kept=InRequest("seed"),
+        flags=("seed",),
+        wanted=N_("a whole number of at most 20 digits"),
+        example="7",
+        least=0,
+        most=SEEDS - 1,
+        label=N_("Seed"),
+        key="Seed",
+    ),
+    Option(
+        name="style",
+        help=N_("A preset: text that is added to your prompt"),
+        kind=Kind.NAME,
+        kept=InJob("style"),
+        flags=("style",),
+        wanted=N_("a style's name"),
+        example="watercolor",
+        suggest=_styles,
+        label=N_("Style"),
+        key="Style",
+    ),
+    Option(
+        name="model",
+        help=N_("Which model paints"),
+        kind=Kind.NAME,
+        kept=InRequest("model"),
+        flags=("model",),
+        wanted=N_("a model's name"),
+        example="doodle",
+        suggest=_models,
+        label=N_("Model"),
+        key="Model",
+    ),
+    Option(
+        name="lora",
+        help=N_("A LoRA of the model, perhaps with its weight: ink, ink:0.7"),
+        kind=Kind.NAME,
+        kept=Lora(),
+        flags=("lora",),
+        wanted=N_("a LoRA's name"),
+        example="ink:0.7",
+        suggest=_loras,
+        is_of_model=True,
+        label=N_("LoRA"),
+        key="LoRA",
+    ),
+    Option(
+        name="image",
+        help=N_("A picture to start from: PNG, JPEG, WebP, GIF or BMP"),
+        kind=Kind.PICTURE,
+        kept=InRequest("init_image"),
+        cannot=_no_start,
+    ),
+    Option(
+        name="strength",
+        noun=N_("strength"),
+        help=N_("How much of that picture may change, up to 1"),
+        kind=Kind.NUMBER,
+        kept=InRequest("strength"),
+        flags=("strength",),
+        example="0.6",
+        least=LEAST_STRENGTH,
+        most=1,
+        label=N_("Strength"),
+        key="Denoising strength",
+    ),
+    Option(
+        name="upscale",
+        noun=N_("upscale"),
+        help=N_("How many times as wide and high the finished pictures are"),
+        kind=Kind.WHOLE,
+        kept=InFinish("upscale"),
+        flags=("upscale",),
+        example="2",
+        least=1,
+        most=MOST_UPSCALE,
+        label=N_("Upscale"),
+    ),
+    Option(
+        name="crop",
+        help=N_("The aspect ratio that is cut out of the middle of the finished pictures"),
+        kind=Kind.RATIO,
+        kept=InFinish("crop"),
+        flags=("crop",),
+        in_command=False,
+        example="3:2",
+        label=N_("Crop"),
+    ),
+    Option(
+        name="resize",
+        help=N_("Width and height of the finished pictures in pixels"),
+        kind=Kind.SIZE,
+        kept=InFinish("resize"),
+        flags=("resize",),
+        in_command=False,
+        example="640x480",
+        label=N_("Resize"),
+    ),
+    Option(
+        name="colour",
+        noun=N_("colour"),
+        help=N_("How colourful the finished pictures are: 0 is grey, 1 as painted"),
+        kind=Kind.NUMBER,
+        kept=InFinish("colour"),
+        flags=("colour",),
+        in_command=False,
+        example="1.2",
+        least=0,
+        most=3,
+        label=N_("Colour"),
+    ),
+    Option(
+        name="sharpen",
+        help=N_("How sharp the finished pictures are: 1 is as painted"),
+        kind=Kind.NUMBER,
+        kept=InFinish("sharpness"),
+        flags=("sharpen",),
+        in_command=False,
+        example="1.5",
+        noun=N_("sharpness"),
+        least=0,
+        most=5,
+        label=N_("Sharpness"),
+    ),
+    Option(
+        name="expand",
+        help=N_("Let a language model add details; preview shows them to you first"),
+        kind=Kind.NAME,
+        kept=InJob("expand"),
+        flags=("expand",),
+        bare={"raw": "off"},
+        wanted=N_("on, off or preview"),
+        example="preview",
+        choices=EXPAND,
+        label=N_("Expand"),
+    ),
+)
+"""All options, in the order in which people read them; the parameters of a PNG file have theirs in the same order."""
+
+
+def by_name() -> dict[str, Option]:
+    """All options by their names."""
+    return {option.name: option for option in OPTIONS}
+
+
+def values(job: Job | NewJob, request: GenerationRequest) -> dict[str, Any]:
+    """What a request asks for, by the options' names, without those that are not used."""
+    found = {option.name: option.kept.get(job, request) for option in OPTIONS}
+    return {name: value for name, value in found.items() if value not in (None, "")}

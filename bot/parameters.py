@@ -1,0 +1,46 @@
+"""The parameters that a PNG file carries: how its picture was made, in the words that other tools read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from limner.bot.options import OPTIONS, values
+from limner.bot.storage.models import Job
+from limner.generators.base import ModelCard
+
+SAMPLER = "Sampler"
+
+
+def parameters(job: Job, card: ModelCard, seed: int) -> str:
+    """How a picture was made, in the form that AUTOMATIC1111's web UI began and most tools read.
+
+    The prompt; a line with the negative prompt, if any; and a last line of ``Key: value`` pairs.
+    """
+    request = job.generation
+    said = values(job, request) | {"seed": seed}
+    pairs = {option.key: option.write(said[option.name]) for option in OPTIONS if option.key and option.name in said}
+    pairs = {SAMPLER: _scheduler(card)} | pairs | {"Version": f"Limner {version('limner')}"}
+    lines = [request.prompt]
+    if request.negative_prompt:
+        lines.append(f"Negative prompt: {request.negative_prompt}")
+    return with_pairs("\n".join(lines) + "\n", pairs)
+
+
+def with_pairs(parameters: str, pairs: Mapping[str, object]) -> str:
+    """The parameters with more ``Key: value`` pairs at the end of their last line."""
+    said = ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value != "")
+    return parameters + (", " if said and not parameters.endswith("\n") else "") + said
+
+
+def _scheduler(card: ModelCard) -> str:
+    """The model's own scheduler; empty if its folder does not tell, as for a name on the hub."""
+    config = Path(card.source) / "scheduler" / "scheduler_config.json"
+    return json.loads(config.read_text(encoding="utf-8")).get("_class_name", "") if config.is_file() else ""
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ',:\n"') else text

@@ -1,0 +1,188 @@
+"""What /imagine can be asked for: declared once, found everywhere, and kept by a remix."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limner.bot import submit
+from limner.bot.app import App, open_app
+from limner.bot.ask import Ask, read
+from limner.bot.errors import BadOption
+from limner.bot.flags import parse_prompt
+from limner.bot.options import OPTIONS, Kind, Option, values
+from limner.bot.place import OUTSIDE
+from limner.bot.settings import Settings
+from limner.generators.base import Finish, GenerationRequest
+from tests.rows import asked, put_lora
+from tests.simulated_discord import World
+from tests.tiny_models import build_tiny_flux_pipeline
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+SAID: dict[str, Any] = {
+    "negative": "fog",
+    "aspect": "3:2",
+    "size": "128x96",
+    "count": "2",
+    "steps": "9",
+    "sampler": "unipc",
+    "guidance": "2.5",
+    "seed": "7",
+    "style": "noir",
+    "model": "doodle",
+    "lora": "ink:0.5",
+    "image": "0" * 64,
+    "strength": "0.6",
+    "upscale": "2",
+    "crop": "2:1",
+    "resize": "640x480",
+    "colour": "0.5",
+    "sharpen": "1.5",
+    "expand": "off",
+}
+NAMES = {
+    "negative": ["fog", "text, people"],
+    "sampler": ["unipc", "dpmpp_2m"],
+    "style": ["noir", "watercolor"],
+    "model": ["doodle"],
+    "lora": ["ink", "ink:0.125"],
+    "image": ["0" * 64],
+    "expand": ["on", "off"],
+}
+
+
+def test_there_is_an_example_of_every_option_here() -> None:
+    assert SAID.keys() == {option.name for option in OPTIONS}
+
+
+def test_discord_takes_every_help_text_and_every_flag_is_of_one_option() -> None:
+    assert [option.name for option in OPTIONS if not 1 <= len(option.help) <= 100] == []
+    flags = [flag for option in OPTIONS for flag in (*option.flags, *option.bare)]
+    assert len(flags) == len(set(flags))
+
+
+def written(option: Option) -> st.SearchStrategy[Any]:
+    """Values of an option that the shipped model and the default settings allow."""
+    if option.kind == Kind.WHOLE:
+        return st.integers(int(option.least), int(option.most or 50))
+    if option.kind == Kind.NUMBER:
+        return st.decimals(int(option.least * 100), int((option.most or 30) * 100), places=0).map(
+            lambda number: float(number) / 100
+        )
+    if option.kind in (Kind.RATIO, Kind.SIZE):
+        side = st.sampled_from([48, 96, 160])
+        return st.tuples(side, side)
+    return st.sampled_from(NAMES[option.name])
+
+
+SOME = st.fixed_dictionaries({}, optional={option.name: written(option) for option in OPTIONS})
+
+
+@given(SOME)
+def test_what_is_written_is_read_again(said: dict[str, Any]) -> None:
+    for option in OPTIONS:
+        if option.name in said:
+            assert option.parse(option.write(said[option.name])) == said[option.name]
+
+
+@given(SOME)
+def test_every_flag_says_what_its_option_says(said: dict[str, Any]) -> None:
+    options = [option for option in OPTIONS if option.flags and option.name in said]
+    text = " ".join(["a fox", *(f'--{one.flags[-1]} "{one.write(said[one.name])}"' for one in options)])
+    read_back = parse_prompt(text, max_length=1500).options
+    assert {name: str(value).strip('"') for name, value in read_back.items()} == {
+        one.name: str(said[one.name]) for one in options
+    }
+
+
+async def test_a_remix_loses_nothing(app: App) -> None:
+    put_lora(app.settings, "ink")
+
+    @given(SOME)
+    @settings(max_examples=200)
+    def check(said: dict[str, Any]) -> None:
+        first = read(app, asked("a fox", **said))
+        request = GenerationRequest.from_json(json.loads(json.dumps(first.request.to_json())))
+        own = app.styles.own_negative(first.style, request.negative_prompt)
+        again = read(app, Ask(text="a fox", options=values(first, request) | {"negative": own}))
+        assert (again.request, again.style, again.expand) == (first.request, first.style, first.expand)
+
+    check()
+
+
+@pytest.mark.parametrize("names", [*([name] for name in SAID), [*SAID]], ids=lambda names: names[-1])
+async def test_the_button_keeps_every_option(app: App, names: list[str]) -> None:
+    put_lora(app.settings, "ink")
+    if names == ["strength"]:
+        names = ["image", "strength"]
+    first = await submit.imagine(app, asked("a fox", image_name="a.png", **{name: SAID[name] for name in names}))
+    own = app.styles.own_negative(first.style, first.request["negative_prompt"])
+    again = await submit.remix(app, first, "a fox", own, user_id=0, where=OUTSIDE)
+    assert (again.request, again.style, again.expand) == (first.request, first.style, first.expand)
+    assert (again.input_name, again.parent_id) == ("a.png", first.id)
+
+
+async def test_flags_win_over_what_a_remix_keeps_one_by_one(app: App) -> None:
+    first = await submit.imagine(app, asked("a fox --upscale 2 --crop 2:1 --steps 9 --seed 7"))
+    again = await submit.remix(app, first, "a hare --upscale 1 --ar 2:3", "", user_id=0, where=OUTSIDE)
+    assert again.generation.finish == Finish(crop=(2, 1))
+    assert again.generation.height > again.generation.width
+    assert (again.steps, again.request["seed"]) == (9, 7)
+
+
+async def test_a_remix_with_another_model_has_that_ones_own_steps_and_size(settings: Settings, tmp_path: Path) -> None:
+    models = settings.models | {"flux": str(build_tiny_flux_pipeline(tmp_path / "flux"))}
+    async with open_app(settings.using(models=models)) as app:
+        put_lora(app.settings, "ink")
+        first = await submit.imagine(app, asked("a fox --lora ink --sampler unipc --steps 9 --seed 7 --count 2"))
+        again = await submit.remix(app, first, "a hare --model flux", "", user_id=0, where=OUTSIDE)
+        card = app.settings.cards["flux"]
+        assert (again.request["model"], again.request["loras"], again.request["scheduler"]) == ("flux", [], None)
+        assert (again.steps, again.generation.width) == (card.num_inference_steps, card.width)
+        assert (again.request["seed"], again.generation.count) == (7, 2)
+
+
+def test_an_option_that_is_declared_once_is_everywhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.bot.made_up_option", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "slash command": ["Which part of a picture is painted"],
+        "flag": "sky",
+        "option": "sea",
+        "form": {"mask": "sky"},
+        "Remix": "sky",
+        "Details": "sky",
+        "parameters": "sky",
+        "limner imagine": "sky",
+        "docs/members.md": ["`mask`", "`--mask NAME`", "Which part of a picture is painted"],
+    }
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m", "DPM++ 2M", "dpm++-2m"])
+async def test_a_sampler_is_known_as_people_write_it(app: App, name: str) -> None:
+    job = await submit.imagine(app, asked("a fox", sampler=name))
+    assert job.request["scheduler"] == "dpmpp_2m"
+
+
+async def test_a_sampler_that_the_model_does_not_have_is_refused_with_the_nearest(settings: Settings, tmp_path: Path):
+    models = settings.models | {"flux": str(build_tiny_flux_pipeline(tmp_path / "flux"))}
+    async with open_app(settings.using(models=models)) as app:
+        with pytest.raises(BadOption, match=r"doodle has no sampler of that name; what comes nearest is unipc;"):
+            await submit.imagine(app, asked("a fox", sampler="unipcs"))
+        with pytest.raises(BadOption, match=r"flux has no sampler of that name; choose one of: euler\.$"):
+            await submit.imagine(app, asked("a fox --sampler ddim", model="flux"))
+        assert await app.history.count(None, every_status=True) == 0
+
+
+async def test_the_samplers_of_the_chosen_model_are_offered(world: World) -> None:
+    found = await world.ada.autocomplete(world.channel, "imagine", "sampler", "dpm")
+    assert [choice["value"] for choice in found] == ["dpmpp_2m", "dpmpp_2s"]
+    job = await world.imagine("a red fox", sampler="dpmpp_2s")
+    assert job.generation.scheduler == "dpmpp_2s"
