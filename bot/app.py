@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.blocked_images import BlockedPictures
-from limner.bot.moderation.image_policy import Gate
+from limner.bot.moderation.image_policy import ImagePolicy
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.moderation.strikes import Strikes
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
-from limner.bot.queue.worker_registry import Roster
+from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage.budget import Budget
 from limner.bot.storage.db import Database
@@ -37,7 +37,7 @@ class App:
     database: Database
     jobs: JobQueue
     outbox: Outbox
-    roster: Roster
+    worker_registry: WorkerRegistry
     history: History
     images: ImageStore
     decoder: Decoder
@@ -46,7 +46,7 @@ class App:
     guilds: Guilds
     blocked: BlockedPictures
     quarantine: Quarantine
-    gate: Gate
+    image_policy: ImagePolicy
     filters: ContentFilter
     styles: Styles
     reviews: Reviews
@@ -75,7 +75,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             database=database,
             jobs=jobs,
             outbox=Outbox(database),
-            roster=Roster(database, lease_seconds=settings.lease_seconds),
+            worker_registry=WorkerRegistry(database, lease_seconds=settings.lease_seconds),
             history=History(database, images),
             images=images,
             decoder=decoder,
@@ -84,7 +84,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             guilds=guilds,
             blocked=blocked,
             quarantine=quarantine,
-            gate=Gate(settings, guilds, blocked, quarantine),
+            image_policy=ImagePolicy(settings, guilds, blocked, quarantine),
             filters=filters,
             styles=_styles(settings),
             reviews=Reviews(database),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limner.bot.errors import BadPrompt
-from limner.bot.filters.normalise import UNSEEN
+from limner.bot.filters.normalise import INVISIBLE
 from limner.bot.filters.scan import KOREAN, UNSPACED
 from limner.bot.options import NUMERIC, OPTIONS, Kind, Option
 from limner.bot.translation import _
@@ -43,7 +43,7 @@ _NAMED = 3
 """Unknown flags that one sentence names."""
 
 _JOINERS = "\u200c\u200d"
-_HIDDEN = re.compile(f"(?![{_JOINERS}])[{UNSEEN}]+")
+_HIDDEN = re.compile(f"(?![{_JOINERS}])[{INVISIBLE}]+")
 #: Persian, Indic scripts and emoji families need joiners; beside a space or a Latin letter they only hide something.
 _IDLE_JOINERS = re.compile(rf"(?<![^\x00-\x7f])[{_JOINERS}]+|[{_JOINERS}]+(?![^\x00-\x7f])")
 

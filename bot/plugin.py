@@ -30,7 +30,7 @@ from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.places import Places
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
-from limner.bot.ui.review_poster import Desk
+from limner.bot.ui.review_poster import ReviewPoster
 from limner.bot.ui.typed import AgainButton
 from limner.bot.worker.ray_pool import RayWorkers
 from limner.bot.worker.supervisor import Supervisor
@@ -69,7 +69,7 @@ async def load(bot: AnyBot) -> None:
         keeper = RayWorkers if settings.executor == "ray" else Supervisor
         await stack.enter_async_context(keeper(settings, app.jobs))
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
-        await stack.enter_async_context(running(Desk(app, bot).run(), "limner-desk"))
+        await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
         vars(bot)[OPEN] = stack.pop_all()
 
 

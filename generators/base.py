@@ -97,7 +97,7 @@ class ModelNotFound(GenerationError):
     retryable = False
 
 
-def place_of(error: BaseException) -> str:
+def error_site(error: BaseException) -> str:
     """The kind of an error and where it was raised, for a log; never its text, which may quote a prompt or a path.
 
     An error that was raised from another tells of the first one.
@@ -343,7 +343,7 @@ class PromptExpander(Protocol):
         ...
 
 
-class Reader(Protocol):
+class ImageTextModel(Protocol):
     """Reads pictures back into meaning. Calls come from one thread."""
 
     @property
@@ -365,14 +365,14 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class Look:
+class SafetyScores:
     """What a picture shows: ``score`` is how explicit it is, from 0 to 1, ``scores`` what each label has of that."""
 
     score: float
     scores: Mapping[str, float]
 
 
-class Eyes(Protocol):
+class SafetyClassifier(Protocol):
     """Looks at pictures and says how explicit they are. Calls come from one thread, beside the painter's."""
 
     @classmethod
@@ -389,7 +389,7 @@ class Eyes(Protocol):
         """
         ...
 
-    def look(self, image: Image.Image) -> Look:
+    def look(self, image: Image.Image) -> SafetyScores:
         """Look at one picture of any size and mode; whatever it raises means that nobody has seen the picture."""
         ...
 

@@ -21,7 +21,7 @@ from limner.generators.base import (
     ImageGenerator,
     ModelCard,
     ModelNotFound,
-    place_of,
+    error_site,
 )
 from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
@@ -171,7 +171,7 @@ class Executor:
             except GenerationError:
                 raise
             except Exception as error:
-                log.error("admit_failed model=%s key=%s reason=%s", model, key, place_of(error))
+                log.error("admit_failed model=%s key=%s reason=%s", model, key, error_site(error))
                 raise GenerationError from error
             self._models[key] = model
 
@@ -212,7 +212,7 @@ class Executor:
         except DeviceLost:
             raise
         except Exception as error:
-            log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), place_of(error))
+            log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), error_site(error))
             with suppress(Exception):  # what has crashed may not be able to close either
                 self._unload(model)
             stumbled = GenerationError("The painter stumbled and starts afresh; ask again in a moment.")
@@ -245,10 +245,10 @@ class Executor:
                 measured=self._measured,
             )
         except GenerationError as error:
-            log.warning("model_not_loaded model=%s reason=%s", card.name, place_of(error))
+            log.warning("model_not_loaded model=%s reason=%s", card.name, error_site(error))
             raise
         except Exception as error:
-            log.error("model_not_loaded model=%s reason=%s", card.name, place_of(error))
+            log.error("model_not_loaded model=%s reason=%s", card.name, error_site(error))
             raise ModelNotFound("This model could not be loaded; the operator finds the reason in the log.") from error
         log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
         return generator

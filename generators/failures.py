@@ -9,7 +9,7 @@ import logging
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from limner.generators.base import DeviceLost, GenerationError, ModelFailed, OutOfMemory, place_of
+from limner.generators.base import DeviceLost, GenerationError, ModelFailed, OutOfMemory, error_site
 
 log = logging.getLogger(__name__)
 
@@ -47,5 +47,5 @@ def understand(error: Exception) -> GenerationError:
         return OutOfMemory()
     if isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and text.startswith(LOST)):
         raise DeviceLost from error
-    log.error("picture_failed reason=%s", place_of(error))
+    log.error("picture_failed reason=%s", error_site(error))
     return ModelFailed()

@@ -11,7 +11,7 @@ from typing import Any
 
 from limner.bot.ask import Ask
 from limner.bot.place import Where
-from limner.bot.queue.jobs import JobQueue, NewJob, Picture
+from limner.bot.queue.jobs import JobQueue, NewJob, StoredPicture
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage.models import Job, Seen, WorkerState
 from limner.generators.base import GenerationRequest
@@ -66,12 +66,12 @@ def seen(score: float = 0.01, phash: str = "f0" * 8) -> Seen:
     return Seen(looked_at=time.time(), eyes="test", score=score, scores={"explicit": score}, phash=phash)
 
 
-def picture(sha256: str = "0" * 64) -> Picture:
+def picture(sha256: str = "0" * 64) -> StoredPicture:
     """A stored picture that the eyes have looked at."""
-    return Picture(sha256=sha256, width=16, height=16, size=100, seed=7, seen=seen())
+    return StoredPicture(sha256=sha256, width=16, height=16, size=100, seed=7, seen=seen())
 
 
-async def painted(jobs: JobQueue, new: NewJob, *pictures: Picture) -> Job:
+async def painted(jobs: JobQueue, new: NewJob, *pictures: StoredPicture) -> Job:
     """A job that has been painted; it is not posted yet."""
     job = await jobs.enqueue(new)
     claimed = await jobs.claim("painter", capacity=1)

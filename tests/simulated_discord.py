@@ -22,7 +22,7 @@ from limner.bot.app import App
 from limner.bot.client import LimnerBot
 from limner.bot.errors import UserError
 from limner.bot.plugin import APP
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, Seen
 from tests.discord_spec import complaints
@@ -199,6 +199,6 @@ async def limner_bot(world: World) -> commands.Bot:
     return world.bot
 
 
-def _picture(app: App, seed: int, size: tuple[int, int]) -> Picture:
+def _picture(app: App, seed: int, size: tuple[int, int]) -> StoredPicture:
     data = png(size, seed)
-    return Picture(app.images.save(data), *size, len(data), seed)
+    return StoredPicture(app.images.save(data), *size, len(data), seed)

@@ -22,7 +22,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Base, Rule
+from limner.bot.storage.models import Base, RuleRow
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -111,9 +111,9 @@ async def test_rules_of_the_second_schema_get_their_kind(database: Database):
     await migrate.upgrade(database.url)
 
     async with database.begin() as session:
-        rules = (await session.scalars(select(Rule).order_by(Rule.id))).all()
+        rules = (await session.scalars(select(RuleRow).order_by(RuleRow.id))).all()
         told = [(rule.id, rule.kind, rule.action, rule.is_on) for rule in rules]
-        new = Rule(guild_id=5, pattern="new", normal_form="new", created_by=1, created_at=3.0)
+        new = RuleRow(guild_id=5, pattern="new", normal_form="new", created_by=1, created_at=3.0)
         session.add(new)
         await session.flush()
     kinds = ["word", "phrase", "prefix", "suffix", "infix"]

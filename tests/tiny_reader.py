@@ -56,12 +56,12 @@ def build_words(folder: Path) -> Path:
     return folder
 
 
-def reader_task(pictures: PictureFolder, known: Path) -> clip.ReaderTask:
+def reader_task(pictures: PictureFolder, known: Path) -> clip.ImageTextTask:
     """An untrained reader with what it is to learn from."""
     torch.manual_seed(0)
     encoder = CLIPTextModel.from_pretrained(known, dtype=torch.float32, attn_implementation="eager")
     network = clip.build_reader(encoder, SIDE, **NARROW)
-    return clip.ReaderTask(network, CLIPTokenizer.from_pretrained(known), pictures)
+    return clip.ImageTextTask(network, CLIPTokenizer.from_pretrained(known), pictures)
 
 
 def build_tiny_reader(folder: Path) -> Path:

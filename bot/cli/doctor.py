@@ -24,7 +24,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from limner.bot.cli.permissions import DISCORD, Channel, Login, invite_link, log_in
 from limner.bot.errors import SetupError, StorageFull
-from limner.bot.queue.worker_registry import Roster
+from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
@@ -360,7 +360,7 @@ async def _clock(settings: Settings) -> Check | None:
 
 async def _workers(settings: Settings) -> Sequence[WorkerState]:
     database = Database(settings.url)
-    alive = await Roster(database, lease_seconds=settings.lease_seconds).alive()
+    alive = await WorkerRegistry(database, lease_seconds=settings.lease_seconds).alive()
     await database.close()
     return alive
 

@@ -133,8 +133,8 @@ def _read(file: Path) -> bytes:
 
 async def _let_through(app: App, job: Job) -> Job:
     """Compare a painted job's pictures with the limits, as delivery does for those that are posted."""
-    if job.status == JobStatus.SUCCEEDED and (objection := await app.gate.objection(job, OUTSIDE)):
-        await app.gate.stop(job, objection)
+    if job.status == JobStatus.SUCCEEDED and (objection := await app.image_policy.objection(job, OUTSIDE)):
+        await app.image_policy.stop(job, objection)
         job = await app.jobs.get(job.id)
     if job.status == JobStatus.REFUSED:
         await app.history.drop_refused(job)
@@ -143,7 +143,7 @@ async def _let_through(app: App, job: Job) -> Job:
 
 async def _allowed(app: App, job: Job) -> list[Path]:
     """The files of a job's pictures, if they may be seen where it was asked for."""
-    return [] if await app.gate.objection(job, job.where) else _paths(app, job)
+    return [] if await app.image_policy.objection(job, job.where) else _paths(app, job)
 
 
 def _paths(app: App, job: Job) -> list[Path]:
@@ -159,12 +159,12 @@ async def _paint(app: App, job: Job) -> Job:
             while not job.is_final or _is_looked_at_again(job):
                 await app.jobs.changed.wait(POLL_SECONDS)
                 job = await app.jobs.get(job.id)
-                show(job, phase(job, await app.roster.alive()))
+                show(job, phase(job, await app.worker_registry.alive()))
                 if job.status == JobStatus.RUNNING and job.worker_id not in supervisor.worker_ids:
                     await ours.aclose()
                 elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
                     raise SetupError(NO_WORKER)
-                elif job.status == JobStatus.QUEUED and (trouble := await app.roster.trouble()):
+                elif job.status == JobStatus.QUEUED and (trouble := await app.worker_registry.trouble()):
                     raise StorageFull if trouble == StorageFull.code else StorageReadOnly
     return job
 

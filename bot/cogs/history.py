@@ -168,7 +168,7 @@ async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
 async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
     """Why a request's pictures are not shown where the interaction is; None if they are."""
     here = spot(interaction.guild_id, interaction.channel_id, interaction.channel)
-    objection = await app.gate.objection(job, here)
+    objection = await app.image_policy.objection(job, here)
     if objection is None:
         return None
     if objection.code == HoldReason.UNSEEN:

@@ -60,7 +60,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
             managers_only(interaction)
             await self.app.guilds.change(guild_id, interaction.user.id, **changes)
         places = [Where(guild_id, is_age_restricted=is_restricted) for is_restricted in (False, True)]
-        here, there = [await self.app.gate.limit(place, is_from_picture=False) for place in places]
+        here, there = [await self.app.image_policy.limit(place, is_from_picture=False) for place in places]
         await tell(
             interaction,
             f"Pictures may be up to **{here:g}** explicit in ordinary channels and up to **{there:g}** in "

@@ -68,7 +68,7 @@ async def _mine(interaction: Interaction, app: App, _: int, number: int) -> List
     number, pages = page_of(len(mine), number)
     lines = [await _line(app, job) for job in mine[(number - 1) * PAGE : number * PAGE]]
     note = f"Everybody's together: {queued} waiting, {running} running."
-    if trouble := await app.roster.trouble():
+    if trouble := await app.worker_registry.trouble():
         note = f"{PAUSED[trouble]}\n{note}"
     return Listing("Your requests", lines or [NOTHING], number, pages, note)
 

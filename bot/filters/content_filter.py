@@ -24,7 +24,7 @@ from limner.bot.filters.work import TooCostly, Work
 from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
 from limner.bot.place import Place, Where
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Rule as Row
+from limner.bot.storage.models import RuleRow
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class ContentFilter(RuleBook):
                 return True
         return False
 
-    async def replay(self, row: Row, asked: Sequence[tuple[Where, Sequence[str]]]) -> list[int]:
+    async def replay(self, row: RuleRow, asked: Sequence[tuple[Where, Sequence[str]]]) -> list[int]:
         """Which of the requests, each with its texts, a rule would match, whether it is on or not."""
         guild_id = row.guild_id
         await self._refresh([guild_id])
@@ -187,7 +187,7 @@ class ContentFilter(RuleBook):
             if sentence:
                 raise BadRule(sentence if len(entries) == 1 else f"{entry.pattern}: {sentence}")
 
-    async def is_freed(self, row: Row) -> bool:
+    async def is_freed(self, row: RuleRow) -> bool:
         """Whether the server's allowed texts free all that a rule looks for."""
         [item] = await self.reviewed(row.guild_id, [Item(str(row.id), entry_of(row))])
         return item.note == FREED
@@ -218,7 +218,7 @@ class ContentFilter(RuleBook):
         return await self.builds.run(guild, lambda: _made(guild, rows, revision))
 
 
-def _made(guild: int, rows: Sequence[Row], revision: int) -> _Loaded:
+def _made(guild: int, rows: Sequence[RuleRow], revision: int) -> _Loaded:
     """What a server's rules are in memory; thousands take a second."""
     on = [row for row in rows if row.is_on]
     rules = [rule for row in on if not row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]

@@ -30,11 +30,11 @@ def _shows_nothing(code: int) -> bool:
     return code in _BLANKS or (_CATEGORIES[code] in ("Cc", "Cf", "Cs") and not chr(code).isspace())
 
 
-UNSEEN = _as_class(filter(_shows_nothing, range(len(_CATEGORIES)))) + r"\U000e0000-\U000e00ff"
+INVISIBLE = _as_class(filter(_shows_nothing, range(len(_CATEGORIES)))) + r"\U000e0000-\U000e00ff"
 """Controls, zero-width and direction marks, letters that show nothing (inside of a regular expression's [...])."""
 _MARKS = _as_class(code for code, category in enumerate(_CATEGORIES) if category[0] == "M")
 _SELECTORS = r"\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e0fff"
-_INVISIBLE = re.compile(f"[{UNSEEN}{_SELECTORS}]+")
+_INVISIBLE = re.compile(f"[{INVISIBLE}{_SELECTORS}]+")
 
 _MARKED = re.compile(f"([^{_MARKS}]?)([{_MARKS}]+)", re.DOTALL)
 _TWICE = re.compile(f"([{_MARKS}])\\1+")
@@ -49,14 +49,14 @@ _ENCLOSED = {code: letters for code, letters in SPELLED_OUT.items() if unicodeda
 }
 """Letters in circles, squares and brackets that NFKC leaves so, or writes with their brackets."""
 _NEEDS_CARE = re.compile(
-    f"[{_MARKS}{UNSEEN}{_SELECTORS}\u0640\u1100-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff65-\uffdc‘’ʼ"
+    f"[{_MARKS}{INVISIBLE}{_SELECTORS}\u0640\u1100-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff65-\uffdc‘’ʼ"
     + "".join(map(chr, _ENCLOSED))
     + "]"
 )
 """What does not turn into exactly one character for one."""
 
 # A piece is normalised alone: what could melt into the letter before it is in it, also the parts of Korean and kana.
-_FOLLOWS = f"[{_MARKS}{UNSEEN}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff9e-\uffdc]"
+_FOLLOWS = f"[{_MARKS}{INVISIBLE}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff9e-\uffdc]"
 _SIMPLE = "\\t-\\r\\x1c-\\x7eà-öø-ÿ\u0410-\u045f\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff\uac00-\ud7a3"
 """Characters that become exactly one character, whatever stands beside them."""
 _PIECE = re.compile(rf"[{_SIMPLE}]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)

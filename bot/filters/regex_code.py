@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from limner.bot.filters import characters as chars
 from limner.bot.filters.characters import BEYOND, Ranges
-from limner.bot.filters.normalise import UNSEEN
+from limner.bot.filters.normalise import INVISIBLE
 from limner.bot.filters.regex_tree import Chars, Choice, Edge, Node, Repeat, Sequence
 
 _UNDERSCORE: Ranges = ((0x5F, 0x5F),)
@@ -214,7 +214,7 @@ def _one_of(ranges: Ranges) -> _Reach:
 @cache
 def _sorts() -> tuple[tuple[str, Ranges], ...]:
     """The characters of a request's texts by their kinds."""
-    unseen = re.compile(f"[{UNSEEN}]").match
+    unseen = re.compile(f"[{INVISIBLE}]").match
     hidden = ((code, code) for code in range(BEYOND) if unseen(chr(code)) and chr(code) not in _JOINERS)
     shown = chars.complement(chars.union(hidden, ((0xD800, 0xDFFF), (BEYOND, 0x10FFFF))))
     others = chars.intersection(shown, chars.complement(chars.union(chars.word(), chars.SPACE)))

@@ -24,8 +24,7 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import State, changing, record
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import FilterChange
-from limner.bot.storage.models import Rule as Row
+from limner.bot.storage.models import FilterChange, RuleRow
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ SAME = "That rule exists already for the same place, as rule {id} (upper and low
 PICTURES = "Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu."
 CHANGED = "Rule {id} was changed again since then; undo the newer change first."
 
-_TABLE = Row.metadata.tables["rules"]
+_TABLE = RuleRow.metadata.tables["rules"]
 _KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
 """What the log keeps of a rule."""
 _SAID = ("pattern", "kind", "is_allow", "is_strict", "reason", "replacement", "is_on", "expires_at")
@@ -57,7 +56,7 @@ _SAID = ("pattern", "kind", "is_allow", "is_strict", "reason", "replacement", "i
 class Page:
     """Some of a server's rules, oldest first; ``number`` counts from 1."""
 
-    rules: Sequence[Row]
+    rules: Sequence[RuleRow]
     number: int
     pages: int
     total: int
@@ -104,11 +103,11 @@ class RuleBook(ABC):
             made += some
         return made
 
-    async def add(self, guild_id: int, pattern: str, by: int, *, bound: Collection[int] = (), **more: Any) -> Row:
+    async def add(self, guild_id: int, pattern: str, by: int, *, bound: Collection[int] = (), **more: Any) -> RuleRow:
         """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it is one already."""
         return await self.put(guild_id, Entry(pattern=pattern, **more), by, bound=bound)
 
-    async def put(self, guild_id: int, entry: Entry, by: int, *, bound: Collection[int] = ()) -> Row:
+    async def put(self, guild_id: int, entry: Entry, by: int, *, bound: Collection[int] = ()) -> RuleRow:
         """Write a new rule; raises BadRule if it cannot be one, or is one already."""
         entry = await self.builds.run(guild_id, entry.checked)
         check_own_roles(bound, None, (entry.is_allow, entry.scope))
@@ -134,7 +133,9 @@ class RuleBook(ABC):
         for columns in rows:
             fresh.setdefault(_identity(columns), made | columns)
         async with changing(self.database, guild_id) as session:
-            identity = select(Row.is_allow, Row.normal_form, Row.scope_key).where(Row.guild_id == guild_id)
+            identity = select(RuleRow.is_allow, RuleRow.normal_form, RuleRow.scope_key).where(
+                RuleRow.guild_id == guild_id
+            )
             known = {tuple(one) for one in await session.execute(identity)}
             new = [values for key, values in fresh.items() if key not in known]
             await _check_room(session, guild_id, len(new))
@@ -144,7 +145,7 @@ class RuleBook(ABC):
 
     async def edit(
         self, guild_id: int, rule_id: int, by: int, what: str = "edit", *, bound: Collection[int] = (), **values: Any
-    ) -> Row:
+    ) -> RuleRow:
         """Change some fields of an `Entry`; raises BadRule if there is no such rule, or another is the same then."""
         while True:
             before = await self.get(guild_id, rule_id)
@@ -167,12 +168,12 @@ class RuleBook(ABC):
 
     async def exempt(
         self, guild_id: int, rule_id: int, by: int, *, channels: Sequence[int] = (), roles: Sequence[int] = ()
-    ) -> Row:
+    ) -> RuleRow:
         """Free some channels (or categories) and roles from a rule."""
         scope = entry_of(await self.get(guild_id, rule_id)).scope.exempting(channels=channels, roles=roles)
         return await self.edit(guild_id, rule_id, by, "exempt", scope=scope)
 
-    async def remove(self, guild_id: int, rule_id: int, by: int) -> Row:
+    async def remove(self, guild_id: int, rule_id: int, by: int) -> RuleRow:
         """Take a rule away; raises BadRule if there is no such rule."""
         async with changing(self.database, guild_id) as session:
             row = await _get(session, guild_id, rule_id)
@@ -211,50 +212,52 @@ class RuleBook(ABC):
             if await audit_log.revision(session, guild_id) != compared:
                 return False
             for ids in _batches([*_by_id(change.after), *_by_id(change.before)]):
-                await session.execute(delete(Row).where(Row.id.in_(ids)))
+                await session.execute(delete(RuleRow).where(RuleRow.id.in_(ids)))
             if before := [*_by_id(change.before).values()]:
                 await session.execute(insert(_TABLE), [values | {"guild_id": guild_id} for values in before])
             await record(session, guild_id, by, "undo", change.after, change.before, change.id)
         return True
 
-    async def get(self, guild_id: int, rule_id: int) -> Row:
+    async def get(self, guild_id: int, rule_id: int) -> RuleRow:
         """One rule of this server; raises BadRule if there is none."""
         async with self.database.read() as session:
             return await _get(session, guild_id, rule_id)
 
-    async def of(self, guild_id: int, ids: Collection[int]) -> Sequence[Row]:
+    async def of(self, guild_id: int, ids: Collection[int]) -> Sequence[RuleRow]:
         """Those of the rules that are this server's own and still there."""
         async with self.database.read() as session:
             return await _rows(session, guild_id, ids)
 
-    async def all(self, guild_id: int, kind: str | None = None) -> Sequence[Row]:
+    async def all(self, guild_id: int, kind: str | None = None) -> Sequence[RuleRow]:
         """Every rule of a server (of one kind), oldest first."""
-        these = [Row.guild_id == guild_id, *([Row.kind == kind] if kind else [])]
+        these = [RuleRow.guild_id == guild_id, *([RuleRow.kind == kind] if kind else [])]
         async with self.database.read() as session:
-            return (await session.scalars(select(Row).where(*these).order_by(Row.id))).all()
+            return (await session.scalars(select(RuleRow).where(*these).order_by(RuleRow.id))).all()
 
     async def page(self, guild_id: int, number: int = 1, search: str = "") -> Page:
         """One page of a server's rules (that contain ``search``); a number past the end gives the last page."""
         here = _found(guild_id, search)
         async with self.database.read() as session:
-            total = await session.scalar(select(func.count()).select_from(Row).where(*here)) or 0
+            total = await session.scalar(select(func.count()).select_from(RuleRow).where(*here)) or 0
             pages = max(1, -(-total // PAGE))
             number = min(number, pages)
-            some = select(Row).where(*here).order_by(Row.id).limit(PAGE).offset((number - 1) * PAGE)
+            some = select(RuleRow).where(*here).order_by(RuleRow.id).limit(PAGE).offset((number - 1) * PAGE)
             return Page((await session.scalars(some)).all(), number, pages, total)
 
-    async def search(self, guild_id: int, typed: str) -> Sequence[Row]:
+    async def search(self, guild_id: int, typed: str) -> Sequence[RuleRow]:
         """A server's rules that contain what is typed, those that begin with it first."""
-        begins = Row.normal_form.startswith(normal_form(typed), autoescape=True)
-        some = select(Row).where(*_found(guild_id, typed)).order_by(begins.desc(), Row.normal_form).limit(CHOICES)
+        begins = RuleRow.normal_form.startswith(normal_form(typed), autoescape=True)
+        some = (
+            select(RuleRow).where(*_found(guild_id, typed)).order_by(begins.desc(), RuleRow.normal_form).limit(CHOICES)
+        )
         async with self.database.read() as session:
             return (await session.scalars(some)).all()
 
-    async def twins(self, row: Row) -> Sequence[Row]:
+    async def twins(self, row: RuleRow) -> Sequence[RuleRow]:
         """Other rules and allowed texts of the same server with the same text."""
-        same = (Row.guild_id == row.guild_id, Row.normal_form == row.normal_form, Row.id != row.id)
+        same = (RuleRow.guild_id == row.guild_id, RuleRow.normal_form == row.normal_form, RuleRow.id != row.id)
         async with self.database.read() as session:
-            return (await session.scalars(select(Row).where(*same).order_by(Row.id))).all()
+            return (await session.scalars(select(RuleRow).where(*same).order_by(RuleRow.id))).all()
 
 
 class _Reader:
@@ -289,7 +292,7 @@ def _some(work: Iterator[T]) -> list[T]:
     return made
 
 
-def entry_of(row: Row) -> Entry:
+def entry_of(row: RuleRow) -> Entry:
     """What a row says, as an entry."""
     return _entry({name: getattr(row, name) for name in (*_SAID, "action", "scope")})
 
@@ -299,8 +302,8 @@ def _entry(values: Mapping[str, Any]) -> Entry:
     return Entry(action=Action(values["action"]), scope=Scope.from_json(values["scope"]), **known)
 
 
-def _row(guild_id: int, entry: Entry, by: int) -> Row:
-    return Row(guild_id=guild_id, created_by=by, created_at=time.time(), **_columns(entry))
+def _row(guild_id: int, entry: Entry, by: int) -> RuleRow:
+    return RuleRow(guild_id=guild_id, created_by=by, created_at=time.time(), **_columns(entry))
 
 
 def _columns(entry: Entry) -> dict[str, Any]:
@@ -330,7 +333,7 @@ def _identity(columns: Mapping[str, Any]) -> tuple[bool, str, str]:
     return columns["is_allow"], columns["normal_form"], columns["scope_key"]
 
 
-def _state(*rows: Row) -> State:
+def _state(*rows: RuleRow) -> State:
     """Rows as the log keeps them."""
     return {"rules": [{column.key: getattr(row, column.key) for column in _KEPT} for row in rows]}
 
@@ -346,28 +349,28 @@ def _batches(ids: Collection[int]) -> Iterator[list[int]]:
 
 
 def _found(guild_id: int, search: str) -> tuple[ColumnElement[bool], ...]:
-    here = Row.guild_id == guild_id
-    return (here, Row.normal_form.contains(normal_form(search), autoescape=True)) if search else (here,)
+    here = RuleRow.guild_id == guild_id
+    return (here, RuleRow.normal_form.contains(normal_form(search), autoescape=True)) if search else (here,)
 
 
-async def _get(session: AsyncSession, guild_id: int, rule_id: int) -> Row:
-    row = await session.get(Row, rule_id)
+async def _get(session: AsyncSession, guild_id: int, rule_id: int) -> RuleRow:
+    row = await session.get(RuleRow, rule_id)
     if row is None or row.guild_id != guild_id:
         raise BadRule(GONE)
     return row
 
 
-async def _rows(session: AsyncSession, guild_id: int, ids: Collection[int]) -> list[Row]:
-    found: list[Row] = []
+async def _rows(session: AsyncSession, guild_id: int, ids: Collection[int]) -> list[RuleRow]:
+    found: list[RuleRow] = []
     for some in _batches(ids):
-        found += await session.scalars(select(Row).where(Row.guild_id == guild_id, Row.id.in_(some)))
+        found += await session.scalars(select(RuleRow).where(RuleRow.guild_id == guild_id, RuleRow.id.in_(some)))
     return found
 
 
 async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
     """Raise BadRule if a rule is not as the change has left it, or another one is by now what it was before."""
     before, after = _by_id(change.before), _by_id(change.after)
-    here = Row.guild_id == change.guild_id
+    here = RuleRow.guild_id == change.guild_id
     now = {row["id"]: dict(row) for row in (await session.execute(select(*_KEPT).where(here))).mappings()}
     for rule_id in before.keys() | after.keys():
         if now.pop(rule_id, None) != after.get(rule_id):
@@ -380,21 +383,26 @@ async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
 
 async def _insert(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> State:
     """Write new rows without waiting for each one's number; how they are then."""
-    last = await session.scalar(select(func.max(Row.id))) or 0
+    last = await session.scalar(select(func.max(RuleRow.id))) or 0
     await session.execute(insert(_TABLE), list(rows))
-    new = select(*_KEPT).where(Row.guild_id == rows[0]["guild_id"], Row.id > last).order_by(Row.id)
+    new = select(*_KEPT).where(RuleRow.guild_id == rows[0]["guild_id"], RuleRow.id > last).order_by(RuleRow.id)
     return {"rules": [dict(row) for row in (await session.execute(new)).mappings()]}
 
 
 async def _check_new(session: AsyncSession, guild_id: int, entry: Entry, but: int = 0) -> None:
     is_allow, form, key = _identity(_columns(entry))
-    same = (Row.guild_id == guild_id, Row.is_allow == is_allow, Row.normal_form == form, Row.scope_key == key)
-    twin = await session.scalar(select(Row).where(*same, Row.id != but))
+    same = (
+        RuleRow.guild_id == guild_id,
+        RuleRow.is_allow == is_allow,
+        RuleRow.normal_form == form,
+        RuleRow.scope_key == key,
+    )
+    twin = await session.scalar(select(RuleRow).where(*same, RuleRow.id != but))
     if twin is not None:
         raise BadRule(SAME.format(id=twin.id))
 
 
 async def _check_room(session: AsyncSession, guild_id: int, wanted: int) -> None:
-    count = await session.scalar(select(func.count()).select_from(Row).where(Row.guild_id == guild_id)) or 0
+    count = await session.scalar(select(func.count()).select_from(RuleRow).where(RuleRow.guild_id == guild_id)) or 0
     if count + wanted > MOST:
         raise BadRule(f"A server may have at most {MOST} rules, and this one would have {count + wanted}; remove some.")

@@ -11,7 +11,7 @@ from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
 from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Image, InputPicture, Job, Preview
+from limner.bot.storage.models import Image, InputPicture, Job, PreviewRow
 
 REASONS = {
     HoldReason.EXPLICIT: (
@@ -47,7 +47,7 @@ class Objection:
     codes: Mapping[int, HoldReason] = field(default_factory=dict[int, HoldReason])
 
 
-class Gate:
+class ImagePolicy:
     """Compares what the eyes have seen with what is allowed at a place; nobody looks a second time."""
 
     def __init__(self, settings: Settings, guilds: Guilds, blocked: BlockedPictures, quarantine: Quarantine) -> None:
@@ -73,7 +73,7 @@ class Gate:
         lasting = (HoldReason.BLOCKED, HoldReason.EXPLICIT)
         return _first({number: code for number, code in found.items() if code and code in lasting})
 
-    async def against(self, picture: Image | InputPicture | Preview, where: Where, job: Job) -> HoldReason | None:
+    async def against(self, picture: Image | InputPicture | PreviewRow, where: Where, job: Job) -> HoldReason | None:
         """What there is against one of a job's pictures there; None if nothing is.
 
         The picture to start from and previews are a job's pictures too. What is not known counts against it.
@@ -94,7 +94,7 @@ class Gate:
         is_given = job.generation.is_from_picture
         return HoldReason.EXPLICIT if is_given and _is_over(image, self._settings.explicit_limit) else None
 
-    def _is_seen(self, picture: Image | InputPicture | Preview) -> bool:
+    def _is_seen(self, picture: Image | InputPicture | PreviewRow) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.eyes == "off")
 
     async def limit(self, where: Where, *, is_from_picture: bool) -> float:
@@ -137,7 +137,7 @@ def _verdicts(objection: Objection) -> dict[int, ImageVerdict]:
     return {image_id: ImageVerdict(code) for image_id, code in objection.codes.items()}
 
 
-def _is_over(picture: Image | InputPicture | Preview, limit: float) -> bool:
+def _is_over(picture: Image | InputPicture | PreviewRow, limit: float) -> bool:
     return picture.score is not None and not picture.score <= limit
 
 

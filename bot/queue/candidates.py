@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, ScalarSelect, func, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, Ledger, Painter, Waiting
+from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, Ledger, Waiting, WorkerCapacity
 from limner.bot.storage.models import QUEUED, TURNED, Job, Share, WorkerState
 
 # The servers that have waiting jobs are found by skipping along the index, and ranked by who is next. The walk then
@@ -69,13 +69,15 @@ def next_turn(user_id: ColumnElement[int], server_id: ColumnElement[int]) -> Sca
     return select(func.max(rows.c.turn)).scalar_subquery()
 
 
-async def read_waiting(session: AsyncSession, weights: Mapping[int, float], now: float) -> tuple[list[Waiting], Ledger]:
-    """The first jobs of the servers that are next, and their accounts; ``weights`` are those that are not 1."""
+async def read_waiting(
+    session: AsyncSession, server_weights: Mapping[int, float], now: float
+) -> tuple[list[Waiting], Ledger]:
+    """The first jobs of the servers that are next, and their accounts; ``server_weights`` are those that are not 1."""
     rows = (await session.execute(WALK, {"now": now, "limit": LOOK_AHEAD})).all()
     accounts = {
         row.server_id: Account(
             server_id=row.server_id,
-            weight=weights.get(row.server_id, 1.0),
+            weight=server_weights.get(row.server_id, 1.0),
             turn=row.server_turn,
             finish=row.finish,
         )
@@ -99,18 +101,18 @@ async def pass_over(session: AsyncSession, job_ids: list[int], now: float) -> No
         await session.execute(update(Job).where(Job.id.in_(job_ids)).values(passed_over_at=now))
 
 
-async def take_room(session: AsyncSession, worker_id: str, worker: Painter, taken: Sequence[Waiting]) -> None:
+async def take_room(session: AsyncSession, worker_id: str, worker: WorkerCapacity, taken: Sequence[Waiting]) -> None:
     """Let other claims see at once what the worker has been given; it says so itself only now and then."""
     room = max(0, worker.room - sum(job.pixels for job in taken))
     busy = update(WorkerState).where(WorkerState.worker_id == worker_id)
     await session.execute(busy.values(room=room, painting=taken[0].weights_key))
 
 
-async def read_others(session: AsyncSession, worker_id: str, alive_since: float) -> list[Painter]:
+async def read_others(session: AsyncSession, worker_id: str, alive_since: float) -> list[WorkerCapacity]:
     """What the other live workers say of themselves."""
     others = select(WorkerState).where(WorkerState.worker_id != worker_id, WorkerState.seen_at >= alive_since)
     return [
-        Painter(room=other.room, painting=other.painting, loaded=other.weights)
+        WorkerCapacity(room=other.room, painting=other.painting, loaded=other.weights)
         for other in await session.scalars(others)
     ]
 

@@ -50,7 +50,7 @@ class Load:
 NOTHING = Load()
 
 
-class Paces:
+class StepTimes:
     """Seconds of the device for one pixel and step of each kind of job, as the last finished ones took."""
 
     def __init__(self, samples: Mapping[str, Sequence[tuple[int, float]]]) -> None:
@@ -76,7 +76,7 @@ class Paces:
         return Load(jobs, pixel_steps, None if pace is None else pace * pixel_steps)
 
 
-class Line:
+class JobsAhead:
     """What stands before some queued jobs of one server, read in a bounded number of rows and a count of index entries.
 
     The first rows tell what the others are like.
@@ -110,7 +110,7 @@ class Line:
         """All weights whose pace is needed."""
         return {key for key, *_ in self._kinds}
 
-    def loads(self, others: Others, paces: Paces) -> Iterator[tuple[Job, Load]]:
+    def loads(self, others: Others, paces: StepTimes) -> Iterator[tuple[Job, Load]]:
         """All that is served before each of the jobs."""
         seen, looked_at = NOTHING, 0
         for job in self._jobs:
@@ -125,14 +125,14 @@ class Line:
 class Others:
     """The first waiting jobs of every server, and how many more wait there."""
 
-    def __init__(self, weights: Mapping[int, float]) -> None:
-        self._weights = weights
+    def __init__(self, server_weights: Mapping[int, float]) -> None:
+        self._server_weights = server_weights
 
     async def read(self, session: AsyncSession, now: float) -> None:
         """Look at the servers as far as they are near."""
         counts = select(Job.server_id, func.count()).where(text(QUEUED)).group_by(Job.server_id)
         self._counts = dict((await session.execute(counts)).all())
-        waiting, self._ledger = await read_waiting(session, self._weights, now)
+        waiting, self._ledger = await read_waiting(session, self._server_weights, now)
         self._waiting: dict[int, list[Waiting]] = {}
         for job in waiting:
             self._waiting.setdefault(job.server_id, []).append(job)
@@ -142,16 +142,16 @@ class Others:
         """All weights whose pace is needed."""
         return {job.weights_key for jobs in self._waiting.values() for job in jobs}
 
-    def before(self, server_id: int, own: Load, finish: float, paces: Paces) -> Load:
+    def before(self, server_id: int, own: Load, finish: float, paces: StepTimes) -> Load:
         """What other servers are given before a job of this one with so much of its own before it."""
-        weight = self._weights.get(server_id, 1.0)
+        weight = self._server_weights.get(server_id, 1.0)
         account = Account(server_id=server_id, weight=weight, finish=finish)
         start = account.start(self._ledger.clock) + own.pixel_steps / PICTURE / weight
         place = (start, start if own.jobs else finish, server_id)
         others = self._ledger.accounts.keys() - {server_id}
         return sum((self._served(self._ledger.accounts[other], place, paces) for other in others), NOTHING)
 
-    def _served(self, account: Account, place: tuple[float, float, int], paces: Paces) -> Load:
+    def _served(self, account: Account, place: tuple[float, float, int], paces: StepTimes) -> Load:
         """What another server is given before its next job stands behind this place."""
         served, clock = NOTHING, self._ledger.clock
         for job in self._waiting[account.server_id]:
@@ -165,7 +165,7 @@ class Others:
 
 
 async def positions_of(
-    session: AsyncSession, jobs: Sequence[Job], weights: Mapping[int, float], now: float, lease: float
+    session: AsyncSession, jobs: Sequence[Job], server_weights: Mapping[int, float], now: float, lease: float
 ) -> list[Position]:
     """The place of each job, and the time left; what many have in common is read once.
 
@@ -179,14 +179,14 @@ async def positions_of(
     for job in jobs:
         if job.status == JobStatus.QUEUED:
             queues.setdefault(job.server_id, []).append(job)
-    lines, others = [Line(queue) for queue in queues.values()], Others(weights)
+    lines, others = [JobsAhead(queue) for queue in queues.values()], Others(server_weights)
     for line in lines:
         await line.read(session)
         keys |= line.weights_keys
     if lines:
         await others.read(session, now)
         keys |= others.weights_keys
-    paces = await Paces.read(session, keys)
+    paces = await StepTimes.read(session, keys)
     workers = await session.scalar(select(func.count()).where(WorkerState.seen_at >= now - lease))
     painters = workers or len({worker for *_, worker in running}) or 1
     before = {job.id: load for line in lines for job, load in line.loads(others, paces)}
@@ -206,7 +206,9 @@ class _Painting(NamedTuple):
     step: Load
 
 
-def _position(job: Job, before: Load | None, painting: Sequence[_Painting], paces: Paces, painters: int) -> Position:
+def _position(
+    job: Job, before: Load | None, painting: Sequence[_Painting], paces: StepTimes, painters: int
+) -> Position:
     left = job.steps - job.step
     own = paces.load(job.weights_key, job.pixels, job.pixels * left)
     others = [one for one in painting if one.job_id != job.id]

@@ -71,10 +71,10 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Painter:
+class WorkerCapacity:
     """A worker: its free room in pixels, the weights it paints with now (None: idle), and all that are in memory.
 
-    ``in_hand`` are the pixels of each user whose jobs it has; with more than ``per_user`` it would only work through
+    ``in_flight`` are the pixels of each user whose jobs it has; with more than ``per_user`` it would only work through
     them one after the other while somebody else who comes finds it full.
     """
 
@@ -82,7 +82,7 @@ class Painter:
     painting: str | None = None
     loaded: Collection[str] = ()
     per_user: float = math.inf
-    in_hand: Mapping[int, int] = field(default_factory=dict[int, int])
+    in_flight: Mapping[int, int] = field(default_factory=dict[int, int])
 
     def fitness(self, job: Waiting) -> int:
         """How well placed it is: idle with the weights, painting with them, about to load them, or not at all."""
@@ -128,7 +128,7 @@ def fair_order(waiting: Iterable[Waiting], ledger: Ledger, limit: int = LOOK_AHE
     return order
 
 
-def choose(order: Sequence[Waiting], worker: Painter, others: Sequence[Painter], now: float) -> Choice:
+def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[WorkerCapacity], now: float) -> Choice:
     """What a worker is given of the jobs that are due, which are in fair order.
 
     All that it is given has the same weights and fits into its room, but for the first one that an idle worker is
@@ -178,23 +178,23 @@ def _place(account: Account, clock: float) -> tuple[float, float, int]:
     return account.start(clock), account.finish, account.server_id
 
 
-def _within_shares(order: Sequence[Waiting], worker: Painter) -> list[Waiting]:
+def _within_shares(order: Sequence[Waiting], worker: WorkerCapacity) -> list[Waiting]:
     """The jobs without those whose users would have more in hand than each may."""
-    in_hand = dict(worker.in_hand)
+    in_flight = dict(worker.in_flight)
     mine: list[Waiting] = []
     for job in order:
-        has = in_hand.get(job.user_id, 0)
+        has = in_flight.get(job.user_id, 0)
         if not has or has + job.pixels <= worker.per_user:
-            in_hand[job.user_id] = has + job.pixels
+            in_flight[job.user_id] = has + job.pixels
             mine.append(job)
     return mine
 
 
-def _is_for_another(job: Waiting, worker: Painter, others: Sequence[Painter], now: float) -> bool:
+def _is_for_another(job: Waiting, worker: WorkerCapacity, others: Sequence[WorkerCapacity], now: float) -> bool:
     return job.is_new(now) and any(other.fitness(job) > worker.fitness(job) for other in others)
 
 
-def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: Painter, now: float) -> Choice:
+def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: WorkerCapacity, now: float) -> Choice:
     """The jobs of these weights until one does not fit, or until one of others has been passed over for too long."""
     taken: list[Waiting] = []
     room = worker.room

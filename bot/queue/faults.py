@@ -32,7 +32,7 @@ KILLED = Fault(
     "The machine ended the painter {times} while it worked on this, most likely because memory ran out",
     "ask for a smaller picture or for fewer",
 )
-SILENT = Fault(
+UNRESPONSIVE = Fault(
     "silent", "The painter fell silent {times} while it worked on this", "ask again later, or try another size or model"
 )
 

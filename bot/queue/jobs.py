@@ -33,8 +33,8 @@ from limner.bot.queue import transitions
 from limner.bot.queue.candidates import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
 from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, row
 from limner.bot.queue.estimate import Position, positions_of
-from limner.bot.queue.fairness import Painter, Waiting, choose, fair_order, settle
-from limner.bot.queue.faults import SILENT, Fault
+from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
+from limner.bot.queue.faults import UNRESPONSIVE, Fault
 from limner.bot.queue.wakeup import Wakeup
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage import shared_sql
@@ -50,7 +50,7 @@ from limner.bot.storage.models import (
     Image,
     Job,
     JobStatus,
-    Preview,
+    PreviewRow,
     Seen,
 )
 from limner.bot.storage.together import Together
@@ -77,7 +77,7 @@ SERVER_LIMIT = "This server has {limit} waiting or running, which is the most al
 
 
 @dataclass(frozen=True)
-class Picture:
+class StoredPicture:
     """A stored picture of a finished job."""
 
     sha256: str
@@ -167,7 +167,7 @@ class JobQueue:
         painting: str | None = None,
         loaded: Collection[str] = (),
         per_user: float = math.inf,
-        in_hand: Mapping[int, int] | None = None,
+        in_flight: Mapping[int, int] | None = None,
     ) -> Sequence[Job]:
         """Take the jobs whose turn it is and that can be painted together, in that order (see `fairness.choose`).
 
@@ -177,10 +177,12 @@ class JobQueue:
             painting: the weights key of what it paints now; it is given nothing of another.
             loaded: the weights keys that are in its memory.
             per_user: pixels of one user that it may have at a time, but for one job.
-            in_hand: pixels of each user whose jobs it has.
+            in_flight: pixels of each user whose jobs it has.
         """
         now = await self.database.now()
-        worker = Painter(room=capacity, painting=painting, loaded=loaded, per_user=per_user, in_hand=in_hand or {})
+        worker = WorkerCapacity(
+            room=capacity, painting=painting, loaded=loaded, per_user=per_user, in_flight=in_flight or {}
+        )
         async with self.database.begin() as session:
             await self.database.lock(session, "limner.claim")
             waiting, ledger = await read_waiting(session, self._server_weights, now)
@@ -217,13 +219,15 @@ class JobQueue:
         """Keep how a job of this worker looks now, a small JPEG, instead of what was kept before."""
         async with self.database.begin() as session:
             if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
-                await session.merge(Preview(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash))
+                await session.merge(
+                    PreviewRow(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash)
+                )
                 await self._announce(session, self.changed)
 
-    async def preview(self, job_id: int) -> Preview | None:
+    async def preview(self, job_id: int) -> PreviewRow | None:
         """How a job looks that is being painted; None where nothing is known, or nothing is painted any more."""
         async with self.database.read() as session:
-            return await session.get(Preview, job_id)
+            return await session.get(PreviewRow, job_id)
 
     async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Keep what the language model made, so that it is made once; False if the job is not ours any more."""
@@ -260,7 +264,7 @@ class JobQueue:
                 await self._announce(session, self.queued)
         return won
 
-    async def finish(self, job: Job, pictures: Sequence[Picture], *, seconds: float, busy_seconds: float) -> bool:
+    async def finish(self, job: Job, pictures: Sequence[StoredPicture], *, seconds: float, busy_seconds: float) -> bool:
         """Commit the pictures and the success together; False if the job is not ours any more or was cancelled.
 
         Pictures that nobody has looked at are in quarantine from the moment that they are there.
@@ -381,7 +385,7 @@ class JobQueue:
         self._ahead = {lease: self._ahead.get(lease, seen) for lease in found}
         unrenewed = [lease for lease, since in self._ahead.items() if seen - since >= self._lease_seconds]
         over = [and_(Job.id == job_id, Job.lease_until == until) for job_id, until in unrenewed]
-        await self._lose(update(Job).where(text(RUNNING), or_(Job.lease_until < now, *over)), SILENT)
+        await self._lose(update(Job).where(text(RUNNING), or_(Job.lease_until < now, *over)), UNRESPONSIVE)
 
     async def _lose(self, lost: Update, fault: Fault) -> None:
         last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))

@@ -11,14 +11,14 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.models import WorkerState
 
 
-class Roster:
+class WorkerRegistry:
     """Who paints where, and with what in memory; each worker keeps its own row, and tidies up after the dead."""
 
     def __init__(self, database: Database, *, lease_seconds: float = 15.0) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
 
-    async def sign_in(
+    async def report(
         self,
         worker_id: str,
         *,
@@ -54,7 +54,7 @@ class Roster:
                 session.add(WorkerState(worker_id=worker_id, started_at=now, **said))
             await session.execute(delete(WorkerState).where(WorkerState.seen_at < now - self._lease_seconds))
 
-    async def sign_out(self, worker_id: str) -> None:
+    async def remove(self, worker_id: str) -> None:
         """A worker has ended."""
         async with self._database.begin() as session:
             await session.execute(delete(WorkerState).where(WorkerState.worker_id == worker_id))

@@ -329,7 +329,7 @@ class BlockedPicture(Base, kw_only=True, eq=False):
     __table_args__ = (Index("uq_blocked_pictures_guild_id", "guild_id", "phash", unique=True),)
 
 
-class Preview(Base, kw_only=True, eq=False):
+class PreviewRow(Base, kw_only=True, eq=False):
     """How a job that is being painted looks now: a small JPEG."""
 
     __tablename__ = "previews"
@@ -391,7 +391,7 @@ class WorkerState(Base, kw_only=True, eq=False):
     seen_at: Mapped[float] = mapped_column(Double)
 
 
-class Rule(Base, kw_only=True, eq=False):
+class RuleRow(Base, kw_only=True, eq=False):
     """A text that must not (or may) be drawn in one server, or anywhere (``guild_id`` 0); or a whole pack of them."""
 
     __tablename__ = "rules"

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import OPEN_REVIEW, AnswerToken, Job, JobStatus, Preview, Review
+from limner.bot.storage.models import OPEN_REVIEW, AnswerToken, Job, JobStatus, PreviewRow, Review
 
 
 def deleted() -> dict[str, Any]:
@@ -35,7 +35,7 @@ async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> No
 async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:
     """They are not painted any more, so nobody needs to see how far they were."""
     if job_ids:
-        await session.execute(delete(Preview).where(Preview.job_id.in_(job_ids)))
+        await session.execute(delete(PreviewRow).where(PreviewRow.job_id.in_(job_ids)))
 
 
 def undecided() -> ColumnElement[bool]:

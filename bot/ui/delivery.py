@@ -34,7 +34,7 @@ from limner.bot.ui.posting import (
     Posting,
     is_lasting,
 )
-from limner.generators.base import place_of
+from limner.generators.base import error_site
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Delivery:
                 if self._is_stale(job):
                     self._begin(job, self._show)
         except Exception as error:
-            log.error("delivery_failed reason=%s", place_of(error))
+            log.error("delivery_failed reason=%s", error_site(error))
 
     async def _erase_tokens(self) -> None:
         if time.monotonic() - self._erased_tokens < TOKENS_SECONDS:
@@ -129,7 +129,7 @@ class Delivery:
                 await work(job)
             self._app.jobs.changed.hear()
         except Exception as error:
-            log.error("delivery_failed job=%s reason=%s", job.id, place_of(error))
+            log.error("delivery_failed job=%s reason=%s", job.id, error_site(error))
 
     def _speaking(self, job: Job) -> AbstractContextManager[None]:
         """Write in the language of a job's server; in a direct message in its owner's."""
@@ -160,9 +160,9 @@ class Delivery:
             await self._app.history.drop_refused(job)
         if job.status != JobStatus.SUCCEEDED:
             return True
-        objection = await self._app.gate.objection(job, self._spot(job))
+        objection = await self._app.image_policy.objection(job, self._spot(job))
         if objection:
-            await self._app.gate.stop(job, objection)
+            await self._app.image_policy.stop(job, objection)
         return objection is None
 
     def _spot(self, job: Job) -> Where:
@@ -336,7 +336,7 @@ class Delivery:
         if is_young or _channel_id(job) in self._without_previews:
             return []
         preview = await self._app.jobs.preview(job.id)
-        if preview and await self._app.gate.against(preview, self._spot(job), job):
+        if preview and await self._app.image_policy.against(preview, self._spot(job), job):
             return []
         name = f"limner-{job.id}-preview.jpg"
         if preview is None:

@@ -17,7 +17,7 @@ from limner.bot.moderation.appeals import may_appeal
 from limner.bot.place import Where
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, speak, speaking, stored
-from limner.generators.base import place_of
+from limner.generators.base import error_site
 
 log = logging.getLogger(__name__)
 
@@ -258,5 +258,5 @@ def _sentence(error: Exception) -> str:
         return _("Only members with the Manage Server permission can do that.")
     if isinstance(error, app_commands.NoPrivateMessage):
         return _("That works in a server only.")
-    log.error("command_failed reason=%s", place_of(error))
+    log.error("command_failed reason=%s", error_site(error))
     return _(OUR_FAULT)

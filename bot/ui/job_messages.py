@@ -29,7 +29,7 @@ CHOOSE = N_("Keep paints it, Edit lets you change it, Raw paints your own words.
 ANSWERED_ELSEWHERE = N_("Another process of this bot had answered already.")
 NOBODY_CHOSE = N_("Its preview was deleted, so nothing was painted.")
 UNREAD = N_("A request that a moderator has yet to read.")
-REFUSED = N_("This request was refused by the filter. Its owner can read more under Details.")
+REFUSED_BY_FILTER = N_("This request was refused by the filter. Its owner can read more under Details.")
 REJECTED = N_("The pictures of this request are not posted. Its owner can read more under Details.")
 NOT_SEEN = N_("It is done; the pictures are posted here as soon as they have been looked at.")
 UNDECIDED = N_("It is done; the pictures wait until a moderator has looked at them.")
@@ -94,7 +94,7 @@ def held(job: Job) -> str:
 def ended(job: Job) -> str:
     """The last word on a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
-        return _(REJECTED) if job.reason_code == EndCode.REVIEW else _(REFUSED)
+        return _(REJECTED) if job.reason_code == EndCode.REVIEW else _(REFUSED_BY_FILTER)
     if job.status == JobStatus.SUCCEEDED and job.kind == JobKind.DESCRIBE:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"

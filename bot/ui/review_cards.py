@@ -130,7 +130,7 @@ async def card_files(app: App, job: Job) -> list[discord.File]:
 
 async def _check_approvable(app: App, review: Review) -> None:
     """Raise BadPicture for pictures that no approval of a server's gets posted."""
-    if objection := await app.gate.beyond_approval(await app.reviews.job_of(review)):
+    if objection := await app.image_policy.beyond_approval(await app.reviews.job_of(review)):
         raise BadPicture(OF_OPERATOR[objection.code])
 
 

@@ -17,13 +17,13 @@ from limner.bot.errors import Decided
 from limner.bot.limits import FIELD, first_lines, nonce
 from limner.bot.moderation.reviews import APPROVALS
 from limner.bot.moderation.strikes import DAY
-from limner.bot.storage.models import STALE, Job, Review, ReviewState, Rule, Suspension
+from limner.bot.storage.models import STALE, Job, Review, ReviewState, RuleRow, Suspension
 from limner.bot.ui.interactions import SILENT
 from limner.bot.ui.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
 from limner.bot.ui.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review_outcomes import carry_out, time_out
 from limner.bot.ui.rule_texts import how, line
-from limner.generators.base import place_of
+from limner.generators.base import error_site
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ NOT_POSSIBLE = (
 )
 
 
-class Desk:
+class ReviewPoster:
     """Keeps every review's card as the row says; needs the client's REST side, and its servers.
 
     What a decision means is done before the card shows it, and each part of it can be done again without harm; so
@@ -81,7 +81,7 @@ class Desk:
             for suspension in await self._app.strikes.time_outs():
                 self._begin_time_out(suspension)
         except Exception as error:
-            log.error("desk_failed reason=%s", place_of(error))
+            log.error("desk_failed reason=%s", error_site(error))
 
     async def _look_after(self, review: Review) -> None:
         """What may happen to a review that waits: nobody decides, or its card is out of reach."""
@@ -104,7 +104,7 @@ class Desk:
             try:
                 await time_out(self._app, self._client, suspension)
             except Exception as error:
-                log.warning("time_out_failed suspension=%s error=%s", suspension.id, place_of(error))
+                log.warning("time_out_failed suspension=%s error=%s", suspension.id, error_site(error))
 
         self._lanes.begin(suspension.guild_id, f"limner-time-out-{suspension.id}", work)
 
@@ -119,7 +119,7 @@ class Desk:
             pause, told_of = CLOSED_SECONDS, closed.channel_id
             await self._tell_server(review.guild_id, closed.channel_id)
         except Exception as error:
-            log.warning("card_postponed review=%s error=%s", review.id, place_of(error))
+            log.warning("card_postponed review=%s error=%s", review.id, error_site(error))
         await self._app.reviews.postpone(review.id, pause, told_of)
 
     # An open review.
@@ -233,7 +233,7 @@ class Desk:
         lines = [shown.get(one, f"**{one}** of this bot's operator") for one in job.rule_ids]
         return first_lines(lines, FIELD)[0]
 
-    async def _own_rules(self, review: Review, job: Job) -> Sequence[Rule]:
+    async def _own_rules(self, review: Review, job: Job) -> Sequence[RuleRow]:
         return await self._app.filters.of(review.guild_id, job.rule_ids)
 
 

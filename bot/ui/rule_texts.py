@@ -15,7 +15,7 @@ from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
-from limner.bot.storage.models import FilterChange, Rule
+from limner.bot.storage.models import FilterChange, RuleRow
 from limner.bot.ui import job_messages
 from limner.bot.ui.embeds import make_embed
 
@@ -88,7 +88,7 @@ def code(text: str) -> str:
     return f"`` {cut(text, PATTERN_LENGTH).replace('`', 'ˋ')} ``"
 
 
-def subject(rule: Rule) -> str:
+def subject(rule: RuleRow) -> str:
     """What a rule looks for."""
     if rule.kind == PACK:
         pack = packs.find(rule.pattern)
@@ -96,13 +96,13 @@ def subject(rule: Rule) -> str:
     return f"{'regex ' if rule.kind == Kind.REGEX else ''}{code(rule.pattern)}"
 
 
-def line(rule: Rule) -> str:
+def line(rule: RuleRow) -> str:
     """A rule in a list."""
     does = "allowed" if rule.is_allow else rule.action
     return " · ".join([f"**{rule.id}** {subject(rule)}", does, *["strict"] * rule.is_strict, *_limits(rule)])
 
 
-def card(rule: Rule, notes: Sequence[str] = ()) -> discord.Embed:
+def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
     """Everything about one rule."""
     action = Action(rule.action)
     does = "free this text from other rules" if rule.is_allow else ACTIONS[action]
@@ -138,7 +138,7 @@ def label(one: FilterChange) -> str:
     return cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), CHOICE)
 
 
-def _limits(rule: Rule) -> list[str]:
+def _limits(rule: RuleRow) -> list[str]:
     """Where and until when a rule counts, if not everywhere and for good."""
     until = [] if rule.expires_at is None else [_until(rule.expires_at)]
     return [*([] if rule.is_on else ["off"]), *until, *places(entry_of(rule).scope)]

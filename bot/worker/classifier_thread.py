@@ -10,11 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from limner.bot.errors import Blind
+from limner.bot.errors import NotClassified
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Seen
 from limner.bot.storage.perceptual_hash import fingerprint
-from limner.generators.base import Eyes, place_of
+from limner.generators.base import SafetyClassifier, error_site
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,18 +25,18 @@ PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 300.0
 """Before eyes that hang or cannot be loaded are loaded again; it doubles each time."""
 
 
-class Lookout:
+class ClassifierThread:
     """Looks at one picture after the other, beside whatever else the process does.
 
     Eyes that raise have not seen that one picture. Eyes that hang cannot be ended, so their thread is left behind and
     others are loaded in a new one; meanwhile, and while eyes cannot be loaded, nobody waits for a look.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[Settings], Eyes | None] | None = None) -> None:
+    def __init__(self, settings: Settings, load: Callable[[Settings], SafetyClassifier | None] | None = None) -> None:
         self._settings = settings
-        self._load = load or load_eyes
+        self._load = load or load_classifier
         self._thread = _thread()
-        self._loading: Future[Eyes | None] | None = None
+        self._loading: Future[SafetyClassifier | None] | None = None
         self._loading_since = 0.0
         self._blind_until = 0.0
         self._pause = PAUSE_SECONDS
@@ -49,20 +49,20 @@ class Lookout:
         """What there is to see in a picture.
 
         Raises:
-            Blind: nobody has seen it: the eyes are broken, or slower than the setting `eyes_timeout`.
+            NotClassified: the classifier is broken or takes longer than the setting `eyes_timeout`.
         """
         if time.monotonic() < self._blind_until:
-            raise Blind
+            raise NotClassified
         eyes = await self._loaded()
         thread = self._thread
         call = thread.submit(_look, eyes, self._settings.eyes, image)
         await asyncio.wait({asyncio.wrap_future(call)}, timeout=self._settings.eyes_timeout)
         if call.cancel() or not call.done():  # it waits behind one that hangs, or hangs itself
             self._leave_behind(thread)
-            raise Blind
+            raise NotClassified
         if error := call.exception():
-            log.error("look_failed reason=%s", place_of(error))
-            raise Blind from error
+            log.error("look_failed reason=%s", error_site(error))
+            raise NotClassified from error
         self._pause = PAUSE_SECONDS
         return call.result()
 
@@ -70,23 +70,23 @@ class Lookout:
         """Wait for nothing: the process is about to end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _loaded(self) -> Eyes | None:
+    async def _loaded(self) -> SafetyClassifier | None:
         loading = self._begin_to_load()
         await asyncio.wait({asyncio.wrap_future(loading)}, timeout=self._settings.eyes_timeout)
         if not loading.done():
             if time.monotonic() - self._loading_since > self._settings.load_timeout:
                 self._leave_behind(self._thread)
-            raise Blind
+            raise NotClassified
         if loading.cancelled():
-            raise Blind
+            raise NotClassified
         if error := loading.exception():
             if loading is self._loading:
-                log.error("eyes_missing reason=%s", place_of(error))
+                log.error("eyes_missing reason=%s", error_site(error))
                 self._forget()
-            raise Blind from error
+            raise NotClassified from error
         return loading.result()
 
-    def _begin_to_load(self) -> Future[Eyes | None]:
+    def _begin_to_load(self) -> Future[SafetyClassifier | None]:
         if self._loading is None:
             self._loading = self._thread.submit(self._load, self._settings)
             self._loading_since = time.monotonic()
@@ -106,7 +106,7 @@ class Lookout:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
-def load_eyes(settings: Settings) -> Eyes | None:
+def load_classifier(settings: Settings) -> SafetyClassifier | None:
     """The eyes that the settings name, None if there are to be none; blocks, and raises what their maker raises."""
     if settings.eyes == "off":
         return None
@@ -120,7 +120,7 @@ def _thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="eyes")
 
 
-def _look(eyes: Eyes | None, name: str, image: Image.Image) -> Seen:
+def _look(eyes: SafetyClassifier | None, name: str, image: Image.Image) -> Seen:
     phash = fingerprint(image)
     if eyes is None:
         return Seen(time.time(), name, None, None, phash)

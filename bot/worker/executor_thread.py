@@ -34,7 +34,7 @@ class _Limit:
     seconds: float = math.inf
 
 
-class Painter:
+class ExecutorThread:
     """Lets the executor work, one call at a time, without ever blocking the event loop.
 
     A call that takes longer than ``step_timeout`` (or ``load_timeout``, where it loads a model) raises `WorkerBroken`

@@ -11,7 +11,7 @@ from limner.bot.storage.models import Job
 Task = asyncio.Task[Any]
 
 
-class Hand:
+class InFlightJobs:
     """The jobs that a worker has claimed, by where they are; plain bookkeeping."""
 
     def __init__(self) -> None:

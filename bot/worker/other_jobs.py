@@ -12,16 +12,16 @@ from limner.bot.errors import BadPicture, CannotDescribe, FilesGone
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import Job
 from limner.bot.submit import check_posted
-from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.prepare import settle_description
 from limner.bot.worker.results import Result, finish, hand_in
-from limner.bot.worker.scoring_thread import Kept, Reading
+from limner.bot.worker.scoring_thread import Kept, ScoringThread
 
 BROUGHT_SEED = 0
 """A picture that somebody gave has no seed."""
 
 
-async def describe(app: App, lookout: Lookout, reading: Reading, job: Job) -> None:
+async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
     """Put the picture that a job brings into words, if these may be said where it was asked for.
 
     Raises:
@@ -35,16 +35,16 @@ async def describe(app: App, lookout: Lookout, reading: Reading, job: Job) -> No
         image = await asyncio.to_thread(app.images.open, sha256)
     except FileNotFoundError as error:
         raise BadPicture(GONE) from error
-    text = await reading.describe(image)
+    text = await scoring.describe(image)
     if not text:
         raise CannotDescribe
     seconds = time.perf_counter() - started
     if await settle_description(app, job, text, seconds):
         result = Result(Kept(image, BROUGHT_SEED), file)
-        await hand_in(app, lookout, job, [result], seconds=seconds, busy_seconds=0.0)
+        await hand_in(app, classifier, job, [result], seconds=seconds, busy_seconds=0.0)
 
 
-async def enlarge(app: App, lookout: Lookout, reading: Reading, job: Job) -> None:
+async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
     """Make larger pictures of those of the job's parent.
 
     Raises:
@@ -59,10 +59,10 @@ async def enlarge(app: App, lookout: Lookout, reading: Reading, job: Job) -> Non
         image = await _opened(app, row.sha256)
         kept = Kept(image, row.seed, row.nearness)
         told = str(image.info.get("parameters", ""))
-        results.append(await finish(reading, kept, told, job.generation.finish))
+        results.append(await finish(scoring, kept, told, job.generation.finish))
     if not results:
         raise FilesGone
-    await hand_in(app, lookout, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)
+    await hand_in(app, classifier, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)
 
 
 async def _opened(app: App, sha256: str) -> Image.Image:

@@ -16,27 +16,27 @@ from limner.bot.notes import IN_WORDS, LEFT_OUT
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import InputPicture, Job
-from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.generators.base import Expansion, ModelCard, PromptExpander
 
 log = logging.getLogger(__name__)
 
 
-async def settle_input(app: App, lookout: Lookout, job: Job) -> bool:
+async def settle_input(app: App, classifier: ClassifierThread, job: Job) -> bool:
     """Let the eyes look at the picture that the job starts from; False if the job has ended for what it shows.
 
     Raises:
-        Blind: nobody can look at it now.
+        NotClassified: the classifier cannot score it now.
         BadPicture: somebody removed its file.
     """
     sha256 = job.input_sha256
     if sha256 is None:
         return True
     picture = await patiently(lambda: app.inputs.get(sha256))
-    code = await patiently(lambda: app.gate.against(picture, job.where, job)) if picture else HoldReason.UNSEEN
+    code = await patiently(lambda: app.image_policy.against(picture, job.where, job)) if picture else HoldReason.UNSEEN
     if code == HoldReason.UNSEEN:
-        seen = await _look_at_input(app, lookout, sha256)
-        code = await patiently(lambda: app.gate.against(seen, job.where, job))
+        seen = await _look_at_input(app, classifier, sha256)
+        code = await patiently(lambda: app.image_policy.against(seen, job.where, job))
     if code is None:
         return True
     await patiently(lambda: app.jobs.refuse(job, EndCode.PICTURE.about(code), OF_INPUTS[code]))
@@ -98,12 +98,12 @@ async def settle_description(app: App, job: Job, text: str, seconds: float) -> b
     return await patiently(lambda: app.jobs.save_expansion(job, said, allowed))
 
 
-async def _look_at_input(app: App, lookout: Lookout, sha256: str) -> InputPicture:
+async def _look_at_input(app: App, classifier: ClassifierThread, sha256: str) -> InputPicture:
     try:
         image = await asyncio.to_thread(app.images.open, sha256)
     except FileNotFoundError as error:
         raise BadPicture(GONE) from error
-    seen = await lookout.look(image)
+    seen = await classifier.look(image)
     return await patiently(lambda: app.inputs.keep(sha256, seen))
 
 

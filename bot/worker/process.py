@@ -23,11 +23,11 @@ from limner.bot.queue.listen import listen
 from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, take_stdout
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.executor_thread import Painter
-from limner.bot.worker.scoring_thread import Reading
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.worker import PREVIEW_SECONDS, Worker
-from limner.generators.base import PromptExpander, Reader
+from limner.generators.base import ImageTextModel, PromptExpander
 from limner.generators.executor import Executor
 from limner.generators.measured import Measured
 
@@ -84,8 +84,10 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
     async with open_app(settings) as app:
         executor = _executor(settings)
         expander = load_expander(settings, executor)
-        reading = open_reading(settings)
-        worker = Worker(app, Painter(executor, settings), expander, Lookout(settings), reading, worker_id)
+        scoring = open_scoring(settings)
+        worker = Worker(
+            app, ExecutorThread(executor, settings), expander, ClassifierThread(settings), scoring, worker_id
+        )
         listener = asyncio.create_task(listen(app.jobs), name="listen")
         log.info("worker_started worker=%s device=%s", worker_id, settings.device)
         try:
@@ -112,21 +114,21 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
     )
 
 
-def open_reading(settings: Settings) -> Reading:
+def open_scoring(settings: Settings) -> ScoringThread:
     """The reader and the upscaler that the settings name; each is loaded when it is needed first."""
 
-    def load_reader() -> Reader:
-        from limner.generators.vision.clip import FolderReader
+    def load_reader() -> ImageTextModel:
+        from limner.generators.vision.clip import FolderImageTextModel
 
         source, captioner = settings.reader_source, settings.captioner
-        return FolderReader.load(source, captioner=captioner, device=settings.reader_device)
+        return FolderImageTextModel.load(source, captioner=captioner, device=settings.reader_device)
 
     def make_finisher() -> Finisher:
         from limner.generators.vision.postprocess import Finisher
 
         return Finisher(settings.upscaler, settings.reader_device)
 
-    return Reading(load_reader, make_finisher)
+    return ScoringThread(load_reader, make_finisher)
 
 
 def _executor(settings: Settings) -> Executor:

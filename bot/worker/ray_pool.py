@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import SetupError
-from limner.bot.queue.faults import CRASHED, SILENT, WorkerBroken
+from limner.bot.queue.faults import CRASHED, UNRESPONSIVE, WorkerBroken
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
-from limner.generators.base import place_of
+from limner.generators.base import error_site
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -90,7 +90,7 @@ class RayWorker:
             log.error("worker_not_started worker=%s reason=%s", self._id, error)
             os._exit(1)
         except Exception as error:
-            log.error("worker_broken worker=%s reason=%s", self._id, place_of(error))
+            log.error("worker_broken worker=%s reason=%s", self._id, error_site(error))
             os._exit(1)
 
 
@@ -129,7 +129,7 @@ class RayWorkers(Workers):
                     for number in range(self._settings.workers):
                         group.create_task(self._keep(), name=f"ray-worker-{number}")
             except Exception as error:
-                log.error("ray_lost seconds=%.0f reason=%s", LAST_PAUSE, place_of(error))
+                log.error("ray_lost seconds=%.0f reason=%s", LAST_PAUSE, error_site(error))
             finally:
                 await asyncio.wait([joining])  # a thread cannot be cancelled
                 if self._ours:
@@ -187,7 +187,7 @@ class RayWorkers(Workers):
                 self._jobs.changed.hear()
         except (TimeoutError, self._ray.exceptions.RayError) as error:
             self.deaths += 1
-            fault = SILENT if isinstance(error, TimeoutError) else CRASHED
+            fault = UNRESPONSIVE if isinstance(error, TimeoutError) else CRASHED
             log.warning("worker_died worker=%s code=%s", worker_id, fault.code)
             raise
         except asyncio.CancelledError:

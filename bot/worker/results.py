@@ -13,14 +13,14 @@ from PIL import Image
 from limner.bot import notes
 from limner.bot.app import App
 from limner.bot.background import patiently
-from limner.bot.errors import Blind
+from limner.bot.errors import NotClassified
 from limner.bot.parameters import parameters, with_pairs
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.storage.image_files import encode_png
 from limner.bot.storage.models import Job, Seen
 from limner.bot.styles import PLAIN
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.scoring_thread import Kept, Reading
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.scoring_thread import Kept, ScoringThread
 from limner.generators.base import Finish, Finished, ModelCard
 from limner.generators.language.unread import unknown_words
 
@@ -38,31 +38,31 @@ class Result:
     png: bytes
 
 
-async def from_painting(app: App, reading: Reading, job: Job, finished: Finished) -> list[Result]:
+async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
     """What becomes of the images that were painted for a job; its notes tell which of its words did nothing."""
     card = app.settings.cards[job.request["model"]]
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
-    kept = await _nearest(reading, job, finished)
+    kept = await _nearest(scoring, job, finished)
     told = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
-    return [await finish(reading, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
+    return [await finish(scoring, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
 
 
-async def finish(reading: Reading, kept: Kept, told: str, wanted: Finish | None) -> Result:
+async def finish(scoring: ScoringThread, kept: Kept, told: str, wanted: Finish | None) -> Result:
     """One picture as it was asked for in the end; ``told`` is what is known of how it was made so far."""
     if wanted:
-        image, pairs = await reading.finish(kept.image, wanted)
+        image, pairs = await scoring.finish(kept.image, wanted)
         kept, told = Kept(image, kept.seed, kept.nearness), with_pairs(told, pairs)
     return Result(kept, await asyncio.to_thread(encode_png, kept.image, told))
 
 
 async def hand_in(
-    app: App, lookout: Lookout, job: Job, results: Sequence[Result], *, seconds: float, busy_seconds: float
+    app: App, classifier: ClassifierThread, job: Job, results: Sequence[Result], *, seconds: float, busy_seconds: float
 ) -> None:
     """Store the files while the eyes look at the pictures, then write down that the job has succeeded."""
     files, images = [result.png for result in results], [result.kept.image for result in results]
-    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(lookout, job.id, images))
+    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
     pictures = [
-        Picture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness)
+        StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness)
         for sha256, one, look in zip(hashes, results, seen, strict=True)
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
@@ -72,13 +72,13 @@ async def hand_in(
         await app.history.drop_files(set(hashes))
 
 
-async def look_at(lookout: Lookout, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:
+async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:
     """What there is to see in a job's pictures; nothing in those that could not be looked at."""
     seen: list[Seen | None] = []
     for image in images:
         try:
-            seen.append(await lookout.look(image))
-        except Blind:
+            seen.append(await classifier.look(image))
+        except NotClassified:
             seen.append(None)
     if None in seen:
         log.warning("job_unseen job=%s", job_id)
@@ -116,11 +116,11 @@ def _choice(job: Job, kept: Kept) -> Mapping[str, str]:
     return {"Nearness": f"{kept.nearness:.2f}", "Candidates": str(job.generation.num_images_per_prompt)}
 
 
-async def _nearest(reading: Reading, job: Job, finished: Finished) -> Sequence[Kept]:
+async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequence[Kept]:
     request = job.generation
     if not request.keep:
         return [Kept(image, seed) for image, seed in zip(finished.images, finished.seeds, strict=True)]
-    return await reading.choose(finished.images, finished.seeds, request.keep, _idea_as_painted(job))
+    return await scoring.choose(finished.images, finished.seeds, request.keep, _idea_as_painted(job))
 
 
 def _idea_as_painted(job: Job) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from limner.bot.errors import UnknownModel
-from limner.generators.base import Finish, GenerationError, Reader, place_of
+from limner.generators.base import Finish, GenerationError, ImageTextModel, error_site
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
@@ -31,15 +31,15 @@ class Kept:
     nearness: float | None = None
 
 
-class Reading:
+class ScoringThread:
     """Looks at pictures beside the painting: one at a time, and never in the event loop's way.
 
     A model that is not there raises UnknownModel.
     """
 
-    def __init__(self, load: Callable[[], Reader], finisher: Callable[[], Finisher]) -> None:
+    def __init__(self, load: Callable[[], ImageTextModel], finisher: Callable[[], Finisher]) -> None:
         self._load, self._make_finisher = load, finisher
-        self._reader: Reader | None = None
+        self._reader: ImageTextModel | None = None
         self._finisher: Finisher | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
 
@@ -57,7 +57,7 @@ class Reading:
         try:
             return await self._call(self._choose, images, seeds, keep, words)
         except Exception as error:
-            log.warning("reader_failed reason=%s", place_of(error))
+            log.warning("reader_failed reason=%s", error_site(error))
             return [Kept(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
@@ -76,7 +76,7 @@ class Reading:
 
     # In the thread.
 
-    def _read(self) -> Reader:
+    def _read(self) -> ImageTextModel:
         self._reader = self._reader or self._load()
         return self._reader
 

@@ -13,7 +13,7 @@ from typing import cast
 
 from limner.bot.app import open_app
 from limner.bot.background import cancel_on_signals
-from limner.bot.queue.faults import SILENT, fault_of
+from limner.bot.queue.faults import UNRESPONSIVE, fault_of
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.wakeup import ALIVE
 from limner.bot.settings import Settings
@@ -98,7 +98,7 @@ class Supervisor(Workers):
             await _end(process)
             fell_silent = await hearing
             del self._running[worker_id]
-            await self._abandon(worker_id, SILENT if fell_silent else fault_of(process.returncode))
+            await self._abandon(worker_id, UNRESPONSIVE if fell_silent else fault_of(process.returncode))
 
     def _environment(self) -> dict[str, str]:
         """This process's variables and its settings, without the token, which workers have no use for."""

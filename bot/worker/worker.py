@@ -15,19 +15,19 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.background import PATIENCE_SECONDS, patiently
-from limner.bot.errors import Blind, StorageFailed, UserError
+from limner.bot.errors import NotClassified, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job, JobKind
 from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.executor_thread import Painter
-from limner.bot.worker.in_flight import Hand
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge
 from limner.bot.worker.prepare import settle_input, settle_negative, settle_prompt
 from limner.bot.worker.results import from_painting, hand_in, look_at
-from limner.bot.worker.scoring_thread import Reading
+from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import (
     DeviceLost,
@@ -41,7 +41,7 @@ from limner.generators.base import (
     Preview,
     Progress,
     PromptExpander,
-    place_of,
+    error_site,
 )
 
 log = logging.getLogger(__name__)
@@ -78,21 +78,21 @@ class Worker:
     def __init__(
         self,
         app: App,
-        painter: Painter,
+        executor: ExecutorThread,
         expander: PromptExpander,
-        lookout: Lookout,
-        reading: Reading,
+        classifier: ClassifierThread,
+        scoring: ScoringThread,
         worker_id: str,
     ) -> None:
         self.worker_id = worker_id
         self.beats: list[Callable[[], None]] = []
         """Called several times a lease while the event loop turns: who hears nothing for long may take it for stuck."""
         self._app = app
-        self._painter = painter
+        self._executor = executor
         self._expander = expander
-        self._lookout = lookout
-        self._reading = reading
-        self._hand = Hand()
+        self._classifier = classifier
+        self._scoring = scoring
+        self._in_flight = InFlightJobs()
         self._storage = StorageWatch(app.images)
         self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
         self._orphans: set[int] = set()  # ours by their rows, but not in hand
@@ -137,7 +137,7 @@ class Worker:
         ]
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._painter.is_open:  # before that nothing is in hand, and an import is not waited for
+            if self._executor.is_open:  # before that nothing is in hand, and an import is not waited for
                 await asyncio.wait({working}, timeout=STOP_SECONDS)
             if working.done():
                 working.result()
@@ -145,7 +145,7 @@ class Worker:
             self._fault = broken.fault
         finally:
             beside = [task for task in (self._warming, self._opening) if task]
-            await _cancel(working, stopping, *background, *beside, *self._hand.preparing)
+            await _cancel(working, stopping, *background, *beside, *self._in_flight.preparing)
             await self._wind_up()
         if self._fault:
             raise WorkerBroken(self._fault)
@@ -153,17 +153,17 @@ class Worker:
     # The loop: between two steps it looks around, if somebody has called.
 
     async def _work(self, burst: bool) -> None:
-        await self._painter.open()
-        self._opening = asyncio.create_task(self._lookout.open(), name="open-eyes")
+        await self._executor.open()
+        self._opening = asyncio.create_task(self._classifier.open(), name="open-eyes")
         while not self._stopping.is_set():
             if self._woken.is_set() or self._app.jobs.queued.is_ringing:
                 self._woken.clear()
                 await self._look_around()
-            if self._hand.has_work:
+            if self._in_flight.has_work:
                 await self._paint()
             elif self._woken.is_set():
                 continue
-            elif burst and self._hand.is_empty:
+            elif burst and self._in_flight.is_empty:
                 return
             elif self._cold and not burst:
                 self._cold = False
@@ -182,15 +182,15 @@ class Worker:
                 claimed = await jobs.claim(
                     self.worker_id,
                     capacity=room,
-                    painting=self._hand.weights_key,
-                    loaded=self._painter.loaded,
-                    per_user=self._painter.per_user,
-                    in_hand=self._hand.pixels_of_users,
+                    painting=self._in_flight.weights_key,
+                    loaded=self._executor.loaded,
+                    per_user=self._executor.per_user,
+                    in_flight=self._in_flight.pixels_of_users,
                 )
                 for job in claimed:
                     self._take(job)
         except Exception as error:
-            log.warning("worker_waits reason=%s", place_of(error))
+            log.warning("worker_waits reason=%s", error_site(error))
             await asyncio.sleep(PATIENCE_SECONDS)
             self._woken.set()
 
@@ -198,10 +198,10 @@ class Worker:
         """How many more pixels may be claimed now."""
         if self._storage.trouble:
             return 0
-        tried_before = any(job.attempts > 1 for job in self._hand.jobs.values())
-        if tried_before or len(self._hand.ending) >= self._painter.samples:
+        tried_before = any(job.attempts > 1 for job in self._in_flight.jobs.values())
+        if tried_before or len(self._in_flight.ending) >= self._executor.samples:
             return 0  # what failed before is painted alone; a disk that is slower than the painter must catch up
-        return self._painter.room - self._hand.waiting_pixels
+        return self._executor.room - self._in_flight.waiting_pixels
 
     def _take(self, job: Job) -> None:
         card = self._app.settings.cards.get(job.request["model"])
@@ -211,30 +211,30 @@ class Worker:
         self._cold = False
         preparing = self._guarded(job, self._prepare(job))
         task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
-        self._hand.take(job, task)
+        self._in_flight.take(job, task)
         task.add_done_callback(lambda task: self._prepared(job, task))
 
     async def _prepare(self, job: Job) -> bool:
         """Do what comes before painting, or instead of it; False if there is nothing to paint (yet)."""
-        if not await settle_input(self._app, self._lookout, job):
+        if not await settle_input(self._app, self._classifier, job):
             return False
         if job.kind == JobKind.DESCRIBE:
-            await describe(self._app, self._lookout, self._reading, job)
+            await describe(self._app, self._classifier, self._scoring, job)
             return False
         if not await settle_prompt(self._app, self._expander, job):
             return False
         if job.kind == JobKind.FINISH:
-            await enlarge(self._app, self._lookout, self._reading, job)
+            await enlarge(self._app, self._classifier, self._scoring, job)
             return False
         return True
 
     def _prepared(self, job: Job, task: asyncio.Task[bool | None]) -> None:
-        self._hand.settle(job, task, paint=bool(_result(task)))
+        self._in_flight.settle(job, task, paint=bool(_result(task)))
         self._woken.set()
 
     def _drop(self, job_id: int) -> None:
         """Forget a job that is not ours to paint any more; its row has its end, or another worker."""
-        if self._hand.drop(job_id):
+        if self._in_flight.drop(job_id):
             log.info("job_dropped job=%s", job_id)
             self._forget_progress(job_id)
 
@@ -246,16 +246,16 @@ class Worker:
 
     async def _paint(self) -> None:
         """One step of the executor, and what came of it."""
-        leaving, coming = self._hand.hand_over(self._painter.together)
-        model = next((job.request["model"] for job in self._hand.jobs.values()), None)
+        leaving, coming = self._in_flight.hand_over(self._executor.together)
+        model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
             requests = {str(job.id): self._request(job) for job in coming}
-            events = await self._painter.paint(leaving, requests, model)
+            events = await self._executor.paint(leaving, requests, model)
         except WorkerBroken:
             raise
         except Exception as error:
-            log.error("executor_stumbled reason=%s", place_of(error))
-            events = [Failed(str(job.id), GenerationError(STUMBLED)) for job in self._hand.take_back()]
+            log.error("executor_stumbled reason=%s", error_site(error))
+            events = [Failed(str(job.id), GenerationError(STUMBLED)) for job in self._in_flight.take_back()]
         lost = [event for event in events if isinstance(event, Failed) and isinstance(event.error, DeviceLost)]
         for event in events:
             if event not in lost:
@@ -275,7 +275,7 @@ class Worker:
         return replace(request, init_image=str(self._app.images.path(request.init_image)))
 
     def _handle(self, event: Event) -> None:
-        job = self._hand.jobs.get(int(event.key))
+        job = self._in_flight.jobs.get(int(event.key))
         if job is None:
             return
         match event:
@@ -293,21 +293,21 @@ class Worker:
         """A job has left the executor: write its end into its row while the next step runs."""
         self._forget_progress(job.id)
         task = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
-        self._hand.let_go(job, task)
+        self._in_flight.let_go(job, task)
         task.add_done_callback(lambda task: self._ended(job, task))
         self._woken.set()
 
     def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
         _result(task)
-        self._hand.ended(job, task)
+        self._in_flight.ended(job, task)
         self._woken.set()
 
     # Ends
 
     async def _store(self, job: Job, finished: Finished) -> None:
-        results = await from_painting(self._app, self._reading, job, finished)
+        results = await from_painting(self._app, self._scoring, job, finished)
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
-        await hand_in(self._app, self._lookout, job, results, seconds=seconds, busy_seconds=busy_seconds)
+        await hand_in(self._app, self._classifier, job, results, seconds=seconds, busy_seconds=busy_seconds)
 
     async def _end_failed(self, job: Job, error: GenerationError) -> None:
         jobs, code = self._app.jobs, _code(error)
@@ -328,39 +328,39 @@ class Worker:
             self._storage.failed(error)
             await patiently(lambda: self._app.jobs.release(job))
             return None
-        except Blind as error:
+        except NotClassified as error:
             code, reason = error.code, str(error)
         except UserError as error:
             ending = error
             await patiently(lambda: self._app.jobs.fail(job, ending.code, str(ending)))
             return None
         except Exception as error:
-            log.error("job_stumbled job=%s reason=%s", job.id, place_of(error))
+            log.error("job_stumbled job=%s reason=%s", job.id, error_site(error))
             code, reason = "crashed", STUMBLED
         await patiently(lambda: self._app.jobs.retry(job, code, reason))
         return None
 
     async def _wind_up(self) -> None:
         """Nothing in hand is lost: what is painted is stored, the rest waits again."""
-        if self._hand.ending:
-            await asyncio.wait(self._hand.ending, timeout=STOP_SECONDS)
-        await _cancel(*self._hand.ending)
+        if self._in_flight.ending:
+            await asyncio.wait(self._in_flight.ending, timeout=STOP_SECONDS)
+        await _cancel(*self._in_flight.ending)
         with contextlib.suppress(TimeoutError):  # the leases end by themselves
             async with asyncio.timeout(STOP_SECONDS):
                 await patiently(lambda: self._app.jobs.end_cancelled(self.worker_id))
                 if self._fault:
                     await self._charge(self._fault)
                 await patiently(lambda: self._app.jobs.put_back(self.worker_id))
-                await patiently(lambda: self._app.roster.sign_out(self.worker_id))
+                await patiently(lambda: self._app.worker_registry.remove(self.worker_id))
                 if not self._fault:
-                    await self._painter.close()
+                    await self._executor.close()
                 await self._expander.close()
-                self._lookout.close()
-                self._reading.close()
+                self._classifier.close()
+                self._scoring.close()
 
     async def _charge(self, fault: Fault) -> None:
         """What the broken executor had in hand has lost an attempt: one of them may be why it broke."""
-        for job in self._hand.painting:
+        for job in self._in_flight.painting:
             reason = fault.reason(job.attempts)
             await patiently(lambda job=job, reason=reason: self._app.jobs.retry(job, fault.code, reason))
 
@@ -379,8 +379,8 @@ class Worker:
     async def _show(self) -> None:
         previews, self._previews = self._previews, {}
         for job_id, (step, image) in previews.items():
-            with contextlib.suppress(Blind):  # then nobody sees it; the next one may be seen
-                seen = await self._lookout.look(image)
+            with contextlib.suppress(NotClassified):  # then nobody sees it; the next one may be seen
+                seen = await self._classifier.look(image)
                 file = await asyncio.to_thread(encode_preview, image)
                 await self._app.jobs.save_preview(self.worker_id, job_id, step, file, seen)
 
@@ -389,23 +389,23 @@ class Worker:
         while job := await self._app.quarantine.take():
             await self._app.history.drop_missing(job)
             images = [await asyncio.to_thread(self._app.images.open, image.sha256) for image in job.images]
-            seen = await look_at(self._lookout, job.id, images)
+            seen = await look_at(self._classifier, job.id, images)
             looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
             if len(looks) == len(images):
                 await self._app.quarantine.looked(job.id, looks)
 
     async def _live(self) -> None:
-        if self._painter.is_open:  # an import may hold everything up for long, and that is no harm
+        if self._executor.is_open:  # an import may hold everything up for long, and that is no harm
             for beat in self.beats:
                 beat()
 
     async def _beat(self) -> None:
         """Keep the leases; notice what is no longer ours, and what is ours by its row only."""
-        in_hand = self._hand.jobs
+        in_flight = self._in_flight.jobs
         ours = await self._app.jobs.heartbeat(self.worker_id)
-        still_in_hand = self._hand.jobs
-        self._lost |= {job_id for job_id, job in in_hand.items() if still_in_hand.get(job_id) is job} - ours
-        orphans = {job_id for job_id in ours if job_id not in self._hand}
+        still_in_flight = self._in_flight.jobs
+        self._lost |= {job_id for job_id, job in in_flight.items() if still_in_flight.get(job_id) is job} - ours
+        orphans = {job_id for job_id in ours if job_id not in self._in_flight}
         for job_id in orphans & self._orphans:  # twice in a row: no claim is just about to bring it
             await self._app.jobs.retry(await self._app.jobs.get(job_id), "crashed", STUMBLED)
         self._orphans = orphans
@@ -414,16 +414,16 @@ class Worker:
 
     async def _sign_in(self) -> None:
         """Say what is in memory and what is painted: at each change, and often enough to count as alive."""
-        state = (self._painter.loaded, self._hand.weights_key, self._storage.trouble)
+        state = (self._executor.loaded, self._in_flight.weights_key, self._storage.trouble)
         now = time.monotonic()
         if state == self._signed[0] and now - self._signed[1] < self._app.settings.lease_seconds / BEATS:
             return
         weights, painting, trouble = state
-        await self._app.roster.sign_in(
+        await self._app.worker_registry.report(
             self.worker_id,
             device=self._app.settings.device,
             weights=weights,
-            room=self._painter.room - self._hand.waiting_pixels,
+            room=self._executor.room - self._in_flight.waiting_pixels,
             painting=painting,
             trouble=trouble,
         )
@@ -462,7 +462,7 @@ class Worker:
     async def _load(self, card: ModelCard) -> None:
         """Load a model before its first request is ready to be painted; an error is left to that request."""
         try:
-            await self._painter.warm_up(card, WARM_UP)
+            await self._executor.warm_up(card, WARM_UP)
         except WorkerBroken as broken:
             self._fault = broken.fault
             self.stop()
@@ -473,7 +473,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
         try:
             await work()
         except Exception as error:
-            log.warning("worker_waits reason=%s", place_of(error))
+            log.warning("worker_waits reason=%s", error_site(error))
             await asyncio.sleep(PATIENCE_SECONDS)
         await asyncio.sleep(pause)
 
@@ -489,7 +489,7 @@ def _result(task: asyncio.Task[T]) -> T | None:
     if task.cancelled():
         return None
     if error := task.exception():
-        log.error("job_stranded task=%s reason=%s", task.get_name(), place_of(error))
+        log.error("job_stranded task=%s reason=%s", task.get_name(), error_site(error))
         return None
     return task.result()
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator
 
-from limner.generators.base import FIRST_BATCH, GenerationError, GenerationRequest, ModelCard, place_of
+from limner.generators.base import FIRST_BATCH, GenerationError, GenerationRequest, ModelCard, error_site
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def best_batch(card: ModelCard, pixels: int, paint: Callable[[GenerationRequest]
         try:
             seconds = _seconds_a_step(paint(_request(card, size)))
         except GenerationError as error:  # the model paints from pictures only, or there is less room than was thought
-            log.warning("batch_not_measured model=%s reason=%s", card.name, place_of(error))
+            log.warning("batch_not_measured model=%s reason=%s", card.name, error_site(error))
             break
         if seconds / size < (1 - GAIN) * seconds_each:
             best, seconds_each = size, seconds / size

@@ -26,7 +26,7 @@ from limner.generators.base import (
     OutOfMemory,
     Preview,
     Progress,
-    place_of,
+    error_site,
 )
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.batch_size import BatchSize, best_batch
@@ -362,7 +362,7 @@ def _previewer(pipe: DiffusionPipeline, every: float) -> Previewer | None:
     try:
         return Previewer(pipe, every)
     except Exception as error:  # a VAE of another kind: of films, with other arguments, or none at all
-        log.warning("no_previews reason=%s", place_of(error))
+        log.warning("no_previews reason=%s", error_site(error))
         return None
 
 

@@ -20,7 +20,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from limner.generators.base import BadRequest, GenerationError, GenerationRequest, ModelCard, place_of
+from limner.generators.base import BadRequest, GenerationError, GenerationRequest, ModelCard, error_site
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def measure(
         _peaks(meter, paint(_test_request(card, side // 2, 1)))  # the libraries set themselves up in the first call
         one, two = _peaks(meter, paint(once)), _peaks(meter, paint(_test_request(card, side, 2)))
     except GenerationError as error:  # or the model paints from pictures only
-        log.warning("memory_not_measured model=%s reason=%s", card.name, place_of(error))
+        log.warning("memory_not_measured model=%s reason=%s", card.name, error_site(error))
         return None
     denoising, painting = (Cost.fit(once.pixels, *pair) for pair in zip(one, two, strict=True))
     budget = Budget(meter.free() * (1 - HEADROOM), releasable, painting, denoising)

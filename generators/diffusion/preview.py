@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from limner.generators.base import GenerationRequest, place_of
+from limner.generators.base import GenerationRequest, error_site
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -75,7 +75,7 @@ class Previewer:
         try:
             return self._paint(latents, request)
         except Exception as error:
-            log.warning("no_previews reason=%s", place_of(error))
+            log.warning("no_previews reason=%s", error_site(error))
             self._every = math.inf
             return None
 

@@ -55,7 +55,7 @@ class WholeCalls:
         self._previewer = previewer
         self._orders: dict[str, _Order] = {}  # the oldest is first
         self._parts: deque[list[_Sample]] = deque()  # what is left of the orders that were put together
-        self._call: _Call | None = None
+        self._call: _PipelineCall | None = None
 
     @property
     def requests(self) -> list[GenerationRequest]:
@@ -80,7 +80,7 @@ class WholeCalls:
         started = time.perf_counter()
         pixels = samples[0][0].pixels
         with torch.no_grad(), self._ladder.tiling(pixels):
-            self._call = self._call or _Call(self._pipelines, samples)
+            self._call = self._call or _PipelineCall(self._pipelines, samples)
             self._call.go_on()
         share = (time.perf_counter() - started) / len(samples)
         for order, _ in samples:
@@ -116,7 +116,7 @@ class WholeCalls:
         self._parts.extend(samples[start : start + size] for start in range(0, len(samples), size))
         return self._parts.popleft()
 
-    def _progress(self, call: _Call) -> list[Event]:
+    def _progress(self, call: _PipelineCall) -> list[Event]:
         """How far each request is that is in the call; what other calls painted of it counts."""
         mine = {order: [each for each, _ in call.samples].count(order) for order, _ in call.samples}
         return [
@@ -125,7 +125,7 @@ class WholeCalls:
             if self._is_in(order)
         ]
 
-    def _previews(self, call: _Call) -> Iterator[Event]:
+    def _previews(self, call: _PipelineCall) -> Iterator[Event]:
         latents = self._previewer and not call.ended and self._previewer.look(call.watch)
         if self._previewer and isinstance(latents, torch.Tensor):
             for order in {order: None for order, _ in call.samples if self._is_in(order)}:
@@ -134,7 +134,7 @@ class WholeCalls:
                 if image is not None:
                     yield Preview(order.key, image)
 
-    def _settle(self, call: _Call) -> list[Event]:
+    def _settle(self, call: _PipelineCall) -> list[Event]:
         """Hand out what the call has painted, or have it painted again in smaller calls."""
         if call.failure is not None and self._retry(call.samples, call.failure):
             return []
@@ -197,7 +197,7 @@ class _Order:
 _Sample = tuple[_Order, int]
 
 
-class _Call:
+class _PipelineCall:
     """One call of the pipeline, in a greenlet of its own, which stands still after each step until `go_on`."""
 
     def __init__(self, pipelines: Pipelines, samples: list[_Sample]) -> None:

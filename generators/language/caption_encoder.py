@@ -31,11 +31,11 @@ LENGTH = 32
 _ARTICLE = re.compile(r"^(a|an|the)\s+", re.IGNORECASE)
 
 
-class CaptionReader(Protocol):
+class CaptionEncoder(Protocol):
     """A frozen model that reads captions.
 
     Attributes:
-        name: what `load_caption_reader` finds it by.
+        name: what `load_caption_encoder` finds it by.
         width: numbers in a hidden state.
         length: hidden states of a caption.
     """
@@ -57,7 +57,7 @@ class CaptionReader(Protocol):
         ...
 
 
-def load_caption_reader(name: str) -> CaptionReader:
+def load_caption_encoder(name: str) -> CaptionEncoder:
     """The reader of that name: ``smollm2``, or a diffusers folder whose tokenizer and text encoder are to be used.
 
     Raises:
@@ -71,15 +71,15 @@ def load_caption_reader(name: str) -> CaptionReader:
                     folder / "text_encoder", dtype=torch.float32, use_safetensors=True, local_files_only=True
                 )
                 tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-                return TextEncoderReader(name, encoder, tokenizer)
+                return TextModelEncoder(name, encoder, tokenizer)
             folder = converted(Path(HF_HOME) / "limner")
             model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-            return LanguageModelReader(name, model, AutoTokenizer.from_pretrained(folder), layers=LAYERS)
+            return LanguageModelEncoder(name, model, AutoTokenizer.from_pretrained(folder), layers=LAYERS)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         raise ModelNotFound("The language model that reads for this painter is not there.") from error
 
 
-class LanguageModelReader:
+class LanguageModelEncoder:
     """The first layers of a causal language model, such as SmolLM2."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, *, layers: int) -> None:
@@ -114,7 +114,7 @@ class LanguageModelReader:
         return _fingerprint(self._model, f"language model {self.length}")
 
 
-class TextEncoderReader:
+class TextModelEncoder:
     """The text encoder of a diffusers pipeline, which reads as the stock pipeline lets it."""
 
     def __init__(self, name: str, encoder: Any, tokenizer: Any) -> None:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from limner.generators.answers import parse_json, read_answer
-from limner.generators.base import Expansion, place_of
+from limner.generators.base import Expansion, error_site
 from limner.generators.language.glossary import CJK, language, translate
-from limner.generators.language.guard import SILENT, check
+from limner.generators.language.guard import WROTE_NOTHING, check
 from limner.generators.language.placement import Neighbour, Policy
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class TransformersExpander:
             device = "cpu" if self._policy == "cpu" else self._beside.device
             return LanguageModel.load(self._source, self._cache, device=device, waits=self._policy == "swap")
         except Exception as error:
-            log.error("expander_not_loaded model=%s reason=%s", self.name, place_of(error))
+            log.error("expander_not_loaded model=%s reason=%s", self.name, error_site(error))
             return None
 
     def _write(self, model: LanguageModel, read: Idea, seen: str, seed: int, max_words: int) -> Expansion:
@@ -209,7 +209,7 @@ class TransformersExpander:
         with self._on_the_device(model) if self._policy == "swap" else nullcontext():
             written = model.describe(seen, orders=orders, seed=seed, max_words=max_words, seconds=self._timeout)
         text = grow(read, one_line(written), max_words)
-        return read.as_it_is(self.name, SILENT) if text == read.start else read.checked(text, self.name)
+        return read.as_it_is(self.name, WROTE_NOTHING) if text == read.start else read.checked(text, self.name)
 
     @contextmanager
     def _on_the_device(self, model: LanguageModel) -> Generator[None]:

@@ -26,8 +26,8 @@ from limner.generators.language.glossary import (
     terms,
 )
 
-SILENT = "wrote nothing"
-REFUSED = "refused to write"
+WROTE_NOTHING = "wrote nothing"
+DECLINED = "refused to write"
 LEAKED = "repeated its instructions"
 GARBLED = "wrote in signs that were not asked for"
 LOOPED = "repeated itself"
@@ -80,7 +80,7 @@ TOKEN = re.compile(rf"{NUMBER}|{WORD}|[.,;:!?()，。；：、！？\n]")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GuardResult:
     """What became of an idea's words. ``reason`` completes "The language model ..."; empty if all is well."""
 
     kept: tuple[str, ...]
@@ -88,7 +88,7 @@ class Verdict:
     reason: str = ""
 
 
-def check(idea: str, text: str, locale: str = "") -> Verdict:
+def check(idea: str, text: str, locale: str = "") -> GuardResult:
     """Compare a text with the idea that it was made from.
 
     Args:
@@ -107,7 +107,7 @@ def check(idea: str, text: str, locale: str = "") -> Verdict:
     held |= {quote: quote in text for quote in quotes}
     kept = tuple(term for term in held if held[term])
     lost = tuple(term for term in held if not held[term])
-    return Verdict(kept, lost, _misbehaved(idea, text) or (CHANGED if lost else ""))
+    return GuardResult(kept, lost, _misbehaved(idea, text) or (CHANGED if lost else ""))
 
 
 def stem(word: str) -> str:
@@ -215,9 +215,9 @@ def _misbehaved(idea: str, text: str) -> str:
     """What is wrong with a text whatever the idea was; the idea's own strange words are nobody's fault."""
     added = text.removeprefix(idea)
     if not text.strip():
-        return SILENT
+        return WROTE_NOTHING
     if REFUSALS.search(text) and not REFUSALS.search(idea):
-        return REFUSED
+        return DECLINED
     if LEAKS.search(added.strip()) and not LEAKS.search(idea):
         return LEAKED
     if _garbled(idea, added):

@@ -34,7 +34,7 @@ from limner.generators.base import (
 )
 from limner.generators.device import pick_device
 from limner.generators.failures import understand
-from limner.generators.language.caption_encoder import CaptionReader, load_caption_reader, pool
+from limner.generators.language.caption_encoder import CaptionEncoder, load_caption_encoder, pool
 from limner.generators.loading import loading
 from limner.generators.measured import Measured
 from limner.generators.one_pass.networks import Shape
@@ -48,7 +48,7 @@ class Words:
     """Captions' vectors: those that were learnt from are kept with the model, others are read when they come.
 
     Attributes:
-        reader: what `load_caption_reader` finds the language model by.
+        reader: what `load_caption_encoder` finds the language model by.
         fingerprint: of the language model that the model learnt with.
         known: vectors by caption.
         centre: the mean of the vectors that it learnt with.
@@ -61,7 +61,7 @@ class Words:
     centre: Tensor
     spread: float
 
-    def vectors(self, texts: Sequence[str], load: Callable[[], CaptionReader]) -> Tensor:
+    def vectors(self, texts: Sequence[str], load: Callable[[], CaptionEncoder]) -> Tensor:
         """One row for each text, as `normal` gives them; the language model is loaded only for unknown texts."""
         missing = [text for text in dict.fromkeys(map(plain, texts)) if text not in self.known]
         found = self.known | (dict(zip(missing, pool(load().read(missing)), strict=True)) if missing else {})
@@ -235,7 +235,7 @@ class OnePassGenerator(OnePass):
     def __init__(self, card: ModelCard, shape: Shape, words: Words, max_batch: int) -> None:
         super().__init__(card, type(self).build(shape), max_batch)
         self._shape, self._words = shape, words
-        self._reader: CaptionReader | None = None
+        self._reader: CaptionEncoder | None = None
 
     @classmethod
     def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
@@ -260,9 +260,9 @@ class OnePassGenerator(OnePass):
         is_known = plain(request.prompt) in self._words.known  # with all its words
         return "" if is_known or self._reader is None else self._reader.unread(request.prompt)
 
-    def _load_reader(self) -> CaptionReader:
+    def _load_reader(self) -> CaptionEncoder:
         if self._reader is None:
-            self._reader = load_caption_reader(self._words.reader)
+            self._reader = load_caption_encoder(self._words.reader)
             if self._reader.fingerprint() != self._words.fingerprint:
                 raise ModelNotFound("This model learnt with another language model; the operator must train it again.")
         return self._reader

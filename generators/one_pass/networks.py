@@ -43,7 +43,7 @@ class Shape:
         return [self.width * min(4, 2**level) for level in reversed(range(levels))]
 
 
-class Painter(nn.Module):
+class StyleGenerator(nn.Module):
     """Turns noise and words into a picture (-1 to 1); both steer every level, as a style (Karras 2019)."""
 
     def __init__(self, shape: Shape) -> None:
@@ -80,7 +80,7 @@ class _Level(nn.Module):
         return functional.leaky_relu(self.norm(self.conv(features)) * (1 + scale) + shift, 0.2)
 
 
-class Looker(nn.Module):
+class FeatureExtractor(nn.Module):
     """Turns a picture into one vector of features."""
 
     def __init__(self, shape: Shape) -> None:
@@ -103,7 +103,7 @@ class ConditionalVAE(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.looker, self.painter = Looker(shape), Painter(shape)
+        self.looker, self.painter = FeatureExtractor(shape), StyleGenerator(shape)
         self.words = nn.Linear(shape.words, shape.noise)
         self.code = nn.Linear(self.looker.width + shape.noise, 2 * shape.noise)
 
@@ -123,7 +123,7 @@ class Critic(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.looker = Looker(shape)
+        self.looker = FeatureExtractor(shape)
         self.real = nn.Linear(self.looker.width, 1)
         self.features = nn.Linear(self.looker.width, 2 * shape.noise)
         self.words = nn.Linear(shape.words, 2 * shape.noise)

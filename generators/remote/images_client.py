@@ -21,7 +21,7 @@ from limner.generators.base import (
     ImagesServer,
     ModelNotFound,
     NoNegative,
-    place_of,
+    error_site,
 )
 from limner.generators.image_files import open_image
 
@@ -203,7 +203,7 @@ class ImagesClient:
         except ValueError as error:
             raise BrokenImage(NOT_A_PICTURE) from error
         except aiohttp.ClientError as error:
-            log.warning("images_server_silent model=%s reason=%s", self.model, place_of(error))
+            log.warning("images_server_silent model=%s reason=%s", self.model, error_site(error))
             return Answer(503)
 
 

@@ -24,7 +24,7 @@ from limner.generators.base import (
     GenerationRequest,
     ModelCard,
     ModelNotFound,
-    place_of,
+    error_site,
 )
 from limner.generators.measured import Measured
 from limner.generators.remote.images_client import BUSY, NOT_FOUND, ImagesClient
@@ -150,10 +150,10 @@ class OpenAIImagesGenerator:
         try:
             self._ends.put((key, painting, list(await asyncio.gather(*calls))))
         except GenerationError as error:
-            log.warning("images_server_failed model=%s reason=%s", request.model, place_of(error))
+            log.warning("images_server_failed model=%s reason=%s", request.model, error_site(error))
             self._ends.put((key, painting, error))
         except Exception as error:
-            log.error("images_server_failed model=%s reason=%s", request.model, place_of(error))
+            log.error("images_server_failed model=%s reason=%s", request.model, error_site(error))
             self._ends.put((key, painting, GenerationError(BUSY)))
         finally:
             for call in calls:

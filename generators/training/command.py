@@ -183,9 +183,9 @@ def _data(arguments: argparse.Namespace) -> None:
 
 def _diffusion(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.diffusion import AUTOENCODER, DENOISER, Recipe, train_diffusion
+    from limner.generators.training.families.diffusion import AUTOENCODER, DENOISER, DiffusionRecipe, train_diffusion
 
-    recipe = Recipe(
+    recipe = DiffusionRecipe(
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / "diffusion",
         words=_model(arguments, arguments.words),
@@ -213,13 +213,13 @@ def _autoencoder(arguments: argparse.Namespace) -> None:
 
 def _lora(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.lora import PLAN, Recipe, train_lora
+    from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
         raise TrainingError("The option --name needs letters, digits, - and _ only.")
     known = arguments.model in arguments.models
     steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
-    recipe = Recipe(
+    recipe = LoRARecipe(
         model=_model(arguments, arguments.model),
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / f"lora-{arguments.name}",
@@ -237,9 +237,9 @@ def _lora(arguments: argparse.Namespace) -> None:
 
 def _one_pass(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.one_pass import PLANS, Recipe, train_one_pass
+    from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, train_one_pass
 
-    recipe = Recipe(
+    recipe = OnePassRecipe(
         family=arguments.family,
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / arguments.family,
@@ -253,9 +253,9 @@ def _one_pass(arguments: argparse.Namespace) -> None:
 
 def _cyclegan(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.cyclegan import PLAN, Recipe, train_cyclegan
+    from limner.generators.training.families.cyclegan import PLAN, CycleGANRecipe, train_cyclegan
 
-    recipe = Recipe(
+    recipe = CycleGANRecipe(
         a=learnt_part(arguments.a),
         b=learnt_part(arguments.b),
         folder=arguments.out or arguments.training / "cyclegan",

@@ -35,7 +35,7 @@ LONGEST = 40
 """Tokens in a description at most."""
 
 
-class FolderReader:
+class FolderImageTextModel:
     """A reader from a folder (or hub name) of transformers: CLIPModel, SigLIP, VisionTextDualEncoderModel and the like.
 
     Descriptions come from ``captioner``, any image-to-text model of transformers, or else from the decoder that lies

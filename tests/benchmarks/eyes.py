@@ -13,7 +13,7 @@ from statistics import median
 from PIL import Image
 
 from limner.bot.storage.perceptual_hash import fingerprint
-from limner.generators.vision.open_nsfw import load_eyes
+from limner.generators.vision.open_nsfw import load_classifier
 from tests.benchmarks.figures import NO_LIMITS, ROUNDS, show, spread
 from tests.benchmarks.throughput import USERS, paint_all
 from tests.discord_server import DiscordServer
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _show_looks() -> None:
-    eyes = load_eyes("opennsfw", model="", unwanted=(), wanted=())
+    eyes = load_classifier("opennsfw", model="", unwanted=(), wanted=())
     parts: dict[str, Callable[[Image.Image], object]] = {"open_nsfw": eyes.look, "the likeness": fingerprint}
     rows: list[tuple[str, ...]] = []
     for side in SIDES:

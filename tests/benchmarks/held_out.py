@@ -17,14 +17,14 @@ from PIL import Image
 from limner.generators.base import ModelCard
 from limner.generators.training.command import PRETRAINED
 from limner.generators.training.data import downloads
-from limner.generators.training.data.picture_folder import Picture
+from limner.generators.training.data.picture_folder import CaptionedPicture
 from limner.generators.training.doodle.held_out import Combination, HeldOut
 from limner.generators.training.doodle.pictograms import Pictograms, read_nouns
 from limner.generators.training.doodle.scenes import Scene, SceneMaker
 from limner.generators.training.evaluation.agreement import AMONG, Questions
 from limner.generators.training.evaluation.measures import Figure, first, places
 from limner.generators.training.evaluation.painting import Painting
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.benchmarks.figures import show
 
 SEEN = Path(__file__).with_name("doodle_has_seen.tsv")
@@ -67,13 +67,13 @@ def main() -> None:
     pictograms = Pictograms(downloads.fetch(downloads.PICTOGRAMS, DOWNLOADS), nouns)
     found = list(islice(unseen_scenes(pictograms, read_seen()), PAINTED + RIVALS))
     asked = found[:PAINTED]
-    pictures = tuple(Picture(Path(), one.scene.caption, one.scene.nouns) for one in found)
+    pictures = tuple(CaptionedPicture(Path(), one.scene.caption, one.scene.nouns) for one in found)
     names = tuple(sorted(noun.name for noun in nouns))
     questions = Questions(pictures[:PAINTED], pictures[PAINTED:], names, asked=(), unseen=())
     painting = Painting(ModelCard.read("doodle", str(PRETRAINED / "doodle")), device="cpu")
     painted = painting.paint(questions.prompts)
     real = [one.scene.image for one in asked]
-    reader = FolderReader.load(str(PRETRAINED / "reader"))
+    reader = FolderImageTextModel.load(str(PRETRAINED / "reader"))
 
     rows: list[tuple[str, ...]] = []
     for kind in ("", *KINDS):
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _figures(
-    questions: Questions, reader: FolderReader, images: Sequence[Image.Image], numbers: Sequence[int]
+    questions: Questions, reader: FolderImageTextModel, images: Sequence[Image.Image], numbers: Sequence[int]
 ) -> dict[str, Figure]:
     """The figures of the pictures with these numbers; their captions stand among those of all others."""
     chosen = [questions.pictures[number] for number in numbers]

@@ -7,7 +7,7 @@ import time
 import torch
 
 from limner.bot.settings import PRETRAINED
-from limner.generators.language.caption_encoder import BUNDLED, load_caption_reader, pool
+from limner.generators.language.caption_encoder import BUNDLED, load_caption_encoder, pool
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
 from tests.benchmarks.figures import cores, show
 
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _measure(reader_name: str) -> tuple[str, str, str, str]:
-    reader = load_caption_reader(reader_name)
+    reader = load_caption_encoder(reader_name)
     nouns = read_nouns()
     names = [with_article(noun.name, noun.name) for noun in nouns]
     unseen = [(with_article(word, word), number) for number, noun in enumerate(nouns) for word in noun.unseen]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from limner.generators.one_pass.networks import ConditionalVAE, Critic, Painter, Shape
+from limner.generators.one_pass.networks import ConditionalVAE, Critic, Shape, StyleGenerator
 from limner.generators.one_pass.translators import Depth
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.latents import Latents
@@ -29,7 +29,7 @@ from tests.generators.toys import write_squares
 STEPS, BATCH = 4, 16
 
 
-class CaptionReader:
+class CaptionEncoder:
     """Hidden states at random: what reads the captions is not measured here."""
 
     name, width, length = "random", 192, 24
@@ -102,7 +102,7 @@ def _autoencoder(pictures: PictureFolder, folder: Path) -> AutoencoderTask:
 
 def _diffusion(pictures: PictureFolder, folder: Path) -> latent_diffusion.DiffusionTask:
     vae = build_autoencoder().eval()
-    captions = CaptionStates(CaptionReader(), [picture.text for picture in pictures.pictures], folder)
+    captions = CaptionStates(CaptionEncoder(), [picture.text for picture in pictures.pictures], folder)
     pipe: Any = latent_diffusion.assemble(latent_diffusion.build_unet(8, 192), None, None, vae)
     return latent_diffusion.DiffusionTask(
         pipe, latent_diffusion.FrozenCaptions(captions), Latents(vae, pictures, folder), []
@@ -115,7 +115,7 @@ def _one_pass(family: str) -> Callable[[PictureFolder, Path], VAETask | GANTask]
         data = Captioned(pictures, torch.randn(len(pictures), 32), shape, torch.device("cpu"))
         if family == "vae":
             return VAETask(ConditionalVAE(shape), data)
-        return GANTask(Painter(shape), Critic(shape), data)
+        return GANTask(StyleGenerator(shape), Critic(shape), data)
 
     return build
 

@@ -11,21 +11,21 @@ async def test_each_phase_of_a_request_is_named(app: App) -> None:
     job = await app.jobs.enqueue(new_job())
 
     async def look() -> None:
-        seen.append(phase(await app.jobs.get(job.id), await app.roster.alive()))
+        seen.append(phase(await app.jobs.get(job.id), await app.worker_registry.alive()))
 
-    async def sign_in(*weights: str) -> None:
-        await app.roster.sign_in("painter", device="cpu", weights=weights, room=1, painting=None)
+    async def report(*weights: str) -> None:
+        await app.worker_registry.report("painter", device="cpu", weights=weights, room=1, painting=None)
 
     await look()
-    await sign_in()
+    await report()
     await look()
-    await sign_in("other|")
+    await report("other|")
     await look()
     [claimed] = await app.jobs.claim("painter", capacity=1)
     await look()
     assert await app.jobs.save_expansion(claimed, Expansion("a fox", "", (), "", 0.0), "a fox")
     await look()
-    await sign_in(claimed.weights_key)
+    await report(claimed.weights_key)
     await look()
     for step in (1, claimed.steps):
         await app.jobs.record_steps("painter", {job.id: step})

@@ -15,7 +15,7 @@ from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.copy_database import copy_database
-from limner.bot.storage.models import Base, Rule
+from limner.bot.storage.models import Base, RuleRow
 from tests.rows import new_job, painted
 
 
@@ -34,7 +34,7 @@ async def fill(settings: Settings) -> None:
         await painted(app.jobs, new_job("a fox\u2028in the 雪 'quoted' \U0001f98a", guild_id=2**63 - 1))
         await app.jobs.enqueue(new_job("a waiting owl", user_id=2))
         async with app.database.begin() as session:
-            session.add(Rule(guild_id=5, pattern="zorp", normal_form="zorp", created_by=1, created_at=1.5))
+            session.add(RuleRow(guild_id=5, pattern="zorp", normal_form="zorp", created_by=1, created_at=1.5))
         last = await app.jobs.enqueue(new_job("a forgotten cat", user_id=3))
         async with app.database.begin() as session:
             await session.execute(text("DELETE FROM jobs WHERE id = :id"), {"id": last.id})

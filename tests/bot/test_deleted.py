@@ -10,7 +10,7 @@ from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.storage.models import Job, JobStatus, Review
 from limner.bot.ui import review_poster
 from limner.bot.ui.job_buttons import KEPT
-from limner.bot.worker.classifier_thread import Lookout
+from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import Result, hand_in
 from limner.bot.worker.scoring_thread import Kept
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, press, settled
@@ -175,7 +175,7 @@ async def test_no_file_of_a_request_that_was_queued_again_outlives_its_deletion(
     await world.ada.click(asked.response.message, label="Delete for good")
     if claimed:
         painted = Result(Kept(Pillow.new("RGB", (16, 16)), 1), png())
-        await hand_in(world.app, Lookout(world.settings), claimed, [painted], seconds=1.0, busy_seconds=1.0)
+        await hand_in(world.app, ClassifierThread(world.settings), claimed, [painted], seconds=1.0, busy_seconds=1.0)
         assert await world.app.jobs.end_cancelled("painter") == {job.id}
     else:
         assert await world.app.jobs.claim("painter", capacity=1) == []

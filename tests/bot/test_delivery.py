@@ -13,7 +13,7 @@ from sqlalchemy import delete
 
 from limner.bot.app import App
 from limner.bot.place import Where
-from limner.bot.queue.jobs import NewJob, Picture
+from limner.bot.queue.jobs import NewJob, StoredPicture
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import AnswerToken, Job, JobStatus
 from limner.bot.ui import delivery, job_messages
@@ -266,10 +266,10 @@ async def test_a_channel_that_takes_no_size_gets_a_sentence(world: World) -> Non
 async def painted_noise(world: World, count: int = 1) -> tuple[Job, bytes]:
     """A request whose pictures no format makes small without loss, and the file of the last."""
     await world.imagine(count=count)
-    claimed, pictures, noise = await world.claim(), list[Picture](), b""
+    claimed, pictures, noise = await world.claim(), list[StoredPicture](), b""
     for seed in range(count):
         noise = saved(Image.merge("RGB", [Image.effect_noise((128, 128), 90) for _ in range(3)]))
-        pictures.append(Picture(world.app.images.save(noise), 128, 128, len(noise), seed, seen()))
+        pictures.append(StoredPicture(world.app.images.save(noise), 128, 128, len(noise), seed, seen()))
     assert await world.app.jobs.finish(claimed, pictures, seconds=1.0, busy_seconds=1.0)
     return await world.delivered(await world.newest()), noise
 

@@ -18,7 +18,7 @@ import pytest
 import simcord
 
 from limner.bot.demo import MENDED, open_page
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.ui.interactions import app_of
 from tests.simulated_discord import HARMLESS, kept_modules, png
@@ -76,7 +76,7 @@ async def test_cards_are_posted_where_moderators_alone_read_them(page: simcord.P
         await ada.slash(page.channel, "imagine", prompt="a badger")
         [job] = await app.jobs.claim("painter", capacity=1)
         data = png()
-        picture = Picture(app.images.save(data), 16, 16, len(data), 1, seen=HARMLESS)
+        picture = StoredPicture(app.images.save(data), 16, 16, len(data), 1, seen=HARMLESS)
         assert await app.jobs.finish(job, [picture], seconds=1.0, busy_seconds=1.0)
         await browser.until("a badger")
     assert "imagine" not in ada.available_commands(guild.channels["moderators"])

@@ -5,7 +5,7 @@ import simcord
 
 from limner.bot.cogs.describe import MENU, NO_PICTURE
 from limner.bot.errors import CannotDescribe
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.decoder import KIND
 from limner.bot.storage.models import Job, JobStatus
@@ -25,7 +25,7 @@ async def described(world: World, job: Job) -> Job:
     """A worker's part, and the delivery."""
     job = await world.claim()
     await world.app.jobs.save_expansion(job, Expansion(WORDS, "", (), "", 0.1), WORDS)
-    picture = Picture(job.input_sha256 or "", 16, 16, 10, 0, seen())
+    picture = StoredPicture(job.input_sha256 or "", 16, 16, 10, 0, seen())
     assert await world.app.jobs.finish(job, [picture], seconds=0.1, busy_seconds=0.0)
     return await world.delivered(job)
 
@@ -111,7 +111,7 @@ async def test_details_tell_how_near_a_picture_came(world: World) -> None:
     await world.imagine()
     job = await world.claim()
     data = png()
-    near = Picture(world.app.images.save(data), 16, 16, len(data), 9, seen(), nearness=0.314)
+    near = StoredPicture(world.app.images.save(data), 16, 16, len(data), 9, seen(), nearness=0.314)
     assert await world.app.jobs.finish(job, [near], seconds=1.0, busy_seconds=1.0)
     job = await world.delivered(job)
     result = await world.ada.click(world.message(job), custom_id=f"limner:details:{job.id}")

@@ -191,7 +191,7 @@ async def test_a_worker_that_cannot_store_pictures_and_a_folder_that_takes_none_
 ) -> None:
     (settings.data / "images").write_text("a file where the folder should be")
     said_of_it: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
-    await app.roster.sign_in("one", **said_of_it, trouble="readonly")
+    await app.worker_registry.report("one", **said_of_it, trouble="readonly")
     code, said = await findings(capsys, settings.data)
     assert code == 1
     assert found(said, "images cannot be written")["status"] == "fail"

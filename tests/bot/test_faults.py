@@ -27,7 +27,7 @@ from limner.bot.queue.faults import (
     EXIT_DEVICE_LOST,
     EXIT_HUNG,
     HUNG,
-    SILENT,
+    UNRESPONSIVE,
     Fault,
     WorkerBroken,
     fault_of,
@@ -91,7 +91,7 @@ def test_exit_codes_tell_what_a_worker_died_of() -> None:
     [
         ("a cat that segfaults", CRASHED, 3),
         ("a cat that hangs", HUNG, 2),
-        ("a cat that hangs and holds everything", SILENT, 2),
+        ("a cat that hangs and holds everything", UNRESPONSIVE, 2),
     ],
 )
 async def test_a_poison_prompt_takes_its_worker_down_at_each_attempt_and_no_neighbour_with_it(
@@ -153,33 +153,35 @@ async def test_another_machines_worker_takes_over_from_one_that_stands_still(app
             assert taken.attempts == 2
             done = await row(app, job)
             assert (done.status, len(done.images)) == (JobStatus.SUCCEEDED, 1)
-            alive = {state.worker_id for state in await app.roster.alive()}
+            alive = {state.worker_id for state in await app.worker_registry.alive()}
             assert alive == {"second"}
             first.send_signal(signal.SIGCONT)
             async with asyncio.timeout(20):
-                while len(await app.roster.alive()) < 2:
+                while len(await app.worker_registry.alive()) < 2:
                     await asyncio.sleep(0.05)
     assert (await app.jobs.get(job.id)).finished_at == done.finished_at
-    assert await app.roster.alive() == []
+    assert await app.worker_registry.alive() == []
 
 
 @pytest.mark.slow
 async def test_two_devices_share_the_work_and_are_both_on_the_roster(app: App, settings: Settings) -> None:
     async with Supervisor(settings.using(device="cpu,cpu", max_batch=1), app.jobs) as keeper:
         async with asyncio.timeout(60):
-            while len(await app.roster.alive()) < 2:
+            while len(await app.worker_registry.alive()) < 2:
                 await asyncio.sleep(0.05)
         painting = [await ask(app, "a cat that is slow", steps=40, user_id=user) for user in (1, 2)]
         claimed = [await row(app, job, lambda job: job.worker_id) for job in painting]
         assert {job.worker_id for job in claimed} == keeper.worker_ids
         async with asyncio.timeout(60):
-            while len(states := await app.roster.alive()) < 2:  # one that loads on a busy machine may fall silent
+            while (
+                len(states := await app.worker_registry.alive()) < 2
+            ):  # one that loads on a busy machine may fall silent
                 await asyncio.sleep(0.05)
         assert [(state.device, state.worker_id in keeper.worker_ids) for state in states] == [("cpu", True)] * 2
         for job in painting:
             assert (await row(app, job)).status == JobStatus.SUCCEEDED
-        assert all(state.weights == ["faulty|"] for state in await app.roster.alive())
-    assert await app.roster.alive() == []
+        assert all(state.weights == ["faulty|"] for state in await app.worker_registry.alive())
+    assert await app.worker_registry.alive() == []
 
 
 async def test_a_worker_that_still_imports_ends_as_soon_as_its_supervisor_does(app: App, settings: Settings) -> None:

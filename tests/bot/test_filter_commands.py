@@ -18,7 +18,7 @@ from limner.bot.filters import files
 from limner.bot.filters.entries import Entry
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.scopes import Scope
-from limner.bot.storage.models import Job, JobStatus, Rule
+from limner.bot.storage.models import Job, JobStatus, RuleRow
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 
@@ -62,7 +62,7 @@ async def fill(world: World, shown: Shown, who: simcord.MemberActor | None = Non
     return await (who or world.grace).submit_modal(shown, given)
 
 
-async def add(world: World, text: str, **values: Any) -> Rule:
+async def add(world: World, text: str, **values: Any) -> RuleRow:
     """/filter add, and its form."""
     result = await fill(world, await command(world, "add"), text=text, **values)
     assert "Rule" in read(result)
@@ -205,7 +205,7 @@ async def test_a_draft_is_replayed_then_switched_on(world: World) -> None:
     assert "filter:idea" in await world.refused("a cow")
 
 
-async def rules(world: World) -> Sequence[Rule]:
+async def rules(world: World) -> Sequence[RuleRow]:
     return await world.app.filters.all(world.guild.id)
 
 

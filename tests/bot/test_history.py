@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from limner.bot.errors import NotFound
-from limner.bot.queue.jobs import JobQueue, Picture
+from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
@@ -31,9 +31,9 @@ def history(database: Database, images: ImageStore) -> History:
     return History(database, images)
 
 
-def stored(images: ImageStore, content: str) -> Picture:
+def stored(images: ImageStore, content: str) -> StoredPicture:
     """A picture with a file."""
-    return Picture(images.save(content.encode()), 16, 16, len(content), 7, seen())
+    return StoredPicture(images.save(content.encode()), 16, 16, len(content), 7, seen())
 
 
 async def test_pages_are_newest_first_and_count_together(jobs: JobQueue, history: History):

@@ -12,7 +12,7 @@ from simcord import ResponseMessage
 
 from limner.bot.cogs import history
 from limner.bot.cogs.history import FILE_GONE, MISSING, NOTHING_FOUND, NOTHING_YET, PAGE
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.storage.models import Job, JobStatus
 from tests.rows import seen
 from tests.simulated_discord import World, labels
@@ -145,7 +145,7 @@ async def test_a_picture_larger_than_discord_takes_is_sent_smaller(
     noise = io.BytesIO()
     Image.frombytes("RGB", (64, 64), random.Random(7).randbytes(64 * 64 * 3)).save(noise, "PNG")
     await world.imagine("noise")
-    picture = Picture(world.app.images.save(noise.getvalue()), 64, 64, noise.tell(), 7, seen())
+    picture = StoredPicture(world.app.images.save(noise.getvalue()), 64, 64, noise.tell(), 7, seen())
     await world.app.jobs.finish(await world.claim(), [picture], seconds=1, busy_seconds=1)
     monkeypatch.setattr(history, "MESSAGE_BYTES", 6000)
 

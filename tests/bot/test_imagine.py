@@ -203,7 +203,7 @@ async def test_the_queue_is_private_and_lists_ones_own(world: World) -> None:
 async def test_the_queue_says_that_nothing_can_be_painted(world: World, trouble: str, words: str) -> None:
     await world.imagine("a red fox")
     said: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
-    await world.app.roster.sign_in("painter", **said, trouble=trouble)
+    await world.app.worker_registry.report("painter", **said, trouble=trouble)
     result = await world.ada.slash(world.channel, "queue")
     assert result.response
     assert words in str(result.response.embeds[0].footer.text)

@@ -18,7 +18,7 @@ from limner.bot.moderation.strikes import Told
 from limner.bot.queue.estimate import Position
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import FilterChange, Job, JobStatus, Review, ReviewState, Rule, Strike, Suspension
+from limner.bot.storage.models import FilterChange, Job, JobStatus, Review, ReviewState, RuleRow, Strike, Suspension
 from limner.bot.ui import job_messages, rule_texts
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job_buttons import details
@@ -166,9 +166,11 @@ def test_what_a_request_says_fits(text: str, kind: str) -> None:
         assert length(describe(job)) <= limits.ALT_TEXT
 
 
-def rule(text: str) -> Rule:
+def rule(text: str) -> RuleRow:
     scope = {name: [str(10**18 + i) for i in range(40)] for name in ("only_channels", "exempt_roles", "only_roles")}
-    made = Rule(guild_id=1, pattern=text[:260], normal_form=text[:400], created_by=10**18, created_at=1.0, scope=scope)
+    made = RuleRow(
+        guild_id=1, pattern=text[:260], normal_form=text[:400], created_by=10**18, created_at=1.0, scope=scope
+    )
     made.id, made.reason, made.replacement, made.expires_at = 10**15, text[:200], text[:100], 10**10
     return made
 

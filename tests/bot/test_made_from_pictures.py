@@ -151,8 +151,8 @@ async def test_a_rough_picture_of_it_is_held_back_too(world: World) -> None:
     await world.app.jobs.save_preview("painter", (await world.claim()).id, 1, png(), seen(RACY))
     preview = await world.app.jobs.preview(job.id)
     assert preview
-    assert await world.app.gate.against(preview, restricted, job) == HoldReason.EXPLICIT
-    assert await world.app.gate.against(preview, restricted, await world.imagine(who=world.bob)) is None
+    assert await world.app.image_policy.against(preview, restricted, job) == HoldReason.EXPLICIT
+    assert await world.app.image_policy.against(preview, restricted, await world.imagine(who=world.bob)) is None
 
 
 async def test_it_is_so_in_direct_messages_and_where_the_bot_is_no_member(world: World) -> None:
@@ -161,14 +161,14 @@ async def test_it_is_so_in_direct_messages_and_where_the_bot_is_no_member(world:
     job = await world.newest()
     assert (job.guild_id, job.generation.is_from_picture) == (None, True)
     for spot in (Where(None, job.channel_id), Where(1, 2), Where(1, 2, is_age_restricted=True)):
-        assert await world.app.gate.limit(spot, is_from_picture=True) == 0.5
+        assert await world.app.image_policy.limit(spot, is_from_picture=True) == 0.5
 
 
 async def test_a_server_that_is_stricter_in_age_restricted_channels_stays_so(world: World) -> None:
     await world.app.guilds.change(world.guild.id, 1, explicit_limit_restricted=0.2)
     spot = Where(world.guild.id, world.channel.id, is_age_restricted=True)
-    assert await world.app.gate.limit(spot, is_from_picture=True) == 0.2
-    assert await world.app.gate.limit(spot, is_from_picture=False) == 0.2
+    assert await world.app.image_policy.limit(spot, is_from_picture=True) == 0.2
+    assert await world.app.image_policy.limit(spot, is_from_picture=False) == 0.2
 
 
 async def test_the_command_line_obeys_it(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,11 +227,12 @@ async def test_what_was_approved_is_not_posted_once_the_operator_blocks_it(world
         job = await session.get_one(Job, job.id)
         session.expunge_all()
     here = Where(job.guild_id, job.channel_id)
-    assert await world.app.gate.objection(job, here) is None  # the server's own list and limit are the moderators'
+    # The server's own list and limit are for its moderators to lift.
+    assert await world.app.image_policy.objection(job, here) is None
     await world.app.blocked.block(0, seen().phash or "", 0)
-    objection = await world.app.gate.objection(job, here)
+    objection = await world.app.image_policy.objection(job, here)
     assert objection
-    await world.app.gate.stop(job, objection)
+    await world.app.image_policy.stop(job, objection)
     assert (await world.app.jobs.get(job.id)).reason_code == "picture:blocked"
 
 

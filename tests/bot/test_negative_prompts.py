@@ -14,9 +14,9 @@ from limner.bot.notes import LEFT_OUT
 from limner.bot.settings import PRETRAINED, Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.executor_thread import Painter
-from limner.bot.worker.process import open_reading
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.process import open_scoring
 from limner.bot.worker.worker import Worker
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
@@ -53,9 +53,9 @@ async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
 
 async def work(app: App) -> None:
     """What a worker does until the queue is empty."""
-    painter = Painter(Executor(app.settings.cards, device="cpu", max_batch=2), app.settings)
-    reading = open_reading(app.settings)
-    await Worker(app, painter, NoExpander(), Lookout(app.settings), reading, "worker").run(burst=True)
+    painter = ExecutorThread(Executor(app.settings.cards, device="cpu", max_batch=2), app.settings)
+    reading = open_scoring(app.settings)
+    await Worker(app, painter, NoExpander(), ClassifierThread(app.settings), reading, "worker").run(burst=True)
 
 
 async def painted(app: App, job: Job) -> Job:

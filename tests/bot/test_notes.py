@@ -10,9 +10,9 @@ from limner.bot import notes, submit
 from limner.bot.app import App
 from limner.bot.notes import not_understood
 from limner.bot.ui import job_messages
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.executor_thread import Painter
-from limner.bot.worker.process import open_reading
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.process import open_scoring
 from limner.bot.worker.worker import Worker
 from limner.generators.base import Expansion
 from limner.generators.executor import Executor
@@ -84,9 +84,9 @@ async def test_it_is_said_once_under_the_picture_and_in_details(world: World) ->
 
 async def work(app: App) -> None:
     """What a worker does until the queue is empty."""
-    painter = Painter(Executor(app.settings.cards, device="cpu", max_batch=2), app.settings)
-    reading = open_reading(app.settings)
-    await Worker(app, painter, NoExpander(), Lookout(app.settings), reading, "worker").run(burst=True)
+    painter = ExecutorThread(Executor(app.settings.cards, device="cpu", max_batch=2), app.settings)
+    reading = open_scoring(app.settings)
+    await Worker(app, painter, NoExpander(), ClassifierThread(app.settings), reading, "worker").run(burst=True)
 
 
 async def test_what_the_shipped_model_does_with_words_is_told(app: App):

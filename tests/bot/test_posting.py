@@ -41,7 +41,7 @@ async def explicit(world: World, look: Seen | None = EXPLICIT_LOOK) -> Job:
 async def refusal(world: World, job: Job) -> Job:
     job = await world.delivered(job)
     assert job.status == JobStatus.REFUSED
-    assert world.message(job).content == job_messages.REFUSED
+    assert world.message(job).content == job_messages.REFUSED_BY_FILTER
     assert world.message(job).attachments == []
     assert job.images == []
     return job

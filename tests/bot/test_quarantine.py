@@ -10,10 +10,10 @@ from sqlalchemy import update
 from limner.bot.errors import NotFound
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.blocked_images import BlockedPictures
-from limner.bot.moderation.image_policy import Gate, Objection
+from limner.bot.moderation.image_policy import ImagePolicy, Objection
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
-from limner.bot.queue.jobs import JobQueue, Picture
+from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
@@ -22,7 +22,7 @@ from tests.rows import new_job, painted, picture, seen
 
 HERE = Where(5, 6)
 RESTRICTED = Where(5, 6, is_age_restricted=True)
-UNSEEN_PICTURE = Picture("1" * 64, 16, 16, 100, 7)
+UNSEEN_PICTURE = StoredPicture("1" * 64, 16, 16, 100, 7)
 
 
 class House:
@@ -34,12 +34,12 @@ class House:
         self.guilds = Guilds(database)
         self.quarantine = Quarantine(self.jobs)
         self.blocked = BlockedPictures(database, self.guilds)
-        self.gate = Gate(self.settings, self.guilds, self.blocked, self.quarantine)
+        self.image_policy = ImagePolicy(self.settings, self.guilds, self.blocked, self.quarantine)
 
     async def painted(self, score: float | None, phash: str = "f0" * 8) -> Job:
         look = seen(phash=phash) if score is None else seen(score, phash)
         new = new_job(guild_id=5, channel_id=6)
-        return await painted(self.jobs, new, Picture("0" * 64, 16, 16, 100, 7, look))
+        return await painted(self.jobs, new, StoredPicture("0" * 64, 16, 16, 100, 7, look))
 
     async def due_now(self, job: Job) -> None:
         async with self.jobs.database.begin() as session:
@@ -108,7 +108,7 @@ async def test_what_a_rule_has_flagged_stays_after_the_look(house: House):
 async def test_each_class_of_channel_has_its_limit(house: House, score: float, spot: Where, code: str | None):
     job = await house.painted(score)
 
-    objection = await house.gate.objection(job, spot)
+    objection = await house.image_policy.objection(job, spot)
 
     assert (objection and objection.code) == code
     if objection:
@@ -118,62 +118,63 @@ async def test_each_class_of_channel_has_its_limit(house: House, score: float, s
 async def test_a_server_may_be_stricter_than_the_operator_and_not_laxer(house: House):
     job = await house.painted(0.4)
     await house.guilds.change(5, 1, explicit_limit=0.3)
-    assert await house.gate.objection(job, HERE)
-    assert await house.gate.objection(job, Where(7, 8)) is None
+    assert await house.image_policy.objection(job, HERE)
+    assert await house.image_policy.objection(job, Where(7, 8)) is None
     await house.guilds.change(5, 1, explicit_limit=1.0)
-    assert await house.gate.limit(HERE, is_from_picture=False) == 0.5
+    assert await house.image_policy.limit(HERE, is_from_picture=False) == 0.5
 
 
 async def test_limits_0_and_1_stop_everything_and_nothing(database: Database):
     strict, lax = House(database, explicit_limit=0.0), House(database, explicit_limit=1.0)
     job = await strict.painted(1.0)
-    assert await lax.gate.objection(job, HERE) is None
-    assert await strict.gate.objection(await strict.painted(0.001), HERE)
+    assert await lax.image_policy.objection(job, HERE) is None
+    assert await strict.image_policy.objection(await strict.painted(0.001), HERE)
 
 
 async def test_pictures_without_a_score_count_as_unseen_unless_the_eyes_are_off(database: Database):
     house, blind = House(database), House(database, eyes="off")
     look = Seen(time.time(), "off", None, None, "f0" * 8)
-    job = await painted(house.jobs, new_job(), Picture("0" * 64, 16, 16, 100, 7, look))
+    job = await painted(house.jobs, new_job(), StoredPicture("0" * 64, 16, 16, 100, 7, look))
 
-    assert await blind.gate.objection(job, HERE) is None
-    assert await house.gate.objection(job, HERE) == Objection(HoldReason.UNSEEN, {job.images[0].id: HoldReason.UNSEEN})
+    assert await blind.image_policy.objection(job, HERE) is None
+    unseen = Objection(HoldReason.UNSEEN, {job.images[0].id: HoldReason.UNSEEN})
+    assert await house.image_policy.objection(job, HERE) == unseen
 
 
 async def test_a_blocked_picture_stops_its_like_in_its_server(house: House):
     job, other = await house.painted(0.1, "f0" * 8), await house.painted(0.1, "0f" * 8)
     blocked = await house.blocked.block(5, "f0" * 7 + "ff", 1, job.id)  # four bits away
 
-    assert await house.gate.objection(job, HERE) == Objection(
+    assert await house.image_policy.objection(job, HERE) == Objection(
         HoldReason.BLOCKED, {job.images[0].id: HoldReason.BLOCKED}
     )
-    assert await house.gate.objection(job, Where(7, 8)) is None
-    assert await house.gate.objection(other, HERE) is None
+    assert await house.image_policy.objection(job, Where(7, 8)) is None
+    assert await house.image_policy.objection(other, HERE) is None
     assert (await house.blocked.block(5, "f0" * 7 + "ff", 2)).id == blocked.id  # once
 
     with pytest.raises(NotFound):
         await house.blocked.allow(7, blocked.id, 1)
     await house.blocked.allow(5, blocked.id, 1)
-    assert await house.gate.objection(job, HERE) is None
+    assert await house.image_policy.objection(job, HERE) is None
 
 
 async def test_the_operators_list_holds_everywhere_and_in_every_process(house: House, database: Database):
     job = await house.painted(0.1)
-    assert await house.gate.objection(job, HERE) is None
+    assert await house.image_policy.objection(job, HERE) is None
     await House(database).blocked.block(0, "f0" * 8, 0)
 
     async with asyncio.timeout(20):
-        while await house.gate.objection(job, HERE) is None:
+        while await house.image_policy.objection(job, HERE) is None:
             await asyncio.sleep(0.05)
-    assert await house.gate.objection(job, Where())
+    assert await house.image_policy.objection(job, Where())
 
 
 async def test_a_moderator_decides_where_there_is_a_review_channel(house: House):
     await house.guilds.change(5, 1, review_channel_id=99)
     job = await house.painted(0.9)
-    objection = await house.gate.objection(job, HERE)
+    objection = await house.image_policy.objection(job, HERE)
     assert objection
-    await house.gate.stop(job, objection)
+    await house.image_policy.stop(job, objection)
     job = await house.jobs.get(job.id)
     assert (job.status, job.quarantine, job.images[0].verdict) == (
         JobStatus.SUCCEEDED,
@@ -185,15 +186,15 @@ async def test_a_moderator_decides_where_there_is_a_review_channel(house: House)
     assert await house.quarantine.approve(job.id)
     assert not await house.quarantine.approve(job.id)
     job = await house.jobs.get(job.id)
-    assert await house.gate.objection(job, HERE) is None
-    assert await house.gate.objection(job, Where(5, 7))  # allowed where it was asked for, not everywhere
+    assert await house.image_policy.objection(job, HERE) is None
+    assert await house.image_policy.objection(job, Where(5, 7))  # allowed where it was asked for, not everywhere
 
 
 async def test_without_one_it_is_refused_with_a_sentence(house: House):
     job = await house.painted(0.9)
-    objection = await house.gate.objection(job, HERE)
+    objection = await house.image_policy.objection(job, HERE)
     assert objection
-    await house.gate.stop(job, objection)
+    await house.image_policy.stop(job, objection)
     job = await house.jobs.get(job.id)
 
     assert (job.status, job.quarantine, job.reason_code) == (JobStatus.REFUSED, None, "picture:explicit")

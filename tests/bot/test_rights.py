@@ -29,7 +29,7 @@ from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
-from limner.bot.storage.models import FilterChange, Job, Review, Rule
+from limner.bot.storage.models import FilterChange, Job, Review, RuleRow
 from limner.bot.ui import review_cards
 from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
@@ -59,7 +59,7 @@ class Things:
     job: Job
     review: Review
     strike_id: int
-    rule: Rule
+    rule: RuleRow
     change: FilterChange
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from limner.bot.cogs.describe import MENU
 from limner.bot.cogs.history import BEHIND_A_CLICK
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
@@ -39,7 +39,7 @@ async def shown(world: World, job: Job) -> Job:
     added = Expansion(f"{WORDS}, snow", "snow", (), "", 0.1)
     await world.app.jobs.save_expansion(claimed, added, added.text)
     if job.kind == "describe":
-        picture = Picture(job.input_sha256 or "", 16, 16, 10, 0, seen())
+        picture = StoredPicture(job.input_sha256 or "", 16, 16, 10, 0, seen())
         assert await world.app.jobs.finish(claimed, [picture], seconds=0.1, busy_seconds=0.0)
     else:
         await world.finish(claimed)

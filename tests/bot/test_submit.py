@@ -11,7 +11,7 @@ from limner.bot.app import App, open_app
 from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
 from limner.bot.place import Where
-from limner.bot.queue.jobs import Picture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.generators.base import SEEDS, Expansion, GenerationRequest
@@ -222,7 +222,7 @@ async def expanded(app: App, **more: Any) -> Job:
     text = f"{job.idea}, soft light"
     prompt = app.styles.apply(job.style, text)
     assert await app.jobs.save_expansion(job, Expansion(text, "soft light", ("fox",), "m", 0.1), prompt)
-    await app.jobs.finish(job, [Picture("0" * 64, 8, 8, 1, 5, seen())], seconds=1, busy_seconds=1)
+    await app.jobs.finish(job, [StoredPicture("0" * 64, 8, 8, 1, 5, seen())], seconds=1, busy_seconds=1)
     return await app.jobs.get(job.id)
 
 

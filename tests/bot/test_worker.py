@@ -19,14 +19,14 @@ from limner.bot.app import App, open_app
 from limner.bot.errors import StorageReadOnly
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
-from limner.bot.queue.jobs import NewJob, Picture
+from limner.bot.queue.jobs import NewJob, StoredPicture
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.worker import worker as worker_module
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.executor_thread import Painter
-from limner.bot.worker.process import open_reading
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.process import open_scoring
 from limner.bot.worker.worker import WARM_UP, Worker
 from limner.generators.base import DeviceLost, Event, Expansion, GenerationRequest
 from limner.generators.diffusion.stacked_calls import Call
@@ -107,8 +107,8 @@ def worker(app: App, expander: AddingExpander) -> Worker:
 
 
 def make_worker(app: App, expander: AddingExpander, executor: Executor | None = None) -> Worker:
-    painter = Painter(executor or WatchedExecutor(app.settings), app.settings)
-    return Worker(app, painter, expander, Lookout(app.settings), open_reading(app.settings), "worker-1")
+    painter = ExecutorThread(executor or WatchedExecutor(app.settings), app.settings)
+    return Worker(app, painter, expander, ClassifierThread(app.settings), open_scoring(app.settings), "worker-1")
 
 
 async def ask(app: App, text: str = "a red cat", **options: Any) -> Job:
@@ -181,7 +181,7 @@ async def test_a_picture_that_a_deleted_one_took_along_is_stored_again(
 ) -> None:
     finish = app.jobs.finish
 
-    async def finish_late(job: Job, pictures: Sequence[Picture], **seconds: float) -> bool:
+    async def finish_late(job: Job, pictures: Sequence[StoredPicture], **seconds: float) -> bool:
         await app.history.drop_files({picture.sha256 for picture in pictures})
         return await finish(job, pictures, **seconds)
 
@@ -330,7 +330,7 @@ async def test_what_cannot_be_stored_costs_no_attempt_and_waits_until_it_can(
 
     async def is_paused() -> bool:
         rows = [await app.jobs.get(job.id) for job in (first, second)]
-        return [worker.trouble for worker in await app.roster.alive()] == [trouble] and all(
+        return [worker.trouble for worker in await app.worker_registry.alive()] == [trouble] and all(
             (row.status, row.attempts, row.reason) == (JobStatus.QUEUED, 0, None) for row in rows
         )
 
@@ -514,7 +514,7 @@ async def test_a_step_that_hangs_breaks_the_worker_and_costs_its_jobs_an_attempt
             assert (waiting.status, waiting.attempts, waiting.worker_id) == (JobStatus.QUEUED, 1, None)
             assert waiting.not_before > waiting.created_at
         assert (await app.jobs.get(expanding.id)).attempts == 0
-        assert await app.roster.alive() == []
+        assert await app.worker_registry.alive() == []
 
 
 async def test_after_its_last_attempt_the_owner_reads_that_it_hung(

@@ -4,14 +4,10 @@
 import sys
 from pathlib import Path
 
-from limner.generators.training.families.cyclegan import Recipe as CycleGANRecipe
-from limner.generators.training.families.cyclegan import train_cyclegan
-from limner.generators.training.families.diffusion import Recipe as DiffusionRecipe
-from limner.generators.training.families.diffusion import train_diffusion
-from limner.generators.training.families.lora import Recipe as LoraRecipe
-from limner.generators.training.families.lora import train_lora
-from limner.generators.training.families.one_pass import Recipe as OnePassRecipe
-from limner.generators.training.families.one_pass import train_one_pass
+from limner.generators.training.families.cyclegan import CycleGANRecipe, train_cyclegan
+from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
+from limner.generators.training.families.lora import LoRARecipe, train_lora
+from limner.generators.training.families.one_pass import OnePassRecipe, train_one_pass
 from limner.generators.training.loop import Plan
 
 SHORT = Plan(samples=12, batch=4, learning_rate=2e-3, warmup=2)
@@ -24,7 +20,7 @@ def train(family: str, pictures: Path, out: Path, model: str, processes: int | N
         recipe = DiffusionRecipe(pictures=pictures, folder=out, words=model, widths=(32, 64), **plans)
         return train_diffusion(recipe, processes=processes)
     if family == "lora":
-        recipe = LoraRecipe(model=model, pictures=pictures, folder=out, worn=out / "worn", rank=2, plan=SHORT)
+        recipe = LoRARecipe(model=model, pictures=pictures, folder=out, worn=out / "worn", rank=2, plan=SHORT)
         return train_lora(recipe, processes=processes)
     if family == "cyclegan":
         recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, width=8, blocks=1, plan=SHORT)

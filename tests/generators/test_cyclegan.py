@@ -12,33 +12,33 @@ from limner.generators.executor import Executor
 from limner.generators.training.data.collect import collect
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import cyclegan
-from limner.generators.training.families.cyclegan import PLAN, Memory, Recipe, train_cyclegan
+from limner.generators.training.families.cyclegan import PLAN, CycleGANRecipe, Memory, train_cyclegan
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import tiny_request
 
 
-def learn(folder: Path, samples: int) -> Recipe:
+def learn(folder: Path, samples: int) -> CycleGANRecipe:
     """Two models, of red squares and of blue ones."""
     for colour in ("red", "blue"):
         write_squares(folder / f"{colour}-ready" / "train", 4, 16, [colour])
     parts = (folder / "red-ready" / "train", folder / "blue-ready" / "train")
     sizes = {"width": 8, "blocks": 1, "plan": replace(PLAN, samples=samples)}
-    recipe = Recipe(a=parts[0], b=parts[1], folder=folder / "out", **sizes)
+    recipe = CycleGANRecipe(a=parts[0], b=parts[1], folder=folder / "out", **sizes)
     assert train_cyclegan(recipe) == [folder / "out" / "model", folder / "out" / "model-back"]
     return recipe
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> CycleGANRecipe:
     return learn(tmp_path_factory.mktemp("cyclegan"), 10)
 
 
 @pytest.fixture(scope="module")
-def executor(recipe: Recipe) -> Executor:
+def executor(recipe: CycleGANRecipe) -> Executor:
     return load(recipe)
 
 
-def load(recipe: Recipe) -> Executor:
+def load(recipe: CycleGANRecipe) -> Executor:
     cards = {name: ModelCard.read(name, str(recipe.folder / name)) for name in ("model", "model-back")}
     return Executor(cards, device="cpu", max_models=2)
 
@@ -64,7 +64,7 @@ def test_a_picture_gets_the_colour_of_the_other_kind(tmp_path: Path):
         assert near < far / 2, (model, middle)
 
 
-def test_each_model_has_the_name_of_what_it_makes(recipe: Recipe):
+def test_each_model_has_the_name_of_what_it_makes(recipe: CycleGANRecipe):
     titles = [ModelCard.read(name, str(recipe.folder / name)).title for name in ("model", "model-back")]
     assert titles == ["blue", "red"]
 
@@ -84,7 +84,7 @@ def test_strength_mixes_it_with_the_picture_that_it_is_made_of(executor: Executo
         assert np.abs(half - (whole + np.asarray(before, int)) / 2).max() <= 1
 
 
-def test_what_is_saved_paints_as_what_was_learnt(recipe: Recipe, executor: Executor):
+def test_what_is_saved_paints_as_what_was_learnt(recipe: CycleGANRecipe, executor: Executor):
     task = cyclegan._build(recipe, torch.device("cpu"))
     cyclegan.read_average(recipe.folder, task.network)
     with torch.no_grad():
@@ -117,7 +117,7 @@ def test_pictures_that_do_not_fit_together_are_refused(tmp_path: Path):
         write_squares(tmp_path / str(side), 2, side)
     for a, b in ((16, 24), (8, 8)):
         with pytest.raises(TrainingError, match=f"{a} and {b} pixels wide"):
-            train_cyclegan(Recipe(a=tmp_path / str(a), b=tmp_path / str(b), folder=tmp_path / "out"))
+            train_cyclegan(CycleGANRecipe(a=tmp_path / str(a), b=tmp_path / str(b), folder=tmp_path / "out"))
 
 
 def test_pictures_without_words_are_collected_for_it(tmp_path: Path):

@@ -36,7 +36,7 @@ from limner.generators.base import (
     OutOfMemory,
     Preview,
     Progress,
-    place_of,
+    error_site,
 )
 from limner.generators.diffusion import batch_size, generator
 from limner.generators.diffusion.batch_size import best_batch
@@ -425,7 +425,7 @@ def test_a_lost_device_is_not_blamed_on_a_request(tiny: Path):
 def test_a_refusal_is_not_its_own_cause(tiny_generator: DiffusionGenerator):
     with pytest.raises(BadRequest) as refused:
         tiny_generator.admit("a", tiny_request(scheduler="NoSuchScheduler"))
-    assert place_of(refused.value).startswith("BadRequest")
+    assert error_site(refused.value).startswith("BadRequest")
 
 
 def test_what_can_never_fit_is_refused_at_once(tiny_generator: DiffusionGenerator):

@@ -17,11 +17,11 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from transformers import ConvNextImageProcessorPil, ResNetConfig, ResNetForImageClassification
 
 from limner.generators.base import ModelCard
-from limner.generators.training.data.picture_folder import Picture
+from limner.generators.training.data.picture_folder import CaptionedPicture
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.evaluation import command, measures
 from limner.generators.training.evaluation.agreement import Questions
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_reader import COLOURS, colour_squares, square
 
 
@@ -129,7 +129,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_real_pictures_agree_with_their_captions(tiny_reader: Path, squares: Path):
     questions = Questions.of(colour_squares(squares), 12)
-    reader = FolderReader.load(str(tiny_reader))
+    reader = FolderImageTextModel.load(str(tiny_reader))
     assert len(questions.pictures) == 12
     assert not {*questions.pictures} & {*questions.references}
     assert len(Questions.of(colour_squares(squares), 30).pictures) == 15, "half of them are compared with"
@@ -144,9 +144,9 @@ def test_real_pictures_agree_with_their_captions(tiny_reader: Path, squares: Pat
 
 def test_a_caption_of_the_same_thing_is_no_rival():
     told = [("a small cat", "cat"), ("a cat", "cat"), ("a dog", "dog"), ("a red ship", "ship"), ("a dog", "dog")]
-    pictures = tuple(Picture(Path(), text, (noun,)) for text, noun in told)
+    pictures = tuple(CaptionedPicture(Path(), text, (noun,)) for text, noun in told)
 
-    class Told(FolderReader):
+    class Told(FolderImageTextModel):
         def __init__(self) -> None: ...
 
         def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
@@ -159,10 +159,10 @@ def test_a_caption_of_the_same_thing_is_no_rival():
 
 @pytest.mark.parametrize(("count", "among"), [(30, 30), (60, 60), (101, 100), (140, 100)])
 def test_a_caption_stands_among_exactly_as_many_as_the_name_says(count: int, among: int):
-    pictures = tuple(Picture(Path(), f"a thing {number}") for number in range(count))
+    pictures = tuple(CaptionedPicture(Path(), f"a thing {number}") for number in range(count))
     asked: list[int] = []
 
-    class Even(FolderReader):
+    class Even(FolderImageTextModel):
         def __init__(self) -> None: ...
 
         def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from limner.generators.language.guard import CHANGED, GARBLED, LEAKED, LOOPED, REFUSED, SILENT, check, loops, stem
+from limner.generators.language.guard import (
+    CHANGED,
+    DECLINED,
+    GARBLED,
+    LEAKED,
+    LOOPED,
+    WROTE_NOTHING,
+    check,
+    loops,
+    stem,
+)
 
 NOUNS = ["fox", "castle", "sailors", "teapot", "glass", "bicycle", "mountain", "kitchens", "puppy", "lighthouse"]
 COLOURS = ["red", "turquoise", "grey", "black", "golden"]
@@ -46,7 +56,7 @@ def test_dropping_any_part_is_noticed(parts: list[str], data: st.DataObject):
 def test_whatever_somebody_types_is_itself(idea: str):
     verdict = check(idea, idea)
     assert verdict.lost == ()
-    assert verdict.reason in ("", SILENT)
+    assert verdict.reason in ("", WROTE_NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +117,10 @@ def test_what_is_missing_or_turned_around_is_lost(idea: str, text: str, lost: st
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("  ", SILENT),
-        ("I'm sorry, but I cannot describe a cat.", REFUSED),
-        ("As an AI I do not draw a cat", REFUSED),
-        ("对不起，我无法画猫 cat", REFUSED),
+        ("  ", WROTE_NOTHING),
+        ("I'm sorry, but I cannot describe a cat.", DECLINED),
+        ("As an AI I do not draw a cat", DECLINED),
+        ("对不起，我无法画猫 cat", DECLINED),
         ("Idea: a cat Picture: a cat, soft light", LEAKED),
         ("Sure! a cat on a sofa", LEAKED),
         ("a cat <|im_end|>", LEAKED),

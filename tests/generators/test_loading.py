@@ -25,7 +25,7 @@ from limner.generators.base import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.pipelines import read_pipeline
 from limner.generators.one_pass.gan import GANGenerator
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_models import build_tiny_pipeline
 
 ROOM = Path(generators.__file__).parent
@@ -104,7 +104,7 @@ def test_two_pipelines_that_are_asked_for_at_once_are_sound(tiny: Path, overlap:
 
 def test_a_reader_beside_a_pipeline_is_sound(tiny: Path, tiny_reader: Path, overlap: Overlap):
     pipe, reader = overlap.force(
-        partial(read_pipeline, str(tiny), torch.float16), partial(FolderReader.load, str(tiny_reader))
+        partial(read_pipeline, str(tiny), torch.float16), partial(FolderImageTextModel.load, str(tiny_reader))
     )
 
     assert is_sound(pipe.unet)

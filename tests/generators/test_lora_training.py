@@ -16,7 +16,7 @@ from limner.generators.base import Finished, GenerationRequest, LoraFiles, Model
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.lora import WEIGHTS, Plan, Recipe, train_lora
+from limner.generators.training.families.lora import WEIGHTS, LoRARecipe, Plan, train_lora
 from limner.generators.training.loop import CHECKPOINT
 from tests.generators.test_training_complaints import command as train_by_command
 from tests.generators.toys import COLOURS, write_squares
@@ -26,11 +26,13 @@ SHORT = Plan(samples=160, batch=8, learning_rate=1e-2, warmup=2, ema=0.9, weight
 
 
 @pytest.fixture(params=["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
-def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> LoRARecipe:
     write_squares(tmp_path / "toys", 3, 16)
     model = request.getfixturevalue(request.param)
     worn = tmp_path / "loras" / "ink.safetensors"
-    return Recipe(model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, rank=2, plan=SHORT)
+    return LoRARecipe(
+        model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, rank=2, plan=SHORT
+    )
 
 
 def paint(generator: DiffusionGenerator, request: GenerationRequest) -> np.ndarray:
@@ -42,7 +44,7 @@ def paint(generator: DiffusionGenerator, request: GenerationRequest) -> np.ndarr
                 return np.asarray(event.images[0], int)
 
 
-def test_a_lora_is_learnt_and_worn_at_once(recipe: Recipe):
+def test_a_lora_is_learnt_and_worn_at_once(recipe: LoRARecipe):
     card = replace(ModelCard.read("m", recipe.model), loras=LoraFiles({}, recipe.worn.parent))
     generator = DiffusionGenerator.load(card, device="cpu")
     plain = paint(generator, tiny_request(prompt="a red square"))
@@ -89,7 +91,7 @@ def test_gradients_that_are_computed_again_are_the_same(
     found = []
     for again in (False, True):
         folder = tmp_path / str(again)
-        recipe = Recipe(model=model, pictures=tmp_path / "toys", folder=folder, rank=2, plan=plan)
+        recipe = LoRARecipe(model=model, pictures=tmp_path / "toys", folder=folder, rank=2, plan=plan)
         assert train_lora(replace(recipe, checkpoints_gradients=again), processes=1)
         found.append((bool(calls), load_file(folder / WEIGHTS)))
     assert [is_checkpointed for is_checkpointed, _ in found] == [False, True]
@@ -97,7 +99,7 @@ def test_gradients_that_are_computed_again_are_the_same(
         assert tensor.float().allclose(found[1][1][name].float(), rtol=1e-3, atol=1e-5), name
 
 
-def test_pictures_of_a_size_that_the_model_cannot_learn_are_told(recipe: Recipe, tmp_path: Path):
+def test_pictures_of_a_size_that_the_model_cannot_learn_are_told(recipe: LoRARecipe, tmp_path: Path):
     write_squares(tmp_path / "others", 2, 24)
     with pytest.raises(TrainingError, match="--side"):
         train_lora(replace(recipe, model=str(PRETRAINED / "doodle"), pictures=tmp_path / "others"), processes=1)
@@ -107,7 +109,7 @@ def test_a_model_of_another_kind_is_told(tmp_path: Path, family_folder):
     write_squares(tmp_path / "toys", 2, 16)
     for model, complaint in ((str(tmp_path), "no diffusers folder"), (str(family_folder("flux_dev")), "learn LoRAs")):
         with pytest.raises(TrainingError, match=complaint):
-            train_lora(Recipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out"), processes=1)
+            train_lora(LoRARecipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out"), processes=1)
 
 
 @pytest.mark.slow
@@ -117,7 +119,9 @@ def test_the_shipped_model_paints_nearer_to_the_pictures_that_its_lora_learnt(tm
     worn = tmp_path / "loras" / "ink.safetensors"
     plan = Plan(samples=480, batch=4, learning_rate=2e-3, warmup=10, ema=0.95, weight_decay=0.0)
     model = str(PRETRAINED / "doodle")
-    assert train_lora(Recipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, plan=plan))
+    assert train_lora(
+        LoRARecipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, plan=plan)
+    )
     card = replace(ModelCard.read("doodle", model), loras={"ink": str(worn)})
     generator = DiffusionGenerator.load(card, device="cpu")
     shown = PictureFolder(tmp_path / "toys").pixels(range(6)).permute(0, 2, 3, 1).numpy() * 127.5 + 127.5

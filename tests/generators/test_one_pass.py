@@ -25,8 +25,8 @@ from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.one_pass import PLANS, Reading, Recipe, train_one_pass, vary
-from limner.generators.vision.clip import FolderReader
+from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, Reading, train_one_pass, vary
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
 
@@ -34,11 +34,11 @@ GENERATOR_CLASSES: dict[str, Any] = {"vae": VAEGenerator, "gan": GANGenerator}
 
 
 @pytest.fixture(scope="module", params=["vae", "gan"])
-def recipe(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> OnePassRecipe:
     """A model that has seen squares for a second or two, its words read by the tiny pipeline's text encoder."""
     folder = tmp_path_factory.mktemp(request.param)
     write_squares(folder / "toys", 12, 8)
-    recipe = Recipe(
+    recipe = OnePassRecipe(
         family=request.param,
         pictures=folder / "toys",
         folder=folder / "out",
@@ -52,7 +52,7 @@ def recipe(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.
     return recipe
 
 
-def card(recipe: Recipe) -> ModelCard:
+def card(recipe: OnePassRecipe) -> ModelCard:
     return ModelCard.read("toy", str(recipe.folder / "model"))
 
 
@@ -68,18 +68,18 @@ def ask(words: str, **more: object) -> GenerationRequest:
 
 
 @pytest.fixture(scope="module")
-def generator(recipe: Recipe) -> ImageGenerator:
+def generator(recipe: OnePassRecipe) -> ImageGenerator:
     return GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
 
 
-def test_it_paints_the_colour_that_the_words_say(recipe: Recipe, generator: ImageGenerator):
+def test_it_paints_the_colour_that_the_words_say(recipe: OnePassRecipe, generator: ImageGenerator):
     for number, colour in enumerate(COLOURS):
         painted = paint(generator, *(ask(f"a {colour} square", seed=seed, guidance_scale=2.0) for seed in range(3)))
         ink = 255 - np.mean([image.mean((0, 1)) for image in painted], 0)
         assert ink.argmin() == number, (colour, ink)
 
 
-def test_a_sample_is_the_same_alone_and_in_company(recipe: Recipe, generator: ImageGenerator):
+def test_a_sample_is_the_same_alone_and_in_company(recipe: OnePassRecipe, generator: ImageGenerator):
     requests = [ask("a red square", seed=4), ask("a blue square", seed=9, num_images_per_prompt=2)]
     together = paint(generator, *requests)
     alone = [image for request in requests for image in paint(generator, request)]
@@ -90,7 +90,7 @@ def test_a_sample_is_the_same_alone_and_in_company(recipe: Recipe, generator: Im
     assert np.abs(second - together[2]).max() <= 1
 
 
-def test_guidance_makes_pictures_more_alike(recipe: Recipe, generator: ImageGenerator):
+def test_guidance_makes_pictures_more_alike(recipe: OnePassRecipe, generator: ImageGenerator):
     def difference(guidance: float) -> float:
         painted = paint(generator, *(ask("a red square", seed=seed, guidance_scale=guidance) for seed in range(4)))
         return float(np.std(painted, axis=0).mean())
@@ -98,7 +98,7 @@ def test_guidance_makes_pictures_more_alike(recipe: Recipe, generator: ImageGene
     assert difference(8.0) < 0.5 * difference(1.0)
 
 
-def test_words_that_were_not_learnt_are_read_by_the_language_model(recipe: Recipe, generator: ImageGenerator):
+def test_words_that_were_not_learnt_are_read_by_the_language_model(recipe: OnePassRecipe, generator: ImageGenerator):
     assert generator._reader is None or "a red square" in generator._words.known
     images = paint(generator, ask("A RED  square."), ask("something else entirely"))
     assert np.abs(images[0] - images[1]).max() > 2
@@ -112,7 +112,7 @@ def test_what_it_cannot_do_is_told(what: dict[str, object], generator: ImageGene
     assert generator.step() == []
 
 
-def test_weights_that_are_not_numbers_are_told(recipe: Recipe):
+def test_weights_that_are_not_numbers_are_told(recipe: OnePassRecipe):
     generator = GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
     for part in generator._network.parameters():
         part.data.fill_(np.nan)
@@ -130,7 +130,7 @@ def test_an_evicted_request_is_not_painted(generator: ImageGenerator):
     assert generator.step() == []
 
 
-def test_the_executor_finds_it_by_its_kind(recipe: Recipe):
+def test_the_executor_finds_it_by_its_kind(recipe: OnePassRecipe):
     executor = Executor({"toy": card(recipe)}, device="cpu")
     executor.admit("it", ask("a red square"))
     (event,) = executor.step()
@@ -138,7 +138,7 @@ def test_the_executor_finds_it_by_its_kind(recipe: Recipe):
     executor.close()
 
 
-def test_another_family_or_version_is_refused(recipe: Recipe, tmp_path: Path):
+def test_another_family_or_version_is_refused(recipe: OnePassRecipe, tmp_path: Path):
     folder = tmp_path / "model"
     folder.mkdir()
     for file in (recipe.folder / "model").iterdir():
@@ -150,28 +150,30 @@ def test_another_family_or_version_is_refused(recipe: Recipe, tmp_path: Path):
             GENERATOR_CLASSES[recipe.family].load(ModelCard.read("toy", str(folder)), device="cpu")
 
 
-def test_a_language_model_that_has_changed_is_refused(recipe: Recipe, tmp_path: Path):
+def test_a_language_model_that_has_changed_is_refused(recipe: OnePassRecipe, tmp_path: Path):
     generator = GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
     generator._words = replace(generator._words, reader=str(build_tiny_pipeline(tmp_path, seed=1)))
     with pytest.raises(ModelNotFound, match="another language model"):
         generator.admit("it", ask("not among the captions"))
 
 
-def test_a_loss_that_resumes_is_the_same(recipe: Recipe, tmp_path: Path):
+def test_a_loss_that_resumes_is_the_same(recipe: OnePassRecipe, tmp_path: Path):
     assert train_one_pass(replace(recipe, folder=tmp_path), minutes=0) is not None
     lines = (recipe.folder / "losses.csv").read_text().splitlines()
     assert (tmp_path / "losses.csv").read_text().splitlines() == lines[:1]
 
 
-def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: Recipe, tmp_path: Path):
+def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: OnePassRecipe, tmp_path: Path):
     write_squares(tmp_path / "toys", 2, 24)
     with pytest.raises(TrainingError, match="24 pixels wide"):
-        train_one_pass(Recipe(family="vae", pictures=tmp_path / "toys", folder=tmp_path, words="", plan=PLANS["vae"]))
+        train_one_pass(
+            OnePassRecipe(family="vae", pictures=tmp_path / "toys", folder=tmp_path, words="", plan=PLANS["vae"])
+        )
 
 
 def test_pictures_that_follow_the_reader_are_read_as_their_captions(tiny_reader: Path):
     texts = ["a red square", "a green square"]
-    reader = FolderReader.load(str(tiny_reader))
+    reader = FolderImageTextModel.load(str(tiny_reader))
     reading, pixels = Reading(reader, texts), torch.zeros(2, 3, 16, 16, requires_grad=True)
     optimizer = torch.optim.Adam([pixels], lr=0.05)
     for _ in range(40):
@@ -190,11 +192,11 @@ def test_a_gan_learns_from_what_a_reader_sees(tiny_reader: Path, tiny: Path, tmp
     plan["plan"] = replace(PLANS["gan"], samples=6, batch=6)
     losses: dict[str, float] = {}
     for name, reader in (("read", str(tiny_reader)), ("unread", None)):
-        assert train_one_pass(Recipe(**plan, folder=tmp_path / name, reader=reader))
+        assert train_one_pass(OnePassRecipe(**plan, folder=tmp_path / name, reader=reader))
         losses[name] = float((tmp_path / name / "losses.csv").read_text().splitlines()[1].split(",")[1])
     assert losses["read"] > losses["unread"]
     with pytest.raises(TrainingError, match=r"holds no reader; name a CLIP-style folder of transformers\.$"):
-        train_one_pass(Recipe(**plan, folder=tmp_path / "none", reader=str(tmp_path)))
+        train_one_pass(OnePassRecipe(**plan, folder=tmp_path / "none", reader=str(tmp_path)))
 
 
 def test_varied_pictures_let_the_gradient_through():

@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 from limner.generators.base import Finished, ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.diffusion import Recipe, train_diffusion
+from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
 from limner.generators.training.loop import Plan
 from limner.generators.training.objectives import PREDICTIONS, Objective, build_scheduler
 from tests.generators.toys import write_squares
@@ -24,10 +24,10 @@ SHORT = Plan(samples=24, batch=6, learning_rate=2e-3, warmup=2)
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> DiffusionRecipe:
     folder = tmp_path_factory.mktemp("own")
     write_squares(folder / "toys", 12, 32)
-    return Recipe(
+    return DiffusionRecipe(
         pictures=folder / "toys",
         folder=folder / "out",
         words=str(tiny),
@@ -40,14 +40,14 @@ def recipe(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def model(recipe: Recipe) -> Path:
+def model(recipe: DiffusionRecipe) -> Path:
     made = train_diffusion(recipe, processes=1)
     assert made
     return made
 
 
 def test_own_pictures_become_a_diffusers_folder_that_limner_paints_with(
-    model: Path, recipe: Recipe, caplog: pytest.LogCaptureFixture
+    model: Path, recipe: DiffusionRecipe, caplog: pytest.LogCaptureFixture
 ):
     for library in ("diffusers", "transformers"):
         logging.getLogger(library).addHandler(caplog.handler)
@@ -67,7 +67,7 @@ def test_own_pictures_become_a_diffusers_folder_that_limner_paints_with(
 
 
 @pytest.mark.slow
-def test_a_longer_plan_goes_on_from_the_checkpoint(model: Path, recipe: Recipe, tmp_path: Path):
+def test_a_longer_plan_goes_on_from_the_checkpoint(model: Path, recipe: DiffusionRecipe, tmp_path: Path):
     shutil.copytree(recipe.folder, tmp_path, dirs_exist_ok=True)
     longer = replace(recipe, folder=tmp_path, plan=replace(SHORT, samples=30))
     assert train_diffusion(longer, processes=1)
@@ -77,14 +77,14 @@ def test_a_longer_plan_goes_on_from_the_checkpoint(model: Path, recipe: Recipe, 
     assert len(after.splitlines()) == 1 + longer.plan.steps
 
 
-def test_no_time_leaves_no_model_but_a_checkpoint(recipe: Recipe, tmp_path: Path):
+def test_no_time_leaves_no_model_but_a_checkpoint(recipe: DiffusionRecipe, tmp_path: Path):
     own = replace(recipe, folder=tmp_path, autoencoder=None)
     assert train_diffusion(own, minutes=0, processes=1) is None
     assert (tmp_path / "autoencoder" / "checkpoint.safetensors").is_file()
 
 
 @pytest.mark.slow
-def test_an_autoencoder_of_its_own_is_trained_first(recipe: Recipe, tmp_path: Path):
+def test_an_autoencoder_of_its_own_is_trained_first(recipe: DiffusionRecipe, tmp_path: Path):
     assert train_diffusion(replace(recipe, folder=tmp_path, autoencoder=None), processes=1) == tmp_path / "model"
 
 
@@ -97,13 +97,13 @@ def test_an_autoencoder_of_its_own_is_trained_first(recipe: Recipe, tmp_path: Pa
         ({"objective": "epsilon"}, r"another training \(latent-diffusion \(v_prediction\)\)"),
     ],
 )
-def test_what_cannot_be_used_is_told(change: dict[str, str], complaint: str, model: Path, recipe: Recipe):
+def test_what_cannot_be_used_is_told(change: dict[str, str], complaint: str, model: Path, recipe: DiffusionRecipe):
     changes = {name: Path(value) if name == "pictures" else value for name, value in change.items()}
     with pytest.raises(TrainingError, match=complaint):
         train_diffusion(replace(recipe, **changes), processes=1)
 
 
-def test_pictures_that_were_not_prepared_are_told(recipe: Recipe, tmp_path: Path):
+def test_pictures_that_were_not_prepared_are_told(recipe: DiffusionRecipe, tmp_path: Path):
     write_squares(tmp_path / "toys", 3, 30)
     with pytest.raises(TrainingError, match="limner train data"):
         train_diffusion(replace(recipe, pictures=tmp_path / "toys", folder=tmp_path), processes=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from limner.generators.training.families.lora import PLAN, Recipe, train_lora
+from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 from limner.generators.training.loop import CHECKPOINT, Plan
 from limner.generators.training.processes import launch
 from tests.generators.short_trainings import train
@@ -34,7 +34,7 @@ def test_a_lora_is_learnt_on_a_machine_with_more_cores_than_a_step_has_pictures(
     monkeypatch.setattr(os, "cpu_count", lambda: PLAN.batch + 1)
     plan = Plan(samples=8, batch=PLAN.batch, learning_rate=2e-3, warmup=2)
     out = tmp_path / "out"
-    recipe = Recipe(model=str(tiny), pictures=tmp_path / "toys", folder=out, rank=2, plan=plan)
+    recipe = LoRARecipe(model=str(tiny), pictures=tmp_path / "toys", folder=out, rank=2, plan=plan)
     assert train_lora(recipe)
     assert (out / CHECKPOINT).is_file()
 

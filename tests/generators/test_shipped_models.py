@@ -13,7 +13,7 @@ from limner.bot.settings import PRETRAINED
 from limner.generators.base import Finished, ModelCard
 from limner.generators.executor import Executor
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_models import tiny_request
 
 DOODLE, READER = PRETRAINED / "doodle", PRETRAINED / "reader"
@@ -52,13 +52,13 @@ def test_the_stock_pipeline_loads_doodle_without_a_warning(caplog: pytest.LogCap
 
 def test_what_is_drawn_is_what_was_asked_for(painted: list[Image.Image]):
     nouns = [noun.name for noun in read_nouns()]
-    nearness = FolderReader.load(str(READER)).score(painted, [with_article(noun, noun) for noun in nouns])
+    nearness = FolderImageTextModel.load(str(READER)).score(painted, [with_article(noun, noun) for noun in nouns])
     found = [nouns[number] for number in nearness.argmax(1)]
     assert sum(one == asked for one, asked in zip(found, ASKED, strict=True)) >= 9, found
 
 
 def test_what_is_drawn_can_be_put_into_words(painted: list[Image.Image]):
-    reader = FolderReader.load(str(READER))
+    reader = FolderImageTextModel.load(str(READER))
     assert reader.can_describe
     said = [reader.describe(image) for image in painted]
     assert sum(asked in words for words, asked in zip(said, ASKED, strict=True)) >= 9, said

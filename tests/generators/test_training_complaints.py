@@ -12,7 +12,7 @@ from limner.bot.__main__ import build_parser
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.captioner import train_captioner
 from limner.generators.training.families.clip_and_captioner import train_reading
-from limner.generators.training.families.cyclegan import Recipe, train_cyclegan
+from limner.generators.training.families.cyclegan import CycleGANRecipe, train_cyclegan
 from limner.generators.training.loop import CHECKPOINT, Plan
 from limner.generators.training.losses import LOSSES
 from tests.generators.toys import write_squares
@@ -27,18 +27,18 @@ def command(tmp_path: Path, *words: str) -> None:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
+def recipe(tmp_path: Path) -> CycleGANRecipe:
     write_squares(tmp_path / "toys", 4, 16)
     toys = tmp_path / "toys"
     plan = Plan(samples=4, batch=2, learning_rate=2e-4, warmup=1)
-    return Recipe(a=toys, b=toys, folder=tmp_path / "out", width=8, blocks=1, plan=plan)
+    return CycleGANRecipe(a=toys, b=toys, folder=tmp_path / "out", width=8, blocks=1, plan=plan)
 
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [(CHECKPOINT, r"is damaged; put a copy of it back, or delete it"), (LOSSES, r"is damaged; delete it")],
 )
-def test_a_torn_file_is_named_and_can_be_deleted(name: str, complaint: str, recipe: Recipe):
+def test_a_torn_file_is_named_and_can_be_deleted(name: str, complaint: str, recipe: CycleGANRecipe):
     assert train_cyclegan(recipe)
     torn = recipe.folder / name
     torn.write_bytes(torn.read_bytes()[:-9])
@@ -48,7 +48,7 @@ def test_a_torn_file_is_named_and_can_be_deleted(name: str, complaint: str, reci
     assert train_cyclegan(recipe)
 
 
-def test_a_result_that_cannot_be_written_keeps_the_checkpoint(recipe: Recipe):
+def test_a_result_that_cannot_be_written_keeps_the_checkpoint(recipe: CycleGANRecipe):
     recipe.folder.mkdir()
     (recipe.folder / "model").touch()
     with pytest.raises(TrainingError, match=r"^The result cannot be written \(.*File exists.*\); the checkpoint"):
@@ -126,7 +126,7 @@ def test_a_number_that_makes_no_sense_is_refused_in_one_sentence(
         assert told.endswith(f"{option}: it needs {complaint}, not {value[:40]}")
 
 
-def test_going_on_with_other_pictures_is_told(recipe: Recipe, capsys: pytest.CaptureFixture[str]):
+def test_going_on_with_other_pictures_is_told(recipe: CycleGANRecipe, capsys: pytest.CaptureFixture[str]):
     told = "has learnt from other pictures or captions; it goes on with these."
     train_cyclegan(recipe)
     train_cyclegan(recipe)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from limner.bot.settings import PRETRAINED
 from limner.generators.base import Event, Finished, ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.language.caption_encoder import load_caption_reader
+from limner.generators.language.caption_encoder import load_caption_encoder
 from limner.generators.language.unread import first_unread, unknown_words, unread_from
 from tests.tiny_models import FAMILIES, stock_pipeline, tiny_request, tiny_tokenizer
 
@@ -73,7 +73,7 @@ def test_what_is_left_of_a_text_is_its_end_and_begins_with_a_word(tokenizer: Any
 
 
 def test_a_language_model_that_reads_captions_tells_what_it_leaves():
-    reader = load_caption_reader("smollm2")
+    reader = load_caption_encoder("smollm2")
     assert reader.unread("the digit seven") == ""
     unread = reader.unread("the digit seven " * 20)
     assert unread.endswith("the digit seven")

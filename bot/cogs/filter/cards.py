@@ -15,7 +15,7 @@ from limner.bot.filters.rulebook import Page, entry_of
 from limner.bot.filters.rules import Action
 from limner.bot.filters.strict import splits
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
-from limner.bot.storage.models import Rule
+from limner.bot.storage.models import RuleRow
 from limner.bot.translation import _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
@@ -98,7 +98,7 @@ class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:
     """Opens one of the rules on a page."""
 
     @classmethod
-    def of(cls, rules: list[Rule]) -> Self:
+    def of(cls, rules: list[RuleRow]) -> Self:
         """A choice among the rules of a page."""
         options = [
             discord.SelectOption(label=cut(f"{rule.id} {rule.pattern}", CHOICE), value=str(rule.id)) for rule in rules
@@ -110,7 +110,7 @@ class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:
         await show(interaction, app, await app.filters.get(guild_id, int(self.item.values[0])))
 
 
-async def show(interaction: Interaction, app: App, rule: Rule) -> None:
+async def show(interaction: Interaction, app: App, rule: RuleRow) -> None:
     """Show a rule as it is now, with what can be done with it, and what is worth knowing."""
     notes = await _notes(app, rule)
     await tell(interaction, "", embed=texts.card(rule, notes), view=_card_view(rule))
@@ -125,7 +125,7 @@ async def show_list(interaction: Interaction, app: App, guild_id: int, search: s
         await tell(interaction, "", embed=_listed(page), view=_list_view(page, search))
 
 
-async def show_replay(interaction: Interaction, app: App, rule: Rule) -> None:
+async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None:
     """Tell which of the last requests a rule would have matched, before it is switched on."""
     if rule.is_allow:
         raise BadRule(ALLOWS)
@@ -141,13 +141,13 @@ async def show_replay(interaction: Interaction, app: App, rule: Rule) -> None:
     await tell(interaction, "", embed=embed, view=_card_view(rule))
 
 
-async def remove(interaction: Interaction, app: App, rule: Rule) -> None:
+async def remove(interaction: Interaction, app: App, rule: RuleRow) -> None:
     """Take a rule away."""
     await app.filters.remove(rule.guild_id, rule.id, interaction.user.id)
     await tell(interaction, f"Rule {rule.id} {texts.subject(rule)} is removed; /filter log can bring it back.")
 
 
-async def _switch(interaction: Interaction, app: App, rule: Rule) -> None:
+async def _switch(interaction: Interaction, app: App, rule: RuleRow) -> None:
     bound = bound_roles(interaction)
     changed = await app.filters.edit(rule.guild_id, rule.id, interaction.user.id, bound=bound, is_on=not rule.is_on)
     notes = await _notes(app, changed)
@@ -156,15 +156,15 @@ async def _switch(interaction: Interaction, app: App, rule: Rule) -> None:
     )
 
 
-async def _edit(interaction: Interaction, app: App, rule: Rule) -> None:
+async def _edit(interaction: Interaction, app: App, rule: RuleRow) -> None:
     await open_form(interaction, app, "rule", rule.id)
 
 
-async def _where(interaction: Interaction, app: App, rule: Rule) -> None:
+async def _where(interaction: Interaction, app: App, rule: RuleRow) -> None:
     await open_form(interaction, app, "where", rule.id)
 
 
-_PRESSED: dict[str, Callable[[Interaction, App, Rule], Awaitable[None]]] = {
+_PRESSED: dict[str, Callable[[Interaction, App, RuleRow], Awaitable[None]]] = {
     "on": _switch,
     "off": _switch,
     "edit": _edit,
@@ -175,7 +175,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, Rule], Awaitable[None]]] = {
 }
 
 
-async def _notes(app: App, rule: Rule) -> list[str]:
+async def _notes(app: App, rule: RuleRow) -> list[str]:
     """What somebody may not have thought of."""
     notes: list[str] = []
     for twin in await app.filters.twins(rule):
@@ -192,7 +192,7 @@ async def _notes(app: App, rule: Rule) -> list[str]:
     return notes
 
 
-def _card_view(rule: Rule) -> discord.ui.View:
+def _card_view(rule: RuleRow) -> discord.ui.View:
     verbs = ["off" if rule.is_on else "on", "edit", "where", "replay", "remove" if rule.is_on else "discard"]
     return view(RuleButton(verb, rule.id) for verb in verbs if not (rule.is_allow and verb == "replay"))
 

@@ -19,7 +19,7 @@ from limner.bot.filters.rulebook import GONE
 from limner.bot.filters.rules import Action, Rule
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.place import Where
-from limner.bot.storage.models import Rule as Row
+from limner.bot.storage.models import RuleRow
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import LimnerCog, moderated, tell, where
@@ -152,7 +152,7 @@ class Filters(LimnerCog, name="Limner filters"):
             return []
         return choices((f"{row.id} {row.pattern}", str(row.id)) for row in found)
 
-    async def _rule(self, interaction: Interaction, typed: str) -> Row:
+    async def _rule(self, interaction: Interaction, typed: str) -> RuleRow:
         guild_id = await moderated(interaction, self.app)
         if not re.fullmatch(r"[0-9]{1,18}", typed):
             raise BadRule(GONE)

@@ -15,7 +15,7 @@ from limner.bot.filters.regexes import MAX_LENGTH
 from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import SETS, Ages, Scope
-from limner.bot.storage.models import Rule
+from limner.bot.storage.models import RuleRow
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import Field, Form
 from limner.bot.ui.interactions import bound_roles, moderated
@@ -41,7 +41,7 @@ BEYOND = "{} more stay as they are; there is no room for them here until some of
 class RuleForm(Form, kind="rule"):
     """What is looked for, what happens then, and for how long; of a pack all but the first."""
 
-    def __init__(self, guild_id: int, rule: Rule | None) -> None:
+    def __init__(self, guild_id: int, rule: RuleRow | None) -> None:
         super().__init__(f"Rule {rule.id}" if rule else "A new rule")
         self._guild_id = guild_id
         self._rule = rule
@@ -99,7 +99,7 @@ class RuleForm(Form, kind="rule"):
 class PlaceForm(Form, kind="where"):
     """In which channels and for which roles a rule counts."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: RuleRow) -> None:
         super().__init__(f"Where rule {rule.id} counts")
         self._rule = rule
         self._before = scope = entry_of(rule).scope
@@ -133,7 +133,7 @@ class PlaceForm(Form, kind="where"):
         self.ask(name, label, field, BEYOND.format(beyond) if beyond else None)
 
 
-def _kind(rule: Rule | None) -> str:
+def _kind(rule: RuleRow | None) -> str:
     """Which of the kinds of the form a rule is."""
     if rule is None:
         return Kind.WORD

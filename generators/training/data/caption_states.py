@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limner.generators.language.caption_encoder import CaptionReader
+from limner.generators.language.caption_encoder import CaptionEncoder
 from limner.generators.training.errors import need_room
 
 BATCH = 32
@@ -25,7 +25,7 @@ class CaptionStates:
     The file in ``folder`` is named after the reader and the captions, so other ones never use it.
     """
 
-    def __init__(self, reader: CaptionReader, texts: Sequence[str], folder: Path) -> None:
+    def __init__(self, reader: CaptionEncoder, texts: Sequence[str], folder: Path) -> None:
         distinct = sorted({"", *texts})
         row = {text: number for number, text in enumerate(distinct)}
         self._row_of = torch.tensor([row[text] for text in texts])
@@ -43,7 +43,7 @@ class CaptionStates:
             rows = rows.masked_fill(dropped, self.empty)
         return torch.from_numpy(self._states[rows.numpy()]).float()
 
-    def _read(self, reader: CaptionReader, texts: Sequence[str]) -> None:
+    def _read(self, reader: CaptionEncoder, texts: Sequence[str]) -> None:
         part = self._file.with_suffix(".part")
         shape = (len(texts), reader.length, reader.width)
         need_room(part.parent, 2 * math.prod(shape))

@@ -23,7 +23,7 @@ PREPARE = "make a folder that is fit with limner train data."
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptionedPicture:
     """One picture's file, its caption, and what else is known of it."""
 
     file: Path
@@ -35,7 +35,7 @@ class PictureFolder:
     """The pictures of a folder: metadata.jsonl with ``file_name`` and ``text``, here or in each folder below."""
 
     def __init__(self, folder: Path) -> None:
-        self.pictures: list[Picture] = []
+        self.pictures: list[CaptionedPicture] = []
         for metadata in sorted(folder.rglob("metadata.jsonl")):
             if metadata.parent.suffix == ".part":
                 continue
@@ -97,10 +97,10 @@ def open_picture(file: Path) -> Image.Image:
         raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
 
 
-def _captioned(entry: Entry) -> Picture:
+def _captioned(entry: Entry) -> CaptionedPicture:
     if entry.file is None:
         raise TrainingError(f"{entry.place} names {entry.name!r}, and there is no such file; {PREPARE}")
-    return Picture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns)
+    return CaptionedPicture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns)
 
 
 def learnt_part(folder: Path) -> Path:

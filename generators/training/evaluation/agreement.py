@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from limner.generators.base import Reader
-from limner.generators.training.data.picture_folder import Picture, PictureFolder
+from limner.generators.base import ImageTextModel
+from limner.generators.training.data.picture_folder import CaptionedPicture, PictureFolder
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
 from limner.generators.training.evaluation.measures import Figure, first, places
 
@@ -28,8 +28,8 @@ class Questions:
     ``nouns`` is all that a picture may be taken for; without nouns in the folder only captions are asked.
     """
 
-    pictures: tuple[Picture, ...]
-    references: tuple[Picture, ...]
+    pictures: tuple[CaptionedPicture, ...]
+    references: tuple[CaptionedPicture, ...]
     nouns: tuple[str, ...]
     asked: tuple[str, ...]
     unseen: tuple[tuple[str, str], ...]
@@ -59,7 +59,7 @@ class Questions:
         """All that is to be painted."""
         return [*self.captions, *map(_named, self.asked), *(_named(word) for word, _ in self.unseen)]
 
-    def judge(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, Figure]:
+    def judge(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """The figures of the painted prompts: each is the share that the reader takes for what was asked."""
         captions, asked = len(self.captions), len(self.asked)
         figures = self._of_captions(reader, images[:captions])
@@ -67,7 +67,7 @@ class Questions:
         meant = [noun for _, noun in self.unseen]
         return figures | self._of_nouns("unseen_synonym", reader, images[captions + asked :], meant)
 
-    def judge_real(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, Figure]:
+    def judge_real(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """The same figures of the real pictures: what no model can be expected to exceed."""
         alone = [number for number, picture in enumerate(self.pictures) if len(picture.nouns) == 1]
         names = [self.pictures[number].nouns[0] for number in alone]
@@ -75,11 +75,11 @@ class Questions:
             "noun", reader, [images[number] for number in alone], names
         )
 
-    def kinds(self, reader: Reader, images: Sequence[Image.Image]) -> np.ndarray:
+    def kinds(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> np.ndarray:
         """How near each picture is to each noun."""
         return reader.score(images, [_named(noun) for noun in self.nouns])
 
-    def _of_captions(self, reader: Reader, images: Sequence[Image.Image]) -> dict[str, Figure]:
+    def _of_captions(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """Each picture's caption among as many of other things as all pictures have."""
         pool = [*self.pictures, *self.references][: len(self.pictures) + 2 * AMONG]
         rivals = [_rivals(number, pool) for number in range(len(self.pictures))]
@@ -91,7 +91,7 @@ class Questions:
         return {f"caption_first_of_{fewest + 1}": first([place for row in compared for place in places(row, [[0]])])}
 
     def _of_nouns(
-        self, what: str, reader: Reader, images: Sequence[Image.Image], names: Sequence[str]
+        self, what: str, reader: ImageTextModel, images: Sequence[Image.Image], names: Sequence[str]
     ) -> dict[str, Figure]:
         if not names:
             return {}
@@ -99,7 +99,7 @@ class Questions:
         return {f"{what}_first": first(found), f"{what}_in_first_five": first(found, 5)}
 
 
-def _rivals(number: int, pool: Sequence[Picture]) -> list[int]:
+def _rivals(number: int, pool: Sequence[CaptionedPicture]) -> list[int]:
     """The next different captions that tell of other things: of two that tell of the same thing, both may be true."""
     own = pool[number]
     found: dict[str, int] = {}

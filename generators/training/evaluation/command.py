@@ -129,12 +129,12 @@ def _evaluate(
     from limner.generators.training.data.picture_folder import PictureFolder, tested_part
     from limner.generators.training.evaluation.evaluate import evaluate
     from limner.generators.training.evaluation.features import FEATURES
-    from limner.generators.vision.clip import FolderReader
+    from limner.generators.vision.clip import FolderImageTextModel
 
     part = tested_part(arguments.pictures)
     folder = PictureFolder(part)
     try:
-        reads = FolderReader.load(reader)
+        reads = FolderImageTextModel.load(reader)
     except GenerationError as error:
         raise TrainingError("There is no reader; name a CLIP-style folder in the setting `reader`.") from error
     features = arguments.inception or FEATURES

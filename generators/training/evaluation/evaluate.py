@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from limner.generators.base import ModelCard, Reader
+from limner.generators.base import ImageTextModel, ModelCard
 from limner.generators.loading import loading
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, open_picture, to_images
@@ -50,7 +50,7 @@ class Evaluation:
 def evaluate(
     painting: Painting,
     folder: PictureFolder,
-    reader: Reader,
+    reader: ImageTextModel,
     *,
     features: Path = FEATURES,
     count: int = 200,
@@ -94,7 +94,9 @@ def _distances(known: np.ndarray, seen: np.ndarray) -> dict[str, Figure]:
     }
 
 
-def _logits(judge: Features, reader: Reader, questions: Questions, images: Sequence[Image.Image]) -> np.ndarray | None:
+def _logits(
+    judge: Features, reader: ImageTextModel, questions: Questions, images: Sequence[Image.Image]
+) -> np.ndarray | None:
     """How likely each picture is of each class: the classifier's, or the nouns as the reader sees them."""
     if isinstance(judge, Classifier):
         return judge.logits(images)

@@ -23,7 +23,7 @@ from torch.nn import functional
 from limner.generators.loading import loading
 from limner.generators.training.data.picture_folder import PictureFolder, open_picture
 from limner.generators.training.errors import TrainingError
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 FEATURES, READER = PRETRAINED / "features", PRETRAINED / "reader"
@@ -62,7 +62,7 @@ class OwnFeatures:
     name = "Limner"
 
     def __init__(self, folder: Path) -> None:
-        self._reader = FolderReader.load(str(READER))
+        self._reader = FolderImageTextModel.load(str(READER))
         try:
             with safe_open(folder / FILE, "np") as file:
                 if (file.metadata() or {}).get("reader") != _digest():
@@ -133,7 +133,9 @@ def fit(pictures: PictureFolder, folder: Path) -> None:
     chosen = Random(0).sample(pictures.pictures, min(len(pictures), MOST))
     images = [open_picture(picture.file) for picture in chosen]
     found: dict[str, np.ndarray] = {}
-    for part, rows in zip(("statistics", "reader"), _measure(FolderReader.load(str(READER)), images), strict=True):
+    for part, rows in zip(
+        ("statistics", "reader"), _measure(FolderImageTextModel.load(str(READER)), images), strict=True
+    ):
         mean, spread = rows.mean(0), rows.std(0).clip(1e-3)
         values, vectors = np.linalg.eigh(np.cov(((rows - mean) / spread).T))
         kept = np.arange(len(values)) >= len(values) - DIRECTIONS
@@ -149,7 +151,7 @@ def _digest() -> str:
     return hashlib.sha256((READER / "model.safetensors").read_bytes()).hexdigest()
 
 
-def _measure(reader: FolderReader, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+def _measure(reader: FolderImageTextModel, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
     return statistics(images), reader.features(images)
 
 

@@ -29,7 +29,7 @@ from transformers import (
 from limner.generators.loading import loading
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.augment import mirror
-from limner.generators.training.data.picture_folder import Picture, PictureFolder, to_images
+from limner.generators.training.data.picture_folder import CaptionedPicture, PictureFolder, to_images
 from limner.generators.training.data.text_encoder import token_ids
 from limner.generators.training.doodle.pictograms import with_article
 from limner.generators.training.loop import Loss, Plan, Trainer, read_average
@@ -81,7 +81,7 @@ def build_reader(
     return reader
 
 
-class ReaderTask:
+class ImageTextTask:
     """Learns which caption belongs to which picture of a batch (Radford 2021), and which nouns a picture shows.
 
     A batch shows a part of the nouns only, and says most of them among other words; so each picture is also compared
@@ -89,7 +89,7 @@ class ReaderTask:
     """
 
     family = "reader"
-    parts = ("captions", "nouns")
+    parts: tuple[str, ...] = ("captions", "nouns")
     progress = 0.0
 
     def __init__(self, reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> None:
@@ -123,7 +123,7 @@ class ReaderTask:
         by_text = (nearness.log_softmax(0) * right / right.sum(0, keepdim=True)).sum(0)
         return -(by_picture.mean() + by_text.mean()) / 2
 
-    def _of_nouns(self, images: Tensor, shown: Sequence[Picture], random: torch.Generator) -> Tensor:
+    def _of_nouns(self, images: Tensor, shown: Sequence[CaptionedPicture], random: torch.Generator) -> Tensor:
         rows = [number for number, picture in enumerate(shown) if picture.nouns]
         if not rows:
             return images.new_zeros(())
@@ -267,7 +267,7 @@ def train_reader(data: Path, folder: Path, words: Path, plan: Plan, minutes: flo
     reader, tokenizer = _untrained(pictures, words, plan)
     device = own_device()
     reader.to(device, quick_precision(device)).to(memory_format=torch.channels_last)
-    Trainer(ReaderTask(reader, tokenizer, pictures), plan, folder).run(minutes=minutes)
+    Trainer(ImageTextTask(reader, tokenizer, pictures), plan, folder).run(minutes=minutes)
 
 
 def export_reader(data: Path, folder: Path, words: Path, plan: Plan) -> tuple[dict[str, float], bool]:

@@ -130,7 +130,7 @@ def _judged(critic: PatchCritic, real: Tensor, painted: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class CycleGANRecipe:
     """What the two models are made of.
 
     Attributes:
@@ -152,7 +152,7 @@ class Recipe:
         return Depth(self.width, self.blocks)
 
 
-def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: int | None = 1) -> list[Path]:
+def train_cyclegan(recipe: CycleGANRecipe, *, minutes: float | None = None, processes: int | None = 1) -> list[Path]:
     """Go on with the training from wherever it stopped; returns the models' folders, none if there are none yet.
 
     With several processes each remembers pictures of its own, and a resumed one begins with those of the first.
@@ -169,16 +169,16 @@ def train_cyclegan(recipe: Recipe, *, minutes: float | None = None, processes: i
     return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else []
 
 
-def _train(recipe: Recipe, minutes: float | None) -> None:
+def _train(recipe: CycleGANRecipe, minutes: float | None) -> None:
     Trainer(_build(recipe, own_device()), recipe.plan, recipe.folder).run(minutes=minutes)
 
 
-def _build(recipe: Recipe, device: torch.device) -> CycleGANTask:
+def _build(recipe: CycleGANRecipe, device: torch.device) -> CycleGANTask:
     torch.manual_seed(recipe.plan.seed)
     return CycleGANTask(recipe.depth, PictureFolder(recipe.a), PictureFolder(recipe.b), device)
 
 
-def _export(recipe: Recipe) -> list[Path]:
+def _export(recipe: CycleGANRecipe) -> list[Path]:
     """Write both models with the averaged weights of the last checkpoint."""
     task = _build(recipe, torch.device("cpu"))
     read_average(recipe.folder, task.network)

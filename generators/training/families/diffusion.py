@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline
 
 from limner.generators.base import ModelNotFound
-from limner.generators.language.caption_encoder import TextEncoderReader, load_caption_reader
+from limner.generators.language.caption_encoder import TextModelEncoder, load_caption_encoder
 from limner.generators.loading import loading
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.latents import Latents
@@ -30,7 +30,7 @@ CARD = {"num_inference_steps": 16, "guidance_scale": 4.0, "max_added_words": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class DiffusionRecipe:
     """What a model is made of.
 
     Attributes:
@@ -52,7 +52,9 @@ class Recipe:
     plan: Plan = DENOISER
 
 
-def train_diffusion(recipe: Recipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
+def train_diffusion(
+    recipe: DiffusionRecipe, *, minutes: float | None = None, processes: int | None = None
+) -> Path | None:
     """Go on with the training from wherever it stopped; returns the model's folder, or None if there is none yet.
 
     Raises:
@@ -72,7 +74,9 @@ def train_diffusion(recipe: Recipe, *, minutes: float | None = None, processes: 
     return once(_export, recipe) if (folder / "denoiser" / CHECKPOINT).is_file() else None
 
 
-def _prepare(recipe: Recipe) -> tuple[StableDiffusionPipeline, latent_diffusion.FrozenCaptions, Latents, list[str]]:
+def _prepare(
+    recipe: DiffusionRecipe,
+) -> tuple[StableDiffusionPipeline, latent_diffusion.FrozenCaptions, Latents, list[str]]:
     """The untrained pipeline; hidden states and latents, which are made by the first call and then found; captions."""
     pictures = PictureFolder(recipe.pictures)
     vae, reader = _read_autoencoder(recipe), _read_words(recipe)
@@ -85,7 +89,7 @@ def _prepare(recipe: Recipe) -> tuple[StableDiffusionPipeline, latent_diffusion.
     return pipe, captions, Latents(vae, pictures, recipe.folder / "latents"), texts
 
 
-def _train_denoiser(recipe: Recipe, minutes: float | None) -> None:
+def _train_denoiser(recipe: DiffusionRecipe, minutes: float | None) -> None:
     pipe, captions, latents, texts = _prepare(recipe)
     known = sorted(set(texts))
     prompts = Random(2).sample(known, min(10, len(known)))
@@ -94,7 +98,7 @@ def _train_denoiser(recipe: Recipe, minutes: float | None) -> None:
     Trainer(task, recipe.plan, recipe.folder / "denoiser").run(minutes=minutes)
 
 
-def _export(recipe: Recipe) -> Path:
+def _export(recipe: DiffusionRecipe) -> Path:
     """Write the model with the averaged weights of the last checkpoint."""
     pipe = _prepare(recipe)[0]
     read_average(recipe.folder / "denoiser", torch.nn.ModuleDict({"unet": pipe.unet}))
@@ -104,7 +108,7 @@ def _export(recipe: Recipe) -> Path:
     return recipe.folder / "model"
 
 
-def _read_autoencoder(recipe: Recipe) -> AutoencoderKL | AutoencoderTiny:
+def _read_autoencoder(recipe: DiffusionRecipe) -> AutoencoderKL | AutoencoderTiny:
     folder = Path(recipe.autoencoder or recipe.folder / "autoencoder") / "vae"
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not there; name a diffusers folder with an autoencoder.")
@@ -117,11 +121,11 @@ def _read_autoencoder(recipe: Recipe) -> AutoencoderKL | AutoencoderTiny:
         raise TrainingError(f"{folder} holds no autoencoder; name a diffusers folder.") from error
 
 
-def _read_words(recipe: Recipe) -> TextEncoderReader:
+def _read_words(recipe: DiffusionRecipe) -> TextModelEncoder:
     try:
-        reader = load_caption_reader(recipe.words)
+        reader = load_caption_encoder(recipe.words)
     except ModelNotFound as error:
         raise TrainingError(f"{recipe.words} has no tokenizer and text encoder; name a diffusers folder.") from error
-    if not isinstance(reader, TextEncoderReader):
+    if not isinstance(reader, TextModelEncoder):
         raise TrainingError("A pipeline's words are read by a text encoder; name a diffusers folder.")
     return reader

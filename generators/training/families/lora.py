@@ -40,7 +40,7 @@ Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class LoRARecipe:
     """What a LoRA is made of.
 
     Attributes:
@@ -65,7 +65,7 @@ class Recipe:
     checkpoints_gradients: bool = False
 
 
-def train_lora(recipe: Recipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
+def train_lora(recipe: LoRARecipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
     """Go on with the training from wherever it stopped; returns the file, or None if there is none yet.
 
     Raises:
@@ -77,7 +77,7 @@ def train_lora(recipe: Recipe, *, minutes: float | None = None, processes: int |
     return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else None
 
 
-def _export(recipe: Recipe) -> Path:
+def _export(recipe: LoRARecipe) -> Path:
     """Write the averaged weights of the last checkpoint, and the copy that is worn; returns what is asked for."""
     file = _write(recipe)
     if recipe.worn is None:
@@ -89,7 +89,7 @@ def _export(recipe: Recipe) -> Path:
     return recipe.worn
 
 
-def _train(recipe: Recipe, minutes: float | None) -> None:
+def _train(recipe: LoRARecipe, minutes: float | None) -> None:
     pipe = _read_model(recipe)
     pictures = PictureFolder(recipe.pictures)
     texts = [picture.text for picture in pictures.pictures]
@@ -109,7 +109,7 @@ def _is_small(pipe: Pipeline) -> bool:
     return isinstance(pipe, StableDiffusionPipeline) and pipe.unet.num_parameters() < SMALL
 
 
-def _write(recipe: Recipe) -> Path:
+def _write(recipe: LoRARecipe) -> Path:
     """Write the averaged weights of the last checkpoint in diffusers' form."""
     pipe = _read_model(recipe)
     _put_on(pipe, recipe)
@@ -119,7 +119,7 @@ def _write(recipe: Recipe) -> Path:
     return recipe.folder / WEIGHTS
 
 
-def _read_model(recipe: Recipe) -> Pipeline:
+def _read_model(recipe: LoRARecipe) -> Pipeline:
     try:
         pipe = read_pipeline(recipe.model, torch.float32)
     except ModelNotFound as error:
@@ -129,7 +129,7 @@ def _read_model(recipe: Recipe) -> Pipeline:
     return pipe
 
 
-def _latents(recipe: Recipe, pipe: Pipeline) -> Latents:
+def _latents(recipe: LoRARecipe, pipe: Pipeline) -> Latents:
     pictures = PictureFolder(recipe.pictures)
     step = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
     if pictures.side % step:
@@ -140,7 +140,7 @@ def _latents(recipe: Recipe, pipe: Pipeline) -> Latents:
     return Latents(pipe.vae, pictures, recipe.folder / "latents")
 
 
-def _put_on(pipe: Pipeline, recipe: Recipe) -> None:
+def _put_on(pipe: Pipeline, recipe: LoRARecipe) -> None:
     """Give the denoiser untrained layers; they alone learn."""
     torch.manual_seed(recipe.plan.seed)
     pipe.unet.requires_grad_(False)

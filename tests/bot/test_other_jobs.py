@@ -18,7 +18,7 @@ from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.generators.base import Finish
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.rows import asked
 from tests.tiny_models import build_tiny_pipeline
@@ -64,7 +64,7 @@ async def test_the_nearest_of_several_candidates_is_kept(app: App, tiny_reader: 
     job = await done(app, job)
     all_of_them = await app.jobs.get(all_of_them.id)
     painted = opened(app, all_of_them)
-    scores = FolderReader.load(str(tiny_reader)).score(painted, ["a red square"])[:, 0].tolist()
+    scores = FolderImageTextModel.load(str(tiny_reader)).score(painted, ["a red square"])[:, 0].tolist()
     best = int(scores.index(max(scores)))
 
     [kept], [image] = job.images, opened(app, job)

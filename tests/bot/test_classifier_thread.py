@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from PIL import Image
 
-from limner.bot.errors import Blind
+from limner.bot.errors import NotClassified
 from limner.bot.settings import Settings
 from limner.bot.storage.perceptual_hash import fingerprint
 from limner.bot.worker import classifier_thread
-from limner.bot.worker.classifier_thread import Lookout
-from limner.generators.base import Eyes, Look, ModelNotFound
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.generators.base import ModelNotFound, SafetyClassifier, SafetyScores
 
 PICTURE = Image.linear_gradient("L").convert("RGB")
 POISON = Image.new("RGB", (8, 8))
@@ -30,14 +30,16 @@ class FaultyEyes:
     def create(cls, **_: object) -> "FaultyEyes":
         return cls()
 
-    def look(self, image: Image.Image) -> Look:
+    def look(self, image: Image.Image) -> SafetyScores:
         score = self._fail() if image is POISON else 0.25
-        return Look(score, {"explicit": score})
+        return SafetyScores(score, {"explicit": score})
 
 
 @asynccontextmanager
-async def looking(settings: Settings, load: Callable[[Settings], Eyes | None]) -> AsyncGenerator[Lookout]:
-    out = Lookout(settings.using(eyes="default"), load)
+async def looking(
+    settings: Settings, load: Callable[[Settings], SafetyClassifier | None]
+) -> AsyncGenerator[ClassifierThread]:
+    out = ClassifierThread(settings.using(eyes="default"), load)
     try:
         yield out
     finally:
@@ -54,7 +56,7 @@ async def test_a_look_is_kept_with_its_likeness(settings: Settings):
 
 
 async def test_the_real_eyes_are_loaded_by_their_entry_point(settings: Settings):
-    async with looking(settings, classifier_thread.load_eyes) as out:
+    async with looking(settings, classifier_thread.load_classifier) as out:
         await out.open()
         seen = await out.look(PICTURE)
 
@@ -63,7 +65,7 @@ async def test_the_real_eyes_are_loaded_by_their_entry_point(settings: Settings)
 
 
 async def test_eyes_that_are_off_see_the_likeness_only(settings: Settings):
-    out = Lookout(settings.using(eyes="off"))
+    out = ClassifierThread(settings.using(eyes="off"))
     seen = await out.look(PICTURE)
     out.close()
 
@@ -73,7 +75,7 @@ async def test_eyes_that_are_off_see_the_likeness_only(settings: Settings):
 @pytest.mark.parametrize("score", [float("nan"), -0.1, 1.5])
 async def test_a_score_that_is_none_is_no_look(settings: Settings, score: float):
     async with looking(settings, lambda _: FaultyEyes(lambda: score)) as out:
-        with pytest.raises(Blind):
+        with pytest.raises(NotClassified):
             await out.look(POISON)
         assert (await out.look(PICTURE)).score == 0.25
 
@@ -81,7 +83,7 @@ async def test_a_score_that_is_none_is_no_look(settings: Settings, score: float)
 async def test_eyes_that_raise_miss_one_picture_only(settings: Settings):
     async with looking(settings, lambda _: FaultyEyes(lambda: 1 // 0)) as out:
         for _ in range(3):
-            with pytest.raises(Blind):
+            with pytest.raises(NotClassified):
                 await out.look(POISON)
             assert (await out.look(PICTURE)).score == 0.25
 
@@ -94,16 +96,16 @@ async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settin
         free.wait(60)
         return 0.0
 
-    def load(_: Settings) -> Eyes:
+    def load(_: Settings) -> SafetyClassifier:
         loads.append(time.monotonic())
         return FaultyEyes(hang)
 
     async with looking(settings.using(eyes_timeout=1.0), load) as out:
         poisoned, next_one = await asyncio.gather(out.look(POISON), out.look(PICTURE), return_exceptions=True)
-        assert isinstance(poisoned, Blind)
-        assert isinstance(next_one, Blind)  # it waited behind the other in the thread that hangs
+        assert isinstance(poisoned, NotClassified)
+        assert isinstance(next_one, NotClassified)  # it waited behind the other in the thread that hangs
         began = time.monotonic()
-        with pytest.raises(Blind):
+        with pytest.raises(NotClassified):
             await out.look(PICTURE)  # nobody waits for a look while the pause lasts
         assert time.monotonic() - began < 0.5
         async with asyncio.timeout(20):
@@ -111,7 +113,7 @@ async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settin
                 try:
                     assert (await out.look(PICTURE)).score == 0.25
                     break
-                except Blind:
+                except NotClassified:
                     await asyncio.sleep(0.01)
         assert len(loads) == 2
     free.set()
@@ -123,13 +125,13 @@ async def test_eyes_that_cannot_be_loaded_are_tried_again_after_a_growing_pause(
     monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 30.0)
     loads = list[int]()
 
-    def load(_: Settings) -> Eyes:
+    def load(_: Settings) -> SafetyClassifier:
         loads.append(1)
         raise ModelNotFound
 
     async with looking(settings, load) as out:
         for _ in range(5):
-            with pytest.raises(Blind):
+            with pytest.raises(NotClassified):
                 await out.look(PICTURE)
 
     assert len(loads) == 1

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from limner.generators.base import ModelNotFound
-from limner.generators.vision.open_nsfw import OpenNsfwEyes, load_eyes, main
+from limner.generators.vision.open_nsfw import OpenNsfwEyes, load_classifier, main
 from limner.generators.vision.transformers_nsfw import TransformersEyes
 from tests.tiny_models import tiny_tokenizer
 
@@ -137,9 +137,9 @@ def test_pickled_weights_are_not_loaded(classifier: Path, tmp_path: Path):
 
 
 def test_eyes_come_by_the_name_of_their_entry_point():
-    assert isinstance(load_eyes("opennsfw", model="", unwanted=(), wanted=()), OpenNsfwEyes)
+    assert isinstance(load_classifier("opennsfw", model="", unwanted=(), wanted=()), OpenNsfwEyes)
     with pytest.raises(ModelNotFound, match="'none'"):
-        load_eyes("none")
+        load_classifier("none")
 
 
 def test_doctor_is_told_how_long_a_look_takes_or_what_is_wrong(tmp_path: Path):

@@ -21,7 +21,7 @@ from limner.generators.training.data.text_encoder import LENGTH
 from limner.generators.training.families.captioner import caption_tokenizer, train_captioner
 from limner.generators.training.families.clip import retrieval, settled, soften
 from limner.generators.training.loop import Plan, Trainer
-from limner.generators.vision.clip import FolderReader
+from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_reader import COLOURS, PLAN, build_words, colour_squares, reader_task, square
 
 PICTURES = [square(colour, 9) for colour in COLOURS]
@@ -29,14 +29,14 @@ TEXTS = [f"a {colour} square" for colour in COLOURS]
 
 
 def test_the_right_words_are_nearest(tiny_reader: Path):
-    scores = FolderReader.load(str(tiny_reader)).score(PICTURES, TEXTS)
+    scores = FolderImageTextModel.load(str(tiny_reader)).score(PICTURES, TEXTS)
 
     assert scores.argmax(1).tolist() == [0, 1]
     assert abs(scores).max() <= 1.0001
 
 
 def test_a_picture_is_put_into_words_and_always_the_same(tiny_reader: Path):
-    reader = FolderReader.load(str(tiny_reader))
+    reader = FolderImageTextModel.load(str(tiny_reader))
 
     assert reader.can_describe
     assert [reader.describe(picture) for picture in PICTURES] == TEXTS
@@ -44,7 +44,9 @@ def test_a_picture_is_put_into_words_and_always_the_same(tiny_reader: Path):
 
 
 def test_features_of_like_pictures_are_near(tiny_reader: Path):
-    found = FolderReader.load(str(tiny_reader)).features([square("red", 4), square("red", 10), square("green", 4)])
+    found = FolderImageTextModel.load(str(tiny_reader)).features(
+        [square("red", 4), square("red", 10), square("green", 4)]
+    )
 
     assert (found**2).sum(1) == pytest.approx([1, 1, 1], abs=1e-3)
     assert found[0] @ found[1] > found[0] @ found[2] + 0.2
@@ -73,7 +75,7 @@ def test_any_clip_folder_can_take_its_place(tmp_path: Path):
     model.save_pretrained(tmp_path)
     CLIPProcessor(CLIPImageProcessorPil(size=32, crop_size=32), tokenizer).save_pretrained(tmp_path)
 
-    reader = FolderReader.load(str(tmp_path))
+    reader = FolderImageTextModel.load(str(tmp_path))
     processor = CLIPProcessor.from_pretrained(tmp_path)
     inputs = processor(text=TEXTS, images=PICTURES, return_tensors="pt", padding="max_length")
     wanted = model(**inputs).logits_per_image / model.logit_scale.exp()
@@ -84,7 +86,7 @@ def test_any_clip_folder_can_take_its_place(tmp_path: Path):
 
 def test_a_folder_that_is_not_there_is_told_as_such(tmp_path: Path):
     with pytest.raises(ModelNotFound):
-        FolderReader.load(str(tmp_path / "nothing"))
+        FolderImageTextModel.load(str(tmp_path / "nothing"))
 
 
 def test_the_loss_falls(tiny_reader: Path):
@@ -155,4 +157,4 @@ def test_a_pickled_captioner_is_never_read(tmp_path: Path):
     torch.save(load_file(captioner / "model.safetensors"), captioner / "pytorch_model.bin")
     (captioner / "model.safetensors").unlink()
     with pytest.raises(ModelNotFound):
-        FolderReader.load(str(tmp_path / "reader"))
+        FolderImageTextModel.load(str(tmp_path / "reader"))
