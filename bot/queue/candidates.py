@@ -1,4 +1,4 @@
-"""Who waits: a newcomer's turn, and the first jobs of every server, read in as many rows however long the queue is."""
+"""Claim candidates: a new job's turn, and the first waiting jobs of every server, in a bounded number of rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, Ledger, Waiting, WorkerCapacity
 from limner.bot.storage.models import QUEUED, TURNED, Job, Share, WorkerState
 
-# The servers that have waiting jobs are found by skipping along the index, and ranked by who is next. The walk then
+# The servers with waiting jobs are found by skipping along the index, and ranked by their next turn. The walk then
 # steps along the same index from job to job: LOOK_AHEAD jobs of the first server, half as many of the second, a third
-# as many of the third, because a server does not get more of a claim while others that wait are before it.
-# Postgres is told how few rows the walk has: else it reads the whole table to join them.
+# as many of the third, because a server gets no more of a claim while servers before it still wait.
+# The row estimate is for Postgres, which would otherwise scan the whole table for the join.
 WALK = text(f"""
 WITH RECURSIVE servers (server_id) AS (
     SELECT min(server_id) FROM jobs WHERE {QUEUED}
@@ -58,9 +58,9 @@ ON CONFLICT (server_id) DO UPDATE SET turn = excluded.turn, finish = excluded.fi
 
 
 def next_turn(user_id: ColumnElement[int], server_id: ColumnElement[int]) -> ScalarSelect[float]:
-    """The turn of a user's next job in a server: where the user's last one ends, or the server's own turn if later.
+    """The turn of a user's next job in a server: the end of the user's last one, or the server's turn if later.
 
-    A held job has no turn until it is released, and one that was cancelled before it was claimed has used none.
+    A held job has no turn until its release, and a job cancelled before its claim has used none.
     """
     ends = select(Job.turn + 1.0 / Job.weight).where(Job.user_id == user_id, Job.server_id == server_id, text(TURNED))
     last = ends.order_by(Job.turn.desc()).limit(1).scalar_subquery()
@@ -87,7 +87,7 @@ async def read_waiting(
 
 
 async def write_accounts(session: AsyncSession, ledger: Ledger, server_ids: Iterable[int]) -> None:
-    """Keep the accounts of these servers, and the queue's time with them."""
+    """Store these servers' accounts and the queue's virtual time."""
     accounts = [ledger.accounts[server_id] for server_id in server_ids]
     rows = [
         {"server_id": one.server_id, "turn": one.turn, "finish": one.finish, "clock": ledger.clock} for one in accounts
@@ -96,20 +96,20 @@ async def write_accounts(session: AsyncSession, ledger: Ledger, server_ids: Iter
 
 
 async def pass_over(session: AsyncSession, job_ids: list[int], now: float) -> None:
-    """Remember since when these jobs have been passed over."""
+    """Record since when these jobs have been passed over."""
     if job_ids:
         await session.execute(update(Job).where(Job.id.in_(job_ids)).values(passed_over_at=now))
 
 
 async def take_room(session: AsyncSession, worker_id: str, worker: WorkerCapacity, taken: Sequence[Waiting]) -> None:
-    """Let other claims see at once what the worker has been given; it says so itself only now and then."""
+    """Reduce the worker's free capacity at once for other claims; its own report comes only now and then."""
     room = max(0, worker.room - sum(job.pixels for job in taken))
     busy = update(WorkerState).where(WorkerState.worker_id == worker_id)
     await session.execute(busy.values(room=room, painting=taken[0].weights_key))
 
 
 async def read_others(session: AsyncSession, worker_id: str, alive_since: float) -> list[WorkerCapacity]:
-    """What the other live workers say of themselves."""
+    """The last reports of the other live workers."""
     others = select(WorkerState).where(WorkerState.worker_id != worker_id, WorkerState.seen_at >= alive_since)
     return [
         WorkerCapacity(room=other.room, painting=other.painting, loaded=other.weights)

@@ -1,4 +1,4 @@
-"""How a request becomes a row: what is known of it, the limits, and the INSERT that gives it its turn."""
+"""Makes a request a row: its fields, the limits, and the INSERT that assigns its turn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from limner.generators.base import Expansion, GenerationRequest
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What is known of a request when it is accepted; ``weight`` is how many turns its asker has for another's one."""
+    """A request on acceptance; ``weight`` is the requester's queue weight."""
 
     idea: str
     request: GenerationRequest
@@ -34,7 +34,7 @@ class NewJob:
     style: str = ""
     expand: str = "on"
     parent_id: int | None = None
-    #: What the file of the picture to start from was called.
+    #: The input picture's file name.
     input_name: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     prompt: str | None = None
@@ -76,7 +76,7 @@ _FRESH = {
 
 
 def row(new: NewJob) -> dict[str, Any]:
-    """The request's columns, but for its turn."""
+    """The request's columns, without its turn."""
     return {name: getattr(new, name) for name in _GIVEN} | {
         **_FRESH,
         "created_at": time.time(),
@@ -88,7 +88,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "server_id": new.where.guild_id or 0,
         "request": new.request.to_json(),
         "weights_key": new.request.weights_key,
-        "pixels": new.request.pixels if new.kind == JobKind.PAINT else 1,  # nothing else takes room of the painter
+        "pixels": new.request.pixels if new.kind == JobKind.PAINT else 1,  # other kinds use no executor capacity
         "samples": new.request.num_images_per_prompt,
         "steps": new.request.num_inference_steps,
         "input_sha256": new.request.init_image,
@@ -99,12 +99,12 @@ def row(new: NewJob) -> dict[str, Any]:
 
 def count_open(condition: ColumnElement[bool]) -> Select[int]:
     """How many of these jobs are queued or running."""
-    is_open = or_(*(Job.status == status for status in OPEN))  # of IN no statement for many rows can be made
+    is_open = or_(*(Job.status == status for status in OPEN))  # IN cannot be part of a statement for many rows
     return select(func.count()).select_from(Job).where(condition, is_open)
 
 
 def _enqueue() -> Insert:
-    """An INSERT that finds room and a turn, so that no two requests take the same last place."""
+    """An INSERT that checks the limits and assigns the turn, so that two requests never take the same last place."""
     table = Job.metadata.tables["jobs"]
     names = ("id", *_GIVEN, *_DERIVED, *_FRESH)
     values: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=table.c[name].type) for name in names}
@@ -118,14 +118,14 @@ def _enqueue() -> Insert:
 
 
 ENQUEUE = _enqueue()
-"""Built once: to build it takes longer than to run it."""
+"""Built once: building it takes longer than running it."""
 LAST_NUMBER = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 NEXT_NUMBERS = text("SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :count)")
 
 
 @dataclass(frozen=True)
 class Asking:
-    """A request that wants to be accepted, and how many open ones its member and its server may have."""
+    """A request to accept, with the most open jobs that its member and its server may have."""
 
     new: NewJob
     per_user: int
@@ -133,10 +133,10 @@ class Asking:
 
 
 async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[Job | None]:
-    """Write the row of each request in its order; None for one that finds no room.
+    """Insert each request in order; None for one that is over a limit.
 
-    The numbers come first, so that all rows are one statement's: to run it a hundred times takes longer than to write
-    a hundred rows. The number of a request that finds no room is given to nobody.
+    Ids are assigned first, so that one statement inserts all rows: running it a hundred times takes longer than writing
+    a hundred rows. The id of a request over the limit is never used.
     """
     numbers = await _new_numbers(session, len(asking))
     rows = [
@@ -150,7 +150,7 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
 
 
 async def _new_numbers(session: AsyncSession, count: int) -> Sequence[int]:
-    """Numbers that no job has had; on SQLite nobody else writes before this transaction ends."""
+    """Ids that no job has had; on SQLite nobody else writes before this transaction ends."""
     if session.get_bind().dialect.name == "sqlite":
         last = await session.scalar(LAST_NUMBER)
         return range(last + 1, last + 1 + count)

@@ -1,4 +1,4 @@
-"""How long it takes: a job's place in the queue, and seconds until it is done at the pace that was measured."""
+"""Estimates: a job's position in the queue, and seconds until it is done at the measured speed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from limner.bot.queue.fairness import PICTURE, Account, Waiting
 from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job, JobKind, JobStatus, Share, WorkerState
 
 PACE_SAMPLE = 64
-"""How many finished jobs of the same weights tell the pace."""
+"""How many finished jobs of the same weights the speed is measured from."""
 LINE_SAMPLE = 1000
-"""How many jobs before one are looked at; those behind them are taken to be alike."""
+"""How many jobs ahead are read; those behind them are assumed to be alike."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """A queued job's place: how many are served before it, and seconds until it is done (None: not measured yet)."""
+    """A queued job's position: jobs served before it, and seconds until it is done (None: not measured yet)."""
 
     ahead: int
     seconds: float | None
@@ -31,7 +31,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Load:
-    """Jobs together: how many, the pixels and steps that they take, and the device's seconds for it if known."""
+    """A group of jobs: their number, pixel-steps, and device seconds if known."""
 
     jobs: float = 0.0
     pixel_steps: float = 0.0
@@ -42,7 +42,7 @@ class Load:
         return Load(self.jobs + other.jobs, self.pixel_steps + other.pixel_steps, seconds)
 
     def times(self, factor: float) -> Load:
-        """So many times as much of the same."""
+        """The load multiplied by a factor."""
         seconds = None if self.seconds is None else self.seconds * factor
         return Load(self.jobs * factor, self.pixel_steps * factor, seconds)
 
@@ -51,7 +51,7 @@ NOTHING = Load()
 
 
 class StepTimes:
-    """Seconds of the device for one pixel and step of each kind of job, as the last finished ones took."""
+    """Device seconds per pixel and step of each kind of job, from the last finished ones."""
 
     def __init__(self, samples: Mapping[str, Sequence[tuple[int, float]]]) -> None:
         self._samples = samples
@@ -59,14 +59,17 @@ class StepTimes:
 
     @classmethod
     async def read(cls, session: AsyncSession, weights_keys: Iterable[str]) -> Self:
-        """The paces of these weights; of those that were never used, the pace of their model without LoRAs."""
+        """Step times of these weights; for weights never used, those of their model without LoRAs."""
         samples: dict[str, Sequence[tuple[int, float]]] = {}
         for key in set(weights_keys):
             samples[key] = await _finished(session, key) or await _finished(session, f"{key.partition('|')[0]}|")
         return cls(samples)
 
     def load(self, weights_key: str, pixels: int, pixel_steps: float, jobs: int = 1) -> Load:
-        """Jobs of one kind; the pace of the same size counts or, without any, that of other sizes, pixel for pixel."""
+        """The load of jobs of one kind.
+
+        Times of the same size count or, without any, those of other sizes per pixel.
+        """
         kind = weights_key, pixels
         if kind not in self._medians:
             samples = self._samples[weights_key]
@@ -77,7 +80,7 @@ class StepTimes:
 
 
 class JobsAhead:
-    """What stands before some queued jobs of one server, read in a bounded number of rows and a count of index entries.
+    """Jobs ahead of some queued jobs of one server, read in a bounded number of rows and a count of index entries.
 
     The first rows tell what the others are like.
     """
@@ -87,7 +90,7 @@ class JobsAhead:
         self._server_id = jobs[0].server_id
 
     async def read(self, session: AsyncSession) -> None:
-        """Look at the server's own queue as far as the last of the jobs."""
+        """Read the server's own queue as far as the last of the jobs."""
         first = select(Job.turn, Job.id, Job.weights_key, Job.pixels, Job.steps).where(_is_before(self._jobs[-1]))
         rows = (await session.execute(first.order_by(Job.turn, Job.id).limit(LINE_SAMPLE))).all()
         self._places = [(turn, job_id) for turn, job_id, *_ in rows]
@@ -96,7 +99,7 @@ class JobsAhead:
         counted: Job | None = None
         for job in self._jobs:
             number = bisect_left(self._places, _place(job))
-            if number == LINE_SAMPLE:  # each index entry is counted once, however many jobs are behind it
+            if number == LINE_SAMPLE:  # each index entry is counted once, for any number of jobs behind it
                 between = [_is_before(job)] if counted is None else [_is_before(job), _is_from(counted)]
                 number = await session.scalar(select(func.count()).where(*between)) or 0
                 number += 0 if counted is None else self._numbers[counted.id]
@@ -107,11 +110,11 @@ class JobsAhead:
 
     @property
     def weights_keys(self) -> set[str]:
-        """All weights whose pace is needed."""
+        """All weights keys whose step time is needed."""
         return {key for key, *_ in self._kinds}
 
     def loads(self, others: Others, paces: StepTimes) -> Iterator[tuple[Job, Load]]:
-        """All that is served before each of the jobs."""
+        """The load served before each of the jobs."""
         seen, looked_at = NOTHING, 0
         for job in self._jobs:
             number = self._numbers[job.id]
@@ -129,7 +132,7 @@ class Others:
         self._server_weights = server_weights
 
     async def read(self, session: AsyncSession, now: float) -> None:
-        """Look at the servers as far as they are near."""
+        """Read the servers' queues as far as they can matter."""
         counts = select(Job.server_id, func.count()).where(text(QUEUED)).group_by(Job.server_id)
         self._counts = dict((await session.execute(counts)).all())
         waiting, self._ledger = await read_waiting(session, self._server_weights, now)
@@ -139,11 +142,11 @@ class Others:
 
     @property
     def weights_keys(self) -> set[str]:
-        """All weights whose pace is needed."""
+        """All weights keys whose step time is needed."""
         return {job.weights_key for jobs in self._waiting.values() for job in jobs}
 
     def before(self, server_id: int, own: Load, finish: float, paces: StepTimes) -> Load:
-        """What other servers are given before a job of this one with so much of its own before it."""
+        """The load of other servers served before a job that has so much of its own server's load before it."""
         weight = self._server_weights.get(server_id, 1.0)
         account = Account(server_id=server_id, weight=weight, finish=finish)
         start = account.start(self._ledger.clock) + own.pixel_steps / PICTURE / weight
@@ -152,7 +155,7 @@ class Others:
         return sum((self._served(self._ledger.accounts[other], place, paces) for other in others), NOTHING)
 
     def _served(self, account: Account, place: tuple[float, float, int], paces: StepTimes) -> Load:
-        """What another server is given before its next job stands behind this place."""
+        """The load of another server served before this position."""
         served, clock = NOTHING, self._ledger.clock
         for job in self._waiting[account.server_id]:
             if (account.start(clock), account.finish, account.server_id) > place:
@@ -167,10 +170,10 @@ class Others:
 async def positions_of(
     session: AsyncSession, jobs: Sequence[Job], server_weights: Mapping[int, float], now: float, lease: float
 ) -> list[Position]:
-    """The place of each job, and the time left; what many have in common is read once.
+    """The position of each job and the time left; shared data is read once.
 
-    A queued one waits for what runs and for what is served before it, shared among the workers that have been seen
-    within ``lease`` seconds; a running one shares its worker with the others there, step by step.
+    A queued job waits for running jobs and for those served before it, divided among the workers that reported within
+    ``lease`` seconds; a running one shares its worker with the others there, step by step.
     """
     kind = (Job.id, Job.weights_key, Job.pixels, Job.steps - Job.step, Job.worker_id)
     running = (await session.execute(select(*kind).where(text(RUNNING)))).all()
@@ -198,7 +201,7 @@ async def positions_of(
 
 
 class _Painting(NamedTuple):
-    """A running job, the steps that it has left, and what one of them takes."""
+    """A running job, its steps left, and the seconds of one."""
 
     job_id: int
     worker_id: str | None
@@ -237,7 +240,7 @@ def _literal(job: Job) -> Tuple:
 
 
 async def _finished(session: AsyncSession, weights_key: str) -> list[tuple[int, float]]:
-    """Size and pace of the last jobs of these weights that were painted."""
+    """Size and step time of the last finished jobs of these weights."""
     pace = Job.busy_seconds / (Job.pixels * Job.steps)
     ours = (Job.weights_key == weights_key, Job.kind == JobKind.PAINT, Job.pixels > 0)
     last = select(Job.pixels, pace).where(text(PAINTED), *ours)

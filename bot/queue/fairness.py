@@ -1,11 +1,11 @@
-"""Whose turn it is and what a worker is given: the queue's rules, without a clock or a database of their own.
+"""Fair queueing: the order of jobs and what a worker gets, without a clock or a database.
 
-Two levels of start-time fair queueing (Goyal, Vin, Cheng 1996). Servers share the painters by their weights: a claim
-costs a server the denoising work of what it was given, divided by its weight, and the server that has had least is
-next. Inside a server turns go round by user: a user's job starts where their last one ended, 1 / weight later, but
-never before the turn that the server has come to (``now``). So before a job with turn t somebody else of weight w is
-served at most ``(t - now) * w + 1`` times, however much they ask for; and two servers that always wait have shares of
-the work that differ from their weights by at most one job of each.
+Two levels of start-time fair queueing (Goyal, Vin, Cheng 1996). Servers share the workers by their weights: a claim
+costs a server the denoising work of the claimed jobs, divided by its weight, and the server with the least cost is
+next. Inside a server, turns go round by user: a user's job starts where their last one ended, 1 / weight later, but
+never before the turn that the server has reached (``now``). So before a job with turn t, another member of weight w
+gets at most ``(t - now) * w + 1`` jobs, however many they request; and two servers that always wait get shares of the
+work that differ from their weights by at most one job of each.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 LOOK_AHEAD = 32
-"""How far behind the head of the queue a claim looks for jobs of the weights that are in memory."""
+"""How many jobs from the head of the queue a claim searches for the weights that are in memory."""
 PATIENCE = 15.0
-"""Seconds that a job may be passed over by later ones whose weights are in memory."""
+"""Seconds for which a job may be passed over by later ones whose weights are in memory."""
 GRACE = 1.0
-"""Seconds that a new job is left for a worker that is better placed to paint it."""
+"""Seconds for which a new job is left to a better placed worker."""
 PICTURE = 512 * 512 * 20
-"""Denoising work is counted in pictures of 512 x 512 pixels and 20 steps."""
+"""The unit of denoising work: one picture of 512 x 512 pixels and 20 steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A queued job; ``since`` is when it could first be claimed, ``charged`` whether its share was taken before."""
+    """A queued job.
+
+    ``since`` is when it became claimable, ``charged`` whether its server's share was charged before.
+    """
 
     id: int
     user_id: int = 0
@@ -44,17 +47,17 @@ class Waiting:
 
     @property
     def cost(self) -> float:
-        """What its server's share still has to pay: a job that is tried again is paid for."""
+        """What its server's share is charged; nothing for a retry."""
         return 0.0 if self.charged else self.work
 
     def is_new(self, now: float) -> bool:
-        """Whether it is still left for a worker that is better placed."""
+        """Whether it is still left to a better placed worker."""
         return now < self.since + GRACE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """What one server has had: the turn that its users have come to, and the virtual time until which it is served."""
+    """One server's account: its users' current turn, and the virtual time at which its work is paid off."""
 
     server_id: int
     weight: float = 1.0
@@ -62,20 +65,20 @@ class Account:
     finish: float = 0.0
 
     def start(self, clock: float) -> float:
-        """When it is next, in virtual time: who was away saves nothing."""
+        """The virtual time of its next service; idle time earns no credit."""
         return max(clock, self.finish)
 
     def charge(self, job: Waiting, clock: float) -> Account:
-        """The same account after the job."""
+        """The account after the job."""
         return replace(self, finish=self.start(clock) + job.cost / self.weight) if job.cost else self
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCapacity:
-    """A worker: its free room in pixels, the weights it paints with now (None: idle), and all that are in memory.
+    """A worker's free capacity in pixels, the weights key of its batch (None: idle), and the weights keys in memory.
 
-    ``in_flight`` are the pixels of each user whose jobs it has; with more than ``per_user`` it would only work through
-    them one after the other while somebody else who comes finds it full.
+    ``in_flight`` is the pixels of each user's claimed jobs. More than ``per_user`` would only be processed one after
+    the other, while other users find the worker full.
     """
 
     room: int
@@ -85,7 +88,7 @@ class WorkerCapacity:
     in_flight: Mapping[int, int] = field(default_factory=dict[int, int])
 
     def fitness(self, job: Waiting) -> int:
-        """How well placed it is: idle with the weights, painting with them, about to load them, or not at all."""
+        """3: idle with the weights loaded; 2: painting with them; 1: idle, must load them; 0: unsuitable."""
         if job.pixels > self.room or self.painting not in (None, job.weights_key):
             return 0
         if self.painting is not None:
@@ -95,7 +98,7 @@ class WorkerCapacity:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a claim takes, in fair order, and which jobs are passed over by that for the first time."""
+    """The jobs that a claim takes, in fair order, and the jobs that it passes over for the first time."""
 
     taken: Sequence[Waiting] = ()
     passed: Sequence[Waiting] = ()
@@ -103,14 +106,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The accounts of the servers that wait, and the queue's virtual time."""
+    """The accounts of the waiting servers, and the queue's virtual time."""
 
     accounts: Mapping[int, Account] = field(default_factory=dict[int, Account])
     clock: float = 0.0
 
 
 def fair_order(waiting: Iterable[Waiting], ledger: Ledger, limit: int = LOOK_AHEAD) -> list[Waiting]:
-    """The jobs in the order in which one worker would be given them, at most ``limit``."""
+    """The jobs in the order in which a single worker would get them, at most ``limit``."""
     lines: dict[int, deque[Waiting]] = {}
     for job in sorted(waiting, key=lambda job: (job.turn, job.id)):
         lines.setdefault(job.server_id, deque()).append(job)
@@ -129,14 +132,13 @@ def fair_order(waiting: Iterable[Waiting], ledger: Ledger, limit: int = LOOK_AHE
 
 
 def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[WorkerCapacity], now: float) -> Choice:
-    """What a worker is given of the jobs that are due, which are in fair order.
+    """The jobs that a worker gets, from the due jobs in fair order.
 
-    All that it is given has the same weights and fits into its room, but for the first one that an idle worker is
-    given; a later job of the same weights never overtakes one that does not fit yet. A job that was tried before is
-    given alone, so that a poison request cannot take its neighbours down twice. Nobody is given more than ``per_user``,
-    but for one job. Jobs of the weights that are in memory
-    go before others until one of these has been passed over for PATIENCE seconds: then the worker paints what it has to
-    its end and switches. For GRACE seconds a job is left for another worker that is better placed.
+    All use the same weights and fit the free capacity; an idle worker may take one oversized job. A later job of the
+    same weights never overtakes one that does not fit yet. A retried job is taken alone, so that a request that crashes
+    workers cannot take its neighbours down twice. A user gets at most ``per_user`` pixels, or one job. Jobs whose
+    weights are in memory go first, until another one has been passed over for PATIENCE seconds: then the worker
+    finishes its batch and switches. For GRACE seconds a job is left to a better placed worker.
     """
     order = _within_shares(order, worker)
     left = {job.id for job in order if _is_for_another(job, worker, others, now)}
@@ -154,9 +156,9 @@ def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[Wo
 
 
 def settle(order: Sequence[Waiting], taken: Sequence[Waiting], ledger: Ledger) -> Ledger:
-    """The accounts after a claim: what was taken is paid for, and time goes on.
+    """The accounts after a claim: taken jobs are charged, and virtual time advances.
 
-    Neither the queue's time nor a server's turn goes past one that still waits: who is passed over loses nothing.
+    Neither the queue's time nor a server's turn passes a job that still waits, so jobs passed over lose nothing.
     """
     accounts, clock = dict(ledger.accounts), ledger.clock
     served_until = clock
@@ -179,7 +181,7 @@ def _place(account: Account, clock: float) -> tuple[float, float, int]:
 
 
 def _within_shares(order: Sequence[Waiting], worker: WorkerCapacity) -> list[Waiting]:
-    """The jobs without those whose users would have more in hand than each may."""
+    """The jobs, without those whose users would exceed their pixels in flight."""
     in_flight = dict(worker.in_flight)
     mine: list[Waiting] = []
     for job in order:
@@ -210,7 +212,7 @@ def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: 
 
 
 def _passing(order: Sequence[Waiting], taken: list[Waiting]) -> Choice:
-    """The choice, with the jobs that stand before the last one taken and have not been passed over before."""
+    """The choice, with the jobs before the last taken one that are passed over for the first time."""
     gone = {job.id for job in taken}
     last = max((place for place, job in enumerate(order) if job.id in gone), default=0)
     return Choice(taken, [job for job in order[:last] if job.id not in gone and job.passed_over_at is None])

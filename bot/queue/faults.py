@@ -1,4 +1,4 @@
-"""How a worker can fail, what its exit code says of it, and what the owners of its jobs read in the end."""
+"""Worker faults: their exit codes, and the sentences for the owners of lost jobs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a worker lost the jobs that it was painting: a code for their rows, and what has happened in plain words."""
+    """Why a worker lost its jobs: a code for their rows, and a plain description."""
 
     code: str
     what: str
     advice: str
 
     def reason(self, attempts: int) -> str:
-        """What the owner of a job reads that was lost like this, the last time of so many."""
+        """The sentence for the owner of a job that was lost this way for the last time."""
         times = {1: "once", 2: "twice"}.get(attempts, f"{attempts} times")
         return f"{self.what.format(times=times)}, so it was given up; {self.advice}."
 
@@ -37,17 +37,17 @@ UNRESPONSIVE = Fault(
 )
 
 EXIT_HUNG, EXIT_DEVICE_LOST = 70, 71
-"""Exit codes of a worker that gives up itself; others end with Python's or with a signal's."""
+"""Exit codes of a worker that gives up; others exit with Python's code or a signal."""
 EXIT_CODES = {EXIT_HUNG: HUNG, EXIT_DEVICE_LOST: DEVICE_LOST, -getattr(signal, "SIGKILL", 9): KILLED}
 
 
 def fault_of(exit_code: int | None) -> Fault:
-    """What a worker died of, as far as its exit code tells."""
+    """The fault that an exit code stands for."""
     return EXIT_CODES.get(exit_code or 0, CRASHED)
 
 
 class WorkerBroken(Exception):
-    """The worker cannot go on in this process; what it had in hand is back in the queue."""
+    """The worker cannot continue in this process; its jobs are back in the queue."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.code)
@@ -55,5 +55,5 @@ class WorkerBroken(Exception):
 
     @property
     def exit_code(self) -> int:
-        """What the process ends with, so that its supervisor knows."""
+        """The process's exit code, for its supervisor."""
         return next(code for code, fault in EXIT_CODES.items() if fault is self.fault)

@@ -1,4 +1,4 @@
-"""The durable, fair queue: the only room that changes a job's status."""
+"""The durable, fair queue; the only module that changes a job's status."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 """The pause before a second attempt; it doubles with each one."""
 LOST_SECONDS = 10.0
-"""The pause before a third attempt of a job whose worker died twice: a machine that is broken may come round."""
+"""The pause before a third attempt after a job's worker died twice: a broken machine may recover."""
 LOOK_SECONDS = 2.0
-"""The pause before pictures that could not be looked at are looked at again."""
+"""The pause before unclassified pictures are classified again."""
 SHOWN_QUARANTINED = 50
-"""Of the jobs that wait in quarantine, how many newest ones are kept up to date in their channels."""
+"""How many of the newest quarantined jobs are kept up to date in their channels."""
 UNLIMITED = 2**31 - 1
 
 EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
@@ -85,7 +85,7 @@ class StoredPicture:
     height: int
     size: int
     seed: int
-    #: What the eyes saw in it; None if they could not look.
+    #: The classifier's result; None if it could not run.
     seen: Seen | None = None
     nearness: float | None = None
 
@@ -97,7 +97,7 @@ class StoredPicture:
 
 
 class JobQueue:
-    """Jobs as rows: enqueue, claim, finish, deliver. Every method is one short transaction.
+    """Jobs as rows: enqueue, claim, finish. Every method is one short transaction.
 
     ``queued`` rings when there may be something to claim, ``changed`` when there may be something to show.
     """
@@ -123,7 +123,7 @@ class JobQueue:
         self._positions = Together(self._tell_positions)
 
     async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
-        """Accept a request: an INSERT that also counts open jobs and gives the job its turn (see `fairness`).
+        """Accept a request: one INSERT, which also counts open jobs and assigns the turn (see `fairness`).
 
         It is on the disk when this returns. Requests that come at the same moment are written together.
 
@@ -138,7 +138,7 @@ class JobQueue:
         return _without_images(job)
 
     async def check_room(self, user_id: int, guild_id: int | None, *, per_user: int, per_guild: int) -> None:
-        """Raise QueueFull if `enqueue` would: nothing is kept free, so it may yet do so in spite of this."""
+        """Raise QueueFull if `enqueue` would; nothing is reserved, so `enqueue` may still raise it."""
         async with self.database.read() as session:
             mine = await session.scalar(count_open(Job.user_id == user_id)) or 0
             servers = await session.scalar(count_open(Job.guild_id == guild_id)) or 0
@@ -146,7 +146,7 @@ class JobQueue:
             raise _queue_full(mine, per_user, per_guild)
 
     async def log_refusal(self, new: NewJob, code: str, reason: str) -> Job:
-        """Keep a request that was refused before it was accepted; its asker has been told already."""
+        """Store a request that was refused before acceptance; the requester has the answer already."""
         ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": english(reason), "turn": 0.0}
         times = dict.fromkeys(("finished_at", "delivered_at"), time.time())
         async with self.database.begin() as session:
@@ -156,7 +156,7 @@ class JobQueue:
         return job
 
     async def attach_message(self, job_id: int, message_id: int, answer: transitions.Answer | None = None) -> None:
-        """Remember the placeholder that Discord has made for a job, and the answer to a command that it is."""
+        """Store the placeholder message of a job, and the interaction that it answers."""
         await self._attaching.ask((job_id, message_id, answer))
 
     async def claim(
@@ -169,14 +169,14 @@ class JobQueue:
         per_user: float = math.inf,
         in_flight: Mapping[int, int] | None = None,
     ) -> Sequence[Job]:
-        """Take the jobs whose turn it is and that can be painted together, in that order (see `fairness.choose`).
+        """Claim the next jobs in fair order that can be painted together (see `fairness.choose`).
 
         Args:
-            worker_id: whose they will be.
-            capacity: pixels that fit beside what the worker paints; an idle one is given a head that alone is larger.
-            painting: the weights key of what it paints now; it is given nothing of another.
-            loaded: the weights keys that are in its memory.
-            per_user: pixels of one user that it may have at a time, but for one job.
+            worker_id: the claiming worker.
+            capacity: the worker's free pixels; an idle worker may get one oversized job.
+            painting: the weights key of its batch; it gets no job of other weights.
+            loaded: the weights keys in its memory.
+            per_user: most pixels of one user at a time, except for a single job.
             in_flight: pixels of each user whose jobs it has.
         """
         now = await self.database.now()
@@ -202,7 +202,7 @@ class JobQueue:
         return [_without_images(taken[job.id]) for job in choice.taken if job.id in taken]
 
     async def heartbeat(self, worker_id: str) -> set[int]:
-        """Keep this worker's leases; tells which jobs are still its own and not to be cancelled."""
+        """Extend this worker's leases; returns the jobs that are still its own and not cancelled."""
         until = await self.database.now() + self._lease_seconds
         renewed = transitions.running(worker_id).values(lease_until=until)
         async with self.database.begin() as session:
@@ -210,13 +210,13 @@ class JobQueue:
         return {job_id for job_id, cancelled in rows if not cancelled}
 
     async def record_steps(self, worker_id: str, steps: Mapping[int, int]) -> None:
-        """Write down how many steps the worker's jobs have taken."""
+        """Store how many steps the worker's jobs have taken."""
         if steps:
             mine = transitions.running(worker_id).where(Job.id.in_(list(steps)))
             await self._update(mine.values(step=case(steps, value=Job.id)), self.changed)
 
     async def save_preview(self, worker_id: str, job_id: int, step: int, image: bytes, seen: Seen) -> None:
-        """Keep how a job of this worker looks now, a small JPEG, instead of what was kept before."""
+        """Replace the preview of this worker's job, a small JPEG."""
         async with self.database.begin() as session:
             if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
                 await session.merge(
@@ -225,17 +225,17 @@ class JobQueue:
                 await self._announce(session, self.changed)
 
     async def preview(self, job_id: int) -> PreviewRow | None:
-        """How a job looks that is being painted; None where nothing is known, or nothing is painted any more."""
+        """The latest preview of a running job; None if there is none."""
         async with self.database.read() as session:
             return await session.get(PreviewRow, job_id)
 
     async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
-        """Keep what the language model made, so that it is made once; False if the job is not ours any more."""
+        """Store the expansion, so that it is made once; False if the job is not this worker's any more."""
         values = transitions.expanded(job.idea, expansion, prompt) | transitions.ruled(job)
         return await self._changed(transitions.ours(job).values(**values), self.changed)
 
     async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
-        """Let the owner see the expansion before anything is painted; the attempt does not count."""
+        """Pause the job so that its owner can see the expansion; the attempt does not count."""
         held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}
         values = (
             transitions.expanded(job.idea, expansion, prompt) | transitions.ruled(job) | transitions.unclaimed() | held
@@ -245,9 +245,9 @@ class JobQueue:
     async def release_held(
         self, job_id: int, expansion: Expansion, prompt: str, quarantine: HoldReason | None = None
     ) -> bool:
-        """The owner has chosen a prompt: paint it in the owner's next turn. False if it is not held (any more).
+        """The owner has chosen a prompt: queue the job for the owner's next turn. False if it is not held any more.
 
-        ``quarantine`` is what keeps its pictures from being posted, if nothing did before.
+        ``quarantine`` is set as the hold reason if the job has none.
         """
         async with self.database.begin() as session:
             asked = select(Job.idea, Job.user_id, Job.server_id).where(Job.id == job_id)
@@ -265,7 +265,7 @@ class JobQueue:
         return won
 
     async def finish(self, job: Job, pictures: Sequence[StoredPicture], *, seconds: float, busy_seconds: float) -> bool:
-        """Commit the pictures and the success together; False if the job is not ours any more or was cancelled.
+        """Commit the pictures and the success together; False if the job is not this worker's or was cancelled.
 
         Pictures that nobody has looked at are in quarantine from the moment that they are there.
         """
@@ -290,15 +290,18 @@ class JobQueue:
         return True
 
     async def fail(self, job: Job, code: str, reason: str) -> bool:
-        """End a running job with a sentence for its owner; False if it is not ours any more."""
+        """End a running job with a sentence for its owner; False if it is not this worker's any more."""
         return await self._end(job, JobStatus.FAILED, code, reason)
 
     async def refuse(self, job: Job, code: str, reason: str) -> bool:
-        """End a running job because what would be painted is not allowed; False if it is not ours any more."""
+        """End a running job because the filter forbids its texts or pictures.
+
+        False if it is not this worker's any more.
+        """
         return await self._end(job, JobStatus.REFUSED, code, reason)
 
     async def reopen(self, job_id: int, pardoned_ids: Sequence[int]) -> None:
-        """Queue a refused job again, in its owner's next turn, as if these rules were not; once, however often."""
+        """Queue a refused job again for its owner's next turn, exempt from these rules; repeating it has no effect."""
         async with self.database.begin() as session:
             whose = (await session.execute(select(Job.user_id, Job.server_id).where(Job.id == job_id))).one()
             turn = next_turn(*(literal(one, Job.user_id.type) for one in whose))
@@ -314,18 +317,18 @@ class JobQueue:
                 await self._announce(session, self.queued, self.changed)
 
     async def release(self, job: Job) -> bool:
-        """Let a running job wait again, as if it had not been claimed: whatever went wrong was not the job's fault."""
+        """Put a running job back as if it had not been claimed: the failure was not the job's fault."""
         waiting = transitions.unclaimed() | {"attempts": Job.attempts - 1}
         return await self._changed(transitions.ours(job).values(**waiting), self.queued, self.changed)
 
     async def put_back_changed(self, job: Job) -> bool:
-        """Let a running job wait again with its words as they are now; the attempt does not count."""
+        """Put a running job back with its texts as they are now; the attempt does not count."""
         changed = {"request": job.request, "notes": job.notes, "attempts": Job.attempts - 1}
         waiting = transitions.ours(job).values(**transitions.unclaimed() | changed)
         return await self._changed(waiting, self.queued, self.changed)
 
     async def retry(self, job: Job, code: str, reason: str) -> bool:
-        """Put a running job back for another attempt, after a pause; its last attempt fails it instead."""
+        """Put a running job back for another attempt after a pause; a failed last attempt ends it."""
         if job.attempts >= self._max_attempts:
             return await self.fail(job, code, reason)
         pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
@@ -334,8 +337,8 @@ class JobQueue:
         return await self._changed(transitions.ours(job).values(**again), self.changed)
 
     async def cancel(self, job_id: int, reason: str) -> JobStatus:
-        """Stop a job: a queued one at once, a running one at its next step. Tells its status after the call."""
-        waits = Job.status == JobStatus.QUEUED  # decided inside the one statement: it may be claimed at this moment
+        """Cancel a job: a queued one at once, a running one at its next step. Returns its status after the call."""
+        waits = Job.status == JobStatus.QUEUED  # decided inside the statement: a worker may claim it at this moment
         stopped = (
             update(Job)
             .where(Job.id == job_id, Job.status.in_(OPEN))
@@ -358,24 +361,24 @@ class JobQueue:
         return JobStatus(status)
 
     async def end_cancelled(self, worker_id: str) -> set[int]:
-        """End this worker's jobs whose cancel was asked for; tells which."""
+        """End this worker's jobs that were cancelled; returns their ids."""
         stopped = transitions.running(worker_id).where(Job.cancel_requested)
         return await self._update(stopped.values(**transitions.cancelled()), self.changed)
 
     async def put_back(self, worker_id: str) -> None:
-        """A worker stops in good order: its jobs wait again, as if it had never had them."""
+        """Put back all jobs of a worker that stops in good order; their attempts do not count."""
         values = transitions.unclaimed() | {"attempts": Job.attempts - 1}
         await self._update(transitions.running(worker_id).values(**values), self.queued, self.changed)
 
     async def abandon(self, worker_id: str, fault: Fault) -> None:
-        """A worker has died: its jobs have lost an attempt, and those that had their last end with the reason."""
+        """Put back a dead worker's jobs with one attempt lost; those without attempts left fail."""
         await self._lose(transitions.running(worker_id), fault)
 
     async def requeue_stalled(self) -> None:
-        """The same for the jobs of workers that have gone silent: their leases are over.
+        """Put back the jobs of workers whose leases have expired.
 
-        A lease that ends later than any given now was given before the clock was set back. It is over too when nobody
-        has renewed it for its length by this process's own clock, which no setting moves.
+        A lease that ends later than any current one could was given before the clock was set back. It expires too when
+        it was not renewed for its length by this process's monotonic clock.
         """
         now = await self.database.now()
         ahead = select(Job.id, Job.lease_until).where(text(RUNNING), Job.lease_until > now + 2 * self._lease_seconds)
@@ -404,7 +407,7 @@ class JobQueue:
             log.warning("job_gave_up job=%s code=%s", job_id, fault.code)
 
     async def expire_held(self, older_than: float) -> None:
-        """End jobs whose owner has not chosen a prompt within so many seconds."""
+        """Cancel held jobs whose owner has not chosen a prompt within so many seconds."""
         waiting = update(Job).where(Job.held_at < time.time() - older_than)
         expired = transitions.cancelled() | {"reason_code": EndCode.EXPIRED, "reason": EXPIRED}
         await self._update(waiting.values(**expired), self.changed)
@@ -418,17 +421,17 @@ class JobQueue:
         return job
 
     async def is_stopped(self, job_id: int) -> bool:
-        """Whether somebody has cancelled or deleted a job."""
+        """Whether a job was cancelled or deleted."""
         async with self.database.read() as session:
             return bool(await session.scalar(select(Job.cancel_requested).where(Job.id == job_id)))
 
     async def open_jobs(self, user_id: int) -> Sequence[Job]:
-        """A user's jobs that are queued or running, in the order in which they are served."""
+        """A user's queued and running jobs, in the order of service."""
         mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)
         return await self._read(mine)
 
     async def to_show(self) -> Sequence[Job]:
-        """Jobs whose placeholder may be out of date: running ones, those that wait for their owner or in quarantine."""
+        """Jobs whose placeholder may be out of date: running, held and quarantined ones."""
         shown = select(Job).where(Job.channel_id.is_not(None))
         kept = shown.where(text(QUARANTINED), Job.status == JobStatus.SUCCEEDED, Job.delivered_at.is_(None))
         kept = kept.where(Job.deleted_at.is_(None)).order_by(Job.id.desc()).limit(SHOWN_QUARANTINED)
@@ -437,7 +440,7 @@ class JobQueue:
             return [*running, *await session.scalars(shown.where(text(HELD))), *await session.scalars(kept)]
 
     async def next_in_line(self) -> Sequence[Job]:
-        """The waiting jobs that are served next (some tens at most), if they have a message to be shown in."""
+        """The next waiting jobs (some tens at most) that have a message to update."""
         async with self.database.read() as session:
             waiting, _ = await read_waiting(session, self._server_weights, time.time())
             shown = select(Job).where(
@@ -446,16 +449,16 @@ class JobQueue:
             return (await session.scalars(shown)).all()
 
     async def undelivered(self, busy_channels: Iterable[int] = ()) -> Sequence[Job]:
-        """Ended jobs whose answer has not been posted, and whose next try is due; oldest first.
+        """Final jobs whose answer is not posted and whose next attempt is due; oldest first.
 
-        Those of ``busy_channels`` are left out, so that a slow channel's do not hide the others.
+        Jobs of ``busy_channels`` are left out, so that a slow channel does not block the others.
         """
         free = Job.channel_id.not_in(list(busy_channels))
         due = select(Job).where(text(UNDELIVERED), Job.deliver_after <= time.time(), free)
         return await self._read(due.order_by(Job.id).limit(20))
 
     async def mark_delivered(self, job_id: int, message_id: int | None) -> None:
-        """The answer is in the channel (or can never be: the channel is gone)."""
+        """Record that the answer is posted (or never can be, because its channel is deleted)."""
         delivered = update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id)
         async with self.database.begin() as session:
             await session.execute(delivered)
@@ -463,12 +466,12 @@ class JobQueue:
         log.info("job_delivered job=%s", job_id)
 
     async def postpone_delivery(self, job_id: int, seconds: float) -> None:
-        """Discord would not take the answer now; try again after some seconds."""
+        """Record a failed delivery; the next attempt comes after some seconds."""
         values = {"deliver_after": time.time() + seconds, "delivery_attempts": Job.delivery_attempts + 1}
         await self._update(update(Job).where(Job.id == job_id).values(**values))
 
     async def position(self, job: Job) -> Position:
-        """How many jobs are served before this one, and seconds until it is done at the measured pace."""
+        """How many jobs are served before this one, and seconds until it is done at the measured speed."""
         return await self._positions.ask(job)
 
     async def counts(self) -> tuple[int, int]:
@@ -481,7 +484,7 @@ class JobQueue:
 
     @asynccontextmanager
     async def changing(self) -> AsyncGenerator[AsyncSession]:
-        """A transaction after which there may be something to show."""
+        """A transaction that wakes delivery and the review cards when it commits."""
         async with self.database.begin() as session:
             yield session
             await self._announce(session, self.changed)
@@ -518,7 +521,7 @@ class JobQueue:
     async def _take(
         self, session: AsyncSession, worker_id: str, chosen: Sequence[Waiting], now: float
     ) -> dict[int, Job]:
-        """Make the chosen jobs the worker's, but for those that are cancelled at this moment."""
+        """Assign the chosen jobs to the worker, except those cancelled at this moment."""
         if not chosen:
             return {}
         until = now + self._lease_seconds
@@ -539,7 +542,7 @@ class JobQueue:
         return ended
 
     async def _update(self, statement: Update, *wakeups: Wakeup) -> set[int]:
-        """Change rows, and ring if there were any; tells which. What is not painted any more loses its preview."""
+        """Change rows and wake listeners if there were any; returns their ids. Previews of ended jobs are deleted."""
         async with self.database.begin() as session:
             rows = (await session.execute(statement.returning(Job.id, Job.status))).all()
             if rows:
@@ -557,7 +560,7 @@ class JobQueue:
             return (await session.scalars(statement)).all()
 
     async def _announce(self, session: AsyncSession, *wakeups: Wakeup) -> None:
-        """Ring in this process, and on Postgres in those of other machines, when this transaction is committed."""
+        """Wake this process, and on Postgres those of other machines, when this transaction commits."""
         for wakeup in wakeups:
             _after_commit(session, wakeup)
             if not self.database.is_sqlite:
@@ -582,6 +585,6 @@ def _requests(number: int) -> str:
 
 
 def _without_images(job: Job) -> Job:
-    """A job that is not finished has no pictures, and nobody needs to look for them."""
+    """Sets an unfinished job's images to none without a query."""
     set_committed_value(job, "images", [])
     return job

@@ -1,4 +1,4 @@
-"""Hears on Postgres when processes on other machines change the queue."""
+"""Receives Postgres notifications from processes on other machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECONNECT_SECONDS = 5.0
 
 
 async def listen(jobs: JobQueue) -> None:
-    """Hear the rings of the processes on other machines (Postgres only), until cancelled."""
+    """Receive wake-ups from processes on other machines (Postgres only), until cancelled."""
     while not jobs.database.is_sqlite:
         try:
             await _listen(jobs)
@@ -39,8 +39,8 @@ async def _listen(jobs: JobQueue) -> None:
         driver.add_termination_listener(end)
         for channel, wakeup in wakeups.items():
             await driver.add_listener(channel, hear)
-            wakeup.hear()  # for what was rung before
+            wakeup.hear()  # for notifications sent before the connection opened
         try:
             await lost.wait()
         finally:
-            await connection.invalidate()  # it must not go back to the pool with our listeners
+            await connection.invalidate()  # the connection must not return to the pool with listeners

@@ -1,4 +1,4 @@
-"""Answers that their channels refuse: when they are tried again, and the tokens that may still write them."""
+"""Answers that their channels refuse: retry times, and the interaction tokens that can still post them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """The rows of what could not be posted yet."""
+    """The rows of answers that could not be posted yet."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._heard: set[int] = set()
 
     async def token(self, job_id: int) -> str | None:
-        """What the job's message may be written with although the bot may not write there; None once it has expired."""
+        """The interaction token that can edit the job's message without permissions; None once it has expired."""
         alive = select(AnswerToken.token).where(AnswerToken.job_id == job_id, AnswerToken.expires_at > time.time())
         async with self.database.read() as session:
             return await session.scalar(alive)
 
     async def forget_expired(self) -> None:
-        """Erase the tokens that write nothing any more."""
+        """Delete expired tokens."""
         expired = AnswerToken.expires_at <= time.time()
         async with self.database.read() as session:
             if await session.scalar(select(AnswerToken.job_id).where(expired).limit(1)) is None:
@@ -38,7 +38,10 @@ class Outbox:
             await shared_sql.forget_tokens(session, expired)
 
     async def hold_back(self, job_id: int, seconds: float) -> None:
-        """The job's channel refuses its answer, and its owner knows; it is tried again after so many seconds."""
+        """Record that the job's channel refuses its answer and that its owner is notified.
+
+        Retry after so many seconds.
+        """
         now = time.time()
         values = {
             "held_back_at": func.coalesce(Job.held_back_at, now),
@@ -49,11 +52,11 @@ class Outbox:
             await session.execute(update(Job).where(Job.id == job_id).values(**values))
 
     def hear(self, guild_id: int) -> None:
-        """Something has changed in a server; news come in hundreds when a moderator moves roles."""
+        """Note a change in a server; changes arrive in hundreds when a moderator reorders roles."""
         self._heard.add(guild_id)
 
     async def try_again(self) -> None:
-        """Try at once what channels of the servers refused from which something was heard."""
+        """Make the answers refused in changed servers due at once."""
         heard, self._heard = self._heard, set()
         if not heard:
             return

@@ -1,4 +1,4 @@
-"""How a job's row changes when it goes from hand to hand: claimed, put back, expanded, ended."""
+"""SQL updates for each job state transition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from limner.generators.base import Expansion
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command's answer can be written with, until when (Unix seconds)."""
+    """The interaction token that can edit a command's answer, and its expiry (Unix seconds)."""
 
     token: str = field(repr=False)
     expires_at: float
@@ -46,7 +46,7 @@ def _claim() -> TypedReturnsRows[Job]:
 
 
 CLAIM = _claim()
-"""Built once: to build it takes longer than to run it."""
+"""Built once: building it takes longer than running it."""
 
 ATTACH = text("UPDATE jobs SET message_id = :message WHERE id = :job")
 KEEP_TOKEN = text("""
@@ -56,17 +56,17 @@ ON CONFLICT (job_id) DO UPDATE SET token = excluded.token, expires_at = excluded
 
 
 def ours(job: Job) -> Update:
-    """The job, while it is in the hands and in the attempt of the worker that claimed it."""
+    """Update of the job, guarded by worker and attempt."""
     return running(job.worker_id).where(Job.id == job.id, Job.attempts == job.attempts)
 
 
 def running(worker_id: str | None) -> Update:
-    """The jobs that a worker has in its hands."""
+    """Update of all running jobs of a worker."""
     return update(Job).where(text(RUNNING), Job.worker_id == worker_id)
 
 
 def unclaimed() -> dict[str, Any]:
-    """It waits again, unless its owner has asked meanwhile to stop it."""
+    """Values of a job that waits again; cancelled if its owner has cancelled it meanwhile."""
     stopped = Job.cancel_requested
     return {
         "status": case((stopped, JobStatus.CANCELLED), else_=JobStatus.QUEUED),
@@ -80,7 +80,7 @@ def unclaimed() -> dict[str, Any]:
 
 
 def reopened() -> dict[str, Any]:
-    """It waits again as if it had been asked for just now."""
+    """Values of a job that waits again as if just requested."""
     fresh = {"created_at": time.time(), "attempts": 0, "not_before": 0.0, "passed_over_at": None}
     unposted = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
     unclaimed = {"status": JobStatus.QUEUED, "worker_id": None, "lease_until": None, "started_at": None, "step": 0}
@@ -88,28 +88,28 @@ def reopened() -> dict[str, Any]:
 
 
 def unseen(pause: float = 0.0) -> dict[str, Any]:
-    """Nobody has looked at its pictures: a worker does it after some seconds, and they are not posted before."""
+    """Values of a job with unclassified pictures: quarantined, and due for the classifier after some seconds."""
     kept = case((Job.quarantine.is_(None), HoldReason.UNSEEN), else_=Job.quarantine)
     return {"quarantine": kept, "look_after": time.time() + pause, "looks": 0}
 
 
 def ended() -> dict[str, Any]:
-    """Nothing more will be painted for it."""
+    """Values of a job that ends."""
     return {"finished_at": time.time(), "lease_until": None, "held_at": None}
 
 
 def cancelled() -> dict[str, Any]:
-    """It was stopped."""
+    """Values of a cancelled job."""
     return {"status": JobStatus.CANCELLED, "reason_code": EndCode.CANCELLED, **ended()}
 
 
 def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
-    """What the painter reads is known."""
+    """Values of a job whose final prompt is known."""
     return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
 
 
 def ruled(job: Job) -> dict[str, Any]:
-    """What the filter has made of it."""
+    """Values that the filter may have changed."""
     names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine")
     return {name: getattr(job, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""Wake-ups between processes: a nudge that rows have changed, so that nobody has to poll often."""
+"""Wake-ups between processes that rows have changed, so that polling can be rare."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Wakeup:
-    """An alarm clock that may also be rung by another process.
+    """An event that other processes can set too.
 
-    `ring` tells everybody (this process and, through ``listeners``, the others); `hear` tells this process only. A
-    lost ring costs time, never work: whoever waits also looks at the rows when its timeout ends.
+    `ring` wakes this process and, through ``listeners``, the others; `hear` wakes this process only. A lost wake-up
+    costs time, never work: waiters also read the rows after their timeout.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Wakeup:
 
     @property
     def is_ringing(self) -> bool:
-        """Whether it has been rung since the last `wait` returned."""
+        """Whether it was rung since the last `wait` returned."""
         return self._event.is_set()
 
     async def wait(self, timeout: float) -> None:
@@ -52,14 +52,14 @@ class Wakeup:
 
 
 CHANGED, ALIVE = b"changed\n", b"alive\n"
-"""What a worker says to its supervisor: there may be something to show, and its event loop turns."""
+"""A worker's messages to its supervisor: rows have changed, and its event loop runs."""
 
 
 def take_stdout() -> Callable[[bytes], None]:
-    """Keep stdout for words to the parent process; what libraries print goes to stderr from now on.
+    """Reserve stdout for messages to the parent process; libraries' output goes to stderr from now on.
 
     Returns:
-        A function that says one of them to the parent and never blocks.
+        A function that sends one message to the parent and never blocks.
     """
     parent = os.dup(1)
     os.dup2(2, 1)
@@ -68,19 +68,19 @@ def take_stdout() -> Callable[[bytes], None]:
         os.set_blocking(parent, False)
 
     def say(word: bytes) -> None:
-        with contextlib.suppress(OSError):  # a full pipe holds words enough, a broken one has nobody to hear them
+        with contextlib.suppress(OSError):  # a full pipe already carries a wake-up, a broken one has no reader
             os.write(parent, word)
 
     return say
 
 
 def hear_stdin(wake: Callable[[], None], end: Callable[[], None]) -> None:
-    """Call ``wake`` in this loop for the parent's wake-ups on stdin, and ``end`` once when it closes stdin or dies."""
+    """Call ``wake`` in this loop for each line on stdin, and ``end`` once when stdin is closed."""
     loop = asyncio.get_running_loop()
 
     def listen() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: this process is ending anyway
-            while os.read(0, 4096):  # sys.stdin would hold a lock that the interpreter's end stumbles over
+        with contextlib.suppress(RuntimeError):  # the loop is closed: this process is exiting
+            while os.read(0, 4096):  # sys.stdin would hold a lock that can crash the interpreter's shutdown
                 loop.call_soon_threadsafe(wake)
             loop.call_soon_threadsafe(end)
 

@@ -1,4 +1,4 @@
-"""The roster: one row for each worker process that is alive, on whatever machine."""
+"""Worker registry: one row for each live worker process, on any machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limner.bot.storage.models import WorkerState
 
 
 class WorkerRegistry:
-    """Who paints where, and with what in memory; each worker keeps its own row, and tidies up after the dead."""
+    """The live workers, their devices and loaded weights; each worker updates its own row and deletes expired ones."""
 
     def __init__(self, database: Database, *, lease_seconds: float = 15.0) -> None:
         self._database = database
@@ -28,15 +28,15 @@ class WorkerRegistry:
         painting: str | None,
         trouble: str | None = None,
     ) -> None:
-        """Say what a worker has and does now; rows of workers that have been silent for a lease go.
+        """Store a worker's current state; deletes rows of workers that have not reported for a lease.
 
         Args:
-            worker_id: as `Job.worker_id` names it.
-            device: where it paints.
+            worker_id: as in `Job.worker_id`.
+            device: the device it paints on.
             weights: the weights keys in its memory.
-            room: pixels that still fit beside what it paints.
+            room: free capacity in pixels.
             painting: the weights key of its batch; None when idle.
-            trouble: the code of what keeps it from storing pictures, so that it claims nothing.
+            trouble: the code of the storage failure that keeps it from claiming jobs.
         """
         now = await self._database.now()
         said: dict[str, Any] = {
@@ -55,17 +55,17 @@ class WorkerRegistry:
             await session.execute(delete(WorkerState).where(WorkerState.seen_at < now - self._lease_seconds))
 
     async def remove(self, worker_id: str) -> None:
-        """A worker has ended."""
+        """Delete the row of a worker that ends."""
         async with self._database.begin() as session:
             await session.execute(delete(WorkerState).where(WorkerState.worker_id == worker_id))
 
     async def alive(self) -> Sequence[WorkerState]:
-        """The workers that have been heard of within a lease, in the order of their starts."""
+        """The workers that have reported within a lease, in the order of their starts."""
         heard = WorkerState.seen_at >= await self._database.now() - self._lease_seconds
         async with self._database.read() as session:
             return (await session.scalars(select(WorkerState).where(heard).order_by(WorkerState.started_at))).all()
 
     async def trouble(self) -> str | None:
-        """What keeps every worker from storing pictures; None if one can, or none is there."""
+        """The code of the storage failure if every worker has one; None otherwise."""
         troubles = [worker.trouble for worker in await self.alive()]
         return troubles[0] if troubles and all(troubles) else None

@@ -1,4 +1,4 @@
-"""The log of what moderators change: who, when, how it was before and is after; and the count that processes watch."""
+"""The audit log of moderators' changes (author, time, state before and after), and the revision that processes poll."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = 10
 """Changes on one page of the log."""
 
 State = Mapping[str, Any]
-"""What was changed, ``{"rules": [rows], "settings": {...}}``, as it is at one moment."""
+"""The changed parts of a server, ``{"rules": [rows], "settings": {...}}``, at one moment."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ChangePage:
 
 @asynccontextmanager
 async def changing(database: Database, guild_id: int) -> AsyncGenerator[AsyncSession]:
-    """A session in which nobody else changes this server's rules or settings; committed together with `record`."""
+    """A transaction that locks this server's rules and settings; it commits together with `record`."""
     async with database.begin() as session:
         await database.lock(session, f"limner.rules.{guild_id}")
         yield session
@@ -45,7 +45,7 @@ async def changing(database: Database, guild_id: int) -> AsyncGenerator[AsyncSes
 async def record(
     session: AsyncSession, guild_id: int, by: int, what: str, before: State, after: State, undoes: int | None = None
 ) -> FilterChange:
-    """Write a change down in the transaction that makes it, and let every process notice."""
+    """Add a change to the log in the transaction that makes it, and raise the revision."""
     now = time.time()
     change = FilterChange(
         guild_id=guild_id, at=now, by=by, what=what, before=dict(before), after=dict(after), undoes=undoes
@@ -62,7 +62,7 @@ async def record(
 
 
 async def revision(session: AsyncSession, guild_id: int) -> int:
-    """How often a server's rules or settings have changed."""
+    """The number of changes to a server's rules and settings so far."""
     found = select(GuildSettingsRow.revision).where(GuildSettingsRow.guild_id == guild_id)
     return await session.scalar(found) or 0
 

@@ -1,4 +1,4 @@
-"""How many bytes of files this process holds at one time: who wants more waits, and everybody's turn comes."""
+"""Bounds the bytes of files that this process holds; requests beyond the bound wait in fair order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MESSAGE_BYTES = 24 * 2**20
 
 
 class Budget:
-    """At most ``most`` bytes are taken at one time; first come, first served, and each owner has one turn at a time."""
+    """At most ``most`` bytes are held at a time; first come, first served, one turn per owner at a time."""
 
     def __init__(self, most: int = MOST_HELD) -> None:
         self._most = self._free = most
@@ -25,14 +25,14 @@ class Budget:
 
     @asynccontextmanager
     async def turn(self, owner: int) -> AsyncGenerator[None]:
-        """Do one thing at a time for an owner, so that others who want bytes wait for one of theirs at most."""
+        """Run one task of an owner at a time, so that other owners wait for at most one of them."""
         lock = self._owners.setdefault(owner, asyncio.Lock())
         async with lock:
             yield
 
     @asynccontextmanager
     async def take(self, amount: int) -> AsyncGenerator[None]:
-        """Hold so many bytes; who wants more than all of them has all of them."""
+        """Hold so many bytes; a request for more than the bound holds all of it."""
         amount = min(amount, self._most)
         await self._acquire(amount)
         try:

@@ -1,4 +1,4 @@
-"""Smaller copies of stored pictures; loads little, because it runs in a process of its own for each picture."""
+"""Smaller copies of stored pictures. Imports little, because it runs in a new process for each picture."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ JPEG_QUALITIES = (92, 80, 65, 50, 35, 20)
 COPY_QUALITY = 85
 
 MOST_LOSSLESS = 2048 * 2048
-"""Pixels of a picture for which lossless WebP is tried: a larger one takes many seconds and a third of a gigabyte."""
+"""Most pixels for which lossless WebP is tried: larger pictures take many seconds and a third of a gigabyte."""
 LOSSLESS_GAIN = 1.5
-"""How many times as large as it may be a PNG file is for which lossless WebP is tried."""
+"""Lossless WebP is tried for PNG files of up to this many times the allowed size."""
 
 _EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
 
 
 def fit(png: bytes, most: int) -> tuple[str, bytes] | None:
-    """The best file of a picture that has at most so many bytes, and its extension; None if there is none.
+    """The best file of a picture within so many bytes, with its extension; None if none is small enough.
 
     The file itself, lossless WebP, or JPEG of falling quality. All of them carry the generation parameters.
     """

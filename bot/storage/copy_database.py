@@ -12,13 +12,13 @@ from limner.bot.storage import migrate
 from limner.bot.storage.models import Base
 
 ROWS = 1000
-"""Rows that are read and written at a time."""
+"""Rows per read and write."""
 SAME = "Both are the same database; set `database_url` to the new one."
 NOT_EMPTY = "The new database has rows already; copying needs an empty one."
 
 
 async def copy_database(source: str, target: str) -> dict[str, int]:
-    """Copy every row of one database into an empty one, all of them or none.
+    """Copy every row of one database into an empty one, in one transaction.
 
     Both are brought to this program's schema first. Nobody can write to an SQLite source meanwhile; the bot and the
     workers of a Postgres source must be stopped. No id is given twice, because old messages carry them.
@@ -60,7 +60,7 @@ def _numbered() -> list[Table]:
 
 
 def _used_ids(source: Connection) -> dict[str, int]:
-    """The largest id that each table has given so far, that of a deleted row included where the database knows it."""
+    """The largest id that each table has given out, deleted rows included where the database records it."""
     is_sqlite = source.dialect.name == "sqlite"
     known = text(
         "SELECT seq FROM sqlite_sequence WHERE name = :name"
@@ -75,7 +75,7 @@ def _used_ids(source: Connection) -> dict[str, int]:
 
 
 def _continue_after(target: Connection, used: Mapping[str, int]) -> None:
-    """Let the target's next ids follow those that the source has given."""
+    """Make the target's next ids follow the source's."""
     for table in _numbered():
         last: dict[str, Any] = {"name": table.name, "last": used[table.name]}
         if target.dialect.name == "sqlite":

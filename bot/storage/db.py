@@ -1,4 +1,4 @@
-"""The database: engine, sessions, and how its errors are told."""
+"""The database: engine, sessions, and translation of driver errors into user-facing ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly
 
 BUSY_SECONDS = 2.0
-"""How long a write waits for another's before its asker is told; well inside Discord's 3 seconds."""
+"""How long a write waits for the lock before it fails; well within Discord's 3 seconds."""
 
 BUSY = {
     "SQLITE_BUSY",
@@ -51,14 +51,14 @@ class Database:
 
     @asynccontextmanager
     async def begin(self, patience: float = BUSY_SECONDS) -> AsyncGenerator[AsyncSession]:
-        """A session whose work is committed together, or not at all.
+        """A session whose writes are committed together or not at all.
 
-        On SQLite it is the only writer from its beginning on, so what it has read stays true until it commits; it
-        waits for the writer before it for ``patience`` seconds.
+        On SQLite it holds the write lock from its start, so what it reads stays true until it commits; it waits for
+        that lock for ``patience`` seconds.
 
         Raises:
-            DatabaseBusy: another holds the write lock for too long, or the database does not answer.
-            StorageFailed: the disk is full, or the database may not be written.
+            DatabaseBusy: the lock is held for too long, or the database does not answer.
+            StorageFailed: the disk is full, or the database cannot be written.
         """
         with _errors_told():
             async with self._my_turn(patience) as seconds, self._sessions.begin() as session:
@@ -76,14 +76,14 @@ class Database:
                 yield session
 
     async def now(self) -> float:
-        """Unix seconds by the one clock that all who use this database share: the server's, or this machine's."""
+        """Unix seconds by the clock that all processes share: the database server's, or this machine's."""
         if self.is_sqlite:
             return time.time()
         async with self.read() as session:
             return float(await session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
 
     async def lock(self, session: AsyncSession, *names: str) -> None:
-        """Keep others out of the same named places until ``session`` commits; on SQLite they are out already."""
+        """Hold the named locks until ``session`` commits; SQLite's write lock covers them already."""
         if not self.is_sqlite:
             for name in names:
                 await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
@@ -94,7 +94,7 @@ class Database:
 
     @asynccontextmanager
     async def _my_turn(self, patience: float) -> AsyncGenerator[float]:
-        """Queue for SQLite's one write lock (it lets waiting writers sleep); yields the seconds of patience left."""
+        """Wait for SQLite's single write lock, whose own wait is a sleep; yields the seconds of patience left."""
         if not self.is_sqlite:
             yield patience
             return
@@ -127,7 +127,7 @@ def _sqlite_engine(url: str) -> AsyncEngine:
 def _postgres_engine(url: str) -> AsyncEngine:
     settings = {
         "lock_timeout": f"{BUSY_SECONDS * 1000:.0f}",
-        # Else a connection keeps the plan that it made while the queue was short, and reads all of a long one.
+        # Otherwise a connection keeps the plan that it made for a short queue and scans a long one.
         "plan_cache_mode": "force_custom_plan",
     }
     return create_async_engine(

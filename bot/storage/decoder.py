@@ -18,12 +18,12 @@ from limner.generators.image_files import Fault
 log = logging.getLogger(__name__)
 
 LONGEST_SIDE = 2048
-"""Pixels that are kept of the longer side of a picture that somebody gives; painters work with fewer."""
+"""Longer side, in pixels, of a stored input picture; larger ones are scaled down. Models work with fewer."""
 LONGEST_RATIO = 8
 MOST_STORED = 4096 * 4096
-"""Pixels of a picture that was painted here."""
+"""Most pixels of a picture that was generated here."""
 PATIENCE_SECONDS = 90.0
-"""How long one process may take; its own limit is on the processor's time."""
+"""Wall-clock limit of one process; its own limit is on processor time."""
 
 KIND = "That file is not a picture that can be used; choose a PNG, JPEG, WebP, GIF or BMP file."
 BROKEN = "That picture file is broken or incomplete; open and save it again, or choose another one."
@@ -42,14 +42,14 @@ SENTENCES = {
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 Answer = tuple[dict[str, Any], bytes]
-"""What a process tells of a picture (nothing if it has none), and the file that it has made."""
+"""A process's answer about a picture (empty if there is none), and the file that it made."""
 
 
 class Decoder:
-    """At most one picture that somebody gave is open at one time, and beside it one of the bot's own.
+    """Opens one input picture at a time, and beside it one stored picture.
 
-    Each is opened in a process of its own, whose memory and time are limited and that is gone afterwards: a file that
-    makes a decoder crash, or take all that it can get, costs its giver a sentence.
+    Each is opened in a process of its own with bounded memory and time: a file that crashes a decoder, or takes all its
+    memory, only fails its own request.
     """
 
     def __init__(self, most_pixels: int) -> None:
@@ -57,7 +57,7 @@ class Decoder:
         self._given, self._own = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
     async def clean(self, data: bytes) -> bytes:
-        """A PNG file of what somebody gave: upright, in sRGB, at most 2048 pixels a side, without metadata.
+        """A PNG file of an input picture: upright, in sRGB, at most 2048 pixels a side, without metadata.
 
         Raises:
             BadPicture: it cannot be used, and why, in one sentence.
@@ -65,18 +65,18 @@ class Decoder:
         return await self._open("clean", data)
 
     async def fingerprint(self, data: bytes) -> str:
-        """What a picture that somebody gave is known again by; raises BadPicture like `clean`."""
+        """The perceptual hash of an input picture; raises BadPicture like `clean`."""
         return (await self._open("fingerprint", data)).decode()
 
     async def fingerprints(self, files: Sequence[Path]) -> list[str | None]:
-        """The same for pictures of the store; None where the file is gone."""
+        """The perceptual hashes of stored pictures; None where the file is missing."""
         answers = await self._ask_own(files, do="fingerprint")
         return [data.decode() if told else None for told, data in answers]
 
     async def fit(self, files: Sequence[Path], most: int) -> list[tuple[str, bytes] | None]:
-        """The best file of each picture of the store that has at most ``most`` bytes, with its extension.
+        """The best file of each stored picture within ``most`` bytes, with its extension.
 
-        None where the file is gone, or cannot be made so small.
+        None where the file is missing or cannot be made so small.
         """
         sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
         if max(sizes, default=0) <= most:
@@ -85,7 +85,7 @@ class Decoder:
         return [(told["kind"], data) if told else None for told, data in answers]
 
     async def copies(self, files: Sequence[Path], side: int, kind: str) -> list[bytes | None]:
-        """Small copies of pictures of the store, of the kind JPEG or WEBP; None where the file is gone."""
+        """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing."""
         answers = await self._ask_own(files, do="copy", side=side, kind=kind)
         return [data if told else None for told, data in answers]
 
@@ -105,7 +105,7 @@ class Decoder:
 
 
 async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Answer]:
-    """What a process answers to a task; raises BadPicture if it gives up or has something to say."""
+    """A process's answer to a task; raises BadPicture if the process fails or reports an error."""
     answers = _answers(await _run(json.dumps(task), data))
     if problem := next((told["problem"] for told, _ in answers if "problem" in told), None):
         raise BadPicture(problem)

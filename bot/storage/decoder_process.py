@@ -1,4 +1,4 @@
-"""The process that opens pictures for the bot: one task, in bounded memory and time, and then it ends."""
+"""Program that opens one picture for the bot in bounded memory and time, then exits."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from limner.generators.image_files import BadImage, encode_png, open_image
 CPU_SECONDS = 60
 MEMORY = 256 * 2**20
 BYTES_A_PIXEL = 16
-"""What WebP, the hungriest of the formats, takes for each pixel while it is decoded."""
+"""Bytes per pixel that WebP, the most expensive format, takes while decoding."""
 
 Answer = tuple[dict[str, Any], bytes]
 
 
 def main() -> None:
-    """Do the task that the only argument tells as JSON; each answer is a line of JSON and as many bytes as it says."""
+    """Run the task given as JSON in the only argument; each answer is a line of JSON and as many bytes as it says."""
     task = json.loads(sys.argv[1])
     if task["do"] == "fingerprint":
-        pass  # its libraries take more room than any picture
+        pass  # its libraries take more memory than any picture
     _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY)
     for told, data in _answers(task):
         sys.stdout.buffer.write(json.dumps(told | {"bytes": len(data)}).encode() + b"\n" + data)
@@ -43,7 +43,7 @@ def _answers(task: dict[str, Any]) -> Iterator[Answer]:
 
 
 def _given(task: dict[str, Any], data: bytes) -> Answer:
-    """What becomes of a file that somebody gave."""
+    """Handles the file of an input picture."""
     wanted = {name: task[name] for name in ("most_pixels", "most_side", "most_ratio")}
     try:
         image = open_image(data, **wanted)
@@ -55,7 +55,7 @@ def _given(task: dict[str, Any], data: bytes) -> Answer:
 
 
 def _own(task: dict[str, Any], file: Path) -> Answer:
-    """What becomes of a file of the store; without ``kind`` if it is gone or cannot be made so small."""
+    """Handles a stored file; the answer has no ``kind`` if it is missing or cannot be made so small."""
     try:
         png = file.read_bytes()
         if task["do"] == "fingerprint":
@@ -71,7 +71,7 @@ def _own(task: dict[str, Any], file: Path) -> Answer:
 
 
 def _limit(memory: int) -> None:
-    """Take so much more memory at most, only some time, and no time that others want."""
+    """Limit this process's further memory and processor time, and lower its priority."""
     if sys.platform == "win32":
         return
     import resource

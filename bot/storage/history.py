@@ -1,4 +1,4 @@
-"""History: what somebody has made, page by page, searched and deleted."""
+"""History: a member's finished requests and pictures, by page, searched and deleted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from limner.bot.storage.search import matches
 from limner.bot.storage.shared_sql import undecided
 
 ABANDONED_SECONDS = 3600.0
-"""How long a picture may wait for its row: a busy database is waited for, a killed process is not."""
+"""How long a saved picture may wait for its row; longer than a busy database takes."""
 
 
 _ASKED = (
@@ -50,7 +50,7 @@ _ASKED = (
 
 @dataclass(frozen=True)
 class Asked:
-    """The words of a request, whose they are, and where they were said."""
+    """The words of a request, its author, and where it was made."""
 
     id: int
     user_id: int
@@ -71,10 +71,10 @@ class History:
     async def page(
         self, user_id: int | None, *, search: str = "", number: int = 1, limit: int = 4, every_status: bool = False
     ) -> Sequence[Job]:
-        """One page of a user's pictures (of everybody's: None), newest first; the first page has the number 1.
+        """One page of a user's pictures (None: everybody's), newest first; pages count from 1.
 
-        With ``search``, only those whose idea or prompt holds all its words. With ``every_status`` also what was
-        queued, refused, cancelled or failed. Deleted ones never come back.
+        With ``search``, only those whose idea or prompt contains all its words. With ``every_status`` also queued,
+        refused, cancelled and failed ones. Deleted ones are never included.
         """
         found = select(Job).where(*self._which(user_id, search, every_status)).order_by(Job.id.desc())
         found = found.limit(limit).offset((number - 1) * limit)
@@ -82,20 +82,20 @@ class History:
             return (await session.scalars(found)).all()
 
     async def count(self, user_id: int | None, *, search: str = "", every_status: bool = False) -> int:
-        """How many jobs all pages hold together."""
+        """The number of jobs on all pages together."""
         found = select(func.count()).select_from(Job).where(*self._which(user_id, search, every_status))
         async with self.database.read() as session:
             return await session.scalar(found) or 0
 
     async def count_since(self, user_id: int, seconds: float) -> int:
-        """How many requests of a user were made in the last so many seconds, whatever became of them."""
+        """The number of a user's requests in the last so many seconds, whatever their status."""
         found = select(func.count()).select_from(Job)
         found = found.where(Job.user_id == user_id, Job.created_at > time.time() - seconds)
         async with self.database.read() as session:
             return await session.scalar(found) or 0
 
     async def is_first(self, job: Job) -> bool:
-        """Whether no other picture was painted for its owner by its model."""
+        """Whether this is its owner's first picture by its model."""
         mine = (
             Job.user_id == job.user_id,
             Job.status == JobStatus.SUCCEEDED,
@@ -107,14 +107,14 @@ class History:
             return await session.scalar(earlier.limit(1)) is None
 
     async def of_guild(self, guild_id: int, limit: int) -> list[Asked]:
-        """What was asked for last in a server, newest first, whatever came of it."""
+        """The latest requests of a server, newest first, whatever their status."""
         here = (Job.guild_id == guild_id, Job.deleted_at.is_(None))
         return await self._asked(guild_id, here, Job.id, limit)
 
     async def refused(self, user_id: int, guild_id: int | None, seconds: float, limit: int) -> list[Asked]:
-        """What the filter refused a member in a server (None: elsewhere) in the last so many seconds, newest first.
+        """A member's requests that the filter refused in a server (None: outside servers) in the last so many seconds.
 
-        What was deleted meanwhile counts too.
+        Newest first; deleted ones are included.
         """
         whose = (Job.user_id == user_id, Job.server_id == (guild_id or 0), text(REFUSED))
         recent = (Job.created_at > time.time() - seconds, Job.reason_code.startswith(EndCode.FILTER.prefix))
@@ -136,9 +136,9 @@ class History:
         ]
 
     async def delete(self, job_id: int) -> None:
-        """Forget a request: no page, no search, no card and no file shows it any more, and nothing is painted for it.
+        """Delete a request: no page, search, card or file shows it any more, and it is not generated.
 
-        Words and pictures that a moderator has yet to decide about stay on the card until then.
+        Words and pictures that await a moderator's decision stay on the review card until then.
         """
         decided = (Review.job_id == job_id, Review.state != ReviewState.OPEN, Review.shown == Review.state)
         async with self.database.begin() as session:
@@ -149,7 +149,7 @@ class History:
         await self.erase(job_id)
 
     async def erase(self, job_id: int) -> None:
-        """Remove the files of a deleted request, as far as no moderator has yet to decide about them."""
+        """Remove the files of a deleted request, except those that await a moderator's decision."""
         async with self.database.read() as session:
             painted = await session.scalars(select(Image.sha256).where(Image.job_id == job_id))
             given = await session.scalars(select(Job.input_sha256).where(Job.id == job_id))
@@ -157,7 +157,7 @@ class History:
         await self.drop_files(hashes)
 
     async def drop_pictures(self, job_id: int) -> None:
-        """Remove a request's pictures and keep what was asked for; done again, it ends what a crash has left."""
+        """Remove a request's pictures and keep its words; repeating it completes an interrupted call."""
         mine = Image.job_id == job_id
         async with self.database.read() as session:
             hashes = set(await session.scalars(select(Image.sha256).where(mine)))
@@ -167,14 +167,14 @@ class History:
             await session.execute(delete(Image).where(mine))
 
     async def drop_refused(self, job: Job) -> None:
-        """Remove what a refused request has of pictures: those painted, and the one to start from if that was why."""
+        """Remove a refused request's generated pictures, and its input picture if that was the reason."""
         if job.images:
             await self.drop_pictures(job.id)
         if job.input_sha256:
             await self.drop_files({job.input_sha256})
 
     async def drop_missing(self, job: Job) -> None:
-        """Forget those of a job's pictures whose files somebody has removed: there is nothing to be seen of them."""
+        """Delete the rows of a job's pictures whose files are missing."""
         gone = [image for image in job.images if not self._images.path(image.sha256).exists()]
         if gone:
             async with self.database.begin() as session:
@@ -182,7 +182,7 @@ class History:
             set_committed_value(job, "images", [image for image in job.images if image not in gone])
 
     async def drop_files(self, hashes: set[str]) -> None:
-        """Remove the picture files that no row holds any more; one that another job's picture shares stays."""
+        """Remove the picture files that no row refers to any more; a file shared with another job stays."""
         unused = hashes - await self._held(hashes)
         for sha256 in unused:
             self._images.delete(sha256)
@@ -190,9 +190,9 @@ class History:
             await session.execute(delete(InputPicture).where(InputPicture.sha256.in_(unused)))
 
     async def sweep(self, older_than: float = ABANDONED_SECONDS) -> int:
-        """Remove pictures that were saved some seconds ago and never got their row: their process was killed.
+        """Remove pictures that were saved some seconds ago and never got a row, because their process was killed.
 
-        Tells how many files.
+        Returns the number of files.
         """
         saved = await asyncio.to_thread(self._images.unkept)
         held = await self._held(saved)
@@ -205,10 +205,10 @@ class History:
         return len(abandoned)
 
     async def _held(self, hashes: Collection[str], *, but: int = 0) -> set[str]:
-        """Those of the hashes that a row holds (``but`` one job's), painted or to start from, and that is not deleted.
+        """Those of the hashes that a row refers to (``but`` one job's), as output or input, and that is not deleted.
 
-        A request that was refused for the picture that it was to start from does not hold it; one that a moderator has
-        yet to decide about does, deleted or not.
+        A request refused for its input picture does not hold that picture; a request that awaits a moderator's decision
+        holds its pictures even when deleted.
         """
         kept = Job.deleted_at.is_(None) | undecided()
         painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)

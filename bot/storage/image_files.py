@@ -1,4 +1,4 @@
-"""Pictures as files: PNG that tells how it was made, alt text, and previews."""
+"""Pictures as files: PNG with its generation parameters, alt text, and previews."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limner.bot.storage.copies import JPEG_QUALITIES, encode
 from limner.bot.storage.models import Job
 
 PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
-"""How large a preview is at most, in pixels and in bytes: many are written, and each is seen for seconds."""
+"""Largest side (pixels) and file (bytes) of a preview: many are written, and each is shown for seconds."""
 
 
 def encode_png(image: Image.Image, parameters: str) -> bytes:
@@ -20,7 +20,7 @@ def encode_png(image: Image.Image, parameters: str) -> bytes:
 
 
 def describe(job: Job) -> str:
-    """Alt text for people who cannot see the picture: what was painted, at most 1024 characters."""
+    """Alt text for people who cannot see the picture: the prompt, at most 1024 characters."""
     text = " ".join((job.prompt or job.idea).split())
     return cut(text, ALT_TEXT)
 

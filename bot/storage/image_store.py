@@ -1,4 +1,4 @@
-"""Picture files by content hash: written whole or not at all."""
+"""Picture files by content hash, written atomically."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from limner.bot.storage.private_files import FOLDER, close_to_others, make_folde
 class ImageStore:
     """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes.
 
-    Beside a picture that no row holds yet lies an empty file ending in ``.new``: only such pictures are ever swept, so
-    no wrong or empty database can cost a picture that was kept.
+    A picture without a row has an empty file ending in ``.new`` beside it. Only such pictures are ever swept, so no
+    wrong or empty database can delete a picture that was kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,15 +65,15 @@ class ImageStore:
             raise StorageFailed.of(error, size) from error
 
     def keep(self, sha256: str) -> None:
-        """A row holds the picture now."""
+        """Mark the picture as referred to by a row."""
         self._mark(sha256).unlink(missing_ok=True)
 
     def unkept(self) -> dict[str, float]:
-        """The pictures that were saved and not kept yet, and when they were saved, in Unix seconds."""
+        """The pictures without a row, and when they were saved, in Unix seconds."""
         return {mark.stem: mark.stat().st_mtime for mark in self.folder.glob("*/*.new")}
 
     def read(self, sha256: str) -> bytes:
-        """The picture's bytes; raises FileNotFoundError when somebody removed the file."""
+        """The picture's bytes; raises FileNotFoundError if the file is missing."""
         return self.path(sha256).read_bytes()
 
     def open(self, sha256: str) -> Image.Image:
@@ -83,12 +83,12 @@ class ImageStore:
         return image
 
     def delete(self, sha256: str) -> None:
-        """Remove a picture; it may be gone already."""
+        """Remove a picture, if it is there."""
         self.path(sha256).unlink(missing_ok=True)
         self._mark(sha256).unlink(missing_ok=True)
 
     def sweep(self, older_than: float = 60.0) -> int:
-        """Remove what a killed process left half-written, if older than some seconds; tells how many files."""
+        """Remove files that a killed process left incomplete, if older than some seconds; returns their number."""
         latest = time.time() - older_than
         leftovers = [path for path in self.folder.glob("*/*.part") if path.stat().st_mtime < latest]
         for leftover in leftovers:

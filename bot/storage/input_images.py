@@ -1,4 +1,4 @@
-"""Pictures to start from: read with suspicion, stored as clean PNG files, known by what the eyes saw in them."""
+"""Input pictures: validated, stored as clean PNG files, classified once per content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BYTES = "That picture file has over {most:.0f} MB; choose a smaller one."
 
 
 class Inputs:
-    """The pictures that members give, each kept once by its content."""
+    """The pictures that members upload as a start, each stored once by its content."""
 
     def __init__(self, database: Database, images: ImageStore, decoder: Decoder, settings: Settings) -> None:
         self.database = database
@@ -45,12 +45,12 @@ class Inputs:
         return await asyncio.to_thread(self._images.save, await self._decoder.clean(data))
 
     async def get(self, sha256: str) -> InputPicture | None:
-        """What was seen in a picture; None if nobody has looked at it."""
+        """The classifier's result for a picture; None if it was not classified yet."""
         async with self.database.read() as session:
             return await session.get(InputPicture, sha256)
 
     async def keep(self, sha256: str, seen: Seen) -> InputPicture:
-        """Write down what was seen in a picture, for all requests that start from it."""
+        """Store the classifier's result for a picture, for all requests that start from it."""
         insert = (sqlite if self.database.is_sqlite else postgresql).insert(InputPicture)
         row = insert.values(sha256=sha256, **vars(seen))
         newest = row.on_conflict_do_update(index_elements=["sha256"], set_=vars(seen)).returning(InputPicture)

@@ -1,4 +1,4 @@
-"""The database's schema: whether it is this program's, and how it becomes so."""
+"""The database's schema: checks that it matches this program, and upgrades it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from limner.bot.storage.private_files import make_database
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 PATIENCE_SECONDS = 60.0
-"""How long an upgrade waits for another process that is upgrading the same database."""
+"""How long an upgrade waits for another process that upgrades the same database."""
 
 EMPTY = "The database has no tables yet; run `limner migrate`."
 OLD = "The database was made by an older Limner; run `limner migrate`."
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 async def upgrade(url: str) -> None:
-    """Bring the database to this program's schema, all the way or not at all; make it if there is none.
+    """Upgrade the database to this program's schema, completely or not at all; create it if there is none.
 
     Raises:
         SetupError: it cannot be opened, or a newer program made it.
@@ -66,7 +66,7 @@ async def revision(url: str) -> str | None:
 
 
 async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
-    """Do ``work`` in one transaction, while nobody else changes the schema; others wait for it to end."""
+    """Run ``work`` in one transaction under the schema lock; others wait for it to end."""
     file = _file(url)
     async with connected(url) as connection:
         if file:
@@ -76,7 +76,7 @@ async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
 
 
 def config(connection: Connection | None = None) -> Config:
-    """What alembic needs to know; it finds the migrations beside this package, installed or not."""
+    """Alembic's configuration; finds the migrations beside this package, installed or not."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -84,7 +84,7 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def head() -> str | None:
-    """The revision that this program works with."""
+    """The schema revision that this program needs."""
     return ScriptDirectory.from_config(config()).get_current_head()
 
 
@@ -107,7 +107,7 @@ def _file(url: str) -> Path | None:
 
 
 async def _use_write_ahead_log(connection: AsyncConnection) -> None:
-    """Switch before any `Database` is opened: SQLite refuses, and does not wait, while another process looks."""
+    """Switch to WAL before any `Database` opens: SQLite refuses at once while another process reads."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

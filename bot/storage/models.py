@@ -1,4 +1,4 @@
-"""The tables. A job's row is the queue's item, the request's log and the result's address at once."""
+"""The tables. A job's row is the queue's item, the request's record and the result's address."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ WITH_INPUT = "input_sha256 IS NOT NULL"
 
 
 STALE = "stale"
-"""Of a review's card: what it was decided to do is done, and the card shows what has been deleted since."""
+"""`Review.shown` of a card whose decision is carried out and whose request was deleted since."""
 
 
 class JobStatus(StrEnum):
-    """Where a job is; the last four are final."""
+    """The status of a job; the last four are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -77,23 +77,23 @@ class JobKind(StrEnum):
 
 
 class ReviewState(StrEnum):
-    """What has become of a review; all but the first are final."""
+    """The status of a review; all but the first are final."""
 
     OPEN = "open"
     APPROVED = "approved"
-    #: Approved, and the rule that it is about does not count in its channel any more.
+    #: Approved, and the channel is exempted from the rule.
     IGNORED = "ignored"
     REJECTED = "rejected"
     #: Rejected, with a strike.
     STRUCK = "struck"
-    #: Nobody decided in time.
+    #: Not decided in time; counts as rejected.
     EXPIRED = "expired"
-    #: Its owner had deleted the request; today such reviews are decided as all others.
+    #: Written by old versions when the owner deleted the request.
     WITHDRAWN = "withdrawn"
 
 
 class TimeOut(StrEnum):
-    """How far Discord's own time-out of a suspended member is."""
+    """The status of Discord's own time-out for a suspended member."""
 
     NONE = "none"
     WANTED = "wanted"
@@ -124,14 +124,14 @@ def _partial(name: str, *columns: str, where: str) -> Index:
 
 
 class Looked(MappedAsDataclass, kw_only=True):
-    """What the eyes saw in a picture; nothing before they have looked at it."""
+    """The safety classifier's result for a picture; None before it was classified."""
 
     looked_at: Mapped[float | None] = mapped_column(Double, default=None)
-    #: Who has looked: the setting `eyes` as of then.
+    #: The classifier: the setting `safety_classifier` at that time.
     eyes: Mapped[str | None] = mapped_column(String(200), default=None)
-    #: How explicit it is, from 0 to 1; None if the operator has switched the eyes off.
+    #: How explicit it is, from 0 to 1; None if the operator has switched the classifier off.
     score: Mapped[float | None] = mapped_column(Double, default=None)
-    #: Each label's share of that or not, as the classifier told it.
+    #: The classifier's score for each label.
     scores: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True), default=None)
     #: Its perceptual hash (see `bot.storage.perceptual_hash`).
     phash: Mapped[str | None] = mapped_column(String(16), default=None)
@@ -146,70 +146,70 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     created_at: Mapped[float] = mapped_column(Double)
     status: Mapped[str] = mapped_column(String(16), default=JobStatus.QUEUED)
 
-    #: Who asked, and where the answer belongs; all 0 or None for `limner imagine`.
+    #: The requester and where the answer belongs; all 0 or None for `limner imagine`.
     user_id: Mapped[int] = mapped_column(Snowflake, default=0)
     guild_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
-    #: The placeholder that delivery edits; None until Discord has told its id.
+    #: The placeholder message that delivery edits; None until its id is known.
     message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
-    #: Where and who that was when it was asked for: the channel's own parents (a thread's channel, a category), the
-    #: asker's roles, and whether the channel is age-restricted; for what is checked again before painting and posting.
+    #: At the time of the request: the channel's parents (a thread's channel, a category), the requester's roles, and
+    #: whether the channel is age-restricted; for the checks that are repeated before painting and posting.
     parent_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     role_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     is_age_restricted: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: Whose share of the painters it takes: the server's, or that of all requests outside servers (0).
+    #: The server whose queue share it uses; 0 for all requests outside servers.
     server_id: Mapped[int] = mapped_column(Snowflake, default=0, server_default="0")
     locale: Mapped[str] = mapped_column(String(16), default="en-US")
 
     #: A `JobKind`.
     kind: Mapped[str] = mapped_column(String(16), default=JobKind.PAINT, server_default="paint")
-    #: The member's own words, without flags; empty where a picture is to be described.
+    #: The member's words, without flags; empty for a description.
     idea: Mapped[str] = mapped_column(Text)
     style: Mapped[str] = mapped_column(String(64), default="")
     #: on, off or preview.
     expand: Mapped[str] = mapped_column(String(8), default="on")
     #: GenerationRequest as JSON; its prompt is the idea.
     request: Mapped[dict[str, Any]] = mapped_column(Json)
-    #: From the request, for the queue's sums: what must be in memory, what it takes of a device's room (the pixels of
-    #: all its pictures together), pictures, and denoising steps.
+    #: From the request, for the queue: the models needed in memory, the pixels of all its pictures together,
+    #: the number of pictures, and denoising steps.
     weights_key: Mapped[str] = mapped_column(Text, default="", server_default="")
     pixels: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     samples: Mapped[int] = mapped_column(default=1)
     steps: Mapped[int] = mapped_column(default=1)
-    #: The picture to start from, if a member gave one, and what its file was called.
+    #: The input picture, if any, and its file name.
     input_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
     input_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
-    #: What the painter reads: the expansion in the style; None until expanded.
+    #: The final prompt: the expansion in the style; None until expanded.
     prompt: Mapped[str | None] = mapped_column(Text, default=None)
     #: Expansion as JSON; kept, so that a retry or a reroll does not expand again.
     expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
-    #: What of its words does nothing, by the names of `bot.notes`.
+    #: Which of its words have no effect, by the names of `bot.notes`.
     notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
-    #: Idea and prompt as the full-text index reads them (`bot.storage.search.searchable`).
+    #: Idea and prompt in the full-text index's form (`bot.storage.search.searchable`).
     search_text: Mapped[str] = mapped_column(Text, default="")
-    #: The filter rules that matched and let it pass, the strongest of their actions, and whether it is posted hidden.
+    #: The filter rules that matched without blocking, the strongest of their actions, and whether to post a spoiler.
     rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
     is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: Why its pictures must not be posted yet, a `HoldReason`; None if nothing is known against it.
     quarantine: Mapped[str | None] = mapped_column(String(32), default=None)
-    #: The rules that do not count for it: a moderator has allowed it past them.
+    #: Rules from which a moderator has exempted this job.
     pardoned_ids: Mapped[list[int] | None] = mapped_column(List, default=None)
     #: The job that this one rerolls or repeats.
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
 
-    #: The place in the queue: lowest first (see `bot.queue.fairness`).
+    #: The position in the queue: lowest first (see `bot.queue.fairness`).
     turn: Mapped[float] = mapped_column(Double, default=0.0)
-    #: How many turns its asker has while a member of weight 1 has one.
+    #: The requester's queue weight: turns per turn of a member of weight 1.
     weight: Mapped[float] = mapped_column(Double, default=1.0, server_default="1")
-    #: Whether its server's share has paid for it; once, however often it is tried.
+    #: Whether its server's share was charged for it; once, also for retries.
     charged: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: When a worker first took a later job before this one.
+    #: When a worker first claimed a later job before this one.
     passed_over_at: Mapped[float | None] = mapped_column(Double, default=None)
     attempts: Mapped[int] = mapped_column(default=0)
     #: Not to be claimed before this time (a retry backs off).
     not_before: Mapped[float] = mapped_column(Double, default=0.0)
-    #: Since when an expansion waits for its owner's Keep, Edit or Raw.
+    #: Since when its expansion waits for the owner's Keep, Edit or Raw.
     held_at: Mapped[float | None] = mapped_column(Double, default=None)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
 
@@ -227,15 +227,15 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     reason_code: Mapped[str | None] = mapped_column(String(32), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
 
-    #: When its pictures are looked at (again) that nobody has seen, None if all were; and how often that was tried.
+    #: When its unclassified pictures are due for the classifier, None if there are none; and the number of attempts.
     look_after: Mapped[float | None] = mapped_column(Double, default=None)
     looks: Mapped[int] = mapped_column(default=0, server_default="0")
 
-    #: When the answer was posted; a final job without it is delivery's work.
+    #: When the answer was posted; delivery posts final jobs without it.
     delivered_at: Mapped[float | None] = mapped_column(Double, default=None)
     delivery_attempts: Mapped[int] = mapped_column(default=0)
     deliver_after: Mapped[float] = mapped_column(Double, default=0.0)
-    #: Since when its channel refuses the answer, which its owner was told; None while it does not.
+    #: Since when its channel refuses the answer (its owner is notified); None otherwise.
     held_back_at: Mapped[float | None] = mapped_column(Double, default=None)
     deleted_at: Mapped[float | None] = mapped_column(Double, default=None)
 
@@ -244,7 +244,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     )
 
     __table_args__ = (
-        # What is asked of a long queue is answered by this one alone; the rows are not read.
+        # A covering index: claims in a long queue read no rows.
         _partial("ix_jobs_waiting", "server_id", "turn", "id", "weights_key", "pixels", "steps", where=QUEUED),
         _partial("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
         _partial("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
@@ -258,35 +258,35 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),
-        # Buttons carry a job's id, so an id is never given twice.
+        # Buttons carry a job's id, so ids are never reused.
         {"sqlite_autoincrement": True},
     )
 
     @property
     def where(self) -> Where:
-        """Where and by whom it was asked for."""
+        """The place and the member of the request."""
         return Where(
             self.guild_id, self.channel_id, tuple(self.parent_ids), tuple(self.role_ids), self.is_age_restricted
         )
 
     @property
     def generation(self) -> GenerationRequest:
-        """The request as the generator reads it: with the final prompt once there is one."""
+        """The request for the generator: with the final prompt once there is one."""
         return GenerationRequest.from_json({**self.request, "prompt": self.prompt or self.idea})
 
     @property
     def expanded(self) -> Expansion | None:
-        """What the language model made of the idea, once it has."""
+        """The language model's expansion of the idea, if there is one."""
         return Expansion.from_json(self.expansion) if self.expansion else None
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will be painted for it."""
+        """Whether the job has ended."""
         return self.status in FINAL
 
 
 class Image(Looked, Base, kw_only=True, eq=False):
-    """One picture of a job: a file in the store, known by its content."""
+    """One picture of a job: a file in the store, addressed by its content hash."""
 
     __tablename__ = "images"
 
@@ -298,7 +298,7 @@ class Image(Looked, Base, kw_only=True, eq=False):
     height: Mapped[int]
     size: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
-    #: How near the reader found it to the idea, from -1 to 1; None where it was not asked.
+    #: The image-text model's similarity to the idea, from -1 to 1; None where it was not scored.
     nearness: Mapped[float | None] = mapped_column(Double, default=None)
     #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
@@ -306,7 +306,7 @@ class Image(Looked, Base, kw_only=True, eq=False):
 
 
 class InputPicture(Looked, Base, kw_only=True, eq=False):
-    """What the eyes saw in a picture that a member gave to start from; known by its content."""
+    """The classifier's result for an input picture, addressed by its content hash."""
 
     __tablename__ = "input_pictures"
 
@@ -314,14 +314,14 @@ class InputPicture(Looked, Base, kw_only=True, eq=False):
 
 
 class BlockedPicture(Base, kw_only=True, eq=False):
-    """A picture that must not come back, nor one that looks like it, in one server (or anywhere: ``guild_id`` 0)."""
+    """A picture that is blocked, with similar ones, in one server (or everywhere: ``guild_id`` 0)."""
 
     __tablename__ = "blocked_pictures"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
     guild_id: Mapped[int] = mapped_column(Snowflake)
     phash: Mapped[str] = mapped_column(String(16))
-    #: The request that had painted it, where it was one of ours.
+    #: The request that generated it, if known.
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
     created_by: Mapped[int] = mapped_column(Snowflake)
     created_at: Mapped[float] = mapped_column(Double)
@@ -330,7 +330,7 @@ class BlockedPicture(Base, kw_only=True, eq=False):
 
 
 class PreviewRow(Base, kw_only=True, eq=False):
-    """How a job that is being painted looks now: a small JPEG."""
+    """The latest preview of a running job: a small JPEG."""
 
     __tablename__ = "previews"
 
@@ -339,13 +339,13 @@ class PreviewRow(Base, kw_only=True, eq=False):
     )
     step: Mapped[int]
     image: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
-    #: What the eyes saw in it; it is not kept before they have looked.
+    #: The classifier's result; previews are stored only after classification.
     score: Mapped[float | None] = mapped_column(Double, default=None)
     phash: Mapped[str | None] = mapped_column(String(16), default=None)
 
 
 class AnswerToken(Base, kw_only=True, eq=False):
-    """The token of the command that a job's message answers; it may write that message until it expires."""
+    """The interaction token of the command that a job's message answers; it can edit the message until it expires."""
 
     __tablename__ = "answer_tokens"
 
@@ -357,22 +357,22 @@ class AnswerToken(Base, kw_only=True, eq=False):
 
 
 class Share(Base, kw_only=True, eq=False):
-    """How much of the painters one server has had; virtual times, see `bot.queue.fairness`."""
+    """One server's share of the workers; virtual times, see `bot.queue.fairness`."""
 
     __tablename__ = "shares"
 
     #: 0 is everything outside servers.
     server_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
-    #: The turn that its users have come to.
+    #: The turn that its users have reached.
     turn: Mapped[float] = mapped_column(Double, default=0.0)
-    #: When what it was given will have been made up for.
+    #: The virtual time at which its served work is paid off.
     finish: Mapped[float] = mapped_column(Double, default=0.0)
-    #: The whole queue's time at its last claim; the largest of all rows is now.
+    #: The queue's virtual time at its last claim; the largest of all rows is the current one.
     clock: Mapped[float] = mapped_column(Double, default=0.0, index=True)
 
 
 class WorkerState(Base, kw_only=True, eq=False):
-    """What a worker process last said of itself."""
+    """A worker process's last report."""
 
     __tablename__ = "workers"
 
@@ -380,11 +380,11 @@ class WorkerState(Base, kw_only=True, eq=False):
     device: Mapped[str] = mapped_column(String(64))
     #: The weights keys that are in its memory.
     weights: Mapped[list[str]] = mapped_column(JSON(none_as_null=True))
-    #: Pixels that still fit beside what it paints.
+    #: Free capacity in pixels.
     room: Mapped[int] = mapped_column(BigInteger)
     #: The weights key of the batch in progress; None when idle.
     painting: Mapped[str | None] = mapped_column(Text, default=None)
-    #: The code of what keeps it from storing pictures; it claims nothing then.
+    #: The code of the storage failure that keeps it from claiming jobs; None normally.
     trouble: Mapped[str | None] = mapped_column(String(32), default=None)
     started_at: Mapped[float] = mapped_column(Double)
     #: It is alive while this is less than a lease ago.
@@ -392,7 +392,7 @@ class WorkerState(Base, kw_only=True, eq=False):
 
 
 class RuleRow(Base, kw_only=True, eq=False):
-    """A text that must not (or may) be drawn in one server, or anywhere (``guild_id`` 0); or a whole pack of them."""
+    """A text that is blocked (or allowed) in one server or everywhere (``guild_id`` 0); or a whole pack of them."""
 
     __tablename__ = "rules"
 
@@ -402,16 +402,16 @@ class RuleRow(Base, kw_only=True, eq=False):
     kind: Mapped[str] = mapped_column(String(8), default="word")
     #: As the moderator wrote it; of a pack its name.
     pattern: Mapped[str] = mapped_column(String(260))
-    #: As it is compared; with ``scope_key`` unique in its server.
+    #: The compared form; with ``scope_key`` unique in its server.
     normal_form: Mapped[str] = mapped_column(String(400))
-    #: It frees what other rules find.
+    #: An allow rule: it cancels matches of other rules.
     is_allow: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: It is also looked for glued to other words, and split into several.
     is_strict: Mapped[bool] = mapped_column(default=False, server_default=false())
     action: Mapped[str] = mapped_column(String(8), default="block", server_default="block")
-    #: What the member reads beside the reason code.
+    #: Shown to the member beside the reason code.
     reason: Mapped[str] = mapped_column(String(200), default="", server_default="")
-    #: What stands where the text was, if the action is to replace it.
+    #: The replacement text, for the action `replace`.
     replacement: Mapped[str] = mapped_column(String(100), default="", server_default="")
     #: `bot.filters.rules.Scope` as JSON, and the same for equal scopes.
     scope: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict, server_default="{}")
@@ -424,13 +424,13 @@ class RuleRow(Base, kw_only=True, eq=False):
 
     __table_args__ = (
         Index("uq_rules_guild_id", "guild_id", "is_allow", "normal_form", "scope_key", unique=True),
-        # Jobs and changes name a rule by its number, so it is never given twice.
+        # Jobs and changes refer to rules by id, so ids are never reused.
         {"sqlite_autoincrement": True},
     )
 
 
 class GuildSettingsRow(Base, kw_only=True, eq=False):
-    """How one server wants it (``guild_id`` 0: everything outside servers), and how often that or a rule changed."""
+    """One server's settings (``guild_id`` 0: outside servers), and the revision of its settings and rules."""
 
     __tablename__ = "guild_settings"
 
@@ -443,7 +443,7 @@ class GuildSettingsRow(Base, kw_only=True, eq=False):
 
 
 class FilterChange(Base, kw_only=True, eq=False):
-    """What a moderator did to a server's rules or settings: enough to undo it."""
+    """One change of a server's rules or settings by a moderator, with enough to undo it."""
 
     __tablename__ = "filter_changes"
 
@@ -453,17 +453,17 @@ class FilterChange(Base, kw_only=True, eq=False):
     by: Mapped[int] = mapped_column(Snowflake)
     #: add, edit, remove, import, settings, undo ...
     what: Mapped[str] = mapped_column(String(16))
-    #: ``{"rules": [rows], "settings": {...}}`` of what was changed only.
+    #: ``{"rules": [rows], "settings": {...}}``, changed parts only.
     before: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
     after: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
-    #: The change that this one takes back.
+    #: The change that this one undoes.
     undoes: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
     __table_args__ = (Index("ix_filter_changes_guild_id", "guild_id", "id"), {"sqlite_autoincrement": True})
 
 
 class Review(Base, kw_only=True, eq=False):
-    """What moderators have to decide: whether pictures may be posted, or whether a refusal was wrong (an appeal)."""
+    """A decision for moderators: whether pictures may be posted, or whether a refusal was wrong (an appeal)."""
 
     __tablename__ = "reviews"
 
@@ -473,24 +473,24 @@ class Review(Base, kw_only=True, eq=False):
     user_id: Mapped[int] = mapped_column(Snowflake)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     is_appeal: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: The code of the quarantine, or of the refusal that is appealed against.
+    #: A `HoldReason`, or the appealed refusal's code.
     why: Mapped[str] = mapped_column(String(32))
-    #: What the member says for it.
+    #: The member's reasons for the appeal.
     words: Mapped[str] = mapped_column(Text, default="", server_default="")
 
     state: Mapped[str] = mapped_column(String(16), default=ReviewState.OPEN, server_default="open")
     decided_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
     decided_at: Mapped[float | None] = mapped_column(Double, default=None)
 
-    #: The card; ``tried_at`` is written before it is posted, so that after a crash it is looked for.
+    #: The card; ``tried_at`` is written before posting, so that a restart searches for it.
     channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
     tried_at: Mapped[float | None] = mapped_column(Double, default=None)
-    #: The state that the card shows and that has been carried out (or `STALE`); None until it is posted.
+    #: The state that the card shows and that is carried out (or `STALE`); None until it is posted.
     shown: Mapped[str | None] = mapped_column(String(16), default=None)
     #: Not to be tried before this time.
     post_after: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
-    #: The channel (0: none is chosen) of which the server was told that no card can be posted there.
+    #: The channel (0: none chosen) about whose missing permissions the server was notified.
     told_of: Mapped[int | None] = mapped_column(Snowflake, default=None)
 
     __table_args__ = (
@@ -503,7 +503,7 @@ class Review(Base, kw_only=True, eq=False):
 
 
 class Strike(Base, kw_only=True, eq=False):
-    """What a member was told off for in one server; counts until it expires or is removed."""
+    """A warning of a member in one server; counts until it expires or is removed."""
 
     __tablename__ = "strikes"
 
@@ -527,7 +527,7 @@ class Strike(Base, kw_only=True, eq=False):
 
 
 class Suspension(Base, kw_only=True, eq=False):
-    """For how long a member may not paint in one server, and which strike brought it."""
+    """A member's suspension in one server, and the strike that caused it."""
 
     __tablename__ = "suspensions"
 
@@ -547,7 +547,7 @@ class Suspension(Base, kw_only=True, eq=False):
 
 
 class SyncedCommands(Base, kw_only=True, eq=False):
-    """What Discord was last told of an application's commands, so that it is told again only when they change."""
+    """The hash of an application's commands at the last sync, so that they are synced only when changed."""
 
     __tablename__ = "synced_commands"
 
@@ -557,7 +557,7 @@ class SyncedCommands(Base, kw_only=True, eq=False):
 
 @dataclass(frozen=True)
 class Seen:
-    """What is kept of a look at one picture (`bot.storage.models.Looked`)."""
+    """The classifier's result and the perceptual hash of one picture (`bot.storage.models.Looked`)."""
 
     looked_at: float
     eyes: str

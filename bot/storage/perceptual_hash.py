@@ -1,4 +1,4 @@
-"""Likeness: a short number for how a picture looks, which survives smaller copies, JPEG and other file formats."""
+"""Perceptual hash: a short code of a picture's appearance that survives scaling, JPEG and other formats."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from limner.bot.errors import BadPicture
 
 PLAIN = "That picture is too plain to be known again, so it cannot be blocked."
 LEAST_CONTRAST = 4.0
-"""Standard deviation of the grey values (0 to 255) below which all pictures look the same to the hash."""
+"""Standard deviation of grey values (0 to 255) below which all pictures get the same hash."""
 
 
 def fingerprint(image: Image.Image) -> str:
     """The perceptual hash (pHash: signs of the lowest frequencies of a cosine transform) as 16 hexadecimal digits."""
-    import imagehash  # loads scipy, which the bot's start must not wait for
+    import imagehash  # imports scipy, which would delay the bot's start
 
     return str(imagehash.phash(image))
 
 
 def distance(one: str, other: str) -> int:
-    """In how many of 64 bits two fingerprints differ: 0 is the same picture, 32 has nothing to do with it."""
+    """Hamming distance of two 64-bit fingerprints: 0 is the same picture, about 32 an unrelated one."""
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
 def known_by(image: Image.Image) -> str:
-    """The fingerprint of a picture that is to be known again; raises BadPicture if there is too little in it."""
+    """The fingerprint of a picture to recognise later; raises BadPicture if it has too little contrast."""
     if ImageStat.Stat(image.convert("L")).stddev[0] < LEAST_CONTRAST:
         raise BadPicture(PLAIN)
     return fingerprint(image)

@@ -1,4 +1,4 @@
-"""Full-text search: how text is written into the index, and how a question is asked of it."""
+"""Full-text search: how text is indexed, and how a query is matched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, column, func, literal, literal_column, sel
 from limner.bot.storage.models import Job
 
 LONGEST_WORD = 600
-"""Bytes of a word that count; Postgres takes no word of more than 2 kB."""
+"""Bytes of a word that are indexed; Postgres refuses words of more than 2 kB."""
 
 #: Scripts without spaces between words, and pictographs: each character is a word of its own here, a run is a phrase.
 _UNSPACED = re.compile(
@@ -23,11 +23,11 @@ _CHUNK = re.compile(r'["“”„]([^"“”„]*)["“”„]|(\S+)')
 
 
 def searchable(text: str) -> str:
-    """The text as the index reads it: its words in one spelling, without case, accents and punctuation.
+    """The text in the index's form: its words without case, accents and punctuation.
 
-    Letters beyond ASCII are written as their numbers, because the databases know different sets of letters: SQLite
-    those of Unicode 6.1, Postgres those of its operating system. A word that begins with a digit gets two letters
-    that begin no word, because Postgres would read 1e5b as two words.
+    Letters beyond ASCII are written as code points, because the databases know different sets of letters: SQLite those
+    of Unicode 6.1, Postgres those of its operating system. A word that begins with a digit gets a two-letter prefix,
+    because Postgres would read 1e5b as two words.
     """
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
     words = _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFKC", bare))
@@ -42,9 +42,10 @@ def _letter(character: str) -> str:
 
 
 def matches(question: str, *, is_sqlite: bool) -> ColumnElement[bool]:
-    """Jobs whose words hold all that was asked for: each word, each "quoted phrase", the last word as a beginning.
+    """Jobs that contain each word and each "quoted phrase" of the query; the last word matches as a prefix.
 
-    Any text is a question: what is neither letter nor digit only parts words. A question without words finds nothing.
+    Any text is a valid query: characters that are neither letters nor digits separate words. An empty query finds
+    nothing.
     """
     phrases = _phrases(question)
     if not phrases:
@@ -62,7 +63,7 @@ def matches(question: str, *, is_sqlite: bool) -> ColumnElement[bool]:
 
 
 def _phrases(question: str) -> list[tuple[list[str], bool]]:
-    """Runs of words that must stand together; the last one is open if it may be the beginning of a longer word."""
+    """Runs of words that must be adjacent; the last one is open if it may be the beginning of a longer word."""
     chunks = [(quoted or plain, bool(plain)) for quoted, plain in _CHUNK.findall(question)]
     last = len(chunks) - 1
     read = [(searchable(chunk).split(), plain and i == last) for i, (chunk, plain) in enumerate(chunks)]

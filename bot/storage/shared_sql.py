@@ -1,4 +1,4 @@
-"""SQL that the history, the queue and the reviews share: what a deletion writes and removes, what moderators need."""
+"""SQL shared by history, queue and reviews: deletion, answer tokens, previews, pending moderation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limner.bot.storage.models import OPEN_REVIEW, AnswerToken, Job, JobStatus, 
 
 
 def deleted() -> dict[str, Any]:
-    """Its owner wants nothing of it any more: it is not painted, found or posted."""
+    """Column values of a deleted request: it is not painted, found or posted any more."""
     waits = Job.status == JobStatus.QUEUED
     return {
         "deleted_at": time.time(),
@@ -28,26 +28,26 @@ def deleted() -> dict[str, Any]:
 
 
 async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> None:
-    """Nobody needs these any more, and others must not find them."""
+    """Delete answer tokens that are not needed any more."""
     await session.execute(delete(AnswerToken).where(which))
 
 
 async def forget_previews(session: AsyncSession, job_ids: Collection[int]) -> None:
-    """They are not painted any more, so nobody needs to see how far they were."""
+    """Delete the previews of jobs that are not running any more."""
     if job_ids:
         await session.execute(delete(PreviewRow).where(PreviewRow.job_id.in_(job_ids)))
 
 
 def undecided() -> ColumnElement[bool]:
-    """Whether moderators have yet to decide about a request or its pictures."""
+    """Whether a request or its pictures await a moderator's decision."""
     is_open = select(Review.id).where(Review.job_id == Job.id, text(OPEN_REVIEW)).exists()
     return is_open | and_(*waits_for_moderators())
 
 
 def waits_for_moderators() -> tuple[ColumnElement[bool], ...]:
-    """Of a painted request: its pictures wait for a moderator of its server."""
+    """Whether a finished request's pictures wait for a moderator of its server."""
     return Job.quarantine.in_(FOR_MODERATORS), Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
 
 
 FOR_MODERATORS = (HoldReason.FLAGGED, HoldReason.EVASION, HoldReason.EXPLICIT)
-"""The quarantines that a moderator ends: a rule's flag, a refused idea spelled another way, what the eyes saw."""
+"""The hold reasons that a moderator's decision ends."""
