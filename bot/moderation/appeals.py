@@ -1,4 +1,4 @@
-"""Appeals: a member asks a moderator to look at a refusal by the filter again, once."""
+"""Appeals: a member may ask moderators once to reconsider a refusal by the filter."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from limner.bot.app import App
 
 MOST = 5
-"""Appeals of one member that wait in one server; more would fill the moderators' channel."""
+"""Most open appeals of one member in one server; more would flood the moderators' channel."""
 ENOUGH = f"{MOST} appeals of yours wait for a moderator; appeal again when one of them is decided."
 NOBODY = "This refusal cannot be appealed against: no moderator of this server can decide about it."
 
 
 async def may_appeal(app: App, job: Job) -> bool:
-    """Whether moderators would see an appeal against this refusal, and there was none before."""
+    """Whether this refusal can be appealed: moderators would see it, and it was not appealed before."""
     return await _can_be_reviewed(app, job) and not await app.reviews.is_appealed(job.id)
 
 
 async def appealable(app: App, job_id: int, user_id: int) -> Job:
-    """The refused request of this member; raises NotFound, NotYours or Decided if there can be no appeal (any more)."""
+    """The refused request of this member; raises NotFound, NotYours or Decided if it cannot be appealed (any more)."""
     job = await app.jobs.get(job_id)
     if job.user_id != user_id:
         raise NotYours
@@ -38,7 +38,7 @@ async def appealable(app: App, job_id: int, user_id: int) -> Job:
 
 
 async def appeal(app: App, job_id: int, user_id: int, words: str) -> Review:
-    """Put a refusal before the moderators, with the member's own words; raises like `appealable`."""
+    """Open an appeal with the member's own words; raises like `appealable`."""
     return await app.reviews.appeal(await appealable(app, job_id, user_id), words)
 
 

@@ -1,4 +1,4 @@
-"""What the filter's verdict does to a request: which of its texts are read, and what its row remembers."""
+"""Applies the filter's verdict to a request: replaced texts, and what its row records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limner.generators.base import Expansion, GenerationRequest
 
 
 def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, file_name: str) -> dict[str, str]:
-    """All words of a request by the names that a refusal gives them; ``painted`` is all that the painter reads."""
+    """All texts of a request by the names that refusals use; ``painted`` is the final prompt."""
     return {
         "idea": idea,
         "negative prompt": request.negative_prompt,
@@ -26,7 +26,7 @@ def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, f
 
 
 def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
-    """A new request as its rules want it."""
+    """A new request with the verdict's texts and record."""
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
     return replace(
         remember(new, verdict),
@@ -39,13 +39,13 @@ def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
 
 
 def remember(new: NewJob, verdict: Verdict) -> NewJob:
-    """A new request whose row keeps what rules say of it, whatever its texts become."""
+    """A new request with the verdict's record, its texts unchanged."""
     kept = remembered(verdict)
     return replace(new, **kept | {"is_spoiler": new.is_spoiler or kept["is_spoiler"]})
 
 
 def obey(job: Job, verdict: Verdict) -> None:
-    """The same for one that was accepted before, whose row is written later."""
+    """The same for an accepted job, whose row is written later."""
     if verdict.action is None:
         return
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
@@ -59,7 +59,7 @@ def obey(job: Job, verdict: Verdict) -> None:
 
 
 def reworded(expansion: Expansion, idea: str, verdict: Verdict) -> Expansion:
-    """An expansion as its rules want it."""
+    """An expansion with the verdict's texts."""
     text = verdict.texts["expansion"]
     return expansion if text == expansion.text else replace(expansion, text=text, added=added_to(idea, text))
 
@@ -70,7 +70,7 @@ def added_to(idea: str, text: str) -> str:
 
 
 def remembered(verdict: Verdict) -> dict[str, Any]:
-    """What a job's row keeps of a verdict; never a word of its texts."""
+    """The columns of a verdict in a job's row; never a word of its texts."""
     is_flagged = Action.FLAG in verdict.actions
     return {
         "rule_ids": verdict.rule_ids,

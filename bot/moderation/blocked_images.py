@@ -1,4 +1,4 @@
-"""Blocked pictures: each server's list and the operator's, and which of them a picture looks like."""
+"""Blocked pictures: each server's list and the operator's, matched by perceptual hash."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Known:
 
 
 class BlockedPictures:
-    """Pictures that must not come back; a change counts at once in the process that made it, in a second elsewhere."""
+    """The lists of blocked pictures; a change counts at once in its process, within a second elsewhere."""
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
         self.database = database
@@ -44,7 +44,7 @@ class BlockedPictures:
         self._known: dict[int, _Known] = {}
 
     async def block(self, guild_id: int, phash: str, by: int, job_id: int | None = None) -> BlockedPicture:
-        """Keep a picture like this one from being posted there (0: anywhere); the row that is there already counts."""
+        """Block pictures like this one in a server (0: everywhere); returns the existing row if there is one."""
         same = select(BlockedPicture).where(BlockedPicture.guild_id == guild_id, BlockedPicture.phash == phash)
         async with changing(self.database, guild_id) as session:
             if found := await session.scalar(same):
@@ -57,7 +57,7 @@ class BlockedPictures:
         return row
 
     async def allow(self, guild_id: int, number: int, by: int) -> None:
-        """Take a picture from a server's list; raises NotFound if it is not on it."""
+        """Remove a picture from a server's list; raises NotFound if it is not on it."""
         async with changing(self.database, guild_id) as session:
             row = await session.get(BlockedPicture, number)
             if row is None or row.guild_id != guild_id:
@@ -84,7 +84,7 @@ class BlockedPictures:
             return (await session.scalars(here.order_by(BlockedPicture.id))).all()
 
     async def has_like(self, guild_id: int | None, phash: str, bits: int) -> bool:
-        """Whether a blocked picture differs from this one in at most so many bits of 64, there or everywhere."""
+        """Whether a blocked picture of the server or everywhere differs by at most so many of 64 bits."""
         lists = [await self._hashes(guild) for guild in {guild_id or EVERYWHERE, EVERYWHERE}]
         return any(distance(phash, other) <= bits for hashes in lists for other in hashes)
 

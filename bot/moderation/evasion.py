@@ -1,4 +1,4 @@
-"""Evasion: a request that says again, spelled another way, what the filter has just refused waits for a moderator."""
+"""Evasion: holds requests that respell a recently refused idea for a moderator."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STRIKE = "A refused idea, spelled another way"
 
 
 async def keep_back_respelled(app: App, new: NewJob) -> NewJob:
-    """The request, to be kept back from posting if it is a refused one in disguise and moderators look for that.
+    """The request, held for a moderator if it respells a refused one and the server checks for that.
 
-    Where the server wants it, its member gets a strike at once. Raises Refused if it takes too long to find out, and
-    QueueFull if the member was refused too much to compare it all.
+    If the server wants it, the member gets a strike at once. Raises Refused if the check takes too long, and QueueFull
+    if the member has too many refusals to compare.
     """
     if new.where.guild_id is None:
         return new

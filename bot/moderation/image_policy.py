@@ -1,4 +1,4 @@
-"""The gate: which painted pictures may be shown at a place, as its channel and its server's settings are now."""
+"""Image policy: which pictures a channel may show, by its age restriction and its server's current settings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Objection:
 
 
 class ImagePolicy:
-    """Compares what the eyes have seen with what is allowed at a place; nobody looks a second time."""
+    """Compares classifier results with the limits of a place; pictures are not classified again for that."""
 
     def __init__(self, settings: Settings, guilds: Guilds, blocked: BlockedPictures, quarantine: Quarantine) -> None:
         self._settings = settings
@@ -57,7 +57,7 @@ class ImagePolicy:
         self._quarantine = quarantine
 
     async def objection(self, job: Job, where: Where) -> Objection | None:
-        """Why a painted job's pictures may not be shown there now; None if they may."""
+        """Why a finished job's pictures may not be shown there now; None if they may."""
         if job.quarantine:
             return Objection(HoldReason(job.quarantine))
         codes: dict[int, HoldReason] = {}
@@ -68,15 +68,15 @@ class ImagePolicy:
         return _first(codes)
 
     async def beyond_approval(self, job: Job) -> Objection | None:
-        """What no server's approval lifts from a painted job's pictures; None if there is nothing (known) of that."""
+        """Objections that a server's approval cannot lift from a finished job's pictures; None if none is known."""
         found = {image.id: await self._against_approved(image, job) for image in job.images}
         lasting = (HoldReason.BLOCKED, HoldReason.EXPLICIT)
         return _first({number: code for number, code in found.items() if code and code in lasting})
 
     async def against(self, picture: Image | InputPicture | PreviewRow, where: Where, job: Job) -> HoldReason | None:
-        """What there is against one of a job's pictures there; None if nothing is.
+        """The objection to one of a job's pictures there; None if there is none.
 
-        The picture to start from and previews are a job's pictures too. What is not known counts against it.
+        Input pictures and previews are a job's pictures too. An unclassified picture is always objected to.
         """
         if not self._is_seen(picture):
             return HoldReason.UNSEEN
@@ -86,7 +86,7 @@ class ImagePolicy:
         return HoldReason.EXPLICIT if _is_over(picture, limit) else None
 
     async def _against_approved(self, image: Image, job: Job) -> HoldReason | None:
-        """The same for one that a server's moderator has approved: what is the operator's to say."""
+        """The operator's objections to a picture that a server's moderator has approved."""
         if not self._is_seen(image):
             return HoldReason.UNSEEN
         if await self._blocked.has_like(None, image.phash or "", self._settings.block_distance):
@@ -98,9 +98,10 @@ class ImagePolicy:
         return picture.phash is not None and (picture.score is not None or self._settings.eyes == "off")
 
     async def limit(self, where: Where, *, is_from_picture: bool) -> float:
-        """How explicit a picture may be there: a server may be stricter than the operator, and never laxer.
+        """The explicit limit there: a server may be stricter than the operator, never laxer.
 
-        One that is made from a picture never has more than the ordinary limit: whose picture that is nobody knows.
+        A picture made from an uploaded one gets the ordinary limit everywhere, because its subject may be a real
+        person.
         """
         server, own = await self._guilds.get(where.guild_id), self._settings
         ordinary = _strictest(own.explicit_limit, server.explicit_limit)
@@ -110,7 +111,7 @@ class ImagePolicy:
         return min(ordinary, restricted) if is_from_picture else restricted
 
     async def stop(self, job: Job, objection: Objection) -> None:
-        """Keep a painted job from being posted: until somebody looks, until a moderator decides, or for good."""
+        """Hold a finished job's pictures for the classifier or a moderator, or refuse them for good."""
         server = await self._guilds.get(job.guild_id)
         if objection.code == HoldReason.UNSEEN:
             await self._quarantine.ask_for_a_look(job.id)
@@ -127,7 +128,7 @@ class ImagePolicy:
 
 
 def _first(codes: Mapping[int, HoldReason]) -> Objection | None:
-    """The code that counts before the others, with all of them."""
+    """The weightiest reason, with all of them."""
     weightiest = (HoldReason.UNSEEN, HoldReason.BLOCKED, HoldReason.EXPLICIT)
     code = next((code for code in weightiest if code in codes.values()), None)
     return Objection(code, codes) if code else None

@@ -1,4 +1,4 @@
-"""Quarantine: pictures that must not be posted (yet), until somebody has looked at them or has decided."""
+"""Quarantine: finished pictures that await the classifier or a moderator's decision."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from limner.bot.translation import english
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 600.0
-"""The pause between two looks at pictures that cannot be looked at doubles until it is that long, in seconds."""
+"""Longest pause in seconds between two classification attempts; pauses double up to it."""
 
 
 class Quarantine:
-    """Keeps painted jobs from being posted, and lets them go again. Every method is one short transaction."""
+    """Holds finished jobs back from posting, and releases them. Every method is one short transaction."""
 
     def __init__(self, jobs: JobQueue) -> None:
         self.database = jobs.database
         self._jobs = jobs
 
     async def take(self) -> Job | None:
-        """A painted job whose pictures are to be looked at (again) now; no other worker is given it for a while."""
+        """A finished job that is due for the classifier; other workers do not get it for a while."""
         now = time.time()
         due = select(Job).where(text(UNLOOKED), Job.look_after <= now).order_by(Job.look_after).limit(1)
         async with self.database.begin() as session:
@@ -41,7 +41,7 @@ class Quarantine:
             return job if taken.first() else None
 
     async def looked(self, job_id: int, seen: Mapping[int, Seen]) -> None:
-        """Write down what was seen in a job's pictures, by their numbers; nothing keeps it back for that any more."""
+        """Store the classifier's results of a job's pictures by image id, and lift the hold for them."""
         free = case((Job.quarantine == HoldReason.UNSEEN, None), else_=Job.quarantine)
         async with self._jobs.changing() as session:
             for image_id, look in seen.items():
@@ -50,23 +50,23 @@ class Quarantine:
         log.info("job_looked_at job=%s", job_id)
 
     async def ask_for_a_look(self, job_id: int) -> bool:
-        """Somebody wants to show pictures that nobody has looked at: a worker does it now, if none does already."""
+        """Make an unclassified job due for the classifier now."""
         waiting = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.look_after.is_(None))
         return await self._change(waiting.values(**transitions.unseen()))
 
     async def hold(self, job_id: int, code: HoldReason, verdicts: Mapping[int, ImageVerdict]) -> bool:
-        """Let a person decide on a painted job's pictures; False if something else happened to it meanwhile."""
+        """Hold a finished job's pictures for a moderator; False if the job has changed meanwhile."""
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.quarantine.is_(None))
         return await self._change(painted.values(quarantine=code), verdicts)
 
     async def refuse(self, job_id: int, code: str, reason: str, verdicts: Mapping[int, ImageVerdict]) -> bool:
-        """Never post a painted job's pictures, and tell its owner why; False if it is not painted (any more)."""
+        """Refuse a finished job's pictures for good, with a sentence for the owner; False if the job has changed."""
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED)
         ended = {"status": JobStatus.REFUSED, "quarantine": None, "look_after": None}
         return await self._change(painted.values(**ended, reason_code=code, reason=english(reason)), verdicts)
 
     async def approve(self, job_id: int) -> bool:
-        """A person allows a job's pictures where they were asked for; False if it is not in quarantine (any more)."""
+        """A moderator allows a job's pictures in the channel of the request; False if it is not held any more."""
         held = update(Job).where(Job.id == job_id, Job.quarantine.is_not(None))
         async with self.database.read() as session:
             images = await session.scalars(select(Image.id).where(Image.job_id == job_id))

@@ -1,4 +1,4 @@
-"""Refusals: what the filter refused a member lately, and how much of that there may be before they have to wait."""
+"""Recent refusals of a member, and their limit."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from limner.bot.storage.history import Asked
 
 MOST, MOST_SECONDS = 30, 600.0
-"""Refusals of one member in one server within so many seconds; who has more would try out the filter's rules."""
+"""Most refusals of one member in one server within so many seconds; more would probe the filter's rules."""
 REMEMBERED = 500
-"""Refusals that one request is compared with; so none is forgotten because of others that came after it."""
+"""Most refusals that one request is compared with; beyond it the member has to wait."""
 TOO_MANY = "Too many of your requests were refused here within a short time; ask again <t:{end:.0f}:R>."
 
 
 async def refused_lately(app: App, new: NewJob, seconds: float) -> Sequence[Asked]:
-    """What was refused to the asker of a request there in the last so many seconds, newest first.
+    """The member's refusals there in the last so many seconds, newest first.
 
     Raises:
-        QueueFull: these are more than a request can be compared with.
+        QueueFull: there are more than a request can be compared with.
     """
     found = await app.history.refused(new.user_id, new.where.guild_id, seconds, REMEMBERED + 1)
     if len(found) > REMEMBERED:
@@ -32,7 +32,7 @@ async def refused_lately(app: App, new: NewJob, seconds: float) -> Sequence[Aske
 
 
 async def check_refusals(app: App, new: NewJob) -> None:
-    """Raise QueueFull for who has had so many refusals that another one is not even kept as a row."""
+    """Raise QueueFull if the member has had too many refusals to store another one."""
     if new.user_id == 0:
         return
     found = await app.history.refused(new.user_id, new.where.guild_id, MOST_SECONDS, MOST)

@@ -1,4 +1,4 @@
-"""Reviews: what waits for a moderator, who decided it first, and which cards still have to be posted or changed."""
+"""Reviews: decisions for moderators, made once, and the cards that have to be posted or updated."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ OUTCOMES = {
     ReviewState.EXPIRED: "rejected, because nobody decided in time",
     ReviewState.WITHDRAWN: "withdrawn, because the request was deleted",
 }
-"""Each state in the words of a sentence."""
+"""Each state as a part of a sentence."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a server knows of a member: requests, and decisions about them."""
+    """A member's record in a server: requests, and decisions about them."""
 
     requests: int
     refused: int
@@ -53,7 +53,7 @@ class Reviews:
         self.changed = Wakeup()
 
     async def open_due(self) -> None:
-        """Open a review for each painted request that a moderator must see and that has none; one, however often."""
+        """Open one review for each finished request that waits for a moderator and has none."""
         due = select(literal(time.time()), Job.guild_id, Job.user_id, Job.id, literal(False), Job.quarantine).where(
             *waits_for_moderators(),
             ~select(Review.id).where(Review.job_id == Job.id, Review.is_appeal.is_(False)).exists(),
@@ -71,7 +71,7 @@ class Reviews:
             log.info("review_opened review=%s", number)
 
     async def appeal(self, job: Job, words: str) -> Review:
-        """Ask a moderator to look at a refusal; raises Decided at the second time."""
+        """Open a review of a refusal; raises Decided if there is one."""
         review = Review(
             created_at=time.time(),
             guild_id=job.guild_id or 0,
@@ -91,13 +91,13 @@ class Reviews:
         return review
 
     async def is_appealed(self, job_id: int) -> bool:
-        """Whether this refusal was appealed against before."""
+        """Whether this refusal was appealed before."""
         found = select(Review.id).where(Review.job_id == job_id, Review.is_appeal)
         async with self.database.read() as session:
             return await session.scalar(found) is not None
 
     async def open_appeals(self, guild_id: int, user_id: int) -> int:
-        """How many appeals of a member wait for a moderator of a server."""
+        """A member's open appeals in a server."""
         mine = (Review.guild_id == guild_id, Review.user_id == user_id, Review.is_appeal, text(OPEN_REVIEW))
         async with self.database.read() as session:
             return await session.scalar(select(func.count()).select_from(Review).where(*mine)) or 0
@@ -111,10 +111,10 @@ class Reviews:
         return review
 
     async def decide(self, review_id: int, state: ReviewState, by: int | None) -> Review:
-        """Decide a review that is open (``by`` None: nobody did in time).
+        """Decide an open review (``by`` None: it expired).
 
         Raises:
-            Decided: somebody was first; it tells who and how.
+            Decided: it was decided before; the text says by whom and how.
         """
         values = {"state": state, "decided_by": by, "decided_at": time.time(), "post_after": 0.0}
         decided = update(Review).where(Review.id == review_id, Review.state == ReviewState.OPEN)
@@ -133,51 +133,51 @@ class Reviews:
             return (await session.scalars(found)).all()
 
     async def job_of(self, review: Review) -> Job:
-        """The request that it is about, whether its owner has deleted it or not."""
+        """The review's request, deleted or not."""
         async with self.database.read() as session:
             return await session.get_one(Job, review.job_id)
 
     async def to_show(self, busy: Collection[int] = ()) -> Sequence[Review]:
-        """Reviews whose card does not show their state yet, oldest first, but for those of ``busy`` servers."""
+        """Reviews whose card is out of date, oldest first, except those of ``busy`` servers."""
         due = select(Review).where(text(UNSHOWN), Review.post_after <= time.time(), Review.guild_id.not_in(busy))
         async with self.database.read() as session:
             return (await session.scalars(due.order_by(Review.id).limit(AT_ONCE))).all()
 
     async def begin_card(self, review_id: int, channel_id: int) -> None:
-        """The card is about to be posted there."""
+        """Record that the card is about to be posted there."""
         values = {"channel_id": channel_id, "tried_at": time.time()}
         await self._update(update(Review).where(Review.id == review_id).values(**values))
 
     async def lose_card(self, review_id: int) -> None:
-        """The card is out of reach, so it needs another one."""
+        """Record that the card cannot be reached and must be posted again."""
         lost = {"shown": None, "channel_id": None, "message_id": None, "tried_at": None}
         await self._update(update(Review).where(Review.id == review_id).values(**lost))
         log.info("card_lost review=%s", review_id)
 
     async def mark_shown(self, review_id: int, state: str, message_id: int | None) -> None:
-        """The card (None: there will be none) shows this state, and what it means has been carried out."""
+        """Record that the card (None: there will be none) shows this state and that the decision is carried out."""
         await self._update(
             update(Review).where(Review.id == review_id).values(shown=state, message_id=message_id, told_of=None)
         )
         log.info("card_shown review=%s state=%s", review_id, state)
 
     async def waits(self, job_id: int) -> bool:
-        """Whether moderators have yet to decide about a request."""
+        """Whether a request awaits a moderator's decision."""
         async with self.database.read() as session:
             return await session.scalar(select(Job.id).where(Job.id == job_id, undecided())) is not None
 
     async def refresh_deleted(self, review_id: int) -> None:
-        """The card shows a request that may have been deleted while it was written; then it is written again."""
+        """Mark the card for an update if its request was deleted while it was posted."""
         gone = select(Job.id).where(Job.id == Review.job_id, Job.deleted_at.is_not(None)).exists()
         await self._update(update(Review).where(Review.id == review_id, gone).values(shown=STALE))
 
     async def postpone(self, review_id: int, seconds: float, told_of: int | None) -> None:
-        """Discord would not take the card now; ``told_of`` is the channel of which the server has been told so."""
+        """Record a failed post; ``told_of`` is the channel about which the server was notified."""
         values = {"post_after": time.time() + seconds, "told_of": func.coalesce(told_of, Review.told_of)}
         await self._update(update(Review).where(Review.id == review_id).values(**values))
 
     async def was_told_of(self, guild_id: int, channel_id: int) -> bool:
-        """Whether the server was told that no card can be posted there, about any review that still waits."""
+        """Whether the server was notified, for any open review, that cards cannot be posted there."""
         found = select(Review.id).where(
             Review.guild_id == guild_id, Review.state == ReviewState.OPEN, Review.told_of == channel_id
         )
@@ -191,7 +191,7 @@ class Reviews:
             return (await session.scalars(found.order_by(Review.id.desc()).limit(limit))).all()
 
     async def record(self, guild_id: int, user_id: int) -> Record:
-        """What moderators want to know of a member before they decide."""
+        """A member's record for the moderators' decision."""
         job = (Job.guild_id == guild_id, Job.user_id == user_id)
         requests = select(func.count(), _count(Job.status == JobStatus.REFUSED)).where(*job)
         approved = Review.state.in_(APPROVALS)
@@ -210,7 +210,7 @@ class Reviews:
 
 
 def told(review: Review) -> str:
-    """What whoever comes too late reads."""
+    """The sentence for a moderator whose decision comes too late."""
     outcome = OUTCOMES[ReviewState(review.state)]
     if review.decided_by is None:
         return f"This review is over: {outcome}."

@@ -1,4 +1,4 @@
-"""Strikes: what a member was told off for until it expires, and the suspensions that follow."""
+"""Strikes: warnings that expire, and the suspensions that follow."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 LONGEST = 28 * DAY
-"""Of a suspension, and of a time-out that Discord takes."""
+"""Longest suspension; Discord's longest time-out."""
 LISTED = 15
 
 
 @dataclass(frozen=True)
 class Told:
-    """A strike, how many the member has with it, and the suspension that it brought, if any."""
+    """A strike, the member's number of strikes, and the suspension that it caused, if any."""
 
     strike: Strike
     active: int
@@ -43,9 +43,9 @@ class Strikes:
     async def give(
         self, guild_id: int, user_id: int, *, by: int, why: str, settings: GuildSettings, review_id: int | None = None
     ) -> Told:
-        """Give a strike; a review gives one however often it is asked to.
+        """Give a strike; a review gives at most one.
 
-        Who has ``strike_limit`` of them is suspended: for ``suspension_hours``, and twice as long each further time.
+        A member with ``strike_limit`` strikes is suspended for ``suspension_hours``; the duration doubles each time.
         """
         now = time.time()
         async with self.database.begin() as session:
@@ -71,7 +71,7 @@ class Strikes:
         return Told(strike, active or 0, suspension)
 
     async def remove(self, guild_id: int, strike_id: int, by: int) -> Strike:
-        """Take a strike back, and with it the suspension that it brought; raises NotFound."""
+        """Remove a strike, and the suspension that it caused; raises NotFound."""
         now = time.time()
         mine = (Strike.id == strike_id, Strike.guild_id == guild_id, Strike.removed_at.is_(None))
         removed = update(Strike).where(*mine).values(removed_at=now, removed_by=by).returning(Strike)
@@ -98,33 +98,33 @@ class Strikes:
     async def active(
         self, guild_id: int, user_id: int | None = None, *, skip: int = 0, limit: int = LISTED
     ) -> Sequence[Strike]:
-        """A member's strikes that count now (a whole server's: None), newest first."""
+        """A member's current strikes (None: the whole server's), newest first."""
         found = select(Strike).where(*_active(guild_id, user_id)).order_by(Strike.id.desc())
         async with self.database.read() as session:
             return (await session.scalars(found.offset(skip).limit(limit))).all()
 
     async def count(self, guild_id: int, user_id: int | None = None) -> int:
-        """How many of them there are."""
+        """The number of current strikes."""
         found = select(func.count()).select_from(Strike).where(*_active(guild_id, user_id))
         async with self.database.read() as session:
             return await session.scalar(found) or 0
 
     async def suspension(self, guild_id: int | None, user_id: int) -> Suspension | None:
-        """The suspension that keeps a member from painting now, if there is one."""
+        """The member's current suspension, if any."""
         return None if guild_id is None else await self._suspensions.ask((guild_id, user_id))
 
     async def of_review(self, review_id: int) -> Told | None:
-        """The strike that a review gave, and what it brought; None if it gave none."""
+        """The strike that a review gave, and its suspension; None if it gave none."""
         async with self.database.read() as session:
             return await _of_review(session, review_id)
 
     async def refuse_suspended(self, guild_id: int | None, user_id: int) -> None:
-        """Raise Suspended, with the end, for who may not paint in this server now."""
+        """Raise Suspended, with the end, if the member is suspended in this server."""
         if suspension := await self.suspension(guild_id, user_id):
             raise Suspended.until(suspension.until)
 
     async def time_outs(self) -> Sequence[Suspension]:
-        """Those for which Discord's time-out is still to be set, or to be taken back."""
+        """Suspensions whose Discord time-out is still to be set or lifted."""
         now = time.time()
         to_set = (Suspension.time_out == TimeOut.WANTED) & Suspension.lifted_at.is_(None) & (Suspension.until > now)
         to_end = (Suspension.time_out == TimeOut.SET) & Suspension.lifted_at.is_not(None)
@@ -132,7 +132,7 @@ class Strikes:
             return (await session.scalars(select(Suspension).where(to_set | to_end))).all()
 
     async def mark_time_out(self, suspension_id: int, time_out: TimeOut) -> None:
-        """Discord has done it, or will not."""
+        """Record the result of Discord's time-out."""
         async with self.database.begin() as session:
             marked = update(Suspension).where(Suspension.id == suspension_id).values(time_out=time_out)
             await session.execute(marked)

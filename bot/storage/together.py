@@ -1,4 +1,4 @@
-"""Together: what many ask of the database at the same moment is answered in one transaction."""
+"""Batches concurrent database operations into one transaction."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Told = TypeVar("Told")
 Transaction = Callable[[Sequence[Asked], float], Awaitable[Sequence[Told]]]
 
 MOST = 500
-"""Questions that one transaction answers."""
+"""Most operations in one transaction."""
 
 
 class Together(Generic[Asked, Told]):
-    """One transaction is open at a time, and the next one is shared by all who have asked meanwhile.
+    """Runs one transaction at a time; operations requested meanwhile share the next one.
 
     On SQLite each commit waits for the disk, and each statement for another thread; so a burst of commands costs little
     more than one.
@@ -72,7 +72,7 @@ class Together(Generic[Asked, Told]):
                 return
             error = problem
         for number, answer in enumerate(some):
-            if answer.done():  # its asker is gone
+            if answer.done():  # the caller was cancelled
                 continue
             if error:
                 answer.set_exception(error)

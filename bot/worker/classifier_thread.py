@@ -1,4 +1,4 @@
-"""The lookout: the eyes in a thread of their own, and a clock on each look. Who is not seen is not posted."""
+"""Runs the safety classifier in its own thread with a timeout. Unclassified pictures are never posted."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 300.0
-"""Before eyes that hang or cannot be loaded are loaded again; it doubles each time."""
+"""Pause before a classifier that hangs or cannot be loaded is loaded again; it doubles each time."""
 
 
 class ClassifierThread:
-    """Looks at one picture after the other, beside whatever else the process does.
+    """Classifies one picture after another, beside everything else in the process.
 
-    Eyes that raise have not seen that one picture. Eyes that hang cannot be ended, so their thread is left behind and
-    others are loaded in a new one; meanwhile, and while eyes cannot be loaded, nobody waits for a look.
+    A classifier that raises leaves that one picture unclassified. A classifier that hangs cannot be stopped, so its
+    thread is abandoned and it is loaded again in a new one; until it is loaded, `look` raises at once.
     """
 
     def __init__(self, settings: Settings, load: Callable[[Settings], SafetyClassifier | None] | None = None) -> None:
@@ -42,14 +42,14 @@ class ClassifierThread:
         self._pause = PAUSE_SECONDS
 
     async def open(self) -> None:
-        """Load the eyes while nobody waits for them; what goes wrong is told at the first look."""
+        """Load the classifier in advance; an error is raised by the first `look`."""
         await asyncio.wait({asyncio.wrap_future(self._begin_to_load())}, timeout=self._settings.load_timeout)
 
     async def look(self, image: Image.Image) -> Seen:
-        """What there is to see in a picture.
+        """Classify a picture.
 
         Raises:
-            NotClassified: the classifier is broken or takes longer than the setting `eyes_timeout`.
+            NotClassified: the classifier is broken or takes longer than the setting `safety_classifier_timeout`.
         """
         if time.monotonic() < self._blind_until:
             raise NotClassified
@@ -57,7 +57,7 @@ class ClassifierThread:
         thread = self._thread
         call = thread.submit(_look, eyes, self._settings.eyes, image)
         await asyncio.wait({asyncio.wrap_future(call)}, timeout=self._settings.eyes_timeout)
-        if call.cancel() or not call.done():  # it waits behind one that hangs, or hangs itself
+        if call.cancel() or not call.done():  # it hangs, or waits behind a call that hangs
             self._leave_behind(thread)
             raise NotClassified
         if error := call.exception():
@@ -67,7 +67,7 @@ class ClassifierThread:
         return call.result()
 
     def close(self) -> None:
-        """Wait for nothing: the process is about to end."""
+        """Stop without waiting: the process exits next."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _loaded(self) -> SafetyClassifier | None:
@@ -94,7 +94,7 @@ class ClassifierThread:
 
     def _leave_behind(self, thread: ThreadPoolExecutor) -> None:
         if thread is not self._thread:
-            return  # whoever waited longest has done it
+            return  # another caller has replaced it already
         log.error("eyes_hang pause=%.0f", self._pause)
         thread.shutdown(wait=False, cancel_futures=True)
         self._thread = _thread()
@@ -107,7 +107,7 @@ class ClassifierThread:
 
 
 def load_classifier(settings: Settings) -> SafetyClassifier | None:
-    """The eyes that the settings name, None if there are to be none; blocks, and raises what their maker raises."""
+    """The configured safety classifier, None if it is switched off; blocks, and raises what its `create` raises."""
     if settings.eyes == "off":
         return None
     kind, model = settings.eyes_kind

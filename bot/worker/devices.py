@@ -1,4 +1,4 @@
-"""What this machine can paint on, asked of torch in a short-lived process: this one stays light and unbroken."""
+"""Finds the devices of this machine by asking torch in a short-lived process, so that this one never imports it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ async def find_devices(wanted: Sequence[str]) -> list[str]:
         return ["cpu"]
     found = await ask_generators("device")
     if found is None:
-        return ["auto"]  # the worker's own log will tell what is wrong with torch
+        return ["auto"]  # the worker's own log reports what is wrong with torch
     return [f"cuda:{number}" for number in range(len(found["cuda"]))] or ["mps" if found["mps"] else "cpu"]
 
 
 async def ask_generators(module: str, *arguments: str, seconds: float = TORCH_SECONDS) -> dict[str, Any] | None:
-    """What the program ``limner.generators.MODULE`` prints as JSON; None if torch cannot be loaded."""
+    """The JSON that the program ``limner.generators.MODULE`` prints; None if torch cannot be loaded."""
     command = (sys.executable, "-P", "-m", f"limner.generators.{module}", *arguments)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

@@ -1,4 +1,4 @@
-"""The painter: the executor in a thread of its own, and a clock on each of its calls."""
+"""Runs the executor in its own thread with a timeout for each call."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""How often somebody looks at the clock of a call that takes long."""
+"""Interval at which a running call's time is checked."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class _Limit:
-    """How long what the thread does now may take; a new one for each thing that it does."""
+    """The time limit of the thread's current activity; a new object for each one."""
 
     seconds: float = math.inf
 
 
 class ExecutorThread:
-    """Lets the executor work, one call at a time, without ever blocking the event loop.
+    """Runs the executor one call at a time without blocking the event loop.
 
-    A call that takes longer than ``step_timeout`` (or ``load_timeout``, where it loads a model) raises `WorkerBroken`
-    in whoever waits for it, and so does a lost device: the thread cannot be ended, so the process has to be.
+    A call that takes longer than ``step_timeout`` (``load_timeout`` while loading a model) raises `WorkerBroken`, and
+    so does a lost device: the thread cannot be stopped, so the process has to exit.
     """
 
     def __init__(self, executor: Executor, settings: Settings) -> None:
         self.room = executor.capacity(settings.default_card.name)
-        """Pixels that still fit beside those that are being painted."""
+        """Free capacity in pixels, beside the current batch."""
         self.together = self.room
-        """Pixels that are worth painting at once: more take as much longer."""
+        """Pixels that are worth painting at once: more take proportionally longer."""
         self.loaded: tuple[str, ...] = ()
         """The weights keys in memory (`GenerationRequest.weights_key`)."""
         self.is_open = False
@@ -57,41 +57,41 @@ class ExecutorThread:
 
     @property
     def per_user(self) -> float:
-        """Pixels that one user may have here: what is painted at once, and one picture that is prepared meanwhile."""
+        """Most pixels of one user at a time: one batch, and one picture in preparation."""
         card = self._settings.cards[self._model]
         return self.together + card.width * card.height
 
     @property
     def samples(self) -> int:
-        """Pictures of the model's own size that are painted at once, and no fewer than before anything is measured."""
+        """Pictures of the model's own size in one batch; not fewer than before anything is measured."""
         card = self._settings.cards[self._model]
         return max(self._settings.most_samples or FIRST_BATCH, self.together // (card.width * card.height))
 
     async def open(self) -> None:
-        """Import the painters and try the device, before there is a job that could be lost."""
-        # Also before any language model is imported in another thread: the two share libraries that import in circles.
+        """Import the generators and test the device before any job is claimed."""
+        # Before another thread imports a language model: both share libraries with import cycles.
         await self._call(self._open, {card.kind for card in self._settings.cards.values()})
         self.is_open = True
 
     async def paint(
         self, leaving: Collection[str], coming: Mapping[str, GenerationRequest], model: str | None
     ) -> list[Event]:
-        """One step: who leaves goes first, then newcomers come in, by their keys; what happened to each."""
+        """One step: evict the leaving jobs, admit the coming ones by their keys, and return what happened to each."""
         return await self._call(self._paint, leaving, coming, model)
 
     async def warm_up(self, card: ModelCard, key: str) -> None:
-        """Load a model while nobody waits for it."""
+        """Load a model in advance."""
         await self._call(self._warm_up, card, key)
 
     async def close(self) -> None:
-        """Free the device, if it answers; the process is about to end."""
+        """Free the device, if it responds; the process exits next."""
         if self.is_open and self._limit.seconds == math.inf:
             await self._call(self._executor.close)
         self._thread.shutdown(wait=False)
 
     async def _call(self, work: Callable[..., T], *arguments: Any) -> T:
         call = asyncio.get_running_loop().run_in_executor(self._thread, self._timed, work, *arguments)
-        limit, looks = self._limit, 0  # looks and not the clock are counted: this process may have been frozen
+        limit, looks = self._limit, 0  # checks are counted, not time: this process may have been suspended
         try:
             while not call.done():
                 await asyncio.wait({call}, timeout=LOOK_SECONDS)
@@ -163,11 +163,11 @@ class ExecutorThread:
             seed=0,
         )
         if self._executor.in_flight:
-            return  # a job has come first, and its model is not to be put out of memory for this
+            return  # a job came first, and its model stays in memory
         try:
             self._admit(key, request)
             self._executor.evict(key)
         except DeviceLost:
             raise
         except GenerationError:
-            pass  # the executor has logged it; the first job will hear of it
+            pass  # the executor has logged it; the first job gets the error

@@ -1,4 +1,4 @@
-"""What a worker has in hand: each of its jobs is being prepared, ready, being painted, or on its way into the rows."""
+"""The jobs that a worker has claimed, by state: in preparation, ready, painting, ending."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Task = asyncio.Task[Any]
 
 
 class InFlightJobs:
-    """The jobs that a worker has claimed, by where they are; plain bookkeeping."""
+    """The jobs that a worker has claimed, by state; plain bookkeeping."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}  # all but those that are ending
@@ -26,7 +26,7 @@ class InFlightJobs:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to do for any job."""
+        """Whether no job is in any state."""
         return not self._jobs and not self._ending
 
     @property
@@ -46,17 +46,17 @@ class InFlightJobs:
 
     @property
     def weights_key(self) -> str | None:
-        """What the jobs in hand need in memory, the same for all of them; None if there are none."""
+        """The weights key that all jobs in flight share; None if there are none."""
         return next((job.weights_key for job in self._jobs.values()), None)
 
     @property
     def waiting_pixels(self) -> int:
-        """What those that are not in the executor yet will take of its room."""
+        """Pixels of the jobs that the executor does not have yet."""
         return sum(self._jobs[job_id].pixels for job_id in (*self._preparing, *self._ready))
 
     @property
     def pixels_of_users(self) -> dict[int, int]:
-        """How much each user has in hand."""
+        """Pixels in flight of each user."""
         pixels: Counter[int] = Counter()
         for job in self._jobs.values():
             pixels[job.user_id] += job.pixels
@@ -64,21 +64,21 @@ class InFlightJobs:
 
     @property
     def preparing(self) -> list[Task]:
-        """The tasks that make prompts."""
+        """The tasks that prepare jobs."""
         return list(self._preparing.values())
 
     @property
     def ending(self) -> list[Task]:
-        """The tasks that write ends into the rows."""
+        """The tasks that write results into the rows."""
         return list(self._ending.values())
 
     def take(self, job: Job, preparing: Task) -> None:
-        """A job has been claimed, and its prompt is being made."""
+        """Add a claimed job with the task that prepares it."""
         self._jobs[job.id] = job
         self._preparing[job.id] = preparing
 
     def settle(self, job: Job, preparing: Task, *, paint: bool) -> None:
-        """Its prompt is made: it is ready, or (``paint`` is False) there is nothing to paint."""
+        """The job is prepared: it is ready or, with ``paint`` False, done."""
         if self._preparing.get(job.id) is not preparing:
             return  # dropped
         del self._preparing[job.id]
@@ -88,7 +88,7 @@ class InFlightJobs:
             del self._jobs[job.id]
 
     def drop(self, job_id: int) -> bool:
-        """Forget a job that is not ours any more, wherever it is; False if it is not in hand."""
+        """Forget a job that is not this worker's any more, in any state; False if it is not in flight."""
         if self._jobs.pop(job_id, None) is None:
             return False
         if preparing := self._preparing.pop(job_id, None):
@@ -98,10 +98,10 @@ class InFlightJobs:
         return True
 
     def hand_over(self, together: int) -> tuple[set[str], list[Job]]:
-        """Who leaves the executor and who comes in with its next step; from now on it has them.
+        """The keys that leave the executor and the jobs that enter it with its next step.
 
-        Beyond the pixels that are worth painting ``together`` only those come in whose users have nothing in it yet:
-        so a user's second job does not slow down anybody's first.
+        Beyond ``together`` pixels, only jobs of users without a job in the executor enter, so that a user's second job
+        never slows down another user's first.
         """
         leaving, self._leaving = self._leaving, set()
         painting = self.painting
@@ -115,17 +115,17 @@ class InFlightJobs:
         return leaving, coming
 
     def take_back(self) -> list[Job]:
-        """The executor has stumbled: it is to forget all that it has."""
+        """The executor has failed: mark all its jobs to leave it."""
         painting = self.painting
         self._leaving.update(str(job.id) for job in painting)
         return painting
 
     def let_go(self, job: Job, ending: Task) -> None:
-        """A job has left the executor, and its end is being written."""
+        """A job has left the executor, and its result is being written."""
         del self._jobs[job.id]
         self._ending[job.id] = ending
 
     def ended(self, job: Job, ending: Task) -> None:
-        """A job's end is written."""
+        """A job's result is written."""
         if self._ending.get(job.id) is ending:
             del self._ending[job.id]

@@ -1,4 +1,4 @@
-"""What a worker does for a job beside painting: it describes a picture, or makes painted pictures larger."""
+"""Jobs other than painting: describing a picture, and upscaling finished pictures."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from limner.bot.worker.results import Result, finish, hand_in
 from limner.bot.worker.scoring_thread import Kept, ScoringThread
 
 BROUGHT_SEED = 0
-"""A picture that somebody gave has no seed."""
+"""The seed of an uploaded picture, which has none."""
 
 
 async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
-    """Put the picture that a job brings into words, if these may be said where it was asked for.
+    """Describe a job's input picture, if the filter allows the description in its channel.
 
     Raises:
         CannotDescribe: there is no captioner.
-        BadPicture: somebody removed the picture's file.
+        BadPicture: the picture's file is missing.
     """
     started = time.perf_counter()
     sha256 = job.input_sha256 or ""
@@ -45,11 +45,11 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
 
 
 async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
-    """Make larger pictures of those of the job's parent.
+    """Upscale the pictures of the job's parent.
 
     Raises:
         BadOption: these are not posted (any more).
-        FilesGone: somebody removed their files.
+        FilesGone: their files are missing.
     """
     started = time.perf_counter()
     parent = await app.jobs.get(job.parent_id or 0)

@@ -1,4 +1,4 @@
-"""What keeps workers running, whoever starts their processes."""
+"""Base of the worker pools: starts, restarts and stops workers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from limner.bot.settings import Settings
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
-"""Seconds before a dead worker is started again; doubled each time it dies young."""
+"""Seconds before a dead worker is restarted; doubled each time it dies early."""
 GROWN_UP = 60.0
-"""A worker that ran so many seconds did not die of its start."""
+"""A worker that ran for so many seconds did not die of its start."""
 PUT_BACK_SECONDS = 10.0
-"""How long a worker may take to put its jobs back and exit, before it is terminated."""
+"""How long a worker may take to put its jobs back and exit before it is terminated."""
 
 
 class Workers(ABC):
@@ -53,7 +53,7 @@ class Workers(ABC):
         self._tasks = [start(self._keep_all(), "workers"), start(listen(self._jobs), "listen")]
 
     async def stop(self) -> None:
-        """Stop the workers in good order, by force if they do not; none is left when this returns."""
+        """Stop the workers in good order, or by force; none is left when this returns."""
         self._jobs.queued.listeners.remove(self._wake)
         for task in self._tasks:
             task.cancel()
@@ -70,20 +70,20 @@ class Workers(ABC):
 
     @abstractmethod
     async def _keep_all(self) -> None:
-        """Have all workers running, until cancelled."""
+        """Keep all workers running until cancelled."""
 
     @abstractmethod
     def _wake(self) -> None:
-        """Tell every worker that there may be something to claim."""
+        """Wake every worker to claim."""
 
     async def _abandon(self, worker_id: str, fault: Fault) -> None:
-        """What a dead worker had in hand is claimable at once."""
+        """Make a dead worker's jobs claimable at once."""
         try:
             await self._jobs.abandon(worker_id, fault)
-        except Exception as error:  # the lease ends by itself
+        except Exception as error:  # the lease expires by itself
             log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
 
 
 def new_worker_id() -> str:
-    """A name that no other worker has or had: the row's lease belongs to it alone."""
+    """A worker id that was never used: leases belong to it alone."""
     return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,4 +1,4 @@
-"""From a claimed job's idea and picture to what is painted or said: eyes, expansion, style, filter."""
+"""Prepares a claimed job: classifies its input picture, expands its idea, applies style and filter."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 
 async def settle_input(app: App, classifier: ClassifierThread, job: Job) -> bool:
-    """Let the eyes look at the picture that the job starts from; False if the job has ended for what it shows.
+    """Classify the job's input picture; False if the picture is not allowed and the job has ended.
 
     Raises:
         NotClassified: the classifier cannot score it now.
-        BadPicture: somebody removed its file.
+        BadPicture: its file is missing.
     """
     sha256 = job.input_sha256
     if sha256 is None:
@@ -44,13 +44,13 @@ async def settle_input(app: App, classifier: ClassifierThread, job: Job) -> bool
 
 
 async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
-    """Make the job's prompt and check it; False if the job has ended instead, or waits for its owner's choice.
+    """Make the job's final prompt and filter it; False if the job has ended, or waits for its owner's choice.
 
-    An expansion is made once and kept in the row: a retry, a reroll or an owner's choice brings its prompt along. The
-    filter sees every prompt, also one that was made before.
+    An expansion is made once and kept in the row, so that retries, rerolls and owners' choices reuse it. The filter
+    checks every prompt, reused ones included.
 
     Raises:
-        UserError: its model or style is not on offer any more.
+        UserError: its model or style is not offered any more.
     """
     card = app.settings.cards.get(job.request["model"])
     if card is None:
@@ -72,10 +72,10 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
 
 
 async def settle_negative(app: App, job: Job) -> bool:
-    """Let a job wait again without the negative prompt that its painter does not take; False if it cannot.
+    """Put a job back without the negative prompt that its model does not support; False if it cannot be dropped.
 
-    An images server is told in the prompt what to leave out. Any other model is asked without what only the style does
-    not want; what the member does not want cannot be left out.
+    An images server gets it as a part of the prompt. Other models run without the style's negative prompt; a member's
+    own is never dropped.
     """
     card = app.settings.cards[job.request["model"]]
     if card.server:
@@ -89,7 +89,7 @@ async def settle_negative(app: App, job: Job) -> bool:
 
 
 async def settle_description(app: App, job: Job, text: str, seconds: float) -> bool:
-    """Check what was said of a picture, and keep it; False if the job has ended instead."""
+    """Filter a picture's description and store it; False if the job has ended."""
     verdict = await _judge(app, job, _texts(job, "", "") | {"description": text})
     if verdict.refusal:
         return False
@@ -128,7 +128,7 @@ def _texts(job: Job, expansion: str, prompt: str) -> dict[str, str]:
 
 
 async def _judge(app: App, job: Job, texts: Mapping[str, str], *, paints_negative: bool = False) -> Verdict:
-    """What comes of a job passes the same rules as what was asked for, where it was asked for; a refusal ends it."""
+    """Filter a job's texts by the rules of the place where it was requested; a refusal ends the job."""
     pardoned = job.pardoned_ids or ()
     verdict = await patiently(lambda: app.filters.check(job.where, texts, pardoned, paints_negative=paints_negative))
     apply_verdict.obey(job, verdict)

@@ -1,4 +1,4 @@
-"""A worker as a process of its own: what it is started with, whom it hears, and how it ends."""
+"""Starts, wakes and stops one worker process."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NICE = 10
-"""How far a worker stands back on the processor for the bot, which must answer within seconds."""
+"""The worker's niceness, so that the bot answers within seconds on a busy processor."""
 
 
 def be_worker(settings: Settings, worker_id: str) -> None:
-    """Be a worker until SIGTERM, SIGINT, or the end of the process that supervises it, and then end this process.
+    """Run a worker until SIGTERM, SIGINT or the end of its parent process, then exit this process.
 
     Args:
-        settings: where the queue is, and what may be painted on which device.
-        worker_id: the name that the supervising process gave this one; its wake-ups come on stdin, whose end stops
-            this worker, and this worker's own go to stdout.
+        settings: the queue, the models and the device.
+        worker_id: given by the supervisor, which sends wake-ups on stdin and stops the worker by closing it; the
+            worker's own wake-ups go to stdout.
     """
     psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICE)
 
     async def work() -> None:
         code = await _work(settings, worker_id)
-        # All is put back and closed; a thread that hangs, or still loads a model, would be waited for.
+        # All is put back and closed; a normal exit would wait for a thread that hangs or still loads a model.
         logging.shutdown()
         os._exit(code)
 
@@ -76,7 +76,7 @@ async def _work(settings: Settings, worker_id: str) -> int:
 
 @asynccontextmanager
 async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tuple[App, Worker]]:
-    """A worker that is to be `run`, with the App that it works for; on Postgres it hears of what others queue."""
+    """A worker to `run`, with its App; on Postgres it also listens for other processes' wake-ups."""
     # Before torch is loaded: its threads must not spin while they wait for each other, because the language model has
     # threads of its own. On two busy cores a step took 14 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -99,7 +99,7 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
 
 
 def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
-    """The expander that the settings name; raises SetupError if no installed package has it."""
+    """The configured expander; raises SetupError if no installed package has it."""
     found = {entry.name: entry for entry in entry_points(group="limner.expanders")}
     if settings.expander not in found:
         raise SetupError(f"The setting `expander` must be one of {', '.join(found)}.")
@@ -115,7 +115,7 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
 
 
 def open_scoring(settings: Settings) -> ScoringThread:
-    """The reader and the upscaler that the settings name; each is loaded when it is needed first."""
+    """The configured image-text model and upscaler; each is loaded at its first use."""
 
     def load_reader() -> ImageTextModel:
         from limner.generators.vision.clip import FolderImageTextModel

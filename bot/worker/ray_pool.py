@@ -1,4 +1,4 @@
-"""The workers as Ray actors: placed and restarted by Ray on any machine of a cluster, instead of by a supervisor."""
+"""Workers as Ray actors, which Ray places and restarts on any machine of a cluster."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
-"""How often a working actor says so at least."""
+"""Longest interval between two signs of life of an actor."""
 SILENT_SECONDS = 60.0
-"""An actor that says nothing for so long hangs; Ray has to put another process in its place."""
+"""An actor without a sign of life for so long hangs and is replaced."""
 
 ANSWER_SECONDS = 5.0
 
@@ -35,9 +35,9 @@ NOT_REACHED = "There is no Ray cluster at the address in `ray_address`; run `ray
 
 
 class RayWorker:
-    """What runs in an actor: the one worker that every executor has, in a process that Ray has made for it.
+    """The program of one actor: a worker in a process that Ray made.
 
-    When it breaks, its process ends, because Ray then starts another one: torch cannot be trusted after a lost device.
+    When it breaks, its process exits and Ray starts another one: torch cannot be trusted after a lost device.
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -48,26 +48,26 @@ class RayWorker:
         self._working: asyncio.Task[None] | None = None
 
     async def begin(self) -> str:
-        """Work from now on; the worker's name in the rows."""
+        """Start working under this worker id."""
         if self._working is None:
             self._working = asyncio.create_task(self._work(), name="worker")
         return self._id
 
     async def heard(self) -> None:
-        """Return when there may be something to show, or after BEAT_SECONDS, to say that this actor does not hang."""
+        """Return when rows may have changed, or after BEAT_SECONDS as a sign of life."""
         with suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._changed.wait()
         self._changed.clear()
 
     async def wake(self) -> None:
-        """There may be something to claim."""
+        """Wake the worker to claim."""
         if self._open:
             app, _ = self._open
             app.jobs.queued.hear()
 
     async def stop(self) -> None:
-        """Return when everything in hand is stored or put back."""
+        """Return when every job in flight is stored or put back."""
         if self._open and self._working:
             _, worker = self._open
             worker.stop()
@@ -95,23 +95,23 @@ class RayWorker:
 
 
 class RayWorkers(Workers):
-    """Has ``settings.workers`` Ray actors from `start` to `stop`; stands in for the `Supervisor` of processes.
+    """Runs ``settings.workers`` Ray actors from `start` to `stop`; used instead of the `Supervisor` of processes.
 
     Each has one GPU where the cluster has any (and ``settings.device`` does not say otherwise), and one CPU core; Ray
-    spreads them over its machines and starts those again that die. Every machine needs Limner with the same models, the
-    data folder at the same path, and the database.
+    spreads them over its machines and restarts dead ones. Every machine needs Limner with the same models, the data
+    folder at the same path, and the database.
     """
 
     def __init__(self, settings: Settings, jobs: JobQueue) -> None:
         super().__init__(settings, jobs)
         self._ray: Any = None
-        self._ours = False  # whether Ray is to be shut down by us
+        self._ours = False  # whether this process started Ray
 
     async def start(self) -> None:
         """Begin to join the cluster, or to start one on this machine; returns before any actor is placed.
 
         Raises:
-            SetupError: Ray is not installed, or nobody answers at the cluster's address.
+            SetupError: Ray is not installed, or the cluster's address does not answer.
         """
         if not importlib.util.find_spec("ray"):
             raise SetupError(NOT_INSTALLED)
@@ -120,7 +120,7 @@ class RayWorkers(Workers):
         await super().start()
 
     async def _keep_all(self) -> None:
-        """Be in the cluster and have the actors working, for ever."""
+        """Stay in the cluster and keep the actors running."""
         while True:
             joining = asyncio.create_task(asyncio.to_thread(self._join))
             try:
@@ -137,7 +137,7 @@ class RayWorkers(Workers):
             await asyncio.sleep(LAST_PAUSE)
 
     def _join(self) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine unasked
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics
         self._ray = importlib.import_module("ray")
         self._ours = not self._ray.is_initialized()
         if self._ours:
@@ -146,17 +146,17 @@ class RayWorkers(Workers):
             self._ray.init(address=address or "local", logging_level=logging.ERROR, **quiet)
 
     def _place(self) -> Any:
-        """Ask Ray for one more actor; it comes when there is room for it."""
+        """Ask Ray for one more actor; it starts when a machine has capacity."""
         device = self._settings.device.partition(":")[0]
         has_gpus = bool(self._ray.cluster_resources().get("GPU"))
         gpus = 1 if device == "cuda" or (device == "auto" and has_gpus) else 0
-        # Ray shows each actor its own GPU only, so this is the first one there.
+        # Ray shows each actor only its own GPU, which is therefore the first.
         settings = self._settings.using(device="cuda") if gpus else self._settings
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": -1, "scheduling_strategy": "SPREAD"}
         return self._ray.remote(RayWorker).options(**options).remote(settings.environment())
 
     async def _keep(self) -> None:
-        """Have one actor working, for ever."""
+        """Keep one actor running."""
         actor, pause = self._place(), FIRST_PAUSE
         try:
             while True:
@@ -165,7 +165,7 @@ class RayWorkers(Workers):
                     await self._follow(actor)
                 except TimeoutError:
                     self._ray.kill(actor, no_restart=False)
-                except self._ray.exceptions.ActorDiedError:  # for good: its cluster has forgotten it
+                except self._ray.exceptions.ActorDiedError:  # permanently: its cluster has forgotten it
                     actor = self._place()
                 except self._ray.exceptions.RayError as error:
                     log.warning("worker_unavailable reason=%s", type(error).__name__)
@@ -176,7 +176,7 @@ class RayWorkers(Workers):
             self._ray.kill(actor)
 
     async def _follow(self, actor: Any) -> None:
-        """Let an actor work and pass its wake-ups on; when it dies or hangs, its jobs are free. Never returns."""
+        """Relay an actor's wake-ups; when it dies or hangs, abandon its jobs. Never returns."""
         worker_id: str = await actor.begin.remote()
         self._running[worker_id] = actor
         log.info("worker_placed worker=%s", worker_id)
@@ -207,7 +207,7 @@ class RayWorkers(Workers):
 
 
 async def answers(address: str) -> bool:
-    """Whether somebody listens at ``host:port``, where Ray would try for minutes; True for `auto` and for nothing."""
+    """Whether ``host:port`` accepts connections, where Ray would retry for minutes; True for `auto` and for nothing."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return True

@@ -1,4 +1,4 @@
-"""From painted images to stored pictures: the nearest are kept, finished, looked at, written as files, handed in."""
+"""From painted images to stored pictures: selects, postprocesses, classifies, writes files, finishes the job."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from limner.generators.language.unread import unknown_words
 log = logging.getLogger(__name__)
 
 KEPT_WORDS = 20
-"""Unknown words that a job's row keeps."""
+"""Most unknown words that a job's row keeps."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A picture as its file will be, which tells how it was made."""
+    """A picture and its PNG file with generation parameters."""
 
     kept: Kept
     png: bytes
 
 
 async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
-    """What becomes of the images that were painted for a job; its notes tell which of its words did nothing."""
+    """The results of the images painted for a job; its notes list words without effect."""
     card = app.settings.cards[job.request["model"]]
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
     kept = await _nearest(scoring, job, finished)
@@ -48,7 +48,7 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
 
 
 async def finish(scoring: ScoringThread, kept: Kept, told: str, wanted: Finish | None) -> Result:
-    """One picture as it was asked for in the end; ``told`` is what is known of how it was made so far."""
+    """One picture after the requested postprocessing; ``told`` is its generation parameters so far."""
     if wanted:
         image, pairs = await scoring.finish(kept.image, wanted)
         kept, told = Kept(image, kept.seed, kept.nearness), with_pairs(told, pairs)
@@ -58,7 +58,7 @@ async def finish(scoring: ScoringThread, kept: Kept, told: str, wanted: Finish |
 async def hand_in(
     app: App, classifier: ClassifierThread, job: Job, results: Sequence[Result], *, seconds: float, busy_seconds: float
 ) -> None:
-    """Store the files while the eyes look at the pictures, then write down that the job has succeeded."""
+    """Store the files while the classifier runs, then mark the job as succeeded."""
     files, images = [result.png for result in results], [result.kept.image for result in results]
     hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
     pictures = [
@@ -67,13 +67,13 @@ async def hand_in(
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
         await asyncio.to_thread(_keep, app, files)
-    # One that is not ours any more is somebody else's, who stores the very same files.
+    # A job that is not this worker's any more is another one's, which stores the same files.
     elif await app.jobs.is_stopped(job.id):
         await app.history.drop_files(set(hashes))
 
 
 async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:
-    """What there is to see in a job's pictures; nothing in those that could not be looked at."""
+    """The classifier's results for a job's pictures; None for those that could not be classified."""
     seen: list[Seen | None] = []
     for image in images:
         try:
@@ -104,13 +104,13 @@ def _save(app: App, files: Sequence[bytes]) -> list[str]:
 
 
 def _keep(app: App, files: Sequence[bytes]) -> None:
-    """Saved once more: while no row held them, the same pictures of a deleted job may have been removed."""
+    """Save again: while no row held them, deleting another job may have removed the same files."""
     for sha256 in _save(app, files):
         app.images.keep(sha256)
 
 
 def _choice(job: Job, kept: Kept) -> Mapping[str, str]:
-    """What a picture's parameters say of how it was chosen."""
+    """Generation parameters that say how a picture was selected."""
     if kept.nearness is None:
         return {}
     return {"Nearness": f"{kept.nearness:.2f}", "Candidates": str(job.generation.num_images_per_prompt)}
@@ -124,7 +124,7 @@ async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequ
 
 
 def _idea_as_painted(job: Job) -> str:
-    """The idea in the painter's language, without what was added to it."""
+    """The idea in the model's language, without additions."""
     expansion = job.expanded
     if expansion is None:
         return job.idea

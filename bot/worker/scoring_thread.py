@@ -1,4 +1,4 @@
-"""Reading: the reader and the finisher of a worker, in a thread of their own, loaded when they are needed first."""
+"""Runs the image-text model and the postprocessing in their own thread; each is loaded at its first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Kept:
-    """A picture that is kept: its seed, and how near it is to the idea where that was asked."""
+    """A selected picture: its seed, and its similarity to the idea where that was scored."""
 
     image: Image.Image
     seed: int
@@ -32,9 +32,9 @@ class Kept:
 
 
 class ScoringThread:
-    """Looks at pictures beside the painting: one at a time, and never in the event loop's way.
+    """Scores, describes and postprocesses pictures, one at a time, without blocking the event loop.
 
-    A model that is not there raises UnknownModel.
+    A missing model raises UnknownModel.
     """
 
     def __init__(self, load: Callable[[], ImageTextModel], finisher: Callable[[], Finisher]) -> None:
@@ -44,15 +44,15 @@ class ScoringThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
 
     async def describe(self, image: Image.Image) -> str:
-        """What can be seen in a picture; empty if no captioner is there."""
+        """A description of a picture; empty without a captioner."""
         return await self._call(self._describe, image)
 
     async def choose(
         self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str
     ) -> Sequence[Kept]:
-        """The pictures that are nearest to the words, nearest first.
+        """The pictures most similar to the words, most similar first.
 
-        A reader that cannot be used costs nobody the pictures that are painted: then the first ones are kept.
+        If the model fails, the first pictures are kept, so that none is lost.
         """
         try:
             return await self._call(self._choose, images, seeds, keep, words)
@@ -61,11 +61,11 @@ class ScoringThread:
             return [Kept(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
-        """A picture as it was asked for in the end, and what its parameters are to say of that."""
+        """A picture after the requested postprocessing, and the generation parameters that it adds."""
         return await self._call(self._finish, image, finish)
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Start nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _call(self, work: Callable[..., T], *arguments: object) -> T:

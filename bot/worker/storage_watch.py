@@ -1,4 +1,4 @@
-"""Whether pictures can be stored: a worker that cannot store any claims nothing until it can."""
+"""Watches whether pictures can be stored; a worker that cannot store any claims nothing until it can."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from limner.bot.storage.image_store import ImageStore
 log = logging.getLogger(__name__)
 
 TRY_SECONDS = 5.0
-"""Seconds between two attempts to write where nothing could be written."""
+"""Seconds between two attempts to write after a failure."""
 
 
 class StorageWatch:
-    """Remembers that a picture could not be stored, and tries to write as many bytes until that works."""
+    """Remembers a failed write, and retries with as many bytes until it succeeds."""
 
     def __init__(self, images: ImageStore) -> None:
         self._images = images
@@ -23,16 +23,16 @@ class StorageWatch:
 
     @property
     def trouble(self) -> str | None:
-        """The code of what keeps pictures from being stored; None if nothing does."""
+        """The code of the storage failure; None if there is none."""
         return self._trouble.code if self._trouble else None
 
     def failed(self, error: StorageFailed) -> None:
-        """A picture could not be stored."""
+        """Record that a picture could not be stored."""
         log.error("storage_failed code=%s", error.code)
         self._trouble = error
 
     async def recovered(self) -> bool:
-        """Whether something can be written again that could not be; blocks nobody."""
+        """Whether a test write succeeds after a failure; does not block."""
         if self._trouble is None:
             return False
         try:

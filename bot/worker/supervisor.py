@@ -1,4 +1,4 @@
-"""The supervisor: keeps the worker processes of one machine running, and passes wake-ups on to them and from them."""
+"""Keeps the worker processes of one machine running, and relays wake-ups."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ log = logging.getLogger(__name__)
 START_SECONDS = 300.0
 """How long a worker may take until its first sign of life: it imports torch, maybe from a slow disk."""
 SILENT_LEASES = 4
-"""After so many leases without a sign of life a worker is stuck as a whole, and is killed."""
+"""After so many leases without a sign of life a worker is treated as hung and killed."""
 TERMINATE_SECONDS = 3.0
 
 
 class Supervisor(Workers):
-    """Runs ``settings.workers`` worker processes on each device from `start` to `stop`, and replaces those that die.
+    """Runs ``settings.workers`` worker processes on each device from `start` to `stop`, and replaces dead ones.
 
-    A worker hears of new jobs and cancellations by a newline on its stdin, and stops in good order when stdin ends:
-    so it also stops when this process is killed. It gives a sign of life on its stdout several times a lease, and is
-    killed when it falls silent.
+    A newline on a worker's stdin wakes it, and closing stdin stops it in good order, so it also stops when this process
+    is killed. It sends a sign of life on stdout several times a lease, and is killed when there is none.
 
     Args:
-        settings: handed on to the workers.
+        settings: passed on to the workers.
         jobs: the queue that they work on.
-        devices: where to paint; those of the settings if it is None.
+        devices: where to paint; None means those of the settings.
     """
 
     _running: dict[str, Process]
@@ -67,7 +66,7 @@ class Supervisor(Workers):
                     keepers.create_task(self._keep(device))
 
     async def _keep(self, device: str) -> None:
-        """Have one worker running there, for ever."""
+        """Keep one worker running on this device."""
         pause = FIRST_PAUSE
         while True:
             worker_id = new_worker_id()
@@ -82,7 +81,10 @@ class Supervisor(Workers):
             pause = min(2 * pause, LAST_PAUSE)
 
     async def _run(self, worker_id: str, device: str) -> None:
-        """Start one worker process and return when it has ended and its jobs are free; cancelled, end it."""
+        """Start one worker process and return when it has exited and its jobs are abandoned.
+
+        Ends it on cancellation.
+        """
         command = (sys.executable, "-P", "-m", "limner", "worker", "--id", worker_id, "--device", device)
         # A session of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order.
         process = await asyncio.create_subprocess_exec(
@@ -101,15 +103,15 @@ class Supervisor(Workers):
             await self._abandon(worker_id, UNRESPONSIVE if fell_silent else fault_of(process.returncode))
 
     def _environment(self) -> dict[str, str]:
-        """This process's variables and its settings, without the token, which workers have no use for."""
+        """This process's variables and settings, without the token, which workers do not need."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}
         return inherited | self._settings.environment()
 
     async def _hear(self, process: Process) -> bool:
-        """Pass on what a worker says until it ends; kill it when it has been silent for too long, and tell so."""
+        """Relay a worker's wake-ups until it exits; kill it if it sends no sign of life, and return whether it did."""
         stdout, silences = cast(asyncio.StreamReader, process.stdout), 0
         patience = START_SECONDS
-        while silences < 2:  # in halves: if this process itself was frozen meanwhile, one of them proves nothing
+        while silences < 2:  # in halves: if this process itself was suspended, one half proves nothing
             try:
                 async with asyncio.timeout(patience / 2):
                     word = await stdout.readline()

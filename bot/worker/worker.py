@@ -47,17 +47,17 @@ from limner.generators.base import (
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""How long a queued job waits at most for a worker that no wake-up reaches."""
+"""Longest wait of a queued job for a worker that no wake-up reaches."""
 REPORT_SECONDS = 0.25
-"""Between two writes of the steps taken."""
+"""Interval between two writes of the steps taken."""
 PREVIEW_SECONDS = 2.0
-"""Between two writes of the newest previews."""
+"""Interval between two writes of the newest previews."""
 TIDY_SECONDS = 60.0
 TRIM_SECONDS = 3600.0
 HELD_SECONDS = 24 * 3600.0
 """How long an expansion waits for its owner's choice."""
 STOP_SECONDS = 3.0
-"""How long a stopping worker waits for the step that runs, and again for pictures that are being stored."""
+"""How long a stopping worker waits for the running step, and again for pictures that are being stored."""
 BEATS = 4
 """Heartbeats in one lease."""
 
@@ -86,7 +86,10 @@ class Worker:
     ) -> None:
         self.worker_id = worker_id
         self.beats: list[Callable[[], None]] = []
-        """Called several times a lease while the event loop turns: who hears nothing for long may take it for stuck."""
+        """Called several times a lease while the event loop runs.
+
+        A supervisor without these calls treats it as hung.
+        """
         self._app = app
         self._executor = executor
         self._expander = expander
@@ -94,11 +97,11 @@ class Worker:
         self._scoring = scoring
         self._in_flight = InFlightJobs()
         self._storage = StorageWatch(app.images)
-        self._lost: set[int] = set()  # in hand, but heartbeat says: not ours any more
-        self._orphans: set[int] = set()  # ours by their rows, but not in hand
-        self._steps: dict[int, int] = {}  # taken, and not yet written down
-        self._previews: dict[int, tuple[int, Image.Image]] = {}  # the newest, and not yet written down
-        self._signed: tuple[object, float] = (None, 0.0)  # what the roster knows of this worker, and since when
+        self._lost: set[int] = set()  # in flight, but not this worker's any more by its heartbeat
+        self._orphans: set[int] = set()  # this worker's by their rows, but not in flight
+        self._steps: dict[int, int] = {}  # taken, not yet in the rows
+        self._previews: dict[int, tuple[int, Image.Image]] = {}  # the newest, not yet in the rows
+        self._signed: tuple[object, float] = (None, 0.0)  # the last report to the worker registry, and its time
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -108,7 +111,7 @@ class Worker:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` puts back what is in hand and returns within a step."""
+        """Claim nothing more; `run` puts back the jobs in flight and returns within a step."""
         self._stopping.set()
         self._woken.set()
 
@@ -116,8 +119,9 @@ class Worker:
         """Work until `stop` is called or, with ``burst``, until nothing is left to claim.
 
         Raises:
-            WorkerBroken: the executor hangs or its device is lost. The jobs that it had have lost an attempt, all
-                others wait again; nothing more can be done in this process.
+            WorkerBroken: the executor hangs or its device is lost. Its jobs have lost an attempt, all others wait
+                again;
+                this process must exit.
         """
         self._woken.set()
         beat_seconds = self._app.settings.lease_seconds / BEATS
@@ -137,7 +141,7 @@ class Worker:
         ]
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._executor.is_open:  # before that nothing is in hand, and an import is not waited for
+            if self._executor.is_open:  # before that nothing is in flight, and an import need not be waited for
                 await asyncio.wait({working}, timeout=STOP_SECONDS)
             if working.done():
                 working.result()
@@ -150,7 +154,7 @@ class Worker:
         if self._fault:
             raise WorkerBroken(self._fault)
 
-    # The loop: between two steps it looks around, if somebody has called.
+    # The loop: between two steps it claims and evicts, if a wake-up came.
 
     async def _work(self, burst: bool) -> None:
         await self._executor.open()
@@ -172,7 +176,7 @@ class Worker:
                 await self._woken.wait()
 
     async def _look_around(self) -> None:
-        """Let go of what was cancelled or lost, and claim what fits."""
+        """Evict cancelled and lost jobs, and claim what fits."""
         jobs = self._app.jobs
         try:
             for job_id in await jobs.end_cancelled(self.worker_id) | self._lost:
@@ -200,7 +204,7 @@ class Worker:
             return 0
         tried_before = any(job.attempts > 1 for job in self._in_flight.jobs.values())
         if tried_before or len(self._in_flight.ending) >= self._executor.samples:
-            return 0  # what failed before is painted alone; a disk that is slower than the painter must catch up
+            return 0  # retried jobs are painted alone; a disk slower than the device must catch up
         return self._executor.room - self._in_flight.waiting_pixels
 
     def _take(self, job: Job) -> None:
@@ -233,7 +237,7 @@ class Worker:
         self._woken.set()
 
     def _drop(self, job_id: int) -> None:
-        """Forget a job that is not ours to paint any more; its row has its end, or another worker."""
+        """Forget a job that is not this worker's any more; its row has its end, or another worker."""
         if self._in_flight.drop(job_id):
             log.info("job_dropped job=%s", job_id)
             self._forget_progress(job_id)
@@ -245,7 +249,7 @@ class Worker:
     # Pixels
 
     async def _paint(self) -> None:
-        """One step of the executor, and what came of it."""
+        """Run one step of the executor and handle its events."""
         leaving, coming = self._in_flight.hand_over(self._executor.together)
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
@@ -266,7 +270,7 @@ class Worker:
             self._woken.set()
 
     def _request(self, job: Job) -> GenerationRequest:
-        """What the painter reads: with the path of the picture to start from, which the row knows by its content."""
+        """The request for the executor, with the path of the input picture, which the row stores as a hash."""
         request = job.generation
         if request.negative_prompt and job.notes.get(IN_WORDS):
             request = request.in_words
@@ -290,7 +294,7 @@ class Worker:
                 self._let_go(job, self._end_failed(job, event.error))
 
     def _let_go(self, job: Job, ending: Coroutine[Any, Any, None]) -> None:
-        """A job has left the executor: write its end into its row while the next step runs."""
+        """A job has left the executor: write its result into its row while the next step runs."""
         self._forget_progress(job.id)
         task = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
         self._in_flight.let_go(job, task)
@@ -318,9 +322,9 @@ class Worker:
         await patiently(lambda: end(job, code, str(error)))
 
     async def _guarded(self, job: Job, work: Awaitable[T]) -> T | None:
-        """Whatever goes wrong with one job costs that job an attempt, and nothing else.
+        """Turn any failure of one job into a lost attempt of that job alone.
 
-        What cannot be stored costs none: the job waits again, and this worker claims nothing until it can store.
+        A storage failure costs no attempt: the job waits again, and this worker claims nothing until it can store.
         """
         try:
             return await work
@@ -341,11 +345,11 @@ class Worker:
         return None
 
     async def _wind_up(self) -> None:
-        """Nothing in hand is lost: what is painted is stored, the rest waits again."""
+        """On stopping, store what is painted and put the rest back."""
         if self._in_flight.ending:
             await asyncio.wait(self._in_flight.ending, timeout=STOP_SECONDS)
         await _cancel(*self._in_flight.ending)
-        with contextlib.suppress(TimeoutError):  # the leases end by themselves
+        with contextlib.suppress(TimeoutError):  # the leases expire by themselves
             async with asyncio.timeout(STOP_SECONDS):
                 await patiently(lambda: self._app.jobs.end_cancelled(self.worker_id))
                 if self._fault:
@@ -359,7 +363,7 @@ class Worker:
                 self._scoring.close()
 
     async def _charge(self, fault: Fault) -> None:
-        """What the broken executor had in hand has lost an attempt: one of them may be why it broke."""
+        """Count a lost attempt for each job of the broken executor: one of them may be the cause."""
         for job in self._in_flight.painting:
             reason = fault.reason(job.attempts)
             await patiently(lambda job=job, reason=reason: self._app.jobs.retry(job, fault.code, reason))
@@ -379,13 +383,13 @@ class Worker:
     async def _show(self) -> None:
         previews, self._previews = self._previews, {}
         for job_id, (step, image) in previews.items():
-            with contextlib.suppress(NotClassified):  # then nobody sees it; the next one may be seen
+            with contextlib.suppress(NotClassified):  # it is not stored; the next one may be classified
                 seen = await self._classifier.look(image)
                 file = await asyncio.to_thread(encode_preview, image)
                 await self._app.jobs.save_preview(self.worker_id, job_id, step, file, seen)
 
     async def _look_again(self) -> None:
-        """Look at painted pictures that nobody could look at, whoever has painted them."""
+        """Classify stored pictures that could not be classified before, of any worker."""
         while job := await self._app.quarantine.take():
             await self._app.history.drop_missing(job)
             images = [await asyncio.to_thread(self._app.images.open, image.sha256) for image in job.images]
@@ -395,25 +399,25 @@ class Worker:
                 await self._app.quarantine.looked(job.id, looks)
 
     async def _live(self) -> None:
-        if self._executor.is_open:  # an import may hold everything up for long, and that is no harm
+        if self._executor.is_open:  # an import may block the loop for long without harm
             for beat in self.beats:
                 beat()
 
     async def _beat(self) -> None:
-        """Keep the leases; notice what is no longer ours, and what is ours by its row only."""
+        """Extend the leases; find the jobs lost to others, and those of this worker by their rows only."""
         in_flight = self._in_flight.jobs
         ours = await self._app.jobs.heartbeat(self.worker_id)
         still_in_flight = self._in_flight.jobs
         self._lost |= {job_id for job_id, job in in_flight.items() if still_in_flight.get(job_id) is job} - ours
         orphans = {job_id for job_id in ours if job_id not in self._in_flight}
-        for job_id in orphans & self._orphans:  # twice in a row: no claim is just about to bring it
+        for job_id in orphans & self._orphans:  # twice in a row: it is not part of a running claim
             await self._app.jobs.retry(await self._app.jobs.get(job_id), "crashed", STUMBLED)
         self._orphans = orphans
         await self._app.jobs.requeue_stalled()
         self._woken.set()
 
     async def _sign_in(self) -> None:
-        """Say what is in memory and what is painted: at each change, and often enough to count as alive."""
+        """Report loaded weights and batch: at each change, and often enough to count as alive."""
         state = (self._executor.loaded, self._in_flight.weights_key, self._storage.trouble)
         now = time.monotonic()
         if state == self._signed[0] and now - self._signed[1] < self._app.settings.lease_seconds / BEATS:
@@ -447,7 +451,7 @@ class Worker:
             log.info("rows_trimmed refusals=%s changes=%s", *count)
 
     async def _warm_up(self) -> None:
-        """Load the default model, and a language model on this machine beside it, while nobody waits for them."""
+        """Load the default model, and a language model on this machine beside it, in advance."""
         settings = self._app.settings
         words = min(1, settings.default_card.max_added_words) if not settings.expander_url else 0
         expanding = asyncio.create_task(
@@ -485,7 +489,7 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
 
 
 def _result(task: asyncio.Task[T]) -> T | None:
-    """What the task returned; None if it was cancelled or could not even write down that it failed."""
+    """The task's result; None if it was cancelled, or could not even store its failure."""
     if task.cancelled():
         return None
     if error := task.exception():
