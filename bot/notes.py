@@ -69,7 +69,7 @@ def _sentences(job: Job) -> Iterator[str]:
     if notes.get(TRYOUT):
         yield (
             f"{model} is a small model to try Limner with. It knows few simple things; for other "
-            "pictures the operator names another one in the setting `models`."
+            "pictures the operator names another one in the setting models."
         )
 
 

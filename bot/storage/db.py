@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, cast
 
-from sqlalchemy import event, func, select
+from sqlalchemy import QueuePool, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -17,6 +17,10 @@ from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly
 
 BUSY_SECONDS = 2.0
 """How long a write waits for the lock before it fails; well within Discord's 3 seconds."""
+
+CLOSE_SECONDS = 3.0
+"""How long `Database.close` waits for work that is being written."""
+LOOK_SECONDS = 0.01
 
 BUSY = {
     "SQLITE_BUSY",
@@ -48,6 +52,8 @@ class Database:
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._turn_to_write = asyncio.Lock()
+        self._is_closed = False
+        self._in_use = 0
 
     @asynccontextmanager
     async def begin(self, patience: float = BUSY_SECONDS) -> AsyncGenerator[AsyncSession]:
@@ -57,10 +63,10 @@ class Database:
         that lock for ``patience`` seconds.
 
         Raises:
-            DatabaseBusy: the lock is held for too long, or the database does not answer.
+            DatabaseBusy: the lock is held for too long, or the database does not answer or is closed.
             StorageFailed: the disk is full, or the database cannot be written.
         """
-        with _errors_told():
+        with self._using():
             async with self._my_turn(patience) as seconds, self._sessions.begin() as session:
                 if self.is_sqlite:
                     connection = await session.connection()
@@ -71,7 +77,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
         """A session for reading only, which waits for no writer; raises like `begin`."""
-        with _errors_told():
+        with self._using():
             async with self._sessions.begin() as session:
                 yield session
 
@@ -89,7 +95,17 @@ class Database:
                 await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Let sessions that are open end, and close every connection; later ones raise DatabaseBusy.
+
+        A cancelled session gives its connection back a moment later, and an engine whose connections are closed opens
+        new ones: nobody would close either.
+        """
+        self._is_closed = True
+        pool = cast(QueuePool, self.engine.pool)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._in_use or pool.checkedout():
+                    await asyncio.sleep(LOOK_SECONDS)
         await self.engine.dispose()
 
     @asynccontextmanager
@@ -108,6 +124,28 @@ class Database:
             yield max(0.0, deadline - time.monotonic())
         finally:
             self._turn_to_write.release()
+
+    @contextmanager
+    def _using(self) -> Generator[None]:
+        """Tell errors in our own words, and let nothing begin after `close`."""
+        if self._is_closed:
+            raise DatabaseBusy
+        self._in_use += 1
+        try:
+            yield
+        except DBAPIError as error:
+            code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+            if code in BUSY or error.connection_invalidated:
+                raise DatabaseBusy from error
+            if code in FULL:
+                raise StorageFull from error
+            if code in READ_ONLY:
+                raise StorageReadOnly from error
+            raise
+        except (ConnectionError, PoolTimeout) as error:
+            raise DatabaseBusy from error
+        finally:
+            self._in_use -= 1
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
@@ -137,20 +175,3 @@ def _postgres_engine(url: str) -> AsyncEngine:
         pool_timeout=BUSY_SECONDS,
         hide_parameters=True,
     )
-
-
-@contextmanager
-def _errors_told() -> Generator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
-        if code in BUSY or error.connection_invalidated:
-            raise DatabaseBusy from error
-        if code in FULL:
-            raise StorageFull from error
-        if code in READ_ONLY:
-            raise StorageReadOnly from error
-        raise
-    except (ConnectionError, PoolTimeout) as error:
-        raise DatabaseBusy from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import time
 from collections.abc import Generator
@@ -213,3 +214,39 @@ async def test_a_row_that_another_holds_on_postgres_is_told_too(postgres_url: st
             await JobQueue(database).cancel(job.id, "")
     for opened in (database, other):
         await opened.close()
+
+
+async def test_closing_lets_an_open_session_end(settings: Settings):
+    database, is_read, may_end = Database(settings.url), asyncio.Event(), asyncio.Event()
+
+    async def read() -> int | None:
+        async with database.read() as session:
+            is_read.set()
+            await may_end.wait()
+            return await session.scalar(text("SELECT 1"))
+
+    reading = asyncio.create_task(read())
+    await is_read.wait()
+    async with database.read() as session:  # a second connection, which is given back to the pool
+        await session.scalar(text("SELECT 1"))
+    asyncio.get_running_loop().call_later(0.05, may_end.set)
+    await database.close()
+    assert await reading == 1
+    gc.collect()  # a connection that nobody has closed is an error now
+
+
+async def test_a_closed_database_opens_no_connection(settings: Settings):
+    database = Database(settings.url)
+    opened = 0
+
+    @event.listens_for(database.engine.sync_engine, "connect")
+    def count(_connection: object, _record: object) -> None:
+        nonlocal opened
+        opened += 1
+
+    await database.close()
+    for session in (database.read, database.begin):
+        with pytest.raises(DatabaseBusy):
+            async with session():
+                pass
+    assert opened == 0

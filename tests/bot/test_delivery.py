@@ -4,6 +4,7 @@ import asyncio
 import io
 import math
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import discord
@@ -19,6 +20,7 @@ from limner.bot.storage.models import AnswerToken, Job, JobStatus
 from limner.bot.ui import delivery, job_messages
 from limner.bot.ui.delivery import Delivery
 from limner.generators.base import Expansion, GenerationRequest
+from tests.discord_records import until
 from tests.pictures import saved
 from tests.rows import seen
 from tests.simulated_discord import World, labels
@@ -38,6 +40,25 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first edit is the one with the pictures, however slow the machine is."""
     monkeypatch.setattr(delivery, "PROGRESS_AFTER", math.inf)
+
+
+@pytest.fixture
+def looks(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Awaitable[None]]:
+    """Waits until delivery has looked at all jobs so many times more."""
+    to_show, looked = world.app.jobs.to_show, 0
+
+    async def counted() -> Sequence[Job]:
+        nonlocal looked
+        shown = await to_show()
+        looked += 1
+        return shown
+
+    async def wait(times: int) -> None:
+        last = looked + times
+        await until(lambda: looked >= last)
+
+    monkeypatch.setattr(world.app.jobs, "to_show", counted)
+    return wait
 
 
 async def save_expansion(world: World, job: Job, added: str, note: str = "") -> None:
@@ -87,7 +108,9 @@ async def test_a_failure_says_why(world: World) -> None:
     assert labels(message) == ["Reroll", "Remix", "Details", "Delete"]
 
 
-async def test_progress_is_shown_and_never_after_the_end(world: World, at_once: None) -> None:
+async def test_progress_is_shown_and_never_after_the_end(
+    world: World, at_once: None, looks: Callable[[int], Awaitable[None]]
+) -> None:
     job = await world.imagine(steps=10)
     claimed = await world.claim()
     await world.settled(job, "describing the picture")
@@ -98,8 +121,7 @@ async def test_progress_is_shown_and_never_after_the_end(world: World, at_once: 
     await world.finish(claimed)
     job = await world.delivered(job)
     seen = edits(world)
-    world.app.jobs.changed.ring()
-    await asyncio.sleep(0.2)
+    await looks(3)
     assert edits(world) == seen
     assert "seed" in world.message(job).content
 
@@ -151,7 +173,9 @@ async def test_a_channel_that_takes_no_files_still_shows_progress(
     assert (await world.settled(job, "step 2 of 10")).attachments == []
 
 
-async def test_who_waits_sees_the_line_move(world: World, at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_waits_sees_the_line_move(
+    world: World, at_once: None, monkeypatch: pytest.MonkeyPatch, looks: Callable[[int], Awaitable[None]]
+) -> None:
     monkeypatch.setattr(delivery, "WAITING_SECONDS", 0.0)
     await world.imagine(who=world.bob)
     job = await world.imagine(who=world.ada)
@@ -159,7 +183,7 @@ async def test_who_waits_sees_the_line_move(world: World, at_once: None, monkeyp
     await world.claim()
     await world.settled(job, "next in line")
     seen = edits(world)
-    await asyncio.sleep(0.3)
+    await looks(5)
     assert edits(world) <= seen + 1  # the other one's beginning; what has not changed is not written again
 
 
@@ -379,11 +403,14 @@ async def test_a_placeholder_whose_number_was_lost_is_found(world: World, at_onc
     assert len(world.channel.history()) == 4
 
 
-async def test_a_young_job_does_not_look_for_its_message(world: World) -> None:
+async def test_a_young_job_does_not_look_for_its_message(
+    world: World, monkeypatch: pytest.MonkeyPatch, looks: Callable[[int], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 0.05)
     job = await world.imagine()
     await lose_message(world.app, job)
     await world.finish(await world.claim())
-    await asyncio.sleep(0.1)
+    await looks(3)
     assert len(world.channel.history()) == 1
     assert (await world.app.jobs.get(job.id)).delivered_at is None
     assert job.message_id

@@ -21,6 +21,7 @@ from limner.bot.demo import MENDED, open_page
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.ui.interactions import app_of
+from tests.discord_records import until
 from tests.simulated_discord import HARMLESS, kept_modules, png
 
 
@@ -105,7 +106,7 @@ async def test_a_refusal_is_no_crash(page: simcord.Preview) -> None:
 
 
 async def test_the_page_tells_the_time_of_the_click(page: simcord.Preview) -> None:
-    await asyncio.sleep(1.5)
+    await until(lambda: datetime.now(UTC) - page.env.now() > timedelta(seconds=1))
     async with Browser(page.url) as browser:
         before = datetime.now(UTC)
         await browser.act("run_command", **await browser.command("imagine", prompt="a red fox"))
