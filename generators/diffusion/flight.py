@@ -35,7 +35,7 @@ class Flight:
     Args:
         key: the name its caller knows it by.
         request: what it paints.
-        pipe: the stock pipeline; it is copied, the models in it are not.
+        shared: the stock pipeline.
         scheduler: one that nobody else uses.
         arguments: of the pipeline's call.
 
@@ -44,7 +44,7 @@ class Flight:
     """
 
     def __init__(
-        self, key: str, request: GenerationRequest, pipe: DiffusionPipeline, scheduler: Any, arguments: dict[str, Any]
+        self, key: str, request: GenerationRequest, shared: Shared, scheduler: Any, arguments: dict[str, Any]
     ) -> None:
         self.key = key
         self.request = request
@@ -56,9 +56,9 @@ class Flight:
         self.waiting: Call | None = None
         self.images: list[Image.Image] | None = None
         self.error: GenerationError | None = None
-        self._pipe = _own(pipe, scheduler)
+        self._pipe = shared.own(scheduler)
         # Without the decorator that switches gradients off: flights would switch them on again in a wrong order.
-        self._loop = greenlet(inspect.unwrap(type(pipe).__call__))
+        self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
         self._went_on(self._loop.switch(self._pipe, **arguments, callback_on_step_end=self._note))
         self.busy = time.perf_counter() - self.admitted
 
@@ -165,13 +165,25 @@ class _Autoencoder(_Part):
 _KINDS = {"unet": _Denoiser, "transformer": _Denoiser, "vae": _Autoencoder}
 
 
-def _own(pipe: DiffusionPipeline, scheduler: Any) -> DiffusionPipeline:
-    """A pipeline for one flight; around vars, since setting an attribute would rewrite the pipeline's configuration."""
-    models = {name: model for name, model in pipe.components.items() if isinstance(model, nn.Module)}
-    parts = {name: _KINDS.get(name, _Part)(model) for name, model in models.items()}
-    own = copy.copy(pipe)
-    vars(own).update(parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
-    return own
+class Shared:
+    """A stock pipeline with all that is the same for every flight: its models, and the device that they run on.
+
+    diffusers walks through all modules of the models for their device and their precision at each call.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline) -> None:
+        kind, device = type(pipe), pipe._execution_device
+        models = {name: model for name, model in pipe.components.items() if isinstance(model, nn.Module)}
+        self._pipe = pipe
+        self._parts = {name: _KINDS.get(name, _Part)(model) for name, model in models.items()}
+        self._kind = type(kind.__name__, (kind,), {"__module__": kind.__module__, "_execution_device": device})
+
+    def own(self, scheduler: Any) -> DiffusionPipeline:
+        """A pipeline for one flight; around vars, since setting an attribute would rewrite its configuration."""
+        own = copy.copy(self._pipe)
+        vars(own).update(self._parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
+        object.__setattr__(own, "__class__", self._kind)
+        return own
 
 
 def _wait_for(call: Call) -> Any:

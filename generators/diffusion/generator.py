@@ -31,7 +31,7 @@ from limner.generators.base import (
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.batch_size import BatchSize, best_batch
 from limner.generators.diffusion.decoder import Decoder
-from limner.generators.diffusion.flight import Flight
+from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.memory import Budget, Ladder, measure, releasable
 from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dtype, place, read_pipeline
@@ -79,6 +79,7 @@ class DiffusionGenerator:
         self._denoiser = Stacker(ladder, decoding=False)
         self._decoder = Decoder(Stacker(ladder, decoding=True), aside)
         self._previewer = previewer
+        self._shared: dict[type, Shared] = {}
         self._flights: dict[str, Flight] = {}
         self._budget: Budget | None = None
         self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
@@ -196,7 +197,7 @@ class DiffusionGenerator:
         """Free the device; the generator cannot be used any more."""
         for key in list(self._flights):
             self.evict(key)
-        del self._pipelines, self._adapters, self._ladder, self._denoiser, self._decoder, self._previewer
+        del self._shared, self._pipelines, self._adapters, self._ladder, self._denoiser, self._decoder, self._previewer
         clear_device_cache(garbage_collection=True)
 
     def _check(self, request: GenerationRequest) -> None:
@@ -265,7 +266,9 @@ class DiffusionGenerator:
     def _start(self, key: str, request: GenerationRequest) -> None:
         self._adapters.wear(request)
         pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
-        self._flights[key] = Flight(key, request, pipe, scheduler, arguments(pipe, request))
+        if type(pipe) not in self._shared:
+            self._shared[type(pipe)] = Shared(pipe)
+        self._flights[key] = Flight(key, request, self._shared[type(pipe)], scheduler, arguments(pipe, request))
 
     def _next(self) -> list[Flight]:
         """The flights that take the next step."""

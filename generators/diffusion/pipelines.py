@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +65,8 @@ class Pipelines:
         self.stepwise = bool(found)
         self._family = found[0] if found else Family(words=name)
         self._made: dict[str, DiffusionPipeline] = {name: pipe}
-        own = pipe.scheduler
+        own = self._own = pipe.scheduler  # a whole call leaves its own in the pipeline
+        self._fresh: dict[str | None, Scheduler] = {}
         self.samplers = samplers(name, {**own.config, "_class_name": type(own).__name__})
 
     def pipeline(self, request: GenerationRequest) -> DiffusionPipeline:
@@ -88,14 +90,14 @@ class Pipelines:
         Raises:
             BadRequest: the model cannot be used with it.
         """
-        own = self.loaded.scheduler
-        if name is None:
-            return type(own).from_config(own.config)
-        if name not in self.samplers:
+        if name is not None and name not in self.samplers:
             instead = f"name one of {', '.join(self.samplers)}" if self.samplers else "ask again without naming one"
             raise BadRequest(f"This model cannot be used with that sampler; {instead}.")
-        kind, changes = self.samplers[name]
-        return getattr(diffusers, kind).from_config(own.config, **changes)
+        if name not in self._fresh:
+            kind, changes = self.samplers[name] if name else ("", {})
+            made = getattr(diffusers, kind) if kind else type(self._own)
+            self._fresh[name] = made.from_config(self._own.config, **changes)
+        return copy.copy(self._fresh[name])  # its loop sets it up anew; what a copy shares is only read
 
     def unread(self, request: GenerationRequest) -> tuple[str, str]:
         """The ends of a request's prompt and of its negative prompt that no text encoder has room for."""

@@ -35,6 +35,7 @@ def _measure(card: ModelCard) -> None:
     pipe = open_stock(card)
     executor = Executor({card.name: card}, max_batch=Settings().most_samples)
     _paint(executor, requests[:1])  # loads the model
+    _paint(executor, requests)  # and so many at once let its calls grow
     sizes = {size: _stock(pipe, requests, size) for size in BATCHES}
     best = min(sizes, key=lambda size: sizes[size])
     ways: dict[str, Callable[[], float]] = {

@@ -127,6 +127,7 @@ def test_equal_parameters_share_a_call_and_each_gets_the_stock_picture(tiny: Pat
         "steps": tiny_request(num_inference_steps=5),
         "negative": tiny_request(negative_prompt="green"),
         "scheduler": tiny_request(scheduler="euler_a"),
+        "after": tiny_request(num_inference_steps=4),
     }
     for key, request in requests.items():
         painter.admit(key, request)
@@ -136,7 +137,7 @@ def test_equal_parameters_share_a_call_and_each_gets_the_stock_picture(tiny: Pat
     seen = list(calls)
     for key, request in requests.items():
         assert_stock(tiny, left[key], request)
-    assert seen == [["a red cat", "a red cat", "two dogs"], *([["a red cat"]] * 3)]
+    assert seen == [["a red cat", "a red cat", "two dogs"], *([["a red cat"]] * 4)]
     assert list(left) == list(requests)
 
 
