@@ -52,7 +52,8 @@ The first picture takes longer, while the models are loaded. Ctrl-C ends the dem
 PINNED = """**Three things to try**
 1. Type `/imagine prompt:a red fox in the snow`, then press a button under the picture.
 2. Choose grace under "Viewing as" and forbid a word with `/filter add`; then ask for it as ada.
-3. As grace type `#moderators`: flagged requests wait there. `#after-dark` is age-restricted; `#studio` leads back."""
+3. As grace type `#moderators`: flagged requests wait there. `#after-dark` is age-restricted; `#studio` leads back.
+`/help` lists all commands."""
 PLACES = {"studio": "Type /imagine and an idea", "moderators": "Cards to decide on", "after-dark": "Age-restricted"}
 """The channels with their topics, by name."""
 

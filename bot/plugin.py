@@ -13,6 +13,7 @@ from limner.bot.cogs.describe import Describe, describe_menu
 from limner.bot.cogs.filter import commands as filter_commands
 from limner.bot.cogs.filter.commands import Filters
 from limner.bot.cogs.forms import Forms
+from limner.bot.cogs.help import Help
 from limner.bot.cogs.history import HistoryButton, HistoryCog, PageButton
 from limner.bot.cogs.imagine import Imagine
 from limner.bot.cogs.me import Me
@@ -52,7 +53,7 @@ BUTTONS = (
     ListingButton,
     *filter_commands.ITEMS,
 )
-COGS = (Imagine, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
+COGS = (Imagine, Help, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
 
 
 async def load(bot: AnyBot) -> None:

@@ -44,7 +44,7 @@ class Listing:
 
 
 Maker = Callable[[Interaction, App, int, int], Awaitable[Listing]]
-KINDS = ("queue", "reviews", "strikes", "mine")
+KINDS = ("queue", "reviews", "strikes", "mine", "help")
 LISTS: dict[str, Maker] = {}
 """What makes a page of each kind of list for the one who asks, about a subject (such as a member's id, or 0)."""
 
