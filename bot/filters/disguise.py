@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
 from operator import attrgetter
 
-from limner.bot.filters import coarse, guesses
+from limner.bot.filters import coarse, guesses, latin
 from limner.bot.filters.keywords import automaton
 from limner.bot.filters.masked import MaskedWords
 from limner.bot.filters.tables import LETTERS, base, is_word
@@ -91,6 +91,7 @@ class Disguises:
     def __init__(self, targets: Iterable[Target]) -> None:
         self._whole: defaultdict[str, list[Target]] = defaultdict(list)
         self._guesses: defaultdict[tuple[str, str], list[Target]] = defaultdict(list)
+        self._latin: defaultdict[tuple[latin.Script, str], list[Target]] = defaultdict(list)
         self._starts, self._ends = _Parts(slice), _Parts(lambda size: slice(-size, None))
         open_ended: defaultdict[str, list[Target]] = defaultdict(list)
         guessed: list[Target] = []
@@ -105,6 +106,7 @@ class Disguises:
             if len(target.plain) >= guesses.SHORTEST and target.plain.isalpha():
                 guessed.append(target)
             self._guess(target)
+        self._scripts = tuple(sorted({script for script, _ in self._latin}))
         self._open = automaton({key: (len(key), meant) for key, meant in open_ended.items()})
         words = (target.plain for target in chain.from_iterable(open_ended.values()))
         self._open_consonants = automaton(dict.fromkeys(map(guesses.consonants, words), True))
@@ -118,11 +120,14 @@ class Disguises:
                 self._guesses[step, key].append(target)
             self._open_up(target, word)
         if not word.isascii():
-            for latin in guesses.romanised(target.word):
-                if len(latin) > guesses.SHORTEST:
-                    for sound in guesses.sounds(latin):
+            script = latin.script_of(target.word)
+            for spelling in guesses.romanised(target.word):
+                if script and len(spelling) >= guesses.SHORTEST:
+                    self._latin[script, latin.key(spelling, script)].append(target)
+                if len(spelling) > guesses.SHORTEST:
+                    for sound in guesses.sounds(spelling):
                         self._guesses["sound", sound].append(target)
-                    self._open_up(target, latin)
+                    self._open_up(target, spelling)
 
     def _open_up(self, target: Target, word: str) -> None:
         if target.is_open_right:
@@ -189,7 +194,7 @@ class Disguises:
             return sighting.steps
         if len(written) > guesses.LONGEST:
             return None
-        sounds = {sound for latin in guesses.romanised(target.word) for sound in guesses.sounds(latin)}
+        sounds = {sound for spelling in guesses.romanised(target.word) for sound in guesses.sounds(spelling)}
         if not written.isalpha() or not sounds.isdisjoint(guesses.sounds(written)):
             return ("sound",) if written.isalpha() else None
         plain = guesses.plain(written)
@@ -226,7 +231,7 @@ class Disguises:
                 for target, _, _, steps in self._read(redrawn, work):
                     found.setdefault(target, Sighting(target, start, end, ("drawn letters", *steps)))
         if not found:
-            for sighting in self._unmasked(chunk, work):
+            for sighting in chain(self._unmasked(chunk, work), self._transliterated(chunk, work)):
                 found.setdefault(sighting.target, sighting)
         yield from found.values()
 
@@ -316,6 +321,17 @@ class Disguises:
                 work.spend_on(target.number, _CANDIDATE)
                 if is_open(target) and _is_guess(step, part, target):
                     yield Sighting(target, 0, 0, (step,))
+
+    def _transliterated(self, chunk: str, work: Work) -> Iterator[Sighting]:
+        if not self._scripts:
+            return
+        start, end = _core(chunk)
+        if guesses.SHORTEST <= end - start <= latin.LONGEST and not is_word(chunk[start:end]):
+            work.spend(_cost(_GUESS, chunk) * 4)
+            for key in latin.keys(chunk[start:end], self._scripts):
+                for target in self._latin.get(key, ()):
+                    work.spend_on(target.number, _CANDIDATE)
+                    yield Sighting(target, start, end, ("Latin letters",))
 
     def _unmasked(self, chunk: str, work: Work) -> Iterator[Sighting]:
         if chunk.isalnum():

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
+from limner.bot.filters import latin
 from limner.bot.filters.coarse import Key
 from limner.bot.filters.disguise import Disguises
 from limner.bot.filters.east_asian import EastAsianWords
@@ -284,6 +285,8 @@ def _variants(known: Keyword) -> Iterator[Keyword]:
     if not known.text.isascii():
         bare = "".join(base(character) if character not in "йё" else character for character in known.text)
         bare = bare.replace("ё", "е")
+        if pinyin := latin.spaced(known.text):
+            yield Keyword(pinyin, is_open_left=False, is_open_right=False)
         yield from (known._replace(text=text) for text in {known.text.translate(_VARIANTS), bare} if not is_word(text))
 
 

@@ -18,64 +18,177 @@ SEED, EACH = 20261130, 4
 """Every respelling follows from the seed; so many are made of each word for each kind."""
 WORDS = {
     "latin": (
-        "lantern orchard blanket whisper thunder captain monster balcony pumpkin cushion dolphin feather hammock jungle "
-        "kitchen leopard mountain narrow oyster peacock quarter raccoon scarecrow trumpet umbrella velvet weather "
-        "wizard yellow zebra backpack chimney daughter elephant fountain glacier highway island jacket kingdom library "
-        "meadow necklace octopus phantom quiver rhubarb shoulder treasure unicorn village windmill "
-        "Fenster Schraube Regenschirm Gabel Kirche Brunnen Schlüssel Vogelhaus Kutsche Nachbar Löffel Zwiebel "
-        "ventana mercado sombrero zapato naranja pescado cuchillo montaña bosque tortuga "
-        "fromage lumière chapeau cerise bateau fourmi escalier grenouille pamplemousse tabouret"
-    )
-    .lower()
-    .split(),
+        "lantern orchard blanket whisper thunder captain monster balcony pumpkin cushion dolphin feather "
+        "hammock jungle kitchen leopard mountain narrow oyster peacock quarter raccoon scarecrow trumpet "
+        "umbrella velvet weather wizard yellow zebra backpack chimney daughter elephant fountain glacier "
+        "highway island jacket kingdom library meadow necklace octopus phantom quiver rhubarb shoulder "
+        "treasure unicorn village windmill fenster schraube regenschirm gabel kirche brunnen schlüssel "
+        "vogelhaus kutsche nachbar löffel zwiebel ventana mercado sombrero zapato naranja pescado cuchillo "
+        "montaña bosque tortuga fromage lumière chapeau cerise bateau fourmi escalier grenouille pamplemousse "
+        "tabouret"
+    ),
     "russian": (
-        "лопата корабль чайник щука ёжик хлопок цыпленок жемчуг юбка яблоко шиповник крыльцо мельница подушка рюкзак "
-        "чемодан скрипка муравей объезд съемка вьюга бульвар"
-    ).split(),
-    "chinese": "蝴蝶 雨伞 灯笼 骆驼 火车 葡萄 椅子 狐狸 绿茶 女巫 旅馆 铅笔 围巾 石榴 乌龟 枫叶".split(),
-    "japanese": "すいか とうふ ふうせん しんぶん ちかてつ つくえ じてんしゃ きょうしつ おおかみ らーめん しょうゆ ざっし ふじさん くじゃく".split(),
-    "korean": "나비 우산 기차 포도 의자 여우 거북이 단풍 연필 석류 목도리 별자리 고래 자전거".split(),
+        "лопата корабль чайник щука ёжик хлопок цыпленок жемчуг юбка яблоко шиповник крыльцо мельница подушка "
+        "рюкзак чемодан скрипка муравей объезд съемка вьюга бульвар"
+    ),
+    "chinese": ("蝴蝶 雨伞 灯笼 骆驼 火车 葡萄 椅子 狐狸 绿茶 女巫 旅馆 铅笔 围巾 石榴 乌龟 枫叶"),
+    "japanese": (
+        "すいか とうふ ふうせん しんぶん ちかてつ つくえ じてんしゃ きょうしつ おおかみ "
+        "らーめん しょうゆ ざっし ふじさん くじゃく"
+    ),
+    "korean": ("나비 우산 기차 포도 의자 여우 거북이 단풍 연필 석류 목도리 별자리 고래 자전거"),
 }
 SOUNDS = (
-    ("ph", "f"), ("f", "ph"), ("ck", "k"), ("ck", "q"), ("c(?=[aouklrt])", "k"), ("k", "c"), ("qu", "kw"), ("x", "ks"),
-    ("z", "s"), ("s$", "z"), ("ee", "ea"), ("ea", "ee"), ("oo", "u"), ("oo", "ou"), ("ou", "ow"), ("ow", "ou"), ("ow$", "o"),
-    ("igh", "y"), ("igh", "ie"), ("er$", "a"), ("er$", "ur"), ("er$", "ah"), ("tion", "shun"), ("y$", "ie"), ("y$", "ee"),
-    ("ai", "ay"), ("ay", "ai"), ("au", "aw"), ("ough", "uff"), ("(?<=[bdgklmnprt])e$", ""), (r"([bdfglmnprst])\1", r"\1"),
-    ("^kn", "n"), ("^wr", "r"), ("^wh", "w"), ("^w", "wh"), ("sch", "sh"), ("sh", "sch"), ("ch", "tch"), ("dge", "j"),
-    ("v", "w"), ("ei", "ai"), ("ie", "ee"), ("ll", "y"), ("ñ", "ny"), ("eau", "o"), ("ou", "oo"), ("qu", "k"), ("j(?=[aou])", "h"),
-    ("th", "d"), ("c(?=[ei])", "s"), ("s(?=[ei])", "c"), ("g(?=[ei])", "j"), ("le$", "el"), ("al$", "el"), ("ia", "ya"),
-)  # fmt: skip
+    ("ph", "f"),
+    ("f", "ph"),
+    ("ck", "k"),
+    ("ck", "q"),
+    ("c(?=[aouklrt])", "k"),
+    ("k", "c"),
+    ("qu", "kw"),
+    ("x", "ks"),
+    ("z", "s"),
+    ("s$", "z"),
+    ("ee", "ea"),
+    ("ea", "ee"),
+    ("oo", "u"),
+    ("oo", "ou"),
+    ("ou", "ow"),
+    ("ow", "ou"),
+    ("ow$", "o"),
+    ("igh", "y"),
+    ("igh", "ie"),
+    ("er$", "a"),
+    ("er$", "ur"),
+    ("er$", "ah"),
+    ("tion", "shun"),
+    ("y$", "ie"),
+    ("y$", "ee"),
+    ("ai", "ay"),
+    ("ay", "ai"),
+    ("au", "aw"),
+    ("ough", "uff"),
+    ("(?<=[bdgklmnprt])e$", ""),
+    (r"([bdfglmnprst])\1", r"\1"),
+    ("^kn", "n"),
+    ("^wr", "r"),
+    ("^wh", "w"),
+    ("^w", "wh"),
+    ("sch", "sh"),
+    ("sh", "sch"),
+    ("ch", "tch"),
+    ("dge", "j"),
+    ("v", "w"),
+    ("ei", "ai"),
+    ("ie", "ee"),
+    ("ll", "y"),
+    ("ñ", "ny"),
+    ("eau", "o"),
+    ("ou", "oo"),
+    ("qu", "k"),
+    ("j(?=[aou])", "h"),
+    ("th", "d"),
+    ("c(?=[ei])", "s"),
+    ("s(?=[ei])", "c"),
+    ("g(?=[ei])", "j"),
+    ("le$", "el"),
+    ("al$", "el"),
+    ("ia", "ya"),
+)
 """How people write what they hear: what stands in a word, and what is written instead."""
 CYRILLIC = (
-    "а=a б=b в=v,w г=g д=d е=e,ye,je ё=yo,jo,io,e ж=zh,j,z з=z,s и=i й=y,j,i к=k,c л=l м=m н=n о=o п=p р=r с=s т=t у=u,oo "
-    "ф=f,ph х=kh,h,x ц=ts,c,tz ч=ch,4,tch ш=sh,6,sch щ=shch,sch,sh ъ=,' ы=y,i ь=,' э=e ю=yu,ju,iu,u я=ya,ja,ia"
+    "а=a б=b в=v,w г=g д=d е=e,ye,je ё=yo,jo,io,e ж=zh,j,z з=z,s и=i й=y,j,i к=k,c л=l м=m н=n о=o п=p р=r с=s т=t "
+    "у=u,oo ф=f,ph х=kh,h,x ц=ts,c,tz ч=ch,4,tch ш=sh,6,sch щ=shch,sch,sh ъ=,' ы=y,i ь=,' э=e ю=yu,ju,iu,u я=ya,ja,ia"
 )
 LATIN = {pair[0]: pair[2:].split(",") for pair in CYRILLIC.split()}
 PINYIN = {
-    "蝴": "hu2", "蝶": "die2", "雨": "yu3", "伞": "san3", "灯": "deng1", "笼": "long2", "骆": "luo4", "驼": "tuo2", "火": "huo3",
-    "车": "che1", "葡": "pu2", "萄": "tao2", "椅": "yi3", "子": "zi5", "狐": "hu2", "狸": "li2", "绿": "lü4", "茶": "cha2",
-    "女": "nü3", "巫": "wu1", "旅": "lü3", "馆": "guan3", "铅": "qian1", "笔": "bi3", "围": "wei2", "巾": "jin1", "石": "shi2",
-    "榴": "liu2", "乌": "wu1", "龟": "gui1", "枫": "feng1", "叶": "ye4",
-}  # fmt: skip
+    "蝴": "hu2",
+    "蝶": "die2",
+    "雨": "yu3",
+    "伞": "san3",
+    "灯": "deng1",
+    "笼": "long2",
+    "骆": "luo4",
+    "驼": "tuo2",
+    "火": "huo3",
+    "车": "che1",
+    "葡": "pu2",
+    "萄": "tao2",
+    "椅": "yi3",
+    "子": "zi5",
+    "狐": "hu2",
+    "狸": "li2",
+    "绿": "lü4",
+    "茶": "cha2",
+    "女": "nü3",
+    "巫": "wu1",
+    "旅": "lü3",
+    "馆": "guan3",
+    "铅": "qian1",
+    "笔": "bi3",
+    "围": "wei2",
+    "巾": "jin1",
+    "石": "shi2",
+    "榴": "liu2",
+    "乌": "wu1",
+    "龟": "gui1",
+    "枫": "feng1",
+    "叶": "ye4",
+}
 TONES = "\u0304\u0301\u030c\u0300"
 ROMAJI = {
-    "すいか": "suika", "とうふ": "toufu tofu tōfu tohu", "ふうせん": "fuusen fūsen husen huusen", "しんぶん": "shinbun shimbun sinbun",
-    "ちかてつ": "chikatetsu tikatetu", "つくえ": "tsukue tukue", "じてんしゃ": "jitensha zitensya jitensya",
-    "きょうしつ": "kyoushitsu kyōshitsu kyoshitsu kyositu", "おおかみ": "ookami ōkami okami ohkami", "らーめん": "raamen rāmen ramen rahmen",
-    "しょうゆ": "shouyu shōyu shoyu syouyu syoyu", "ざっし": "zasshi zassi", "ふじさん": "fujisan hujisan huzisan",
+    "すいか": "suika",
+    "とうふ": "toufu tofu tōfu tohu",
+    "ふうせん": "fuusen fūsen husen huusen",
+    "しんぶん": "shinbun shimbun sinbun",
+    "ちかてつ": "chikatetsu tikatetu",
+    "つくえ": "tsukue tukue",
+    "じてんしゃ": "jitensha zitensya jitensya",
+    "きょうしつ": "kyoushitsu kyōshitsu kyoshitsu kyositu",
+    "おおかみ": "ookami ōkami okami ohkami",
+    "らーめん": "raamen rāmen ramen rahmen",
+    "しょうゆ": "shouyu shōyu shoyu syouyu syoyu",
+    "ざっし": "zasshi zassi",
+    "ふじさん": "fujisan hujisan huzisan",
     "くじゃく": "kujaku kuzyaku kujyaku",
-}  # fmt: skip
+}
 HANGUL = {
-    "나비": "nabi nabee", "우산": "usan oosan woosan", "기차": "gicha kicha keecha", "포도": "podo p'odo", "의자": "uija euija uicha",
-    "여우": "yeou yeowoo yŏu", "거북이": "geobugi kobugi geobuki", "단풍": "danpung tanpung danpoong", "연필": "yeonpil yonpil yeonpeel",
-    "석류": "seongnyu seokryu sŏngnyu", "목도리": "mokdori mokdoree mogdori", "별자리": "byeoljari pyoljari", "고래": "gorae korae gore",
+    "나비": "nabi nabee",
+    "우산": "usan oosan woosan",
+    "기차": "gicha kicha keecha",
+    "포도": "podo p'odo",
+    "의자": "uija euija uicha",
+    "여우": "yeou yeowoo yŏu",
+    "거북이": "geobugi kobugi geobuki",
+    "단풍": "danpung tanpung danpoong",
+    "연필": "yeonpil yonpil yeonpeel",
+    "석류": "seongnyu seokryu sŏngnyu",
+    "목도리": "mokdori mokdoree mogdori",
+    "별자리": "byeoljari pyoljari",
+    "고래": "gorae korae gore",
     "자전거": "jajeongeo jajongo chajŏn'gŏ",
-}  # fmt: skip
+}
 VOWELS = "aeiou"
 MASKS = "*-_#.•?~"
-DRAWN = {"m": ["/\\/\\", "|V|"], "w": ["\\/\\/", "vv"], "n": ["|\\|", "/\\/"], "h": ["|-|", ")-("], "k": ["|<", "|{"], "d": ["|)", "[)"],
-         "b": ["|3", "!3"], "v": ["\\/"], "u": ["|_|", "(_)"], "a": ["/-\\", "/\\"], "l": ["|_"], "c": ["("], "o": ["()"], "p": ["|*", "|>"],
-         "r": ["|2"], "t": ["']['"], "x": ["><"]}  # fmt: skip
+DRAWN = {
+    "m": ["/\\/\\", "|V|"],
+    "w": ["\\/\\/", "vv"],
+    "n": ["|\\|", "/\\/"],
+    "h": ["|-|", ")-("],
+    "k": ["|<", "|{"],
+    "d": ["|)", "[)"],
+    "b": ["|3", "!3"],
+    "v": ["\\/"],
+    "u": ["|_|", "(_)"],
+    "a": ["/-\\", "/\\"],
+    "l": ["|_"],
+    "c": ["("],
+    "o": ["()"],
+    "p": ["|*", "|>"],
+    "r": ["|2"],
+    "t": ["']['"],
+    "x": ["><"],
+}
 
 Make = Callable[[str, random.Random], str]
 
@@ -168,7 +281,7 @@ KINDS: dict[str, tuple[str, Make]] = {
 def respellings(kind: str, half: int | None = None) -> Iterator[tuple[str, str]]:
     """Words and their respellings of a kind that are no words; of every second word only, if a half (0, 1) is named."""
     script, make = KINDS[kind]
-    for number, word in enumerate(WORDS[script]):
+    for number, word in enumerate(WORDS[script].split()):
         chance = random.Random(f"{SEED} {kind} {word}")
         if half is None or number % 2 == half:
             made = {make(word, chance) for _ in range(EACH)} - {word}
@@ -177,7 +290,7 @@ def respellings(kind: str, half: int | None = None) -> Iterator[tuple[str, str]]
 
 def recall(kind: str, half: int | None = None) -> tuple[int, int, list[tuple[str, str]]]:
     """How many respellings are found among how many, and those that are not."""
-    matcher = Matcher([Rule(word, word) for words in WORDS.values() for word in words])
+    matcher = Matcher([Rule(word, word) for words in WORDS.values() for word in words.split()])
     every = list(respellings(kind, half))
     missed = [(word, one) for word, one in every if not _is_found(matcher, word, f"a painting of {one} at night")]
     return len(every) - len(missed), len(every), missed

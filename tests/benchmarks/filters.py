@@ -17,6 +17,7 @@ from limner.bot.filters.keywords import automaton
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.work import TooCostly
+from tests.benchmarks import disguises
 from tests.benchmarks.figures import ROUNDS, show, spread
 
 PROMPTS = 400
@@ -46,6 +47,7 @@ def main() -> None:
         rows.append(_worst_row(size, words, prompts))
     note = f"Median (lowest to highest) of {ROUNDS} rounds of {PROMPTS} different prompts in four languages; CPU time."
     show("The filter", ("", "microseconds a prompt", "seconds to build"), rows, note)
+    disguises.main()
 
 
 def _words(count: int) -> list[str]:

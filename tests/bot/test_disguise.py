@@ -12,6 +12,7 @@ from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.normalise import normalise
 from limner.bot.filters.rules import Place, Rule, Scope, tidy
 from limner.bot.filters.tables import LETTERS, is_word
+from tests.benchmarks import disguises
 
 TERMS = [
     "badger",
@@ -225,6 +226,18 @@ def test_digits_signs_repeats_masks_and_slips_are_found(data: st.DataObject) -> 
         ("coño", "coñe", "vowel changed"),
         ("voyeur", "vo…eur", "masked letters"),
         ("erotic", "e...otic", "masked letters"),
+        ("quarter", "kwartah", "sound"),
+        ("mountain", "mowntayn", "sound"),
+        ("daughter", "dawghter", "sound"),
+        ("чайник", "4ajnik", "Latin letters"),
+        ("мельница", "mjel'nitza", "Latin letters"),
+        ("жемчуг", "jemchug", "Latin letters"),
+        ("火车", "huo3che1", "Latin letters"),
+        ("火车", "huo che", "another spelling"),
+        ("旅馆", "lǚguǎn", "Latin letters"),
+        ("じてんしゃ", "zitensya", "Latin letters"),
+        ("おおかみ", "ōkami", "Latin letters"),
+        ("기차", "keecha", "Latin letters"),
     ],
 )
 def test_other_drawings_sounds_and_lost_vowels_are_seen_through(term: str, written: str, step: str) -> None:
@@ -233,9 +246,18 @@ def test_other_drawings_sounds_and_lost_vowels_are_seen_through(term: str, writt
     assert step in match.steps
 
 
+@pytest.mark.parametrize("half", [0, 1])
+def test_most_respellings_of_other_words_are_found(half: int) -> None:
+    counts = {kind: disguises.recall(kind, half)[:2] for kind in disguises.KINDS}
+    assert all(found >= 0.75 * every for found, every in counts.values()), counts
+    assert sum(found for found, _ in counts.values()) >= 0.95 * sum(every for _, every in counts.values())
+
+
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [
+        ("门蝶", "men die lachen"),
+        ("маска", "Masha and a mascara"),
         ("golden", "złoty gólden"),
         ("nudist", "la famille Núdišt"),
         ("*fuck*", "Nguyễn Phúc"),
