@@ -44,7 +44,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench estimate
 	@$(BIN)/limner bench filters
 	@$(BIN)/limner bench memory
-	@$(BIN)/limner bench eyes
+	@$(BIN)/limner bench safety_classifier
 	@$(BIN)/limner bench meaning
 	@$(BIN)/limner bench training
 

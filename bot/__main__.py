@@ -297,7 +297,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     settings = _quiet_settings(arguments)
     card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
     try:
-        run(arguments, card, reader=settings.reader_source, device=settings.devices[0])
+        run(arguments, card, reader=settings.image_text_source, device=settings.devices[0])
     except TrainingError as error:
         raise SetupError(str(error)) from error
     return 0

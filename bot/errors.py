@@ -125,7 +125,7 @@ class FilesGone(UserError):
 
 
 class CannotDescribe(UserError):
-    """This bot has no model that puts pictures into words; the settings `reader` and `captioner` can name one."""
+    """This bot cannot describe pictures; the settings `image_text_model` and `captioner` can name a model for it."""
 
     code = "describe"
 

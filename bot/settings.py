@@ -25,6 +25,16 @@ PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 MOST_CANDIDATES = 8
 
+RENAMED = {
+    "eyes": "safety_classifier",
+    "eyes_unwanted": "safety_classifier_unwanted",
+    "eyes_wanted": "safety_classifier_wanted",
+    "eyes_timeout": "safety_classifier_timeout",
+    "reader": "image_text_model",
+    "reader_device": "image_text_device",
+}
+"""Old names of settings, which version 0.2 still reads; `limner doctor` names the new ones."""
+
 
 def setting(default: str | float | Path, meaning: str) -> Any:
     """A field with its meaning, for the README."""
@@ -38,7 +48,7 @@ def table(default: dict[str, str], meaning: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that an operator can choose.
+    """All of an operator's settings.
 
     Each field ``x`` is read from the environment variable ``LIMNER_X``, else from ``x`` in ``limner.toml`` in the data
     folder, else it has the default below.
@@ -80,16 +90,20 @@ class Settings:
     expander_api_key: str = setting("", "Key for that server, if it wants one.")
     expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
 
-    eyes: str = setting(
+    safety_classifier: str = setting(
         "default",
-        "Who looks at every picture before it is posted: default (open_nsfw), a folder or hub name (a transformers "
-        "image classifier or a CLIP-style model), the eyes of an installed package by name, or off.",
+        "Safety classifier that scores every picture before it is posted: default (open_nsfw), a folder or hub name (a "
+        "transformers image classifier or a CLIP-style model), the name of an installed package's, or off.",
     )
-    eyes_unwanted: str = setting(
-        "", "Labels of that classifier, or texts for CLIP, that count as explicit, with commas; empty: the usual ones."
+    safety_classifier_unwanted: str = setting(
+        "", "Its labels, or texts for CLIP, that count as explicit, with commas; empty: the usual ones."
     )
-    eyes_wanted: str = setting("", "Texts for CLIP of what else pictures may show, with commas; empty: usual subjects.")
-    eyes_timeout: float = setting(20.0, "Seconds that a look may take; then the pictures wait and are looked at again.")
+    safety_classifier_wanted: str = setting(
+        "", "Texts for CLIP of harmless subjects, with commas; empty: the usual ones."
+    )
+    safety_classifier_timeout: float = setting(
+        20.0, "Seconds that classifying a picture may take; after that the pictures wait for another attempt."
+    )
     explicit_limit: float = setting(0.5, "How explicit a picture may be, 0 (nothing is posted) to 1 (everything is).")
     explicit_limit_restricted: float = setting(0.9, "The same in channels that Discord calls age-restricted.")
     block_distance: int = setting(6, "Of 64 bits, in how many a picture may differ from a blocked one and be blocked.")
@@ -110,20 +124,25 @@ class Settings:
     changes_member_mb: float = setting(32.0, "Megabytes of one moderator's changes in that log; the oldest ones go.")
     changes_server_mb: float = setting(64.0, "The same of all moderators of a server.")
     server_weights: dict[str, str] = table(
-        {}, "How many times another server's share of the painters a server has: server id = weight, from 0.01 to 100."
+        {}, "Queue weight of a server, 1 for all others: server id = weight, from 0.01 to 100."
     )
     class_weights: dict[str, str] = table(
-        {}, "How many turns a member has for another's one: role id = weight; the largest of the member's roles counts."
+        {},
+        "Queue weight by role id (2: two turns for each turn of others); a member's largest one counts.",
     )
 
-    reader: str = setting(
+    image_text_model: str = setting(
         "pretrained:reader",
-        "CLIP-style folder or hub name of transformers that reads pictures back, or `pretrained:` name; empty: none.",
+        "Image-text model that scores pictures against words: a CLIP-style folder or hub name of transformers, or a "
+        "`pretrained:` name; empty: none.",
     )
-    captioner: str = setting("", "Image-to-text folder or hub name for /describe; empty means the reader's own.")
-    reader_device: str = setting("cpu", "Where reader, captioner and upscaler run: cpu, cuda:0 or mps.")
+    captioner: str = setting(
+        "", "Image-to-text folder or hub name for /describe; empty means the image-text model's own."
+    )
+    image_text_device: str = setting("cpu", "Where image-text model, captioner and upscaler run: cpu, cuda:0 or mps.")
     candidates: dict[str, str] = table(
-        {}, "Pictures painted for each one that is kept, the nearest to the idea: model = number, from 1 to 8."
+        {},
+        "Pictures painted for each one kept, the best match to the idea: model = number, from 1 to 8.",
     )
     upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
 
@@ -170,14 +189,14 @@ class Settings:
             _at_least(name, getattr(self, name), 1)
         for name in ("expander_timeout", "images_timeout", "lease_seconds", "step_timeout", "load_timeout"):
             _at_least(name, getattr(self, name), 0.1)
-        _at_least("eyes_timeout", self.eyes_timeout, 0.1)
+        _at_least("safety_classifier_timeout", self.safety_classifier_timeout, 0.1)
         for name in ("days", "member_mb", "server_mb"):
             _at_least(f"refused_{name}", getattr(self, f"refused_{name}"), 0.01)
             _at_least(f"changes_{name}", getattr(self, f"changes_{name}"), 0.01)
         for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
             if not 0 <= getattr(self, name) <= most:
                 raise SetupError(f"The setting `{name}` must be from 0 to {most:g}.")
-        _ = self.eyes_kind
+        _ = self.safety_classifier_entry
         if not self.devices or ("auto" in self.devices and len(self.devices) > 1):
             raise SetupError("The setting `device` must be auto, or a list of devices such as cuda:0,cuda:1.")
         if strange := [name for name in self.devices if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name)]:
@@ -211,20 +230,22 @@ class Settings:
         return self.data / "cache" / "measured.json"
 
     @cached_property
-    def reader_source(self) -> str:
-        """The reader's folder or hub name."""
-        return _source(self.reader)
+    def image_text_source(self) -> str:
+        """The image-text model's folder or hub name."""
+        return _source(self.image_text_model)
 
     def candidates_of(self, model: str) -> int:
-        """How many pictures are painted for each one that is kept."""
+        """How many pictures of a model are painted for each one kept."""
         return int(self.candidates.get(model, "1"))
 
     def _check_reading(self) -> None:
         if not all(number.isdecimal() and 1 <= int(number) <= MOST_CANDIDATES for number in self.candidates.values()):
             raise SetupError(f"The setting `candidates` must be a list of model = number from 1 to {MOST_CANDIDATES}.")
         for name in ("candidates", "captioner"):
-            if getattr(self, name) and not self.reader:
-                raise SetupError(f"The setting `{name}` needs a reader; name one in the setting `reader`.")
+            if getattr(self, name) and not self.image_text_model:
+                raise SetupError(
+                    f"The setting `{name}` needs an image-text model; name one in the setting `image_text_model`."
+                )
 
     def _check_images(self) -> None:
         if not self.images_url:
@@ -283,34 +304,37 @@ class Settings:
         return next(able, named or next(iter(self.cards.values())))
 
     @cached_property
-    def eyes_kind(self) -> tuple[str, str]:
-        """The entry point of the eyes, and the model that it is to load; both empty if there are to be none."""
-        if self.eyes == "off":
+    def safety_classifier_entry(self) -> tuple[str, str]:
+        """The safety classifier's entry point and the model that it loads; both empty if it is switched off."""
+        if self.safety_classifier == "off":
             return "", ""
-        if self.eyes == "default":
+        if self.safety_classifier == "default":
             return "opennsfw", ""
-        if self.eyes in {entry.name for entry in entry_points(group="limner.eyes")}:
-            return self.eyes, ""
-        if "/" not in self.eyes and not Path(self.eyes).is_dir():
-            raise SetupError("The setting `eyes` must be default, off, a folder, a hub name or an installed package's.")
-        return "transformers", self.eyes
+        if self.safety_classifier in {entry.name for entry in entry_points(group="limner.eyes")}:
+            return self.safety_classifier, ""
+        if "/" not in self.safety_classifier and not Path(self.safety_classifier).is_dir():
+            raise SetupError(
+                "The setting `safety_classifier` must be default, off, a folder, a hub name or an installed package's."
+            )
+        return "transformers", self.safety_classifier
 
     @cached_property
-    def eyes_texts(self) -> tuple[list[str], list[str]]:
+    def safety_classifier_texts(self) -> tuple[list[str], list[str]]:
         """The labels or texts that count as explicit, and the texts that do not."""
         unwanted, wanted = (
-            [part.strip() for part in text.split(",")] for text in (self.eyes_unwanted, self.eyes_wanted)
+            [part.strip() for part in text.split(",")]
+            for text in (self.safety_classifier_unwanted, self.safety_classifier_wanted)
         )
         return [text for text in unwanted if text], [text for text in wanted if text]
 
     @cached_property
     def weights_of_servers(self) -> dict[int, float]:
-        """Each server's share of the painters, by its id; others have 1."""
+        """Queue weight by server id; 1 for others."""
         return _weights("server_weights", self.server_weights)
 
     @cached_property
     def weights_of_roles(self) -> dict[int, float]:
-        """How many turns the members of a role have for another's one, by the role's id."""
+        """Queue weight by role id."""
         return _weights("class_weights", self.class_weights)
 
     def using(self, **changes: Any) -> Self:
@@ -323,14 +347,25 @@ def names() -> list[str]:
     return [item.name for item in fields(Settings)]
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def outdated(data: Path) -> dict[str, str]:
+    """Old names of settings in the environment and the settings file, each with the new one in the same spelling."""
+    variables = {f"LIMNER_{old.upper()}": f"LIMNER_{new.upper()}" for old, new in RENAMED.items()}
+    written = {*os.environ, *_in_file(data / "limner.toml")}
+    return {old: new for old, new in (variables | RENAMED).items() if old in written}
+
+
+def _in_file(path: Path) -> dict[str, Any]:
     try:
-        values = read_toml(path, f"The settings file {path.name}") if path.exists() else {}
+        return read_toml(path, f"The settings file {path.name}") if path.exists() else {}
     except BadText as error:
         raise SetupError(str(error)) from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    values = _in_file(path)
     for name in values:
         _known(name, f"The settings file {path.name}", name)
-    return values
+    return _by_new_names(values)
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -340,11 +375,18 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
             name = variable.removeprefix("LIMNER_").lower()
             _known(name, "The environment", variable)
             values[name] = value
-    return values
+    return _by_new_names(values)
+
+
+def _by_new_names(values: dict[str, Any]) -> dict[str, Any]:
+    """The values under the settings' new names; where both names are given, the new one counts."""
+    return {RENAMED[name]: values[name] for name in values if name in RENAMED} | {
+        name: value for name, value in values.items() if name not in RENAMED
+    }
 
 
 def _known(name: str, where: str, written: str) -> None:
-    if name in names():
+    if name in names() or name in RENAMED:
         return
     close = difflib.get_close_matches(name, names(), n=1)
     hint = (

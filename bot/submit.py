@@ -112,7 +112,7 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
 async def describe(app: App, ask: Ask) -> Job:
     """Put the picture that is given as the option image into words."""
     settings, card = app.settings, app.settings.default_card
-    if not settings.reader:
+    if not settings.image_text_model:
         raise CannotDescribe
     plain = plain_request(settings, card, "")
     request = replace(plain, num_inference_steps=1, seed=0, init_image=ask.options["image"])

@@ -83,9 +83,9 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Sce
     server = DiscordServer(channels=4)
     thread = server.add_thread()
     folder = tmp_path_factory.mktemp("channels") / "data"
-    settings = {"workers": 0, "expander": "off", "eyes": "off"}
+    settings = {"workers": 0, "expander": "off", "safety_classifier": "off"}
     async with server.open(), open_studio(folder, server, **settings) as studio:
-        own = Settings(data=studio.folder, eyes="off")
+        own = Settings(data=studio.folder, safety_classifier="off")
         await migrate.upgrade(own.url)
         async with open_app(own) as app:
             scene = Scene(studio, server, app, thread)

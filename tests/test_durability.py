@@ -117,7 +117,7 @@ async def scene(tmp_path: Path, tiny: Path) -> AsyncGenerator[Scene]:
     (disk / "watched_eyes.py").write_text(WATCHED_EYES)
     entry_point(disk, "limner.eyes", "watched = watched_eyes:WatchedEyes")
     settings = {"models": f"tiny={tiny}", "expander": "off", "max_steps": 1000, "lease_seconds": 2}
-    settings |= {"device": "cpu", "previews": "off", "eyes": "watched"}
+    settings |= {"device": "cpu", "previews": "off", "safety_classifier": "watched"}
     async with (
         _chat() as chat,
         DiscordServer().open() as server,

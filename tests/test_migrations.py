@@ -243,12 +243,12 @@ async def test_processes_that_start_together_share_one_new_database(new_database
 async def test_data_folders_with_odd_names_neither_move_nor_share_the_database(tmp_path: Path) -> None:
     names = ("job%2Fmain", "100%", "q?a=1", "q?b=2", "a b#größe", "file:x?mode=memory")
     for number, name in enumerate(names):
-        settings = Settings(data=tmp_path / name, eyes="off")
+        settings = Settings(data=tmp_path / name, safety_classifier="off")
         await migrate.upgrade(settings.url)
         async with open_app(settings) as app:
             await app.filters.add(0, f"word{number}", by=0)
     for number, name in enumerate(names):
-        async with open_app(Settings(data=tmp_path / name, eyes="off")) as app:
+        async with open_app(Settings(data=tmp_path / name, safety_classifier="off")) as app:
             assert [row.pattern for row in await app.filters.all(0)] == [f"word{number}"]
     assert {file.parent.name for file in tmp_path.rglob("*.db")} == {*names}
     assert {path.name for path in tmp_path.iterdir()} == {*names}
@@ -256,7 +256,7 @@ async def test_data_folders_with_odd_names_neither_move_nor_share_the_database(t
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
 async def test_nobody_else_on_the_machine_reads_the_database_or_the_pictures(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path / "data", eyes="off")
+    settings = Settings(data=tmp_path / "data", safety_classifier="off")
 
     def rights() -> dict[str, int]:
         paths = (settings.data, settings.data / "images", *settings.data.glob("limner.db*"))

@@ -27,7 +27,13 @@ async def test_a_backup_while_jobs_run_restores_everything(tmp_path: Path):
     """Requests are made before, while and after the copy is taken; the restored bot answers all that it knows of."""
     models = f"tiny={build_tiny_pipeline(tmp_path / 'tiny')}"
     script = commands("Back up and restore").replace(".venv/bin/python", sys.executable)
-    settings = {"models": models, "expander": "off", "eyes": "off", "device": "cpu", "max_jobs_per_user": 20}
+    settings = {
+        "models": models,
+        "expander": "off",
+        "safety_classifier": "off",
+        "device": "cpu",
+        "max_jobs_per_user": 20,
+    }
     async with (
         DiscordServer().open() as server,
         open_studio(tmp_path / "data", server, **settings) as studio,

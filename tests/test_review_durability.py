@@ -33,7 +33,13 @@ async def studio(tmp_path: Path, tiny: Path) -> AsyncGenerator[Studio]:
     """A server in which every cat waits for a moderator, and everybody is one."""
     server = DiscordServer(channels=2)
     server.member_permissions |= discord.Permissions(manage_guild=True).value
-    settings = {"models": f"tiny={tiny}", "expander": "off", "device": "cpu", "previews": "off", "eyes": "off"}
+    settings = {
+        "models": f"tiny={tiny}",
+        "expander": "off",
+        "device": "cpu",
+        "previews": "off",
+        "safety_classifier": "off",
+    }
     async with server.open(), open_studio(tmp_path / "data", server, lease_seconds=2, **settings) as studio:
         own = Settings(data=studio.folder)
         await migrate.upgrade(own.url)

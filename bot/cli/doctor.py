@@ -25,7 +25,7 @@ from huggingface_hub import try_to_load_from_cache
 from limner.bot.cli.permissions import DISCORD, Channel, Login, invite_link, log_in
 from limner.bot.errors import SetupError, StorageFull
 from limner.bot.queue.worker_registry import WorkerRegistry
-from limner.bot.settings import Settings
+from limner.bot.settings import Settings, outdated
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import WorkerState
@@ -91,6 +91,8 @@ async def examine(data: Path | None, *, as_json: bool = False, api: str = DISCOR
 
 async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield Check("ok", "the settings can be read")
+    for old, new in outdated(settings.data).items():
+        yield Check("warn", f"the setting {old} is deprecated and goes with the next release", new)
     yield _data_folder(settings.data)
     database = await _database(settings)
     yield database
@@ -106,8 +108,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     for card in settings.cards.values():
         yield _model(card, tried.get(card.name))
     yield await _language_model(settings)
-    yield await _eyes(settings)
-    yield _reader(settings)
+    yield await _safety_classifier(settings)
+    yield _image_text_model(settings)
     if settings.upscaler:
         yield _upscaler(Path(settings.upscaler))
     if settings.executor == "ray":
@@ -230,18 +232,20 @@ async def _language_model(settings: Settings) -> Check:
     return Check("warn", what, f"hf download {settings.expander_model}")
 
 
-def _reader(settings: Settings) -> Check:
-    source = settings.reader_source
+def _image_text_model(settings: Settings) -> Check:
+    source = settings.image_text_source
     if not source:
-        return Check("ok", "no reader, so /describe is off")
+        return Check("ok", "no image-text model, so /describe is off")
     is_on_hub = source.count("/") == 1 and not Path(source).is_absolute()
     if Path(source).is_dir() or (is_on_hub and try_to_load_from_cache(source, "config.json")):
-        return Check("ok", f"reader {source}")
+        return Check("ok", f"image-text model {source}")
     if is_on_hub:
-        what = f"reader {source} is not on this machine; it is downloaded when it is first used"
+        what = f"image-text model {source} is not on this machine; it is downloaded when it is first used"
         return Check("warn", what, f"hf download {source}")
-    what = f"there is no reader {source}, so /describe cannot answer and of several candidates the first is kept"
-    return Check("warn", what, "LIMNER_READER")
+    what = (
+        f"there is no image-text model {source}, so /describe cannot answer and of several candidates the first is kept"
+    )
+    return Check("warn", what, "LIMNER_IMAGE_TEXT_MODEL")
 
 
 def _upscaler(file: Path) -> Check:
@@ -252,17 +256,24 @@ def _upscaler(file: Path) -> Check:
     return Check("ok", f"upscaling model {file.name}")
 
 
-async def _eyes(settings: Settings) -> Check:
-    kind, model = settings.eyes_kind
+async def _safety_classifier(settings: Settings) -> Check:
+    kind, model = settings.safety_classifier_entry
     if not kind:
-        return Check("warn", "nobody looks at the pictures before they are posted", "LIMNER_EYES=default")
-    unwanted, wanted = settings.eyes_texts
+        return Check(
+            "warn",
+            "the safety classifier is off: pictures are posted without a check",
+            "LIMNER_SAFETY_CLASSIFIER=default",
+        )
+    unwanted, wanted = settings.safety_classifier_texts
     options = {"kind": kind, "model": model, "unwanted": unwanted, "wanted": wanted}
     found = await ask_generators("vision.open_nsfw", json.dumps(options)) or {"error": "They cannot be loaded."}
     if "error" in found:
-        what = f"the eyes {settings.eyes} see nothing, so pictures wait in quarantine: {found['error']}"
-        return Check("fail", what, "pip install -c constraints.txt -e ., or LIMNER_EYES and LIMNER_EYES_UNWANTED")
-    return Check("ok", f"eyes {settings.eyes}: {found['milliseconds']:.0f} ms for a picture of 1024x1024 on the CPU")
+        named = f"safety classifier {settings.safety_classifier}"
+        what = f"the {named} does not work, so pictures wait in quarantine: {found['error']}"
+        mend = "pip install -c constraints.txt -e ., or LIMNER_SAFETY_CLASSIFIER (and its labels in ..._UNWANTED)"
+        return Check("fail", what, mend)
+    speed = f"{found['milliseconds']:.0f} ms for a picture of 1024x1024 on the CPU"
+    return Check("ok", f"safety classifier {settings.safety_classifier}: {speed}")
 
 
 async def _chat_server(settings: Settings) -> Check:

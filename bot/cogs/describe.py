@@ -50,7 +50,7 @@ async def _describe_message(interaction: Interaction, message: discord.Message) 
 
 
 async def _describe(interaction: Interaction, app: App, picture: discord.Attachment) -> None:
-    if not app.settings.reader:
+    if not app.settings.image_text_model:
         raise CannotDescribe  # before anything is downloaded
     here = where_to_post(interaction)
     ask = Ask(

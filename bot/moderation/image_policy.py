@@ -95,7 +95,7 @@ class ImagePolicy:
         return HoldReason.EXPLICIT if is_given and _is_over(image, self._settings.explicit_limit) else None
 
     def _is_seen(self, picture: Image | InputPicture | PreviewRow) -> bool:
-        return picture.phash is not None and (picture.score is not None or self._settings.eyes == "off")
+        return picture.phash is not None and (picture.score is not None or self._settings.safety_classifier == "off")
 
     async def limit(self, where: Where, *, is_from_picture: bool) -> float:
         """The explicit limit there: a server may be stricter than the operator, never laxer.

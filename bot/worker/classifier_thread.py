@@ -55,8 +55,8 @@ class ClassifierThread:
             raise NotClassified
         eyes = await self._loaded()
         thread = self._thread
-        call = thread.submit(_look, eyes, self._settings.eyes, image)
-        await asyncio.wait({asyncio.wrap_future(call)}, timeout=self._settings.eyes_timeout)
+        call = thread.submit(_look, eyes, self._settings.safety_classifier, image)
+        await asyncio.wait({asyncio.wrap_future(call)}, timeout=self._settings.safety_classifier_timeout)
         if call.cancel() or not call.done():  # it hangs, or waits behind a call that hangs
             self._leave_behind(thread)
             raise NotClassified
@@ -72,7 +72,7 @@ class ClassifierThread:
 
     async def _loaded(self) -> SafetyClassifier | None:
         loading = self._begin_to_load()
-        await asyncio.wait({asyncio.wrap_future(loading)}, timeout=self._settings.eyes_timeout)
+        await asyncio.wait({asyncio.wrap_future(loading)}, timeout=self._settings.safety_classifier_timeout)
         if not loading.done():
             if time.monotonic() - self._loading_since > self._settings.load_timeout:
                 self._leave_behind(self._thread)
@@ -108,23 +108,23 @@ class ClassifierThread:
 
 def load_classifier(settings: Settings) -> SafetyClassifier | None:
     """The configured safety classifier, None if it is switched off; blocks, and raises what its `create` raises."""
-    if settings.eyes == "off":
+    if settings.safety_classifier == "off":
         return None
-    kind, model = settings.eyes_kind
+    kind, model = settings.safety_classifier_entry
     [entry] = entry_points(group="limner.eyes", name=kind)
-    unwanted, wanted = settings.eyes_texts
+    unwanted, wanted = settings.safety_classifier_texts
     return entry.load().create(model=model, unwanted=unwanted, wanted=wanted)
 
 
 def _thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="eyes")
+    return ThreadPoolExecutor(1, thread_name_prefix="classifier")
 
 
-def _look(eyes: SafetyClassifier | None, name: str, image: Image.Image) -> Seen:
+def _look(classifier: SafetyClassifier | None, name: str, image: Image.Image) -> Seen:
     phash = fingerprint(image)
-    if eyes is None:
+    if classifier is None:
         return Seen(time.time(), name, None, None, phash)
-    seen = eyes.look(image)
+    seen = classifier.look(image)
     if not 0 <= seen.score <= 1:
         raise ValueError("a score is from 0 to 1")
     return Seen(time.time(), name, seen.score, dict(seen.scores), phash)

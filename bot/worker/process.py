@@ -120,13 +120,13 @@ def open_scoring(settings: Settings) -> ScoringThread:
     def load_reader() -> ImageTextModel:
         from limner.generators.vision.clip import FolderImageTextModel
 
-        source, captioner = settings.reader_source, settings.captioner
-        return FolderImageTextModel.load(source, captioner=captioner, device=settings.reader_device)
+        source, captioner = settings.image_text_source, settings.captioner
+        return FolderImageTextModel.load(source, captioner=captioner, device=settings.image_text_device)
 
     def make_finisher() -> Finisher:
         from limner.generators.vision.postprocess import Finisher
 
-        return Finisher(settings.upscaler, settings.reader_device)
+        return Finisher(settings.upscaler, settings.image_text_device)
 
     return ScoringThread(load_reader, make_finisher)
 

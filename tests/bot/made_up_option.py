@@ -42,7 +42,7 @@ async def find(data: Path) -> dict[str, Any]:
     from limner.bot.ui.job_buttons import details
     from tests.test_docs import option_rows
 
-    settings = Settings(data=data, expander="off", eyes="off", workers=0)
+    settings = Settings(data=data, expander="off", safety_classifier="off", workers=0)
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         job = await submit.imagine(app, Ask(text="a fox --mask sky"))

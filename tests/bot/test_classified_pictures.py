@@ -63,7 +63,9 @@ def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 0.05)
     models, reader = {"tiny": str(tiny)}, "there/is-none"
-    return settings.using(models=models, reader=reader, device="cpu", eyes="default", max_attempts=2)
+    return settings.using(
+        models=models, image_text_model=reader, device="cpu", safety_classifier="default", max_attempts=2
+    )
 
 
 @pytest.fixture

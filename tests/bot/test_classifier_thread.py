@@ -39,7 +39,7 @@ class FaultyEyes:
 async def looking(
     settings: Settings, load: Callable[[Settings], SafetyClassifier | None]
 ) -> AsyncGenerator[ClassifierThread]:
-    out = ClassifierThread(settings.using(eyes="default"), load)
+    out = ClassifierThread(settings.using(safety_classifier="default"), load)
     try:
         yield out
     finally:
@@ -65,7 +65,7 @@ async def test_the_real_eyes_are_loaded_by_their_entry_point(settings: Settings)
 
 
 async def test_eyes_that_are_off_see_the_likeness_only(settings: Settings):
-    out = ClassifierThread(settings.using(eyes="off"))
+    out = ClassifierThread(settings.using(safety_classifier="off"))
     seen = await out.look(PICTURE)
     out.close()
 
@@ -100,7 +100,7 @@ async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settin
         loads.append(time.monotonic())
         return FaultyEyes(hang)
 
-    async with looking(settings.using(eyes_timeout=1.0), load) as out:
+    async with looking(settings.using(safety_classifier_timeout=1.0), load) as out:
         poisoned, next_one = await asyncio.gather(out.look(POISON), out.look(PICTURE), return_exceptions=True)
         assert isinstance(poisoned, NotClassified)
         assert isinstance(next_one, NotClassified)  # it waited behind the other in the thread that hangs

@@ -130,7 +130,7 @@ def test_imagine_shows_no_picture_that_is_too_explicit(tmp_path: Path, monkeypat
 
 @pytest.mark.slow
 def test_imagine_shows_no_picture_that_nobody_could_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIMNER_EYES", str(tmp_path))
+    monkeypatch.setenv("LIMNER_SAFETY_CLASSIFIER", str(tmp_path))
     code, printed, complaint = limner(tmp_path / "data", "imagine", "a red apple", "--json")
     assert (code, json.loads(printed)["status"], json.loads(printed)["images"]) == (1, "succeeded", [])
     assert "nobody could look at the pictures" in complaint

@@ -18,7 +18,7 @@ WORDS = "a *red* fox in the snow"
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.using(reader="there/is-one")
+    return settings.using(image_text_model="there/is-one")
 
 
 async def described(world: World, job: Job) -> Job:
@@ -73,7 +73,7 @@ async def test_what_is_not_a_picture_is_refused_privately(world: World) -> None:
 
 
 async def test_a_bot_without_a_reader_says_so(world: World) -> None:
-    vars(world.app.settings)["reader"] = ""
+    vars(world.app.settings)["image_text_model"] = ""
     result = await world.ada.slash(world.channel, "describe", picture=("fox.png", png()))
     assert private(result) == str(CannotDescribe())
     assert await world.app.history.count(None, every_status=True) == 0

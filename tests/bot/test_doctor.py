@@ -64,7 +64,7 @@ async def discord() -> AsyncGenerator[Discord]:
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LIMNER_TOKEN", "LIMNER_DATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LIMNER_EYES", "off")
+    monkeypatch.setenv("LIMNER_SAFETY_CLASSIFIER", "off")
 
 
 def channel(name: str, *rules: tuple[str, int, int], kind: int = 0) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def test_everything_is_well_and_the_steps_are_printed(
 ) -> None:
     monkeypatch.setenv("LIMNER_TOKEN", "right")
     monkeypatch.setenv("LIMNER_EXPANDER", "off")
-    monkeypatch.delenv("LIMNER_EYES")
+    monkeypatch.delenv("LIMNER_SAFETY_CLASSIFIER")
     discord.channels = [channel("studio"), channel("rules", (EVERYONE, 0, ALL)), channel("talk")]
     assert await examine(settings.data, api=discord.address) == 0
     said = capsys.readouterr().out
@@ -151,7 +151,7 @@ async def test_everything_is_well_and_the_steps_are_printed(
     assert "warn  Studio: the bot lacks View Channels, Send Messages" in said
     assert "client_id=4242" in said
     assert f"  5. limner --data {settings.data} run" in said
-    assert re.search(r"ok    eyes default: \d+ ms for a picture", said)
+    assert re.search(r"ok    safety classifier default: \d+ ms for a picture", said)
     assert "right" not in said.replace("the right", "")
 
 
@@ -275,19 +275,34 @@ async def test_an_images_server_is_asked(
 
 
 @pytest.mark.usefixtures("server_paints")
-async def test_eyes_that_see_nothing_are_told(
+async def test_old_names_of_settings_work_and_are_reported_with_the_new_ones(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.data / "limner.toml").write_text('reader = ""\n', "utf-8")
+    monkeypatch.delenv("LIMNER_SAFETY_CLASSIFIER")
+    monkeypatch.setenv("LIMNER_EYES", "off")
+    _, said = await findings(capsys, settings.data)
+
+    assert found(said, "the setting LIMNER_EYES is deprecated")["mend"] == "LIMNER_SAFETY_CLASSIFIER"
+    assert found(said, "the setting reader is deprecated")["mend"] == "image_text_model"
+    assert found(said, "the safety classifier is off")
+    assert found(said, "no image-text model")
+
+
+@pytest.mark.usefixtures("server_paints")
+async def test_a_safety_classifier_that_does_not_work_is_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, said = await findings(capsys, settings.data)
-    assert found(said, "nobody looks at the pictures") | {"what": ""} == {
+    assert found(said, "the safety classifier is off") | {"what": ""} == {
         "status": "warn",
         "what": "",
-        "mend": "LIMNER_EYES=default",
+        "mend": "LIMNER_SAFETY_CLASSIFIER=default",
     }
-    monkeypatch.setenv("LIMNER_EYES", str(settings.data))
+    monkeypatch.setenv("LIMNER_SAFETY_CLASSIFIER", str(settings.data))
     code, said = await findings(capsys, settings.data)
     assert (code, found(said, "wait in quarantine")["status"]) == (1, "fail")
-    assert "LIMNER_EYES" in found(said, "wait in quarantine")["mend"]
+    assert "LIMNER_SAFETY_CLASSIFIER" in found(said, "wait in quarantine")["mend"]
 
 
 async def test_ray_is_looked_for(

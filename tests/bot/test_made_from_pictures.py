@@ -36,7 +36,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     """With a model that changes pictures, and a reader."""
     models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
-    return settings.using(models=models, reader="there/is-one")
+    return settings.using(models=models, image_text_model="there/is-one")
 
 
 async def shown(world: World, job: Job, score: float = RACY) -> Job:

@@ -78,7 +78,9 @@ async def test_doctor_tells_why_and_tries_the_rest(
     settings: Settings, models: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [f'{name} = "{Path(source).as_posix()}"' for name, source in models.items()]
-    (settings.data / "limner.toml").write_text("\n".join(['device = "cpu"', 'eyes = "off"', "[models]", *lines]))
+    (settings.data / "limner.toml").write_text(
+        "\n".join(['device = "cpu"', 'safety_classifier = "off"', "[models]", *lines])
+    )
     assert await examine(settings.data, as_json=True) == 1
     checks = json.loads(capsys.readouterr().out)["checks"]
     said = {check["what"].split()[1].rstrip(":"): check for check in checks if check["what"].startswith("model ")}

@@ -33,7 +33,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(settings: Settings, tiny: Path, tiny_reader: Path) -> Settings:
     models = {"tiny": str(tiny), "chosen": str(tiny)}
-    return settings.using(models=models, reader=str(tiny_reader), candidates={"chosen": "4"}, device="cpu")
+    return settings.using(models=models, image_text_model=str(tiny_reader), candidates={"chosen": "4"}, device="cpu")
 
 
 def opened(app: App, job: Job) -> list[Image.Image]:
@@ -83,7 +83,7 @@ async def test_candidates_are_paid_for_and_do_not_count_as_pictures(app: App) ->
 
 
 async def test_a_reader_that_is_not_there_costs_nobody_a_picture(app: App, settings: Settings, tmp_path: Path) -> None:
-    gone = replace(app, settings=settings.using(reader=str(tmp_path / "nothing")))
+    gone = replace(app, settings=settings.using(image_text_model=str(tmp_path / "nothing")))
     job = await ask(gone, model="chosen", steps=1)
     job = await done(gone, job)
     assert job.status == JobStatus.SUCCEEDED
@@ -121,11 +121,11 @@ async def test_words_are_said_as_the_rules_want_them(app: App) -> None:
 
 
 async def test_without_a_captioner_its_owner_reads_so(app: App, settings: Settings, tmp_path: Path) -> None:
-    gone = replace(app, settings=settings.using(reader=str(tmp_path / "nothing")))
+    gone = replace(app, settings=settings.using(image_text_model=str(tmp_path / "nothing")))
     job = await done(gone, await describe(gone))
     assert (job.status, job.reason_code) == (JobStatus.FAILED, "model")
     with pytest.raises(CannotDescribe):
-        await describe(replace(app, settings=settings.using(reader="", candidates={})))
+        await describe(replace(app, settings=settings.using(image_text_model="", candidates={})))
 
 
 async def test_pictures_become_larger_without_being_painted_again(app: App) -> None:

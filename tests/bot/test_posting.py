@@ -29,7 +29,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """With eyes, whose worker the tests play."""
-    return settings.using(eyes="default")
+    return settings.using(safety_classifier="default")
 
 
 async def explicit(world: World, look: Seen | None = EXPLICIT_LOOK) -> Job:

@@ -132,7 +132,7 @@ async def test_limits_0_and_1_stop_everything_and_nothing(database: Database):
 
 
 async def test_pictures_without_a_score_count_as_unseen_unless_the_eyes_are_off(database: Database):
-    house, blind = House(database), House(database, eyes="off")
+    house, blind = House(database), House(database, safety_classifier="off")
     look = Seen(time.time(), "off", None, None, "f0" * 8)
     job = await painted(house.jobs, new_job(), StoredPicture("0" * 64, 16, 16, 100, 7, look))
 

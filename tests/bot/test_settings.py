@@ -47,6 +47,16 @@ def test_what_is_given_wins_over_the_environment_and_that_over_the_file(tmp_path
     assert settings.device == "auto"
 
 
+def test_old_names_are_read_and_new_ones_win(tmp_path: Path):
+    write(tmp_path, 'eyes = "off"\nreader_device = "cuda:0"\n')
+
+    settings = load(tmp_path, {"LIMNER_EYES_TIMEOUT": "3"})
+    newer = load(tmp_path, {"LIMNER_SAFETY_CLASSIFIER": "default", "LIMNER_EYES": "off"})
+
+    assert (settings.safety_classifier, settings.safety_classifier_timeout) == ("off", 3.0)
+    assert (settings.image_text_device, newer.safety_classifier) == ("cuda:0", "default")
+
+
 def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):
     write(tmp_path, "max_steps = 10")
 
@@ -59,7 +69,7 @@ def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):
     [
         ("max_steps = ", "limner.toml is not valid TOML"),
         ("\x00", "limner.toml holds a zero byte in line 1"),
-        ('eyes = "nobody"', "`eyes` must be default, off, a folder, a hub name"),
+        ('safety_classifier = "nobody"', "`safety_classifier` must be default, off, a folder, a hub name"),
         ("explicit_limit = 1.5", "`explicit_limit` must be from 0 to 1"),
         ("explicit_limit_restricted = nan", "`explicit_limit_restricted` must be from 0 to 1"),
         ("block_distance = 40", "`block_distance` must be from 0 to 32"),

@@ -24,7 +24,7 @@ HIDDEN, OPEN = "SPOILER_fox.png", "fox.png"
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     """With a model that changes pictures, and a reader."""
     models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
-    return settings.using(models=models, reader="there/is-one")
+    return settings.using(models=models, image_text_model="there/is-one")
 
 
 def is_hidden(message: discord.Message) -> bool:

@@ -26,7 +26,7 @@ PICTURE = ("fox.png", saved(drawn()))
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.using(reader="there/is-one")
+    return settings.using(image_text_model="there/is-one")
 
 
 @pytest.fixture

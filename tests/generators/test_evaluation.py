@@ -299,7 +299,7 @@ def test_the_old_name_of_pictures_is_read_for_one_release(
 @pytest.mark.slow
 def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path):
     words = ["evaluate", str(tiny), "--data", str(squares), "--count", "4", "--out", str(tmp_path / "sheet.png")]
-    environment = os.environ | {"LIMNER_READER": str(tiny_reader), "LIMNER_DEVICE": "cpu"}
+    environment = os.environ | {"LIMNER_IMAGE_TEXT_MODEL": str(tiny_reader), "LIMNER_DEVICE": "cpu"}
     command = [sys.executable, "-m", "limner", "--data", str(tmp_path / "data"), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
 

@@ -136,7 +136,9 @@ def _evaluate(
     try:
         reads = FolderImageTextModel.load(reader)
     except GenerationError as error:
-        raise TrainingError("There is no reader; name a CLIP-style folder in the setting `reader`.") from error
+        raise TrainingError(
+            "There is no image-text model; name a CLIP-style folder in the setting `image_text_model`."
+        ) from error
     features = arguments.inception or FEATURES
     result = evaluate(painting, folder, reads, features=features, count=arguments.count, tell=tell)
     columns = {"painted": result.painted, "real": result.real}

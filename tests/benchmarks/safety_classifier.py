@@ -83,7 +83,7 @@ async def _warm(studio: Studio) -> None:
 
 
 def _settings(eyes: str) -> dict[str, object]:
-    return {**NO_LIMITS, "expander": "off", "previews": "off", "log_level": "ERROR", "eyes": eyes}
+    return {**NO_LIMITS, "expander": "off", "previews": "off", "log_level": "ERROR", "safety_classifier": eyes}
 
 
 if __name__ == "__main__":
