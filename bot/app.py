@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.guild_settings import Guilds
+from limner.bot.moderation.appeals import Appeals
 from limner.bot.moderation.blocked_images import BlockedPictures
+from limner.bot.moderation.evasion import Evasion
 from limner.bot.moderation.image_policy import ImagePolicy
 from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.moderation.refusals import Refusals
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.moderation.strikes import Strikes
 from limner.bot.queue.jobs import JobQueue
@@ -31,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class App:
-    """Everything that has state, by name."""
+    """All objects with state, by name."""
 
     settings: Settings
     database: Database
@@ -51,6 +54,9 @@ class App:
     styles: Styles
     reviews: Reviews
     strikes: Strikes
+    appeals: Appeals
+    refusals: Refusals
+    evasion: Evasion
 
 
 @asynccontextmanager
@@ -69,6 +75,8 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     blocked = BlockedPictures(database, guilds)
     quarantine = Quarantine(jobs)
     filters = ContentFilter(database, guilds)
+    history = History(database, images)
+    reviews, strikes, refusals = Reviews(database), Strikes(database), Refusals(history)
     try:
         yield App(
             settings=settings,
@@ -76,7 +84,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             jobs=jobs,
             outbox=Outbox(database),
             worker_registry=WorkerRegistry(database, lease_seconds=settings.lease_seconds),
-            history=History(database, images),
+            history=history,
             images=images,
             decoder=decoder,
             held=Budget(),
@@ -87,8 +95,11 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),
             filters=filters,
             styles=_styles(settings),
-            reviews=Reviews(database),
-            strikes=Strikes(database),
+            reviews=reviews,
+            strikes=strikes,
+            appeals=Appeals(guilds, filters, jobs, reviews),
+            refusals=refusals,
+            evasion=Evasion(guilds, filters, refusals, jobs, strikes),
         )
     finally:
         filters.close()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from limner.bot.translation import _, commas
-
-if TYPE_CHECKING:
-    from limner.bot.storage.models import Job
 
 
 class UserError(Exception):
@@ -68,10 +65,10 @@ class Refused(UserError):
 
     code = "filter"
 
-    def __init__(self, message: str | None = None, job: Job | None = None) -> None:
+    def __init__(self, message: str | None = None, job_id: int | None = None) -> None:
         super().__init__(message)
-        #: The row that is kept of the request, against which its owner may appeal.
-        self.job = job
+        #: The row of the refused request, which its owner may appeal.
+        self.job_id = job_id
 
 
 class Suspended(UserError):

@@ -20,8 +20,6 @@ from limner.bot.ask import (
 from limner.bot.errors import BadOption, CannotDescribe, Refused
 from limner.bot.flags import parse_prompt
 from limner.bot.moderation import apply_verdict
-from limner.bot.moderation.evasion import keep_back_respelled
-from limner.bot.moderation.refusals import check_refusals
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
@@ -146,7 +144,7 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
     said = replace(GenerationRequest.from_json(job.request), prompt=text)
     new = replace(_again(app, job, job.user_id, job.where), idea=text, request=said, expand="off")
-    new = await keep_back_respelled(app, await _as_rules_want_it(app, new))
+    new = await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
     expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
     return await choose(app, job, expansion, new.quarantine)
 
@@ -192,7 +190,7 @@ async def submit(app: App, new: NewJob) -> Job:
         new = as_model_leaves_out(app, card, new)
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     new = await _as_rules_want_it(app, new)
-    new = await keep_back_respelled(app, new)
+    new = await app.evasion.keep_back_respelled(new)
     if new.user_id == 0:
         return await app.jobs.enqueue(new)
     return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
@@ -204,10 +202,10 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
     verdict = await app.filters.check(new.where, texts)
     if verdict.refusal:
-        await check_refusals(app, new)
+        await app.refusals.check(new)
         refused = apply_verdict.remember(new, verdict)
         job = await app.jobs.log_refusal(refused, verdict.refusal.code, verdict.refusal.sentence)
-        raise Refused(verdict.refusal.sentence, job)
+        raise Refused(verdict.refusal.sentence, job.id)
     return apply_verdict.obeyed(new, verdict)
 
 

@@ -69,7 +69,7 @@ LAYERS = (
     ("limits", "reasons"),
     ("importing", "translation"),
 )
-"""The modules and folders of `bot`, from the top down: imports at run time lead to the same row or a lower one."""
+"""The modules and folders of `bot`, from the top down: imports, for types too, lead to the same row or a lower one."""
 
 
 def layer(module: str) -> int | None:
@@ -78,9 +78,10 @@ def layer(module: str) -> int | None:
     return next((row for row, names in enumerate(LAYERS) if part in names), None) if "limner.bot." in module else None
 
 
-def imports(source: str) -> Iterator[str]:
-    """The modules and names that a source imports at run time, wherever in it."""
-    for node in _at_run_time(ast.parse(source)):
+def imports(source: str, *, for_types: bool = False) -> Iterator[str]:
+    """The modules and names that a source imports at run time (or ``for_types`` too), anywhere in it."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree) if for_types else _at_run_time(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,15 +122,56 @@ def test_every_import_is_allowed_in_its_folder():
     assert not found, "\n" + "\n".join(found)
 
 
-def test_imports_go_down():
+def test_imports_go_down_also_those_for_types():
     found = [
         f"{module} imports {imported}"
         for module, file in _modules().items()
-        for imported in imports(file.read_text("utf-8"))
+        for imported in imports(file.read_text("utf-8"), for_types=True)
         if (here := layer(module)) is not None and (there := layer(imported)) is not None and there < here
     ]
 
     assert not found, "\n" + "\n".join(found)
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import each other, directly or through others."""
+    reached = {start: _reachable(graph, start) for start in graph}
+    groups = {frozenset(other for other in reached[one] if one in reached[other]) for one in graph}
+    return sorted(sorted(group) for group in groups if group)
+
+
+def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen, waiting = set[str](), [start]
+    while waiting:
+        new = graph[waiting.pop()] - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+ANSWERING = [f"limner.bot.ui.{name}" for name in ("appeal", "controls", "interactions", "typed")]
+"""The one cycle: an error of a control is answered with other controls (Appeal, Edit again)."""
+
+
+def test_there_is_no_other_import_cycle():
+    modules = _modules()
+    graph: dict[str, set[str]] = {}
+    for module, file in modules.items():
+        named = imports(file.read_text("utf-8"), for_types=True)
+        found = {name if name in modules else name.rpartition(".")[0] for name in named}
+        graph[module] = {name for name in found if name in modules and name != module}
+
+    assert cycles(graph) == [ANSWERING]
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_a_bare_import_of_our_folders_is_refused(tmp_path: Path):
+    for name in FOLDERS:
+        (tmp_path / "wrong.py").write_text(f"import {name}\nfrom {name}.app import App\n", "utf-8")
+        command = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--select", "TID251"]
+        said = subprocess.run([*command, tmp_path / "wrong.py"], capture_output=True, text=True, check=False)
+
+        assert said.stdout.count(f"use limner.{name}") == 2, said.stdout + said.stderr
 
 
 def test_every_file_of_the_bot_has_its_row():

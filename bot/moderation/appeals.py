@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from limner.bot.errors import Decided, NotYours
-from limner.bot.moderation.reviews import APPEALED
+from limner.bot.filters.content_filter import ContentFilter
+from limner.bot.guild_settings import Guilds
+from limner.bot.moderation.reviews import APPEALED, Reviews
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import EndCode
 from limner.bot.storage.models import Job, JobStatus, Review
-
-if TYPE_CHECKING:
-    from limner.bot.app import App
 
 MOST = 5
 """Most open appeals of one member in one server; more would flood the moderators' channel."""
@@ -18,35 +16,41 @@ ENOUGH = f"{MOST} appeals of yours wait for a moderator; appeal again when one o
 NOBODY = "This refusal cannot be appealed against: no moderator of this server can decide about it."
 
 
-async def may_appeal(app: App, job: Job) -> bool:
-    """Whether this refusal can be appealed: moderators would see it, and it was not appealed before."""
-    return await _can_be_reviewed(app, job) and not await app.reviews.is_appealed(job.id)
+class Appeals:
+    """Appeals of members, each of which becomes a review."""
 
+    def __init__(self, guilds: Guilds, filters: ContentFilter, jobs: JobQueue, reviews: Reviews) -> None:
+        self._guilds = guilds
+        self._filters = filters
+        self._jobs = jobs
+        self._reviews = reviews
 
-async def appealable(app: App, job_id: int, user_id: int) -> Job:
-    """The refused request of this member; raises NotFound, NotYours or Decided if it cannot be appealed (any more)."""
-    job = await app.jobs.get(job_id)
-    if job.user_id != user_id:
-        raise NotYours
-    if await app.reviews.is_appealed(job_id):
-        raise Decided(APPEALED)
-    if await app.reviews.open_appeals(job.guild_id or 0, user_id) >= MOST:
-        raise Decided(ENOUGH)
-    if not await _can_be_reviewed(app, job):
-        raise Decided(NOBODY)
-    return job
+    async def may_appeal(self, job: Job) -> bool:
+        """Whether this refusal can be appealed: moderators would see it, and it was not appealed before."""
+        return await self._can_be_reviewed(job) and not await self._reviews.is_appealed(job.id)
 
+    async def appealable(self, job_id: int, user_id: int) -> Job:
+        """The refused request of this member; raises NotFound, NotYours or Decided if it cannot be appealed."""
+        job = await self._jobs.get(job_id)
+        if job.user_id != user_id:
+            raise NotYours
+        if await self._reviews.is_appealed(job_id):
+            raise Decided(APPEALED)
+        if await self._reviews.open_appeals(job.guild_id or 0, user_id) >= MOST:
+            raise Decided(ENOUGH)
+        if not await self._can_be_reviewed(job):
+            raise Decided(NOBODY)
+        return job
 
-async def appeal(app: App, job_id: int, user_id: int, words: str) -> Review:
-    """Open an appeal with the member's own words; raises like `appealable`."""
-    return await app.reviews.appeal(await appealable(app, job_id, user_id), words)
+    async def appeal(self, job_id: int, user_id: int, words: str) -> Review:
+        """Open an appeal with the member's own words; raises like `appealable`."""
+        return await self._reviews.appeal(await self.appealable(job_id, user_id), words)
 
-
-async def _can_be_reviewed(app: App, job: Job) -> bool:
-    """A server's moderators decide about its own rules, not about the operator's."""
-    is_by_filter = job.status == JobStatus.REFUSED and (job.reason_code or "").startswith(EndCode.FILTER.prefix)
-    if job.guild_id is None or not is_by_filter:
-        return False
-    if (await app.guilds.get(job.guild_id)).review_channel_id is None:
-        return False
-    return len(await app.filters.of(job.guild_id, job.rule_ids)) == len(job.rule_ids) > 0
+    async def _can_be_reviewed(self, job: Job) -> bool:
+        """A server's moderators decide about its own rules, not about the operator's."""
+        is_by_filter = job.status == JobStatus.REFUSED and (job.reason_code or "").startswith(EndCode.FILTER.prefix)
+        if job.guild_id is None or not is_by_filter:
+            return False
+        if (await self._guilds.get(job.guild_id)).review_channel_id is None:
+            return False
+        return len(await self._filters.of(job.guild_id, job.rule_ids)) == len(job.rule_ids) > 0

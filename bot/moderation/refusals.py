@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from limner.bot.errors import QueueFull
 from limner.bot.queue.enqueue import NewJob
-
-if TYPE_CHECKING:
-    from limner.bot.app import App
-    from limner.bot.storage.history import Asked
+from limner.bot.storage.history import Asked, History
 
 MOST, MOST_SECONDS = 30, 600.0
 """Most refusals of one member in one server within so many seconds; more would probe the filter's rules."""
@@ -19,22 +15,27 @@ REMEMBERED = 500
 TOO_MANY = "Too many of your requests were refused here within a short time; ask again <t:{end:.0f}:R>."
 
 
-async def refused_lately(app: App, new: NewJob, seconds: float) -> Sequence[Asked]:
-    """The member's refusals there in the last so many seconds, newest first.
+class Refusals:
+    """The filter's refusals of a member, read from the history."""
 
-    Raises:
-        QueueFull: there are more than a request can be compared with.
-    """
-    found = await app.history.refused(new.user_id, new.where.guild_id, seconds, REMEMBERED + 1)
-    if len(found) > REMEMBERED:
-        raise QueueFull(TOO_MANY.format(end=found[REMEMBERED].at + seconds))
-    return found
+    def __init__(self, history: History) -> None:
+        self._history = history
 
+    async def lately(self, new: NewJob, seconds: float) -> Sequence[Asked]:
+        """The member's refusals there in the last so many seconds, newest first.
 
-async def check_refusals(app: App, new: NewJob) -> None:
-    """Raise QueueFull if the member has had too many refusals to store another one."""
-    if new.user_id == 0:
-        return
-    found = await app.history.refused(new.user_id, new.where.guild_id, MOST_SECONDS, MOST)
-    if len(found) == MOST:
-        raise QueueFull(TOO_MANY.format(end=found[-1].at + MOST_SECONDS))
+        Raises:
+            QueueFull: there are more than a request can be compared with.
+        """
+        found = await self._history.refused(new.user_id, new.where.guild_id, seconds, REMEMBERED + 1)
+        if len(found) > REMEMBERED:
+            raise QueueFull(TOO_MANY.format(end=found[REMEMBERED].at + seconds))
+        return found
+
+    async def check(self, new: NewJob) -> None:
+        """Raise QueueFull if the member has had too many refusals to store another one."""
+        if new.user_id == 0:
+            return
+        found = await self._history.refused(new.user_id, new.where.guild_id, MOST_SECONDS, MOST)
+        if len(found) == MOST:
+            raise QueueFull(TOO_MANY.format(end=found[-1].at + MOST_SECONDS))

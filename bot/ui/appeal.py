@@ -8,7 +8,6 @@ from typing import Any, Self
 import discord
 
 from limner.bot.app import App
-from limner.bot.moderation.appeals import appeal, appealable
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForOwner
@@ -54,9 +53,9 @@ class AppealWords(Form, kind="appeal"):
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
         """For the one whose request was refused."""
-        return cls(await appealable(app, subject, interaction.user.id))
+        return cls(await app.appeals.appealable(subject, interaction.user.id))
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Put the refusal before the moderators."""
-        await appeal(app, self._job_id, interaction.user.id, self.text("words"))
+        await app.appeals.appeal(self._job_id, interaction.user.id, self.text("words"))
         await tell(interaction, _(ASKED))

@@ -13,7 +13,6 @@ from discord.ext import commands
 from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, UserError
 from limner.bot.limits import CONTENT, cut
-from limner.bot.moderation.appeals import may_appeal
 from limner.bot.place import Where
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, speak, speaking, stored
@@ -102,7 +101,7 @@ async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
     """The button that puts a refusal before a moderator; None where nobody would see it, or at the second time."""
     from limner.bot.ui.appeal import AppealButton  # which answers errors itself
 
-    if not await may_appeal(app, job):
+    if not await app.appeals.may_appeal(job):
         return None
     view = discord.ui.View(timeout=None)
     return view.add_item(AppealButton(job.id))

@@ -81,12 +81,13 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
     """
     app = app_of(interaction.client)
     typed = _typed(interaction)
-    if isinstance(error, Refused) and error.job:
-        view = await appeal_view(app, error.job) or discord.ui.View(timeout=None)
+    if isinstance(error, Refused) and error.job_id:
+        job = await app.jobs.get(error.job_id)
+        view = await appeal_view(app, job) or discord.ui.View(timeout=None)
         if typed and typed.kind == "edit":
-            view.add_item(AgainButton("edit", typed.subject, error.job.id))
-        elif error.job.kind == JobKind.PAINT:
-            view.add_item(AgainButton("remix", error.job.id))
+            view.add_item(AgainButton("edit", typed.subject, job.id))
+        elif job.kind == JobKind.PAINT:
+            view.add_item(AgainButton("remix", job.id))
         return {"view": view} if view.children else {}
     if typed is None:
         return {}

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.generators.training.errors import TrainingError
+from limner.generators.training.groups import GROUPS
 from limner.generators.training.options import above_zero, share, whole, widths
 
 if TYPE_CHECKING:
     from limner.generators.training.loop import Plan
 
-GROUPS = 32
-"""The channels of each level of a denoiser are multiples of it, the number of its heads and normalised groups."""
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
 

@@ -125,10 +125,10 @@ async def test_nobody_fills_the_moderators_channel_with_appeals(world: World) ->
         await world.app.reviews.appeal(await refused_job(world), "")
     job = await refused_job(world)
     with pytest.raises(Decided, match="wait for a moderator"):
-        await appeals.appeal(world.app, job.id, world.ada.id, "")
+        await world.app.appeals.appeal(job.id, world.ada.id, "")
     [first, *_] = await world.app.reviews.waiting()
     await world.app.reviews.decide(first.id, ReviewState.REJECTED, world.grace.id)
-    assert (await appeals.appeal(world.app, job.id, world.ada.id, "")).job_id == job.id
+    assert (await world.app.appeals.appeal(job.id, world.ada.id, "")).job_id == job.id
 
 
 async def refused_job(world: World) -> Job:

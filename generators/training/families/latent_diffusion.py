@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from limner.generators.training.command import GROUPS
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.text_encoder import token_ids
+from limner.generators.training.groups import GROUPS
 from limner.generators.training.loop import Loss
 from limner.generators.training.normalisation import quicken
 from limner.generators.training.objectives import Objective, build_scheduler
