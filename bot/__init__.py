@@ -16,7 +16,7 @@ async def setup(bot: AnyBot) -> None:
 
 
 async def teardown(bot: AnyBot) -> None:
-    """Stop all that `setup` started: no task, process, command or open file of it stays."""
+    """Stop everything that `setup` started: tasks, processes, commands and open files."""
     from limner.bot.plugin import unload
 
     await unload(bot)

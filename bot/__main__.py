@@ -27,7 +27,7 @@ from limner.generators.training.evaluation.command import add_options, read_old_
 
 ROOT = Path(__file__).resolve().parent.parent
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
-"""Exit codes: what was asked for failed; it cannot be asked for like that; somebody pressed Ctrl-C."""
+"""Exit codes: the request failed, its arguments were wrong, or Ctrl-C was pressed."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `limner history | head` has seen enough
+    except BrokenPipeError:  # `limner history | head` closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def _speak_utf8() -> None:
     """Write UTF-8 whatever the locale: Windows gives a redirected stream the code page of its language."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not what a test or a notebook puts in its place
+        if isinstance(stream, io.TextIOWrapper):  # not a test's or a notebook's replacement
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
@@ -151,14 +151,14 @@ def _add_block(block: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace, **given: Any) -> Settings:
-    """Read the settings and begin to log as they say."""
+    """Load the settings and start logging at their level."""
     settings = Settings.load(data=arguments.data, **given)
     start_log(settings)
     return settings
 
 
 def _quiet_settings(arguments: argparse.Namespace) -> Settings:
-    """The same for verbs whose progress bar tells what goes on."""
+    """The same for verbs with a progress bar: warnings only."""
     settings = Settings.load(data=arguments.data)
     if settings.log_level == "INFO":
         settings = settings.using(log_level="WARNING")
@@ -313,6 +313,6 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _benchmarks() -> list[str]:
-    """The names of the benchmarks; none outside a checkout."""
+    """Names of the benchmarks; empty outside a checkout."""
     files = (ROOT / "tests" / "benchmarks").glob("*.py")
     return sorted(path.stem for path in files if '__name__ == "__main__"' in read_text(path))

@@ -1,4 +1,4 @@
-"""The composition root: what the cogs, the worker and the command line need, opened in order and closed in reverse."""
+"""The composition root: everything with state, opened in order and closed in reverse."""
 
 from __future__ import annotations
 

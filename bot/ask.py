@@ -1,4 +1,4 @@
-"""What a member asks for: read from options and flags, and checked against the limits and the model's card."""
+"""Reads a member's options and flags, and checks them against the limits and the model's card."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from limner.bot.settings import Settings
 
 MAX_NAME = 200
-"""Characters that are kept of a file name."""
+"""Characters of a file name that are kept."""
 MOST_PIXELS = 4096 * 4096
-"""Width times height of a finished picture."""
+"""Largest width times height of a finished picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """What a member typed and chose, before anything is checked; flags in the text win over options."""
+    """A member's options, unchecked; flags in the text win over options."""
 
     text: str
-    #: By the names of `bot.options.OPTIONS`, as they were typed or as values; the image by its hash in the store.
+    #: By the names of `bot.options.OPTIONS`, as typed or as values; the image as its hash in the store.
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    #: What the file of the picture to start from was called.
+    #: The input picture's file name.
     image_name: str = ""
-    #: Whether what comes of it is posted hidden whatever rules say: the picture was given so.
+    #: Whether the result is a spoiler whatever rules say, because the input picture was one.
     is_spoiler: bool = False
     user_id: int = 0
     where: Where = OUTSIDE
     locale: str = "en-US"
 
     def saying(self, **options: Any) -> Self:
-        """The same with these options too."""
+        """A copy with these options added."""
         return replace(self, options={**self.options, **options})
 
 
 def read(app: App, ask: Ask) -> NewJob:
-    """Understand what was typed and chosen; raises UserError with one sentence about what to change."""
+    """Parse and check the options; raises UserError with one sentence about what to change."""
     settings = app.settings
     typed = parse_prompt(ask.text, max_length=settings.max_prompt_length)
     said = _together(_given(ask.options), typed.options)
@@ -65,7 +65,7 @@ def read(app: App, ask: Ask) -> NewJob:
 
 
 def plain_request(settings: Settings, card: ModelCard, idea: str) -> GenerationRequest:
-    """An idea as the model paints it when nothing else is asked for, from a random seed."""
+    """The request for an idea with every option at its default, from a random seed."""
     return GenerationRequest(
         prompt=idea,
         model=card.name,
@@ -78,7 +78,7 @@ def plain_request(settings: Settings, card: ModelCard, idea: str) -> GenerationR
 
 
 def new_job(settings: Settings, ask: Ask, idea: str, request: GenerationRequest, **more: Any) -> NewJob:
-    """A request of whoever asks, and where."""
+    """A request of this member at this place."""
     return NewJob(
         idea=idea,
         request=request,
@@ -93,10 +93,10 @@ def new_job(settings: Settings, ask: Ask, idea: str, request: GenerationRequest,
 
 
 def as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
-    """The request without what only its style does not want, if the model leaves nothing out.
+    """The request without its style's negative prompt if the model supports none.
 
     Raises:
-        BadOption: the member does not want something, and the model cannot leave it out.
+        BadOption: the member's own negative prompt is not supported by the model.
     """
     request = new.request
     if not request.negative_prompt or card.can_leave_out(request.guidance_scale):
@@ -121,7 +121,7 @@ def as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
 
 
 def find_card(settings: Settings, name: str) -> ModelCard:
-    """The card of a model on offer, the default one for an empty name; raises UnknownModel."""
+    """The card of an offered model, the default one for an empty name; raises UnknownModel."""
     meant = named(name, settings.cards)
     card = settings.cards.get(meant or "") if name else settings.default_card
     if card and not card.problem:
@@ -137,7 +137,7 @@ def find_card(settings: Settings, name: str) -> ModelCard:
 
 
 def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
-    """Raise BadOption if a request is beyond what the operator allows or the model can do."""
+    """Raise BadOption if a request exceeds the operator's limits or the model's abilities."""
     request, said = new.request, values(new, new.request)
     for option in OPTIONS:
         if option.name in said:
@@ -162,7 +162,7 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of options as they were typed or chosen; nothing of empty ones."""
+    """Values of the options that are not empty."""
     without_flags(options.get("negative") or "", _("it belongs into the prompt, not into the negative one; move it"))
     known = by_name()
     read = {
@@ -172,7 +172,7 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _together(given: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Options and flags: flags win, but what is not wanted is added up, and an aspect ratio needs no other size."""
+    """Options merged with flags: flags win, negative prompts are joined, and an aspect ratio overrides the size."""
     said = {**given, **flags}
     if "negative" in given and "negative" in flags:
         said["negative"] = f"{given['negative']}, {flags['negative']}"
@@ -190,6 +190,6 @@ def _check_finish(request: GenerationRequest, finish: Finish) -> None:
 
 
 def weight_of(settings: Settings, role_ids: Sequence[int]) -> float:
-    """How many turns a member of these roles has: the most that one of the roles gives."""
+    """The queue weight of a member with these roles: the largest of their weights."""
     weights = settings.weights_of_roles
     return max((weights[role_id] for role_id in role_ids if role_id in weights), default=1.0)

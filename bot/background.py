@@ -1,4 +1,4 @@
-"""Background tasks: start, lanes, signals, and retries of database writes."""
+"""Background tasks, lanes of limited concurrency, signals, and retries of database writes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from limner.bot.errors import DatabaseBusy, StorageFailed
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.0
-"""Seconds between two tries of a write that a busy or full database refused."""
+"""Seconds between two attempts of a write that a busy or full database refused."""
 
 T = TypeVar("T")
 
 
 class Lanes:
-    """At most ``most`` lanes at work at once; a lane is named by a number, such as a channel's."""
+    """Runs at most ``most`` tasks at once, and one per key, such as a channel id."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -29,18 +29,18 @@ class Lanes:
 
     @property
     def busy(self) -> Collection[int]:
-        """The lanes that are at work."""
+        """The keys with a running task."""
         return self._busy.keys()
 
     def begin(self, lane: int, name: str, work: Callable[[], Awaitable[None]]) -> bool:
-        """Work in a lane; False if it, or every one, is busy. The work must answer for its own errors."""
+        """Start a task for a key; False if the key, or every lane, is busy. The task must handle its own errors."""
         if lane in self._busy or len(self._busy) >= self._most:
             return False
         self._busy[lane] = start(self._work(lane, work), name)
         return True
 
     async def close(self, patience: float) -> None:
-        """Give what is at work some seconds to end, and cut off the rest."""
+        """Wait some seconds for the running tasks, then cancel the rest."""
         tasks = list(self._busy.values())
         if tasks:
             await asyncio.wait(tasks, timeout=patience)
@@ -56,7 +56,7 @@ class Lanes:
 
 
 async def to_its_end(work: Coroutine[None, None, None]) -> None:
-    """Do ``work`` whole, and be cancelled only after it: a connection that is cut off stays open until collected."""
+    """Finish ``work`` before a cancellation takes effect: an interrupted connection stays open until collected."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)
@@ -66,12 +66,12 @@ async def to_its_end(work: Coroutine[None, None, None]) -> None:
 
 
 def start(work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-    """Run ``work`` in the background, in a context of its own: it belongs to the App and not to its caller."""
+    """Run ``work`` as a task in a context of its own, because it belongs to the App and not to its caller."""
     return contextvars.Context().run(lambda: asyncio.get_running_loop().create_task(work, name=name))
 
 
 def cancel_on_signals(task: asyncio.Future[Any]) -> None:
-    """Let SIGINT and SIGTERM end a task; Windows has no such handlers, and its Ctrl-C cancels the main task."""
+    """Cancel a task on SIGINT and SIGTERM; on Windows Ctrl-C cancels the main task."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
@@ -80,7 +80,7 @@ def cancel_on_signals(task: asyncio.Future[Any]) -> None:
 
 @asynccontextmanager
 async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerator[None]:
-    """Run something in the background until the block ends."""
+    """Run a coroutine in the background for the length of the block."""
     task = start(work, name)
     try:
         yield
@@ -90,7 +90,7 @@ async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerato
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:
-    """Try until the database can be written: the work is done already and must not be lost."""
+    """Retry until the database accepts the write: the work is done already and must not be lost."""
     while True:
         try:
             return await write()

@@ -1,4 +1,4 @@
-"""The stand-alone bot: loads Limner as any other bot would."""
+"""The stand-alone bot, which loads Limner like any other bot."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ UNREACHABLE = "Discord cannot be reached; check the network connection and start
 
 
 class LimnerBot(commands.Bot):
-    """A bot that is nothing but Limner: no privileged intent, no text commands, no message cache."""
+    """A bot with Limner only: no privileged intent, no text commands, no message cache."""
 
     def __init__(self, settings: Settings, intents: discord.Intents | None = None) -> None:
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody misses voice here
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # voice is not used
         super().__init__(
             commands.when_mentioned,
             intents=intents or discord.Intents(guilds=True),
@@ -47,16 +47,16 @@ class LimnerBot(commands.Bot):
         self.limner_settings = settings
 
     async def setup_hook(self) -> None:
-        """Load the extension before anybody can type a command."""
+        """Load the extension before any command can arrive."""
         await self.load_extension("limner")
         await sync_commands(self)
 
 
 async def run_bot(settings: Settings) -> None:
-    """Be on Discord until SIGINT or SIGTERM.
+    """Run on Discord until SIGINT or SIGTERM.
 
     Raises:
-        SetupError: the token, the network or the database is not as it must be; its text says what to do.
+        SetupError: the token, the network or the database is not usable; its text says what to do.
     """
     if not settings.token:
         raise SetupError(UNCONFIGURED)
@@ -76,9 +76,9 @@ async def run_bot(settings: Settings) -> None:
 
 
 async def sync_commands(bot: commands.Bot) -> bool:
-    """Tell Discord the commands if they are not those that it was last told; True if it was told now.
+    """Register the commands with Discord if they changed since the last sync; returns whether it did.
 
-    Discord limits how often commands may be written, and a start is no reason to write them.
+    Discord limits how often commands may be written.
     """
     tree, translator = bot.tree, bot.tree.translator
     payload = [

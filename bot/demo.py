@@ -25,9 +25,9 @@ from limner.bot.storage.migrate import upgrade
 from limner.bot.ui.interactions import app_of
 
 SETTLE_SECONDS = 30.0
-"""How long the page waits for the answer to a click; a machine that paints may be slow."""
+"""How long the page waits for the answer to a click; a busy machine may be slow."""
 CLOCK_SECONDS = 10.0
-"""How far the time shown on the page may be behind."""
+"""How far the page's clock may lag."""
 BUSY_PAUSE = 0.1
 MENDED = {
     "/timeline.js": (
@@ -40,7 +40,7 @@ MENDED = {
         '\n    root.insertBefore(list, root.querySelector(":scope > .message-components"));',
     ),
 }
-"""What is replaced in the page's scripts, and by what."""
+"""Replacements in the page's scripts."""
 
 WELCOME = """Limner is here: {url}
 
@@ -55,11 +55,11 @@ PINNED = """**Three things to try**
 3. As grace type `#moderators`: flagged requests wait there. `#after-dark` is age-restricted; `#studio` leads back.
 `/help` lists all commands."""
 PLACES = {"studio": "Type /imagine and an idea", "moderators": "Cards to decide on", "after-dark": "Age-restricted"}
-"""The channels with their topics, by name."""
+"""Channel topics by channel name."""
 
 
 async def run_demo(settings: Settings, port: int = 0) -> None:
-    """Serve the page until Ctrl-C, or until its session is ended there; port 0 takes a free one.
+    """Serve the page until Ctrl-C or until its session ends; port 0 takes a free one.
 
     Raises:
         SetupError: the port is taken, or the data folder cannot be used; its text says what to do.
@@ -81,7 +81,7 @@ async def _serve(settings: Settings, port: int) -> None:
 
 @asynccontextmanager
 async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord.Preview]:
-    """The bot in a simulated Discord, and the page that shows it until the block ends."""
+    """The bot in a simulated Discord, and its page, for the length of the block."""
     bot = LimnerBot(settings, discord.Intents(guilds=True, messages=True))
     env = simcord.Env(bot, check_errors=False, settle_timeout=SETTLE_SECONDS)
     _keep_refusals_out_of_the_inspector(env)
@@ -105,9 +105,9 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
 
 
 def _furnish(env: simcord.Env) -> tuple[simcord.GuildHandle, list[simcord.MemberActor]]:
-    """A server with its channels, two members and a moderator, made before anything else: so their ids stay the same.
+    """Creates the server, its channels, two members and a moderator first, so that their ids are always the same.
 
-    That is why /history shows the pictures of earlier demos.
+    Therefore /history shows the pictures of earlier demos.
     """
     guild = env.create_guild("Limner demo")
     everyone, own = guild.roles.values()
@@ -123,10 +123,10 @@ def _furnish(env: simcord.Env) -> tuple[simcord.GuildHandle, list[simcord.Member
 
 
 async def _welcome(bot: LimnerBot, guild: simcord.GuildHandle, moderator: simcord.MemberActor) -> None:
-    """Pin what to try, and have cards posted to the moderators unless they have chosen a channel before."""
+    """Pins the suggestions, and sets the moderators' channel for review cards unless one is set."""
     await moderator.set_pinned(await moderator.send(guild.channels["studio"], PINNED), True)
     restricted = cast(discord.TextChannel, bot.get_channel(guild.channels["after-dark"].id))
-    restricted.nsfw = True  # SimCord knows no age restriction
+    restricted.nsfw = True  # SimCord has no age restriction
     guilds = app_of(bot).guilds
     if (await guilds.get(guild.id)).review_channel_id is None:
         await guilds.change(guild.id, moderator.id, review_channel_id=guild.channels["moderators"].id)
@@ -137,8 +137,8 @@ async def _logged_in(env: simcord.Env) -> AsyncGenerator[None]:
     bot = cast(commands.Bot, env.bot)
     try:
         await env.start()
-        await _set_clock(env)  # the ids of messages come from it, and must not be those of an earlier demo
-        await bot.tree.sync()  # this Discord knows no command yet, whatever the database remembers
+        await _set_clock(env)  # message ids derive from it and must not repeat an earlier demo's
+        await bot.tree.sync()  # this Discord has no commands yet, whatever the database says
         await cast(discord.ClientUser, bot.user).edit(username="Limner")
         yield
     except commands.ExtensionFailed as error:
@@ -150,7 +150,7 @@ async def _logged_in(env: simcord.Env) -> AsyncGenerator[None]:
 
 
 async def _refresh(page: simcord.Preview, changed: asyncio.Event) -> None:
-    """Show what the bot has changed by itself: the page only shows what a click has changed."""
+    """Refreshes the page after the bot's own edits: the page itself refreshes only after clicks."""
     alone = _let_clicks_wait(page)
     while True:
         try:
@@ -164,15 +164,15 @@ async def _refresh(page: simcord.Preview, changed: asyncio.Event) -> None:
                 if changed.is_set():
                     changed.clear()
                     await page.refresh()
-        except (simcord.SetupError, TimeoutError):  # the simulation does one thing at a time, and is at something else
+        except (simcord.SetupError, TimeoutError):  # the simulation is busy with another action
             changed.set()
             await asyncio.sleep(BUSY_PAUSE)
 
 
 def _let_clicks_wait(page: simcord.Preview) -> asyncio.Lock:
-    """A lock under which the page may be shown anew.
+    """A lock for refreshing the page.
 
-    SimCord refuses a click that comes just then, and one on a page that is not the newest; on Discord both count.
+    SimCord refuses a click during a refresh, and one on an outdated page; on Discord both count.
     """
     alone = asyncio.Lock()
     inside: Any = page
@@ -181,7 +181,7 @@ def _let_clicks_wait(page: simcord.Preview) -> asyncio.Lock:
     async def wait_and_act(context: str, request: dict[str, Any]) -> Any:
         async with alone:
             await _set_clock(page.env)
-            inside._advance_presentation_time()  # else what has just happened is "in 2 minutes"
+            inside._advance_presentation_time()  # otherwise a new message is "in 2 minutes"
             shown = inside._get_page(context)
             request = _go(page, shown, request)
             try:
@@ -194,9 +194,9 @@ def _let_clicks_wait(page: simcord.Preview) -> asyncio.Lock:
 
 
 def _go(page: simcord.Preview, shown: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Act in the channel that is shown, and show another one when its name is typed; SimCord itself knows one only.
+    """Acts in the shown channel, and switches the channel when a name is typed; SimCord itself shows only one.
 
-    A channel that a viewer must not see leads to the first one.
+    A channel that the viewer may not see leads to the first one.
     """
     channels = cast(simcord.GuildHandle, page.channel.guild).channels
     typed, viewer = str(request.get("content")).strip(), request.get("viewer_id", shown.viewer.id)
@@ -213,7 +213,7 @@ def _go(page: simcord.Preview, shown: Any, request: dict[str, Any]) -> dict[str,
 
 
 def _keep_refusals_out_of_the_inspector(env: simcord.Env) -> None:
-    """SimCord shows each error of a command as a crash; a sentence for the one who asked is none."""
+    """Hides user-facing errors from SimCord's list of crashes."""
     inside: Any = env
     record = inside._record_error
 
@@ -225,9 +225,9 @@ def _keep_refusals_out_of_the_inspector(env: simcord.Env) -> None:
 
 
 def _mend_scripts(page: simcord.Preview) -> None:
-    """Serve the page so that it stays at the newest message until somebody scrolls up, with buttons under pictures.
+    """Serves the page so that it stays at the newest message until the user scrolls up, with buttons below pictures.
 
-    As it is, a message that grows by its picture while the page scrolls counts as scrolled away from.
+    Without it, a message that grows with its picture while the page scrolls counts as scrolled away from.
     """
     server: Any = page
     server = server._server
@@ -248,5 +248,5 @@ async def _set_clock(env: simcord.Env) -> None:
 
 
 def _has_screen() -> bool:
-    """Whether a browser can show itself; without a screen Python may start one inside the terminal."""
+    """Whether a browser window can open; without a screen Python may start a text browser."""
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

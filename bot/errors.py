@@ -1,4 +1,4 @@
-"""What can go wrong for a person: the text of each error is what its reader reads."""
+"""User-facing errors; the message (or the class docstring) is shown as it is."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Suspended(UserError):
 
     @classmethod
     def until(cls, end: float) -> Suspended:
-        """With the end, a Unix time, as Discord shows it."""
+        """The error with the end of the suspension (Unix time), in Discord's time format."""
         text = _(
             "You may not paint in this server until <t:{end}:f> (<t:{end}:R>); /me shows your strikes.", end=round(end)
         )
@@ -154,12 +154,12 @@ class StorageFailed(UserError):
 
     def __init__(self, message: str | None = None, needed: int = 0) -> None:
         super().__init__(message)
-        #: How many bytes could not be written.
+        #: Bytes that could not be written.
         self.needed = needed
 
     @classmethod
     def of(cls, error: OSError, needed: int = 0) -> StorageFailed:
-        """What an error of the file system means: a full disk or quota, or something that must not be written."""
+        """The error for an OSError: a full disk or quota, or missing write permission."""
         is_full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG)
         return (StorageFull if is_full else StorageReadOnly)(needed=needed)
 

@@ -1,4 +1,4 @@
-"""Midjourney-style flags: `a red fox --ar 3:2 --seed 7` taken apart, and text cleaned of what nobody can see."""
+"""Parses Midjourney-style flags (`a red fox --ar 3:2 --seed 7`) and removes invisible characters from text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS: dict[str, tuple[Option, str]] = {
 """Each flag with its option, and the value that it means if none follows it."""
 
 # Midjourney's parameters (https://docs.midjourney.com/hc/en-us/articles/32859204029709-Parameter-List) by the kind of
-# their value, with what comes nearest here; "" where nothing does.
+# their value, with the nearest option here; "" where there is none.
 _FOREIGN: dict[str, tuple[Kind, str]] = {
     **dict.fromkeys(("v", "version", "niji"), (Kind.WHOLE, "--model")),
     **dict.fromkeys(("s", "stylize"), (Kind.NUMBER, "--guidance")),
@@ -38,9 +38,9 @@ _FOREIGN: dict[str, tuple[Kind, str]] = {
 }
 _ALLOWED = ", ".join(f"--{name}" for name in _FLAGS)
 _ASIDE = 300
-"""Characters between the dashes of an aside at most."""
+"""Most characters between the dashes of an aside."""
 _NAMED = 3
-"""Unknown flags that one sentence names."""
+"""Most unknown flags that one sentence names."""
 
 _JOINERS = "\u200c\u200d"
 _HIDDEN = re.compile(f"(?![{_JOINERS}])[{INVISIBLE}]+")
@@ -70,14 +70,14 @@ _DIGIT = re.compile(r"[\s=:：]*\d")
 
 @dataclass(frozen=True)
 class ParsedPrompt:
-    """An idea in plain words, and the values that its flags say, by the names of their options."""
+    """The idea in plain words, and the values of its flags by option name."""
 
     idea: str
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
-    """Take the flags out of a prompt, wherever in it they stand; what is quoted is never a flag.
+    """Take the flags out of a prompt, wherever they stand; quoted text contains no flags.
 
     A flag is two hyphens, or any dash that a keyboard makes of them, directly before a name. Dashes in prose stay
     prose: a single one before a word, two around an aside, those inside a word. Values are understood here, their
@@ -108,7 +108,7 @@ def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
 
 
 def without_flags(text: str, where: str) -> str:
-    """The cleaned text of a field that takes none; raises BadPrompt with ``where`` the flag belongs."""
+    """The cleaned text of a field without flags; raises BadPrompt saying ``where`` the flag belongs."""
     text = clean(text)
     flag = next(_flags(text), None)
     if flag:
@@ -138,7 +138,7 @@ def _flags(text: str) -> Iterator[re.Match[str]]:
 
 
 def _is_flag(match: re.Match[str], text: str) -> bool:
-    """Whether a name with dashes before it is a flag there, or prose."""
+    """Whether a name with dashes before it is a flag, not prose."""
     name, mark = _name(match), match["mark"].replace(" ", "")
     before, after = text[: match.start()], text[match.end() :]
     kind = _kind(name)
@@ -167,7 +167,7 @@ def _name(match: re.Match[str]) -> str:
 
 
 def _kind(name: str) -> Kind | None:
-    """What follows a flag of that name, ours or Midjourney's; None for others."""
+    """The kind of value of a flag, ours or Midjourney's; None for others."""
     if name in _FLAGS:
         option, value = _FLAGS[name]
         return Kind.BARE if value else option.kind
@@ -180,7 +180,7 @@ def _shown(match: re.Match[str]) -> str:
 
 
 def _not_known(flags: list[re.Match[str]]) -> str:
-    """One sentence about flags that are none here, with what comes nearest to each."""
+    """One sentence about unknown flags, with the nearest option for each."""
     names = list(dict.fromkeys(map(_shown, flags)))
     nearest = {name: _nearest(name.removeprefix("--")) for name in names}
     if len(names) == 1 and not nearest[names[0]]:
@@ -202,7 +202,7 @@ def _nearest(name: str) -> str:
 
 
 def _read(name: str, tail: str) -> tuple[Any, str]:
-    """The value of a flag, and what of the text after it belongs to the idea."""
+    """The value of a flag, and the part of the following text that belongs to the idea."""
     option, meant = _FLAGS[name]
     if meant:
         return meant, tail

@@ -1,4 +1,4 @@
-"""Guilds: how each server wants it, never older than a second in any process, every change in the log."""
+"""Server settings, at most a second old in any process; every change is logged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from limner.bot.storage.together import Together
 EVERYWHERE = 0
 """The guild id of the operator's rules, which hold in every server and in direct messages, and of settings there."""
 POLL_SECONDS = 1.0
-"""How long a change that another process made may go unnoticed."""
+"""Longest time that another process's change may go unnoticed."""
 
 
 class OnEvasion(StrEnum):
@@ -36,11 +36,11 @@ class OnEvasion(StrEnum):
 
 @dataclass(frozen=True)
 class GuildSettings:
-    """What a server's owner has chosen."""
+    """The settings of one server."""
 
     #: Roles whose members may change rules and decide on pictures, beside those with Manage Server.
     moderator_role_ids: tuple[int, ...] = ()
-    #: Whether words that are not wanted in a picture must obey the rules too.
+    #: Whether the filter checks negative prompts too.
     checks_negative_prompts: bool = False
     #: Where cards for flagged pictures are posted; without it a flag is a refusal.
     review_channel_id: int | None = None
@@ -56,15 +56,15 @@ class GuildSettings:
     times_out: bool = False
     #: What follows when a refused idea is respelled.
     evasion: OnEvasion = OnEvasion.FLAG
-    #: For how long after a refusal that is looked for.
+    #: For how long after a refusal ideas are compared with it.
     evasion_minutes: int = 10
-    #: How explicit pictures may be in ordinary channels, and in age-restricted ones; None: as the operator says.
+    #: Explicit limit in ordinary and in age-restricted channels; None: the operator's.
     explicit_limit: float | None = None
     explicit_limit_restricted: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> GuildSettings:
-        """What is kept in a row; names that this version does not know are left out."""
+        """Read a row's values; names unknown to this version are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         return cls(**{name: _frozen(value) for name, value in known.items()})
 
@@ -77,7 +77,7 @@ class GuildSettings:
 
 @dataclass(frozen=True)
 class Known:
-    """A server's settings, and how often these or its rules have changed."""
+    """A server's settings with the revision they belong to."""
 
     settings: GuildSettings
     revision: int
@@ -85,7 +85,7 @@ class Known:
 
 
 class Guilds:
-    """The settings of every server that somebody asks from; a change counts at once in the process that made it."""
+    """The settings of all servers in use; a change counts at once in the process that makes it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -99,7 +99,7 @@ class Guilds:
         return (await self.look([guild]))[guild].settings
 
     async def look(self, guilds: Iterable[int]) -> dict[int, Known]:
-        """What is known of some servers, at most a second old."""
+        """The known state of some servers, at most a second old."""
         wanted = list(guilds)
         while due := self._due(wanted):
             await self._reading.ask((due, time.monotonic()))
@@ -111,19 +111,19 @@ class Guilds:
         async with self.database.read() as session:
             rows = await session.scalars(select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(due)))
             found = {row.guild_id: row for row in rows}
-        if changes == self._changes:  # else what was read may be older than the change
+        if changes == self._changes:  # otherwise the values read may be older than the change
             self._known.update({guild: _known(found.get(guild), now) for guild in due})
         return [None] * len(asked)
 
     async def change(self, guild_id: int, by: int, **changes: Any) -> GuildSettings:
-        """Change some settings by name, and write it in the log; the settings then."""
+        """Change settings by name and log the change; returns the new settings."""
         async with changing(self.database, guild_id) as session:
             new = await _write(session, guild_id, by, "settings", changes)
         self.forget(guild_id)
         return new
 
     async def take_back(self, change: FilterChange, by: int) -> GuildSettings:
-        """Undo a change of settings; raises BadRule if a newer one changed the same again."""
+        """Undo a change of settings; raises BadRule if a newer change overrides it."""
         async with changing(self.database, change.guild_id) as session:
             row = await session.get_one(GuildSettingsRow, change.guild_id)
             now = GuildSettings.from_json(row.settings)
@@ -136,7 +136,7 @@ class Guilds:
         return new
 
     def forget(self, guild_id: int) -> None:
-        """This process has just changed something there, so the next look reads it anew."""
+        """Drop a server's cached state after a change in this process."""
         self._changes += 1
         self._known.pop(guild_id, None)
 
@@ -166,10 +166,10 @@ async def _write(
 
 
 def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
+    """A value in JSON's types."""
     return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
 
 
 def _frozen(value: Any) -> Any:
-    """As the settings hold it."""
+    """A value in the settings' types."""
     return tuple(cast("list[Any]", value)) if isinstance(value, list) else value

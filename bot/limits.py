@@ -20,28 +20,28 @@ FIELD = 1024
 FIELDS = 25
 FOOTER = 2048
 EMBED = 6000
-"""Of all texts of an embed together."""
+"""Characters of all texts of an embed together."""
 CHOICES = 25
-"""Suggestions for what is being typed, and options of a select."""
+"""Most suggestions of an autocomplete, and options of a select."""
 CHOICE = 100
-"""Of a suggestion or an option: what is read, and what comes back."""
+"""Characters of a suggestion's or option's name, and of its value."""
 ALT_TEXT = 1024
 NONCE = 25
 
 REST = N_("… and {number} more")
 
 _CUT_OFF = re.compile(r"(?:<[^<>\s]{0,40}|(?<!\\)\\+)$")
-"""What must not stand before a cut: half a mention or a time, or a backslash that would hide the ellipsis."""
+"""Patterns that must not precede a cut: half a mention or a time, or a backslash that would escape the ellipsis."""
 _DIGEST = 12
 
 
 def length(text: str) -> int:
-    """Characters in UTF-16, as Discord's clients count; its servers count no more than these."""
+    """Length in UTF-16 units, as Discord's clients count; its servers count no more."""
     return len(text) + sum(letter > "\uffff" for letter in text)
 
 
 def cut(text: str, most: int) -> str:
-    """The text itself, or its beginning and an ellipsis; what formats or mentions is kept whole or left out."""
+    """The text, or its beginning and an ellipsis; formatting and mentions are never cut in half."""
     if length(text) <= most:
         return text
     kept = text[: most - 1]
@@ -54,7 +54,7 @@ def cut(text: str, most: int) -> str:
 
 
 def share(texts: Iterable[str], room: int) -> int:
-    """The most that each text may have so that all fit together; short ones leave their room to the others."""
+    """The length limit of each text so that all fit together; short texts leave their rest to the others."""
     lengths = sorted(map(length, texts))
     for number, one in enumerate(lengths):
         each = room // (len(lengths) - number)
@@ -65,13 +65,13 @@ def share(texts: Iterable[str], room: int) -> int:
 
 
 def fit(texts: Sequence[str], most: int, joint: str = "\n") -> str:
-    """All of some texts, joined; if they are too long together, the longest are cut until they are not."""
+    """All texts joined; if they are too long together, the longest are cut."""
     each = share(texts, most - len(joint) * max(0, len(texts) - 1))
     return joint.join(cut(text, each) for text in texts)
 
 
 def first_lines(lines: Sequence[str], most: int, rest: str = "") -> tuple[str, int]:
-    """As many whole lines as fit, and one that tells how many do not (``rest``); with that number."""
+    """As many whole lines as fit, and a line with the number of the ``rest``."""
     rest = rest or _(REST)
     if length(whole := "\n".join(lines)) <= most:
         return whole, 0
@@ -87,13 +87,13 @@ def first_lines(lines: Sequence[str], most: int, rest: str = "") -> tuple[str, i
 
 
 def some(names: Collection[str], most: int = 10) -> str:
-    """The first names in a row, and how many there are beyond them; long ones are cut."""
+    """The first names, and the number of the others; long names are cut."""
     shown = commas(cut(name, CHOICE) for name in islice(names, most))
     return _("{names} and {number} more", names=shown, number=len(names) - most) if len(names) > most else shown
 
 
 def key(name: str) -> str:
-    """What stands for a name where Discord takes 100 characters; with room for a number, so most often itself."""
+    """A name shortened to Discord's 100 characters and made unique by a hash; usually the name itself."""
     room = CHOICE - _DIGEST
     if length(name) <= room:
         return name
@@ -101,7 +101,7 @@ def key(name: str) -> str:
 
 
 def named(typed: str, names: Collection[str]) -> str | None:
-    """The name that is meant, in full or by its `key`; None if there is none."""
+    """The name given in full or by its `key`; None if there is none."""
     if typed in names:
         return typed
     long = (name for name in names if len(name) > (CHOICE - _DIGEST) // 2)  # the others are their own keys
@@ -109,8 +109,8 @@ def named(typed: str, names: Collection[str]) -> str | None:
 
 
 def nonce(*meaning: object) -> str:
-    """What tells a message from all others of the bot; sent twice with the same one, Discord posts it once.
+    """A unique id of a message: Discord posts a message with a known nonce only once.
 
-    A nonce is unique to its author and not to a channel, so it must say what the message is and where it belongs.
+    Nonces are unique per author and not per channel, so it must name the message and its place.
     """
     return hashlib.sha256(repr(meaning).encode()).hexdigest()[:NONCE]

@@ -1,4 +1,4 @@
-"""The log: our own events, and of libraries only what is wrong."""
+"""Logging: our own events, and warnings of libraries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from limner.bot.settings import Settings
 
 
 def start_log(settings: Settings) -> None:
-    """Our own events to stderr, of others only what is wrong."""
+    """Log our own events to stderr, and only warnings of libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("limner").setLevel(settings.log_level)

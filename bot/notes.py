@@ -1,4 +1,4 @@
-"""What a request's message says of words that do nothing: kept in the row, or seen in the words themselves."""
+"""Notes in a request's message about words without effect: from the row, or from the words themselves."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from limner.bot.storage.models import Job
 LEFT_OUT = "left_out"
 """The style's negative prompt is not used, because the model leaves nothing out."""
 IN_WORDS = "in_words"
-"""The negative prompt is said in the prompt, because the images server takes none."""
+"""The negative prompt is part of the prompt, because the images server has no field for it."""
 UNREAD, UNREAD_NEGATIVE = "unread", "unread_negative"
-"""The ends of the prompt and of the negative prompt that the model's text encoders have no room for."""
+"""The ends of the prompt and of the negative prompt that exceed the model's text encoders."""
 UNKNOWN, UNKNOWN_STYLE = "unknown", "unknown_style"
-"""The words of the idea that the model has never met, and that it has met few words of the style."""
+"""The words of the idea that the model does not know, and that the style has mostly unknown words."""
 TRYOUT = "tryout"
-"""It is the member's first picture by a model to try Limner with."""
+"""It is the member's first picture by the model for trying Limner."""
 SHOWN = 160
-"""Characters that a note shows of somebody's words."""
+"""Most characters of a member's words that a note repeats."""
 
 _QUOTED = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
 # What AUTOMATIC1111's web UI (https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features), ComfyUI and
@@ -45,7 +45,7 @@ def sentences(job: Job) -> list[str]:
 
 
 def not_understood(text: str) -> list[str]:
-    """The parts of a text that other tools take for weights, LoRAs and the like, and Limner for plain words."""
+    """The parts of a text that other tools read as weights, LoRAs and the like, and Limner as plain words."""
     found = [match["syntax"] for match in _SYNTAX.finditer(text) if match["syntax"]]
     loud = any(word.isupper() and len(word) > 1 and word != "BREAK" for word in re.findall(r"\w+", text))
     return list(dict.fromkeys([*found, *([] if loud else _BREAK.findall(text))]))

@@ -1,4 +1,4 @@
-"""Where a request keeps an option: its value is written when it is asked for, and read back to be shown or remixed."""
+"""Where a request stores an option: written when the request is made, read for display and remix."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 MAX_LORA_WEIGHT = 2
 MAX_RATIO = 8
-"""How many times as long as the other a side of a picture may be."""
+"""Most times that a picture's longer side may exceed its shorter side."""
 
 
 class Field(Protocol):
-    """One place in a request; what it holds is the option's value."""
+    """The place in a request that stores an option's value."""
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> Any:
-        """The value that a job's request has; None or empty if the option was not used."""
+        """The option's value in a job's request; None or empty if it was not used."""
         ...
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The job with the value; its model is known. Raises UserError if it cannot be had."""
+        """The job with the value stored; its model is known. Raises UserError if the value is impossible."""
         ...
 
 
@@ -51,17 +51,17 @@ class InRequest:
 
 @dataclass(frozen=True)
 class InFinish:
-    """A field of `Finish`; not used where it changes nothing."""
+    """A field of `Finish`; unused where it has no effect."""
 
     name: str
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> Any:
-        """The field, if it changes something."""
+        """The field's value if it has an effect."""
         value = getattr(request.finish, self.name, None)
         return None if value == getattr(Finish(), self.name) else value
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The field beside the others; no `Finish` at all where nothing is left to do."""
+        """The field beside the others; no `Finish` where nothing is left to do."""
         finish = replace(new.request.finish or Finish(), **{self.name: value})
         return _asking(new, finish=None if finish == Finish() else finish)
 
@@ -82,7 +82,7 @@ class InJob:
 
 
 class Negative(InRequest):
-    """The negative prompt, together with the style's."""
+    """The negative prompt, joined with the style's."""
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
         """The member's own part of it."""
@@ -95,10 +95,10 @@ class Negative(InRequest):
 
 
 class Sampler(InRequest):
-    """One of the model's samplers, by its name here or as other programs write it: DPM++ 2M Karras."""
+    """One of the model's samplers, by its name here or in other programs: DPM++ 2M Karras."""
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The sampler of that name."""
+        """The sampler with that name."""
         card = settings.cards[new.request.model]
         name = "_".join(re.split(r"[\s_-]+", value.casefold().replace("++", "pp")))
         if not card.samplers:
@@ -120,10 +120,10 @@ class Sampler(InRequest):
 
 
 class Count:
-    """How many pictures are kept, of the candidates that the operator wants for each."""
+    """The number of pictures kept, from the operator's number of candidates for each."""
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> int:
-        """The pictures that are kept."""
+        """The number of pictures kept."""
         return request.count
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
@@ -133,13 +133,13 @@ class Count:
 
 
 class Aspect:
-    """An aspect ratio: it is kept as the size that comes of it."""
+    """An aspect ratio, stored as the resulting size."""
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> None:
-        """Nothing: the size says it."""
+        """None: the size says it."""
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The largest size of the model's own area that has the aspect ratio and is allowed."""
+        """The largest allowed size of the model's area with that aspect ratio."""
         card = settings.cards[new.request.model]
         check_ratio(_("aspect ratio"), value)
         width, height = card.width, card.height
@@ -163,7 +163,7 @@ class Size:
     """Width and height in pixels."""
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> tuple[int, int]:
-        """As it is painted, before anything else is done to it."""
+        """The size as painted, before postprocessing."""
         return request.width, request.height
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
@@ -173,10 +173,10 @@ class Size:
 
 
 class Lora:
-    """A LoRA with its weight, as people write it: ink:0.7."""
+    """A LoRA with its weight, written as ink:0.7."""
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
-        """As people write it."""
+        """The LoRA in its written form."""
         return request.worn
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
@@ -195,7 +195,7 @@ class Lora:
 
 
 def check_ratio(what: str, sides: tuple[int, int]) -> None:
-    """Raise BadOption if one side is too many times as long as the other."""
+    """Raise BadOption if one side exceeds the other too many times."""
     if min(sides) < 1 or max(sides) > MAX_RATIO * min(sides):
         raise BadOption(
             _("The {what} is too narrow; neither side may be over {most} times the other.", what=what, most=MAX_RATIO)

@@ -1,4 +1,4 @@
-"""What /imagine can be asked for. Each option is declared once; whatever takes, shows or keeps it reads it here."""
+"""The options of /imagine, each declared once for commands, flags, forms, remix, details, PNG files and docs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_UPSCALE = 4
 
 
 class Kind(StrEnum):
-    """How the value of an option is written; each is named by what stands for it in help texts."""
+    """The type of an option's value, named by its placeholder in help texts."""
 
     RATIO = "W:H"
     SIZE = "WxH"
@@ -63,26 +63,26 @@ _PAIR = {Kind.RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"), Kind.SIZE: re.comp
 _DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,6})?")
 
 Suggest = Callable[["App", ModelCard, str], Iterable[tuple[str, str]]]
-"""Suggestions for what is typed so far, each with what people read: of the app, and of the model that is chosen."""
+"""Suggestions for a partial value, with their labels, from the app and the chosen model's card."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option: how it is written, where a request keeps it, and what people read of it."""
+    """One option: its syntax, its place in a request, and its texts."""
 
     #: In the slash command (with ``in_command``), in `limner imagine` and in forms.
     name: str
     #: One phrase of at most 100 characters, for Discord, the terminal and docs/members.md.
     help: str
     kind: Kind
-    #: Where a request keeps it.
+    #: The place in a request that stores it.
     kept: Field
     #: Its names in the prompt, without hyphens.
     flags: tuple[str, ...] = ()
     #: Flags that stand alone, with the value that each one means.
     bare: Mapping[str, str] = field(default_factory=dict[str, str])
     in_command: bool = True
-    #: What its value must be and an example, for the sentence about another one.
+    #: The expected value and an example, for the error about a wrong one.
     wanted: str = ""
     example: str = ""
     #: Its name in the sentence about its range; numbers run from ``least`` to ``most``, or to what the settings allow.
@@ -90,19 +90,19 @@ class Option:
     least: float = 0
     most: float | None = None
     limit: Callable[[Settings], float] | None = None
-    #: What Discord offers as a menu; names can be no others.
+    #: Discord's menu; names can have no other value.
     choices: tuple[str, ...] = ()
     suggest: Suggest | None = None
-    #: Why a model cannot be asked for it, in a sentence; empty where it can.
+    #: Why a model does not support it, in a sentence; empty if it does.
     cannot: Callable[[ModelCard], str] | None = None
     #: Whether its value is made for one model, so that a remix with another model begins with that one's own.
     is_of_model: bool = False
-    #: Under Details, and in the parameters of a PNG file; not there if empty.
+    #: Its label under Details and in a PNG file's parameters; empty: not shown.
     label: str = ""
     key: str = ""
 
     def read(self, given: Any) -> Any:
-        """The value of what was typed or chosen; None for nothing. Raises BadOption."""
+        """The value of typed or chosen text; None for empty. Raises BadOption."""
         if not isinstance(given, str):
             return given
         if not given:
@@ -113,7 +113,7 @@ class Option:
         return value
 
     def parse(self, text: str) -> Any:
-        """The value that a text says; None if it says none."""
+        """The value of a text; None if the text is not valid."""
         if self.kind in (Kind.NAME, Kind.WORDS, Kind.PICTURE):
             return text if text and (not self.choices or text in self.choices) else None
         if self.kind in _PAIR:
@@ -125,19 +125,19 @@ class Option:
         return int(text) if text.isdecimal() and len(text) <= 20 else None
 
     def write(self, value: Any) -> str:
-        """The text that says a value, as `parse` reads it."""
+        """The text of a value, as `parse` reads it."""
         if self.kind in _PAIR:
             return f"{value[0]}{':' if self.kind == Kind.RATIO else 'x'}{value[1]}"
         return f"{value:.9g}" if self.kind == Kind.NUMBER else str(value)
 
     def needs(self, before: str = "") -> str:
-        """What its value must be, with an example after ``before``, which may be a flag."""
+        """The expected value, with an example after ``before``, which may be a flag."""
         return _(
             "{what}, such as {example}", what=_(self.wanted or WANTED[self.kind]), example=f"{before}{self.example}"
         )
 
     def check(self, value: Any, settings: Settings, card: ModelCard) -> None:
-        """Raise BadOption if a value is beyond its range, or is asked of a model that cannot do it."""
+        """Raise BadOption if a value is out of range or the model does not support the option."""
         if self.cannot and (why := self.cannot(card)):
             raise BadOption(why)
         most = self.limit(settings) if self.limit else self.most
@@ -399,7 +399,7 @@ OPTIONS = (
         label=N_("Expand"),
     ),
 )
-"""All options, in the order in which people read them; the parameters of a PNG file have theirs in the same order."""
+"""All options in the order of their display; PNG parameters use the same order."""
 
 
 def by_name() -> dict[str, Option]:
@@ -408,6 +408,6 @@ def by_name() -> dict[str, Option]:
 
 
 def values(job: Job | NewJob, request: GenerationRequest) -> dict[str, Any]:
-    """What a request asks for, by the options' names, without those that are not used."""
+    """A request's options by name, without unused ones."""
     found = {option.name: option.kept.get(job, request) for option in OPTIONS}
     return {name: value for name, value in found.items() if value not in (None, "")}

@@ -1,4 +1,4 @@
-"""The parameters that a PNG file carries: how its picture was made, in the words that other tools read."""
+"""The generation parameters in a PNG file, in the format of other tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLER = "Sampler"
 
 
 def parameters(job: Job, card: ModelCard, seed: int) -> str:
-    """How a picture was made, in the form that AUTOMATIC1111's web UI began and most tools read.
+    """The generation parameters in the format that AUTOMATIC1111's web UI introduced and most tools read.
 
     The prompt; a line with the negative prompt, if any; and a last line of ``Key: value`` pairs.
     """
@@ -36,7 +36,7 @@ def with_pairs(parameters: str, pairs: Mapping[str, object]) -> str:
 
 
 def _scheduler(card: ModelCard) -> str:
-    """The model's own scheduler; empty if its folder does not tell, as for a name on the hub."""
+    """The model's own scheduler; empty if its folder does not name one, as for a name on the hub."""
     config = Path(card.source) / "scheduler" / "scheduler_config.json"
     return json.loads(config.read_text(encoding="utf-8")).get("_class_name", "") if config.is_file() else ""
 

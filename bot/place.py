@@ -1,4 +1,4 @@
-"""Where on Discord something is asked for, written or shown; and what of that the filter's rules read."""
+"""Places on Discord: where a request is made or a picture shown, and the part that filter rules use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """What rules read of a `Where`: the ids of the channel, of all it is in and of the writer's roles; and the time."""
+    """The part of a `Where` that rules use: ids of the channel and its parents, the member's roles, and the time."""
 
     channels: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
@@ -19,7 +19,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Where:
-    """Where on Discord something is asked for or shown, and with which roles; a direct message has no ``guild_id``."""
+    """The channel, server and member's roles of a request or a display; no ``guild_id`` in a direct message."""
 
     guild_id: int | None = None
     channel_id: int | None = None
@@ -35,4 +35,4 @@ class Where:
 
 
 OUTSIDE = Where()
-"""Not on Discord: what `limner imagine` asks for."""
+"""Outside Discord, for `limner imagine`."""

@@ -1,4 +1,4 @@
-"""Limner inside a discord.py bot: what `setup` opens, and `teardown` closes in reverse."""
+"""Limner inside a discord.py bot: `setup` opens it, `teardown` closes it in reverse."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from limner.bot.worker.supervisor import Supervisor
 AnyBot = commands.Bot | commands.AutoShardedBot
 
 APP, SETTINGS, OPEN = "limner", "limner_settings", "limner_open"
-"""Where the App, the host's own Settings and what is to be closed are kept on the client."""
+"""Attributes of the client that hold the App, the host's Settings and the exit stack."""
 BUTTONS = (
     JobButton,
     HistoryButton,
@@ -57,10 +57,10 @@ COGS = (Imagine, Help, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, Stri
 
 
 async def load(bot: AnyBot) -> None:
-    """Add Limner to a bot; with `Settings` in ``bot.limner_settings`` these are used, else the environment's.
+    """Add Limner to a bot, with the `Settings` in ``bot.limner_settings`` or the environment's.
 
     Raises:
-        SetupError: the settings or the database cannot be used; what to do is in its text.
+        SetupError: the settings or the database cannot be used; its text says what to do.
     """
     settings = cast("Settings | None", vars(bot).get(SETTINGS)) or Settings.load()
     await check(settings.url)
@@ -75,7 +75,7 @@ async def load(bot: AnyBot) -> None:
 
 
 async def unload(bot: AnyBot) -> None:
-    """Take Limner out of a bot; discord.py has removed the commands already."""
+    """Remove Limner from a bot, after discord.py has removed the commands."""
     stack = cast("AsyncExitStack | None", vars(bot).pop(OPEN, None))
     if stack:
         await stack.aclose()

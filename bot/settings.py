@@ -37,7 +37,7 @@ RENAMED = {
 
 
 def setting(default: str | float | Path, meaning: str) -> Any:
-    """A field with its meaning, for the README."""
+    """A field with its meaning, for the docs."""
     return field(default=default, metadata={"meaning": meaning})
 
 
@@ -226,7 +226,7 @@ class Settings:
 
     @property
     def measured_file(self) -> Path:
-        """Where is kept what was learned of models on this machine."""
+        """The file with measurements of models on this machine."""
         return self.data / "cache" / "measured.json"
 
     @cached_property
@@ -258,18 +258,18 @@ class Settings:
         """The database's SQLAlchemy URL, with an async driver."""
         if not self.database_url:
             file = (self.data / "limner.db").resolve()
-            return f"sqlite+aiosqlite:///{quote(str(file), safe='/: ')}"  # else ? and % in its folder mean something
+            return f"sqlite+aiosqlite:///{quote(str(file), safe='/: ')}"  # ? and % have a meaning in URLs
         kind, separator, address = self.database_url.partition("://")
         return ASYNC_DRIVERS.get(kind, kind) + separator + address
 
     @property
     def cards(self) -> dict[str, ModelCard]:
-        """What is known of each model, in the order of the setting; those whose files cannot be read are left out."""
+        """The card of each model in the order of the setting, without models whose files cannot be read."""
         return self._models[0]
 
     @property
     def broken_models(self) -> dict[str, str]:
-        """What is wrong with models whose files cannot be read, a sentence each."""
+        """One sentence for each model whose files cannot be read."""
         return self._models[1]
 
     @cached_property
@@ -291,12 +291,12 @@ class Settings:
 
     @cached_property
     def offered(self) -> dict[str, ModelCard]:
-        """The models that somebody can use."""
+        """The models that can be used."""
         return {name: card for name, card in self.cards.items() if not card.problem}
 
     @cached_property
     def default_card(self) -> ModelCard:
-        """The model that paints when none is asked for: the named or first one, or else one that can be used."""
+        """The default model: the named or first one, or else the first usable one."""
         named = self.cards.get(self.default_model or next(iter(self.models)))
         if named is None and not self.cards:
             raise SetupError(f"No model can be used. {next(iter(self.broken_models.values()))}")
@@ -343,7 +343,7 @@ class Settings:
 
 
 def names() -> list[str]:
-    """Every setting's name, in the order of the README's table."""
+    """Every setting's name, in the order of the docs' table."""
     return [item.name for item in fields(Settings)]
 
 
@@ -439,7 +439,7 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:  # not a number is not enough either
+    if not value >= least:  # refuses NaN too
         raise SetupError(f"The setting `{name}` must be at least {least}.")
 
 
@@ -450,7 +450,7 @@ def _source(source: str) -> str:
 
 
 def _here(card: ModelCard) -> ModelCard:
-    """The card on the machine that loads the model: what is neither a folder nor a hub name cannot be loaded."""
+    """The card on the machine that loads the model: only folders and hub names can be loaded."""
     folder = Path(card.source)
     is_on_hub = card.source.count("/") == 1 and not folder.is_absolute()
     return card if folder.is_dir() or is_on_hub else replace(card, problem=card.problem or UNLOADABLE)
@@ -462,7 +462,7 @@ def _card(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
 
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:
-    """What is known of a model, written as in the setting ``models``."""
+    """The card of a model, given as in the setting ``models``."""
     source, _, own = source.partition("@")
     source = _source(source)
     if not own:

@@ -18,7 +18,7 @@ PLACE = "{prompt}"
 
 @dataclass(frozen=True)
 class Style:
-    """Words that are put around a prompt (at ``{prompt}``), and words that are not wanted with them."""
+    """Words around a prompt (at ``{prompt}``), and a negative prompt."""
 
     name: str
     title: str
@@ -27,16 +27,16 @@ class Style:
 
     @property
     def text(self) -> str:
-        """Its own words that are painted, for the content filter; the negative ones are read as such."""
+        """Its words that are painted, for the content filter; the negative prompt is checked as such."""
         return self.prompt.replace(PLACE, "").strip(" ,")
 
 
 PLAIN = Style("", "No style")
-"""The style of a request that names none; it changes nothing."""
+"""The style of a request that names none."""
 
 
 class Styles:
-    """The presets on offer, by name; ``problems`` names what is wrong with those that are left out, a sentence each."""
+    """The offered presets by name; ``problems`` has one sentence for each preset that is left out."""
 
     def __init__(self, presets: Mapping[str, Style], problems: Sequence[str] = ()) -> None:
         self.presets = dict(presets)
@@ -44,9 +44,9 @@ class Styles:
 
     @classmethod
     def load(cls, extra: str = "") -> Self:
-        """The shipped presets, and over them those of the owner's TOML file (the same name replaces).
+        """The shipped presets, overridden by those of the operator's TOML file with the same name.
 
-        An entry that is wrong costs itself only, and a file that cannot be read only its own entries.
+        A wrong entry is left out, an unreadable file only loses its own entries.
         """
         presets, problems = _read(
             "bot/styles.toml", resources.files("limner.bot").joinpath("styles.toml").read_text("utf-8")
@@ -83,11 +83,11 @@ class Styles:
         return [self.presets[name] for name in dict.fromkeys([*begins, *contains, *close])][:CHOICES]
 
     def own_negative(self, name: str, negative: str) -> str:
-        """What a member does not want to see: a request's negative prompt without what its style adds."""
+        """A request's negative prompt without its style's part."""
         return negative.removesuffix(self.find(name).negative).rstrip(", ")
 
     def apply(self, name: str, text: str) -> str:
-        """The text in the style: what the painter reads. Raises UnknownStyle."""
+        """The prompt in the style. Raises UnknownStyle."""
         return self.find(name).prompt.replace(PLACE, text)
 
 
@@ -96,7 +96,7 @@ def _key(name: str) -> str:
 
 
 def _read(file: str, text: str) -> tuple[dict[str, Style], list[str]]:
-    """The styles of a TOML text, and what is wrong with the others; raises BadText if it is no TOML."""
+    """The styles of a TOML text, and the problems of others; raises BadText if it is not TOML."""
     presets: dict[str, Style] = {}
     problems: list[str] = []
     for name, entry in parse_toml(text, f"The styles file {file}").items():

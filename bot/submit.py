@@ -1,4 +1,4 @@
-"""One request comes in: limits, filter, queue. Milliseconds, and no model."""
+"""Use cases: what a command or button does with a request, up to the queue. Milliseconds, no model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from limner.bot.app import App
 
 NOT_YET = "not yet"
-"""Stands for the hash of a picture that is not here yet; no row has it."""
+"""Stands for the hash of a picture that is not stored yet; no row has it."""
 
 
 async def imagine(app: App, ask: Ask) -> Job:
@@ -40,14 +40,14 @@ async def imagine(app: App, ask: Ask) -> Job:
 
 
 async def reroll(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
-    """Paint the same prompt from another seed; the expansion is not made again."""
+    """Paint the same prompt from another seed; the expansion is reused."""
     request = replace(GenerationRequest.from_json(job.request), seed=secrets.randbelow(SEEDS))
     again = _again(app, job, user_id, where or job.where)
     return await submit(app, replace(again, request=request, prompt=job.prompt, expansion=job.expanded))
 
 
 async def repeat(app: App, job: Job, *, where: Where) -> Job:
-    """Paint a request again where its owner is now; the same seed gives the same pictures."""
+    """Paint a request again at the owner's current place; the same seed gives the same pictures."""
     again = _again(app, job, job.user_id, where)
     return await submit(app, replace(again, prompt=job.prompt, expansion=job.expanded))
 
@@ -58,7 +58,7 @@ async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = 
 
 
 async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, where: Where) -> Job:
-    """Let a model that changes pictures change picture ``number`` of a request (the first is 1), in its own size."""
+    """Change picture ``number`` of a request (counted from 1) by an image-to-image model, at its own size."""
     check_posted(job)
     card, picture = find_card(app.settings, model), job.images[number - 1]
     request = replace(
@@ -74,9 +74,9 @@ async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, 
 
 
 async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Job:
-    """Paint a changed idea with all that another request asked for; flags in the text win over that.
+    """Paint a changed idea with the options of another request; flags in the text win.
 
-    With another model, what was chosen for the old one (steps, guidance, size ...) is the new one's own.
+    With another model, options chosen for the old one (steps, guidance, size ...) get the new one's defaults.
     """
     request = GenerationRequest.from_json(job.request)
     flags = parse_prompt(text, max_length=app.settings.max_prompt_length).options
@@ -96,7 +96,7 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
 
 
 async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
-    """Make a request's pictures twice as wide and high; nothing is painted again."""
+    """Upscale a request's pictures twice; nothing is painted again."""
     check_posted(job)
     if any(image.width * image.height * 4 > MOST_PIXELS for image in job.images):
         raise BadOption("That picture is as large as pictures get here.")
@@ -108,7 +108,7 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
 
 
 async def describe(app: App, ask: Ask) -> Job:
-    """Put the picture that is given as the option image into words."""
+    """Describe the picture in the option image."""
     settings, card = app.settings, app.settings.default_card
     if not settings.image_text_model:
         raise CannotDescribe
@@ -118,17 +118,17 @@ async def describe(app: App, ask: Ask) -> Job:
 
 
 async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> Job:
-    """Paint what a picture was described as."""
+    """Paint a picture's description."""
     check_posted(job)
     ask = Ask(text=job.prompt or "", is_spoiler=job.is_spoiler, user_id=user_id, locale=job.locale, where=where)
     return await submit(app, replace(read(app, ask), parent_id=job.id))
 
 
 async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReason | None = None) -> bool:
-    """Paint a held request with a text that its owner has chosen; False if one was chosen before.
+    """Release a held request with its owner's chosen text; False if one was chosen before.
 
     Raises:
-        Suspended: its owner may not paint in its server at the moment.
+        Suspended: its owner is suspended in its server.
     """
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
     prompt = app.styles.apply(job.style, expansion.text)
@@ -136,10 +136,10 @@ async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReaso
 
 
 async def choose_edited(app: App, job: Job, text: str) -> bool:
-    """The same with the owner's own words, which are looked at as those of a new request are.
+    """The same with the owner's own words, checked like those of a new request.
 
     Raises:
-        UserError: as `submit`; a refusal by the filter is kept as a row, and what was held waits on.
+        UserError: as `submit`; a refusal by the filter is stored as a row, and the held request stays held.
     """
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
     said = replace(GenerationRequest.from_json(job.request), prompt=text)
@@ -150,16 +150,16 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
 
 
 def check_posted(job: Job) -> None:
-    """Nothing is made of pictures that are not posted (yet); raises BadOption."""
+    """Raise BadOption if the job's pictures are not posted (yet)."""
     if job.status != JobStatus.SUCCEEDED or job.quarantine:
         raise BadOption("What came of that request is not posted yet, so nothing can be made of it.")
 
 
 async def check(app: App, ask: Ask) -> None:
-    """Refuse a request to paint from a picture, as far as it can be told before the picture is looked at.
+    """Check a request that has an input picture, as far as possible without the picture.
 
     Raises:
-        UserError: it would be refused whatever the picture shows, and why.
+        UserError: it would be refused whatever the picture shows.
     """
     new = read(app, ask.saying(image=NOT_YET))
     card = find_card(app.settings, new.request.model)
@@ -169,7 +169,7 @@ async def check(app: App, ask: Ask) -> None:
 
 
 async def check_asker(app: App, ask: Ask) -> None:
-    """Raise the UserError that keeps a member from asking for anything there now: a suspension, or a full queue."""
+    """Raise UserError if the member cannot request anything there now: suspended, or over the queue limit."""
     await app.strikes.refuse_suspended(ask.where.guild_id, ask.user_id)
     limits = app.settings
     await app.jobs.check_room(
@@ -178,10 +178,10 @@ async def check_asker(app: App, ask: Ask) -> None:
 
 
 async def submit(app: App, new: NewJob) -> Job:
-    """Accept a request: whatever its origin, this is the only way into the queue.
+    """Accept a request; this is the only way into the queue.
 
     Raises:
-        UserError: it is refused, and why; a refusal by the filter is kept as a row.
+        UserError: it is refused; a refusal by the filter is stored as a row.
     """
     limits = app.settings
     if new.kind == JobKind.PAINT:
@@ -210,7 +210,7 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
 
 
 def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
-    """The same request; what comes of a hidden picture is hidden, what comes of words alone is for the rules to say."""
+    """The same request; results of a spoiler stay spoilers, results of words alone are for the rules to decide."""
     request = GenerationRequest.from_json(job.request)
     return NewJob(
         idea=job.idea,
@@ -228,5 +228,5 @@ def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
 
 
 def _expand_again(job: Job) -> str:
-    """How its idea is expanded when it is asked for again: what was shown before is not shown again."""
+    """The expansion mode of a repeated request: a preview is not shown again."""
     return "on" if job.expand == "preview" else job.expand

@@ -1,4 +1,4 @@
-"""Sentences in the reader's language: English in the code, other languages in `bot/locale/`."""
+"""Translated sentences: English in the code, other languages in `bot/locale/`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from babel.messages.pofile import read_po
 FOLDER = Path(__file__).with_name("locale")
 ENGLISH = "en"
 LEAST_LITERAL = 12
-"""Characters beside its placeholders by which a stored sentence is recognised."""
+"""Characters outside placeholders that a stored sentence needs to be recognised."""
 LONGEST = 2000
-"""Characters of a stored sentence; a longer text is none."""
+"""Longest stored sentence that is translated."""
 
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 

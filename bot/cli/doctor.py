@@ -1,4 +1,4 @@
-"""`limner doctor`: what is there, what is missing, and the command or setting that mends it."""
+"""`limner doctor`: checks the installation, and names the command or setting that fixes each problem."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GIB = 2**30
 LITTLE_DISK, NO_DISK = 2 * GIB, GIB // 10
 SERVER_SECONDS = 10.0
 MOST_SKEW = 2.0
-"""Seconds that a machine's clock may be off without being told."""
+"""Seconds of clock difference that are not reported."""
 DRIVER = Path("/proc/driver/nvidia/version")
 CUDA_BUILD = (
     "install the CUDA build of torch into this environment: the page Get started of pytorch.org has the pip command, "
@@ -59,7 +59,7 @@ To be on Discord:
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: whether it is well, what was found, and the command or setting that mends it."""
+    """One finding: its status, a sentence, and the command or setting that fixes it."""
 
     status: Literal["ok", "warn", "fail"]
     what: str
@@ -67,7 +67,7 @@ class Check:
 
 
 async def examine(data: Path | None, *, as_json: bool = False, api: str = DISCORD) -> int:
-    """Look at everything and print it; the exit code is 1 if something stops Limner from working."""
+    """Run all checks and print them; the exit code is 1 if one of them keeps Limner from working."""
     checks = [Check("ok", f"Python {sys.version.split()[0]}")]
     login = None
     file = (data or Path(os.environ.get("LIMNER_DATA") or "data")) / "limner.toml"
@@ -116,7 +116,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
         yield await _ray(settings)
     if settings.executor == "openai":
         yield await _images_server(settings)
-    if settings.executor == "local" and settings.cards:  # otherwise the devices are elsewhere
+    if settings.executor == "local" and settings.cards:  # otherwise the devices are on other machines
         async for check in _devices(settings):
             yield check
     if is_set_up:
@@ -197,7 +197,7 @@ def _tried(what: str, tried: dict[str, Any] | None, mend: str) -> Check:
 
 
 async def _try_models(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What becomes of a trial of each model that is on this machine and not known to be broken, by its name."""
+    """The result of a trial of each local model that is not known to be broken, by name."""
     models = {name: card.source for name, card in settings.offered.items() if _is_here(card)}
     if not models:
         return {}
@@ -300,7 +300,7 @@ async def _images_server(settings: Settings) -> Check:
 
 
 async def _models_status(address: str, api_key: str, seconds: float) -> int | None:
-    """What an OpenAI-compatible server says when it is asked for its models; None if it says nothing."""
+    """The HTTP status of an OpenAI-compatible server's list of models; None without an answer."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
         async with (
@@ -322,7 +322,7 @@ async def _ray(settings: Settings) -> Check:
 
 
 async def _devices(settings: Settings) -> AsyncIterator[Check]:
-    """What torch finds, and how the language model and the painter share it."""
+    """The devices that torch finds, and how the language model and the image model share them."""
     card = settings.default_card
     painter = {"device": settings.devices[0], "source": card.source, "dtype": settings.dtype}
     painter |= {"offload": settings.offload, "wanted": settings.expander_device}
@@ -353,12 +353,12 @@ def _device(wanted: str, torch: dict[str, Any]) -> Check:
 
 
 def _has_nvidia_card() -> bool:
-    """Whether NVIDIA's driver is there, whatever torch was built for."""
+    """Whether NVIDIA's driver is installed, independently of torch's build."""
     return DRIVER.exists() or shutil.which("nvidia-smi") is not None
 
 
 async def _clock(settings: Settings) -> Check | None:
-    """How far this machine's clock is from the database server's; None where that is the same."""
+    """The difference between this machine's clock and the database server's; None where they are the same."""
     database = Database(settings.url)
     before, theirs, after = time.time(), await database.now(), time.time()
     await database.close()
@@ -400,7 +400,7 @@ async def _discord(settings: Settings, api: str) -> tuple[Login | None, list[Che
 
 
 def _channels(channels: list[Channel]) -> Iterator[Check]:
-    """One line for all channels of a server that lack the same."""
+    """One line for all channels of a server that lack the same permissions."""
     ordered = sorted(channels, key=lambda channel: (channel.guild, channel.missing))
     for (guild, missing), group in groupby(ordered, key=lambda channel: (channel.guild, channel.missing)):
         names = ", ".join(f"#{channel.name}" for channel in group)

@@ -1,4 +1,4 @@
-"""`limner filter`: the operator's own rules, which hold in every server and in direct messages."""
+"""`limner filter`: the operator's rules, which hold in every server and in direct messages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 
 OPERATOR = 0
-"""Who changes rules on the command line."""
+"""The author of changes made on the command line."""
 
 
 async def matcher(settings: Settings) -> Matcher:
-    """The operator's rules, ready to be used."""
+    """A matcher for the operator's rules."""
     async with _open(settings) as app:
         return await app.filters.matcher(EVERYWHERE)
 
@@ -29,8 +29,8 @@ async def matcher(settings: Settings) -> Matcher:
 async def import_rules(settings: Settings, path: Path, *, anyway: bool = False) -> int:
     """Add a file's rules in one change.
 
-    What cannot be a rule or is doubtful is told on stderr; then nothing is added, unless ``anyway`` says to leave out
-    what cannot be one. The exit code is 1 if something was left out or nothing was added.
+    Wrong or doubtful entries are printed on stderr; then nothing is added, unless ``anyway`` leaves out the wrong ones.
+    The exit code is 1 if something was left out or nothing was added.
     """
     items = [item.merged() for item in read_items(path)]
     async with _open(settings) as app:

@@ -1,4 +1,4 @@
-"""`limner imagine` and `limner history`: one request with a progress bar, and what was made, in a terminal."""
+"""`limner imagine`, `limner history` and `limner block`: requests and pictures in a terminal."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from limner.bot.storage.models import Job, JobStatus, WorkerState
 from limner.bot.worker.supervisor import Supervisor
 
 OPERATOR = 0
-"""Who the log names for what is done on the command line."""
+"""The author of actions on the command line, in the log."""
 POLL_SECONDS = 0.5
 DEATHS = 3
-"""So many workers may die before one claims the job; then something is wrong with their installation."""
+"""Workers that may die before one claims the job; more mean a broken installation."""
 
 PATIENCE_SECONDS = 30.0
-"""How long painted pictures are waited for that could not be looked at."""
+"""How long to wait for unclassified pictures."""
 
 STARTING, LOADING = "starting a worker", "loading the model"
 NOT_SEEN = (
@@ -51,9 +51,9 @@ INTERRUPTED = "It was stopped from the command line."
 
 
 async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, image: Path | None = None) -> int:
-    """Paint one request through the queue and print what came of it; the exit code is 1 if it was not painted.
+    """Paint one request through the queue and print the result; the exit code is 1 if it was not painted.
 
-    A worker process is started for it, and stopped again as soon as a worker that runs already takes the job.
+    Starts a worker process, and stops it as soon as another running worker claims the job.
     """
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
@@ -76,7 +76,7 @@ async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bo
 
 
 async def show_history(settings: Settings, user: int | None, search: str, limit: int, *, as_json: bool) -> None:
-    """Print what one user asked for, or everybody, newest first."""
+    """Print the requests of one user or of all, newest first."""
     await migrate.check(settings.url)
     async with open_app(settings) as app:
         jobs = await app.history.page(user, search=search, limit=max(1, limit), every_status=True)
@@ -90,7 +90,7 @@ async def show_history(settings: Settings, user: int | None, search: str, limit:
 async def block(
     settings: Settings, files: Sequence[Path], guild_id: int, allowed: int | None, *, as_json: bool
 ) -> None:
-    """Put pictures on the operator's list, or a server's; take one from it; print the list."""
+    """Block pictures for the operator or a server, remove one from the list, or print the list."""
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         for file in files:
@@ -107,7 +107,7 @@ async def block(
 
 
 def result(job: Job, paths: list[Path]) -> dict[str, Any]:
-    """A job as `--json` prints it."""
+    """A job in the form of `--json`."""
     return {
         "id": job.id,
         "status": str(job.status),
@@ -119,7 +119,7 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
         "notes": sentences(job),
         "images": [
             {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
-            for image, path in zip(job.images, paths, strict=False)  # none, if they are not to be seen
+            for image, path in zip(job.images, paths, strict=False)  # none, if they may not be shown
         ],
     }
 
@@ -132,7 +132,7 @@ def _read(file: Path) -> bytes:
 
 
 async def _let_through(app: App, job: Job) -> Job:
-    """Compare a painted job's pictures with the limits, as delivery does for those that are posted."""
+    """Compare a finished job's pictures with the limits, as delivery does."""
     if job.status == JobStatus.SUCCEEDED and (objection := await app.image_policy.objection(job, OUTSIDE)):
         await app.image_policy.stop(job, objection)
         job = await app.jobs.get(job.id)
@@ -142,7 +142,7 @@ async def _let_through(app: App, job: Job) -> Job:
 
 
 async def _allowed(app: App, job: Job) -> list[Path]:
-    """The files of a job's pictures, if they may be seen where it was asked for."""
+    """The files of a job's pictures, if they may be shown where it was requested."""
     return [] if await app.image_policy.objection(job, job.where) else _paths(app, job)
 
 
@@ -170,7 +170,7 @@ async def _paint(app: App, job: Job) -> Job:
 
 
 def _is_looked_at_again(job: Job) -> bool:
-    """Whether it is painted, and a worker may still succeed in looking at it."""
+    """Whether a worker may still classify the finished pictures."""
     return job.quarantine == HoldReason.UNSEEN and time.time() - (job.finished_at or 0.0) < PATIENCE_SECONDS
 
 
@@ -187,7 +187,7 @@ def _progress(job: Job) -> Generator[Callable[[Job, str], None]]:
 
 
 def phase(job: Job, workers: Sequence[WorkerState]) -> str:
-    """What is done for a job now, in a few words; ``workers`` are those that are alive."""
+    """The job's current phase in a few words; ``workers`` are the live ones."""
     loaded = {key for worker in workers if job.worker_id in (None, worker.worker_id) for key in worker.weights}
     if job.status == JobStatus.QUEUED:
         return "queued" if loaded else LOADING if workers else STARTING

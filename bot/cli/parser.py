@@ -1,4 +1,4 @@
-"""The parser of every verb: --data anywhere, and the nearest name for one that is mistyped."""
+"""The argument parser of all verbs: --data anywhere, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes ``--data DIR`` before and after every verb, and names the verb or kind that was probably meant."""
+    """Accepts ``--data DIR`` before and after every verb, and suggests the nearest verb or kind for a mistyped one."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

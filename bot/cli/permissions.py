@@ -1,4 +1,4 @@
-"""What a bot's token may do in each channel, asked of Discord over HTTP, without being online."""
+"""The permissions of a bot's token in each channel, asked over HTTP without going online."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT_CHANNELS = (0, 5)
 """Text and announcement channels, in Discord's numbers."""
 TIMEOUT_SECONDS = 15.0
 MOST_BYTES = 2**24
-"""A longer answer is not read: it is not Discord's."""
+"""Longest answer that is read; Discord's are shorter."""
 
 NOT_ACCEPTED = (
     "Discord does not accept the token; press Reset Token under Bot at https://discord.com/developers/applications "
@@ -36,7 +36,7 @@ UNREACHABLE = "Discord cannot be reached; check the network connection, then run
 
 @dataclass(frozen=True)
 class Channel:
-    """A text channel of one of the bot's servers, and which of the needed permissions the bot lacks there."""
+    """A text channel of one of the bot's servers, and the permissions that the bot lacks there."""
 
     guild: str
     name: str
@@ -45,7 +45,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Login:
-    """Whose token it is, and where that bot is."""
+    """The token's application, and the bot's channels."""
 
     name: str
     application_id: int
@@ -53,7 +53,7 @@ class Login:
 
 
 def invite_link(application_id: int | str) -> str:
-    """The address that adds the bot to a server with all the permissions that it needs."""
+    """The address that adds the bot to a server with all permissions that it needs."""
     permissions = sum(NEEDED.values())
     return (
         f"https://discord.com/oauth2/authorize?client_id={application_id}"
@@ -62,7 +62,7 @@ def invite_link(application_id: int | str) -> str:
 
 
 async def log_in(token: str, api: str = DISCORD) -> Login:
-    """Ask Discord who the token belongs to, and what it may do in each text channel of up to 200 servers.
+    """Ask Discord for the token's owner, and its permissions in each text channel of up to 200 servers.
 
     Raises:
         SetupError: Discord cannot be reached, or does not accept the token.
@@ -79,7 +79,7 @@ async def log_in(token: str, api: str = DISCORD) -> Login:
         raise SetupError(NOT_ACCEPTED if error.status == 401 else UNREACHABLE) from error
     except (aiohttp.ClientError, TimeoutError, LookupError, TypeError) as error:
         raise SetupError(UNREACHABLE) from error
-    except ValueError as error:  # no header can hold such a token
+    except ValueError as error:  # an HTTP header cannot hold such a token
         raise SetupError(NOT_ACCEPTED) from error
 
 
@@ -95,7 +95,7 @@ async def _channels(session: aiohttp.ClientSession, api: str, guild: Mapping[str
 
 
 def _missing(base: int, channel: Mapping[str, Any], asked: list[str]) -> tuple[str, ...]:
-    """Discord's rule: what is denied and allowed to everyone, then to all the roles together, then to the member."""
+    """Discord's order: denied and allowed for everyone, then for all roles together, then for the member."""
     if base & ADMINISTRATOR:
         return ()
     rules = {rule["id"]: rule for rule in channel["permission_overwrites"]}

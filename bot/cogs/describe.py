@@ -1,4 +1,4 @@
-"""/describe, and Describe under a message's Apps: a picture becomes words, which can be painted."""
+"""/describe, and Describe in a message's Apps menu: describes a picture."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def _describe_message(interaction: Interaction, message: discord.Message) 
 
 async def _describe(interaction: Interaction, app: App, picture: discord.Attachment) -> None:
     if not app.settings.image_text_model:
-        raise CannotDescribe  # before anything is downloaded
+        raise CannotDescribe  # before the download
     here = where_to_post(interaction)
     ask = Ask(
         text="",

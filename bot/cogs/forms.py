@@ -1,4 +1,4 @@
-"""Forms that come back, after a restart too: each is made anew and done, or answered with one sentence."""
+"""Submitted forms, restart-safe: each is rebuilt from its custom_id and carried out."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _KINDS = {form.kind: form for form in FORMS}
 
 
 class Forms(LimnerCog, name="Limner forms"):
-    """Takes what people have filled in."""
+    """Receives submitted forms."""
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Do what a form is for; discord.py keeps none of ours."""
+        """Carry out a submitted form; discord.py forgets modals at a restart."""
         data = cast("Mapping[str, Any]", interaction.data or {})
         named = FORM_ID.fullmatch(str(data.get("custom_id")))
         if interaction.type is not discord.InteractionType.modal_submit or named is None:

@@ -1,4 +1,4 @@
-"""/history: one's own pictures, page by page, searched, opened and painted again; only the asker sees them."""
+"""/history: a member's own pictures by page, with search, details and repeat; only the member sees the answer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from limner.bot.ui.job_buttons import details, post_placeholder
 Interaction = discord.Interaction[Any]
 
 PAGE = 4
-"""Requests on one page: each is an embed with a small picture."""
+"""Requests on one page; each is an embed with a small picture."""
 SEARCH_LENGTH = 60
-"""Characters to search for; a button's custom_id carries them, and takes 100 in all."""
+"""Characters of a search; a button's custom_id carries them within its 100."""
 IDEA_LENGTH = 200
 THUMBNAIL = 256
 
@@ -75,7 +75,7 @@ class HistoryCog(LimnerCog, name="Limner history"):
 class PageButton(
     ForAnyone[discord.ui.Button[Any]], template=r"limner:history:page:(?P<number>[0-9]{1,9}):(?P<search>(?s:.*))"
 ):
-    """Turns a page of one's own pictures (of a search)."""
+    """Turns a page of the member's pictures (of a search)."""
 
     def __init__(self, label: str, number: int, search: str) -> None:
         super().__init__(discord.ui.Button(label=label, custom_id=f"limner:history:page:{number}:{search}"))
@@ -90,7 +90,7 @@ class PageButton(
         return cls("", int(match["number"]), match["search"])
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Show the page in the place of the one before."""
+        """Replace the shown page."""
         page = await _page(app, interaction, self.number, self.search)
         await interaction.response.edit_message(
             content=page.text, embeds=page.embeds, attachments=page.files, view=page.view, allowed_mentions=SILENT
@@ -101,7 +101,7 @@ class HistoryButton(
     ForOwner[discord.ui.Button[Any]],
     template=rf"limner:history:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER}):",
 ):
-    """Opens a request or paints it again; after a restart too."""
+    """Opens a request or paints it again; survives restarts."""
 
     def __init__(self, label: str, verb: str, job_id: int) -> None:
         custom_id = f"limner:history:{verb}:{job_id}:"
@@ -117,7 +117,7 @@ class HistoryButton(
         return cls("", match["verb"], int(match["job"]))
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Do what the button says."""
+        """Carry out the button's verb."""
         if self.verb == "open":
             opened = await _opened(app, interaction, job)
             await tell(interaction, opened.text, embeds=opened.embeds, files=opened.files, view=opened.view)
@@ -135,7 +135,7 @@ class _Answer:
 
 
 async def _page(app: App, interaction: Interaction, number: int, search: str) -> _Answer:
-    """One page; the last one if there are fewer by now."""
+    """One page; the last one if there are fewer."""
     user_id = interaction.user.id
     last = max(1, math.ceil(await app.history.count(user_id, search=search) / PAGE))
     number = min(max(number, 1), last)
@@ -155,7 +155,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
 
 
 async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
-    """One request with all that is known of it, its pictures, and a button that paints it again."""
+    """One request with its details, its pictures, and a button that paints it again."""
     view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != JobKind.DESCRIBE else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job)], [], view)
@@ -166,7 +166,7 @@ async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
 
 
 async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
-    """Why a request's pictures are not shown where the interaction is; None if they are."""
+    """Why a request's pictures are hidden where the interaction is; None if they are not."""
     here = spot(interaction.guild_id, interaction.channel_id, interaction.channel)
     objection = await app.image_policy.objection(job, here)
     if objection is None:
@@ -177,12 +177,12 @@ async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
 
 
 async def _unlisted(app: App, interaction: Interaction, job: Job) -> str | None:
-    """Why a request stands in the list without its picture, if so; an embed can hide nothing behind a click."""
+    """Why a request is listed without its picture, if so; an embed cannot hide a picture as a spoiler."""
     return await _hidden(app, interaction, job) or (BEHIND_A_CLICK if job.is_spoiler else None)
 
 
 def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Embed:
-    """A request in a list: its words, when it was, and how many pictures it has, or why they are not there."""
+    """A request in a list: its words, its time, and its number of pictures, or why they are hidden."""
     pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
     embed = make_embed(description=f"{job_messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
@@ -194,7 +194,7 @@ def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Em
 
 
 async def _thumbnails(app: App, jobs: Sequence[Job]) -> dict[int, discord.File]:
-    """A small copy of each request's first picture whose file is there, by the request's number."""
+    """A small copy of each request's first picture by request id, where its file exists."""
     painted = [job for job in jobs if job.images]
     files = [app.images.path(job.images[0].sha256) for job in painted]
     copies = await app.decoder.copies(files, THUMBNAIL, "WEBP")
@@ -206,7 +206,7 @@ async def _thumbnails(app: App, jobs: Sequence[Job]) -> dict[int, discord.File]:
 
 
 async def _pictures(app: App, job: Job, largest: int) -> list[discord.File]:
-    """Those of a request's pictures that fit into ``largest`` bytes, each as good as it then is."""
+    """The pictures of a request within ``largest`` bytes, in the best quality that fits."""
     fitted = await app.decoder.fit([app.images.path(image.sha256) for image in job.images], largest)
     return [
         discord.File(

@@ -27,7 +27,7 @@ TYPES = {Kind.WHOLE: AppCommandOptionType.integer, Kind.NUMBER: AppCommandOption
 
 
 class Typed(app_commands.Transformer):
-    """An option as Discord asks for it: its type, its range and its menu."""
+    """An option's type, range and menu for Discord."""
 
     def __init__(self, option: Option) -> None:
         self.option = option
@@ -58,7 +58,7 @@ class Typed(app_commands.Transformer):
 
 
 class Suggested(Typed):
-    """An option that offers something while it is being typed."""
+    """An option with autocomplete."""
 
     def __init__(self, option: Option, suggest: Suggest) -> None:
         super().__init__(option)
@@ -80,7 +80,7 @@ def _annotation(option: Option) -> Any:
 
 
 def with_options(callback: CallbackT) -> CallbackT:
-    """Give a command the parameters that its signature leaves open: one for each option."""
+    """Add a command parameter for each option."""
     given = [
         inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option))
         for option in OFFERED

@@ -1,4 +1,4 @@
-"""/me: what Limner holds about the one who asks. The answer is private."""
+"""/me: the data that Limner stores about a member. The answer is private."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTHING_HELD = "You have no strikes here, and nothing of yours waits for a moder
 
 
 class Me(LimnerCog, name="Limner me"):
-    """One's own record."""
+    """The member's own record."""
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
@@ -52,7 +52,7 @@ class Me(LimnerCog, name="Limner me"):
         )
 
     async def _held(self, guild_id: int, user_id: int) -> dict[str, str]:
-        """Strikes, suspension and decisions in this server, each under its heading; without what there is none of."""
+        """Strikes, suspension and decisions in this server, each under its heading; empty ones are left out."""
         strikes = await self.app.strikes.active(guild_id, user_id)
         suspension = await self.app.strikes.suspension(guild_id, user_id)
         reviews = await self.app.reviews.of_member(guild_id, user_id)

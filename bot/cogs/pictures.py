@@ -1,4 +1,4 @@
-"""/pictures and "Block this picture": what may be posted in a server, for its moderators. Every answer is private."""
+"""/pictures and "Block this picture": a server's picture policy, for its moderators. Every answer is private."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BLOCK = "Block this picture"
 
 
 class Pictures(LimnerCog, name="Limner pictures"):
-    """How explicit pictures may be here, and which must not come back."""
+    """Explicit limits and blocked pictures of a server."""
 
     group = app_commands.Group(
         name="pictures",
@@ -85,7 +85,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
 
 
 class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:block:(?P<job>{NUMBER}):(?P<count>[0-9])"):
-    """Which pictures of a request are to be blocked; after a restart too."""
+    """Selects the pictures of a request to block; survives restarts."""
 
     def __init__(self, job_id: int, count: int) -> None:
         options = [discord.SelectOption(label=f"Picture {number}", value=str(number)) for number in range(1, count + 1)]
@@ -102,7 +102,7 @@ class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:bloc
         return cls(int(match["job"]), int(match["count"]))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Block what was chosen."""
+        """Block the selected pictures."""
         job = await app.jobs.get(self.job_id)
         if job.guild_id != guild_id:
             raise NotFound
@@ -151,7 +151,7 @@ async def _fingerprint(interaction: Interaction, app: App, attachment: discord.A
 
 
 async def _of_job(app: App, job: Job, chosen: set[int]) -> list[str]:
-    """The fingerprints of some of a job's pictures; raises BadPicture if a file of them is gone."""
+    """The fingerprints of some of a job's pictures; raises BadPicture if a file is missing."""
     pictures = [image for number, image in enumerate(job.images, 1) if number in chosen]
     found = await app.decoder.fingerprints([app.images.path(image.sha256) for image in pictures])
     hashes = [phash for phash in found if phash]
@@ -168,7 +168,7 @@ async def _block(
 
 
 def _told(numbers: Sequence[int]) -> str:
-    """What a moderator reads who has blocked something."""
+    """The answer to a moderator who has blocked pictures."""
     which = f"It is number {numbers[0]}" if len(numbers) == 1 else f"They are numbers {', '.join(map(str, numbers))}"
     return (
         "Nothing that looks like it is posted here from now on, nor painted from. "

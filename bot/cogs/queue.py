@@ -1,4 +1,4 @@
-"""/queue and /cancel: where one's own requests stand, and stopping them."""
+"""/queue and /cancel: a member's own requests, and cancelling them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PAUSED = {
     "disk": "Nothing is painted at the moment, because the bot's disk is full; requests wait until there is room.",
     "readonly": "Nothing is painted at the moment, because the bot cannot store pictures; requests wait until it can.",
 }
-"""What is said while no worker can store a picture, by the worker's trouble."""
+"""Sentences for when no worker can store a picture, by the workers' trouble code."""
 SHORT = 60
-"""Characters of an idea where several stand in a list."""
+"""Characters of an idea in a list."""
 
 
 class Queue(LimnerCog, name="Limner queue"):

@@ -1,4 +1,4 @@
-"""/review: what still waits for moderators, and what strikes do. Every answer is private."""
+"""/review: open reviews and the rules for strikes. Every answer is private."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OFF = (
 
 
 class ReviewCog(LimnerCog, name="Limner review"):
-    """What moderators decide, and how strikes count."""
+    """Reviews and the policy for strikes."""
 
     group = app_commands.Group(
         name="review",
@@ -100,7 +100,7 @@ def _line(review: Review) -> str:
 
 
 def policy(settings: GuildSettings) -> list[str]:
-    """What strikes and refused ideas bring in a server, in sentences for everybody."""
+    """The server's policy for strikes and refused ideas, in sentences for everybody."""
     suspended = "none suspend"
     if settings.strike_limit:
         too = ", on Discord too" if settings.times_out else ""

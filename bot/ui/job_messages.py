@@ -1,4 +1,4 @@
-"""What a request's message in the channel says, from "queued" to the pictures."""
+"""The text of a request's message in the channel, from "queued" to the pictures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600
 ADDED_LENGTH = 400
 REASON_LENGTH = 600
-"""Characters shown of an idea, of what was added to it, of a reason; together they fit into Discord's 2000."""
+"""Characters shown of an idea, of its addition, of a reason; together they fit into Discord's 2000."""
 NAME_LENGTH = 60
 NOTE_LENGTH = 240
 ROOM = CONTENT - 300
-"""Characters of a message with its notes: delivery adds a mention, and a sentence where something is missing."""
+"""Characters of a message with its notes; delivery may add a mention and a sentence."""
 LEAST_SECONDS = 0.1
 
 CHOOSE = N_("Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose.")
@@ -35,7 +35,7 @@ NOT_SEEN = N_("It is done; the pictures are posted here as soon as they have bee
 UNDECIDED = N_("It is done; the pictures wait until a moderator has looked at them.")
 TOO_LARGE = N_("The pictures are too large to post here, even as small JPEGs; their owner finds them with /history.")
 HELD_BACK_DAYS = 7
-"""How long an answer is tried again that its channel refuses; Discord archives a quiet thread after 7 days at most."""
+"""Days for which a refused answer is retried; Discord archives a quiet thread after 7 days at most."""
 CHANNEL_GONE = N_("the channel is gone.")
 THREAD_CLOSED = N_("the thread is archived. I post it there when it is open again within {days} days.")
 NOT_PERMITTED = N_("I lack a permission there ({missing}). I post it when I have it within {days} days.")
@@ -53,7 +53,7 @@ _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def queued(job: Job, position: Position) -> str:
-    """Accepted, and where it stands; nothing about a time that is not known."""
+    """A queued job with its position, and the time left if known."""
     queued = _("queued · {place}", place=standing(position))
     return f"{_idea(job)}\n-# {queued}"
 
@@ -82,7 +82,7 @@ def painting(job: Job) -> str:
 
 
 def quarantined(job: Job) -> str:
-    """Painted, and not to be seen yet; who waits reads for whom."""
+    """A finished job whose pictures are held."""
     return f"{_idea(job)}\n-# {_(NOT_SEEN) if job.quarantine == HoldReason.UNSEEN else _(UNDECIDED)}"
 
 
@@ -92,7 +92,7 @@ def held(job: Job) -> str:
 
 
 def ended(job: Job) -> str:
-    """The last word on a job; a refusal repeats nothing of the request."""
+    """The final text of a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
         return _(REJECTED) if job.reason_code == EndCode.REVIEW else _(REFUSED_BY_FILTER)
     if job.status == JobStatus.SUCCEEDED and job.kind == JobKind.DESCRIBE:
@@ -105,22 +105,22 @@ def ended(job: Job) -> str:
 
 
 def thread_closed() -> str:
-    """Why an answer waits whose thread is archived."""
+    """The reason of a delayed answer in an archived thread."""
     return _(THREAD_CLOSED, days=HELD_BACK_DAYS)
 
 
 def not_permitted(missing: Sequence[str]) -> str:
-    """Why an answer waits for these permissions, as Discord names them."""
+    """The reason of a delayed answer that lacks these permissions, by Discord's names."""
     return _(NOT_PERMITTED, missing=commas(missing), days=HELD_BACK_DAYS)
 
 
 def no_attaching() -> str:
-    """Why pictures wait that may not be attached in their channel."""
+    """The reason of delayed pictures that may not be attached in their channel."""
     return _(NO_ATTACHING, days=HELD_BACK_DAYS)
 
 
 def elsewhere(job: Job, why: str) -> str:
-    """To a job's owner, who cannot read the answer where it was asked for."""
+    """A direct message to a job's owner, who cannot read the answer in its channel."""
     place = _("I cannot post it in <#{channel_id}>: {why}", channel_id=job.channel_id, why=why)
     if job.status == JobStatus.SUCCEEDED:
         return _("Your request {job} is done; /history id:{job} shows it. {place}", job=job.id, place=place)
@@ -138,12 +138,12 @@ def quoted(idea: str) -> str:
 
 
 def _idea(job: Job) -> str:
-    """The idea as the request's message repeats it; of a picture to be described, its file's name."""
+    """The idea as the request's message repeats it; for a description the file's name."""
     return _(UNREAD) if _is_unread(job) else quoted(job.idea or job.input_name)
 
 
 def _is_unread(job: Job) -> bool:
-    """Whether a moderator has yet to allow it: until then its words are shown to nobody else."""
+    """Whether a moderator has yet to allow it: until then only its owner sees its words."""
     return job.quarantine not in (None, HoldReason.UNSEEN)
 
 
@@ -167,13 +167,13 @@ def seconds(job: Job) -> str:
 
 
 def plain(text: str, most: int) -> str:
-    """Somebody's words on one line, made harmless for Discord; at most so many characters with all that takes."""
+    """A member's words on one line with Discord's formatting escaped, within so many characters."""
     text = cut(" ".join(_TURNS_TEXT_AROUND.sub("", text).split()), most)
     return cut(escape_mentions(escape_markdown(text, ignore_links=False)), most)
 
 
 def _addition(job: Job) -> list[str]:
-    """What the language model added (or all it wrote, if the idea does not stand before it), and why if it failed."""
+    """The language model's addition (or its whole text, if the idea does not begin it), or why it failed."""
     expansion = job.expanded
     if expansion is None:
         return []
@@ -183,7 +183,7 @@ def _addition(job: Job) -> list[str]:
 
 
 def _notes(job: Job, room: int) -> list[str]:
-    """What of a job's words did nothing, a line for each kind, as far as there is room; Details tells all."""
+    """Notes about words without effect, one line for each kind, as far as they fit; Details shows all."""
     lines: list[str] = []
     for note in sentences(job):
         line = f"-# {plain(note, NOTE_LENGTH)}"

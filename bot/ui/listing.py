@@ -1,4 +1,4 @@
-"""Lists that may be longer than a message: page by page, and each page is made anew when somebody turns to it."""
+"""Lists of several pages; each page is read anew when it is opened."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IN_FILE = N_("… and {number} more, in the file")
 
 @dataclass(frozen=True)
 class Listing:
-    """One page of a list; one that is empty by now is the last one instead."""
+    """One page of a list; the last page if the number is too large."""
 
     title: str
     lines: Sequence[str]
@@ -60,7 +60,7 @@ def listed(kind: str) -> Callable[[Maker], Maker]:
 
 
 def page_of(total: int, number: int, size: int = PAGE) -> tuple[int, int]:
-    """The page that is there (of which the first has the number 1), and how many there are."""
+    """The existing page (counted from 1), and the number of pages."""
     pages = max(1, -(-total // size))
     return min(max(1, number), pages), pages
 
@@ -69,7 +69,7 @@ class ListingButton(
     ForAnyone[discord.ui.Button[Any]],
     template=rf"limner:list:(?P<verb>{'|'.join(KINDS)}):(?P<subject>[0-8]?[0-9]{{1,18}}):(?P<number>[0-9]{{1,9}})",
 ):
-    """Turns to a page of a list; after a restart too."""
+    """Turns to a page of a list; survives restarts."""
 
     def __init__(self, label: str, kind: str, subject: int, number: int) -> None:
         super().__init__(discord.ui.Button(label=label, custom_id=f"limner:list:{kind}:{subject}:{number}"))
@@ -85,14 +85,14 @@ class ListingButton(
         return cls("", match["verb"], int(match["subject"]), int(match["number"]))
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Show the page in the place of the one before."""
+        """Replace the shown page."""
         page = await LISTS[self.kind](interaction, app, self.subject, self.number)
         buttons = _buttons(page, self.kind, self.subject)
         await interaction.response.edit_message(embed=page.embed(), view=buttons, allowed_mentions=SILENT)
 
 
 async def show_list(interaction: Interaction, app: App, kind: str, subject: int = 0) -> None:
-    """The first page of a list, for the one who asks."""
+    """Answer with the first page of a list."""
     page = await LISTS[kind](interaction, app, subject, 1)
     await tell(interaction, "", embed=page.embed(), view=_buttons(page, kind, subject))
 
@@ -100,14 +100,14 @@ async def show_list(interaction: Interaction, app: App, kind: str, subject: int 
 def with_file(
     head: Sequence[str], lines: Sequence[str], name: str, told: Callable[[str], str] = str
 ) -> tuple[str, list[discord.File]]:
-    """Lines under a head in one message, each as it is ``told`` there; and all of them in a file if they do not fit."""
+    """Lines under a heading in one message; all of them in a file if they do not fit."""
     text, left = first_lines([*head, *map(told, lines)], CONTENT, _(IN_FILE))
     data = "\n".join(lines).encode()[:FILE_BYTES]
     return text, [discord.File(io.BytesIO(data), name)] if left else []
 
 
 def choices(found: Iterable[tuple[str, ValueT]]) -> list[app_commands.Choice[ValueT]]:
-    """Suggestions while something is typed: what is read, and what comes back (a name by its `limits.key`)."""
+    """Autocomplete choices: a label, and a value (a name by its `limits.key`)."""
     made = list[app_commands.Choice[ValueT]]()
     for name, value in found:
         if len(made) == CHOICES:

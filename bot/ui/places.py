@@ -1,4 +1,4 @@
-"""What Discord tells of channels, threads and permissions: answers that a channel refused are tried again at once."""
+"""Channel, thread and permission events: refused answers in changed places are retried at once."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ Channel = discord.abc.GuildChannel
 
 
 class Places(LimnerCog, name="Limner places"):
-    """Listens for all that may let the bot write where it could not."""
+    """Listens for events that may let the bot write where it could not."""
 
     @commands.Cog.listener()
     async def on_raw_thread_update(self, payload: discord.RawThreadUpdateEvent) -> None:
-        """A thread is open again, or locked no more; one that is archived is in no cache."""
+        """A thread was opened or unlocked; an archived one is in no cache."""
         self._hear(payload.guild_id)
 
     @commands.Cog.listener()
     async def on_guild_channel_update(self, _: Channel, after: Channel) -> None:
-        """A channel's permissions have changed."""
+        """A channel's permissions changed."""
         self._hear(after.guild.id)
 
     @commands.Cog.listener()
     async def on_guild_role_update(self, _: discord.Role, after: discord.Role) -> None:
-        """A role's permissions have changed."""
+        """A role's permissions changed."""
         self._hear(after.guild.id)
 
     @commands.Cog.listener()
     async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
-        """The bot itself has another role; Discord tells that of itself without any intent."""
+        """The bot's own roles changed; Discord sends that without any intent."""
         if after == after.guild.me:
             self._hear(after.guild.id)
 

@@ -1,4 +1,4 @@
-"""Posting: writes a request's message as the bot, or with the token of the command that the message answers."""
+"""Writes a request's message as the bot, or with the interaction token of its command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from limner.bot.ui.restyle import offer_restyle
 log = logging.getLogger(__name__)
 
 CLOCK_SKEW = 60.0
-"""How far our clock may be ahead of Discord's."""
+"""Most seconds by which our clock may be ahead of Discord's."""
 SEARCHED_MESSAGES = 200
 
 UNKNOWN_CHANNEL = 10003
@@ -30,11 +30,11 @@ CANNOT_MESSAGE_USER = 50007
 MISSING_PERMISSIONS = 50013
 THREAD_ARCHIVED = 50083
 FORBIDDEN = (MISSING_ACCESS, CANNOT_MESSAGE_USER, MISSING_PERMISSIONS)
-"""What Discord answers the bot where a command's token may still write."""
+"""Discord's error codes for the bot where an interaction token may still write."""
 
 
 class Posting:
-    """One message for each job, written over and over; needs the client's REST side only."""
+    """One message for each job, created and edited; needs only the client's REST side."""
 
     def __init__(self, app: App, client: discord.Client) -> None:
         self._app = app
@@ -43,13 +43,13 @@ class Posting:
         self._webhooks = async_context.get()
 
     async def put(self, job: Job, text: str, files: Sequence[discord.File] = ()) -> int:
-        """Write into the job's message: the one that is known, else one found in the channel, else a new one.
+        """Write the job's message: edit the known or found one, or post a new one.
 
-        An archived thread takes no edits (and a command's token none either), so it is opened for an answer unless it
-        is locked. Where the bot itself may not write, the token of the command may for 15 minutes.
+        Archived threads take no edits, with an interaction token either, so the thread is opened for an answer unless
+        it is locked. Where the bot may not write, the interaction token may for 15 minutes.
 
         Raises:
-            discord.HTTPException: Discord takes it in neither way.
+            discord.HTTPException: Discord accepts neither.
         """
         if self._is_guest(job):
             if await self._put_with_token(job, text, files):
@@ -66,7 +66,7 @@ class Posting:
             raise
 
     def _is_guest(self, job: Job) -> bool:
-        """Whether its member has brought the bot to a server that the bot itself is not in."""
+        """Whether the bot was used through a member's installation, in a server without the bot."""
         return job.guild_id is not None and self._client.get_guild(job.guild_id) is None
 
     async def _put_as_bot(self, job: Job, text: str, files: Sequence[discord.File]) -> int:
@@ -87,7 +87,7 @@ class Posting:
         return message_id
 
     async def _put_with_token(self, job: Job, text: str, files: Sequence[discord.File]) -> bool:
-        """Write into the known message without any permission; False if there is no token that Discord takes."""
+        """Edit the known message with the interaction token; False if there is no valid token."""
         token = await self._app.outbox.token(job.id)
         if token is None or job.message_id is None or self._client.application_id is None:
             return False
@@ -105,7 +105,7 @@ class Posting:
         return True
 
     async def _open_thread(self, job: Job) -> bool:
-        """Open a job's archived thread; False if it is locked, or if the bot may not."""
+        """Open a job's archived thread; False if it is locked or the bot lacks the permission."""
         try:
             thread = await self._client.fetch_channel(job.channel_id or 0)
             if not isinstance(thread, discord.Thread) or thread.locked:
@@ -121,7 +121,7 @@ class Posting:
         return offer_restyle(buttons(job), job, self._app.settings.offered)
 
     async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
-        """Look for a placeholder whose id was lost with a process: it is our own, and its buttons name the job."""
+        """Search for a placeholder whose id was lost in a crash: a message of the bot with the job's buttons."""
         since = datetime.fromtimestamp(job.created_at - CLOCK_SKEW, UTC)
         try:
             async for message in channel.history(limit=SEARCHED_MESSAGES, after=since, oldest_first=True):
@@ -134,12 +134,12 @@ class Posting:
 
 
 def is_lasting(error: discord.HTTPException) -> bool:
-    """Trying again would bring the same answer; a token that is not valid is the operator's to mend."""
+    """Whether retrying would give the same error; an invalid token is the operator's to fix."""
     return 400 <= error.status < 500 and error.status not in (401, 408, 429)
 
 
 def _unread(files: Iterable[discord.File]) -> list[discord.File]:
-    """The same files, to be sent once more."""
+    """The same files, rewound for another request."""
     again: list[discord.File] = []
     for file in files:
         file.fp.seek(0)

@@ -1,4 +1,4 @@
-"""Restyle: a finished picture changed by a model that changes pictures, such as a CycleGAN; for its asker."""
+"""Restyle: changes a finished picture with an image-to-image model such as a CycleGAN; for its owner."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from limner.generators.base import ModelCard
 Interaction = discord.Interaction[Any]
 
 PARTS = 5
-"""Selects that a message has room for."""
+"""Selects that fit into a message."""
 WHICH = N_("Which picture is to be changed, and into what?")
 NO_PICTURE = N_("That request has no picture that can be changed.")
 NO_MODEL = N_("No model here changes pictures any more.")
 
 
 class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle:(?P<job>{NUMBER})"):
-    """Stands under finished pictures where a model is on offer that changes pictures."""
+    """The button under finished pictures if an image-to-image model is offered."""
 
     def __init__(self, job_id: int) -> None:
         super().__init__(discord.ui.Button(label=_("Restyle"), custom_id=f"limner:restyle:{job_id}"))
@@ -43,7 +43,7 @@ class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle
         return cls(int(match["job"]))
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Do it if there is one way only; else ask which."""
+        """Restyle at once if there is one choice only; otherwise ask."""
         offered = _offered(job, app.settings.offered)
         if len(offered) == 1:
             return await _restyle(interaction, app, job, next(iter(offered)))
@@ -57,7 +57,7 @@ class RestyleButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:restyle
 class RestyleChoice(
     ForOwner[discord.ui.Select[Any]], template=rf"limner:restyled:(?P<job>{NUMBER})(?::(?P<part>[0-9]))?"
 ):
-    """Which picture, and by which model; a value is the picture's number and the model's name."""
+    """Selects picture and model; a value is the picture's number and the model's name."""
 
     def __init__(self, job_id: int, part: int, offered: Mapping[str, str]) -> None:
         options = [discord.SelectOption(label=cut(label, CHOICE), value=value) for value, label in offered.items()]
@@ -72,14 +72,14 @@ class RestyleChoice(
         return cls(int(match["job"]), 0, {})
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Change the picture that was chosen."""
+        """Restyle the selected picture."""
         if self.item.values[0] not in _offered(job, app.settings.offered):
             raise BadOption(NOT_OFFERED)
         await _restyle(interaction, app, job, self.item.values[0])
 
 
 def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard]) -> discord.ui.View:
-    """A job's buttons, with Restyle if it has pictures and a model is there for it."""
+    """A job's buttons, with Restyle if it has pictures and a model is offered for it."""
     is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
     if is_shown and any(card.restyles for card in cards.values()):
         view.add_item(RestyleButton(job.id))
@@ -87,7 +87,7 @@ def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard
 
 
 def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:
-    """What can be chosen, with what people read; the first pictures come with all models."""
+    """The choices with their labels; the first pictures come with all models."""
     if not job.images:
         raise BadPicture(_(NO_PICTURE))
     models = [card for card in cards.values() if card.restyles]

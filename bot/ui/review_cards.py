@@ -1,4 +1,4 @@
-"""Review cards: what a moderator sees of a request, and the buttons that decide about it."""
+"""Review cards: the moderators' view of a request, and the buttons that decide it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from limner.bot.ui.interactions import forbid_own
 Interaction = discord.Interaction[Any]
 
 COPY_SIDE = 768
-"""Pixels of the longer side of a copy that somebody judges a picture by: some 100 kB, so four fit anywhere."""
+"""Longer side, in pixels, of a picture on a card: about 100 kB, so four fit into any message."""
 TEXT_LENGTH, TEXTS_LENGTH = 900, 3500
 """Characters of one text on a card, and of all of them escaped; an embed holds 6000 in all."""
 
@@ -55,7 +55,7 @@ class ReviewButton(
     ForModerators[discord.ui.Button[Any]],
     template=rf"limner:review:(?P<verb>{'|'.join(LOOKS)}):(?P<review>{NUMBER})",
 ):
-    """A decision, and the number of the review that it is about; it works after any restart."""
+    """A decision about a review; survives restarts."""
 
     def __init__(self, verb: str, review_id: int) -> None:
         label, style, _ = LOOKS[verb]
@@ -71,7 +71,7 @@ class ReviewButton(
         return cls(match["verb"], int(match["review"]))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Decide; the desk carries it out and changes the card."""
+        """Decide; the review poster carries it out and updates the card."""
         review = await app.reviews.get(self.review_id)
         if review.guild_id != guild_id:
             raise NotFound
@@ -83,7 +83,7 @@ class ReviewButton(
 
 
 def card_buttons(review: Review, *, has_rule: bool) -> discord.ui.View:
-    """The decisions that are open; the last one only where a rule of the server's own is what it is about."""
+    """The possible decisions; the last one only if one of the server's own rules matched."""
     view = discord.ui.View(timeout=None)
     if review.state == ReviewState.OPEN:
         for verb in LOOKS if has_rule else [verb for verb in LOOKS if verb != "ignore"]:
@@ -101,7 +101,7 @@ def is_card_of(message: discord.Message, review_id: int) -> bool:
 def card_embed(
     review: Review, job: Job | None, rules: str, record: Record, strikes: int, told: Told | None
 ) -> discord.Embed:
-    """All that a moderator wants to know before, and what came of it after; ``job`` None was deleted."""
+    """The card of a review: the request, the member's record, and later the decision; ``job`` None was deleted."""
     state = ReviewState(review.state)
     what = "Appeal" if review.is_appeal else "Review"
     fields = {
@@ -119,7 +119,7 @@ def card_embed(
 
 
 async def card_files(app: App, job: Job) -> list[discord.File]:
-    """Small copies of those of a request's pictures whose files are there, hidden until somebody clicks them."""
+    """Small copies of a request's pictures as spoilers, where their files exist."""
     files = [app.images.path(image.sha256) for image in job.images]
     copies = filter(None, await app.decoder.copies(files, COPY_SIDE, "JPEG"))
     return [
@@ -129,7 +129,7 @@ async def card_files(app: App, job: Job) -> list[discord.File]:
 
 
 async def _check_approvable(app: App, review: Review) -> None:
-    """Raise BadPicture for pictures that no approval of a server's gets posted."""
+    """Raise BadPicture for pictures that a server's approval cannot release."""
     if objection := await app.image_policy.beyond_approval(await app.reviews.job_of(review)):
         raise BadPicture(OF_OPERATOR[objection.code])
 
@@ -173,7 +173,7 @@ def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | 
 
 
 def told_lines(told: Told) -> list[str]:
-    """What a strike means for the member, for moderators."""
+    """The effect of a strike, for moderators."""
     expires = _when(told.strike.expires_at)
     lines = [f"Strike {told.strike.id} is given and expires {expires}; strikes that count: {told.active}."]
     if told.suspension:

@@ -1,4 +1,4 @@
-"""Decisions: what becomes of a request, its pictures and its member once a moderator has decided, or nobody has."""
+"""Carries out decisions: the effect on a request, its pictures and its member."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SENTENCES = {
 
 
 async def carry_out(app: App, client: discord.Client, review: Review, job: Job) -> None:
-    """Do what the decision means; done again after a crash, it changes nothing more."""
+    """Carry out a decision; repeating it after a crash changes nothing more."""
     match review.state:
         case ReviewState.APPROVED:
             await _approve(app, review, job)
@@ -52,7 +52,7 @@ async def carry_out(app: App, client: discord.Client, review: Review, job: Job) 
 
 
 async def time_out(app: App, client: discord.Client, suspension: Suspension) -> None:
-    """Set Discord's own time-out if it is wanted, or take it back; it ends when the suspension does."""
+    """Set or lift Discord's own time-out; it ends with the suspension."""
     if suspension.time_out not in (TimeOut.WANTED, TimeOut.SET):
         return
     is_lifted = suspension.lifted_at is not None
@@ -74,9 +74,9 @@ async def time_out(app: App, client: discord.Client, suspension: Suspension) -> 
 
 
 async def _outranks(guild: discord.Guild, moderator_id: int, member: discord.Member) -> bool:
-    """Whether a moderator may time a member out by Discord's own order of roles; 0, the bot itself, does as it is set.
+    """Whether a moderator may time a member out by Discord's order of roles; 0, the bot itself, follows the setting.
 
-    The bot is above both, and must not do for one what Discord lets only the other do.
+    The bot is above both, and must not do for a moderator what Discord forbids them.
     """
     if moderator_id in (0, guild.owner_id):
         return True
@@ -91,10 +91,10 @@ async def _approve(app: App, review: Review, job: Job) -> None:
 
 
 async def _exempt(app: App, review: Review, job: Job) -> None:
-    """The server's own rules that matched do not count in the request's channel any more."""
+    """Exempt the request's channel from the server's own rules that matched."""
     by, channels = review.decided_by or 0, [job.channel_id] if job.channel_id else []
     for rule in await app.filters.of(review.guild_id, job.pardoned_ids or job.rule_ids):
-        with suppress(BadRule):  # a twin of it is exempt there already
+        with suppress(BadRule):  # an equal rule is exempt there already
             await app.filters.exempt(review.guild_id, rule.id, by, channels=channels)
 
 
@@ -113,12 +113,12 @@ async def _reject(app: App, client: discord.Client, review: Review) -> None:
     if review.is_appeal:
         await _write_to(client, review.user_id, of_appeal.format(job=review.job_id), nonce("appeal", review.id))
     else:
-        await app.history.drop_pictures(review.job_id)  # first: what is refused is delivered, with all that it has
+        await app.history.drop_pictures(review.job_id)  # first, because delivery posts a refused job with its files
         await app.quarantine.refuse(review.job_id, EndCode.REVIEW, of_pictures, {})
 
 
 async def _write_to(client: discord.Client, user_id: int, text: str, once: str) -> None:
-    """Tell a member in private; who takes no such messages finds it with /me."""
+    """Send a member a direct message; a member who takes none finds the decision with /me."""
     try:
         channel = await client.create_dm(discord.Object(user_id))
         await channel.send(text, nonce=once, allowed_mentions=SILENT)

@@ -1,4 +1,4 @@
-"""Desk: posts a card for each review, carries out what was decided on it, and sets Discord's time-outs."""
+"""Posts a card for each review, carries out decisions, and sets Discord's time-outs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from limner.generators.base import error_site
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""How long a review that another process has opened may wait for its card."""
+"""Longest wait of a review from another process for its card."""
 SERVERS_AT_ONCE = 8
 PATIENCE_SECONDS = 60.0
-"""How long one card may take, with all of discord.py's own retries."""
+"""Time limit of one card, with all of discord.py's own retries."""
 RETRY_SECONDS = 10.0
 CLOSED_SECONDS = 60.0
-"""Until a card is tried again that Discord would not take now, or never in this channel as it is."""
+"""Pause after a card that Discord refused, for now or in this channel."""
 LAST_WORDS_SECONDS = 3.0
 
 NOT_CHOSEN = (
@@ -48,11 +48,10 @@ NOT_POSSIBLE = (
 
 
 class ReviewPoster:
-    """Keeps every review's card as the row says; needs the client's REST side, and its servers.
+    """Keeps every review's card in line with its row; needs the client's REST side and servers.
 
-    What a decision means is done before the card shows it, and each part of it can be done again without harm; so
-    a crash in between loses nothing. A card whose posting was cut short is looked for by its buttons before another
-    one is posted.
+    A decision is carried out before the card shows it, and each step is idempotent, so a crash loses nothing. A card
+    whose posting was interrupted is found by its buttons before another one is posted.
     """
 
     def __init__(self, app: App, client: discord.Client) -> None:
@@ -84,7 +83,7 @@ class ReviewPoster:
             log.error("desk_failed reason=%s", error_site(error))
 
     async def _look_after(self, review: Review) -> None:
-        """What may happen to a review that waits: nobody decides, or its card is out of reach."""
+        """Handle an open review that expired or whose card is out of reach."""
         settings = await self._app.guilds.get(review.guild_id)
         if review.created_at < time.time() - settings.review_days * DAY:
             await self._app.reviews.decide(review.id, ReviewState.EXPIRED, None)
@@ -109,7 +108,7 @@ class ReviewPoster:
         self._lanes.begin(suspension.guild_id, f"limner-time-out-{suspension.id}", work)
 
     async def _work(self, review: Review) -> None:
-        """Bring one card up to date; whatever goes wrong, it is tried again later."""
+        """Update one card; any error is retried later."""
         pause, told_of = RETRY_SECONDS, None
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -152,7 +151,7 @@ class ReviewPoster:
         return card.id
 
     async def _find(self, review: Review) -> int | None:
-        """Look for a card whose number was lost with a process."""
+        """Search for a card whose id was lost in a crash."""
         channel = self._client.get_partial_messageable(review.channel_id or 0, guild_id=review.guild_id)
         since = datetime.fromtimestamp((review.tried_at or 0.0) - CLOCK_SKEW, UTC)
         async for message in channel.history(limit=SEARCHED_MESSAGES, after=since, oldest_first=True):
@@ -162,7 +161,7 @@ class ReviewPoster:
         return None
 
     async def _tell_server(self, guild_id: int, channel_id: int) -> None:
-        """Say once, where the server gets its own messages, why cards wait."""
+        """Notify the server once, in its system channel, why cards wait."""
         if await self._app.reviews.was_told_of(guild_id, channel_id):
             return
         log.warning("review_channel_closed guild=%s channel=%s", guild_id, channel_id)
@@ -177,9 +176,9 @@ class ReviewPoster:
     # A decided one.
 
     async def _close(self, review: Review) -> None:
-        """Carry a decision out; then the card shows it and has no buttons, and a rejected picture leaves it.
+        """Carry a decision out; then the card shows it without buttons and without rejected pictures.
 
-        Of a request that was deleted the card shows nothing more.
+        The card of a deleted request shows nothing of it.
         """
         message_id, job = review.message_id, await self._app.reviews.job_of(review)
         if review.shown != STALE:
@@ -220,7 +219,7 @@ class ReviewPoster:
         )
 
     async def _rules(self, review: Review, job: Job) -> str:
-        """The rules that matched: of the server's own what they look for and find, of the operator's the number."""
+        """The matched rules: text and match for the server's own, the number for the operator's."""
         own = {rule.id: rule for rule in await self._own_rules(review, job)}
         found = {
             int(match.rule.id): how(text, match)
@@ -238,7 +237,7 @@ class ReviewPoster:
 
 
 class _Closed(Exception):
-    """No card can be posted in this channel (0: in none) as it is now."""
+    """Cards cannot be posted in this channel (0: none is chosen) at present."""
 
     def __init__(self, channel_id: int) -> None:
         super().__init__(channel_id)

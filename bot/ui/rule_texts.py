@@ -1,4 +1,4 @@
-"""What moderators read about rules: a line for a list, an embed for a card, an entry of the log."""
+"""Texts about rules for moderators: a line of a list, an embed for a card, an entry of the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACTIONS = {
     Action.SPOILER: "post the pictures hidden",
     Action.LOG: "only remember that it matched",
 }
-"""What each action does, in the words of a choice."""
+"""Each action as a choice."""
 WHATS = {
     "add": "added",
     "edit": "changed",
@@ -40,7 +40,7 @@ WHATS = {
     "allow": "allowed again",
 }
 NAMED = 10
-"""Channels or roles that are mentioned in a row; the others are counted."""
+"""Most channels or roles listed by mention; the rest is counted."""
 FIELDS = {
     "pattern": "text",
     "kind": "kind",
@@ -65,7 +65,7 @@ FIELDS = {
     "explicit_limit": "limit of explicit pictures",
     "explicit_limit_restricted": "limit of explicit pictures in age-restricted channels",
 }
-"""What the log calls what was changed, in a sentence that goes on with "was"."""
+"""Names of changed fields in the log, followed by "was"."""
 NONE = {
     "expires_at": "never",
     "review_channel_id": "none",
@@ -84,12 +84,12 @@ TWICE = "Rule {id} is the same text for another place; where both count, the str
 
 
 def code(text: str) -> str:
-    """Somebody's words as code, in which nothing is formatted and nobody mentioned."""
+    """A member's words as inline code, without formatting and mentions."""
     return f"`` {cut(text, PATTERN_LENGTH).replace('`', 'ˋ')} ``"
 
 
 def subject(rule: RuleRow) -> str:
-    """What a rule looks for."""
+    """The text that a rule looks for."""
     if rule.kind == PACK:
         pack = packs.find(rule.pattern)
         return f"pack {pack.title} ({pack.language})"
@@ -103,7 +103,7 @@ def line(rule: RuleRow) -> str:
 
 
 def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
-    """Everything about one rule."""
+    """The card of one rule."""
     action = Action(rule.action)
     does = "free this text from other rules" if rule.is_allow else ACTIONS[action]
     told = rule.replacement if action == Action.REPLACE else rule.reason
@@ -120,13 +120,13 @@ def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
 
 
 def how(text: str, match: Match) -> str:
-    """The part of a text in which a rule was found, and how that was disguised."""
+    """The matched part of a text, and its disguise."""
     steps = f"seen through {' and '.join(match.steps)}" if match.steps else "as it is written"
     return f"found {code(text[match.start : match.end])}, {steps}"
 
 
 def change(one: FilterChange) -> str:
-    """A change in the log: when, who, what, and a sentence for everything that was otherwise before."""
+    """A log entry: time, author, rule, and a sentence for each changed field."""
     who = f"<@{one.by}>" if one.by else "The operator"
     name, text = _subject(one)
     did = f"{WHATS.get(one.what, one.what)} {name} {code(text) if text else ''}".rstrip()
@@ -134,12 +134,12 @@ def change(one: FilterChange) -> str:
 
 
 def label(one: FilterChange) -> str:
-    """The same as a choice, which shows no formatting."""
+    """The log entry as a choice, without formatting."""
     return cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), CHOICE)
 
 
 def _limits(rule: RuleRow) -> list[str]:
-    """Where and until when a rule counts, if not everywhere and for good."""
+    """A rule's places and expiry, if limited."""
     until = [] if rule.expires_at is None else [_until(rule.expires_at)]
     return [*([] if rule.is_on else ["off"]), *until, *places(entry_of(rule).scope)]
 
@@ -176,7 +176,7 @@ def _when(seconds: float) -> str:
 
 
 def _subject(one: FilterChange) -> tuple[str, str]:
-    """What was changed, and the text of a rule."""
+    """The changed rule or settings."""
     if "settings" in one.after:
         return "the settings", ""
     if pictures := [*one.before.get("pictures", []), *one.after.get("pictures", [])]:
@@ -186,7 +186,7 @@ def _subject(one: FilterChange) -> tuple[str, str]:
 
 
 def _differences(one: FilterChange) -> Iterator[str]:
-    """In small print, how each field was and is."""
+    """Each field before and after, in small print."""
     before, after = _rules(one.before), _rules(one.after)
     pairs = [(before[number], rule) for number, rule in after.items() if number in before]
     if "settings" in one.after:
@@ -202,7 +202,7 @@ def _differences(one: FilterChange) -> Iterator[str]:
 
 
 def _in_words(name: str, value: Any) -> str:
-    """The value of a rule's field or of a setting, as it stands in a sentence."""
+    """The value of a rule's field or a setting within a sentence."""
     match name:
         case "pattern":
             return code(value)

@@ -1,4 +1,4 @@
-"""What was typed goes back to its author with every refusal of a command or a form, in a message only for them."""
+"""Returns typed text to its author with every refusal of a command or form, in a private message."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Interaction = discord.Interaction[Any]
 TITLE = N_("What you typed")
 FILE = "what-you-typed.txt"
 FIELD, TEXT, MESSAGE = 1024, 4000, 5500
-"""Characters that an embed's field, a form's field and all embeds of a message hold; Discord takes a little more."""
+"""Characters of an embed's field, a form's field and all embeds of a message; slightly below Discord's limits."""
 LEAST = 20
-"""Who has typed fewer characters into a command has soon typed them again."""
+"""Shorter texts are not returned: they are quickly typed again."""
 MOST = 30_000
-"""More characters nobody types; a program that sends them does not get them back."""
+"""Longer texts are not returned: only programs send them."""
 IMAGINE = ("prompt", "negative")
-"""The options of /imagine that are fields of a form of their own; the others are lines of a third one."""
+"""The options of /imagine with a form field of their own; the others are lines of a third field."""
 
 
 @dataclass(frozen=True)
 class Typed:
-    """The texts of a command or a form by their names, and the form in which they can be changed, if there is one."""
+    """The texts of a command or form by name, and the form in which they can be changed, if any."""
 
     texts: Mapping[str, str]
     kind: str = ""
@@ -46,7 +46,7 @@ class AgainButton(
     ForAnyone[discord.ui.Button[Any]],
     template=rf"limner:again:(?P<kind>[a-z]{{1,20}}):(?P<subject>{NUMBER}):(?P<row>{NUMBER})",
 ):
-    """Opens a form with what its presser typed before: it stands in the message, or in the row of a refused request."""
+    """Opens a form filled from the message, or from a refused request's row."""
 
     def __init__(self, kind: str, subject: int, row: int = 0) -> None:
         custom_id = f"limner:again:{kind}:{subject}:{row}"
@@ -75,7 +75,7 @@ class AgainButton(
 
 
 async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any]:
-    """What is sent with the sentence about an error: the typed texts, and buttons to change them or to appeal.
+    """The additions to an error message: the typed texts, and buttons to change them or to appeal.
 
     A refusal by the filter repeats no words: its form is filled from the row of the refused request.
     """
@@ -102,7 +102,7 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
 
 
 def _typed(interaction: Interaction) -> Typed | None:
-    """What somebody typed into a command or a form; None if that was nothing, or too much for a person."""
+    """The texts typed into a command or form; None if there are none or too many."""
     data = cast("Mapping[str, Any]", interaction.data or {})
     typed = None
     if interaction.type is discord.InteractionType.modal_submit:
@@ -126,13 +126,13 @@ def _readable(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _filled(components: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What a form's fields hold: texts, and the values of selects."""
+    """A form's values: texts and selects."""
     parts = [component["component"] for component in components if "component" in component]
     return {str(part.get("custom_id")): str(part.get("value") or ", ".join(part.get("values", ()))) for part in parts}
 
 
 def _options(options: Sequence[Mapping[str, Any]], resolved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """A command's options as they were typed, those of a subcommand too; a file by its name."""
+    """A command's options as typed, including a subcommand's; a file by its name."""
     for option in options:
         if "options" in option:
             yield from _options(option["options"], resolved)
@@ -153,7 +153,7 @@ def _embeds(texts: Mapping[str, str]) -> list[discord.Embed]:
 
 
 def _shown(message: discord.Message) -> Iterator[tuple[str, str]]:
-    """The texts that a message of `give_back` shows, by their names."""
+    """The texts in a message of `give_back`, by name."""
     for embed in message.embeds:
         yield from ((field.name or "", field.value or "") for field in embed.fields)
         if embed.description:

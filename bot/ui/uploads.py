@@ -1,4 +1,4 @@
-"""Files that members upload, and the three seconds that Discord waits for an answer."""
+"""Members' uploads, and Discord's three seconds for an answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import think
 
 QUICK_SECONDS = 1.5
-"""How long an upload may take before Discord is told that the answer takes longer."""
+"""How long an upload may take before the answer is deferred."""
 PATIENCE_SECONDS = 60.0
 
 Check = Callable[[], Awaitable[None]]
@@ -29,13 +29,13 @@ async def take_picture(
     attachment: discord.Attachment,
     check: Check,
 ) -> str:
-    """The hash of an uploaded picture, which is in the store then.
+    """Store an uploaded picture and return its hash.
 
-    A member's uploads are taken one after the other, and each only after ``check`` has found nothing against the
-    request that it is for: nothing of a request that is refused anyway is downloaded, opened or stored.
+    Uploads of a member are handled one after another, and each only after ``check`` has accepted the request: nothing
+    of a refused request is downloaded, opened or stored.
 
     Raises:
-        UserError: whatever ``check`` raises; BadPicture for the file; StorageFailed.
+        UserError: raised by ``check``; BadPicture for the file; StorageFailed.
     """
     app.inputs.check_size(attachment.size)
 
@@ -54,11 +54,11 @@ async def take_picture(
 async def download(
     app: App, user_id: int, attachment: discord.Attachment, check: Check | None = None
 ) -> AsyncGenerator[bytes]:
-    """A file's bytes, held as long as the block: one file at a time for each member, and few bytes for all together.
+    """A file's bytes, held for the length of the block: one file at a time per member, within the process's budget.
 
     Raises:
-        UserError: whatever ``check`` raises, before anything is downloaded.
-        BadPicture: Discord does not give the file.
+        UserError: raised by ``check`` before the download.
+        BadPicture: Discord does not deliver the file.
     """
     async with app.held.turn(user_id):
         if check:
