@@ -1,4 +1,4 @@
-"""/strike: what moderators tell members off for. Every answer is private."""
+"""/strike: warnings of members by moderators. Every answer is private."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHY_LENGTH = 200
 BY_MODERATOR = "told off by a moderator"
 NONE = "There are no strikes that count."
 SEARCHED = 500
-"""Strikes among which one is found by its words while they are typed."""
+"""Strikes that the autocomplete searches."""
 NO_TIME_OUT = "Discord's time-out will not be possible: I lack the permission Moderate Members."
 
 
@@ -84,7 +84,7 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
 
 @listed("strikes")
 async def _active(interaction: Interaction, app: App, subject: int, number: int) -> Listing:
-    """A member's strikes, or a whole server's (0)."""
+    """The current strikes of a member, or of the whole server (0)."""
     guild_id, user_id = await moderated(interaction, app), subject or None
     total = await app.strikes.count(guild_id, user_id)
     number, pages = page_of(total, number)

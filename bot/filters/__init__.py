@@ -1,1 +1,1 @@
-"""What may be drawn, where: rules, how text is compared with them, and where they are kept."""
+"""Content rules: matching, places, storage."""

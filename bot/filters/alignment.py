@@ -1,6 +1,6 @@
-"""What two sequences have in common, in the same order: the longest common subsequence in bit-parallel form.
+"""The longest common subsequence of two sequences, in bit-parallel form.
 
-Each item of the second one costs a few operations on integers with a bit for each item of the first one: H. Hyyrö,
+Each item of the second one costs a few operations on integers with one bit per item of the first one: H. Hyyrö,
 Bit-Parallel LCS-length Computation Revisited (2004).
 """
 
@@ -17,19 +17,19 @@ _BITS = 1000
 
 
 def common(one: Sequence[str], other: Sequence[str], work: Work) -> int:
-    """How many items both have in the same order."""
+    """The length of the longest common subsequence."""
     rows = _rows(one, other, work)
     return len(one) - rows[-1].bit_count()
 
 
 def aligned(one: Sequence[str], other: Sequence[str], work: Work) -> list[tuple[int, int]]:
-    """The places of these items in both, ascending."""
+    """The positions of its items in both sequences, ascending."""
     rows = _rows(one, other, work)
     return [*_traced(rows, len(one), len(other))][::-1]
 
 
 def _rows(one: Sequence[str], other: Sequence[str], work: Work) -> list[int]:
-    """For each number of items of ``other`` a bit for each item of ``one``: 0 where the item makes the count larger."""
+    """For each prefix of ``other`` one bit per item of ``one``: 0 where that item increases the length."""
     work.spend((len(one) + len(other)) * _ITEM + len(one) * len(other) / _BITS)
     masks: dict[str, int] = {}
     for place, item in enumerate(one):

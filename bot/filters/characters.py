@@ -1,4 +1,4 @@
-"""Sets of characters as ranges of code points: how they are combined, and those that a regex can name."""
+"""Character sets as ranges of code points: set operations, and the sets that a regex can name."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import re2
 _ENGINE: Any = re2  # it has no types
 
 Ranges = tuple[tuple[int, int], ...]
-"""First and last code points, both inside, in ascending order; no range touches the next."""
+"""First and last code points, inclusive, ascending; no range touches the next."""
 BEYOND = 0x40000
-"""The first code point of planes without writing (only tags, selectors and private use follow): never told apart."""
+"""The first code point beyond written characters (then only tags, selectors and private use)."""
 _LAST = 0x10FFFF
 
 EVERY: Ranges = ((0, _LAST),)
@@ -87,7 +87,7 @@ _ASCII = {
 
 
 def union(*some: Iterable[tuple[int, int]]) -> Ranges:
-    """What is in any of the sets; a set may be in any order."""
+    """The union of sets; each may be in any order."""
     joined: list[tuple[int, int]] = []
     for first, last in sorted(one for ranges in some for one in ranges):
         if joined and first <= joined[-1][1] + 1:
@@ -98,14 +98,14 @@ def union(*some: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def complement(ranges: Ranges) -> Ranges:
-    """What is not in the set."""
+    """The complement of the set."""
     starts = [0, *(last + 1 for _, last in ranges)]
     ends = [*(first - 1 for first, _ in ranges), _LAST]
     return tuple((first, last) for first, last in zip(starts, ends, strict=True) if first <= last)
 
 
 def intersection(one: Ranges, other: Ranges) -> Ranges:
-    """What is in both sets."""
+    """The intersection of both sets."""
     both: list[tuple[int, int]] = []
     mine, theirs = 0, 0
     while mine < len(one) and theirs < len(other):
@@ -128,7 +128,7 @@ def has(ranges: Ranges, first: int, last: int) -> bool:
 
 @lru_cache(maxsize=1024)
 def in_any_case(ranges: Ranges) -> Ranges:
-    """The set, and each other character that differs from one of it in case alone (Unicode's simple case folding)."""
+    """The set with all case variants of its characters (Unicode's simple case folding)."""
     cases = _cases()
     if sum(last - first for first, last in ranges) < len(cases):
         codes = [code for first, last in ranges for code in range(first, last + 1) if code in cases]
@@ -139,7 +139,7 @@ def in_any_case(ranges: Ranges) -> Ranges:
 
 @cache
 def _cases() -> dict[int, tuple[int, ...]]:
-    """For each letter that has another case all of its cases."""
+    """All case variants of each cased letter."""
     folded = ((code, chr(code).casefold()) for code in range(0x1F000))
     alike: dict[str, list[int]] = {}
     for code, same in folded:
@@ -150,7 +150,7 @@ def _cases() -> dict[int, tuple[int, ...]]:
 
 @cache
 def word() -> Ranges:
-    """What makes words (UTS #18, Annex C): letters, marks, digits, connectors, joiners."""
+    """Word characters (UTS #18, Annex C): letters, marks, digits, connectors, joiners."""
     return union(letters(), digits(), *map(_category, ("M", "Nl", "Pc")), _JOINERS, _LETTERS_AS_SYMBOLS)
 
 
@@ -168,7 +168,7 @@ def digits() -> Ranges:
 
 @lru_cache(maxsize=256)
 def posix(name: str) -> Ranges | None:
-    """A class of POSIX by its name, or None."""
+    """A POSIX class by name, or None."""
     if name not in _ASCII:
         return None
     inside = re.compile(f"[{_ASCII[name]}]")
@@ -177,7 +177,7 @@ def posix(name: str) -> Ranges | None:
 
 @lru_cache(maxsize=256)
 def named(name: str) -> Ranges | None:
-    """A general category, a script or another property by its name, in any of Unicode's loose spellings, or None."""
+    """A general category, script or other property by name, in any of Unicode's loose spellings, or None."""
     key, _, value = name.lower().replace(":", "=").partition("=")
     key, bare = _loosely(key), _loosely(value or name)
     if value and key not in ("gc", "generalcategory", "sc", "script"):

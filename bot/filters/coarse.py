@@ -1,4 +1,4 @@
-"""One coarse spelling for all that looks alike: what a disguised word and the word that it stands for share."""
+"""Coarse spellings: a disguised word and the word that it stands for have the same one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import islice, product
 from limner.bot.filters.tables import LETTERS, base
 
 Key = tuple[str, str]
-"""A kind of disguise, and what a disguised word shares with the word that it stands for."""
+"""A kind of disguise, and the key that a disguised word shares with its word."""
 SPELLING = "spelling"
-"""The kind of the keys that are the coarse spelling itself."""
+"""The kind of keys that are the coarse spelling itself."""
 _READINGS = 48
-"""How many ways to read a word with characters that may be several letters are tried."""
+"""Most readings of a word with ambiguous characters."""
 _DOUBLE = re.compile(r"(.)\1+")
 
 
 class _Keys(dict[int, str]):
-    """The likeliest letter of each character, and one letter for those that are drawn alike."""
+    """The most likely letter of each character, with look-alike letters merged."""
 
     def __missing__(self, code: int) -> str:
         bare = base(chr(code))
@@ -31,7 +31,7 @@ _KEYS = _Keys()
 
 
 class _Choices(dict[str, tuple[tuple[int, str], ...]]):
-    """The letters that a character may be, if they are several: each as an entry of a table for translation."""
+    """The possible letters of an ambiguous character, each as an entry of a translation table."""
 
     def __missing__(self, character: str) -> tuple[tuple[int, str], ...]:
         letters = LETTERS[character]
@@ -45,22 +45,22 @@ _CHOICES = _Choices()
 
 
 def key(letters: str) -> str:
-    """The letters in their coarse spelling, none of them twice in a row."""
+    """The coarse spelling without repeated letters."""
     return single(likeliest(letters))
 
 
 def likeliest(letters: str) -> str:
-    """The likeliest letter for each character, and one for those that are drawn alike."""
+    """The most likely letter for each character, with look-alikes merged."""
     return letters.translate(_KEYS)
 
 
 def single(letters: str) -> str:
-    """The same with each letter once where it is repeated."""
+    """The same without repeated letters."""
     return _DOUBLE.sub(r"\1", letters)
 
 
 def readings(letters: str) -> Iterator[str]:
-    """Each way to read the letters, the likeliest first; those that are repeated stay so."""
+    """Each reading of the letters, the most likely first; repeated letters stay."""
     yield likeliest(letters)
     unsure = [choices for character in dict.fromkeys(letters) if (choices := _CHOICES[character])]
     for chosen in islice(product(*unsure), 1, _READINGS) if unsure else ():

@@ -1,4 +1,4 @@
-"""Letters written as codes or by the names of emoji, and mark-up inside words: what is read instead of them."""
+"""Decodes letters written as codes or emoji names, and removes markup inside words."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from urllib.parse import unquote
 from limner.bot.filters.normalise import normalise
 
 Piece = tuple[int, int, str]
-"""A part of the text, and what is read instead of it."""
+"""A part of the text, and its replacement."""
 
 _CODES = re.compile(r"(?:%[0-9a-f]{2})+|&(?:#x[0-9a-f]{1,6}|#[0-9]{1,7}|[a-z]{2,31});|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}")
 _NAMED = re.compile(r"(?:<a?)?:(?:regional_indicator_|letter_)?([a-z]):(?:[0-9]{15,20}>)?")
-"""A letter as Discord writes it where an emoji is not shown: `:regional_indicator_a:`, `:b:`, `<:c:123>`."""
+"""A letter in Discord's notation for an emoji: `:regional_indicator_a:`, `:b:`, `<:c:123>`."""
 _NAMES = re.compile(rf"(?:{_NAMED.pattern}\s*){{2,}}")
 _TAG = re.compile(r"(?<=\w)(?:(?><!--.{0,60}?-->)|</?[a-z][^<>]{0,60}>)++(?=\w)")
 _LINK = re.compile(r"\[([^\[\]]{1,60})\]\([^()\s]{1,200}\)")
 _BRACKETED = re.compile(
     r"(?<![(\[{])(?:(?<=[^\W\d_])[(\[{]++|[(\[{]++(?=[^\W\d_]+(?::[0-9.]+)?[)\]}]+[^\W\d_]))([^\W\d_]+)(?::[0-9.]+)?[)\]}]+"
 )
-"""Letters of a word in brackets, as a prompt gives a part weight: `(mar:1.2)zipan`."""
+"""Weighted letters of a word, as in prompts: `(mar:1.2)zipan`."""
 
 
 def decoded(text: str) -> Iterator[Piece]:
-    """Codes of characters in HTML, addresses and programs, and letters by the names of their emoji."""
+    """Replacements of character codes (HTML, URLs, source code) and of emoji names by letters."""
     for match in _CODES.finditer(text) if "&" in text or "%" in text or "\\" in text else ():
         yield (*match.span(), normalise(_character(match[0])).text)
     for match in _NAMES.finditer(text) if ":" in text else ():
@@ -33,7 +33,7 @@ def decoded(text: str) -> Iterator[Piece]:
 
 
 def unmarked(text: str) -> Iterator[Piece]:
-    """Tags, links and brackets inside words, without what is not read aloud."""
+    """Replacements of tags, links and brackets inside words by their text."""
     if "<" in text:
         yield from ((*match.span(), "") for match in _TAG.finditer(text))
     if "](" in text:

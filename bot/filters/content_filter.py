@@ -1,4 +1,4 @@
-"""ContentFilter: each server's rules as rows, and their matchers in memory, never older than a second."""
+"""Content filter: each server's rules, with matchers in memory that are at most a second old."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 
 
 NEGATIVE = "negative prompt"
-"""The field whose words are not wanted; it has a policy of its own."""
+"""The field of the negative prompt, which has a policy of its own."""
 REPLAYED_TOGETHER = 20
-"""Texts that a replay reads before other checks have their turn."""
+"""Texts that a replay checks before other checks get their turn."""
 MOST_LOADED = 200_000
-"""Rules of all servers in memory: about a gigabyte; those of the server that was read first are read anew if needed."""
+"""Most rules in memory, about a gigabyte; the server used least recently is unloaded first."""
 FREED = "An allowed text frees what this rule looks for, so it stops nothing where both count."
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What would happen to a text, each match with its disguise, and the rules that an allowed text kept away."""
+    """What would happen to a text: each match with its disguise, and the rules that allowed texts cancel."""
 
     verdict: Verdict
     matches: Sequence[Match]
@@ -52,15 +52,15 @@ class _Loaded:
     matcher: Matcher
     allow: Sequence[Rule]
     revision: int
-    #: How many rules it holds.
+    #: The number of its rules.
     size: int
 
 
 class ContentFilter(RuleBook):
-    """What may be drawn in each server.
+    """The rules of all servers.
 
-    A check costs microseconds, in a thread that takes the servers in turn; a text that takes too many steps is refused.
-    A changed rule counts at once in the process that changed it, in a second elsewhere.
+    A check takes microseconds, in a thread that serves the servers in turn; a text that takes too many steps is
+    refused. A changed rule counts at once in its process, within a second elsewhere.
     """
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
@@ -82,11 +82,11 @@ class ContentFilter(RuleBook):
         *,
         paints_negative: bool = False,
     ) -> Verdict:
-        """Look at the texts of a request by the names of their fields: idea, style, negative prompt, expansion ...
+        """Check the texts of a request by field: idea, style, negative prompt, expansion ...
 
-        In a direct message only the operator's rules hold. A flag where no review channel is set is a block. Rules
-        that moderators ``pardoned`` for this request do not count. The rules of a server read its negative prompts
-        where its settings say so, and where they become a part of the prompt (``paints_negative``).
+        In a direct message only the operator's rules hold. A flag without a review channel is a block. ``pardoned``
+        rules do not count for this request. Negative prompts are checked if the server's settings say so, or if they
+        become a part of the prompt (``paints_negative``).
         """
         guilds = _guilds(where)
         settings = await self._refresh(guilds)
@@ -110,11 +110,11 @@ class ContentFilter(RuleBook):
         return verdict
 
     async def matches(self, where: Where, text: str) -> list[Match]:
-        """Every rule that matches a text there, and how; as many as are found before it takes too long."""
+        """Every match of a rule in a text there; as many as are found before the step limit."""
         return [match for match in await self._every(where, text) if not match.is_freed]
 
     async def explain(self, where: Where, text: str) -> Explanation:
-        """Everything that rules find in an idea, for moderators."""
+        """All matches in an idea, for moderators."""
         verdict, every = await self.check(where, {"idea": text}), await self._every(where, text)
         matches = [match for match in every if not match.is_freed]
         counting = {match.rule for match in matches}
@@ -122,9 +122,9 @@ class ContentFilter(RuleBook):
         return Explanation(verdict, matches, [*freed])
 
     async def is_respelled(self, where: Where, idea: str, refused: Iterable[tuple[Where, str]]) -> bool:
-        """Whether an idea says again, spelled another way, what rules forbid in one of the ideas that were refused.
+        """Whether an idea respells what rules forbid in one of the refused ideas.
 
-        Raises TooCostly if that takes too long to find out.
+        Raises TooCostly if the check takes too long.
         """
         for there, text in refused:
             forbidden = [(match.start, match.end) for match in await self.matches(there, text)]
@@ -137,7 +137,7 @@ class ContentFilter(RuleBook):
         return False
 
     async def replay(self, row: RuleRow, asked: Sequence[tuple[Where, Sequence[str]]]) -> list[int]:
-        """Which of the requests, each with its texts, a rule would match, whether it is on or not."""
+        """The requests, each with its texts, that a rule would match, whether it is on or not."""
         guild_id = row.guild_id
         await self._refresh([guild_id])
         rules, server = entry_of(row).rules(str(row.id), guild_id), self._loaded[guild_id].matcher
@@ -149,7 +149,7 @@ class ContentFilter(RuleBook):
         return found
 
     async def matcher(self, guild_id: int) -> Matcher:
-        """The rules of one server alone (0: the operator's), ready to be used."""
+        """The matcher of one server's own rules (0: the operator's)."""
         await self._refresh([guild_id])
         return self._loaded[guild_id].matcher
 
@@ -160,9 +160,9 @@ class ContentFilter(RuleBook):
         return await self._checks.run(guilds[0], lambda: _found(matchers, text, place))
 
     async def reviewed(self, guild_id: int, items: Sequence[Item]) -> list[Item]:
-        """What a file holds, without what would take too much beside the server's rules.
+        """The entries of a file, without those that would cost too much beside the server's rules.
 
-        Each rule that a text on the allow list, or on the file's, makes idle has a note.
+        Each rule that a text on the allow list, or on the file's, disables gets a note.
         """
         await self._refresh([guild_id])
         loaded = self._loaded[guild_id]
@@ -174,7 +174,7 @@ class ContentFilter(RuleBook):
         return await self.by_some(guild_id, (_reviewed(item, allowed, ledger) for item in items))
 
     async def check_costs(self, guild_id: int, entries: Sequence[Entry], without: int = 0) -> None:
-        """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would take too much."""
+        """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would cost too much."""
         await self._refresh([guild_id])
         matcher = self._loaded[guild_id].matcher
         ledger = await self.builds.run(guild_id, lambda: Ledger(matcher, str(without)))
@@ -188,7 +188,7 @@ class ContentFilter(RuleBook):
                 raise BadRule(sentence if len(entries) == 1 else f"{entry.pattern}: {sentence}")
 
     async def is_freed(self, row: RuleRow) -> bool:
-        """Whether the server's allowed texts free all that a rule looks for."""
+        """Whether the server's allowed texts cancel every match of a rule."""
         [item] = await self.reviewed(row.guild_id, [Item(str(row.id), entry_of(row))])
         return item.note == FREED
 
@@ -196,7 +196,7 @@ class ContentFilter(RuleBook):
         known = await self._guilds.look(guilds)
         while changed := [guild for guild in guilds if self._revision(guild) != known[guild].revision]:
             for guild in changed:
-                async with self._loading[guild]:  # whoever asks meanwhile waits for what is being made
+                async with self._loading[guild]:  # concurrent callers wait for the same result
                     if self._revision(guild) != known[guild].revision:
                         self._loaded[guild] = await self._load(guild, known[guild].revision)
                         self._forget_others(guilds)
@@ -204,7 +204,7 @@ class ContentFilter(RuleBook):
         return {guild: known[guild].settings for guild in guilds}
 
     def _forget_others(self, guilds: Sequence[int]) -> None:
-        """Keep no more rules in memory than `MOST_LOADED`, those of the servers that were read last."""
+        """Unload the least recently used rules beyond `MOST_LOADED`."""
         for guild in [guild for guild in self._loaded if guild not in (*guilds, EVERYWHERE)]:
             if sum(loaded.size for loaded in self._loaded.values()) <= MOST_LOADED:
                 return
@@ -219,7 +219,7 @@ class ContentFilter(RuleBook):
 
 
 def _made(guild: int, rows: Sequence[RuleRow], revision: int) -> _Loaded:
-    """What a server's rules are in memory; thousands take a second."""
+    """Compile a server's rules; thousands take a second."""
     on = [row for row in rows if row.is_on]
     rules = [rule for row in on if not row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
     allow = [rule for row in on if row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
@@ -227,7 +227,7 @@ def _made(guild: int, rows: Sequence[RuleRow], revision: int) -> _Loaded:
 
 
 def _found(matchers: Iterable[Matcher], text: str, place: Place) -> list[Match]:
-    """Every match in a text, also one that does not count; as many as are found before it takes too long."""
+    """Every match in a text, cancelled ones included; as many as are found before the step limit."""
     work, found = Work.of([text], is_beside_loop=True), list[Match]()
     with suppress(TooCostly):
         for matcher in matchers:
@@ -237,7 +237,7 @@ def _found(matchers: Iterable[Matcher], text: str, place: Place) -> list[Match]:
 
 
 def _replayed(matcher: Matcher, server: Matcher, some: Iterable[tuple[int, tuple[Where, Sequence[str]]]]) -> list[int]:
-    """The numbers of those in which a rule of ``matcher`` matches beside what is allowed in the ``server``."""
+    """The indices of texts in which a rule of ``matcher`` matches, beside the ``server``'s allowed texts."""
     return [
         number
         for number, (where, texts) in some
@@ -268,5 +268,5 @@ def _is_idle(item: Item, allowed: Allowed) -> bool:
 
 
 def _guilds(where: Where) -> list[int]:
-    """Whose rules hold: the server's before the operator's."""
+    """The servers of the rules that hold: the server's before the operator's."""
     return [where.guild_id, EVERYWHERE] if where.guild_id else [EVERYWHERE]

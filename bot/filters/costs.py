@@ -1,4 +1,4 @@
-"""Costs: what a server's rules may take together, and the sentence for the rule that would take too much."""
+"""Limits on the total cost of a server's rules, and the sentence for a rule beyond them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from limner.bot.filters.rules import Rule
 MOST_CHARACTERS = 400_000
 """Characters in all rules of a server; twenty in each of the most rules that it may have."""
 MOST_ALIKE = 100
-"""Words that a reader may take for each other; of the words of a language about twenty are."""
+"""Most words with equal keys; a language's own words have about twenty."""
 MOST_SAME = 100
-"""Rules with the same text, for different places."""
+"""Most rules with the same text, for different places."""
 MOST_REGEXES = 500
 _SHOWN = 3
 """Rules that a sentence names."""
@@ -34,7 +34,7 @@ STEPS = (
 
 
 class Ledger:
-    """What a server's rules take, those of its matcher ``without`` one of them, and those that are added to it."""
+    """The costs of a server's rules: those of its matcher ``without`` one of them, and the added ones."""
 
     def __init__(self, matcher: Matcher, without: str = "") -> None:
         self._matcher = matcher
@@ -49,9 +49,9 @@ class Ledger:
         self._known = {_identity(rule) for rule in matcher.every_rule}
 
     def complaint(self, rules: Sequence[Rule]) -> str | None:
-        """Why these would take too much beside the others, in one sentence; None if they do not: then they are added.
+        """Why these would cost too much beside the others, in one sentence; None if not: then they are added.
 
-        What is there already takes nothing.
+        Existing entries cost nothing.
         """
         for rule in rules:
             if _identity(rule) in self._known:

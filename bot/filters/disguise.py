@@ -1,4 +1,4 @@
-"""Finds words that are written with other characters: look-alikes, digits, repeated, masked or misspelt letters."""
+"""Finds disguised words: look-alikes, digits, repeated, masked or misspelt letters."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from limner.bot.filters.targets import SHORTEST, Letters, Sighting, Spelling, Ta
 from limner.bot.filters.work import Work
 
 _HEARD = 2
-"""Sounds at the start or the end of a word that must be the same before the rest is compared."""
+"""Sounds at the beginning or end of a word that must be equal before the rest is compared."""
 _REMEMBERED, _REMEMBERED_LETTERS = 1 << 14, 64
-"""Pieces of text of which it is remembered what hides in them, and the characters of the longest of these."""
+"""Pieces of text whose result is cached, and the length of the longest of them."""
 _PIECE, _READING, _CHARACTER = 10, 30, 4
-"""Steps for a piece of text, for each reading of one that is no real word, and for each of its characters."""
+"""Steps for a piece of text, for each reading of one that is not a real word, and for each of its characters."""
 _KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
 """Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for
 looking whether letters spell it."""
 _BEYOND_ASCII = 2
-"""How many times as many steps other characters than ASCII take."""
+"""The factor of steps for characters beyond ASCII."""
 _RUN = re.compile(r"(.)\1*")
 _DRAWN_AS = {"rn": "m", "nn": "m", "vv": "w", "uu": "w", "cl": "d", "ii": "u"}
 """Letters that draw another one together."""
@@ -37,7 +37,7 @@ _JOINTS = frozenset("-._+&~=\u2010\u2011\u2012\u2013\u2014\u00b7")
 
 
 class _Parts:
-    """The starts, or the ends, of a word that may be one of many open-ended words in another spelling."""
+    """Prefixes or suffixes of many open-ended words in other spellings."""
 
     def __init__(self, part: Callable[[int], slice[int | None]]) -> None:
         self._part = part
@@ -48,7 +48,7 @@ class _Parts:
         self._with_u_for_v: set[str] = set()
 
     def add(self, word: str) -> None:
-        """One of the words that are looked for."""
+        """Add one of the words to find."""
         self._sizes.add(len(word))
         self._sounds.update(sound[self._part(_HEARD)] for sound in guesses.sounds(word))
         seen = word[self._part(guesses.SHORTEST)]
@@ -57,9 +57,9 @@ class _Parts:
         self._with_u_for_v.add(guesses.u_for_v(seen))
 
     def keys(self, word: str) -> Iterator[tuple[str, str, str]]:
-        """Each part, and what it shares with a word that it may stand for: the kind of disguise, and the key.
+        """Each part with the kind of disguise and key of words it may stand for.
 
-        Parts of which already the first (or last) letters are those of no word are left out.
+        Parts whose first (or last) letters fit no word are left out.
         """
         seen = word[self._part(guesses.SHORTEST)]
         may_sound = any(sound[self._part(_HEARD)] in self._sounds for sound in guesses.sounds(word))
@@ -86,7 +86,7 @@ class _Parts:
 
 
 class Disguises:
-    """The words of many keywords, under every key by which a disguise of them is found."""
+    """The words of many keywords, indexed by every key under which a disguise is found."""
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self._whole: defaultdict[str, list[Target]] = defaultdict(list)
@@ -136,12 +136,12 @@ class Disguises:
             self._ends.add(word)
 
     def under(self, key: coarse.Key) -> Sequence[Target]:
-        """The words of which a disguised spelling has the key."""
+        """The words that have a disguised spelling's key."""
         kind, text = key
         return self._whole.get(text, ()) if kind == coarse.SPELLING else self._guesses.get(key, ())
 
     def is_in(self, chunks: Iterable[str], work: Work) -> bool:
-        """Whether something hides in one of the pieces of normalised text without white space."""
+        """Whether a disguised word is in one of the pieces of normalised text without white space."""
         seen, cost = self._seen, 0.0
         for chunk in chunks:
             if (known := seen.get(chunk)) is None:
@@ -155,7 +155,7 @@ class Disguises:
         return False
 
     def sightings(self, chunk: str, work: Work) -> tuple[Sighting, ...]:
-        """What hides in a piece of normalised text without white space; it costs the same each time."""
+        """The disguised words in a piece of normalised text without white space; its cost is constant."""
         known = self._seen.get(chunk)
         if known is not None:
             work.spend(known[1])
@@ -170,16 +170,16 @@ class Disguises:
         return found
 
     def spelling(self, chunk: str, work: Work) -> Spelling:
-        """What tells quickly which words a piece may be beside the rest of a phrase; `steps` tells which it is."""
+        """A quick test for the words that a piece may be within a phrase; `steps` decides."""
         work.spend(_cost(_SPELLING, chunk) * 4)
         written = _written(chunk)
         sighted = chain.from_iterable(sighting.target.keys for sighting in self.sightings(chunk, work))
         return Spelling(frozenset(chain(_keys(written), sighted)))
 
     def steps(self, chunk: str, target: Target, number: int, work: Work) -> tuple[str, ...] | None:
-        """How the chunk spells a word of a phrase, the rest of which is there; None if it does not.
+        """How the chunk spells a word of a phrase whose rest is there; None if it does not.
 
-        Beside the rest of its phrase a word may be spelled like another real word.
+        Within a phrase a word may be spelled like another real word.
         """
         found = self.sightings(chunk, work)
         work.spend_on(number, len(found) + _cost(_SPELLING, chunk) * 4)
@@ -348,7 +348,7 @@ class Disguises:
 
 
 def _keys(written: str) -> Iterator[coarse.Key]:
-    """Each key that a piece of text shares with the words that it may spell."""
+    """Each key that a piece of text shares with words that it may spell."""
     yield from ((coarse.SPELLING, coarse.single(reading)) for reading in coarse.readings(written))
     if 0 < len(written) <= guesses.LONGEST:
         yield from guesses.keys(guesses.plain(written))
@@ -361,12 +361,12 @@ def _written(chunk: str) -> str:
 
 
 def _cost(steps: float, text: str) -> float:
-    """So many steps, and those for the characters of a text."""
+    """Steps with those for the characters of a text."""
     return (steps + _CHARACTER * len(text)) * (1 if text.isascii() else _BEYOND_ASCII)
 
 
 def _is_plain(chunk: str) -> bool:
-    """Whether the chunk is real words, which are compared as they are."""
+    """Whether the chunk is real words, which are compared literally."""
     if chunk.isalpha():
         return is_word(chunk) or len(chunk) < SHORTEST
     start, end = _core(chunk)
@@ -381,7 +381,7 @@ def _signs_may_be_letters(chunk: str, start: int, end: int) -> bool:
 
 
 def _core(chunk: str) -> tuple[int, int]:
-    """The chunk without the signs at its ends that make no letters on their own."""
+    """The chunk without symbols at its ends that are not letters on their own."""
     start, end = 0, len(chunk)
     while start < end and _is_sign(chunk[start]):
         start += 1
@@ -395,7 +395,7 @@ def _is_sign(character: str) -> bool:
 
 
 def _readings(chunk: str) -> list[tuple[int, int]]:
-    """Where a word may begin and end in the chunk: signs at its ends may be letters or not, and so may its parts."""
+    """Where a word may begin and end in the chunk: symbols at its ends may be letters or not, and so may its parts."""
     if chunk.isalnum():
         return [(0, len(chunk))]
     start, end = _core(chunk)
@@ -420,13 +420,13 @@ def _is_guess(step: str, written: str, target: Target) -> bool:
 
 
 def _is_joined(core: str) -> bool:
-    """Whether signs that join words stand between real words."""
+    """Whether joining symbols stand between real words."""
     signs = {character for character in core if not character.isalpha()}
     return signs <= _JOINTS and all(len(part) >= SHORTEST and is_word(part) for part in _PARTS.findall(core))
 
 
 def _fits(written: str, meant: str) -> bool:
-    """Whether every letter that is shown is the word's, and at least half of them are shown."""
+    """Whether every visible letter is the word's, and at least half of them are visible."""
     if len(written) < len(meant):
         return False
     hidden = sum(not character.isalpha() for character in written[: len(meant)])

@@ -1,4 +1,4 @@
-"""One line of a server's rules, as a moderator or a file gives it: checked, and the same in JSON."""
+"""One entry of a server's rules, from a moderator or a file, and its JSON form."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from limner.bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 
 PACK = "pack"
-"""The kind of a line that stands for all rules of a pack."""
+"""The kind of an entry that stands for all rules of a pack."""
 MAX_REASON = 150
-"""Characters of a reason; as many as in Discord's AutoMod."""
+"""Characters of a reason, as in Discord's AutoMod."""
 MAX_REPLACEMENT = 100
 LATEST = 253_402_300_799
-"""The last second that Discord and Python can name."""
+"""The last second that Discord and Python can represent."""
 NOT_STRICT = "Only words, phrases, wildcards and packs can be strict; a regex and an allowed text find what they say."
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-"""What no database takes: the character 0, and halves of characters."""
+"""Characters that databases refuse: NUL, and halves of surrogate pairs."""
 STARS = {Kind.PREFIX: "{}*", Kind.SUFFIX: "*{}", Kind.INFIX: "*{}*"}
-"""How a kind is written that has stars."""
+"""How a kind with stars is written."""
 USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages", "strict"}) | frozenset(SETS)
 NAMED = frozenset({"id", "name", "pattern", "kind", "category", "note"})
-"""What an entry of a rule file may have; all but pattern and kind of the second are for its readers only."""
+"""Known fields of an entry; all but pattern and kind of the second are for human readers only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A rule, an allowed text or a pack, and what it does where, and until when."""
+    """A rule, an allowed text or a pack, with its action, places and expiry."""
 
     pattern: str
     kind: str = Kind.WORD
@@ -46,13 +46,13 @@ class Entry:
 
     @property
     def normal_form(self) -> str:
-        """The same text for entries that match the same; regexes and packs begin with white space, keywords do not."""
+        """Equal for entries that match the same; regexes and packs begin with white space, keywords do not."""
         if self.kind == Kind.REGEX:
             return f" {self.pattern}"
         return f"\t{self.pattern}" if self.kind == PACK else normal_form(self.pattern)
 
     def checked(self) -> Entry:
-        """The same, tidy; raises BadRule, with one sentence, if it cannot be used."""
+        """The entry, tidied; raises BadRule with one sentence if it is not valid."""
         if _UNWRITABLE.search(f"{self.pattern}{self.reason}{self.replacement}"):
             raise BadRule("It has a broken character in it; write it anew.")
         if len(self.reason) > MAX_REASON:
@@ -80,7 +80,7 @@ class Entry:
         return self if (pattern, kind) == (self.pattern, self.kind) else replace(self, pattern=pattern, kind=kind)
 
     def rules(self, rule_id: str, guild_id: int = 0, outer: Sequence[Scope] = ()) -> list[Rule]:
-        """What it means to a matcher where ``outer`` holds too; many rules with one number, if it is a pack."""
+        """The rules of an entry for a matcher within ``outer``; a pack gives many with one number."""
         known: dict[str, Any] = {
             "guild_id": guild_id,
             "is_strict": self.is_strict,
@@ -96,7 +96,7 @@ class Entry:
         return [Rule(rule_id, self.pattern, is_regex=self.kind == Kind.REGEX, **known)]
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in an export: what differs from the usual."""
+        """The entry in an export: fields that differ from the defaults."""
         usual = Entry(pattern="")
         name = "id" if self.kind == PACK else "pattern"
         written: dict[str, Any] = {name: self.pattern}
@@ -110,7 +110,7 @@ class Entry:
 
 
 def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
-    """An entry of a rule file: a text, or an object with ``pattern``; raises BadRule if it cannot be used."""
+    """An entry of a rule file: a text, or an object with ``pattern``; raises BadRule if it is not valid."""
     known = {"pattern": whole} if isinstance(whole, str) else _object(whole)
     if "pattern" not in known:
         raise BadRule("It has no pattern.")
@@ -126,12 +126,12 @@ def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
 
 
 def read_pack(known: Mapping[str, Any]) -> Entry:
-    """A pack of ours, by its ``id``; raises BadRule if there is none, or it cannot be used so."""
+    """A shipped pack by its ``id``; raises BadRule if there is none, or its settings are not valid."""
     return read_use(known, pattern=str(known.get("id", "")), kind=PACK).checked()
 
 
 def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WORD, is_allow: bool = False) -> Entry:
-    """What an entry or a pack says of where, when and how it counts; raises BadRule."""
+    """Places, expiry and action of an entry or a pack; raises BadRule."""
     if strange := sorted(map(str, known.keys() - USED - NAMED - {"rules"})):
         raise BadRule(f"It has {strange[0][:40]!r}, which means nothing here.")
     return Entry(

@@ -1,4 +1,4 @@
-"""FairThread: one thread for the work of many servers, one piece of each server in turn."""
+"""One thread for the work of many servers, one task of each server in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 _TOGETHER_SECONDS = 0.002
-"""How long finished pieces wait for others, so that the event loop is woken once for all of them."""
+"""How long finished tasks wait for others, so that the event loop is woken once for all."""
 
 
 class _Piece(NamedTuple):
@@ -24,9 +24,9 @@ class _Piece(NamedTuple):
 
 
 class FairThread:
-    """Runs functions beside the event loop: however many one server asks for, another one's next is after one of them.
+    """Runs functions beside the event loop: a server's next task waits for at most one task of each other server.
 
-    A piece that nobody waits for any more is not begun.
+    A task whose caller was cancelled is not started.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +36,7 @@ class FairThread:
         self._is_running = False
 
     async def run(self, server_id: int, work: Callable[[], T]) -> T:
-        """What ``work`` returns or raises, in the server's turn."""
+        """The result of ``work``, in the server's turn; raises its exception."""
         loop = asyncio.get_running_loop()
         piece = _Piece(work, loop.create_future())
         with self._lock:
@@ -47,7 +47,7 @@ class FairThread:
         return await piece.answer
 
     def close(self) -> None:
-        """Let the thread end; what waits is not begun, and whoever waits for it is cancelled."""
+        """End the thread; waiting tasks are not started, and their callers are cancelled."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for piece in chain.from_iterable(waiting.values()):
@@ -66,7 +66,7 @@ class FairThread:
         _tell(loop, done)
 
     def _next(self) -> _Piece | None:
-        """The next piece of the server whose turn it is; its turn comes again after all others'."""
+        """The next task of the server whose turn it is; it then goes to the end of the line."""
         with self._lock:
             if not self._waiting:
                 self._is_running = False
@@ -82,13 +82,13 @@ class FairThread:
 def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
     try:
         return work(), None
-    except BaseException as error:  # it is raised where the answer is awaited
+    except BaseException as error:  # raised in the awaiting caller
         return None, error
 
 
 def _tell(loop: asyncio.AbstractEventLoop, done: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
     if done:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: there are no waiting callers
             loop.call_soon_threadsafe(_answer, done)
 
 

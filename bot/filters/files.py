@@ -1,4 +1,4 @@
-"""Rule files in JSON, as an export writes them: every entry, or why it is none."""
+"""Rule files in JSON, as exported: every entry, or why it is not valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from limner.generators.text_files import BadText, parse_json, split_lines
 
 VERSION = 1
 SHARED = ("action", "reason", "replacement", "expires_at", "strict")
-"""What the rules of a pack take from it."""
+"""Fields that a pack's rules inherit."""
 _ID = re.compile(r"[0-9]{1,20}")
 NO_IDS = "Its channels and roles must be Discord's numbers, not names; copy their ids."
 NO_LIST = 'It has no list of rules; write {"rules": [...]}.'
@@ -33,24 +33,24 @@ class Read(Protocol):
 
 @dataclass(frozen=True)
 class Item:
-    """What one place of a rule file holds: an entry, or the sentence that says why it cannot be one."""
+    """One place of a rule file: an entry, or the sentence that says why it is not valid."""
 
-    #: As its file calls it: its id, else its number.
+    #: Its label in the file: id or number.
     label: str
     entry: Entry | None
     problem: str = ""
-    #: Its pack's scope: both must hold.
+    #: Its pack's scope; both must hold.
     outer: Scope = ANYWHERE
-    #: What is doubtful about it, or about its file if there is no entry.
+    #: Warnings about it, or about its file if there is no entry.
     note: str = ""
 
     @property
     def told(self) -> str:
-        """What its maker must know before it is written; "" if it is as it seems."""
+        """The sentence for the moderator before it is saved; "" if there is nothing to say."""
         return f"{self.label}: {self.problem or self.note}" if self.problem or self.note else ""
 
     def merged(self) -> Item:
-        """The same with one scope for both, as a server can have it."""
+        """The item with both scopes merged into one, as a row has it."""
         if self.entry is None:
             return self
         try:

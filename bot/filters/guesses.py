@@ -1,4 +1,4 @@
-"""Words that a reader has to guess: keys under which a misspelt word and the word it stands for are the same."""
+"""Keys that a misspelt word and its word share: vowels, swapped letters, sound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from limner.bot.filters.tables import base, is_word, pinyin
 
 VOWELS = "aeiouyаеёиоуыэюя"
 SHORTEST, LONGEST = 4, 40
-"""Letters in the shortest and the longest word that is guessed."""
+"""Lengths of the shortest and the longest word that is guessed."""
 
 _VOWEL = re.compile(f"[{VOWELS}]")
 _SURE_VOWEL = re.compile(f"[{VOWELS.replace('y', '')}]")
@@ -45,10 +45,10 @@ _SOUNDS = (
     ("(?:al|el|le|l)$", "L"),
     (r"(.)\1+", r"\1"),
 )
-"""Letters that sound alike, and one spelling for each; what stands above is replaced before what stands below."""
+"""Letters with equal sounds and their common spelling; earlier entries apply first."""
 _SOUND = [(re.compile(letters), alike) for letters, alike in _SOUNDS]
 _SOFT = re.compile("([cg])(?=[eiy])")
-"""Letters that sound in two ways before these vowels, by the language."""
+"""Letters with two sounds before these vowels, depending on the language."""
 _RUSSIAN = """
 а=a б=b в=v г=g д=d е=e ё=yo ж=zh з=z и=i й=y к=k л=l м=m н=n о=o п=p р=r с=s т=t у=u ф=f х=kh ц=ts ч=ch ш=sh щ=shch
 ъ= ы=y ь= э=e ю=yu я=ya
@@ -56,7 +56,7 @@ _RUSSIAN = """
 _CYRILLIC = {pair[0]: pair[2:] for pair in _RUSSIAN.split()}
 """Russian letters in Latin ones (BGN/PCGN)."""
 _KANA = {"si": "shi", "ti": "chi", "tu": "tsu", "hu": "fu", "zi": "ji", "di": "ji", "du": "zu", "wo": "o"}
-"""Where the names of Unicode's kana differ from Hepburn's spelling."""
+"""Unicode kana names that differ from Hepburn's romanisation."""
 
 
 def plain(word: str) -> str:
@@ -65,7 +65,7 @@ def plain(word: str) -> str:
 
 
 def keys(word: str) -> Iterator[tuple[str, str]]:
-    """What a disguised spelling of the word shares with it: the kind of disguise, and the key."""
+    """The kinds of disguise and keys of a word's misspellings."""
     yield "vowel changed", without_vowels(word)
     if "u" in word or "v" in word:
         yield "u and v", u_for_v(word)
@@ -86,12 +86,12 @@ def u_for_v(word: str) -> str:
 
 
 def consonants(word: str) -> str:
-    """The same for a word and for all of which `vowels_changed` makes it."""
+    """Equal for a word and all words of `vowels_changed`."""
     return without_vowels(word).replace("v", "*")
 
 
 def vowels_changed(word: str) -> Iterator[tuple[str, str]]:
-    """Each word of which this is a misspelling by one vowel."""
+    """The words of which this is a misspelling by one vowel."""
     for place, letter in enumerate(word):
         if letter in VOWELS or letter == "v":
             vowels = "aeiou" if letter.isascii() else "аеиоуыэюя"
@@ -99,7 +99,7 @@ def vowels_changed(word: str) -> Iterator[tuple[str, str]]:
 
 
 def letters_swapped(word: str) -> Iterator[tuple[str, str]]:
-    """Each word of which this is a misspelling by two letters that are swapped."""
+    """The words of which this is a misspelling by two swapped letters."""
     for place in range(1, len(word)):
         if word[place - 1] != word[place]:
             yield "letters swapped", word[: place - 1] + word[place] + word[place - 1] + word[place + 1 :]
@@ -107,7 +107,7 @@ def letters_swapped(word: str) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=1 << 14)
 def sounds(word: str) -> tuple[str, ...]:
-    """Rough spellings by sound, alike for letters that are written for one another: with a hard and a soft c and g."""
+    """Rough spellings by sound: with a hard and a soft c and g."""
     soft = _SOFT.sub(lambda letter: "s" if letter[1] == "c" else "j", word)
     return tuple(dict.fromkeys(map(_sound, (word, soft))))
 
@@ -121,7 +121,7 @@ def _sound(word: str) -> str:
 
 
 def is_guess(step: str, written: str, meant: str) -> bool:
-    """Whether a spelling with the key of a word can stand for it; ``written`` must be no word itself."""
+    """Whether a spelling with a word's key can stand for it; ``written`` must not be a word itself."""
     if step == "vowel changed":
         changed = [one for one, other in zip(written, meant, strict=True) if one != other]
         return len(changed) == 1
@@ -134,24 +134,24 @@ def is_guess(step: str, written: str, meant: str) -> bool:
 
 
 def may_be_without_vowels(written: str) -> bool:
-    """Whether a spelling may be of those that leave the vowels out, all but the first letter's."""
+    """Whether a spelling may lack its word's vowels, except a first letter's."""
     return len(written) >= SHORTEST and not _SURE_VOWEL.search(written, 1)
 
 
 def _is_in(written: str, meant: str) -> bool:
-    """Whether all the letters of one stand in the other in the same order."""
+    """Whether the letters of one are in the other in the same order."""
     letters = iter(meant)
     return all(letter in letters for letter in written)
 
 
 def is_compound(word: str) -> bool:
-    """Whether the word is two real words written together, as German does."""
+    """Whether the word consists of two real words, as in German."""
     return any(is_word(word[:cut]) and is_word(word[cut:]) for cut in range(SHORTEST, len(word) - SHORTEST + 1))
 
 
 @lru_cache(maxsize=1 << 14)
 def romanised(word: str) -> tuple[str, ...]:
-    """The word in Latin letters, if it is Russian, Chinese, Korean or in kana; every usual spelling of it."""
+    """Every usual romanisation of a Russian, Chinese, Korean or kana word."""
     letters = [_romanised(character) for character in unicodedata.normalize("NFC", word)]
     if None in letters or not letters:
         return ()
@@ -176,7 +176,7 @@ def _romanised(character: str) -> str | None:
 
 
 def _kana_joined(letters: str) -> str:
-    """Small kana become part of the sound before them: ki<ya> is kya, <tsu>ka is kka."""
+    """Small kana merged with the sound before them: ki<ya> is kya, <tsu>ka is kka."""
     letters = re.sub(r"<tsu>(.|$)", r"\1\1", letters)
     letters = re.sub(
         r"(?<=[sc]h)i<y(.)>|(?<=j)i<y(.)>|i<(y.)>", lambda small: small[1] or small[2] or small[3], letters

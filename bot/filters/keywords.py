@@ -1,4 +1,4 @@
-"""Finds keywords as they are written, by AutoMod's rules: one pass of an automaton, however many there are."""
+"""Finds keywords literally, by AutoMod's rules: one pass of an Aho-Corasick automaton for any number."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from limner.bot.filters.work import Work
 
 _AHOCORASICK: Any = ahocorasick  # it has no types
 _TOGETHER = 60_000
-"""Characters of the texts that one automaton finds: about 20 ms to make."""
+"""Characters of the texts in one automaton: about 20 ms to build."""
 _HIT = 30
-"""Steps for a keyword that is found."""
+"""Steps for a found keyword."""
 
 
 class Keyword(NamedTuple):
-    """A word or phrase in its normal form, and whether more of the same word may stand before and after it."""
+    """A word or phrase in normal form, and whether the word may continue before and after it."""
 
     text: str
     is_open_left: bool
@@ -28,7 +28,7 @@ class Keyword(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The number of a keyword, and where it is in the text."""
+    """The number of a keyword, and its position."""
 
     number: int
     start: int
@@ -36,12 +36,12 @@ class Found(NamedTuple):
 
 
 def keyword(pattern: str) -> Keyword:
-    """What a pattern with its stars looks for."""
+    """The keyword of a pattern with stars."""
     return Keyword(normalise(pattern.strip("*")).text, pattern.startswith("*"), pattern.endswith("*"))
 
 
 class Keywords:
-    """Many keywords at once; a number stands for each, in the order in which they are given."""
+    """Many keywords, numbered in the given order."""
 
     def __init__(self, keywords: Sequence[Keyword]) -> None:
         self._keywords = keywords
@@ -57,7 +57,7 @@ class Keywords:
         self._symbols = {character for text in signs for character in text if not is_letter(character)} - {" "}
 
     def find(self, text: str, spaced: str, work: Work) -> Iterator[Found]:
-        """Every keyword wherever it stands in a normalised text, of which ``spaced`` is the `line`."""
+        """Every occurrence of a keyword in a normalised text, of which ``spaced`` is the `line`."""
         at: list[int] = []
         for last, (length, numbers) in self._words.iter(spaced) if self._words is not None else ():
             work.spend((_HIT + length) * len(numbers))
@@ -67,7 +67,7 @@ class Keywords:
             yield from self._among_signs(text, work)
 
     def whole(self, text: str, found: Found) -> Found:
-        """The find with the rest of its word, where the keyword has a star."""
+        """The match extended to the whole word where the keyword has a star."""
         _, is_open_left, is_open_right = self._keywords[found.number]
         start, end = found.start, found.end
         while is_open_left and start > 0 and is_letter(text[start - 1]):
@@ -102,7 +102,7 @@ class Keywords:
 
 
 def _bordered(known: Keyword) -> str:
-    """The keyword as it stands in a `line`, with the borders that it needs."""
+    """The keyword in the form of a `line`, with its borders."""
     words = line(known.text).strip()
     left = "" if known.is_open_left or _starts_anywhere(known) else " "
     return left + words + ("" if known.is_open_right or _ends_anywhere(known) else " ")
@@ -117,9 +117,9 @@ def _ends_anywhere(known: Keyword) -> bool:
 
 
 def automaton(values: Mapping[str, Any]) -> Any:
-    """An Aho-Corasick automaton for the texts, each with what is told when it is found; None for no texts.
+    """An Aho-Corasick automaton for the texts, each with its payload; None for no texts.
 
-    Many texts are parted among several, because the event loop stands still while one is made.
+    Many texts are split among several automata, because building one blocks the event loop.
     """
     made, size = [_AHOCORASICK.Automaton()], 0
     for text, value in values.items():
@@ -136,11 +136,11 @@ def automaton(values: Mapping[str, Any]) -> Any:
 
 
 class _Several:
-    """Automata that are asked one after another."""
+    """Several automata, searched one after another."""
 
     def __init__(self, automata: Sequence[Any]) -> None:
         self._automata = automata
 
     def iter(self, text: str) -> Iterator[tuple[int, Any]]:
-        """Where a text of one of them ends, and what is told of it."""
+        """End positions of found texts, with their payloads."""
         return chain.from_iterable(one.iter(text) for one in self._automata)

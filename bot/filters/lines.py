@@ -1,4 +1,4 @@
-"""`limner filter check`: what rules would do to many texts, one JSON line in and one out."""
+"""`limner filter check`: applies rules to many texts, one JSON line in and one out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from limner.bot.place import Where
 from limner.generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]
-"""What is forbidden, and what is allowed in spite of it."""
+"""Forbidden and allowed texts."""
 ORDER = list(Action)
 TOO_COSTLY = "That text takes too long to check here."
 

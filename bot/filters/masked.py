@@ -1,4 +1,4 @@
-"""Finds words of which some letters are hidden, by those that are shown, however many words there are."""
+"""Finds words with masked letters by their visible ones, for any number of words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from limner.bot.filters.targets import Target
 from limner.bot.filters.work import Work
 
 _LETTER = 5
-"""Steps for a letter that is shown."""
+"""Steps for a visible letter."""
 _WORDS = 500
-"""Words for which it takes one step more."""
+"""Words per additional step."""
 
 
 class MaskedWords:
@@ -33,7 +33,7 @@ class MaskedWords:
             self._ended[place] = self._ended[place - 1] | open_ended[place]
 
     def find(self, written: str, work: Work) -> Iterator[Target]:
-        """Those that the letters of ``written`` may show, where signs stand for others; more may follow open ones."""
+        """The words that ``written`` may show, where symbols mask letters; open words may continue."""
         work.spend(len(written) * (_LETTER + len(self._targets) / _WORDS))
         left = self._ended[min(len(written), LONGEST)] | self._whole.get(len(written), 0)
         for place, letter in enumerate(written[:LONGEST]):

@@ -1,4 +1,4 @@
-"""What rules do to a text: which of them match, where, and through which disguise."""
+"""Matches rules against a text: which match, where, and through which disguise."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from limner.bot.place import Place
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
 _DRAWN = "".join(sign for sign, letters in LETTERS.items() if _EAST.match(sign) and letters.isascii() and letters)
 _CHUNK = re.compile(rf"(?:[^\s{UNSPACED}{KOREAN}]+|[{_DRAWN}])+")
-"""What stands between spaces in scripts that have them, and the East Asian signs that look like Latin letters."""
+"""Text between spaces, for scripts with spaces, and East Asian symbols that look like Latin letters."""
 _ANYWHERE = Place()
 _VARIANTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _READ, _BEYOND_ASCII = 5, 3
-"""Steps for each character of a text whenever all of it is read anew, and how many times that if it is not ASCII."""
+"""Steps per character of one pass over a text, and the factor beyond ASCII."""
 _PIECE, _HIT = 40, 30
-"""Steps for each piece of a text that is normalised on its own, and for each find."""
+"""Steps for a separately normalised piece of text, and for a match."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A rule, the part ``[start, end)`` of the original text in which it was found, and how that was disguised."""
+    """A rule, the matched part ``[start, end)`` of the original text, and the disguise."""
 
     rule: Rule
     start: int
     end: int
-    #: What was undone before the rule matched; empty for a text that is written as the rule is.
+    #: The disguises removed before the match; empty for a literal match.
     steps: tuple[str, ...] = ()
-    #: Whether an allowed text keeps it from counting.
+    #: Whether an allowed text cancels it.
     is_freed: bool = False
 
 
@@ -63,7 +63,7 @@ class _Hit:
 class Matcher:
     """Many rules at once: the time for a text hardly depends on their number.
 
-    A match inside a text that ``allow`` names does not count. The rules must be tidy.
+    A match inside a text that ``allow`` names is cancelled. The rules must be tidied.
     """
 
     def __init__(self, rules: Iterable[Rule], allow: Iterable[Rule] = ()) -> None:
@@ -94,12 +94,12 @@ class Matcher:
         return [*self._rules, *self._regex_rules, *self._allow]
 
     def alike(self, key: Key) -> Iterator[tuple[Target, str]]:
-        """The words under a key, each with the number of a rule that has it."""
+        """The words under a key, each with the number of its rule."""
         return ((target, self._rule_ids[target.number]) for target in self._disguises.under(key))
 
     @staticmethod
     def targets_of(rule: Rule) -> Sequence[Target]:
-        """The words of a rule that are looked for in disguise."""
+        """The words of a rule that are searched in disguise."""
         known = keyword(rule.pattern)
         return [*_targets(0, known, line(known.text).split())]
 
@@ -108,9 +108,9 @@ class Matcher:
         return next(self.matches(text, place, work), None)
 
     def matches(self, text: str, place: Place = _ANYWHERE, work: Work | None = None) -> Iterator[Match]:
-        """Every rule wherever it matches, those first that need no guess.
+        """Every match of every rule, literal ones first.
 
-        Raises TooCostly, after some matches or none, if that takes more ``work`` than is left; without it, as much as
+        Raises TooCostly, possibly after some matches, if that takes more ``work`` than is left; without it, as much as
         the text's length allows.
         """
         for match in self.every(text, place, work):
@@ -118,7 +118,7 @@ class Matcher:
                 yield match
 
     def every(self, text: str, place: Place = _ANYWHERE, work: Work | None = None) -> Iterator[Match]:
-        """The same, with the matches that an allowed text frees."""
+        """The same, with cancelled matches."""
         if not (self._rules or self._regex_rules):
             return
         work = work or Work.of([text])
@@ -131,7 +131,7 @@ class Matcher:
                 yield Match(match.rule, min(places), max(places) + 1, steps, match.is_freed)
 
     def allowed(self, text: str, place: Place, work: Work) -> Spans:
-        """The parts of a text that no match counts in, because they are allowed in the place."""
+        """The parts of a text in which matches are cancelled, because they are allowed in the place."""
         normal = normalise(text)
         work.spend(_PIECE * normal.pieces + _reading(normal.text))
         return self._allowed(normal, self._keywords.find(normal.text, line(normal.text), work), place, work)
@@ -170,7 +170,7 @@ class Matcher:
                 yield number, *normal.span(start, end)
 
     def _hits(self, text: str, spaced: str, found: Iterable[Found], work: Work) -> Iterator[_Hit]:
-        """Exact finds first, then disguised words, then the text read in other ways."""
+        """Literal matches first, then disguised words, then other readings of the text."""
         yield from self._written(found)
         yield from self._disguised(text, work)
         for one, step in self._strict.find(text, work):
@@ -213,7 +213,7 @@ class Matcher:
     def _in_phrases(
         self, chunks: Sequence[tuple[str, int]], index: int, sighting: Sighting, work: Work
     ) -> Iterator[_Hit]:
-        """The phrases of which a word was seen, if their other words stand around it."""
+        """The phrases of a found word whose other words stand around it."""
         spellings: dict[int, Spelling] = {}
 
         def spelling(place: int) -> Spelling:
@@ -242,12 +242,12 @@ class Matcher:
 
 
 def _reading(text: str) -> int:
-    """Steps for reading all of a text."""
+    """Steps for one pass over a text."""
     return _READ * len(text) * (1 if text.isascii() else _BEYOND_ASCII)
 
 
 class Spans:
-    """Parts of a text, and whether another part lies wholly inside one of them."""
+    """Parts of a text, and whether another part is inside one of them."""
 
     def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
         spans = sorted(spans)
@@ -255,7 +255,7 @@ class Spans:
         self._ends = [*accumulate((end for _, end in spans), max)]
 
     def hold(self, start: int, end: int) -> bool:
-        """Whether ``[start, end)`` does."""
+        """Whether one of them contains ``[start, end)``."""
         before = bisect_right(self._starts, start)
         return before > 0 and self._ends[before - 1] >= end
 
@@ -264,7 +264,7 @@ _NOTHING = Spans(())
 
 
 def _targets(number: int, known: Keyword, words: Sequence[str]) -> Iterator[Target]:
-    """The words of a keyword, if it is made of letters only."""
+    """The words of a keyword that consists of letters."""
     if not all(word.isalpha() for word in words) or _CHUNK.fullmatch("".join(words)) is None:
         yield from _romanised_target(number, known)
         return
@@ -281,7 +281,7 @@ def _romanised_target(number: int, known: Keyword) -> Iterator[Target]:
 
 
 def _variants(known: Keyword) -> Iterator[Keyword]:
-    """The keyword as it is written where accents are a trouble."""
+    """Spellings of the keyword without accents."""
     if not known.text.isascii():
         bare = "".join(base(character) if character not in "йё" else character for character in known.text)
         bare = bare.replace("ё", "е")
@@ -291,5 +291,5 @@ def _variants(known: Keyword) -> Iterator[Keyword]:
 
 
 def _is_foreign(chunk: str) -> bool:
-    """Whether the chunk is a word in another script than Latin; among others, look-alikes are its own letters."""
+    """Whether the chunk is a word of a non-Latin script, in which look-alikes are ordinary letters."""
     return len(chunk) > 1 and chunk.isalpha() and not any(map(str.isascii, chunk))

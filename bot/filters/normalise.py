@@ -1,4 +1,4 @@
-"""One spelling for what looks the same: how text is written before rules are compared with it."""
+"""Normalises text before rules are compared with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import groupby
 from limner.bot.filters.tables import LETTERS, SPELLED_OUT
 
 _CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
-"""Marks and invisible characters lie below U+20000, or among the tags and selectors from U+E0000 on."""
+"""Unicode categories up to U+20000 and from U+E0000; marks and invisible characters are only there."""
 _BLANKS = {0x0345, 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x2800, 0x3164, 0xFFA0}
 
 
@@ -39,33 +39,33 @@ _INVISIBLE = re.compile(f"[{INVISIBLE}{_SELECTORS}]+")
 _MARKED = re.compile(f"([^{_MARKS}]?)([{_MARKS}]+)", re.DOTALL)
 _TWICE = re.compile(f"([{_MARKS}])\\1+")
 _WITHOUT_VOWELS = frozenset({"HEBREW", "ARABIC", "SYRIAC", "SAMARITAN"})
-"""Scripts whose writers put vowel points in or leave them out as they like."""
+"""Scripts with optional vowel points."""
 _STRETCH = "\u0640"
-"""The line by which Arabic writers stretch a word."""
+"""The Arabic character that stretches words."""
 _APOSTROPHES = str.maketrans("‘’ʼ", "'''")
 
 _ENCLOSED = {code: letters for code, letters in SPELLED_OUT.items() if unicodedata.category(chr(code)) == "So"} | {
     code: LETTERS[chr(code)] for code in (*range(0x249C, 0x24B6), *range(0x1F110, 0x1F12B))
 }
-"""Letters in circles, squares and brackets that NFKC leaves so, or writes with their brackets."""
+"""Enclosed letters that NFKC does not decompose, or decomposes with their brackets."""
 _NEEDS_CARE = re.compile(
     f"[{_MARKS}{INVISIBLE}{_SELECTORS}\u0640\u1100-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff65-\uffdc‘’ʼ"
     + "".join(map(chr, _ENCLOSED))
     + "]"
 )
-"""What does not turn into exactly one character for one."""
+"""Characters whose normal form is not exactly one character."""
 
 # A piece is normalised alone: what could melt into the letter before it is in it, also the parts of Korean and kana.
 _FOLLOWS = f"[{_MARKS}{INVISIBLE}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff9e-\uffdc]"
 _SIMPLE = "\\t-\\r\\x1c-\\x7eà-öø-ÿ\u0410-\u045f\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff\uac00-\ud7a3"
-"""Characters that become exactly one character, whatever stands beside them."""
+"""Characters with a normal form of exactly one character, in any context."""
 _PIECE = re.compile(rf"[{_SIMPLE}]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)
 _IS_SIMPLE = re.compile(f"[{_SIMPLE}]+").fullmatch
 
 
 @dataclass(frozen=True)
 class Normal:
-    """A text as rules see it, and where each part of it came from."""
+    """A normalised text, with the origin of each part."""
 
     text: str
     #: For each piece: where it starts in ``text`` and where in the original; the last pair is both ends.
@@ -74,11 +74,11 @@ class Normal:
 
     @property
     def pieces(self) -> int:
-        """How many parts of the original were normalised on their own."""
+        """The number of parts of the original that were normalised separately."""
         return len(self._starts) - 1
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """The part of the original that ``text[start:end]`` was made from."""
+        """The part of the original that ``text[start:end]`` comes from."""
         return self._source(start, 0), self._source(end - 1, 1)
 
     def _source(self, position: int, side: int) -> int:
@@ -90,10 +90,11 @@ class Normal:
 
 
 def normalise(text: str) -> Normal:
-    """NFKC and full case folding, without what shows nothing and without decoration.
+    """NFKC and full case folding, without invisible characters and decoration.
 
-    An accent that makes a letter of its own stays (año is not ano), and so do vowel signs of the letter's own script
-    (पानी is not पान), each once. All other marks go: stacked, struck through, circled, of other scripts, vowel points.
+    An accent that makes another letter stays (año is not ano), and so do vowel signs of the letter's own script (पानी
+    is not पान), each once. All other marks are removed: stacked, struck through, circled, of other scripts, vowel
+    points.
     """
     if _IS_SIMPLE(text):
         return Normal(text.lower(), [0, len(text)], [0, len(text)])
@@ -119,7 +120,7 @@ def _fold(piece: str) -> str:
 
 
 def _with_marks(text: str, is_kept: Callable[[str, str], bool]) -> str:
-    """The text with those of its marks that are kept, by the names of the letter that carries them and of the mark."""
+    """The text with those marks that stay, by the Unicode names of letter and mark."""
     if not _MARKED.search(text):
         return text
     return _MARKED.sub(
@@ -132,7 +133,7 @@ def _name(character: str) -> str:
 
 
 def _spells(letter: str, mark: str) -> bool:
-    """Whether a mark that has melted into no letter makes another word, as a vowel sign of its own script does."""
+    """Whether an uncombined mark makes another word, as a vowel sign of its own script does."""
     return "COMBINING" not in mark and mark.partition(" ")[0] not in _WITHOUT_VOWELS and _is_of_one_script(letter, mark)
 
 

@@ -1,4 +1,4 @@
-"""Own roles: a change of a rule that frees some of its changer's roles is for who has Manage Server."""
+"""A change of a rule that exempts its author's own roles needs Manage Server."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from limner.bot.filters.scopes import ANYWHERE, Scope
 OWN_ROLE = "Only members with Manage Server can free one of their own roles from a rule."
 
 Counts = tuple[bool, Scope]
-"""Whether it is an allowed text, and where it counts."""
+"""Whether an entry is an allowed text, and its scope."""
 
 
 def check_own_roles(bound: Collection[int], before: Counts | None, after: Counts | None) -> None:
-    """Raise NotModerator if a change frees one of the ``bound`` roles; None is a rule that is not there.
+    """Raise NotModerator if a change exempts one of the ``bound`` roles; None is a missing rule.
 
-    To take a rule away frees everybody, which is no privilege; to put it back without one's own roles is.
+    Removing a rule exempts everybody, which is no privilege; restoring it without one's own roles is.
     """
     if after is not None and frees(frozenset(map(str, bound)), before, after):
         raise NotModerator(OWN_ROLE)
 
 
 def frees(roles: Set[str], before: Counts | None, after: Counts) -> bool:
-    """Whether members with these roles are freer after a change, and others are not."""
+    """Whether a change exempts members with these roles and not others."""
     is_allow, scope = after
     had = before[1] if before and before[0] == is_allow else ANYWHERE
     if is_allow:

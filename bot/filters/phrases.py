@@ -1,4 +1,4 @@
-"""Phrases: those of which a word was seen in disguise, if their other words may stand around it."""
+"""Phrases of which a word was found in disguise, by the words around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limner.bot.filters.work import Work
 Use = tuple[int, int]
 """The number of a phrase, and the place of a word in it."""
 _FEW = 20
-"""Phrases that a word may be in before they are looked up by another one of their words."""
+"""Most phrases of a word that are compared directly, without an index by another word."""
 _STEPS = 10
 """Steps for each phrase that is compared, and for each key under which some are looked up."""
 
@@ -47,7 +47,7 @@ class Phrases:
     def around(
         self, target: Target, index: int, size: int, spelling: Callable[[int], Spelling], work: Work
     ) -> Iterator[Use]:
-        """Those that may be there if the piece ``index`` of a text of ``size`` pieces is the word."""
+        """The phrases that fit if piece ``index`` of a text of ``size`` pieces is the word."""
         for number, position in self._with(target, index, size, spelling, work):
             work.spend_on(number, _STEPS)
             words, first = self._phrases[number], index - position

@@ -1,4 +1,4 @@
-"""Whether a request is one that was just refused, with the forbidden words spelled another way."""
+"""Detects a request that repeats a refused one with the forbidden words respelled."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from limner.bot.filters.tables import LETTERS, ONE_SPELLING, is_word
 from limner.bot.filters.work import Work
 
 SAME_IDEA = 0.5
-"""The share of a refused idea's other words that a request must repeat to be the same idea."""
+"""The share of a refused idea's other words that a repeated idea has."""
 ALIKE = 0.75
-"""How many of their letters two spellings of one word share, at least."""
+"""Least share of equal letters in two spellings of a word."""
 SHORTEST = 4
-"""Letters of a forbidden text that is looked for inside a word that is none."""
+"""Letters of the shortest forbidden text that is searched inside unknown words."""
 
 _DOUBLE = re.compile(r"(.)\1+")
 _VOWEL = re.compile(f"[{VOWELS}]")
@@ -29,17 +29,17 @@ _BARE = re.compile(r"\W*+(.*\w)?", re.DOTALL)
 _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 """What stands between spaces; in scripts without them, one character."""
 _HOLE = "\0"
-"""Stands in a refused idea for a forbidden part; no normalised text has it."""
+"""The placeholder of a forbidden part; normalised texts never have it."""
 _READ = 20
 """Steps that reading a character takes."""
 
 
 def is_respelled(idea: str, refused: str, forbidden: Iterable[tuple[int, int]], work: Work) -> bool:
-    """Whether an idea that is allowed says again what was refused.
+    """Whether an allowed idea repeats a refused one.
 
-    It repeats the rest of the refused idea, and what is new in it reads like one of the ``forbidden`` parts, each from
-    and to which character of it. Who leaves these out, or writes other words in their place, has done what the refusal
-    asks for. Raises TooCostly if that takes more ``work`` than is left.
+    It has most of the rest of the refused idea, and its new words read like one of the ``forbidden`` parts (start and
+    end index of each). Removing or replacing the forbidden words is fine; respelling them is not. Raises TooCostly if
+    that takes more ``work`` than is left.
     """
     work.spend(_READ * (len(idea) + len(refused)))
     spans = sorted(set(forbidden))
@@ -59,13 +59,13 @@ def _words(text: str) -> list[str]:
 
 
 def _bare(word: str) -> str:
-    """A word without the signs around it; "" if it has nothing else."""
+    """A word without symbols around it; "" if nothing is left."""
     found = _BARE.match(word)
     return found[1] or "" if found else ""
 
 
 def _with_holes(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The words of a text, and a hole for each of its parts; the spans ascend."""
+    """The words of a text, with a placeholder for each of its parts; the spans ascend."""
     words, here = list[str](), 0
     for start, end in spans:
         if start >= here:
@@ -75,7 +75,7 @@ def _with_holes(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def _repeats(now: Sequence[str], rest: Sequence[str], work: Work) -> bool:
-    """Whether an idea has most of the other words, whatever spaces are put between their letters or left out."""
+    """Whether an idea has most of the other words, however spaces are placed."""
     left, glued = Counter(now), _skeleton(word for word in now if len(word) == 1 or not is_word(word))
     found = 0
     for word in rest:
@@ -89,7 +89,7 @@ def _repeats(now: Sequence[str], rest: Sequence[str], work: Work) -> bool:
 
 
 def _new(before: Sequence[str], now: Sequence[str], work: Work) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-    """Each run of new words, after the words in the place of which it stands."""
+    """Each run of new words, with the words in whose place it stands."""
     last_before = last_now = 0
     for one, other in [*aligned(before, now, work), (len(before), len(now))]:
         if last_now < other:
@@ -98,7 +98,7 @@ def _new(before: Sequence[str], now: Sequence[str], work: Work) -> Iterator[tupl
 
 
 def _skeleton(words: Iterable[str]) -> str:
-    """The letters that the words' signs look like, without what parts them, none of them twice in a row."""
+    """The letters that the words look like, without separators and repetitions."""
     signs = "".join(words).translate(ONE_SPELLING)
     return _DOUBLE.sub(r"\1", "".join(LETTERS[sign][:1] for sign in signs))
 
@@ -131,13 +131,13 @@ class _Part:
 
     @cached_property
     def sounds(self) -> set[str]:
-        """How its Latin spellings sound, if it is written in other letters."""
+        """The sounds of its romanisations, if it is not in Latin letters."""
         return _sounds(romanised(self.whole)) if 1 < len(self.whole) <= LONGEST else set()
 
 
 @dataclass
 class _Run:
-    """New words that follow each other, and the words that they stand for."""
+    """Consecutive new words, and the words in whose place they stand."""
 
     words: Sequence[str]
     instead_of: Sequence[str]
@@ -157,19 +157,19 @@ class _Run:
 
     @cached_property
     def spellings(self) -> list[tuple[str, str]]:
-        """Skeleton and frame of each word that may be a spelling of another one.
+        """Skeleton and consonants of each word that may be a respelling.
 
-        A word that is in use is another word, however near it is; an abbreviation without vowels is not so sure.
+        A real word is another word, however similar; an abbreviation without vowels may be a respelling.
         """
         doubtful = [word for word in self.words if not (is_word(word) and _VOWEL.search(word))]
         return [(skeleton, _frame(skeleton)) for skeleton in (_skeleton([word]) for word in doubtful)]
 
 
 def _reads_like(run: _Run, part: _Part, work: Work) -> bool:
-    """Whether new words are a spelling of the forbidden part, with or without the words that stood around it."""
+    """Whether new words respell the forbidden part, with or without the words around it."""
     work.spend(_READ * (1 + len(run.words) + len(run.instead_of) + len(part.words)))
     if run.known.issuperset(part.words):
-        return False  # its rule is gone
+        return False  # its rule was deleted
     around = _skeleton(part.whole if word == _HOLE else word for word in run.instead_of)
     is_parted_otherwise = run.skeleton in (part.meant, around)
     sounds_alike = not part.sounds.isdisjoint(run.sounds)

@@ -1,4 +1,4 @@
-"""Other ways to read a whole text: letters spelled out, mark-up inside words, letters drawn with several signs."""
+"""Other readings of a whole text: spelled-out letters, markup inside words, letters drawn with symbols."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAIR = re.compile(r"(?<![^\s\"'«„“(])(\S)([^\w\s]|_)\2{0,20}+(\S)(?=[^\w\s
 """A word of two letters that are parted."""
 _SPELLED_RUN = re.compile(r"(?<!\S)[^\w\s]*(?P<run>\S(?:\s++\S){2,})(?=[^\w\s]*+(?!\S))")
 _LITTLE_WORDS = frozenset("aiyoàéаивскуоя")
-"""Words of one letter, which may stand beside letters that are spelled out."""
+"""One-letter words, which may stand beside spelled-out letters."""
 _LITTLE_WORD = re.compile(rf"\b[{''.join(_LITTLE_WORDS)}]\b")
 _MARKUP = re.compile(r"(\*{1,3}|_{1,3}|~~|\|\||`{1,3})(?=\S)(.{1,100}?)(?<=\S)\1", re.DOTALL)
 _TURNED = re.compile("\u202e([^\u202c\u202d\u2066-\u2069\n]*)")
@@ -51,7 +51,7 @@ _DRAWN = {
     "y": r"`/ '/ \|/ \-/",
     "z": r"7_ >_ ~/_ -/_",
 }
-"""Signs that draw a letter together; the same ones may draw several."""
+"""Symbols that draw a letter together; some may draw several letters."""
 _DRAWN_WITH = {"b": "13 i3 l3", "d": "o| c| cl", "k": "1c", "m": "iyi", "p": "1o", "r": "12 lz", "w": "vv uu"}
 """The same where a letter or a digit begins them: another reading has them between the others."""
 
@@ -98,7 +98,7 @@ _LOOSE = re.compile(r"(?<!\w)(\w)[-–—.,;:/·•~=](?=\s+\w(?!\w))|(?<=\s)[-�
 
 
 class Rewritten(NamedTuple):
-    """Another reading of a text: where each of its characters was, and what was undone."""
+    """Another reading of a text: the origin of each character, and the removed disguise."""
 
     text: str
     places: list[int]
@@ -133,7 +133,7 @@ def rewrites(text: str, spaced: str, work: Work) -> Iterator[Rewritten]:
 
 
 def turned_around(text: str) -> Rewritten | None:
-    """The original text as a reader sees it who reads it from right to left or upside down; None if nobody would."""
+    """The original text read from right to left or upside down; None if that makes no sense."""
     places = list(range(len(text) + 1))
     if "\u202e" in text:
         for run in _TURNED.finditer(text):

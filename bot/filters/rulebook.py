@@ -1,4 +1,4 @@
-"""RuleBook: a server's rules as rows; every change of them is in the log and can be undone."""
+"""A server's rules as rows; every change is logged and can be undone."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ T = TypeVar("T")
 PAGE = 20
 """Rules on one page of the list."""
 CHOICES = 25
-"""Suggestions that Discord shows while somebody types."""
+"""Suggestions of the autocomplete."""
 MOST = 20_000
-"""Rules that one server may have."""
+"""Most rules of one server."""
 BUILD_SECONDS = 0.05
-"""How long the work on a server's rules goes on before other servers' has its turn."""
+"""How long work on a server's rules runs before other servers get their turn."""
 BATCH = 500
-"""Rules that one statement names."""
+"""Most rules in one statement."""
 
 TOO_MANY = "That file has more than {:,} rules, and a server may have that many; leave some out."
 GONE = "There is no such rule here; /filter list shows all of them."
@@ -47,9 +47,9 @@ CHANGED = "Rule {id} was changed again since then; undo the newer change first."
 
 _TABLE = RuleRow.metadata.tables["rules"]
 _KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
-"""What the log keeps of a rule."""
+"""Columns of a rule in the log."""
 _SAID = ("pattern", "kind", "is_allow", "is_strict", "reason", "replacement", "is_on", "expires_at")
-"""What a row says as an entry does."""
+"""Columns that an entry has too."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Import:
-    """What came of many entries at once: how many are new, how many were there, and the log's number."""
+    """The result of an import: the numbers of new and of known entries, and the log entry."""
 
     added: int
     known: int
@@ -72,9 +72,9 @@ class Import:
 
 
 class RuleBook(ABC):
-    """The rules, allowed texts and packs of every server. Whoever changes something is ``by``.
+    """The rules, allowed texts and packs of every server. ``by`` is the author of a change.
 
-    Changes that free one of the ``bound`` roles raise NotModerator (see `check_own_roles`). Rules are tried and
+    Changes that exempt one of the ``bound`` roles raise NotModerator (see `check_own_roles`). Rules are tried and
     compared in a thread of their own, the servers in turn.
     """
 
@@ -85,30 +85,30 @@ class RuleBook(ABC):
 
     @abstractmethod
     async def check_costs(self, guild_id: int, entries: Sequence[Entry], without: int = 0) -> None:
-        """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would take too much."""
+        """Raise BadRule if new entries, beside the server's rules ``without`` one of them, would cost too much."""
 
     async def read(self, guild_id: int, text: str, name: str) -> list[Item]:
-        """What a file of that name holds, as a server can have it; raises BadRule like `wordlists.read`.
+        """The entries of a file; raises BadRule like `wordlists.read`.
 
-        It has at most as many rules as a server may have, and regexes past `MOST_REGEXES` are not looked at.
+        At most as many as a server may have; regexes beyond `MOST_REGEXES` are not tried.
         """
         read = _Reader()
         items = await self.builds.run(guild_id, lambda: wordlists.read(text, name, read))
         return await self.by_some(guild_id, (item.merged() for item in _capped(items)))
 
     async def by_some(self, guild_id: int, work: Iterator[T]) -> list[T]:
-        """All that an iterator gives, in the thread for builds, the servers in turn."""
+        """All items of an iterator, in the builds thread, the servers in turn."""
         made: list[T] = []
         while some := await self.builds.run(guild_id, lambda: _some(work)):
             made += some
         return made
 
     async def add(self, guild_id: int, pattern: str, by: int, *, bound: Collection[int] = (), **more: Any) -> RuleRow:
-        """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it is one already."""
+        """Forbid (or allow) a text; ``more`` is the rest of an `Entry`. Raises BadRule if it exists."""
         return await self.put(guild_id, Entry(pattern=pattern, **more), by, bound=bound)
 
     async def put(self, guild_id: int, entry: Entry, by: int, *, bound: Collection[int] = ()) -> RuleRow:
-        """Write a new rule; raises BadRule if it cannot be one, or is one already."""
+        """Save a new rule; raises BadRule if it is not valid or exists."""
         entry = await self.builds.run(guild_id, entry.checked)
         check_own_roles(bound, None, (entry.is_allow, entry.scope))
         await self.check_costs(guild_id, [entry])
@@ -123,7 +123,7 @@ class RuleBook(ABC):
         return row
 
     async def put_all(self, guild_id: int, entries: Sequence[Entry], by: int, *, bound: Collection[int] = ()) -> Import:
-        """Write many checked entries in one change, all of them or none; those that are there are left as they are."""
+        """Save many checked entries in one change, all or none; existing ones stay as they are."""
         for entry in entries:
             check_own_roles(bound, None, (entry.is_allow, entry.scope))
         await self.check_costs(guild_id, entries)
@@ -146,7 +146,7 @@ class RuleBook(ABC):
     async def edit(
         self, guild_id: int, rule_id: int, by: int, what: str = "edit", *, bound: Collection[int] = (), **values: Any
     ) -> RuleRow:
-        """Change some fields of an `Entry`; raises BadRule if there is no such rule, or another is the same then."""
+        """Change fields of an `Entry`; raises BadRule if there is no such rule, or the result exists."""
         while True:
             before = await self.get(guild_id, rule_id)
             old = entry_of(before)
@@ -157,7 +157,7 @@ class RuleBook(ABC):
             async with changing(self.database, guild_id) as session:
                 row = await _get(session, guild_id, rule_id)
                 if (was := _state(row)) != _state(before):
-                    continue  # somebody changed it meanwhile, so it is changed as it is now
+                    continue  # it has changed meanwhile, so the change is applied to its new state
                 await _check_new(session, guild_id, entry, but=rule_id)
                 for name, value in _columns(entry).items():
                     setattr(row, name, value)
@@ -169,12 +169,12 @@ class RuleBook(ABC):
     async def exempt(
         self, guild_id: int, rule_id: int, by: int, *, channels: Sequence[int] = (), roles: Sequence[int] = ()
     ) -> RuleRow:
-        """Free some channels (or categories) and roles from a rule."""
+        """Exempt channels (or categories) and roles from a rule."""
         scope = entry_of(await self.get(guild_id, rule_id)).scope.exempting(channels=channels, roles=roles)
         return await self.edit(guild_id, rule_id, by, "exempt", scope=scope)
 
     async def remove(self, guild_id: int, rule_id: int, by: int) -> RuleRow:
-        """Take a rule away; raises BadRule if there is no such rule."""
+        """Remove a rule; raises BadRule if there is none."""
         async with changing(self.database, guild_id) as session:
             row = await _get(session, guild_id, rule_id)
             await session.delete(row)
@@ -183,7 +183,7 @@ class RuleBook(ABC):
         return row
 
     async def undo(self, guild_id: int, change_id: int, by: int, *, bound: Collection[int] = ()) -> FilterChange:
-        """Take one change back, which is a change itself; raises BadRule if newer ones changed the same again."""
+        """Undo a change, as a change of its own; raises BadRule if a newer one changed the same."""
         change = await audit_log.get(self.database, guild_id, change_id)
         if "settings" in change.after:
             await self._guilds.take_back(change, by)
@@ -195,14 +195,14 @@ class RuleBook(ABC):
             check_own_roles(bound, _counts(after.get(number)), _counts(row))
         await self.check_costs(guild_id, [*map(_entry, before.values())], without=next(iter(after), 0))
         while not await self._take_back(change, by):
-            pass  # somebody changed something else there meanwhile, so it is compared anew
+            pass  # something else has changed there meanwhile, so it is compared again
         self._guilds.forget(guild_id)
         return change
 
     async def _take_back(self, change: FilterChange, by: int) -> bool:
-        """Compare first and write then, so that other writers do not wait for the comparison of thousands of rules.
+        """Compare first and write then, so that other writers do not wait for comparing thousands of rules.
 
-        False if the server's rules or settings were changed in between; then nothing is written.
+        False if the server's rules or settings have changed in between; then nothing is written.
         """
         guild_id = change.guild_id
         async with self.database.read() as session:
@@ -224,7 +224,7 @@ class RuleBook(ABC):
             return await _get(session, guild_id, rule_id)
 
     async def of(self, guild_id: int, ids: Collection[int]) -> Sequence[RuleRow]:
-        """Those of the rules that are this server's own and still there."""
+        """Those of the rules that exist and are this server's own."""
         async with self.database.read() as session:
             return await _rows(session, guild_id, ids)
 
@@ -245,7 +245,7 @@ class RuleBook(ABC):
             return Page((await session.scalars(some)).all(), number, pages, total)
 
     async def search(self, guild_id: int, typed: str) -> Sequence[RuleRow]:
-        """A server's rules that contain what is typed, those that begin with it first."""
+        """A server's rules that contain the typed text, prefix matches first."""
         begins = RuleRow.normal_form.startswith(normal_form(typed), autoescape=True)
         some = (
             select(RuleRow).where(*_found(guild_id, typed)).order_by(begins.desc(), RuleRow.normal_form).limit(CHOICES)
@@ -261,7 +261,7 @@ class RuleBook(ABC):
 
 
 class _Reader:
-    """Reads the entries of one file, of which at most `MOST_REGEXES` are regexes."""
+    """Reads the entries of one file, at most `MOST_REGEXES` of them regexes."""
 
     def __init__(self) -> None:
         self._regexes = 0
@@ -293,7 +293,7 @@ def _some(work: Iterator[T]) -> list[T]:
 
 
 def entry_of(row: RuleRow) -> Entry:
-    """What a row says, as an entry."""
+    """A row as an entry."""
     return _entry({name: getattr(row, name) for name in (*_SAID, "action", "scope")})
 
 
@@ -324,22 +324,22 @@ def _columns(entry: Entry) -> dict[str, Any]:
 
 
 def _counts(row: Mapping[str, Any] | None) -> Counts | None:
-    """Of a row that the log has kept: what decides for whom it counts."""
+    """The scope of a row in the log."""
     return (row["is_allow"], Scope.from_json(row["scope"])) if row else None
 
 
 def _identity(columns: Mapping[str, Any]) -> tuple[bool, str, str]:
-    """The same for rules of which a server can have one."""
+    """The columns that must be unique in a server."""
     return columns["is_allow"], columns["normal_form"], columns["scope_key"]
 
 
 def _state(*rows: RuleRow) -> State:
-    """Rows as the log keeps them."""
+    """Rows in the form of the log."""
     return {"rules": [{column.key: getattr(row, column.key) for column in _KEPT} for row in rows]}
 
 
 def _by_id(state: State) -> dict[int, dict[str, Any]]:
-    """The rows that the log has kept, by their numbers; also those of a log that is older than strict rules."""
+    """The rows of a log entry by id, older formats included."""
     return {row["id"]: {"is_strict": False, **row} for row in state.get("rules", [])}
 
 
@@ -368,7 +368,7 @@ async def _rows(session: AsyncSession, guild_id: int, ids: Collection[int]) -> l
 
 
 async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
-    """Raise BadRule if a rule is not as the change has left it, or another one is by now what it was before."""
+    """Raise BadRule if a rule differs from the change's result, or another one equals its former state."""
     before, after = _by_id(change.before), _by_id(change.after)
     here = RuleRow.guild_id == change.guild_id
     now = {row["id"]: dict(row) for row in (await session.execute(select(*_KEPT).where(here))).mappings()}
@@ -382,7 +382,7 @@ async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
 
 
 async def _insert(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> State:
-    """Write new rows without waiting for each one's number; how they are then."""
+    """Insert rows without fetching each id; returns their columns."""
     last = await session.scalar(select(func.max(RuleRow.id))) or 0
     await session.execute(insert(_TABLE), list(rows))
     new = select(*_KEPT).where(RuleRow.guild_id == rows[0]["guild_id"], RuleRow.id > last).order_by(RuleRow.id)

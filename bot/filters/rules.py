@@ -1,4 +1,4 @@
-"""What a moderator writes: a word, a phrase, a wildcard or a regex, refused with a reason if it cannot work."""
+"""Rules: a word, phrase, wildcard or regex with an action; invalid ones are refused with a reason."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.place import Place
 
 MAX_PATTERN = 100
-"""Characters in a keyword; as many as one line of Discord's autocomplete holds."""
+"""Characters of a keyword; as many as a line of Discord's autocomplete holds."""
 MAX_NORMAL_FORM = 400
-"""Characters in its normal form: a few letters spell whole words when written out."""
+"""Characters of its normal form: a few letters may expand to whole words."""
 
 
 class Kind(StrEnum):
-    """How a pattern is compared with words."""
+    """How a pattern is compared with a text."""
 
     WORD = "word"
     PHRASE = "phrase"
@@ -42,27 +42,27 @@ class Action(StrEnum):
 
 
 def strongest(actions: Iterable[Action]) -> Action | None:
-    """The one that counts where several rules match; None for none."""
+    """The strongest of several actions; None for none."""
     return min(actions, key=list(Action).index, default=None)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A text that is forbidden in one server or anywhere (``guild_id`` 0), or that is allowed in spite of others."""
+    """A text that is forbidden in one server or everywhere (``guild_id`` 0), or allowed in spite of other rules."""
 
     id: str
     #: As the moderator wrote it, with its stars.
     pattern: str
     guild_id: int = 0
     is_regex: bool = False
-    #: Whether its words are also looked for glued to others, and split into several.
+    #: Whether its words are also found joined to others, and split.
     is_strict: bool = False
-    #: Its own and its pack's: all must hold.
+    #: Its own scope and its pack's; all must hold.
     scopes: tuple[Scope, ...] = ()
     action: Action = Action.BLOCK
-    #: What the member reads.
+    #: Shown to the member.
     reason: str = ""
-    #: What is written instead, if the action is to replace it.
+    #: The replacement, for the action replace.
     replacement: str = ""
     #: Unix seconds.
     expires_at: float | None = None
@@ -92,7 +92,7 @@ _KINDS = {(True, True): Kind.INFIX, (True, False): Kind.SUFFIX, (False, True): K
 
 
 def tidy(pattern: str) -> str:
-    """The keyword without stray white space; raises BadRule, with one sentence, if it cannot be a rule.
+    """The keyword without stray white space; raises BadRule, with one sentence, if it is not valid.
 
     One star at its start, its end or both stands for the rest of a word, as in Discord's AutoMod.
     """
@@ -109,7 +109,7 @@ def tidy(pattern: str) -> str:
 
 
 def tidy_regex(pattern: str) -> str:
-    """The regex in NFC, as texts are; raises BadRule, with one sentence and the position, if it cannot be a rule."""
+    """The regex in NFC, like texts; raises BadRule, with one sentence and the position, if it is not valid."""
     pattern = unicodedata.normalize("NFC", pattern)
     if complaint := regexes.complaint(pattern):
         raise BadRule(complaint)
@@ -117,7 +117,7 @@ def tidy_regex(pattern: str) -> str:
 
 
 def normal_form(pattern: str) -> str:
-    """The same text for keywords that match the same: their stars, and words with one space between."""
+    """Equal for keywords that match the same: stars, and words with one space between."""
     stars = pattern.startswith("*"), pattern.endswith("*")
     words = line(normalise(pattern.strip("*")).text, with_symbols=True).strip()
     return f"{'*' * stars[0]}{words}{'*' * stars[1]}"

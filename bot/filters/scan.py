@@ -1,4 +1,4 @@
-"""A text as a line of words with one space at each border, so that a rule is found by its characters alone."""
+"""A text as words with one space at each border, so that keywords are found by substring search."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BETWEEN_SCRIPTS = re.compile(
 
 
 class _Borders(dict[int, str]):
-    """Every character as itself or, if it lies between words, as a space."""
+    """Each character, or a space for a border."""
 
     def __init__(self, symbols_are_kept: bool) -> None:
         self._symbols_are_kept = symbols_are_kept
@@ -49,7 +49,7 @@ _ASCII = {kept is _SIGNS: "".join(kept[code % 128] for code in range(256)).encod
 def line(text: str, *, with_symbols: bool = False) -> str:
     """The normalised text with one space for each run of borders, at both ends, and where the script changes.
 
-    ``with_symbols`` keeps symbols as they are: then only white space, hyphens, dashes and underscores are borders.
+    With ``with_symbols`` symbols stay: then only white space, hyphens, dashes and underscores are borders.
     """
     spaced = _spaced(text, with_symbols)
     if not text.isascii() and _EAST.search(spaced):
@@ -58,7 +58,7 @@ def line(text: str, *, with_symbols: bool = False) -> str:
 
 
 def places(text: str, *, with_symbols: bool = False) -> list[int]:
-    """For each character of `line` its place in the text; a space has the place where what follows it may begin."""
+    """The text index of each character of `line`; a space has that of the next word."""
     spaced, found = _spaced(text, with_symbols), [0, *range(len(text) + 1)]
     if not text.isascii() and _EAST.search(spaced):
         found = _cut(found, [(border.start() + 1, border.start()) for border in _BETWEEN_SCRIPTS.finditer(spaced)])
@@ -88,7 +88,7 @@ def is_unspaced(character: str) -> bool:
 
 
 def is_gap(text: str) -> bool:
-    """Whether the text is only what may part the words of a phrase."""
+    """Whether the text is only separators between a phrase's words."""
     return all(map(_IS_GAP.match, text))
 
 

@@ -1,4 +1,4 @@
-"""Where a request is made, by whom and when; and where rules count."""
+"""Scopes: in which channels, for which roles and until when rules count."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from limner.bot.errors import BadRule
 from limner.bot.place import Place
 
 KEY_LENGTH = 16
-"""Characters that stand for a scope in the database."""
+"""Characters of a scope's hash in the database."""
 
 
 class Ages(StrEnum):
-    """In which channels something counts, by their age restriction."""
+    """In which channels a rule counts, by age restriction."""
 
     ANY = "any"
     ONLY = "only"
@@ -26,7 +26,7 @@ class Ages(StrEnum):
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a rule, a pack or an allowed text counts; one exemption is enough to be free of it."""
+    """Where a rule, a pack or an allowed text counts; one exemption is enough."""
 
     only_channels: Set[str] = frozenset()
     exempt_channels: Set[str] = frozenset()
@@ -45,7 +45,7 @@ class Scope:
         )
 
     def within(self, other: Scope) -> Scope:
-        """Where both count; raises BadRule if that is nowhere."""
+        """The intersection of two scopes; raises BadRule if it is empty."""
         if self.ages != other.ages and Ages.ANY not in (self.ages, other.ages):
             raise BadRule("That counts nowhere: it and its pack want other channels.")
         return Scope(
@@ -57,7 +57,7 @@ class Scope:
         )
 
     def exempting(self, *, channels: Iterable[int] = (), roles: Iterable[int] = ()) -> Scope:
-        """The same with more exemptions."""
+        """The scope with more exemptions."""
         return replace(
             self,
             exempt_channels=self.exempt_channels | set(map(str, channels)),
@@ -66,7 +66,7 @@ class Scope:
 
     @property
     def is_nowhere(self) -> bool:
-        """Whether all the channels, or all the roles, that it is only for are exempt too."""
+        """Whether all the channels, or all the roles, that it is limited to are exempt too."""
         return bool(
             (self.only_channels and self.only_channels <= self.exempt_channels)
             or (self.only_roles and self.only_roles <= self.exempt_roles)
@@ -74,18 +74,18 @@ class Scope:
 
     @property
     def key(self) -> str:
-        """The same text for equal scopes; empty for everywhere."""
+        """Equal for equal scopes; empty for everywhere."""
         written = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()[:KEY_LENGTH] if written != "{}" else ""
 
     def to_json(self) -> dict[str, Any]:
-        """What differs from everywhere."""
+        """Fields that differ from the defaults."""
         sets = {name: sorted(getattr(self, name)) for name in SETS}
         return {name: ids for name, ids in sets.items() if ids} | ({} if self.ages == Ages.ANY else {"ages": self.ages})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Scope:
-        """Of what `to_json` wrote, or an entry of a rule file; raises BadRule for what cannot be one."""
+        """Read `to_json`'s dictionary, or an entry of a rule file; raises BadRule if it is not valid."""
         sets = {name: _names(name, values[name]) for name in SETS if name in values}
         ages = values.get("ages", Ages.ANY)
         if ages not in list(Ages):

@@ -1,4 +1,4 @@
-"""Finds the words of strict rules where they are glued to others or split into several: badgerlover, bad ger."""
+"""Finds the words of strict rules joined to others or split: badgerlover, bad ger."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from limner.bot.filters.tables import is_word
 from limner.bot.filters.work import Work
 
 SHORTEST = 3
-"""Letters in the shortest word that is looked for so."""
+"""Letters in the shortest word that is searched."""
 SURE = 5
-"""Letters of a word that is found in any word that is not in use; beside a shorter one must stand words that are."""
+"""Letters of a word that is found inside any unknown word; a shorter one only beside real words."""
 PIECES = 3
-"""Words into which one may be split."""
+"""Most pieces of a split word."""
 _RUN = re.compile(rf"[^\W_{UNSPACED}{KOREAN}]+")
 _GAPS = re.compile(rf"[{GAP}.,'’/]{{1,3}}")
 """What stands between the pieces of a word that is split."""
@@ -29,7 +29,7 @@ _HIT, _CHARACTER = 30, 2
 
 
 class StrictWords:
-    """The words, without their spaces, of many rules; a number stands for each."""
+    """The words, without spaces, of many numbered rules."""
 
     def __init__(self, words: Sequence[tuple[int, str]]) -> None:
         known: dict[str, list[tuple[int, str]]] = {}
@@ -40,7 +40,7 @@ class StrictWords:
         self._words = automaton(known)
 
     def find(self, text: str, work: Work) -> Iterator[tuple[Found, str]]:
-        """Each of them that is part of a word that is not in use, or is made of several; and which of these it is."""
+        """Each word that is part of an unknown word, or is split into several; with its number."""
         if self._words is None:
             return
         work.spend(_CHARACTER * len(text))
@@ -66,14 +66,14 @@ class StrictWords:
 
 
 def splits(keyword: str) -> list[str]:
-    """The pairs of words in use that a strict rule for the keyword, without its stars, finds too."""
+    """The pairs of real words in which a strict rule for the keyword matches too."""
     word = "".join(_RUN.findall(normalise(keyword).text))
     cuts = range(1, len(word)) if len(word) >= SHORTEST else range(0)
     return [f"{word[:cut]} {word[cut:]}" for cut in cuts if is_word(word[:cut]) and is_word(word[cut:])]
 
 
 def _step(text: str, runs: Sequence[tuple[str, int]], before: int, after: int, word: str) -> str:
-    """How a word is written that reaches over these runs of letters, but for some of the first and of the last one."""
+    """The disguise of a word that spans these runs of letters."""
     if len(runs) == 1:
         return "glued to others" if _is_glued(runs[0][0], before, after) else ""
     if before or after or len(runs) > PIECES or not _is_split([run for run, _ in runs], word):
@@ -83,14 +83,14 @@ def _step(text: str, runs: Sequence[tuple[str, int]], before: int, after: int, w
 
 
 def _is_split(pieces: Sequence[str], word: str) -> bool:
-    """Whether pieces are those of the word; single letters are lettering, and "con o" is no coño."""
+    """Whether the pieces spell the word; single letters do not count, and "con o" is not coño."""
     written = "".join(pieces)
     are_words = any(len(piece) > 1 for piece in pieces) and not any(map(str.isdecimal, pieces))
     return are_words and (written == word or not written.isalpha())
 
 
 def _is_glued(run: str, before: int, after: int) -> bool:
-    """Whether a word stands in the run as a part of its own, and the run is no word."""
+    """Whether a word is a part of the run, and the run is not a real word."""
     if not (before or after) or is_word(run):
         return False
     rest = run[:before], run[len(run) - after :]

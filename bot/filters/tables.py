@@ -1,4 +1,4 @@
-"""What characters look and sound like, and which words are real: the tables that `make_tables` made."""
+"""Tables made by `make_tables`: look-alikes, sounds, and real words."""
 
 from __future__ import annotations
 

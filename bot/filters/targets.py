@@ -1,4 +1,4 @@
-"""Target: a word that is looked for in disguise; and where letters spell it."""
+"""Words that are searched in disguise, and whether letters spell them."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class _Masks(dict[str, int]):
 
 @dataclass(eq=False)
 class Target:
-    """A word that is looked for, and of which keywords it is which word.
+    """A word to find, and the keywords that it is a part of.
 
-    More letters may stand before and after it where it is open; a part is one word of a phrase.
+    An open word may continue before and after it; a part is one word of a phrase.
     """
 
     word: str
@@ -86,7 +86,7 @@ class Target:
         return frozenset(self.word) | frozenset(map(base, self.word))
 
     def may_have(self, accents: frozenset[str]) -> bool:
-        """Whether a misspelling of it may have letters with these accents: its own, or those of pinyin and romaji."""
+        """Whether a misspelling may have letters with these accents: its own, or those of pinyin and romaji."""
         return accents <= self.letters or (self.word[0] >= _EAST and all(base(one) in "aeiou" for one in accents))
 
     @cached_property
@@ -96,7 +96,7 @@ class Target:
 
 
 class Sighting(NamedTuple):
-    """A word that was seen in a chunk of text, from and to which of its characters, and how it was disguised."""
+    """A word found in a chunk of text, its start and end, and its disguise."""
 
     target: Target
     start: int
@@ -142,7 +142,7 @@ class Letters:
         return sum(map(_is_digit_or_sign, self.text)) * 2 > len(self.text)
 
     def spell(self, target: Target, starts: Sequence[int] = (0,), end: int | None = None) -> Sighting | None:
-        """Where they spell the target, if they plausibly do: from the first of ``starts`` that fits, up to ``end``."""
+        """Where they spell the target, if they plausibly do: from the first fitting of ``starts`` up to ``end``."""
         part = self.text[starts[0] : end]
         masks = [*map(target.masks.__getitem__, part)]
         for start in starts:
@@ -153,7 +153,7 @@ class Letters:
         return None
 
     def _steps(self, target: Target, letters: str) -> tuple[str, ...] | None:
-        """How the letters differ from the word; None if they differ too much, or in a way that names do."""
+        """How the letters differ from the word; None if they differ too much, or in a way typical of names."""
         word = target.word
         steps: list[str] = []
         shown = letters if len(letters) == len(word) else _DOUBLE.sub(r"\1", letters)

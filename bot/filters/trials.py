@@ -1,4 +1,4 @@
-"""Tries rules on texts made of their own words, before they are written: what cannot work is told to its maker."""
+"""Tries rules on texts made of their own words before they are saved, so that useless ones are reported."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ AGAIN = (
 
 
 def own_text(rule: Rule) -> str:
-    """A text in which the rule should find something."""
+    """A text in which the rule should match."""
     return regexes.example_of(rule.pattern) if rule.is_regex else rule.keyword
 
 
 def check(rules: Sequence[Rule]) -> None:
-    """Raise BadRule, with one sentence, if one of the rules finds nothing, or finds what it has written instead.
+    """Raise BadRule, with one sentence, if one of the rules matches nothing, or matches its own replacement.
 
-    The rules are the same but for their patterns, as those of a pack are.
+    The rules differ only in their patterns, like those of a pack.
     """
     for rule in rules:
         if not rule.is_regex and not _own_spans(rule, own_text(rule)):
@@ -44,13 +44,13 @@ def check(rules: Sequence[Rule]) -> None:
 
 
 class Allowed:
-    """Allowed texts, asked whether they free all that a rule looks for, wherever both count."""
+    """Allowed texts, and whether they cancel every match of a rule, wherever both count."""
 
     def __init__(self, allow: Sequence[Rule]) -> None:
         self._keywords = Keywords([keyword(rule.pattern) for rule in allow])
 
     def frees(self, rule: Rule) -> bool:
-        """Whether what the rule finds in a text made of its words lies inside allowed texts."""
+        """Whether the rule's match in its own text lies inside allowed texts."""
         text = own_text(rule)
         allowed = [self._keywords.whole(written, found) for written, found in _found(text, self._keywords)]
         freed, own = Spans((one.start, one.end) for one in allowed), _own_spans(rule, text) if allowed else []

@@ -1,4 +1,4 @@
-"""What becomes of a request: every rule that matches, the strongest of their actions, and the text as it may be."""
+"""The verdict on a request: every matching rule, the strongest action, and the texts after replacement."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from limner.bot.place import Place
 from limner.bot.reasons import EndCode
 
 CHOSEN = ("LoRA",)
-"""Fields that name what is there: another word in its place would name nothing."""
+"""Fields that name an existing thing, in which a replacement makes no sense."""
 ROUNDS = 3
-"""How often a text is read anew after something in it was replaced."""
+"""How often a text is checked again after a replacement."""
 _ANYWHERE = Place()
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request may not be painted: for its asker a sentence that repeats no word of it, for the log a code."""
+    """Why a request is refused: a sentence without its words for the member, and a code for the log."""
 
     code: str
     sentence: str
-    #: The rule that forbids it, or that takes most of the steps; empty if no rule does.
+    #: The rule that forbids it, or takes most of the steps; empty if there is none.
     rule_id: str
     field: str
 
     @property
     def is_for_cost(self) -> bool:
-        """Whether the check was given up because it takes too long."""
+        """Whether the check exceeded its steps."""
         return self.code.startswith(EndCode.COST.prefix)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What rules say of a request.
+    """The rules' verdict on a request.
 
-    ``action`` is the strongest of all that matched, None if nothing did; with block there is a ``refusal``.
+    ``action`` is the strongest of all matching rules, None without a match; a block has a ``refusal``.
     """
 
-    #: Every text by its field, as it may be painted.
+    #: Every text by field, after replacements.
     texts: Mapping[str, str]
     rules: Sequence[Rule] = ()
     refusal: Refusal | None = None
@@ -73,10 +73,10 @@ def judge(
     pardoned: Collection[int] = (),
     work: Work | None = None,
 ) -> Verdict:
-    """Compare the texts of a request, by the names of their fields, with all rules that count in the place.
+    """Compare the texts of a request, by field, with all rules that count in the place.
 
-    ``matchers`` are those for each field. ``flags_block`` says that nobody is there to look at what is flagged. Rules
-    that were ``pardoned`` for this request do not count. What takes more ``work`` than is left is refused.
+    ``matchers`` are those for each field. With ``flags_block`` a flag blocks, because there is no review channel.
+    ``pardoned`` rules do not count. A text that takes more ``work`` than is left is refused.
     """
     work = work or Work.of(texts.values())
     found, allowed, refusal = dict[Rule, None](), dict[str, str](), None
@@ -96,13 +96,13 @@ def judge(
 
 @dataclass
 class Settled:
-    """A text as it may be, and all rules that matched it."""
+    """A text after replacements, and all rules that matched it."""
 
     text: str
     rules: list[Rule]
-    #: One whose replacement cannot be done, or leaves nothing.
+    #: A rule whose replacement is impossible, or leaves nothing.
     stubborn: Rule | None = None
-    #: Why not all rules were compared with it.
+    #: Why the check was given up.
     given_up: TooCostly | None = None
 
 
@@ -113,7 +113,7 @@ def settle(
     pardoned: Collection[int] = (),
     work: Work | None = None,
 ) -> Settled:
-    """Replace in a text what rules of ``matchers`` replace; with no ``work``, as its length allows."""
+    """Apply the replacements of ``matchers`` to a text; without ``work``, as its length allows."""
     work = work or Work.of([text])
     rules, replaced, before = dict[Rule, None](), list[Match](), text
     for _ in range(ROUNDS):
@@ -140,7 +140,7 @@ def _counting(matches: list[Match], pardoned: Collection[int]) -> list[Match]:
 
 
 def rewrite(text: str, matches: Iterable[Match]) -> str:
-    """The text with each match's replacement in its place; where matches overlap, the one that begins first counts."""
+    """The text with each match replaced; of overlapping matches the first one counts."""
     parts, here = list[str](), 0
     for match in sorted(matches, key=lambda match: (match.start, -match.end)):
         if match.start >= here:
@@ -165,7 +165,7 @@ def _refusal(name: str, rule: Rule) -> Refusal:
 
 
 def too_costly(name: str, error: TooCostly) -> Refusal:
-    """The refusal of a request if the check of its field ``name`` is given up."""
+    """The refusal of a request whose field ``name`` takes too many steps."""
     code = EndCode.COST.about(name.split()[0])
     sentence = f"That text takes too long to check here (the {name}, reason {code}); write it shorter or more plainly."
     return Refusal(code, sentence, error.rule_id, name)

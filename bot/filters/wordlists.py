@@ -1,4 +1,4 @@
-"""Rule files of every form: JSON, word lists and tables as people keep them. What is doubtful is told by line."""
+"""Rule files of every form: JSON, word lists and tables. Doubtful lines are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from limner.generators.text_files import BadText, parse_json, split_lines
 
 JSON = frozenset({".json", ".jsonl"})
 TABLES = {".csv": ",;|\t", ".tsv": "\t"}
-"""Endings of tables' names, and what may part their columns."""
+"""File name endings of tables, and their separators."""
 _ONE = (
     "pattern",
     "word",
@@ -32,9 +32,9 @@ _ONE = (
     "string",
 )
 NAMES = frozenset({*_ONE, *(f"{name}s" for name in _ONE), "blocked", "banned", "profanity"})
-"""What the column of the words is called."""
+"""Possible titles of the words' column."""
 USED = ("kind", "action", "reason", "replacement", "enabled", "expires_at")
-"""Columns that mean something beside it."""
+"""Other columns with a meaning."""
 
 AS_COMMENT = "It is read as a comment; put it in quotes if it is a rule."
 AS_HEADING = "It is read as a heading and left out; put it in quotes if it is a rule."
@@ -69,7 +69,7 @@ _STRANGE = re.compile(r"""["`#,;|=<>\[\]{}\\]""")
 
 
 def read(text: str, name: str, read: Read = read_entry) -> Iterator[Item]:
-    """The entries of a file of that name, one by one; of a list or table each is labelled with its line.
+    """The entries of a file one by one; those of a list or table are labelled with their line.
 
     Raises:
         BadRule: it is neither JSON with a list of rules, nor a list, nor a table; some of that is seen on the way only.
@@ -151,7 +151,7 @@ def _column_of_words(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _named(names: Sequence[str], row: Sequence[str]) -> dict[str, Any]:
-    """What a row says, as an entry of a rule file says it."""
+    """A row as an entry of a rule file."""
     known: dict[str, Any] = {}
     for name, value in zip(names, row, strict=False):
         if value and (name in NAMES or name in USED):
@@ -201,7 +201,7 @@ def _list(lines: Sequence[str], read: Read) -> Iterator[Item]:
 
 
 def _readings(line: str) -> Iterator[tuple[str, str]]:
-    """Each pattern in a line of a list, and what is doubtful about it; "" and a note for a line that has none."""
+    """Each pattern in a line of a list, and warnings about it; "" and a note for a line without one."""
     comment = _COMMENT.match(line)
     if line == "" or _RULER.fullmatch(line) or (comment and line[comment.end() :][:1] in ("", " ")):
         return

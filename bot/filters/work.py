@@ -1,4 +1,4 @@
-"""Work: how many steps one check may take, so that neither a text nor a rule keeps others waiting."""
+"""The step limit of one check, so that neither a text nor a rule delays others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable, Sequence
 
 LEAST = 10_000
-"""Steps that a check of any text may take, however short it is."""
+"""Steps that a check of any text may take."""
 A_CHARACTER = 250
-"""Steps that each character of the text adds; ordinary text takes about ten."""
+"""Steps added by each character of the text; ordinary text takes about ten."""
 LONGEST = 8_000
-"""Characters that add steps; a text that takes more for them is refused."""
+"""Characters that add steps; longer texts get no more."""
 _BREATH = 10_000
-"""Steps after which a check that runs beside an event loop lets the loop run."""
+"""Steps after which a check beside an event loop lets the loop run."""
 _BREATH_SECONDS = 0.0001
 
 
@@ -21,14 +21,14 @@ class TooCostly(Exception):
 
     def __init__(self, rule_id: str = "") -> None:
         super().__init__(rule_id)
-        #: The rule that took most of them; empty if it was the text itself.
+        #: The rule that took most of them; empty for the text itself.
         self.rule_id = rule_id
 
 
 class Work:
-    """The steps that one check has left. A step is an estimate: it takes about a tenth of a microsecond.
+    """The remaining steps of one check. A step is an estimate of about a tenth of a microsecond.
 
-    ``is_beside_loop`` lets other threads run now and then while a long check goes on.
+    ``is_beside_loop`` lets other threads run now and then during a long check.
     """
 
     __slots__ = ("_breath", "_costs", "_rule_ids", "left")
@@ -41,16 +41,16 @@ class Work:
 
     @classmethod
     def of(cls, texts: Iterable[str], *, is_beside_loop: bool = False) -> Work:
-        """What a check of these texts may take, in proportion to their length."""
+        """The step limit for these texts, proportional to their length."""
         return cls(LEAST + A_CHARACTER * min(sum(map(len, texts)), LONGEST), is_beside_loop=is_beside_loop)
 
     def begin(self, rule_ids: Sequence[str]) -> None:
-        """Let numbers stand for these rules from here on."""
+        """Number these rules from here on."""
         self._rule_ids = rule_ids
         self._costs.clear()
 
     def spend(self, steps: float) -> None:
-        """Take some of the steps; raises TooCostly if there are no more."""
+        """Take some of the steps; raises TooCostly if there are none left."""
         self.left -= steps
         if self.left < self._breath:
             self._breath = self.left - _BREATH
@@ -60,6 +60,6 @@ class Work:
             raise TooCostly(self._rule_ids[max(costs, key=lambda number: costs[number])] if costs else "")
 
     def spend_on(self, number: int, steps: float) -> None:
-        """The same, and remember that the rule of this number took them."""
+        """The same for the rule of this number."""
         self._costs[number] = self._costs.get(number, 0) + steps
         self.spend(steps)

@@ -1,4 +1,4 @@
-"""The button under a refusal, and what its member wants to say to the moderators."""
+"""The Appeal button under a refusal, and the form for the member's reasons."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from limner.bot.ui.interactions import tell
 Interaction = discord.Interaction[Any]
 
 WORDS_LENGTH = 500
-"""Characters that a member may write to an appeal."""
+"""Most characters of an appeal."""
 ASKED = N_("Your appeal is with the moderators; /me tells you what they decide.")
 
 
 class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(?P<job>{NUMBER})"):
-    """Stands under a refusal, and carries the number of the request that was refused."""
+    """The button under a refusal, with the number of the refused request."""
 
     def __init__(self, job_id: int) -> None:
         custom_id = f"limner:appeal:{job_id}"
@@ -37,12 +37,12 @@ class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(
         return cls(int(match["job"]))
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Ask what the member wants to say, if this refusal can still be appealed against."""
+        """Open the form if this refusal can still be appealed."""
         await open_form(interaction, app, "appeal", job.id)
 
 
 class AppealWords(Form, kind="appeal"):
-    """A word for the moderators, if the member wants to write one."""
+    """The member's reasons for an appeal; may be empty."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(_("Appeal against a refusal"))
@@ -52,10 +52,10 @@ class AppealWords(Form, kind="appeal"):
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """For the one whose request was refused."""
+        """For the owner of the refused request."""
         return cls(await app.appeals.appealable(subject, interaction.user.id))
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Put the refusal before the moderators."""
+        """Open the appeal."""
         await app.appeals.appeal(self._job_id, interaction.user.id, self.text("words"))
         await tell(interaction, _(ASKED))

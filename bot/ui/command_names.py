@@ -1,4 +1,4 @@
-"""The names and descriptions of commands and options, as Discord shows them in each member's language."""
+"""Translations of command and option names and descriptions for Discord."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = (Location.command_name, Location.group_name, Location.parameter_name)
 
 
 class CommandNames(app_commands.Translator):
-    """Takes them from the catalogues; what has no translation stays English."""
+    """Translates from the catalogues; untranslated texts stay English."""
 
     async def translate(
         self,
@@ -24,7 +24,7 @@ class CommandNames(app_commands.Translator):
         locale: discord.Locale,
         context: app_commands.TranslationContext[Any, Any],
     ) -> str | None:
-        """A name or a description in a language; None if there is none."""
+        """The translation of a name or description; None if there is none."""
         if nearest(str(locale)) == ENGLISH:
             return None
         is_name = context.location in NAMES and not isinstance(context.data, app_commands.ContextMenu)

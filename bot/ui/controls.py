@@ -1,4 +1,4 @@
-"""Buttons and selects under messages: each class says for whom it is, which is looked at at every press."""
+"""Buttons and selects under messages; each class says which members may use it, checked at every press."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ Interaction = discord.Interaction[Any]
 ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])
 
 NUMBER = "[0-9]{1,18}"
-"""The number of a row in an id; more digits than a database counts are no number of anything."""
+"""A row's number in a custom_id; longer numbers are no row's."""
 NOT_OFFERED = N_("That is not offered there; open it again and choose.")
 
 
 class Control(ABC, discord.ui.DynamicItem[ItemT], template="limner:"):
-    """A button or a select whose id says what it is about: it outlives restarts, and nothing is kept of it in memory.
+    """A button or select described by its custom_id alone, so that it survives restarts without state in memory.
 
-    Discord's own client sends only what a message shows, other programs any number and value. So every control derives
-    from one of the classes below, which look at who presses before `act` is called.
+    Discord's client sends only what a message shows; other programs can send any number and value. So every control
+    derives from one of the classes below, which check the member before they call `act`.
     """
 
     @classmethod
     async def from_custom_id(
         cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        """What was pressed, in whichever process it was sent; one whose id holds numbers reads them itself."""
+        """The pressed control, in any process; controls with numbers in the id parse them."""
         return cls(cast(ItemT, item))
 
     @abstractmethod
     async def check_and_act(self, interaction: Interaction, app: App) -> None:
-        """Look at who presses, then do it; raises UserError if they may not."""
+        """Check the member, then act; raises UserError if the member may not."""
 
     async def callback(self, interaction: Interaction) -> None:
-        """Do it for whom it is for; discord.py would only log an error, so it is answered here."""
+        """Act for the permitted member; errors are answered here, because discord.py would only log them."""
         speak_privately(interaction)
         try:
             _check_offered(interaction)
@@ -52,60 +52,60 @@ class Control(ABC, discord.ui.DynamicItem[ItemT], template="limner:"):
 
 
 class ForAnyone(Control[ItemT], template="limner:"):
-    """Shows whoever presses what is their own; it names nothing of anybody's."""
+    """Shows each member their own data; its id refers to nobody else's."""
 
     @abstractmethod
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Do what it is for."""
+        """Carry out the action."""
 
     async def check_and_act(self, interaction: Interaction, app: App) -> None:
-        """Do it."""
+        """Act without a check."""
         await self.act(interaction, app)
 
 
 class ForOwner(Control[ItemT], template="limner:"):
-    """About one request, for the one who asked for it."""
+    """About one request, for its owner."""
 
     job_id: int
 
     @property
     def is_for_cleaners(self) -> bool:
-        """Whether members with Manage Messages may use it too, in the channel where it was asked for."""
+        """Whether members with Manage Messages in the request's channel may use it too."""
         return False
 
     @abstractmethod
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Do what it is for with the request."""
+        """Carry out the action on the request."""
 
     async def check_and_act(self, interaction: Interaction, app: App) -> None:
-        """Do it for whose it is; raises NotFound or NotYours."""
+        """Act for the owner; raises NotFound or NotYours."""
         await self.act(interaction, app, await owned(interaction, app, self.job_id, or_cleaner=self.is_for_cleaners))
 
 
 class ForModerators(Control[ItemT], template="limner:"):
-    """About what is a server's own, for those who may moderate it at this moment."""
+    """About a server's own data, for its current moderators."""
 
     @abstractmethod
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Do what it is for in this server."""
+        """Carry out the action in this server."""
 
     async def check_and_act(self, interaction: Interaction, app: App) -> None:
-        """Do it for moderators; raises NotModerator or NoPrivateMessage."""
+        """Act for moderators; raises NotModerator or NoPrivateMessage."""
         await self.act(interaction, app, await moderated(interaction, app))
 
 
 class ForManagers(ForModerators[ItemT], template="limner:"):
-    """The same for what a role's naming gives nobody."""
+    """The same for members with Manage Server, which a moderator role does not replace."""
 
     async def check_and_act(self, interaction: Interaction, app: App) -> None:
-        """Do it for who has Manage Server; raises NotModerator or NoPrivateMessage."""
+        """Act for members with Manage Server; raises NotModerator or NoPrivateMessage."""
         guild_id = await moderated(interaction, app)
         managers_only(interaction)
         await self.act(interaction, app, guild_id)
 
 
 def _check_offered(interaction: Interaction) -> None:
-    """Raise BadOption for what the message's select does not offer, or for more or less than may be chosen."""
+    """Raise BadOption for a value that the message's select does not offer, or too many or few of them."""
     data = cast("Mapping[str, Any]", interaction.data or {})
     if "values" not in data or interaction.message is None:
         return

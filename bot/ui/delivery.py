@@ -1,4 +1,4 @@
-"""Delivery: turns placeholders into pictures, and only then marks the jobs delivered."""
+"""Delivery: edits placeholders into the pictures, then marks the jobs delivered."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from limner.generators.base import error_site
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""How long a lost wake-up may delay a message."""
+"""Longest delay of a message after a lost wake-up."""
 PROGRESS_AFTER = 0.5
 PROGRESS_SECONDS = 2.0
 """When a running job is first shown, and the least time between two such edits in one channel.
@@ -47,24 +47,24 @@ PROGRESS_SECONDS = 2.0
 Discord takes 5 edits in 5 seconds there; the pictures need some of them.
 """
 PREVIEW_AFTER = 3.0
-"""How long a job is painted before its rough picture is worth an upload."""
+"""Seconds of painting after which a preview is worth an upload."""
 WAITING_SECONDS = 15.0
-"""How often a waiting job's place and time left are looked at again."""
+"""Interval at which a waiting job's position and time left are updated."""
 CHANNELS_AT_ONCE = 8
-"""One message at a time in each channel, so that a slow channel holds up only itself."""
+"""Channels served at once, one message at a time in each, so that a slow channel delays only itself."""
 PATIENCE_SECONDS = 120.0
-"""How long one message may take, with all of discord.py's own retries."""
+"""Time limit of one message, with all of discord.py's own retries."""
 LONGEST_PAUSE = 300.0
 LAST_WORDS_SECONDS = 3.0
-"""How long messages that are being written may take once the bot stops."""
+"""Time for messages in progress when the bot stops."""
 ADOPT_AFTER = 10.0
-"""When a job without a known message looks for one; Discord takes the answer to a command for 3 seconds only."""
+"""Age at which a job without a known message searches for one; a command's answer takes 3 seconds at most."""
 LONGEST_HOLD = 3600.0
-"""The longest pause before an answer is tried again that its channel refuses; news of that server end it at once."""
+"""Longest pause before a refused answer is retried; an event in its server ends it at once."""
 TOKENS_SECONDS = 60.0
-"""How often the tokens of commands are erased that have expired."""
+"""Interval at which expired interaction tokens are deleted."""
 SMALL_BYTES = 4 * 2**20
-"""Bytes of files in a message that are held without asking."""
+"""Bytes of files in a message that need no budget."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class _Shown:
 
 
 class Delivery:
-    """Posts what has ended, and shows how far the rest is; needs the client's REST side only.
+    """Posts the answers of finished jobs, and shows the progress of others; needs only the client's REST side.
 
-    An edit by message id can be repeated without harm, so a job is marked delivered only after Discord has taken it:
-    a crash in between edits the same message once more.
+    Edits by message id are idempotent, so a job is marked delivered only after Discord has accepted its message: a
+    crash in between edits the same message once more.
     """
 
     def __init__(self, app: App, client: discord.Client) -> None:
@@ -88,7 +88,7 @@ class Delivery:
         self._shown: dict[int, _Shown] = {}
         self._moved: dict[int, float] = {}
         self._looked_at_queue = self._erased_tokens = -math.inf
-        self._without_previews: set[int] = set()  # channels where nothing may be attached
+        self._without_previews: set[int] = set()  # channels without Attach Files
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,7 +104,7 @@ class Delivery:
         try:
             await self._app.outbox.try_again()
             while [job for job in await self._undelivered() if self._begin(job, self._deliver)]:
-                pass  # the next jobs of channels that were free, until there are none
+                pass  # the next jobs of free channels, until there are none
             await self._erase_tokens()
             moving = [*await self._app.jobs.to_show(), *await self._waiting()]
             for job in sorted(moving, key=lambda job: (_is_waiting(job), self._seen(job).at)):
@@ -135,7 +135,7 @@ class Delivery:
         """Write in the language of a job's server; in a direct message in its owner's."""
         return speaking_to_server(self._client.get_guild(job.guild_id or 0), job.locale)
 
-    # What has ended.
+    # Finished jobs.
 
     async def _undelivered(self) -> list[Job]:
         return [job for job in await self._app.jobs.undelivered(self._lanes.busy) if _can_be_found(job)]
@@ -155,7 +155,7 @@ class Delivery:
             await self._app.jobs.postpone_delivery(job.id, min(2.0**job.delivery_attempts, LONGEST_PAUSE))
 
     async def _may_be_posted(self, job: Job) -> bool:
-        """Whether nothing is against a job's pictures in its channel as it is now; else its row says what is."""
+        """Whether a job's pictures are allowed in its channel now; otherwise the objection is stored."""
         if job.status == JobStatus.REFUSED:
             await self._app.history.drop_refused(job)
         if job.status != JobStatus.SUCCEEDED:
@@ -166,7 +166,7 @@ class Delivery:
         return objection is None
 
     def _spot(self, job: Job) -> Where:
-        """Its place as it is now; of a thread that is archived, and so in no cache, as its channel is."""
+        """The job's place as it is now; an archived thread, which is in no cache, counts as its channel."""
         known = map(self._client.get_channel, [_channel_id(job), *job.parent_ids])
         return spot(job.guild_id, job.channel_id, next(filter(None, known), None))
 
@@ -180,7 +180,7 @@ class Delivery:
             return await self._explain(job, error)
 
     async def _post(self, job: Job) -> int:
-        """Write the answer with its pictures, as large as Discord takes them."""
+        """Post the answer with its pictures, as large as Discord accepts them."""
         text = job_messages.ended(job)
         if job.status != JobStatus.SUCCEEDED:
             return await self._posting.put(job, text)
@@ -201,19 +201,19 @@ class Delivery:
         return await self._posting.put(job, f"{text}\n{_(job_messages.TOO_LARGE)}")
 
     def _largest(self, job: Job) -> int:
-        """Bytes that Discord takes of one file where a job was asked for."""
+        """Most bytes of one file where the job was requested."""
         guild = self._client.get_guild(job.guild_id or 0)
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
     def _room(self, amount: int) -> AbstractAsyncContextManager[None]:
-        """Waits until the files of a large message may be held; small ones of all channels together are few bytes."""
+        """Wait until the files of a large message fit the byte budget; small ones need none."""
         return self._app.held.take(amount) if amount > SMALL_BYTES else nullcontext()
 
     async def _explain(self, job: Job, error: discord.HTTPException) -> int | None:
-        """The answer is refused, so say why where that is possible; a deleted placeholder stays deleted.
+        """The answer is refused: say why, where possible; a deleted placeholder stays deleted.
 
         Raises:
-            _HeldBack: it can be posted once the thread is open or a permission is given.
+            _HeldBack: it can be posted once the thread is opened or a permission is given.
         """
         if error.code == UNKNOWN_MESSAGE:
             return job.message_id
@@ -229,7 +229,7 @@ class Delivery:
         raise _HeldBack
 
     async def _give_up(self, job: Job, error: discord.HTTPException) -> int | None:
-        """Discord refuses the answer for what it says or carries; a plain sentence takes its place."""
+        """Discord refuses the content of the answer; post a plain sentence instead."""
         try:
             return await self._posting.put(job, _(job_messages.NOT_TAKEN, code=error.code))
         except discord.HTTPException as again:
@@ -240,7 +240,7 @@ class Delivery:
         return job.message_id
 
     async def _say_what_is_missing(self, job: Job, error: discord.HTTPException) -> None:
-        """In the message itself where only files are refused; else to the owner."""
+        """Say it in the message where only files are refused; otherwise to the owner."""
         if error.code == MISSING_PERMISSIONS and job.images:
             try:
                 await self._posting.put(job, f"{job_messages.ended(job)}\n{job_messages.no_attaching()}")
@@ -252,7 +252,7 @@ class Delivery:
         await self._tell_owner(job, job_messages.thread_closed if is_archived else lambda: self._lacking(job))
 
     def _lacking(self, job: Job) -> str:
-        """Which permissions are missing in a job's channel, as far as is known here."""
+        """The missing permissions in a job's channel, as far as they are known."""
         guild, channel = self._client.get_guild(job.guild_id or 0), self._client.get_channel(_channel_id(job))
         if guild is None:
             return _(job_messages.NO_MEMBER)
@@ -261,7 +261,7 @@ class Delivery:
         return job_messages.not_permitted(missing or [_("View Channels")])
 
     async def _tell_owner(self, job: Job, why: Callable[[], str]) -> None:
-        """Write to a job's owner in their language, unless they take no messages."""
+        """Send a job's owner a direct message in their language, if they accept one."""
         with speaking(job.locale):
             text = job_messages.elsewhere(job, why())
         try:
@@ -271,7 +271,7 @@ class Delivery:
             if not is_lasting(error):
                 raise
 
-    # What has not ended yet.
+    # Waiting and running jobs.
 
     def _seen(self, job: Job) -> _Shown:
         return self._shown.get(job.id, _Shown())
@@ -289,7 +289,7 @@ class Delivery:
             return _can_be_found(job) and self._seen(job).text != _moving(job)
 
     async def _show(self, job: Job) -> None:
-        """Write how far a job is; what fails is tried again while there is something to show."""
+        """Show a job's progress; errors are retried while there is progress."""
         text, now = await self._text(job), time.monotonic()
         if text == self._seen(job).text:
             self._shown[job.id] = _Shown(text, now)
@@ -309,7 +309,7 @@ class Delivery:
         self._shown[job.id] = _Shown(text, now)
 
     async def _waiting(self) -> Sequence[Job]:
-        """The next jobs in the queue, now and then: they are many, and move slowly."""
+        """The next jobs in the queue, at intervals: they are many and move slowly."""
         if time.monotonic() - self._looked_at_queue < WAITING_SECONDS / 5:
             return []
         self._looked_at_queue = time.monotonic()
@@ -319,7 +319,7 @@ class Delivery:
         return job_messages.queued(job, await self._app.jobs.position(job)) if _is_waiting(job) else _moving(job)
 
     async def _put_with_preview(self, job: Job, text: str) -> int:
-        """Write how far a job is, with the rough picture where there is one and the channel takes files."""
+        """Show a job's progress, with its preview if there is one and the channel accepts files."""
         preview = await self._preview(job)
         try:
             return await self._posting.put(job, text, preview)
@@ -346,7 +346,7 @@ class Delivery:
 
 
 class _HeldBack(Exception):
-    """An answer that can be posted later, when something changes in its server."""
+    """An answer that can be posted after a change in its server."""
 
 
 def _channel_id(job: Job) -> int:
@@ -354,7 +354,7 @@ def _channel_id(job: Job) -> int:
 
 
 def _can_be_found(job: Job) -> bool:
-    """Its message is known, or is not about to become known any more."""
+    """Whether its message is known or may be searched for."""
     return job.message_id is not None or time.time() - job.created_at > ADOPT_AFTER
 
 

@@ -1,4 +1,4 @@
-"""Embeds that Discord takes whatever is in them."""
+"""Embeds within Discord's limits for any content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def make_embed(
     footer: str = "",
     colour: discord.Colour | None = None,
 ) -> discord.Embed:
-    """An embed in which people's words are cut where they are too long.
+    """An embed in which members' words are cut where they are too long.
 
-    Fields are a name of ours, a value, and whether several stand in a row; those without a value are left out.
+    A field has a name, a value, and whether it stands in a row with others; empty ones are left out.
     """
     told = [(name, cut(value, FIELD), inline) for name, value, inline in fields if value][:FIELDS]
     title, footer = cut(title, TITLE), cut(footer, FOOTER)

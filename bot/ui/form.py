@@ -1,4 +1,4 @@
-"""Forms that people fill in: each says in its id whose it is, and is made anew from the rows when it comes back."""
+"""Forms whose custom_id says kind, server, member and subject, so that any process can rebuild them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ NOT_OFFERED = N_("“{label}” does not offer that any more; open the form agai
 
 
 class Form(discord.ui.Modal, ABC):
-    """What one person fills in, in one server, about one subject.
+    """A form for one member, in one server, about one subject.
 
-    discord.py keeps open forms in memory by their id: two with one id break each other, and a restart loses what is
-    typed. These are not kept. The id names kind, server, person and subject; `of` makes the same form when it is opened
-    and when it is sent, and so looks at the person's rights and at the subject's state both times.
+    discord.py keeps open modals in memory by id: two with one id break each other, and a restart loses the input. These
+    are not kept: `of` rebuilds the form when it is opened and when it is sent, and checks rights and state both times.
     """
 
     kinds: ClassVar[dict[str, type[Form]]] = {}
@@ -47,28 +46,28 @@ class Form(discord.ui.Modal, ABC):
     @classmethod
     @abstractmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """The form about a subject for the one who asks; raises UserError if there is none for them (any more)."""
+        """The form about a subject for the interaction's member; raises UserError if there is none (any more)."""
 
     @abstractmethod
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Do what the form is for with what was filled in, which is checked already."""
+        """Carry out the form with its checked values."""
 
     def ask(self, name: str, label: str, field: Field, description: str | None = None) -> None:
-        """Add a field; ``name`` is what `text` and `chosen` know it by."""
+        """Add a field; `text` and `chosen` find it by ``name``."""
         field.custom_id = name
         self._fields[name] = label, field
         self.add_item(discord.ui.Label(text=label, component=field, description=description))
 
     def text(self, name: str) -> str:
-        """What was written into a field."""
+        """A field's text."""
         return self._given[name][0]
 
     def chosen(self, name: str) -> list[str]:
-        """What was chosen in a field: values, or ids of roles or channels."""
+        """A field's selected values, or ids of roles or channels."""
         return self._given[name]
 
     def fill(self, given: Mapping[str, str]) -> None:
-        """Put texts and choices into the fields of these names; a text that is too long can be shortened there."""
+        """Fill fields by name; a text that is too long stays for the member to shorten."""
         for name, (_label, field) in self._fields.items():
             if name in given and isinstance(field, discord.ui.TextInput):
                 field.default = given[name]
@@ -78,7 +77,7 @@ class Form(discord.ui.Modal, ABC):
                     option.default = option.value in given[name].split(", ")
 
     def read(self, components: Sequence[Mapping[str, Any]]) -> None:
-        """Take what was filled in; raises BadOption for what the form does not offer or has no room for."""
+        """Take the submitted values; raises BadOption for values that the form does not offer."""
         parts = [component["component"] for component in components if "component" in component]
         given = {str(part.get("custom_id")): part for part in parts}
         for name, (label, field) in self._fields.items():
@@ -92,15 +91,15 @@ class Form(discord.ui.Modal, ABC):
 async def open_form(
     interaction: Interaction, app: App, kind: str, subject: int = 0, given: Mapping[str, str] | None = None
 ) -> None:
-    """Show a form about a subject (the number of its row, 0 for none), filled with what is given.
+    """Show a form about a subject (the number of its row, 0 for none), filled with the given values.
 
     Raises:
-        UserError: as its `of`.
+        UserError: raised by its `of`.
     """
     form = await Form.kinds[kind].of(interaction, app, subject)
     form.fill(given or {})
     form.custom_id = f"limner:form:{kind}:{interaction.guild_id or 0}:{interaction.user.id}:{subject}"
-    form.stop()  # so discord.py does not keep it
+    form.stop()  # so that discord.py forgets it
     await interaction.response.send_modal(form)
 
 

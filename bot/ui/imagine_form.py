@@ -1,4 +1,4 @@
-"""/imagine as a form: what was typed into the command and refused, to be changed and asked for again."""
+"""/imagine as a form, filled with a refused command's options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_OPTION = N_("The line “{line}” is no option; write one such as `count: 2`
 
 
 class ImagineForm(Form, kind="imagine"):
-    """The words and options of a request that was not accepted."""
+    """The words and options of a refused request."""
 
     def __init__(self) -> None:
         super().__init__(_("Imagine"))
@@ -43,7 +43,7 @@ class ImagineForm(Form, kind="imagine"):
         return cls()
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Ask for it, as the command does."""
+        """Submit the request like the command."""
         ask = Ask(
             text=self.text("prompt"),
             user_id=interaction.user.id,
@@ -55,7 +55,7 @@ class ImagineForm(Form, kind="imagine"):
 
 
 def read_options(text: str) -> dict[str, str]:
-    """The options that lines such as ``count: 2`` say, by their names; raises BadOption."""
+    """The options in lines such as ``count: 2``, by name; raises BadOption."""
     known = {option.name for option in OPTIONS} - {"negative"}
     options: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):

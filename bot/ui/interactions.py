@@ -1,4 +1,4 @@
-"""What all commands and buttons share: the App, and how an error is answered."""
+"""Helpers for all commands and buttons: the App, the place, private and public answers, and errors."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ OWNERS_ONLY = N_("Only members with Manage Server can change that.")
 NOT_YOUR_OWN = N_("That is about yourself; another moderator can do it, or a member with Manage Server.")
 NO_SUCH_VALUE = N_("This command does not offer that value for the option {name}; choose another one.")
 SILENT = discord.AllowedMentions.none()
-"""Nothing that Limner writes pings anybody."""
+"""No mentions: nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
-"""Marks an interaction whose answer in the channel still says that the bot is thinking."""
+"""Marks an interaction whose public answer still shows "thinking"."""
 
 
 AGE_RESTRICTABLE = (
@@ -55,10 +55,10 @@ class LimnerCog(commands.Cog):
         self.app = app
 
     async def interaction_check(self, interaction: Interaction, /) -> bool:
-        """Look at the options of a command again, because not only Discord's own client sends them.
+        """Check a command's options again, because any program can send values that Discord's client would not.
 
         Raises:
-            NotOffered: a value, a length or a choice is none that the command offers.
+            NotOffered: a value, a length or a choice is not offered by the command.
         """
         speak_privately(interaction)
         given = dict(iter(interaction.namespace))
@@ -69,13 +69,13 @@ class LimnerCog(commands.Cog):
         return True
 
     async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
-        """Every error of every command ends here."""
+        """Handles the errors of every command."""
         await answer_error(interaction, error)
 
 
 async def answer_error(interaction: Interaction, error: Exception) -> None:
-    """Tell the one who asked, and nobody else, what went wrong and what to do, and give back what they typed."""
-    from limner.bot.ui.typed import give_back  # whose button answers errors itself
+    """Show an error privately with what to do, and return the typed text."""
+    from limner.bot.ui.typed import give_back  # imported here: its buttons answer errors too
 
     speak_privately(interaction)
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
@@ -83,23 +83,23 @@ async def answer_error(interaction: Interaction, error: Exception) -> None:
 
 
 def speak_privately(interaction: Interaction) -> None:
-    """Answer from now on in the language that the one who asks has chosen in Discord."""
+    """Translate this task's answers into the member's Discord language from now on."""
     speak(str(interaction.locale))
 
 
 def speaking_publicly(interaction: Interaction) -> AbstractContextManager[None]:
-    """Write what everybody reads in the server's language; in a direct message in its one reader's."""
+    """Translate public messages into the server's language, in a direct message into the member's."""
     return speaking(str(interaction.guild_locale or interaction.locale))
 
 
 def speaking_to_server(guild: discord.Guild | None, otherwise: str) -> AbstractContextManager[None]:
-    """The same for messages that no command answers; ``otherwise`` is the locale where no server is known."""
+    """The same for messages without an interaction; ``otherwise`` is the locale where no server is known."""
     return speaking(str(guild.preferred_locale) if guild else otherwise)
 
 
 async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
-    """The button that puts a refusal before a moderator; None where nobody would see it, or at the second time."""
-    from limner.bot.ui.appeal import AppealButton  # which answers errors itself
+    """The Appeal button; None if the refusal cannot be appealed."""
+    from limner.bot.ui.appeal import AppealButton  # imported here: it answers errors too
 
     if not await app.appeals.may_appeal(job):
         return None
@@ -108,25 +108,25 @@ async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
 
 
 async def tell(interaction: Interaction, text: str, **more: Any) -> None:
-    """Write a message that only the one who asked can see."""
+    """Send a message that only the interaction's member sees."""
     if interaction.response.is_done():
         if interaction.extras.pop(THINKING, False):
             await (
                 interaction.delete_original_response()
-            )  # everybody sees it, and its first successor would be as public
+            )  # the deferred answer is public, and the first follow-up would be too
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=SILENT, **more)
     else:
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=SILENT, **more)
 
 
 async def think(interaction: Interaction) -> None:
-    """Show in the channel that the answer takes longer; `respond` or `tell` ends it."""
+    """Show "thinking" in the channel until `respond` or `tell`."""
     await interaction.response.defer(thinking=True)
     interaction.extras[THINKING] = True
 
 
 async def respond(interaction: Interaction, text: str, view: discord.ui.View) -> int | None:
-    """Give the answer that everybody sees; the number of its message."""
+    """Send the public answer; returns its message id."""
     if interaction.extras.pop(THINKING, False):
         message = await interaction.edit_original_response(content=text, view=view, allowed_mentions=SILENT)
         return message.id
@@ -135,17 +135,17 @@ async def respond(interaction: Interaction, text: str, view: discord.ui.View) ->
 
 
 def role_ids(interaction: Interaction) -> list[int]:
-    """The roles of the one who asks; none outside servers."""
+    """The member's roles; none outside servers."""
     return [role.id for role in interaction.user.roles] if isinstance(interaction.user, discord.Member) else []
 
 
 def bound_roles(interaction: Interaction) -> list[int]:
-    """The roles that the one who asks may free from no rule: their own, but for members with Manage Server."""
+    """Roles that the member may not exempt from rules: their own, except with Manage Server."""
     return [] if interaction.permissions.manage_guild else role_ids(interaction)
 
 
 def where(interaction: Interaction) -> Where:
-    """The place that a command or a click comes from, and whose it is."""
+    """The place and member of an interaction."""
     channel, parents = interaction.channel, list[int | None]()
     if isinstance(channel, discord.Thread):
         parents = [channel.parent_id, channel.parent.category_id if channel.parent else None]
@@ -161,7 +161,7 @@ def where(interaction: Interaction) -> Where:
 
 
 def where_to_post(interaction: Interaction) -> Where:
-    """The same for a request, whose answer is to be posted there; raises CannotPost if it could not be."""
+    """The same for a request that will be posted there; raises CannotPost if it could not be."""
     guild = interaction.client.get_guild(interaction.guild_id or 0)
     missing = lacking(interaction.app_permissions, interaction.channel) if guild else []
     if missing:
@@ -170,7 +170,7 @@ def where_to_post(interaction: Interaction) -> Where:
 
 
 def lacking(permissions: discord.Permissions, channel: object) -> list[str]:
-    """What a request's message needs in a channel and is not among these permissions, as Discord names it."""
+    """The permissions that a request's message lacks in a channel, by Discord's names."""
     if not permissions.view_channel:
         return [_("View Channels")]
     in_thread = isinstance(channel, discord.Thread)
@@ -184,9 +184,9 @@ def lacking(permissions: discord.Permissions, channel: object) -> list[str]:
 
 
 def is_age_restricted(channel: object) -> bool:
-    """Whether only adults see a channel: by itself, or because its whole server is age-restricted.
+    """Whether a channel is for adults only: by itself, or through its age-restricted server.
 
-    One that is not known counts as open to everybody.
+    An unknown channel counts as unrestricted.
     """
     if not isinstance(channel, AGE_RESTRICTABLE):
         return False
@@ -194,7 +194,7 @@ def is_age_restricted(channel: object) -> bool:
 
 
 async def moderated(interaction: Interaction, app: App) -> int:
-    """The server that the one who asks may moderate at this moment; raises NotModerator or NoPrivateMessage."""
+    """The server that the member may moderate now; raises NotModerator or NoPrivateMessage."""
     if interaction.guild_id is None:
         raise app_commands.NoPrivateMessage
     settings = await app.guilds.get(interaction.guild_id)
@@ -205,11 +205,11 @@ async def moderated(interaction: Interaction, app: App) -> int:
 
 
 async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: bool = False) -> Job:
-    """A request, for those who may act on it; with ``or_cleaner`` also who has Manage Messages where it was asked for.
+    """A request, for members who may act on it; with ``or_cleaner`` also with Manage Messages in its channel.
 
     Raises:
         NotFound: it was deleted.
-        NotYours: they may not.
+        NotYours: the member may not.
     """
     job = await app.jobs.get(job_id)
     is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
@@ -220,19 +220,19 @@ async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: 
 
 
 def managers_only(interaction: Interaction) -> None:
-    """What a role's naming gives nobody; raises NotModerator."""
+    """Check for Manage Server, which a moderator role does not replace; raises NotModerator."""
     if not interaction.permissions.manage_guild:
         raise NotModerator(_(OWNERS_ONLY))
 
 
 def forbid_own(interaction: Interaction, user_id: int) -> None:
-    """Nobody decides in a matter of their own but who has Manage Server; raises NotModerator."""
+    """Nobody decides about their own request, except with Manage Server; raises NotModerator."""
     if user_id == interaction.user.id and not interaction.permissions.manage_guild:
         raise NotModerator(_(NOT_YOUR_OWN))
 
 
 def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Where:
-    """A place for pictures."""
+    """A place for the image policy."""
     return Where(guild_id, channel_id, is_age_restricted=is_age_restricted(channel))
 
 

@@ -1,4 +1,4 @@
-"""Buttons under a request's message. Each carries the job's number, so it works after any restart."""
+"""Buttons under a request's message. Each carries the job's number, so it survives restarts."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ DELETED = N_("{which} is deleted with its pictures.")
 NOT_TAKEN_AWAY = N_("Its message is in a channel where I may not write any more; take it away by hand.")
 ALREADY_ANSWERED = 40060
 VALUE_LENGTH = 500
-"""Characters of an option's value under Details."""
+"""Most characters of an option's value under Details."""
 ANSWER_LENGTH = 4000
-"""Characters that Discord takes from a text field."""
+"""Most characters that Discord accepts from a text field."""
 
 LOOKS = {
     "keep": (N_("Keep"), discord.ButtonStyle.success),
@@ -60,7 +60,7 @@ LOOKS = {
     "cancel": (N_("Cancel"), discord.ButtonStyle.secondary),
 }
 AGAIN = ("reroll", "remix", "paint")
-"""What makes a new request of some requests only; the others say themselves what is against it."""
+"""Verbs that are offered for some requests only."""
 STATUSES = {
     JobStatus.QUEUED: N_("queued"),
     JobStatus.RUNNING: N_("running"),
@@ -70,11 +70,11 @@ STATUSES = {
     JobStatus.REFUSED: N_("refused"),
 }
 CLEANING = ("delete", "erase", "cancel")
-"""What members with Manage Messages may do with others' requests."""
+"""Verbs that members with Manage Messages may use on others' requests."""
 
 
 class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER})"):
-    """A verb and the number of the job that it is for; all else that it needs is in the row."""
+    """A verb and a job's number; everything else is in the row."""
 
     def __init__(self, verb: str, job_id: int) -> None:
         label, style = LOOKS[verb]
@@ -91,18 +91,18 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
 
     @property
     def is_for_cleaners(self) -> bool:
-        """Moderators clean up after others, and do nothing else for them."""
+        """Moderators may clean up others' requests, and do nothing else to them."""
         return self.verb in CLEANING
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Do what the button says."""
+        """Carry out the verb."""
         if self.verb in AGAIN and self.verb not in _verbs(job):
             raise BadOption(_(NOT_NOW))
         await _PRESSED[self.verb](interaction, app, job)
 
 
 def buttons(job: Job) -> discord.ui.View:
-    """What can be done with a job now."""
+    """The buttons of a job in its present state."""
     view = discord.ui.View(timeout=None)
     for verb in _verbs(job):
         view.add_item(JobButton(verb, job.id))
@@ -115,14 +115,14 @@ def is_of(message: discord.Message, job_id: int) -> bool:
 
 
 def job_of(message: discord.Message) -> int | None:
-    """The number of the job whose buttons a message has; None if it has none."""
+    """The number of the job that a message's buttons belong to; None if it has none."""
     rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
     found = (re.fullmatch(r"limner:[a-z]+:([0-9]+)", item.custom_id or "") for row in rows for item in row.children)
     return next((int(match[1]) for match in found if match), None)
 
 
 async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None:
-    """Answer in the channel that a request is accepted; delivery turns this message into the pictures."""
+    """Post the placeholder in the channel; delivery later edits it into the pictures."""
     with _accepted(job):
         position = await app.jobs.position(job)
         with speaking_publicly(interaction):
@@ -136,7 +136,7 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
 
 
 async def stop(app: App, job: Job, user_id: int) -> str:
-    """Cancel a job for somebody who may; says which it is and what happens to it."""
+    """Cancel a job if the member may; the sentence names it and says what happens."""
     status = await app.jobs.cancel(job.id, _(BY_ASKER) if user_id == job.user_id else _(BY_MODERATOR))
     which = job_messages.named(job)
     if status == JobStatus.RUNNING:
@@ -147,7 +147,7 @@ async def stop(app: App, job: Job, user_id: int) -> str:
 
 
 def details(job: Job) -> discord.Embed:
-    """Everything about a job that its owner may want to know."""
+    """Everything about a job for its owner."""
     request, expansion = job.generation, job.expanded
     texts = {_("Idea"): job.idea, _("Prompt"): job.prompt or "", _("Added"): expansion.added if expansion else ""}
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
@@ -175,7 +175,7 @@ def details(job: Job) -> discord.Embed:
 
 
 class EditPrompt(Form, kind="edit"):
-    """An expansion, to be changed by its owner before it is painted."""
+    """An expansion for its owner to edit before it is painted."""
 
     def __init__(self, app: App, job: Job) -> None:
         super().__init__(_("Edit the prompt"))
@@ -186,7 +186,7 @@ class EditPrompt(Form, kind="edit"):
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """For the owner of a request that waits for a choice."""
+        """For the owner of a held request."""
         job = await owned(interaction, app, subject)
         if job.held_at is None:
             raise Decided(_(CHOSEN))
@@ -200,7 +200,7 @@ class EditPrompt(Form, kind="edit"):
 
 
 class Remix(Form, kind="remix"):
-    """The words of a finished request, to be changed and painted with the same seed and settings."""
+    """The words of a finished request, to change and paint with the same seed and options."""
 
     def __init__(self, app: App, job: Job) -> None:
         super().__init__(_("Remix"))
@@ -218,7 +218,7 @@ class Remix(Form, kind="remix"):
         return cls(app, await owned(interaction, app, subject))
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Ask for the changed words."""
+        """Submit the changed request."""
         texts, user_id = (self.text("idea"), self.text("negative")), interaction.user.id
         job = await submit.remix(app, self._job, *texts, user_id=user_id, where=where_to_post(interaction))
         await post_placeholder(interaction, app, job)
@@ -308,14 +308,14 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
 
 
 def _size(job: Job) -> str:
-    """How large the pictures are, and were when they were painted if something was done to them."""
+    """The size of the pictures, and the painted size if it differs."""
     painted = f"{job.generation.width}x{job.generation.height}"
     sizes = job_messages.sizes(job)
     return _("{sizes}, painted as {painted}", sizes=sizes, painted=painted) if sizes not in ("", painted) else painted
 
 
 def _likeness(job: Job) -> str:
-    """How near the reader found the pictures to the idea, and among how many."""
+    """The image-text model's score of the pictures, and the number of candidates."""
     found = [f"{image.nearness:.2f}" for image in job.images if image.nearness is not None]
     if not found:
         return ""
@@ -337,7 +337,7 @@ def _verbs(job: Job) -> tuple[str, ...]:
 
 
 async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_first: bool) -> None:
-    """Show that a held job is queued; whoever comes second is told so."""
+    """Show that a held job is queued; a second answer says that one came first."""
     if not is_first:
         return await tell(interaction, _(CHOSEN))
     with _accepted(job):
@@ -365,9 +365,9 @@ def _unexpanded(job: Job) -> Expansion:
 
 
 async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | None:
-    """The number of the answer; None if another process of this bot has given one (restarts may overlap).
+    """The answer's message id; None if another process of this bot has answered (restarts may overlap).
 
-    An answer whose receipt was lost on the way is tried again by discord.py, and then counts as given before.
+    discord.py retries an answer with a lost receipt, which then counts as already given.
     """
     try:
         return await respond(interaction, text, buttons(job))
@@ -384,7 +384,7 @@ def _answer(interaction: Interaction) -> Answer:
 
 @contextmanager
 def _accepted(job: Job) -> Generator[None]:
-    """The row is written, so the request goes on whatever happens to its message; delivery mends that."""
+    """The row is written, so the request continues whatever happens to its message; delivery repairs that."""
     try:
         yield
     except (discord.HTTPException, aiohttp.ClientError, OSError, UserError) as error:

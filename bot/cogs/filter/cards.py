@@ -1,4 +1,4 @@
-"""A rule on a card with its buttons, and the list of all rules, page by page."""
+"""A rule's card with its buttons, and the list of all rules by page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from limner.bot.ui.job_messages import plain
 Interaction = discord.Interaction[Any]
 
 SEARCH_LENGTH = 60
-"""Characters to search for; a button's custom_id carries them."""
+"""Most characters of a search; a button's custom_id carries them."""
 REPLAYED = 5000
-"""Requests that a replay looks at."""
+"""Requests that a replay checks."""
 SHOWN = 10
 IDEA_LENGTH = 120
 LOOKS = {
@@ -50,7 +50,7 @@ class RuleButton(
     ForModerators[discord.ui.Button[Any]],
     template=rf"limner:rule:(?P<verb>{'|'.join(LOOKS)}):(?P<rule>{NUMBER})",
 ):
-    """Does something with one rule; after a restart too."""
+    """An action on one rule; survives restarts."""
 
     def __init__(self, verb: str, rule_id: int) -> None:
         label, style = LOOKS[verb]
@@ -66,7 +66,7 @@ class RuleButton(
         return cls(match["verb"], int(match["rule"]))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Do what the button says."""
+        """Carry out the button's action."""
         await _PRESSED[self.verb](interaction, app, await app.filters.get(guild_id, self.rule_id))
 
 
@@ -89,7 +89,7 @@ class ListButton(
         return cls("", int(match["number"]), match["search"])
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Show the page in the place of the one before."""
+        """Replace the shown page."""
         page = await app.filters.page(guild_id, self.number, self.search)
         await interaction.response.edit_message(embed=_listed(page), view=_list_view(page, self.search))
 
@@ -111,7 +111,7 @@ class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:
 
 
 async def show(interaction: Interaction, app: App, rule: RuleRow) -> None:
-    """Show a rule as it is now, with what can be done with it, and what is worth knowing."""
+    """Show a rule's card with its actions and warnings."""
     notes = await _notes(app, rule)
     await tell(interaction, "", embed=texts.card(rule, notes), view=_card_view(rule))
 
@@ -126,7 +126,7 @@ async def show_list(interaction: Interaction, app: App, guild_id: int, search: s
 
 
 async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None:
-    """Tell which of the last requests a rule would have matched, before it is switched on."""
+    """Show which of the last requests a rule would have matched, before it is switched on."""
     if rule.is_allow:
         raise BadRule(ALLOWS)
     await interaction.response.defer(ephemeral=True, thinking=True)
@@ -142,7 +142,7 @@ async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None
 
 
 async def remove(interaction: Interaction, app: App, rule: RuleRow) -> None:
-    """Take a rule away."""
+    """Remove a rule."""
     await app.filters.remove(rule.guild_id, rule.id, interaction.user.id)
     await tell(interaction, f"Rule {rule.id} {texts.subject(rule)} is removed; /filter log can bring it back.")
 
@@ -176,7 +176,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, RuleRow], Awaitable[None]]] = {
 
 
 async def _notes(app: App, rule: RuleRow) -> list[str]:
-    """What somebody may not have thought of."""
+    """Warnings about a rule."""
     notes: list[str] = []
     for twin in await app.filters.twins(rule):
         text = texts.ALLOW_WINS if rule.is_allow else texts.IS_ALLOWED if twin.is_allow else texts.TWICE
@@ -198,7 +198,7 @@ def _card_view(rule: RuleRow) -> discord.ui.View:
 
 
 def view(items: Any) -> discord.ui.View:
-    """Buttons and selects under a message."""
+    """Buttons and selects of a message."""
     made = discord.ui.View(timeout=None)
     for item in items:
         made.add_item(item)

@@ -1,4 +1,4 @@
-"""/filter: what may be drawn in a server, for its moderators. Every answer is private."""
+"""/filter: a server's content rules, for its moderators. Every answer is private."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ITEMS = (
     ReviewChannelSelect,
     NegativeSelect,
 )
-"""The buttons and selects that outlive restarts."""
+"""Buttons and selects that survive restarts."""
 RULE = "The number of a rule; type some of its text to find it"
 HAPPENS = {
     None: "That text is allowed here; no rule matches it.",
@@ -119,7 +119,7 @@ class Filters(LimnerCog, name="Limner filters"):
     async def test(self, interaction: Interaction, text: str) -> None:
         """Tell what would happen to a text in this channel, without painting anything."""
         await moderated(interaction, self.app)
-        await interaction.response.defer(ephemeral=True, thinking=True)  # thousands of rules are read anew
+        await interaction.response.defer(ephemeral=True, thinking=True)  # thousands of rules are compiled again
         here = where(interaction)
         member = Where(here.guild_id, here.channel_id, here.parent_ids, (), here.is_age_restricted)
         told, files = _told(text, await self.app.filters.explain(member, text))
@@ -160,7 +160,7 @@ class Filters(LimnerCog, name="Limner filters"):
 
 
 def _told(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
-    """What would happen to a text, and each rule that says so."""
+    """What would happen to a text, and each rule that matches it."""
     verdict = explained.verdict
     refusal = verdict.refusal
     is_for_cost = refusal is not None and refusal.is_for_cost
@@ -178,7 +178,7 @@ def _told(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
 
 
 def _named(rule: Rule) -> str:
-    """A rule's number and, if it is the server's own, its words; in code they neither format nor mention anything."""
+    """A rule's number and, for the server's own rules, its text as inline code."""
     return (
         f"{rule.id} (of this bot's operator)"
         if rule.guild_id == EVERYWHERE

@@ -1,4 +1,4 @@
-"""Rules that come in from files and from the server's own AutoMod, and go out as a file."""
+"""Imports rules from files and from the server's AutoMod, and exports them as a file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ALLOWED_HERE = "What AutoMod allows beside one of its rules is allowed beside al
 
 
 class ImportButton(ForModerators[discord.ui.Button[Any]], template=r"limner:import:(?P<source>file|automod)"):
-    """Adds the rules of the file under a message, or AutoMod's, of which the message tells what is doubtful."""
+    """Imports the rest of a file or of AutoMod, after its message has listed the doubtful entries."""
 
     def __init__(self, source: str, label: str = "") -> None:
         super().__init__(discord.ui.Button(label=label, custom_id=f"limner:import:{source}"))
@@ -61,7 +61,7 @@ class ImportButton(ForModerators[discord.ui.Button[Any]], template=r"limner:impo
         return cls(match["source"])
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Read it again, and add what can be added."""
+        """Read the source again and add its valid rules."""
         await interaction.response.defer()
         message = cast("discord.Message", interaction.message)
         items = await _items(interaction, app, message.attachments[0] if self.source == "file" else None)
@@ -69,9 +69,9 @@ class ImportButton(ForModerators[discord.ui.Button[Any]], template=r"limner:impo
 
 
 async def bring_in(interaction: Interaction, app: App, guild_id: int, file: discord.Attachment | None) -> None:
-    """Add what a file or AutoMod holds in one change.
+    """Import a file or AutoMod in one change.
 
-    If something in it is doubtful or cannot be a rule, that is told by line, and a button adds the rest.
+    Doubtful and wrong entries are listed by line, and a button imports the rest.
     """
     await interaction.response.defer(ephemeral=True, thinking=True)
     items = await app.filters.reviewed(guild_id, await _items(interaction, app, file))
@@ -102,12 +102,12 @@ async def send_out(interaction: Interaction, app: App, guild_id: int) -> None:
 
 
 def automod_items(rules: Iterable[discord.AutoModRule]) -> Iterator[Item]:
-    """What AutoMod's keyword rules are here; a rule that is off stays off."""
+    """The entries of AutoMod's keyword rules; a rule that is off stays off."""
     return (item for rule in rules for item in _of_automod(rule))
 
 
 async def _items(interaction: Interaction, app: App, file: discord.Attachment | None) -> list[Item]:
-    """What a file holds, or this server's AutoMod; what would free one's own role cannot be a rule."""
+    """The entries of a file or of AutoMod; entries that would exempt the moderator's own role are wrong."""
     items = await (_read(interaction, app, file) if file else _automod(interaction, app))
     bound = frozenset(map(str, bound_roles(interaction)))
     return [
@@ -172,7 +172,7 @@ def _item(name: str, entry: Entry) -> Item:
 
 
 async def _add(interaction: Interaction, app: App, guild_id: int, items: Sequence[Item], *, is_automod: bool) -> None:
-    """Add the rules in one change, and tell what came of it."""
+    """Add the rules in one change, and show the result."""
     await interaction.edit_original_response(content=f"Adding {_rules(len(items))} …", view=None)
     entries = [item.entry for item in items if item.entry]
     problems = [item.told for item in items if item.problem]

@@ -1,4 +1,4 @@
-"""Forms that moderators fill in: a rule, and where it counts. Whoever lost the right meanwhile is told so."""
+"""Moderators' forms for a rule and for its places; the right is checked again when a form is sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Interaction = discord.Interaction[Any]
 Option = discord.SelectOption
 
 CHOSEN = 25
-"""Channels or roles that one select holds."""
+"""Most channels or roles in one select."""
 STRICT = "strict"
 KINDS = {
     Kind.WORD: "A word, a phrase, or a wildcard such as cat*",
@@ -39,7 +39,7 @@ BEYOND = "{} more stay as they are; there is no room for them here until some of
 
 
 class RuleForm(Form, kind="rule"):
-    """What is looked for, what happens then, and for how long; of a pack all but the first."""
+    """A rule's text, action and expiry; for a pack all but the text."""
 
     def __init__(self, guild_id: int, rule: RuleRow | None) -> None:
         super().__init__(f"Rule {rule.id}" if rule else "A new rule")
@@ -61,12 +61,12 @@ class RuleForm(Form, kind="rule"):
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """For moderators: a rule of their server, or a new one."""
+        """For moderators: the form of a rule of their server, or of a new one."""
         guild_id = await moderated(interaction, app)
         return cls(guild_id, await app.filters.get(guild_id, subject) if subject else None)
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Write the rule, and show it as it is then."""
+        """Save the rule and show its card."""
         by, bound = interaction.user.id, bound_roles(interaction)
         text = {} if self._is_pack else {"pattern": self.text("text")}
         if self._rule is None:
@@ -97,7 +97,7 @@ class RuleForm(Form, kind="rule"):
 
 
 class PlaceForm(Form, kind="where"):
-    """In which channels and for which roles a rule counts."""
+    """The channels and roles for which a rule counts."""
 
     def __init__(self, rule: RuleRow) -> None:
         super().__init__(f"Where rule {rule.id} counts")
@@ -116,11 +116,11 @@ class PlaceForm(Form, kind="where"):
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """For moderators: a rule of their server."""
+        """For moderators: the form of a rule of their server."""
         return cls(await app.filters.get(await moderated(interaction, app), subject))
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Write where the rule counts; nobody frees oneself without being a manager of the server."""
+        """Save where the rule counts; only members with Manage Server may exempt themselves."""
         sets = {name: _chosen(self.chosen(name), getattr(self._before, name)) for name in SETS}
         scope = Scope(**sets, ages=Ages(self.chosen("ages")[0]))
         guild_id, number, by, bound = self._rule.guild_id, self._rule.id, interaction.user.id, bound_roles(interaction)
@@ -134,7 +134,7 @@ class PlaceForm(Form, kind="where"):
 
 
 def _kind(rule: RuleRow | None) -> str:
-    """Which of the kinds of the form a rule is."""
+    """The form's kind of a rule."""
     if rule is None:
         return Kind.WORD
     if rule.is_allow or rule.is_strict:
@@ -170,12 +170,12 @@ def _defaults(ids: Iterable[str], kind: discord.SelectDefaultValueType) -> list[
 
 
 def _shown(ids: Iterable[str]) -> list[str]:
-    """Those for which a select has room."""
+    """The ids that fit into a select."""
     return sorted(ids)[:CHOSEN]
 
 
 def _chosen(ids: Iterable[str], before: Set[str]) -> frozenset[str]:
-    """What was chosen, and what the select had no room to show."""
+    """The selected ids, and those that did not fit into the select."""
     return frozenset({*ids, *(before - {*_shown(before)})})
 
 

@@ -1,4 +1,4 @@
-"""The log of what moderators changed, newest first, with a way back for each change."""
+"""The log of moderators' changes, newest first, with undo."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class LogButton(ForModerators[discord.ui.Button[Any]], template=r"limner:log:pag
         return cls("", int(match["number"]))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Show the page in the place of the one before."""
+        """Replace the shown page."""
         page = await audit_log.page(app.database, guild_id, self.number)
         await interaction.response.edit_message(embed=_listed(page), view=_view(page))
 
 
 class UndoSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:log:undo"):
-    """Takes back one of the changes on a page."""
+    """Undoes one of the changes on a page."""
 
     @classmethod
     def of(cls, some: Sequence[FilterChange]) -> Self:
@@ -54,12 +54,12 @@ class UndoSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:log:un
         return cls(discord.ui.Select(custom_id="limner:log:undo", placeholder="Undo a change", options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Undo it, and say so."""
+        """Undo the change and say so."""
         await undo(interaction, app, guild_id, int(self.item.values[0]))
 
 
 class UndoButton(ForModerators[discord.ui.Button[Any]], template=rf"limner:log:undo:(?P<change>{NUMBER})"):
-    """Takes back the change that a message tells of."""
+    """Undoes the change that a message reports."""
 
     def __init__(self, change_id: int) -> None:
         super().__init__(discord.ui.Button(label="Undo", custom_id=f"limner:log:undo:{change_id}"))
@@ -73,7 +73,7 @@ class UndoButton(ForModerators[discord.ui.Button[Any]], template=rf"limner:log:u
         return cls(int(match["change"]))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Undo it, and say so."""
+        """Undo the change and say so."""
         await undo(interaction, app, guild_id, self.change_id)
 
 
@@ -87,7 +87,7 @@ async def show(interaction: Interaction, app: App, guild_id: int) -> None:
 
 
 async def undo(interaction: Interaction, app: App, guild_id: int, change_id: int) -> None:
-    """Take one change back; what only Manage Server can change, only it can change back."""
+    """Undo one change; a change that needs Manage Server needs it for the undo too."""
     if "settings" in (await audit_log.get(app.database, guild_id, change_id)).after:
         managers_only(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)

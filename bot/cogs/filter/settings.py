@@ -1,4 +1,4 @@
-"""Packs to switch on, and what a server's owner decides about its filter."""
+"""Packs of a server, and its filter settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INTEGRATIONS = (
 
 
 class LanguageSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:language"):
-    """Chooses the language of the packs that are shown."""
+    """Selects the language of the shown packs."""
 
     @classmethod
     def of(cls, chosen: str) -> Self:
@@ -84,7 +84,7 @@ class PackSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:
         return cls(cast("discord.ui.Select[Any]", item), match["language"])
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Switch on what is chosen and off what is not."""
+        """Switch the selected packs on and the others off."""
         rows, by, bound = await app.filters.all(guild_id, PACK), interaction.user.id, bound_roles(interaction)
         for pack in packs.every().values():
             if pack.language == self.language:
@@ -98,7 +98,7 @@ class PackSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:
 
 
 class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:settings:roles"):
-    """Names the roles whose members are moderators here."""
+    """Selects the server's moderator roles."""
 
     @classmethod
     def of(cls, settings: GuildSettings) -> Self:
@@ -115,7 +115,7 @@ class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:set
         return cls(select)
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Let the members of the chosen roles moderate, and only those."""
+        """Make exactly these roles moderators."""
         roles = tuple(sorted(role.id for role in self.item.values))
         if not (interaction.guild and all(map(interaction.guild.get_role, roles))):
             raise BadOption(NOT_OFFERED)
@@ -124,7 +124,7 @@ class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:set
 
 
 class NegativeSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:settings:negative"):
-    """Says whether negative prompts obey the rules."""
+    """Selects whether the filter checks negative prompts."""
 
     @classmethod
     def of(cls, settings: GuildSettings) -> Self:
@@ -134,14 +134,14 @@ class NegativeSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:sett
         return cls(discord.ui.Select(custom_id="limner:settings:negative", options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Keep the choice."""
+        """Save the choice."""
         is_checked = self.item.values[0] == "checked"
         await app.guilds.change(guild_id, interaction.user.id, checks_negative_prompts=is_checked)
         await _refresh_settings(interaction, app, guild_id)
 
 
 class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner:settings:review"):
-    """Names the channel in which moderators look at what is flagged."""
+    """Selects the channel for review cards."""
 
     @classmethod
     def of(cls, settings: GuildSettings) -> Self:
@@ -159,7 +159,7 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
         return cls(select)
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
-        """Post cards there from now on; with no channel a flag refuses."""
+        """Post cards there from now on; without a channel the action flag refuses."""
         chosen = next((channel.id for channel in self.item.values), None)
         guild = interaction.guild
         if chosen and not (guild and isinstance(guild.get_channel(chosen), discord.TextChannel)):
@@ -169,13 +169,13 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
 
 
 async def show_packs(interaction: Interaction, app: App, guild_id: int) -> None:
-    """The packs of English, to begin with."""
+    """Show the English packs first."""
     embed, buttons = await _packs(app, guild_id, "English")
     await tell(interaction, PACKS, embed=embed, view=buttons)
 
 
 async def show_settings(interaction: Interaction, app: App, guild_id: int) -> None:
-    """What the owner has decided, and the selects to change it."""
+    """Show the server's settings, with selects to change them."""
     embed, buttons = _settings(await app.guilds.get(guild_id), interaction.guild)
     await tell(interaction, "", embed=embed, view=buttons)
 
