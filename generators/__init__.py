@@ -1,4 +1,4 @@
-"""Words in, pictures out: the names that a plugin author needs. Importing this imports no torch."""
+"""Text to images: the names for authors of plug-ins. Importing this imports no torch."""
 
 from limner.generators.base import (
     BadRequest,

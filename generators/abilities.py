@@ -1,4 +1,4 @@
-"""What a model can be asked for, told from the files in its folder before anything is loaded, and without torch."""
+"""A model's abilities, read from the files in its folder without loading it, and without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 STARTS = frozenset({"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"})
-"""The pipelines of diffusers that have a sister here that starts from a picture."""
+"""diffusers pipelines that have an image-to-image counterpart here."""
 
 ONLY_FROM_PICTURES = frozenset(
     {
@@ -16,7 +16,7 @@ ONLY_FROM_PICTURES = frozenset(
         "StableDiffusionXLImg2ImgPipeline",
     }
 )
-"""The pipelines of diffusers that are stepped here and paint from pictures only, such as SDXL's refiner."""
+"""diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
 
 NEEDS = {
     r"Inpaint|Fill|DiffEdit": "only fills a part of a picture, which no command asks for",
@@ -25,7 +25,7 @@ NEEDS = {
     "gives it",
     r"Video|Audio": "paints no pictures",
 }
-"""What a pipeline cannot do without that no command asks for, by a part of its class's name."""
+"""Inputs that a pipeline requires and no command offers, by a part of its class's name."""
 
 LEAVES_NOTHING_OUT = frozenset(
     {
@@ -82,7 +82,7 @@ LEAVES_NOTHING_OUT = frozenset(
         "VersatileDiffusionDualGuidedPipeline",
     }
 )
-"""The pipelines of diffusers that take no negative prompt, or one only with a second guidance of its own."""
+"""diffusers pipelines without a negative prompt, or with one only for a second guidance of their own."""
 
 _KINDS: dict[str, dict[str, Any]] = {
     "gan": {"leaves_out": False, "starts": False, "other_sizes": False},
@@ -93,7 +93,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 
 
 def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
-    """Fields of `ModelCard` by the kind of generator and the class of a diffusers pipeline, as far as they tell."""
+    """Fields of `ModelCard` that follow from the kind of generator and the pipeline's class."""
     if kind != "diffusion" or pipeline is None:
         return _KINDS.get(kind, {})
     found = {"leaves_out": pipeline not in LEAVES_NOTHING_OUT, "starts": pipeline in STARTS}

@@ -1,4 +1,4 @@
-"""Answers of servers over HTTP: read up to a number of bytes, and as JSON of any depth."""
+"""Bounded reading of HTTP responses, and JSON of any depth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 
 
 async def read_answer(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """The body of a response, unpacked if it came packed; the limit counts unpacked bytes.
+    """The body of a response, decompressed; the limit counts decompressed bytes.
 
     Raises:
         ValueError: it is longer; the rest is not read.
@@ -23,10 +23,10 @@ async def read_answer(response: aiohttp.ClientResponse, most_bytes: int) -> byte
 
 
 def parse_json(data: bytes) -> Any:
-    """The value that JSON in UTF-8 stands for.
+    """The value of a JSON text in UTF-8.
 
     Raises:
-        ValueError: it is no JSON, or is nested more deeply than can be read.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         return json.loads(data)

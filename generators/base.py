@@ -1,4 +1,4 @@
-"""The contract between words and pixels: requests, events, errors, and what a model says of itself."""
+"""The contract of generators: requests, events, errors, and model cards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNLOADABLE = "cannot be loaded, and the operator finds the reason with `limner doctor`"
 """The problem of a model whose files are missing or broken."""
 FIRST_BATCH = 4
-"""Samples of a model's own size in one call, before anything is known of what fits and what saves time."""
+"""Samples of a model's own size in one call before anything is measured."""
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
 
@@ -60,10 +60,10 @@ class NotNumbers(GenerationError):
 
     @classmethod
     def blaming(cls, request: GenerationRequest, precision: str) -> Self:
-        """The error with the sentence that names what is at fault: the LoRAs that are worn, or else the model.
+        """The error with a sentence that names the cause: the LoRAs in use, or else the model.
 
         Args:
-            request: what was painted.
+            request: the failed request.
             precision: the number format of the weights, such as float16.
         """
         if request.loras:
@@ -98,9 +98,9 @@ class ModelNotFound(GenerationError):
 
 
 def error_site(error: BaseException) -> str:
-    """The kind of an error and where it was raised, for a log; never its text, which may quote a prompt or a path.
+    """An error's type and code location for a log; never its text, which may quote a prompt or a path.
 
-    An error that was raised from another tells of the first one.
+    A chained error names the first one.
     """
     while error.__cause__ is not None:
         error = error.__cause__
@@ -111,10 +111,10 @@ def error_site(error: BaseException) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """What is done to each picture after it is painted, in this order; JSON in and out.
+    """Postprocessing of each picture, in this order; JSON in and out.
 
-    ``crop`` is an aspect ratio that is cut out of the middle; ``upscale`` how many times as wide and high it becomes;
-    ``resize`` the width and height in pixels at the end; ``colour`` and ``sharpness`` are 1 where nothing changes.
+    ``crop`` is an aspect ratio, cut out of the middle; ``upscale`` a factor for width and height; ``resize`` the final
+    width and height in pixels; ``colour`` and ``sharpness`` are 1 for no change.
     """
 
     crop: tuple[int, int] | None = None
@@ -124,7 +124,7 @@ class Finish:
     sharpness: float = 1.0
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of what becomes of a picture of this size."""
+        """Width and height of the result for a picture of this size."""
         if self.crop:
             across, down = self.crop
             width, height = min(width, height * across // down), min(height, width * down // across)
@@ -132,20 +132,20 @@ class Finish:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what `dataclasses.asdict` has made, also after a trip through a JSON column."""
+        """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""
         pairs: dict[str, Any] = {name: tuple(data[name]) if data[name] else None for name in ("crop", "resize")}
         return cls(**{**data, **pairs})
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """What is to be painted, in diffusers' own words; JSON in and out.
+    """A request in diffusers' own words; JSON in and out.
 
-    Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each picture can be had again alone.
-    ``scheduler`` is one of the model's `ModelCard.samplers`, None for its own.
-    ``init_image`` and ``mask`` are paths of picture files, which are fitted to width and height; white in the mask is
-    what is painted. ``strength`` is how much of the picture may change, over 0 to 1, None for the pipeline's own.
-    Of the images only ``keep`` are kept (0: all), those that the reader finds nearest to the idea; then comes `Finish`.
+    Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each can be repeated alone. ``scheduler``
+    is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
+    files, which are fitted to width and height; white in the mask is painted. ``strength`` is how much of the picture
+    may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the
+    idea by the image-text model; then comes `Finish`.
     """
 
     prompt: str
@@ -167,22 +167,22 @@ class GenerationRequest:
 
     @property
     def count(self) -> int:
-        """How many pictures somebody gets."""
+        """The number of pictures in the result."""
         return self.keep or self.num_images_per_prompt
 
     @property
     def is_from_picture(self) -> bool:
-        """Whether pixels go into it that somebody gave, or that were painted before."""
+        """Whether it starts from an uploaded or an earlier picture."""
         return bool(self.init_image or self.mask)
 
     @property
     def batch_key(self) -> str:
-        """Requests with one key may be denoised in one call; steps, guidance and scheduler may differ."""
+        """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
         return f"{self.weights_key}|{self.width}x{self.height}"
 
     @property
     def weights_key(self) -> str:
-        """What must be in memory to paint it: requests with one key need no loading between them."""
+        """Names the weights it needs: requests with equal keys need no loading between them."""
         return f"{self.model}|{self.worn}"
 
     @property
@@ -192,12 +192,12 @@ class GenerationRequest:
 
     @property
     def in_words(self) -> Self:
-        """The same, with what is not wanted said in the prompt: for painters that read nothing else."""
+        """A copy with the negative prompt as a part of the prompt, for servers without a field for it."""
         return replace(self, prompt=f"{self.prompt}\nAvoid: {self.negative_prompt}", negative_prompt="")
 
     @property
     def pixels(self) -> int:
-        """Width times height, summed over its samples: what it takes of a device's budget."""
+        """Width times height, summed over its samples: its share of a device's capacity."""
         return self.width * self.height * self.num_images_per_prompt
 
     @property
@@ -221,7 +221,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """A request has taken one more denoising step: ``step`` of ``steps``."""
+    """A request has taken a denoising step: ``step`` of ``steps``."""
 
     key: str
     step: int
@@ -230,7 +230,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Preview:
-    """A small, rough picture of a request that is still being denoised."""
+    """A small, rough picture of a request in progress."""
 
     key: str
     image: Image.Image
@@ -240,9 +240,9 @@ class Preview:
 class Finished:
     """A request is done and has left the generator; images and seeds are in the request's order.
 
-    ``seconds`` is the time since it was admitted, ``busy_seconds`` its own share of that time: a tick that stepped
-    four samples counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts that the
-    model's text encoders have no room for.
+    ``seconds`` is the time since it was admitted, ``busy_seconds`` its share of that time: a step of four samples
+    counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts beyond the text encoders'
+    length.
     """
 
     key: str
@@ -256,7 +256,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A request could not be finished and has left the generator; its neighbours go on."""
+    """A request has failed and has left the generator; others continue."""
 
     key: str
     error: GenerationError
@@ -268,20 +268,20 @@ Event = Progress | Preview | Finished | Failed
 class ImageGenerator(Protocol):
     """A loaded model that paints several requests at once, one denoising step at a time.
 
-    A request is known by ``key`` (a string that its caller chooses) from `admit` until `step` returns its Finished or
-    Failed event, or until `evict`. Calls come from one thread.
+    A request has a ``key`` (a string of the caller's) from `admit` until `step` returns its Finished or Failed event,
+    or until `evict`. Calls come from one thread.
     """
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Take a request in; raise GenerationError if it does not fit or is malformed."""
+        """Add a request; raises GenerationError if it does not fit or is malformed."""
         ...
 
     def step(self) -> list[Event]:
-        """Take one denoising step for all that are in, and tell what happened to each."""
+        """Take one denoising step for all requests; returns the events."""
         ...
 
     def evict(self, key: str) -> None:
-        """Drop a request now; its neighbours are not touched. Unknown keys are ignored."""
+        """Drop a request now; others are not affected. Unknown keys are ignored."""
         ...
 
     def capacity(self) -> int:
@@ -289,7 +289,7 @@ class ImageGenerator(Protocol):
         ...
 
     def together(self) -> int:
-        """How many pixels are worth painting at once: more of them only take as much longer."""
+        """How many pixels are worth painting at once: more take proportionally longer."""
         ...
 
     def close(self) -> None:
@@ -299,10 +299,9 @@ class ImageGenerator(Protocol):
 
 @dataclass(frozen=True)
 class Expansion:
-    """A prompt made of an idea: what the painter reads, what was added, and which words of the idea it kept.
+    """A prompt made from an idea: the text, the added part, and the kept words of the idea.
 
-    ``note`` is one sentence for the reader when the expansion is not what was asked for (the language model failed,
-    or changed the idea and was refused); empty otherwise.
+    ``note`` is one sentence for the member if the expansion failed or was rejected; empty otherwise.
     """
 
     text: str
@@ -324,17 +323,17 @@ class Expansion:
 
 
 class PromptExpander(Protocol):
-    """Turns an idea into a detailed description without losing any of its words."""
+    """Turns an idea into a detailed description that keeps all its words."""
 
     async def expand(
         self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
     ) -> Expansion:
-        """Describe ``idea`` with at most ``max_words`` words more; the same seed gives the same text.
+        """Describe ``idea`` with at most ``max_words`` more words; the same seed gives the same text.
 
-        With ``english_only`` (the picture model reads nothing else) the text of a foreign idea begins with what the
-        glossary makes of it, and words that it does not know stay as they are.
+        With ``english_only`` (the image model's language) the text of a foreign idea begins with the glossary's
+        translation; unknown words stay as they are.
 
-        Never raises for a language model that is slow, absent or disobedient: the idea itself comes back with a note.
+        Never raises for a language model that is slow, missing or disobedient: the idea comes back with a note.
         """
         ...
 
@@ -344,59 +343,59 @@ class PromptExpander(Protocol):
 
 
 class ImageTextModel(Protocol):
-    """Reads pictures back into meaning. Calls come from one thread."""
+    """Compares pictures with texts, and may describe them (CLIP, captioner). Calls come from one thread."""
 
     @property
     def can_describe(self) -> bool:
-        """Whether `describe` may be called."""
+        """Whether `describe` is available."""
         ...
 
     def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
-        """How near each picture (a row) is to each text: the cosine of their angle, from -1 to 1."""
+        """Cosine similarity of each picture (row) to each text (column), from -1 to 1."""
         ...
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Each picture as a row of numbers; near ones show the same."""
+        """Each picture's embedding as a row; similar pictures have close ones."""
         ...
 
     def describe(self, image: Image.Image) -> str:
-        """What can be seen, in a few words."""
+        """A short description of the picture."""
         ...
 
 
 @dataclass(frozen=True)
 class SafetyScores:
-    """What a picture shows: ``score`` is how explicit it is, from 0 to 1, ``scores`` what each label has of that."""
+    """A classifier's result: ``score`` is how explicit it is, from 0 to 1, ``scores`` the score of each label."""
 
     score: float
     scores: Mapping[str, float]
 
 
 class SafetyClassifier(Protocol):
-    """Looks at pictures and says how explicit they are. Calls come from one thread, beside the painter's."""
+    """Scores how explicit pictures are. Calls come from one thread, beside the executor's."""
 
     @classmethod
     def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
-        """Load what is needed to look.
+        """Load the classifier.
 
         Args:
-            model: folder or hub name, for those that can be one of many.
+            model: folder or hub name, for classifiers that load one.
             unwanted: the labels that count as explicit; empty means the usual ones.
-            wanted: what pictures may show instead, for models that compare texts.
+            wanted: harmless subjects, for models that compare texts.
 
         Raises:
-            ModelNotFound: the model is not there, or has none of the labels; its text says what to do.
+            ModelNotFound: the model is missing, or has none of the labels; its text says what to do.
         """
         ...
 
     def look(self, image: Image.Image) -> SafetyScores:
-        """Look at one picture of any size and mode; whatever it raises means that nobody has seen the picture."""
+        """Classify one picture of any size and mode; any exception leaves the picture unclassified."""
         ...
 
 
 @dataclass(frozen=True)
 class ImagesServer:
-    """Where an OpenAI-compatible images API is (up to and with its version), its key, and seconds for one picture."""
+    """An OpenAI-compatible images API: its address with the version, its key, and seconds for one picture."""
 
     url: str
     api_key: str = field(repr=False)
@@ -404,7 +403,7 @@ class ImagesServer:
 
 
 class LoraFiles(Mapping[str, str]):
-    """A model's LoRA files by name: those it was given, and what lies in a folder at that moment."""
+    """A model's LoRA files by name: those given, and those in a folder at the moment of the look-up."""
 
     def __init__(self, given: Mapping[str, str], folder: Path) -> None:
         self._given, self._folder = given, folder
@@ -424,10 +423,10 @@ class LoraFiles(Mapping[str, str]):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What people need to know of a model before it is loaded; read from its folder's JSON files, without torch.
+    """What is known of a model before it is loaded, from its folder's JSON files, without torch.
 
-    A folder may hold a ``limner.json`` with any of these fields; what it leaves out comes from the diffusers
-    configuration files, and what those do not tell is the default here.
+    A folder may hold a ``limner.json`` with any of these fields; the others come from the diffusers configuration
+    files, or have the defaults here.
     """
 
     name: str
@@ -467,7 +466,7 @@ class ModelCard:
 
     @classmethod
     def read(cls, name: str, source: str, **overrides: Any) -> Self:
-        """Describe the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
+        """Read the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
 
         Raises:
             BadText: one of its files is wrong, and where.
@@ -479,7 +478,7 @@ class ModelCard:
         denoiser = read_table(folder / "unet" / "config.json") or transformer
         sample_size = denoiser.get("sample_size")
         if transformer:
-            said = {"multiple_of": scale * 2, **said}  # two by two latents make one of its tokens
+            said = {"multiple_of": scale * 2, **said}  # one token is two by two latents
         if isinstance(sample_size, int):
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if isinstance(halvings := denoiser.get("down_block_types"), list):
@@ -497,7 +496,7 @@ class ModelCard:
         return cls(name=name, source=source, **{**values, **overrides})
 
     def can_leave_out(self, guidance: float) -> bool:
-        """Whether a negative prompt does anything: diffusers reads none where nothing guides away from it."""
+        """Whether a negative prompt has an effect: diffusers ignores it without guidance."""
         return self.leaves_out and (self.kind != "diffusion" or guidance > 1)
 
     def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
@@ -514,6 +513,6 @@ def _read_words(path: Path) -> frozenset[str]:
 
 
 def _vae_scale_factor(vae: dict[str, Any]) -> int:
-    """diffusers' own rule: one halving for each block but the first, 8 where the VAE does not tell."""
+    """diffusers' rule: one halving for each block but the first; 8 where the VAE's config is missing."""
     blocks = vae.get("block_out_channels")
     return 2 ** (len(cast("list[Any]", blocks)) - 1) if isinstance(blocks, list) and blocks else 8

@@ -1,4 +1,4 @@
-"""What may stand in a model's limner.json: each field's kind and range."""
+"""The schema of a model's limner.json: each field's type and range."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ NUMBERS = {
     "guidance_scale": (float, 0, 100),
     "max_added_words": (int, 0, 1000),
 }
-"""Whole numbers, or others too, and what they may be at least and at most."""
+"""Number fields: whether they are whole, and their range."""
 SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "needs_picture", "other_sizes")
 TEXTS = {"title": 100, "kind": 64}
-"""Texts, and how many characters they may have."""
+"""Text fields and their most characters."""
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """What a JSON file of a model's folder holds; nothing if there is none.
+    """The object in a JSON file of a model's folder; empty without the file.
 
     Raises:
-        BadText: it cannot be read, or is no table.
+        BadText: it cannot be read, or is no object.
     """
     return _table(file)[0]
 
 
 def read_limner_json(file: Path) -> dict[str, Any]:
-    """What a limner.json says, as far as it is known here; raises BadText with the line of what is wrong."""
+    """The known fields of a limner.json; raises BadText with the line of a wrong one."""
     table, text = _table(file)
     for name, value in table.items():
         if wanted := _wanted(name, value):
@@ -51,7 +51,7 @@ def _table(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def _wanted(name: str, value: Any) -> str | None:
-    """What a field must be, if it is not."""
+    """The expected value of a field, if its value is wrong."""
     if name in NUMBERS:
         kind, least, most = NUMBERS[name]
         is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)

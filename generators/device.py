@@ -1,4 +1,4 @@
-"""Devices: which there are, their memory, and whether they answer; `python -m limner.generators.device` prints JSON."""
+"""Finds and tests devices; `python -m limner.generators.device` prints them as JSON."""
 
 # pyright: basic
 
@@ -23,7 +23,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def check(name: str) -> None:
-    """Compute something there; raises DeviceLost if that cannot be done."""
+    """Run a computation on the device; raises DeviceLost if it fails."""
     try:
         device = pick_device(name)
         (torch.ones(1, device=device) + 1).item()
@@ -32,21 +32,21 @@ def check(name: str) -> None:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """The bytes of an accelerator that no other process has taken; None for the CPU."""
+    """Free bytes of an accelerator; None for the CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     return torch.mps.recommended_max_memory() if device.type == "mps" else None
 
 
 def title_of(device: torch.device) -> str:
-    """The device's product name, or its kind; a CPU's with the number of its cores."""
+    """The device's product name, or its kind; for a CPU the number of cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu with {os.cpu_count()} cores" if device.type == "cpu" else device.type
 
 
 def found() -> dict[str, Any]:
-    """What torch finds on this machine: its version, the names of CUDA GPUs, and whether there is an Apple GPU."""
+    """torch's version, the names of CUDA GPUs, and whether there is an Apple GPU."""
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {"version": torch.__version__, "cuda": cuda, "mps": torch.backends.mps.is_available()}
 

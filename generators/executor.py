@@ -1,4 +1,4 @@
-"""One executor for each process and device: loads models on demand, steps them, and survives their crashes."""
+"""The executor of a process and device: loads models on demand, steps them, and survives their crashes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class GeneratorClass(Protocol):
-    """What an entry point in the group ``limner.generators`` names: a class that loads a model."""
+    """The class that an entry point in the group ``limner.generators`` names."""
 
     def load(
         self,
@@ -43,28 +43,28 @@ class GeneratorClass(Protocol):
         previews: float,
         measured: Measured,
     ) -> ImageGenerator:
-        """Load ``card.source``; raise GenerationError if that cannot be done.
+        """Load ``card.source``; raises GenerationError if that fails.
 
-        ``max_batch`` None leaves the size of calls to the generator, which may keep in ``measured`` what it learns.
+        With ``max_batch`` None the generator chooses the size of calls, and may store what it measures in ``measured``.
         """
         ...
 
 
 class Executor:
-    """Paints requests for any of the models in ``cards``, each by the generator class that the model's kind names.
+    """Paints requests for any of the models in ``cards``, each by the generator class of the model's kind.
 
-    Models are loaded when the first request for them comes, at most ``max_models`` at a time; the idle one that has
-    waited longest makes room for the next. Calls come from one thread.
+    Models are loaded at their first request, at most ``max_models`` at a time; the idle one unused for longest is
+    unloaded for the next. Calls come from one thread.
 
     Args:
-        cards: the models on offer, by the name that requests use.
+        cards: the offered models by name.
         device: auto, cuda, cuda:1, mps or cpu.
         dtype: auto, float32, float16 or bfloat16.
         offload: none, model or sequential.
-        max_batch: samples of a model's own size that it denoises in one call; None: as many as fit and save time.
+        max_batch: samples of a model's own size in one denoiser call; None: as many as fit and save time.
         max_models: models in memory at the same time.
         previews: seconds between two previews of a request; 0 for none.
-        measured: what was learned of models on this machine before; None for nothing.
+        measured: earlier measurements of models on this machine; None for none.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Executor:
 
     @property
     def in_flight(self) -> set[str]:
-        """The keys of all requests that are being painted."""
+        """The keys of all requests in progress."""
         return set(self._models)
 
     @property
@@ -102,18 +102,18 @@ class Executor:
         return list(self._generators)
 
     def check(self) -> None:
-        """Compute something on the device; raises DeviceLost if that cannot be done."""
+        """Run a computation on the device; raises DeviceLost if it fails."""
         if all(card.server for card in self._cards.values()):
-            return  # others paint, and torch need not be there
+            return  # a server paints, and torch may be missing
         from limner.generators.device import check
 
         check(self._device)
 
     @contextmanager
     def aside(self) -> Generator[None]:
-        """Inside this block, in any thread, nothing is painted and the models wait in main memory: the device is free.
+        """Inside this block, in any thread, nothing is painted and the models are in main memory: the device is free.
 
-        What is in flight goes on afterwards as if nothing had been.
+        Requests in flight continue afterwards unchanged.
         """
         with self._device_is_ours:
             for generator in self._generators.values():
@@ -125,7 +125,7 @@ class Executor:
                     _move(generator, self._device)
 
     def neighbour(self, model: str, wanted: str) -> Neighbour:
-        """What an expander needs to know to share the device; ``wanted`` is auto, cpu, resident or swap."""
+        """Facts that an expander needs to share the device; ``wanted`` is auto, cpu, resident or swap."""
         return Neighbour(
             device=self._device,
             source=self._cards[model].source,
@@ -136,9 +136,9 @@ class Executor:
         )
 
     def capacity(self, model: str) -> int:
-        """How many pixels `admit` would take for this model now; 0 while other models are busy and leave no room.
+        """How many pixels `admit` would accept for this model now; 0 while other busy models leave no room.
 
-        A model that is not loaded counts as empty, and so does one that is not known: `admit` says what is wrong.
+        A model that is not loaded counts as empty, and so does an unknown one: `admit` says what is wrong.
         """
         if model in self._generators:
             return self._generators[model].capacity()
@@ -151,12 +151,12 @@ class Executor:
         return self._generators[model].together() if model in self._generators else self.capacity(model)
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Take a request in, loading its model first if need be (seconds to minutes).
+        """Add a request; loads its model first if necessary (seconds to minutes).
 
         Raises:
             ModelNotFound: no such model, or it cannot be loaded.
-            DeviceLost: nothing can be painted in this process any more.
-            GenerationError: it does not fit (retryable), or it is malformed; the text is for the reader.
+            DeviceLost: this process cannot paint any more.
+            GenerationError: it does not fit (retryable), or it is malformed; the text is for the member.
         """
         model = request.model
         if model not in self._cards:
@@ -176,12 +176,12 @@ class Executor:
             self._models[key] = model
 
     def step(self) -> list[Event]:
-        """Step every generator that has work, and tell what happened.
+        """Step every generator that has work; returns the events.
 
         A generator that raises is dropped, all its requests fail (retryable), and the next `admit` loads it again.
 
         Raises:
-            DeviceLost: nothing can be painted in this process any more.
+            DeviceLost: this process cannot paint any more.
         """
         events = [event for model in self.loaded for event in self._step(model)]
         for event in events:
@@ -213,7 +213,7 @@ class Executor:
             raise
         except Exception as error:
             log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), error_site(error))
-            with suppress(Exception):  # what has crashed may not be able to close either
+            with suppress(Exception):  # a crashed generator may fail to close too
                 self._unload(model)
             stumbled = GenerationError("The painter stumbled and starts afresh; ask again in a moment.")
             return [Failed(key, stumbled) for key in keys]
@@ -221,7 +221,7 @@ class Executor:
         return events
 
     def _idle(self) -> str | None:
-        """The least recently used model that paints nothing now."""
+        """The idle model that was used least recently."""
         busy = set(self._models.values())
         return next((model for model in self._generators if model not in busy), None)
 
@@ -259,7 +259,7 @@ class Executor:
 
 
 def _move(generator: ImageGenerator, device: str) -> None:
-    """Generators that hold no weights of their own, such as those of a distant server, have no such method."""
+    """Generators without weights of their own, such as a remote server's, have no such method."""
     move = getattr(generator, "move", None)
     if move:
         move(device)

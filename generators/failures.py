@@ -1,4 +1,4 @@
-"""What an exception out of torch or diffusers means for the request that met it, and for the device."""
+"""Classifies exceptions of torch and diffusers: the error for the request, or a lost device."""
 
 # pyright: basic
 
@@ -21,20 +21,20 @@ NO_MEMORY = (
     "could not create a memory",
     "could not execute a primitive",
 )
-"""How CUDA, cuBLAS and oneDNN say that memory has run out where torch's own allocator was not asked.
+"""Messages of CUDA, cuBLAS and oneDNN for lack of memory outside torch's own allocator.
 
-oneDNN says the same of what it cannot do at all, but a model whose every layer it could not do would not paint at all.
+oneDNN gives the same message for unsupported operations, but a model made of those would never work.
 """
 
 LOST = ("CUDA error", "HIP error", "cuDNN error", "NVML", "MPS backend error")
-"""How errors begin after which every further call fails: only a new process gets the device back."""
+"""Beginnings of errors after which every further call fails: only a new process gets the device back."""
 
 
 def understand(error: Exception) -> GenerationError:
-    """The error as its reader should see it; what is not known is logged by its kind and place, never its text.
+    """The error for the member; unknown ones are logged by type and code location, never by text.
 
     Raises:
-        DeviceLost: the device is of no more use to this process, whatever is tried; no request is to blame.
+        DeviceLost: the device is unusable for this process; no request is to blame.
     """
     if isinstance(error, GenerationError):
         if isinstance(error, DeviceLost):

@@ -1,4 +1,4 @@
-"""Picture files: every one that somebody else made is opened here, as an upright sRGB picture without metadata."""
+"""Opens picture files from outside as upright sRGB pictures without metadata."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple, cast
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""What others may send. Of an animation the first frame counts, of a phone's MPO its first picture, a JPEG."""
+"""Accepted formats: of an animation the first frame, of a phone's MPO the first picture, a JPEG."""
 OWN_FORMATS = (*FORMATS, "TIFF")
-"""What may lie in the operator's own folders; TIFF has too many dialects to take it from anybody."""
+"""Formats accepted in the operator's own folders; TIFF has too many dialects to accept from anybody."""
 MOST_PIXELS = 64_000_000
-"""Width times height of a picture that is still decoded; a small file can claim to hold far more."""
+"""Largest width times height that is decoded; a small file can claim far more."""
 BAND = 2**18
-"""Pixels that are converted at once."""
+"""Pixels converted at a time."""
 
 _TRANSPOSED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,12 +30,12 @@ _TRANSPOSED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What Exif's tag Orientation (0x0112) asks for."""
+"""Transpositions for Exif's Orientation (0x0112)."""
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-"""The chunks of a PNG file that its first frame is made of."""
+"""PNG chunks of the first frame."""
 _MOST_PROFILE = 4 * 2**20
-"""Bytes of a colour profile; those of printers have up to 2 MB."""
+"""Largest colour profile in bytes; printers' have up to 2 MB."""
 
 
 class Fault(StrEnum):
@@ -57,7 +57,7 @@ class BadImage(ValueError):
 
 
 class _Parts(NamedTuple):
-    """A file without its metadata, and what of them counts for how it looks."""
+    """A file without its metadata, and the metadata that affect its look."""
 
     plain: bytes
     profile: bytes | None = None
@@ -72,7 +72,7 @@ def open_image(
     most_side: int | None = None,
     most_ratio: float | None = None,
 ) -> Image.Image:
-    """The first frame of a picture file: upright, RGB in sRGB, on white where it is transparent, without metadata.
+    """The first frame of a picture file: upright, RGB in sRGB, on white where transparent, without metadata.
 
     The size is read before the pixels are, so a small file that unpacks to a huge picture costs nothing. Metadata that
     are broken or odd are ignored.
@@ -91,7 +91,7 @@ def open_image(
     parts = _parts(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # most_pixels is the rule here, and metadata may be odd
+            warnings.simplefilter("ignore")  # most_pixels is checked instead, and odd metadata are ignored
             with Image.open(io.BytesIO(parts.plain), formats=formats) as image:
                 _check_size(image.size, most_pixels, most_ratio)
                 if most_side:
@@ -108,7 +108,7 @@ def open_image(
         raise BadImage(Fault.MEMORY) from error
     except BadImage:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # what Pillow raises for broken files
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # Pillow's exceptions for broken files
         raise BadImage(Fault.BROKEN) from error
     if most_side:
         seen.thumbnail((most_side, most_side))
@@ -117,7 +117,7 @@ def open_image(
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """A picture as a PNG file that holds nothing but its pixels."""
+    """A picture as a PNG file without metadata."""
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -139,7 +139,7 @@ def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
 def _flattened(image: Image.Image, profile: bytes | None, most_side: int | None) -> Image.Image:
     """The picture in RGB, at a whole fraction of its size that is not below ``most_side``.
 
-    It is converted band by band, so that beside the decoded picture only the result is held.
+    It is converted band by band, so that only the result is held beside the decoded picture.
     """
     colours = _Colours(image, profile)
     width, height = image.size
@@ -153,7 +153,7 @@ def _flattened(image: Image.Image, profile: bytes | None, most_side: int | None)
 
 
 class _Colours:
-    """Converts parts of one picture to sRGB, from its colour profile where it has one that fits."""
+    """Converts parts of a picture to sRGB, from its colour profile if that fits."""
 
     def __init__(self, image: Image.Image, profile: bytes | None) -> None:
         self._scale = 1.0
@@ -165,7 +165,7 @@ class _Colours:
         self._mode, self._transform = _transform(image, profile) if profile else ("RGB", None)
 
     def convert(self, part: Image.Image) -> Image.Image:
-        """The part in sRGB; what is transparent becomes white, as Discord's light theme shows it."""
+        """The part in sRGB; transparent pixels become white, as in Discord's light theme."""
         if self._is_deep:
             part = self._shallow(part)
         elif self._is_clear:
@@ -177,14 +177,14 @@ class _Colours:
         return converted if converted is not None else part.convert("RGB")
 
     def _shallow(self, part: Image.Image) -> Image.Image:
-        """Eight bits of grey: Pillow's own conversion cuts off what is above 255."""
+        """Eight-bit grey: Pillow's own conversion clips values above 255."""
         if part.mode.startswith("I;16"):
             return part.convert("I").point(lambda value: value / 256).convert("L")
         return part.point(lambda value: value * self._scale).convert("L")
 
 
 def _transform(image: Image.Image, profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
-    """The mode that a profile is about, and the way from it to sRGB; none if it does not fit the picture."""
+    """The profile's mode and its conversion to sRGB; none if it does not fit the picture."""
     try:
         source: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space
@@ -193,7 +193,7 @@ def _transform(image: Image.Image, profile: bytes) -> tuple[str, ImageCms.ImageC
         if (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and not is_grey):
             return "RGB", None
         return mode, ImageCms.buildTransform(source, cast(Any, ImageCms).createProfile("sRGB"), mode, "RGB")
-    except Exception:  # a broken profile is no reason to refuse a picture, whatever it makes the library raise
+    except Exception:  # a broken profile does not make a picture unusable
         return "RGB", None
 
 
@@ -207,7 +207,7 @@ def _orientation(exif: bytes | None) -> int:
 
 
 def _parts(data: bytes) -> _Parts:
-    """A file without what Pillow would stumble over: any metadata that are cut, odd or huge."""
+    """A file without metadata that Pillow could fail on: truncated, odd or huge ones."""
     if data.startswith(_PNG):
         return _parts_of_png(data)
     return _parts_of_jpeg(data) if data.startswith(_JPEG) else _Parts(data)
@@ -256,7 +256,7 @@ def _parts_of_jpeg(data: bytes) -> _Parts:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The segments before the first scan, as far as they can be read."""
+    """The readable segments before the first scan."""
     position = len(_JPEG)
     while data[position : position + 1] == b"\xff" and len(data) >= position + 4:
         marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
@@ -271,7 +271,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _is_of_pixels(marker: int, body: bytes) -> bool:
-    """Whether a decoder needs it: all but comments and what applications say, except how its colours are coded."""
+    """Whether a decoder needs the segment: not comments and application data, except for colour coding."""
     if marker in (0xFE, 0xFF):
         return False
     is_coding = body.startswith((b"JFIF\0", b"Adobe")) and len(body) >= 12

@@ -1,4 +1,4 @@
-"""Loading and building models: one at a time in a process, and without the libraries' noise."""
+"""Loads and builds models one at a time per process, and silences the libraries."""
 
 # pyright: basic
 

@@ -1,4 +1,4 @@
-"""What was learned of models on this machine, kept in a JSON file between two starts."""
+"""Measurements of models on this machine, kept in a JSON file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_BYTES = 4 * 2**20
 
 
 class Measured:
-    """Values by subject and key. A broken file counts as empty and is written again with the next value.
+    """Values by subject and key. A broken file counts as empty and is rewritten with the next value.
 
     Several processes may share the file: each write begins with what is there, and replaces the file at once.
 
@@ -36,7 +36,7 @@ class Measured:
         return self._read().get(subject, {}).get(key)
 
     def put(self, subject: str, key: str, value: Any) -> None:
-        """Keep a value; one that cannot be written is kept in memory."""
+        """Store a value; in memory only if it cannot be written."""
         values = self._read()
         values.setdefault(subject, {})[key] = value
         self._values = values
@@ -58,9 +58,9 @@ class Measured:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write a file that only its owner reads, in one move: no reader ever finds half of it."""
+    """Write a file that only its owner can read, atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    number, part = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # with the rights 0600
+    number, part = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # with mode 0600
     try:
         with os.fdopen(number, "w", encoding="utf-8") as opened:
             opened.write(text)

@@ -1,4 +1,4 @@
-"""The files of a model on this machine: whether they are whole, told from their headers alone, without torch."""
+"""Checks a model's files from their headers alone, without torch."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ LONGEST_HEADER = 100 * 2**20
 """Bytes; safetensors itself reads no longer one (https://github.com/huggingface/safetensors#format)."""
 VARIANT = re.compile(r"\.fp16[.-]")
 WITHOUT_WEIGHTS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
-"""Parts of a pipeline that are read from JSON files only."""
+"""Parts of a pipeline that have JSON files only."""
 LFS = b"version https://git-lfs"
-"""How a file begins that Git has checked out in place of a large one."""
+"""The beginning of a Git LFS pointer, which stands for a large file."""
 
 
 class Fault(NamedTuple):
-    """What is wrong with a model's files, and what mends it; each continues a sentence."""
+    """A problem with a model's files and its fix; each continues a sentence."""
 
     what: str
     mend: str
 
 
 def fault_of(folder: Path, kind: str) -> Fault | None:
-    """What keeps a model's folder from being loaded; None if nothing is found, or the kind is not known here."""
+    """Why a model's folder cannot be loaded; None if no problem is found, or the kind is unknown here."""
     try:
         if kind == "diffusion":
             return next(_of_pipeline(folder), None)
@@ -41,19 +41,19 @@ def fault_of(folder: Path, kind: str) -> Fault | None:
 
 
 def variant_of(folder: Path) -> str | None:
-    """The variant that a pipeline's weights must be read as: fp16 where a part has no others."""
+    """The variant of a pipeline's weights to load: fp16 where a part has no others."""
     parts = [part for part in folder.iterdir() if part.is_dir()]
     return "fp16" if any(files and all(map(_is_variant, files)) for files in map(_files, parts)) else None
 
 
 def default_weights(folder: Path) -> list[Path]:
-    """The safetensors files that are loaded: a variant such as fp16 may lie beside them."""
+    """The safetensors files that are loaded; a variant such as fp16 may lie beside them."""
     files = _files(folder)
     return [file for file in files if not _is_variant(file)] or files
 
 
 def read_header(file: Path) -> dict[str, Any]:
-    """What a safetensors file says of its tensors, by name; their values are not read.
+    """The header of a safetensors file: its tensors by name.
 
     Raises:
         ValueError: it is no such file, or it is cut off; the text continues "NAME ...".
@@ -90,7 +90,7 @@ def _of_pipeline(folder: Path) -> Iterator[Fault]:
 
 
 def _of_part(part: Path, wanted: object) -> Iterator[Fault]:
-    """What is wrong with a part of a pipeline of the class ``wanted``; null stands for a part that it does without."""
+    """The problem of a part of the class ``wanted``; null stands for an optional part that is left out."""
     if not isinstance(wanted, str):
         return
     if not part.is_dir() and part.name == "safety_checker":
@@ -105,7 +105,7 @@ def _of_part(part: Path, wanted: object) -> Iterator[Fault]:
 
 
 def _of_weights(folder: Path, name: str) -> Iterator[Fault]:
-    """What is wrong with the weights that lie right in a folder."""
+    """The problem of the weights directly in a folder."""
     files = default_weights(folder)
     if not files and any(folder.glob("*.bin")):
         mend = "save it again with safe_serialization=True; pickled weights are not loaded"
@@ -130,7 +130,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _table(value: Any) -> dict[str, Any]:
-    """The value if it is a table, else an empty one."""
+    """The value if it is an object, else an empty one."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
@@ -139,6 +139,6 @@ def _is_variant(file: Path) -> bool:
 
 
 def _diffusers_names() -> str:
-    """The source that lists all that diffusers offers; to import it would load torch."""
+    """The source file with all names of diffusers; importing it would load torch."""
     spec = find_spec("diffusers")
     return Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""

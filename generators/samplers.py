@@ -1,4 +1,4 @@
-"""The samplers that a diffusers model can be used with, by the names that people know; told without torch."""
+"""The samplers of a diffusers model by their common names, without torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Sampler(NamedTuple):
-    """A scheduler class of diffusers, and what it is told beside the model's own settings."""
+    """A scheduler class of diffusers, and the settings that it overrides."""
 
     kind: str
     changes: Mapping[str, Any] = {}
@@ -52,7 +52,7 @@ FLOW = {
 
 
 def samplers(pipeline: str, scheduler: Mapping[str, Any]) -> dict[str, Sampler]:
-    """The samplers that paint with a model, by name.
+    """The samplers that work with a model, by name.
 
     Args:
         pipeline: the class of its pipeline.
@@ -65,5 +65,5 @@ def samplers(pipeline: str, scheduler: Mapping[str, Any]) -> dict[str, Sampler]:
     if pipeline.startswith("StableDiffusion3"):
         return FLOW
     if pipeline in ("FluxPipeline", "FluxImg2ImgPipeline"):
-        return {"euler": FLOW["euler"]}  # it hands its own sigmas to the scheduler, which Heun's does not take
+        return {"euler": FLOW["euler"]}  # it passes its own sigmas, which Heun's scheduler does not accept
     return {}

@@ -1,4 +1,4 @@
-"""Text files: every one is read here, as UTF-8 or with the encoding that its byte order mark names."""
+"""Reads text files as UTF-8, or in the encoding of their byte order mark."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, BinaryIO
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its prefix
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks, as Notepad, PowerShell and Excel write them, and the encodings that they stand for."""
+"""Byte order marks of Notepad, PowerShell and Excel, and their encodings."""
 
 _LINE_ENDS = re.compile(r"\r\n?|\n")
 _LAST_COMMA = re.compile(r"\s*,\s*[\]}]")
@@ -29,10 +29,10 @@ class BadText(ValueError):
 
 
 def read_text(file: Path, name: str = "") -> str:
-    """The text of a file without its byte order mark; ``name`` is what errors call it (the file's own name).
+    """The text of a file without its byte order mark; ``name`` is its name in errors.
 
     Raises:
-        BadText: it cannot be opened, is in another encoding, or is no text.
+        BadText: it cannot be opened, is in another encoding, or is not text.
     """
     name = name or file.name
     try:
@@ -42,7 +42,7 @@ def read_text(file: Path, name: str = "") -> str:
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text that the bytes of a file are; raises BadText like `read_text`."""
+    """The text of a file's bytes; raises BadText like `read_text`."""
     mark, encoding = next((one for one in MARKS if data.startswith(one[0])), (b"", "utf-8"))
     body = data[len(mark) :]
     try:
@@ -64,7 +64,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def stream_lines(stream: BinaryIO, name: str) -> Iterator[str | BadText]:
-    """The lines of a stream as they come in; one that is no text is a BadText, and the next ones go on.
+    """The lines of a stream as they arrive; a line that is not text is a BadText, and the next ones follow.
 
     In UTF-16 and UTF-32 nothing can be read after the first broken line.
     """
@@ -83,16 +83,16 @@ def stream_lines(stream: BinaryIO, name: str) -> Iterator[str | BadText]:
 
 
 def read_json(file: Path, name: str = "") -> Any:
-    """What a JSON file holds; raises BadText if it cannot be read."""
+    """The value in a JSON file; raises BadText if it cannot be read."""
     name = name or file.name
     return parse_json(read_text(file, name), name)
 
 
 def parse_json(text: str, name: str, line: int | None = None) -> Any:
-    """What a JSON text holds, of a whole file or of one ``line`` in it.
+    """The value of a JSON text: a whole file, or one ``line`` of it.
 
     Raises:
-        BadText: it is not JSON, is nested too deeply, or has half of a surrogate pair, which is no character.
+        BadText: it is not JSON, is nested too deeply, or has half of a surrogate pair.
     """
     try:
         value = json.loads(text)
@@ -112,13 +112,13 @@ def parse_json(text: str, name: str, line: int | None = None) -> Any:
 
 
 def read_toml(file: Path, name: str = "") -> dict[str, Any]:
-    """What a TOML file holds; raises BadText if it cannot be read."""
+    """The table in a TOML file; raises BadText if it cannot be read."""
     name = name or file.name
     return parse_toml(read_text(file, name), name)
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
-    """What a TOML text holds; raises BadText with the line that is wrong."""
+    """The table of a TOML text; raises BadText with the line of the error."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -130,7 +130,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 
 def line_of(text: str, key: str) -> int:
-    """The line (from 1) in which a key of a JSON or TOML text stands first; the first if it is spelled otherwise."""
+    """The line (from 1) of a key's first occurrence in a JSON or TOML text; 1 if it is not found."""
     name = re.escape(key)
     found = re.search(rf"""(?m)"{name}"\s*:|^\s*\[?["']?{name}["']?\s*[]=]""", text)
     return _count_lines(text[: found.end()]) if found else 1
@@ -144,7 +144,7 @@ def _wide_lines(data: bytes, name: str) -> Iterator[str | BadText]:
 
 
 def _told(error: json.JSONDecodeError, text: str) -> tuple[int, str]:
-    """The position that is wrong, and what is wrong with it."""
+    """The position and the description of the error."""
     before = text[: error.pos].rstrip().removesuffix(",")  # newer Pythons point at the comma itself
     if _LAST_COMMA.match(text, len(before)):
         return text.index(",", len(before)), "a comma stands before a closing bracket; remove it"

@@ -16,15 +16,15 @@ from limner.generators.device import check
 from limner.generators.executor import Executor
 
 LONGEST_REASON = 300
-"""Characters that are kept of an error's text."""
+"""Characters of an error's text that are kept."""
 
 
 def attempt(models: dict[str, str], *, device: str, dtype: str, offload: str) -> dict[str, dict[str, Any]]:
-    """For each model the seconds that it took to load it and to paint one step of a picture, or why that failed.
+    """For each model the seconds for loading it and painting one step, or why that failed.
 
     Args:
         models: folders or hub names, by name.
-        device: as `Executor` takes it; nothing is tried without it.
+        device: as for `Executor`; nothing is tried without it.
         dtype: the same.
         offload: the same.
     """
@@ -71,7 +71,7 @@ def _request(card: ModelCard, folder: Path) -> GenerationRequest:
 
 
 def _reason(failure: BaseException) -> str:
-    """The first cause's kind and text on one line, which may name paths: it is for the operator's own terminal."""
+    """The root cause's type and text on one line, which may name paths: it is for the operator's own terminal."""
     first = failure
     while first.__cause__ is not None:
         first = first.__cause__

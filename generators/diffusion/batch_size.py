@@ -1,4 +1,4 @@
-"""How many samples one call of the denoiser should hold: timed on the device, since only some save time by it."""
+"""Measures how many samples one denoiser call should hold, since larger calls save time on some devices only."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from limner.generators.base import FIRST_BATCH, GenerationError, GenerationReque
 log = logging.getLogger(__name__)
 
 GAIN = 0.05
-"""The share of a sample's time that a call of twice as many has to save."""
+"""The share of a sample's time that a call of twice the size has to save."""
 LONG_SECONDS = 1.0
-"""Calls that take longer are not doubled: nobody is to wait for the measurement, and they keep the device busy."""
+"""Longer calls are not doubled: they already keep the device busy, and measuring would delay requests."""
 TIMED_STEPS = 2
 TIMED_CALLS = 3
-"""Calls of each of two sizes that are compared while requests are painted."""
+"""Calls of each of two sizes that are compared."""
 
 
 class BatchSize:
-    """How many samples of a model's own size go into one call of the denoiser: as many as fit and save time.
+    """Chooses the samples of one denoiser call: as many as fit and save time.
 
-    While twice as many wait, calls of both sizes are made in turn and timed; the size is doubled for as long as that
-    saves `GAIN` of a sample's time.
+    While twice as many wait, calls of both sizes alternate and are timed; the size doubles for as long as that saves
+    `GAIN` of a sample's time.
 
     Args:
         card: the model.
         fits: pixels (width times height of all samples) that fit into one call.
-        samples: how many to begin with.
-        keep: called with each new number of samples; None: no other number is tried, and all that fits is room.
+        samples: the first size.
+        keep: called with each new size; None: the size is fixed, and everything that fits may be in flight.
     """
 
     def __init__(self, card: ModelCard, fits: int, samples: int, keep: Callable[[int], None] | None = None) -> None:
@@ -40,22 +40,22 @@ class BatchSize:
 
     @property
     def together(self) -> int:
-        """Pixels that are worth having in flight: one call, or the two that are still to be compared."""
+        """Pixels worth having in flight: one call, or the two sizes under comparison."""
         return self._pixels if self._is_settled else 2 * self._pixels
 
     @property
     def room(self) -> int:
-        """Pixels of all requests that may be in flight: two calls, so that the next one is full."""
+        """Most pixels in flight: two calls, so that the next one is full."""
         return min(self._fits, max(2 * self._pixels, FIRST_BATCH * self._sample)) if self._keep else self._fits
 
     def choose(self, alike: int) -> int:
-        """Pixels of the next call, where so many wait in samples of the model's own size that may share one."""
+        """Pixels of the next call, for so many waiting pixels that may share one."""
         self._trying = not self._is_settled and alike >= 2 * self._pixels
         larger = self._trying and len(self._larger) < len(self._smaller)
         return 2 * self._pixels if larger else self._pixels
 
     def took(self, pixels: int, rows: int, seconds: float) -> None:
-        """Learn from a call of so many pixels and rows."""
+        """Record the time of a call of so many pixels and rows."""
         if not self._trying:
             return
         if pixels > 1.5 * self._pixels:
@@ -87,7 +87,7 @@ class BatchSize:
 
 
 def best_batch(card: ModelCard, pixels: int, paint: Callable[[GenerationRequest], Generator[None]]) -> int:
-    """Time denoising steps of one, two, four ... samples, and tell from where on more only take as much longer.
+    """Time denoising steps of one, two, four ... samples, and find the size from which more take proportionally longer.
 
     Args:
         card: the model; the samples have its size.
@@ -111,7 +111,7 @@ def best_batch(card: ModelCard, pixels: int, paint: Callable[[GenerationRequest]
 
 
 def _seconds_a_step(painting: Generator[None]) -> float:
-    """Of the quickest step; the first one is not counted, for libraries set themselves up in it."""
+    """Seconds of the fastest step, without the first one, in which libraries initialise."""
     next(painting)
     times: list[float] = []
     for _ in range(TIMED_STEPS):

@@ -1,4 +1,4 @@
-"""Latents into pixels, beside the denoiser where the device can do both."""
+"""Decodes latents into pixels, in parallel with the denoiser where the device allows it."""
 
 # pyright: basic
 
@@ -15,11 +15,11 @@ from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
 
 
 class Decoder:
-    """Decodes for many requests in one call: at once, or on an NVIDIA GPU in a stream of its own.
+    """Decodes for many requests in one call: at once, or on an NVIDIA GPU in a CUDA stream of its own.
 
     Args:
         stacker: makes the calls of the VAE.
-        aside: the GPU on which the denoiser goes on meanwhile; None to decode at once.
+        aside: the GPU on which the denoiser runs in parallel; None to decode at once.
     """
 
     def __init__(self, stacker: Stacker, aside: torch.device | None) -> None:
@@ -28,7 +28,7 @@ class Decoder:
         self._landing: list[_Landing] = []
 
     def start(self, flights: Sequence[Flight], calls: Sequence[Call], pixels: int) -> None:
-        """Decode what these flights wait for; `landed` brings their answers."""
+        """Start decoding for these flights; `landed` returns the results."""
         if self._stream is None:
             self._landing.append(_Landing(flights, calls, self._stacker.answers(calls, pixels), None))
             return
@@ -38,7 +38,7 @@ class Decoder:
             self._landing.append(_Landing(flights, calls, answers, self._stream.record_event()))
 
     def landed(self, *, wait: bool) -> Iterator[tuple[Flight, Rows | GenerationError]]:
-        """The answers that are there, with whom they are for; with ``wait`` all of them."""
+        """The finished results with their flights; with ``wait`` all of them."""
         for landing in list(self._landing):
             if wait and landing.event:
                 landing.event.synchronize()
@@ -48,7 +48,7 @@ class Decoder:
 
 
 class _Landing(NamedTuple):
-    """What is being decoded, until the event (None: it is there); the calls are kept, as another stream reads them."""
+    """A decoding in progress, until its event (None: done); keeps the calls alive, as another stream reads them."""
 
     flights: Sequence[Flight]
     calls: Sequence[Call]

@@ -1,4 +1,4 @@
-"""A request in the air: a call of the stock pipeline that waits wherever it needs a large model's answer."""
+"""A request in flight: a call of the stock pipeline, suspended wherever it needs a large model's output."""
 
 # pyright: basic
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 class Flight:
-    """A request that is being painted by diffusers' own loop, in a greenlet of its own.
+    """A request painted by diffusers' own loop, in a greenlet of its own.
 
-    The loop runs until it calls the denoiser or decodes; that call is then in ``waiting``, and the loop goes on when
+    The loop runs until it calls the denoiser or decodes; that call is then in ``waiting``, and the loop continues when
     `answer` brings the result. So many loops share one call, and each still is the stock one, with its own scheduler,
-    timesteps, guidance and random numbers. It leaves with ``images`` or ``error``. All calls come from one thread.
+    timesteps, guidance and random numbers. It ends with ``images`` or ``error``. All calls come from one thread.
 
     Args:
-        key: the name its caller knows it by.
-        request: what it paints.
-        shared: the stock pipeline.
-        scheduler: one that nobody else uses.
+        key: the caller's key.
+        request: the request.
+        pipe: the stock pipeline; it is copied, its models are not.
+        scheduler: one that is not shared.
         arguments: of the pipeline's call.
 
     Raises:
@@ -57,7 +57,7 @@ class Flight:
         self.images: list[Image.Image] | None = None
         self.error: GenerationError | None = None
         self._pipe = shared.own(scheduler)
-        # Without the decorator that switches gradients off: flights would switch them on again in a wrong order.
+        # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
         self._went_on(self._loop.switch(self._pipe, **arguments, callback_on_step_end=self._note))
         self.busy = time.perf_counter() - self.admitted
@@ -69,21 +69,21 @@ class Flight:
 
     @property
     def pixels_left(self) -> int:
-        """What is still to be denoised: pixels times steps."""
+        """Work left: pixels times steps."""
         return self.request.pixels * (self.steps - self.step)
 
     @property
     def decoding(self) -> bool:
-        """Whether only its pixels are missing."""
+        """Whether only the decoding is left."""
         return self.step == self.steps
 
     def take(self) -> Call | None:
-        """What the loop waits for; whoever takes it answers."""
+        """The calls that the loop waits for; the caller must answer them."""
         call, self.waiting = self.waiting, None
         return call
 
     def answer(self, result: Rows | GenerationError) -> None:
-        """Bring the result that the loop waits for, or the error that it is to end with."""
+        """Give the loop the result that it waits for, or the error to end with."""
         try:
             if not isinstance(result, GenerationError) and not _finite(result):
                 result = NotNumbers.blaming(self.request, _precision(result))
@@ -93,7 +93,7 @@ class Flight:
             self.error = understand(error)
 
     def stop(self) -> None:
-        """End the loop where it stands."""
+        """End the loop at its current point."""
         self._loop.throw()
 
     def _note(self, _pipe: Any, step: int, _time: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +110,9 @@ class Flight:
 
 
 class _Part:
-    """A model as a flight's pipeline sees it: in float32 whatever it really is, and staying where it is.
+    """A model as a flight's pipeline sees it: always float32, and never moved.
 
-    In float32, since rounding in the loop must not change what a seed means.
+    In float32, because rounding in the loop would change a seed's picture.
     """
 
     dtype = torch.float32
@@ -122,11 +122,11 @@ class _Part:
 
     @property
     def __class__(self) -> type:
-        return type(self._model)  # pipelines ask what they are made of
+        return type(self._model)  # pipelines check the types of their parts
 
     @cached_property
     def _precision(self) -> torch.dtype:
-        return self._model.dtype  # walks through the whole model each time
+        return self._model.dtype  # the original walks through the whole model each time
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
@@ -136,21 +136,21 @@ class _Part:
         return call.model(*call.args, **call.kwargs)
 
     def to(self, *_: Any, **__: Any) -> _Part:
-        return self  # others are using the model too
+        return self  # other flights use the model too
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         return Call(self._model, args, kwargs).fitted(self._precision)
 
 
 class _Denoiser(_Part):
-    """Waits for an answer that is made for all flights together."""
+    """Suspends the loop for a denoiser call made for all flights together."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _wait_for(self._call(args, kwargs))
 
 
 class _Autoencoder(_Part):
-    """Decodes for all flights together; encodes at once."""
+    """Suspends the loop for decoding, made for all flights together; encodes at once."""
 
     def encode(self, pixels: Tensor) -> Any:
         found = self._model.encode(pixels.to(self._precision))

@@ -1,4 +1,4 @@
-"""Any Hugging Face diffusers pipeline; known ones paint many requests together, step by step."""
+"""Any Hugging Face diffusers pipeline; known families paint many requests together, step by step."""
 
 # pyright: basic
 
@@ -47,19 +47,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PASSED_OVER = 8
-"""Steps of others that one request may have to wait for its own next one."""
+"""A request skipped for so many steps is stepped next."""
 
 
 class DiffusionGenerator:
     """Paints with a diffusers pipeline: an `ImageGenerator`.
 
     Every request in flight runs the stock pipeline's own loop with its own scheduler, timesteps, guidance and random
-    numbers (`Flight`); the calls of the denoiser that the loops wait for are made as one, with one timestep for each
-    sample. So requests from words, from a picture and into a part of a picture join and leave between steps, and each
-    gets the picture that the stock pipeline would paint for it alone (within 2/255 on CPU in float32).
-    Random numbers come from the CPU, so a seed means the same picture on every device.
+    numbers (`Flight`); the denoiser calls that the loops wait for are made as one, with one timestep per sample. So
+    text-to-image, image-to-image and inpainting requests join and leave between steps, and each gets the picture that
+    the stock pipeline would paint for it alone (within 2/255 on CPU in float32). Random numbers come from the CPU, so a
+    seed gives the same picture on every device.
 
-    What fits is measured when it is loaded (`memory.measure`); what does not fit after all goes down a ladder of
+    What fits is measured at loading (`memory.measure`); a call that does not fit after all goes down a ladder of
     sacrifices (`memory.Ladder`).
     """
 
@@ -131,13 +131,13 @@ class DiffusionGenerator:
         return generator
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Encode the request's words and pictures and draw its noise; it takes its first step in the next `step`.
+        """Encode the request's texts and pictures and draw its noise; its first step is the next `step`.
 
-        A request that is larger than the whole budget is taken when nothing else is in flight.
+        A request larger than the whole capacity is accepted when nothing else is in flight.
 
         Raises:
-            BadRequest: the size, steps, scheduler or a feature is none that this model has, or it could never fit.
-            OutOfMemory: there is no room beside those in flight, or none on the device.
+            BadRequest: the model does not support the size, steps, scheduler or a feature, or it could never fit.
+            OutOfMemory: it does not fit beside those in flight, or on the device.
         """
         self._check(request)
         in_flight = any(self._in_flight())
@@ -149,19 +149,19 @@ class DiffusionGenerator:
             with torch.no_grad():
                 self._start(key, request)
         except GenerationError:
-            raise  # from nothing: an error that is its own cause has no end
+            raise  # from None: an error that is its own cause loops forever
         except ValueError as error:
             raise BadRequest from error
         except Exception as error:
             raise understand(error) from error
 
     def step(self) -> list[Event]:
-        """Take one denoising step for as many as pay in one call: one denoiser call for each size and weights.
+        """Take one denoising step, with one denoiser call for each size and weights.
 
-        Where larger calls save no time (`together`), those that are nearest to their end go first, and who was passed
-        over for `PASSED_OVER` steps takes the next one. A request that runs out of steps is decoded and leaves as
-        Finished: in the same call, or on an NVIDIA GPU in a later one, while the others go on. One that fails, whatever
-        the reason, leaves as Failed and the others go on.
+        Where larger calls save no time (`together`), requests nearest to their end go first; a request skipped for
+        `PASSED_OVER` steps is stepped next. A request without steps left is decoded and leaves as Finished: in the same
+        call, or on an NVIDIA GPU in a later one, while others continue. A failed request leaves as Failed and others
+        continue.
         """
         before = {key: flight.step for key, flight in self._flights.items()}
         with torch.no_grad():
@@ -186,11 +186,11 @@ class DiffusionGenerator:
         return max(0, self._batch.room - sum(request.pixels for request in self._in_flight()))
 
     def together(self) -> int:
-        """How many pixels are worth having in flight: a call of the denoiser, or twice that where it may pay."""
+        """Pixels worth having in flight: one denoiser call, or two where it may pay."""
         return self._batch.together
 
     def move(self, device: str) -> None:
-        """Let the weights wait in main memory ("cpu"), or put them back; what is in flight goes on afterwards."""
+        """Move the weights to main memory ("cpu") or back; requests in flight continue afterwards."""
         self._pipelines.loaded.to(pick_device(device))
 
     def close(self) -> None:
@@ -221,7 +221,7 @@ class DiffusionGenerator:
             self._budget.check(request)
 
     def _measure(self, device: torch.device, releasable: int, max_batch: int | None, measured: Measured) -> None:
-        """Know what a request takes and plan with what fits; one picture of the card's size is always tried."""
+        """Measure a request's memory and plan with what fits; one picture of the card's size is always tried."""
         card, ladder, sample = self._card, self._ladder, self._card.width * self._card.height
         self._budget = measure(device, card, releasable, self._try_out)
         if self._budget is not None:
@@ -241,7 +241,7 @@ class DiffusionGenerator:
         self._batch = BatchSize(card, ladder.pixels, samples, keep)
 
     def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
-        """What the denoiser says to the flights, and how long it took as a lesson for the next call."""
+        """The denoiser's outputs for the flights; their time is recorded for the size of the next call."""
         started = time.perf_counter()
         answers = self._denoiser.answers(calls, pixels)
         asked, rows = sum(flight.request.pixels for flight in flights), sum(call.rows for call in calls)
@@ -249,7 +249,7 @@ class DiffusionGenerator:
         return answers
 
     def _try_out(self, request: GenerationRequest) -> Generator[None]:
-        """Paint it, and only tell if there is no memory for it."""
+        """Paint the request; only lack of memory is raised."""
         self.admit("", request)
         try:
             while any(self._in_flight()):
@@ -286,7 +286,7 @@ class DiffusionGenerator:
         return chosen
 
     def _groups(self, flights: Iterable[Flight]) -> list[list[Flight]]:
-        """The flights by what they wait for: those together that may share a call."""
+        """The flights grouped by calls that may be made as one."""
         groups: dict[Hashable, list[Flight]] = {}
         for flight in flights:
             if flight.waiting is not None:
@@ -294,7 +294,7 @@ class DiffusionGenerator:
         return list(groups.values())
 
     def _decode(self, *, wait: bool) -> None:
-        """Start decoding for all that only miss pixels, and bring those that are there; with ``wait`` all."""
+        """Start decoding for all flights that only lack pixels, and collect finished ones; with ``wait`` all."""
         groups = self._groups(flight for flight in self._flights.values() if flight.decoding)
         for flights in groups:
             with _sharing_time(flights):
@@ -303,10 +303,10 @@ class DiffusionGenerator:
             if self._flights.get(flight.key) is flight:
                 flight.answer(answer)
         if groups:
-            self._pipelines.loaded.maybe_free_model_hooks()  # puts offloaded models back, as the stock call does
+            self._pipelines.loaded.maybe_free_model_hooks()  # moves offloaded models back, like the stock call
 
     def _events(self, flight: Flight, step: int) -> Iterator[Event]:
-        """What happened to a flight that was at ``step``; one that is done leaves."""
+        """The events of a flight that was at ``step``; a finished one leaves."""
         now = time.perf_counter()
         if flight.step > step:
             yield Progress(flight.key, flight.step, flight.steps)
@@ -330,12 +330,12 @@ class DiffusionGenerator:
 
 
 def _samples(card: ModelCard, pixels: int) -> int:
-    """How many samples of the model's own size so many pixels are, and at least one."""
+    """How many samples of the model's own size so many pixels are, at least one."""
     return max(1, pixels // (card.width * card.height))
 
 
 def _alike(card: ModelCard, flights: Sequence[Flight]) -> int:
-    """The pixels of all flights, if they are of the model's own size and may share a call; 0 if they are not."""
+    """The pixels of all flights if they have the model's own size and may share a call; otherwise 0."""
     requests = [flight.request for flight in flights]
     keys = {request.batch_key for request in requests}
     own = len(keys) == 1 and (requests[0].width, requests[0].height) == (card.width, card.height)
@@ -343,14 +343,14 @@ def _alike(card: ModelCard, flights: Sequence[Flight]) -> int:
 
 
 def _calls(flights: Sequence[Flight]) -> tuple[list[Call], int]:
-    """What the flights wait for, from here on in the air, and the pixels of each row."""
+    """The calls that the flights wait for, and the pixels of each row."""
     request = flights[0].request
     return [call for flight in flights if (call := flight.take())], request.width * request.height
 
 
 @contextmanager
 def _sharing_time(flights: Sequence[Flight]) -> Iterator[None]:
-    """Count the time of this block as the flights' own, in proportion to their samples."""
+    """Add the time of this block to the flights, in proportion to their samples."""
     started = time.perf_counter()
     yield
     share = (time.perf_counter() - started) / sum(flight.request.num_images_per_prompt for flight in flights)
@@ -359,25 +359,25 @@ def _sharing_time(flights: Sequence[Flight]) -> Iterator[None]:
 
 
 def _previewer(pipe: DiffusionPipeline, every: float) -> Previewer | None:
-    """None where nobody wants previews, or where the pipeline's latents cannot be made into any."""
+    """None without previews, or where the pipeline's latents cannot be previewed."""
     if not every:
         return None
     try:
         return Previewer(pipe, every)
-    except Exception as error:  # a VAE of another kind: of films, with other arguments, or none at all
+    except Exception as error:  # another kind of VAE, such as a video's, or none at all
         log.warning("no_previews reason=%s", error_site(error))
         return None
 
 
 class _WholeCallGenerator(DiffusionGenerator):
-    """The same for a pipeline whose loop is not proven to share its calls: whole calls, one at a time."""
+    """The same for a pipeline that is not proven to share its calls: whole calls, one at a time."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._calls = WholeCalls(self._pipelines, self._ladder, self._previewer)
 
     def step(self) -> list[Event]:
-        """Let the call that is under way take a step, or begin the next one."""
+        """Take one step of the current call, or begin the next one."""
         return self._calls.step()
 
     def evict(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""LoRA files: what a model wears for the requests that ask for them."""
+"""LoRA files: attached to a model for the requests that name them."""
 
 # pyright: basic
 
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Adapters:
-    """The LoRAs of one model; it wears one set of them at a time, and takes another when other requests come.
+    """The LoRAs of one model; one set is attached at a time, and replaced when other requests need another.
 
     Args:
-        pipe: the pipeline whose models wear them.
+        pipe: the pipeline that they are attached to.
         files: safetensors files by name.
     """
 
@@ -36,7 +36,7 @@ class Adapters:
         self._worn: tuple[tuple[str, float], ...] = ()
 
     def check(self, request: GenerationRequest) -> None:
-        """Refuse a request for one that is not there.
+        """Refuse a request for a missing LoRA.
 
         Raises:
             BadRequest: there is none of that name.
@@ -45,9 +45,9 @@ class Adapters:
             raise BadRequest("This painter has no LoRA of that name; ask again with another one or without it.")
 
     def wear(self, request: GenerationRequest) -> None:
-        """Let the model be what this request asks for; at once if it is that already.
+        """Attach the request's LoRAs, and detach others; at once if they are attached already.
 
-        What is taken off leaves the memory: the queue seldom asks for a change.
+        Detached ones leave the memory: the queue seldom asks for a change.
 
         Raises:
             BadRequest: a file is missing, or made for another kind of model.

@@ -1,4 +1,4 @@
-"""Memory: what painting takes, measured on the device; what fits; and what to give up when it runs out."""
+"""Memory: measures painting on the device, decides what fits, and what to give up when it runs out."""
 
 # pyright: basic
 
@@ -73,11 +73,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a loaded model may take, in bytes and in pixels.
+    """The memory of a loaded model, in bytes and in pixels.
 
-    ``free`` is the memory that was left when it was measured, less `HEADROOM`; ``releasable`` are the weights that
-    offloading could take off the device. ``painting`` is the cost of a whole step with its decoding, which can be done
-    in parts, ``denoising`` that of the denoiser alone, which cannot be split below one sample.
+    ``free`` is the memory left at the measurement, less `HEADROOM`; ``releasable`` are the weights that offloading
+    could move off the device. ``painting`` is the cost of a whole step with its decoding, which can be split,
+    ``denoising`` that of the denoiser alone, which cannot be split below one sample.
     """
 
     free: float
@@ -87,16 +87,16 @@ class Budget:
 
     @property
     def pixels(self) -> int:
-        """Pixels that fit into one call; 0 where not even the fixed part does."""
+        """Pixels that fit into one call; 0 if not even the fixed part does."""
         return max(0, math.floor((self.free - self.painting.fixed) / self.painting.per_pixel))
 
     def check(self, request: GenerationRequest) -> None:
-        """Refuse what cannot fit even alone: one picture at a time, one row of it, in tiles, with the rest offloaded.
+        """Refuse a request that cannot fit even alone: one picture at a time, one row of it, in tiles, with offloading.
 
         Raises:
-            BadRequest: it never will; the sentence tells how far off it is.
+            BadRequest: it never fits; the sentence says how far off it is.
         """
-        # what was measured was a guided picture, whose two rows may be denoised one after the other
+        # the measured picture was a guided one, whose two rows can be denoised one after the other
         needed, room = self.denoising.of(request.width * request.height // 2), self.free + self.releasable
         if needed > room:
             raise BadRequest(
@@ -108,15 +108,15 @@ class Budget:
 def measure(
     device: torch.device, card: ModelCard, releasable: int, paint: Callable[[GenerationRequest], Iterator[None]]
 ) -> Budget | None:
-    """Paint one and two samples and watch the memory; None where it cannot be watched or does not even last for that.
+    """Paint one and two samples and measure the memory; None where it cannot be measured or not even that fits.
 
-    Painting is done at the model's own size; on the CPU, where it is slow and memory grows evenly with the pixels, at
-    `CPU_SIDE` if that is less.
+    Paints at the model's own size; on the CPU, where it is slow and memory grows evenly with the pixels, at `CPU_SIDE`
+    if that is less.
 
     Args:
-        device: where the model is.
+        device: the model's device.
         card: the model.
-        releasable: bytes of weights that offloading could take off the device.
+        releasable: bytes of weights that offloading could move off the device.
         paint: paints a request of two steps, yields after each of them, and raises OutOfMemory if it cannot.
     """
     meter = meter_of(device)
@@ -126,9 +126,9 @@ def measure(
     side = CPU_SIDE if device.type == "cpu" else max(card.width, card.height)
     once = _test_request(card, side, 1)
     try:
-        _peaks(meter, paint(_test_request(card, side // 2, 1)))  # the libraries set themselves up in the first call
+        _peaks(meter, paint(_test_request(card, side // 2, 1)))  # libraries initialise in the first call
         one, two = _peaks(meter, paint(once)), _peaks(meter, paint(_test_request(card, side, 2)))
-    except GenerationError as error:  # or the model paints from pictures only
+    except GenerationError as error:  # or the model only changes pictures
         log.warning("memory_not_measured model=%s reason=%s", card.name, error_site(error))
         return None
     denoising, painting = (Cost.fit(once.pixels, *pair) for pair in zip(one, two, strict=True))
@@ -141,7 +141,7 @@ def measure(
 
 
 def _test_request(card: ModelCard, long_side: int, samples: int) -> GenerationRequest:
-    """A guided request of two steps: the dearest that the model paints at that size, or at its own if that is less."""
+    """A guided request of two steps: the most expensive one at that size, or at the model's own if that is less."""
     part, step = min(1.0, long_side / max(card.width, card.height)), card.multiple_of
     width, height = (max(1, round(side * part / step)) * step for side in (card.width, card.height))
     return GenerationRequest(
@@ -201,7 +201,7 @@ class _CudaMeter:
 
 
 class _MpsMeter:
-    """Metal keeps no peak, but torch's allocator keeps what it ever took until its cache is emptied."""
+    """Metal has no peak counter, but torch's allocator keeps what it took until its cache is emptied."""
 
     def free(self) -> int:
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
@@ -216,7 +216,7 @@ class _MpsMeter:
 
 
 class _ProcessMeter:
-    """The CPU has no allocator that counts: what Linux saw this process occupy is the measure (proc(5), clear_refs)."""
+    """The CPU has no counting allocator: Linux's resident set of this process is measured (proc(5), clear_refs)."""
 
     CLEAR = Path("/proc/self/clear_refs")
 
@@ -224,7 +224,7 @@ class _ProcessMeter:
         return min(psutil.virtual_memory().available, _container_room())
 
     def reset(self) -> None:
-        ctypes.CDLL(None).malloc_trim(0)  # else painting finds room in pages that the process never gave back
+        ctypes.CDLL(None).malloc_trim(0)  # otherwise painting reuses pages that the process never gave back
         self.CLEAR.write_text("5", encoding="ascii")
         self._before = self._read("VmRSS")
 
@@ -237,14 +237,14 @@ class _ProcessMeter:
 
 
 def _container_room(folder: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes up to a container's own limit, which the machine's free memory does not show (cgroup v2).
+    """Bytes left up to a container's limit, which the machine's free memory does not show (cgroup v2).
 
-    Pages of files are not counted where the kernel would drop them.
+    File pages that the kernel can drop are not counted.
     """
     try:
         limit, used = (int((folder / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())
-    except (OSError, ValueError):  # no such limit: the file is not there or says "max"
+    except (OSError, ValueError):  # no such limit: the file is missing or says "max"
         return math.inf
     return limit - used + int(stat["inactive_file"])
 
@@ -269,9 +269,9 @@ class Ladder:
         self.climb()
 
     def climb(self) -> None:
-        """Start from the top again, as the memory that was missing may be there now.
+        """Start from the top again, as the missing memory may be free now.
 
-        What was offloaded stays so: to bring it back needs the very memory that was missing.
+        Offloaded models stay offloaded: moving them back needs the very memory that was missing.
         """
         self._decoded = self.pixels
         self._denoised = 2 * self.pixels  # a guided sample is two rows of its call
@@ -282,7 +282,7 @@ class Ladder:
         return max(1, (self._decoded if decoding else self._denoised) // pixels)
 
     def give_up(self, rows: int, pixels: int, *, decoding: bool) -> bool:
-        """Go one rung down, as a call of ``rows`` has run out of memory; False if none is left for a single row.
+        """Go one rung down, after a call of ``rows`` ran out of memory; False if none is left for a single row.
 
         Args:
             rows: of the call, which is to be made again in halves if there are several.
@@ -303,7 +303,8 @@ class Ladder:
     def tiling(self, pixels: int) -> Iterator[None]:
         """Decode in tiles inside this block, if a picture of that size could not be decoded otherwise.
 
-        Tiles are blended, so their picture is not quite the one that is decoded whole: only those pay that must.
+        Tiles are blended, so their picture differs slightly from one decoded whole: only pictures that need it are
+        tiled.
         """
         if pixels < self._tile_from:
             yield

@@ -1,4 +1,4 @@
-"""Stock pipelines: read from a folder, placed on a device, and told what to paint."""
+"""Stock pipelines: loaded from a folder, placed on a device, and given their arguments."""
 
 # pyright: basic
 
@@ -26,7 +26,7 @@ Scheduler = Any
 
 
 class Family(NamedTuple):
-    """Stock pipeline classes that share their models: they paint from words, from a picture, into a part of one."""
+    """Stock pipeline classes that share their models: text-to-image, image-to-image, inpainting."""
 
     words: str | None = None
     picture: str | None = None
@@ -38,24 +38,24 @@ STEPWISE = (
     Family("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
     Family("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
     Family("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
-    # models that are saved to change pictures, such as SDXL's refiner
+    # image-to-image models, such as SDXL's refiner
     Family(picture="StableDiffusionImg2ImgPipeline"),
     Family(picture="StableDiffusionXLImg2ImgPipeline"),
     Family(picture="StableDiffusion3Img2ImgPipeline"),
     Family(picture="FluxImg2ImgPipeline"),
-    # denoisers that read the picture and the mask beside the latents, so that they can do nothing else
+    # denoisers with picture and mask channels beside the latents, which can only inpaint
     Family(part="StableDiffusionInpaintPipeline"),
 )
-"""The families that are proven to paint the same pictures step by step; the class loaded is a family's first."""
+"""The families that are proven to paint the same pictures step by step; the loaded class is a family's first."""
 
 
 class Pipelines:
-    """One loaded model, as the pipelines that paint with it; they share its parts.
+    """One loaded model, as the pipelines that use it; they share its parts.
 
     Attributes:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
-        samplers: those that it can be used with, by name.
+        samplers: the samplers that work with it, by name.
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
@@ -100,7 +100,7 @@ class Pipelines:
         return copy.copy(self._fresh[name])  # its loop sets it up anew; what a copy shares is only read
 
     def unread(self, request: GenerationRequest) -> tuple[str, str]:
-        """The ends of a request's prompt and of its negative prompt that no text encoder has room for."""
+        """The ends of a request's prompt and negative prompt that exceed every text encoder."""
         longest = inspect.signature(self.pipeline(request).__call__).parameters.get("max_sequence_length")
         limit = longest.default if longest else None
         return unread_by(self.loaded, limit, request.prompt), unread_by(self.loaded, limit, request.negative_prompt)
@@ -113,10 +113,10 @@ class Pipelines:
 
 
 def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
-    """What the pipeline is called with; what the request leaves open is left to the pipeline.
+    """The arguments of the pipeline's call; those left open by the request are left to the pipeline.
 
     Raises:
-        BadRequest: it cannot do what the request asks for, or a picture cannot be read.
+        BadRequest: the pipeline does not support the request, or a picture cannot be read.
     """
     takes = inspect.signature(pipe.__call__).parameters
     if request.negative_prompt and ("negative_prompt" not in takes or "true_cfg_scale" in takes):
@@ -125,7 +125,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
     given = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt or None,
-        # one for each sample: given only one, diffusers would encode it with the first sample's random numbers
+        # one per sample: diffusers would encode a single one with the first sample's random numbers
         "image": request.init_image and [read_picture(request.init_image, "RGB", request)] * count,
         "mask_image": request.mask and [read_picture(request.mask, "L", request)] * count,
         "strength": request.strength,
@@ -140,7 +140,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
 
 
 def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
-    """The picture in the request's size, its middle if it has another shape.
+    """The picture at the request's size, cropped to its aspect ratio.
 
     Raises:
         BadRequest: it cannot be read.
@@ -167,7 +167,7 @@ def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
 
 
 def place(pipe: DiffusionPipeline, device: torch.device, offload: str) -> None:
-    """Move the models to the device, or keep in main memory those that are not in use."""
+    """Move the models to the device, or set up offloading."""
     if getattr(pipe, "vae", None) is not None and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
         pipe.vae.to(torch.float32)  # SDXL's overflows in float16; the stock pipeline casts it at each call
     move = {"none": pipe.to, "model": pipe.enable_model_cpu_offload, "sequential": pipe.enable_sequential_cpu_offload}

@@ -1,4 +1,4 @@
-"""Previews: a small, rough picture straight from the latents, by a linear map that is fitted to the model's own VAE."""
+"""Previews: small, rough pictures from the latents, by a linear map that is fitted to the model's own VAE."""
 
 # pyright: basic
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONG_SIDE = 128
-"""Pixels of a preview's longer side."""
+"""Longer side of a preview in pixels."""
 
 _LESSON = 4, 128
-"""How many pictures, and how many pixels a side, the map is fitted to: some thousand latents, a tenth of a second."""
+"""Number and side of the pictures that the map is fitted to: some thousand latents, a tenth of a second."""
 
 
 class Previewer:
@@ -56,7 +56,7 @@ class Previewer:
         self._map = torch.linalg.lstsq(_neighbourhoods(latents).flatten(0, 2), wanted.flatten(0, 2)).solution
 
     def look(self, watch: Watch) -> Tensor | None:
-        """The latents to `paint` now; None where it is too early for another preview, or nothing is known."""
+        """The latents for `paint`; None if the next preview is not due yet, or they are not known."""
         if time.perf_counter() - watch.looked < self._every:
             return None
         watch.looked = time.perf_counter()
@@ -65,12 +65,11 @@ class Previewer:
     def paint(self, latents: Tensor, request: GenerationRequest) -> Image.Image | None:
         """One picture of all samples, side by side in rows of equal length; `LONG_SIDE` long.
 
-        None for latents of a kind that the map was not fitted to: the picture itself is well, and there are no more
-        previews.
+        None for latents of a kind that the map was not fitted to: the picture itself is fine, but has no more previews.
 
         Args:
             latents: without noise, as the request's pipeline denoises them; the first dimension is the samples.
-            request: whose they are.
+            request: their request.
         """
         try:
             return self._paint(latents, request)
@@ -88,7 +87,7 @@ class Previewer:
         return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
 
     def _as_the_vae_reads(self, latents: Tensor, request: GenerationRequest) -> Tensor:
-        """Unpacked and unscaled; a mean and deviation for each channel is SDXL's way to say the scale."""
+        """Unpacked and unscaled latents; SDXL gives the scale as a mean and deviation for each channel."""
         config = self._pipe.vae.config
         if latents.ndim == 3:
             latents = self._pipe._unpack_latents(latents, request.height, request.width, self._pipe.vae_scale_factor)
@@ -99,10 +98,10 @@ class Previewer:
 
 
 class Watch:
-    """Looks over the shoulder of a scheduler that one loop uses: what did the denoiser last believe in?
+    """Records the denoiser's estimate of the clean latents in a loop's scheduler.
 
     Attributes:
-        looked: when somebody last looked, or when it was made.
+        looked: when it was last read, or made.
     """
 
     def __init__(self, scheduler: Any) -> None:
@@ -111,7 +110,7 @@ class Watch:
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
         take_step = scheduler.step
 
-        @wraps(take_step)  # pipelines look at its signature
+        @wraps(take_step)  # pipelines inspect its signature
         def step(predicted: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
             scale = getattr(scheduler, "scale_model_input", None)
             self._last = scale(sample, timestep) if scale else sample, predicted, timestep
@@ -120,7 +119,7 @@ class Watch:
         scheduler.step = step
 
     def denoised(self) -> Tensor | None:
-        """The latents without their noise, as of the last step; None before the first, and where that is not known."""
+        """The latents without noise after the last step; None before the first, and where they are not known."""
         return self._last and denoised(self._scheduler, *self._last)
 
 
@@ -157,7 +156,7 @@ def _made_up_pictures(count: int, side: int) -> Tensor:
 
 
 def _neighbourhoods(latents: Tensor) -> Tensor:
-    """(n, height, width, 9 * channels + 1): each latent with those around it, and a one for the map's offset."""
+    """(n, height, width, 9 * channels + 1): each latent with its neighbours, and a one for the map's offset."""
     count, _, height, width = latents.shape
     patches = functional.unfold(functional.pad(latents, (1, 1, 1, 1), mode="replicate"), 3)
     patches = patches.movedim(1, -1).unflatten(1, (height, width))
@@ -165,7 +164,7 @@ def _neighbourhoods(latents: Tensor) -> Tensor:
 
 
 def _side_by_side(pixels: Tensor) -> Tensor:
-    """(3, rows * height, columns * width) from (n, 3, height, width), in the reader's order; what is left is black."""
+    """(3, rows * height, columns * width) from (n, 3, height, width), in reading order; the rest is black."""
     count, channels, height, width = pixels.shape
     columns = math.ceil(count**0.5)
     rows = math.ceil(count / columns)

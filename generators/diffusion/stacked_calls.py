@@ -1,4 +1,4 @@
-"""Calls of one model that many requests wait for, made as one."""
+"""Makes one call of a model for many requests that wait for one."""
 
 # pyright: basic
 
@@ -19,12 +19,12 @@ Rows = Tensor | list[Tensor]
 """Samples along the first dimension, or a list of them where a model takes samples of different shapes."""
 
 SHARED = frozenset({"txt_ids", "img_ids"})
-"""Arguments without a dimension for samples: positions, which are the same for all samples of a shape."""
+"""Arguments without a sample dimension: positions, which are equal for all samples of a shape."""
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call of ``model``, whose first argument tells the number of rows."""
+    """A call of ``model``; its first argument has one row for each sample."""
 
     model: Callable[..., Any]
     args: tuple[Any, ...]
@@ -32,7 +32,7 @@ class Call:
 
     @property
     def rows(self) -> int:
-        """How many samples it is about; one that is guided counts twice."""
+        """The number of samples; a guided one counts twice."""
         return len(next(iter((*self.args, *self.kwargs.values()))))
 
     @property
@@ -41,22 +41,22 @@ class Call:
         return self.model, *(_shape("", each) for each in self.args), _shape("", self.kwargs)
 
     def make(self) -> Rows:
-        """Ask the model; diffusers' models answer with a tuple when they are told ``return_dict=False``."""
+        """Run the model; diffusers' models return a tuple with ``return_dict=False``."""
         return self.model(*self.args, **self.kwargs)[0]
 
     def fitted(self, dtype: torch.dtype) -> Call:
-        """The same call in the model's precision, with one time for each row.
+        """The same call in the model's precision, with one timestep per row.
 
-        Times stay in float32: schedulers differ in whether theirs are whole numbers, and rounding would move them.
+        Timesteps stay in float32: schedulers differ in whether theirs are whole numbers, and rounding would move them.
         """
         return self._changed(lambda parts: _fit(parts[0], self.rows, dtype))
 
     def take(self, start: int, stop: int) -> Call:
-        """The same call about some of the rows."""
+        """The same call for some of the rows."""
         return self._changed(lambda parts: parts[0][start:stop])
 
     def join(self, others: Sequence[Call]) -> Call:
-        """One call about all rows, of this call first; all have the same shape."""
+        """One call for all rows, of this call first; all have the same shape."""
         return self._changed(_concatenate, others) if others else self
 
     def _changed(self, change: Callable[[Sequence[Rows]], Rows], others: Sequence[Call] = ()) -> Call:
@@ -69,7 +69,7 @@ class Stacker:
     """Makes the calls of many requests as one, as large as the device's memory allows.
 
     Args:
-        ladder: how large that is, and what to do where it turns out to be too large.
+        ladder: the size limit, and what to give up when it is too large.
         decoding: whether the calls are the VAE's.
     """
 
@@ -78,9 +78,9 @@ class Stacker:
         self._decoding = decoding
 
     def answers(self, calls: Sequence[Call], pixels: int) -> list[Rows | GenerationError]:
-        """For each call the model's answer, or why it has none; the calls have one shape, their rows ``pixels`` each.
+        """Each call's output, or its error; the calls have one shape, their rows ``pixels`` each.
 
-        An error is halved down to the rows that cause it, so that the others have their answers.
+        A failing call is halved down to the rows that cause it, so that the others get their outputs.
         """
         joined = calls[0].join(calls[1:])
         size = self._ladder.rows(pixels, decoding=self._decoding)
@@ -95,7 +95,7 @@ class Stacker:
                 return list(call.make())
         except Exception as error:
             failure = understand(error)
-        # Out of the except block: there, the traceback still holds the tensors of the call that failed.
+        # Outside the except block, whose traceback still holds the failed call's tensors.
         half = call.rows // 2
         short = isinstance(failure, OutOfMemory)
         again = short and self._ladder.give_up(call.rows, pixels, decoding=self._decoding)
@@ -105,7 +105,7 @@ class Stacker:
 
 
 def _walk(change: Callable[[Sequence[Rows]], Rows], name: str, values: Sequence[Any]) -> Any:
-    """Change what has rows, wherever it is; the rest is the same in all ``values``."""
+    """Map the values that have rows, at any depth; the rest is equal in all ``values``."""
     first = values[0]
     if isinstance(first, dict):
         return {key: _walk(change, key, [value[key] for value in values]) for key in first}

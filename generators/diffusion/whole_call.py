@@ -1,4 +1,4 @@
-"""Pipelines whose loop cannot be shared: whole calls for requests with equal parameters, held at each step."""
+"""Pipelines that cannot share calls: whole calls for requests with equal parameters, suspended at each step."""
 
 # pyright: basic
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 class WholeCalls:
     """Paints requests with calls of a diffusers pipeline, one at a time: requests with equal parameters in one call.
 
-    The call is held whenever it has taken a step, so it reports each and can be dropped at each. Requests that come
-    meanwhile wait for the next call; the oldest decides what it is about. A pipeline that has no
-    ``callback_on_step_end`` runs to its end in one step.
+    The call is suspended after each step, so it can report or be dropped there. Requests that come meanwhile wait for
+    the next call, whose parameters are those of the oldest. A pipeline without ``callback_on_step_end`` runs to its end
+    in one step.
 
     Args:
         pipelines: the pipeline, and schedulers for it.
-        ladder: how many samples go into one call, and what to do when they do not fit.
+        ladder: the samples of one call, and what to give up when they do not fit.
         previewer: makes previews; None for none.
     """
 
@@ -54,26 +54,26 @@ class WholeCalls:
         self._ladder = ladder
         self._previewer = previewer
         self._orders: dict[str, _Order] = {}  # the oldest is first
-        self._parts: deque[list[_Sample]] = deque()  # what is left of the orders that were put together
+        self._parts: deque[list[_Sample]] = deque()  # samples still to be painted of the requests in the current call
         self._call: _PipelineCall | None = None
 
     @property
     def requests(self) -> list[GenerationRequest]:
-        """All that are in."""
+        """All admitted requests."""
         return [order.request for order in self._orders.values()]
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Take a request in.
+        """Add a request.
 
         Raises:
-            BadRequest: the pipeline does not know what is asked for.
+            BadRequest: the pipeline does not support it.
         """
         arguments(self._pipelines.pipeline(request), request)
         self._pipelines.scheduler(request.scheduler)
         self._orders[key] = _Order(key, request)
 
     def step(self) -> list[Event]:
-        """Let the call that is under way, or the next one, take one step; a call that has ended is followed by none."""
+        """Take one step of the current call, or of the next one."""
         samples = self._call.samples if self._call else self._next_samples()
         if not samples:
             return []
@@ -95,7 +95,7 @@ class WholeCalls:
         return events
 
     def evict(self, key: str) -> None:
-        """Drop a request now; a call that nobody waits for any more is dropped with it."""
+        """Drop a request; its call is dropped too if no other request needs it."""
         self._orders.pop(key, None)
         if self._call and not any(order is self._orders.get(order.key) for order, _ in self._call.samples):
             self._call.stop()
@@ -117,7 +117,7 @@ class WholeCalls:
         return self._parts.popleft()
 
     def _progress(self, call: _PipelineCall) -> list[Event]:
-        """How far each request is that is in the call; what other calls painted of it counts."""
+        """The progress of each request in the call, including earlier calls."""
         mine = {order: [each for each, _ in call.samples].count(order) for order, _ in call.samples}
         return [
             Progress(order.key, (len(order.results) * call.steps + count * call.step) // order.count, call.steps)
@@ -135,7 +135,7 @@ class WholeCalls:
                     yield Preview(order.key, image)
 
     def _settle(self, call: _PipelineCall) -> list[Event]:
-        """Hand out what the call has painted, or have it painted again in smaller calls."""
+        """Distribute a finished call's pictures, or line its samples up for smaller calls."""
         if call.failure is not None and self._retry(call.samples, call.failure):
             return []
         for i, (order, number) in enumerate(call.samples):
@@ -144,7 +144,7 @@ class WholeCalls:
         return [event for order in orders for event in self._leave(order)]
 
     def _retry(self, samples: list[_Sample], failure: GenerationError) -> bool:
-        """Line the samples up again in halves, or once more as they are where there is memory to be won."""
+        """Line the samples up again in halves, or as they are if memory can be freed."""
         pixels, half = samples[0][0].pixels, len(samples) // 2
         short = isinstance(failure, OutOfMemory)
         again = self._ladder.give_up(len(samples), pixels, decoding=True) if short else half > 0
@@ -170,7 +170,7 @@ class WholeCalls:
 
 @dataclass(eq=False)
 class _Order:
-    """A request that is in, and its pictures or errors by their number."""
+    """An admitted request, and its pictures or errors by index."""
 
     key: str
     request: GenerationRequest
@@ -188,7 +188,7 @@ class _Order:
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """What has to be equal for one call: a pipeline may do something else where a negative prompt is given."""
+        """The parameters that must be equal in one call: a negative prompt may change a pipeline's path."""
         request = self.request
         negative = bool(request.negative_prompt)
         return request.batch_key, request.num_inference_steps, request.guidance_scale, request.scheduler, negative
@@ -198,7 +198,7 @@ _Sample = tuple[_Order, int]
 
 
 class _PipelineCall:
-    """One call of the pipeline, in a greenlet of its own, which stands still after each step until `go_on`."""
+    """One call of the pipeline in a greenlet, suspended after each step until `go_on`."""
 
     def __init__(self, pipelines: Pipelines, samples: list[_Sample]) -> None:
         self.samples = samples
@@ -209,7 +209,7 @@ class _PipelineCall:
         self._pipe = pipelines.pipeline(request)
         self._pipe.scheduler = pipelines.scheduler(request.scheduler)
         self.watch = Watch(self._pipe.scheduler)
-        # Without the decorator that switches gradients off: a call that is stopped would leave them off for the thread.
+        # Without the no_grad decorator: a stopped call would leave gradients off for the thread.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
 
     @property
@@ -217,7 +217,7 @@ class _PipelineCall:
         return self._loop.dead
 
     def go_on(self) -> None:
-        """Take one more step, the last one with all that follows it; `failure` tells if that could not be done."""
+        """Take one more step, the last one with everything after it; errors go to `failure`."""
         try:
             self._caller = getcurrent()
             output = self._loop.switch() if self._loop else self._loop.switch(self._pipe, **self._arguments())
@@ -231,11 +231,11 @@ class _PipelineCall:
                 self.results = self._pictures(output)
 
     def stop(self) -> None:
-        """End the call where it stands."""
+        """End the call at its current point."""
         self._loop.throw()
 
     def _arguments(self) -> dict[str, Any]:
-        """Those of the first request, with the words and the random numbers of each sample."""
+        """The first request's arguments, with the prompts and random generators of each sample."""
         requests = [order.request for order, _ in self.samples]
         given = arguments(self._pipe, requests[0])
         given.pop("num_images_per_prompt", None)

@@ -1,4 +1,4 @@
-"""Captions as hidden states of a frozen language model: what every family of generators is led by."""
+"""Encodes captions as hidden states of a frozen language model, the conditioning of every own model."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 
@@ -22,20 +22,20 @@ from limner.generators.loading import loading
 
 BUNDLED = "smollm2"
 LAYERS = 10
-"""Layers that are read: in the middle, where a word's meaning is plainest; the last ones foretell the next word."""
+"""Number of layers used: a word's meaning is plainest in the middle; the last ones predict the next word."""
 BEGIN = "\na "
-"""What is put before a caption, of two tokens."""
+"""Prefix of a caption, two tokens long."""
 LENGTH = 32
-"""Tokens of a caption that a causal language model reads."""
+"""Most tokens of a caption for a causal language model."""
 
 _ARTICLE = re.compile(r"^(a|an|the)\s+", re.IGNORECASE)
 
 
 class CaptionEncoder(Protocol):
-    """A frozen model that reads captions.
+    """A frozen model that encodes captions.
 
     Attributes:
-        name: what `load_caption_encoder` finds it by.
+        name: for `load_caption_encoder`.
         width: numbers in a hidden state.
         length: hidden states of a caption.
     """
@@ -45,20 +45,20 @@ class CaptionEncoder(Protocol):
     length: int
 
     def read(self, texts: Sequence[str]) -> Tensor:
-        """Hidden states (count, length, width) in float32; where a caption has ended they are zero."""
+        """Hidden states (count, length, width) in float32; zero after a caption's end."""
         ...
 
     def unread(self, text: str) -> str:
-        """The end of a caption for which there is no room."""
+        """The end of a caption beyond the encoder's length."""
         ...
 
     def fingerprint(self) -> str:
-        """Tells one reader from another: of the same one, a caption's hidden states are always the same."""
+        """Identifies the encoder: equal ones give equal hidden states."""
         ...
 
 
 def load_caption_encoder(name: str) -> CaptionEncoder:
-    """The reader of that name: ``smollm2``, or a diffusers folder whose tokenizer and text encoder are to be used.
+    """The encoder of that name: ``smollm2``, or a diffusers folder with a tokenizer and text encoder.
 
     Raises:
         ModelNotFound: there is none.
@@ -84,7 +84,7 @@ class LanguageModelEncoder:
 
     def __init__(self, name: str, model: Any, tokenizer: Any, *, layers: int) -> None:
         model.layers = model.layers[:layers]
-        model.norm = nn.Identity()  # it belongs to the last layer
+        model.norm = nn.Identity()  # the final norm belongs to the last layer
         self.name, self.width, self.length = name, model.config.hidden_size, LENGTH
         self._model, self._tokenizer = model.eval(), tokenizer
 
@@ -92,8 +92,8 @@ class LanguageModelEncoder:
     def read(self, texts: Sequence[str]) -> Tensor:
         """Hidden states of the words, each normalised.
 
-        Every caption begins with a line's end, to which all other tokens cling, and an article, which says that a thing
-        follows; both are left out.
+        Every caption gets a line's end, which attracts all attention, and an article, which announces a noun; both are
+        left out of the result.
         """
         states = torch.zeros(len(texts), self.length, self.width)
         for row, text in enumerate(texts):
@@ -105,17 +105,17 @@ class LanguageModelEncoder:
         return states
 
     def unread(self, text: str) -> str:
-        """The end of a caption for which there is no room."""
+        """The end of a caption beyond the encoder's length."""
         text = BEGIN + _ARTICLE.sub("", text)
         return unread_from(text, first_unread(self._tokenizer, text, self.length + 2))
 
     def fingerprint(self) -> str:
-        """A hash of the weights' beginnings and of how they are read."""
+        """A hash of samples of the weights and of the settings."""
         return _fingerprint(self._model, f"language model {self.length}")
 
 
 class TextModelEncoder:
-    """The text encoder of a diffusers pipeline, which reads as the stock pipeline lets it."""
+    """The text encoder of a diffusers pipeline, used like in the stock pipeline."""
 
     def __init__(self, name: str, encoder: Any, tokenizer: Any) -> None:
         self.name, self.width, self.length = name, encoder.config.hidden_size, tokenizer.model_max_length
@@ -123,21 +123,21 @@ class TextModelEncoder:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> Tensor:
-        """Hidden states with those of the padding, which the stock pipeline uses too."""
+        """Hidden states with those of the padding, as in the stock pipeline."""
         asked = {"padding": "max_length", "max_length": self.length, "truncation": True, "return_tensors": "pt"}
         return self.encoder(self.tokenizer(list(texts), **asked).input_ids)[0].clone()
 
     def unread(self, text: str) -> str:
-        """The end of a caption for which there is no room."""
+        """The end of a caption beyond the encoder's length."""
         return unread_from(text, first_unread(self.tokenizer, text, self.length))
 
     def fingerprint(self) -> str:
-        """A hash of the weights' beginnings and of how they are read."""
+        """A hash of samples of the weights and of the settings."""
         return _fingerprint(self.encoder, f"text encoder {self.length}")
 
 
 def pool(states: Tensor) -> Tensor:
-    """One vector for each caption: the mean of its hidden states, without those after its end."""
+    """One vector for each caption: the mean of its hidden states up to its end."""
     there = (states != 0).any(-1, keepdim=True)
     return states.sum(1) / there.sum(1).clamp(min=1)
 

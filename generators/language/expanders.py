@@ -1,6 +1,6 @@
-"""Ideas into descriptions: with a language model on this machine, with one behind an HTTP server, or not at all.
+"""Expands ideas into descriptions: with a local language model, an HTTP server, or not at all.
 
-Whatever writes, the guard reads it before anybody else does; what loses a word of the idea is not used.
+The guard checks every text before its use; a text that loses a word of the idea is rejected.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_CHARACTERS = 1500
-"""Nothing is added beyond this; a longer idea stays whole."""
+"""Longest text of idea and addition; a longer idea stays whole."""
 MOST_BYTES = 2**20
-"""A longer answer of a chat server is not read; thousands of words of a thinking model fit."""
+"""Longest answer of a chat server that is read; thousands of words of a reasoning model fit."""
 
 ORDERS = (
     "You turn a short idea into a description for a model that paints pictures. Keep every subject, number, colour, "
@@ -48,24 +48,24 @@ MARKS = " ,.;!?。，；！？"
 COUNTED = re.compile(rf"{CJK}{{1,2}}|(?:(?!{CJK})\w)+")
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 PAUSES = (0.2, 0.8)
-"""Seconds before the second and the third try."""
+"""Seconds before the second and the third attempt."""
 
 LATE = "did not answer in time"
 DOWN = "did not answer"
 ABSENT = "could not be loaded"
 LOADING = "is still being loaded"
 LOADING_SECONDS = 4.0
-"""How long an idea waits for a model that is being loaded; then it is painted without."""
+"""How long an idea waits for a model that is being loaded; then it is used without an expansion."""
 UNREADABLE = "answered in a form that could not be read"
 ENGLISH_ONLY = "reads only English"
 
 
 @dataclass(frozen=True)
 class Idea:
-    """What a person typed, and the words that its description begins with.
+    """A member's idea, and the beginning of its description.
 
-    ``start`` is the idea on one line, or its reading in English where the picture model reads nothing else and the
-    glossary knows a word of it; ``reading`` is that reading, whatever the picture model.
+    ``start`` is the idea on one line, or its translation if the image model reads English only and the glossary knows a
+    word of it; ``reading`` is that translation, for any image model.
     """
 
     text: str
@@ -77,37 +77,37 @@ class Idea:
 
     @classmethod
     def read(cls, idea: str, locale: str, english_only: bool) -> Self:
-        """Look the idea up in the glossary; the clock of its expansion begins here."""
+        """Look the idea up in the glossary; starts the expansion's clock."""
         text = one_line(idea)
         reading = translate(text, locale)
         start = reading if english_only and reading else text
         return cls(text, start, reading, locale, english_only, time.monotonic())
 
     def as_it_is(self, model: str, reason: str = "") -> Expansion:
-        """The idea without a language model's words, and the sentence that says why."""
+        """The idea without an expansion, and the sentence that says why."""
         used = "used as it is" if self.start == self.text else "only read in English, word by word"
         note = f"The language model {reason}, so your idea was {used}." if reason else ""
         return self.expansion(self.start, model, note)
 
     def checked(self, text: str, model: str) -> Expansion:
-        """The text if it keeps the idea's words, otherwise the idea as it is."""
+        """The text if it keeps the idea's words, otherwise the idea."""
         reason = check(self.text, text, self.locale).reason
         return self.as_it_is(model, reason) if reason else self.expansion(text, model)
 
     def expansion(self, text: str, model: str, note: str = "") -> Expansion:
-        """The text together with what was added and kept."""
+        """The text with its added and kept words."""
         kept = check(self.text, text, self.locale).kept
         return Expansion(text, added(self.start, text), kept, model, time.monotonic() - self.began, note)
 
 
 class NoExpander:
-    """Uses every idea as it is."""
+    """Uses every idea unchanged."""
 
     @classmethod
     def create(
         cls, *, model: str, url: str, api_key: str, timeout: float, cache: Path, beside: Neighbour | None = None
     ) -> Self:
-        """Make one; it needs none of the settings."""
+        """Make one; all settings are ignored."""
         return cls()
 
     async def expand(
@@ -127,7 +127,7 @@ class NoExpander:
 
 
 class TransformersExpander:
-    """Writes with a model on this machine: the bundled SmolLM2-135M-Instruct, or any instruct model by name."""
+    """Expands with a local model: the bundled SmolLM2-135M-Instruct, or any instruct model by name."""
 
     def __init__(self, model: str, timeout: float, cache: Path, beside: Neighbour) -> None:
         self._source = model
@@ -135,7 +135,7 @@ class TransformersExpander:
         self._cache = cache
         self._beside = beside
         self._policy: Policy = "cpu"
-        # One thread: the model is loaded once and writes one description at a time, while the event loop goes on.
+        # One thread: the model is loaded once and writes one description at a time beside the event loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="expander")
         self._loading: Future[LanguageModel | None] | None = None
         self.name = model or "SmolLM2-135M-Instruct"
@@ -161,14 +161,14 @@ class TransformersExpander:
     async def expand(
         self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
     ) -> Expansion:
-        """Describe ``idea``; the first call loads the model, and is not kept waiting for it. See `PromptExpander`."""
+        """Describe ``idea``; the first call starts loading the model without waiting for it. See `PromptExpander`."""
         read = Idea.read(idea, locale, english_only)
         if max_words <= 0:
             return read.as_it_is(self.name)
         seen = read.start if self._source else _ascii_only(read)
         if not seen:
             return read.as_it_is(self.name, ENGLISH_ONLY)
-        # A model that could not be loaded is not tried again at every idea: that takes long.
+        # Loading is not retried at every idea, because it takes long.
         self._loading = self._loading or self._thread.submit(self._load)
         await asyncio.to_thread(wait, [self._loading], self.loading_seconds)
         if not self._loading.done():
@@ -180,12 +180,12 @@ class TransformersExpander:
             return await asyncio.wrap_future(self._thread.submit(self._write, model, read, seen, seed, max_words))
         except TimeoutError:
             return read.as_it_is(self.name, LATE)
-        except Exception as error:  # whatever a stranger's model raises, the picture is still painted
+        except Exception as error:  # any exception of an unknown model still leaves the idea to paint
             log.warning("expansion_failed model=%s error=%s", self.name, type(error).__name__)
             return read.as_it_is(self.name, DOWN)
 
     async def close(self) -> None:
-        """Wait for the description that is being written, and free the model."""
+        """Wait for the current description, and free the model."""
         await asyncio.to_thread(self._thread.shutdown)
         self._loading = None
 
@@ -213,7 +213,7 @@ class TransformersExpander:
 
     @contextmanager
     def _on_the_device(self, model: LanguageModel) -> Generator[None]:
-        """The painter steps aside, and the model takes its place."""
+        """Free the device of the image model, and move the language model there."""
         asked = time.monotonic()
         with self._beside.aside():
             model.move(self._beside.device)
@@ -227,7 +227,7 @@ class TransformersExpander:
 
 
 class OpenAIExpander:
-    """Asks any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LocalAI, a hosted one."""
+    """Expands with any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LocalAI, a hosted one."""
 
     def __init__(self, model: str, url: str, api_key: str, timeout: float) -> None:
         self._url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
@@ -255,14 +255,14 @@ class OpenAIExpander:
     async def expand(
         self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
     ) -> Expansion:
-        """Describe ``idea``. See `PromptExpander.expand`; how well a seed is kept is up to the server."""
+        """Describe ``idea``. See `PromptExpander.expand`; the server decides how far the seed is obeyed."""
         read = Idea.read(idea, locale, english_only)
         if max_words <= 0:
             return read.as_it_is(self.name)
         try:
             async with asyncio.timeout(self._timeout):
                 data = await self._ask(read, seed, max_words)
-                # In a thread, because as long an answer as is read takes a part of a second to check.
+                # In a thread, because checking the longest answer takes a part of a second.
                 return await asyncio.to_thread(self._checked, read, data, max_words)
         except TimeoutError:
             return self._failed(read, LATE)
@@ -291,7 +291,7 @@ class OpenAIExpander:
         language = "English" if read.english_only else "the language of the idea"
         orders = ORDERS.format(language=language, words=max_words)
         messages = [{"role": "system", "content": orders}, {"role": "user", "content": read.start}]
-        # Room for a thinking model's thoughts: a tight limit would cut them off and leave no answer.
+        # Room for a reasoning model's thoughts: a tight limit would cut them off and leave no answer.
         body = {"model": self.name, "messages": messages, "temperature": 0.7, "seed": seed, "max_tokens": 2048}
         for pause in PAUSES:
             try:
@@ -306,7 +306,7 @@ class OpenAIExpander:
 
     async def _post(self, body: dict[str, Any]) -> bytes:
         if self._session is None:
-            # An answer may take all the time there is; a server that is not there shows itself early.
+            # An answer may take all the time; a missing server is detected early.
             limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 4)
             self._session = aiohttp.ClientSession(headers=self._headers, timeout=limits)
         async with self._session.post(self._url, json=body, allow_redirects=False) as response:
@@ -315,7 +315,7 @@ class OpenAIExpander:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, control characters and characters that turn the direction of reading."""
+    """The text without line breaks, control characters and direction marks."""
     spaced = re.sub(r"[\s\u2028\u2029]+", " ", text)
     return re.sub(
         r"[\u202a-\u202e\u2066-\u2069]", "", "".join(c for c in spaced if unicodedata.category(c) != "Cc")
@@ -323,12 +323,12 @@ def one_line(text: str) -> str:
 
 
 def word_count(text: str) -> int:
-    """How many words a text has; two characters of Chinese or Japanese count as one."""
+    """The number of words; two characters of Chinese or Japanese count as one."""
     return len(COUNTED.findall(text))
 
 
 def shorten(text: str, words: int) -> str:
-    """The text's first whole phrases, as many as fit into ``words`` words and MAX_CHARACTERS characters."""
+    """The first whole phrases of the text within ``words`` words and MAX_CHARACTERS characters."""
     first_too_many = next(islice(COUNTED.finditer(text[: MAX_CHARACTERS + 2]), words, None), None)
     if first_too_many is None and len(text) <= MAX_CHARACTERS:
         return text
@@ -336,7 +336,7 @@ def shorten(text: str, words: int) -> str:
 
 
 def grow(read: Idea, continuation: str, max_words: int) -> str:
-    """The start with those phrases of a continuation that are new, fit, and change no word of the idea."""
+    """The start with the phrases of a continuation that are new, fit, and change no word of the idea."""
     text = read.start
     limit = word_count(text) + max_words
     for phrase in filter(None, (part.strip(' "') for part in re.split(r"[,.;。，；]", continuation))):
@@ -387,26 +387,26 @@ def _common(before: list[str], after: list[str]) -> set[int]:
 
 
 def _spoken(answer: str) -> str:
-    """What a thinking model says aloud, without the quotation marks that some models put around all of it."""
+    """A reasoning model's answer without its thoughts, and without quotation marks around it."""
     answer = re.sub(r"<think>.*?(</think>|$)", "", answer, flags=re.DOTALL).rpartition("</think>")[2].strip()
     whole = re.fullmatch(r'["“]([^"“”]+)["”]', answer)
     return whole.group(1) if whole else answer
 
 
 def _whole_phrases(text: str) -> str:
-    """The text without what follows its last comma or full stop; nothing if there is none."""
+    """The text up to its last comma or full stop; empty if there is none."""
     text = text.rstrip(MARKS)
     return _until_mark(text, len(text))
 
 
 def _until_mark(text: str, room: int) -> str:
-    """The text before its last comma or full stop that has at most ``room`` characters before it."""
+    """The text before its last comma or full stop within ``room`` characters."""
     marks = re.finditer(r"[,.;!?](?=\s)|[。，；！？]", text[: room + 2])
     return text[: max((mark.start() for mark in marks if mark.start() <= room), default=0)].rstrip(MARKS)
 
 
 def _ascii_only(read: Idea) -> str:
-    """What the small English model gets to see of an idea: its English words, nothing if there are none."""
+    """The English words of an idea for the small English model; empty if there are none."""
     english = read.reading or (read.text if language(read.text, read.locale) == "en" else "")
     seen = re.sub(r"\s+", " ", re.sub(r"[^\x00-\u024F]", "", english)).strip(" ,.;:\"'")
     return seen if re.search("[A-Za-z]", seen) else ""

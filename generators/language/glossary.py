@@ -20,7 +20,7 @@ LATIN = ("en", "de", "fr", "es", "pt")
 QUOTED = re.compile(
     r"[\"“„”]([^\"“”„]+)[\"“”]|「([^」]+)」|『([^』]+)』|《([^》]+)》|«([^»]+)»|(?<!\w)['‘]([^'‘’]+)['’](?!\w)"
 )
-"""Text that somebody wants to see written in the picture."""
+"""Quoted text, to be written in the picture."""
 
 EMOJI = (
     r"(?:[\U0001F1E6-\U0001F1FF]{2}|[\U0001F300-\U0001FAFF\u2300-\u23FF\u2600-\u27BF\u2B00-\u2BFF]"
@@ -70,10 +70,9 @@ NARROW = str.maketrans("，、。：；！？（）", ",,.:;!?()")
 
 @dataclass(frozen=True)
 class Term:
-    """A piece of an idea and what it means in English.
+    """A piece of an idea with its English meaning.
 
-    ``english`` holds synonyms, the best first; it is empty where the glossary does not know the piece.
-    ``function`` marks a word that carries only grammar.
+    ``english`` holds synonyms, the best first; it is empty for unknown pieces. ``function`` marks a grammatical word.
     """
 
     text: str
@@ -82,7 +81,7 @@ class Term:
 
 
 def fold(word: str) -> str:
-    """The form in which words are compared: lower case, Latin accents removed, full-width letters made narrow."""
+    """The compared form of a word: lower case, no Latin accents, half-width letters."""
     narrow = unicodedata.normalize("NFKC", word).casefold().replace("’", "'")
     if re.search(CJK, narrow):
         return narrow
@@ -91,9 +90,9 @@ def fold(word: str) -> str:
 
 
 def language(text: str, locale: str = "") -> str:
-    """The language of ``text`` as a two-letter code; the reader's ``locale`` decides where the text leaves it open.
+    """The language of ``text`` as a two-letter code; the member's ``locale`` decides ambiguous texts.
 
-    Most people of every country leave Discord in English, so an idea is judged by its own letters and words first.
+    Most members leave Discord in English, so an idea is judged by its own letters and words first.
     """
     text = QUOTED.sub(" ", text)
     if re.search(r"[\uAC00-\uD7AF]", text):
@@ -110,7 +109,7 @@ def language(text: str, locale: str = "") -> str:
 
 
 def terms(text: str, code: str) -> Iterator[Term]:
-    """Cut ``text``, written in language ``code``, into the longest pieces that the glossary knows, in order."""
+    """Cut ``text``, written in language ``code``, into the longest known pieces, in order."""
     pieces = [(match.lastgroup, match.group()) for match in PIECE.finditer(text)]
     start = 0
     while start < len(pieces):
@@ -130,10 +129,10 @@ def terms(text: str, code: str) -> Iterator[Term]:
 
 
 def translate(idea: str, locale: str = "") -> str | None:
-    """Read ``idea`` in English, word by word; what the glossary does not know, and quoted text, stays as it is.
+    """Translate ``idea`` into English word by word; unknown words and quoted text stay.
 
     Returns:
-        The reading, or None if the idea is English already or no word of it is known.
+        The translation, or None if the idea is English already or no word of it is known.
     """
     code = language(idea, locale)
     out: list[str] = []
@@ -150,13 +149,13 @@ def translate(idea: str, locale: str = "") -> str | None:
 
 
 def unread(reading: str) -> bool:
-    """Whether a reading still holds letters or emoji that an English model cannot read (quoted text aside)."""
+    """Whether a translation still has letters or emoji that an English model cannot read, outside quoted text."""
     rest = QUOTED.sub(" ", reading)
     return bool(re.search(rf"{EMOJI}|{CJK}|[^\x00-\u024F\u2000-\u206F]", rest))
 
 
 def _clauses(idea: str) -> list[str]:
-    """The idea in parts: quoted texts, punctuation marks, and what stands between them."""
+    """The parts of an idea: quoted texts, punctuation marks, and the text between them."""
     parts: list[str] = []
     end = 0
     for quoted in QUOTED.finditer(idea):
@@ -166,15 +165,15 @@ def _clauses(idea: str) -> list[str]:
 
 
 def _in_order(found: Iterable[Term]) -> str:
-    """Word for word; a preposition's "the" before an article is one article too many."""
+    """Word for word; "the" of a preposition is dropped before an article."""
     words = " ".join(term.english[0] if term.english else term.text for term in found)
     return re.sub(r"\bthe an? ", "the ", words)
 
 
 def _reorder(found: list[Term]) -> str:
-    """Put places and descriptions where English has them.
+    """Move places and attributes to English word order.
 
-    在雪地里 is read "in the snow", 夕阳下的海滩 "beach at sunset", 森の中の狐 "fox in the forest".
+    在雪地里 becomes "in the snow", 夕阳下的海滩 "beach at sunset", 森の中の狐 "fox in the forest".
     """
     out: list[str] = []
     after: list[str] = []
@@ -197,7 +196,7 @@ def _reorder(found: list[Term]) -> str:
 
 
 def _cut(run: str, code: str) -> Iterator[Term]:
-    """Longest match first; neighbouring characters that are not known make one term."""
+    """Longest match first; neighbouring unknown characters make one term."""
     lexicon = _lexicon(code)
     grammar = FUNCTION_WORDS.get(code, frozenset())
     start = unknown = 0
@@ -216,7 +215,7 @@ def _cut(run: str, code: str) -> Iterator[Term]:
 
 
 def _phrase(pieces: list[tuple[str | None, str]], start: int, code: str) -> tuple[int, Term]:
-    """The longest phrase of up to four words that begins at ``start``, and where it ends."""
+    """The longest phrase of up to four words at ``start``, and its end."""
     end = start
     while end < min(len(pieces), start + 4) and pieces[end][0] == "word":
         end += 1
@@ -231,7 +230,7 @@ def _phrase(pieces: list[tuple[str | None, str]], start: int, code: str) -> tupl
 
 
 def _known(words: list[str], code: str) -> tuple[str, ...]:
-    """What a folded phrase means, with up to two letters of ending (three in Russian) taken off its last word."""
+    """The meaning of a folded phrase; up to two letters of ending (three in Russian) of its last word are ignored."""
     lexicon, phrase = _lexicon(code), " ".join(words)
     endings = min(3 if code == "ru" else 2, max(0, len(words[-1]) - 3))
     shortened = (phrase[: len(phrase) - ending] for ending in range(endings + 1))
@@ -251,7 +250,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 @cache
 def _lexicon(code: str) -> dict[str, tuple[str, ...]]:
-    """Foreign word to English; a word of the hand-written table is not looked up in the other.
+    """Foreign word to English; the hand-written table overrides the other.
 
     Japanese falls back on Chinese: most of the characters mean the same.
     """

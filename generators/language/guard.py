@@ -1,8 +1,8 @@
-"""Nothing of an idea gets lost: what a language model wrote is checked word by word against what was asked for.
+"""Checks word by word that a language model's text keeps everything of an idea.
 
-There is no tagger here. Every word of the idea that is not mere grammar must be in the text, in the same or a lightly
-inflected form, and every "no" and "not" must still deny the same word. A word in another language may be there in
-English instead, where the glossary knows it.
+There is no tagger. Every word of the idea that is not merely grammatical must be in the text, in the same or a lightly
+inflected form, and every "no" and "not" must still deny the same word. A foreign word may be there in English instead,
+if the glossary knows it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ NEGATORS = {
 }
 SCOPE_GOES_ON = _words("a an any the or of single ein eine un une una um uma de der die das el la le")
 SCOPE = 2
-"""How many words that mean something one negator denies: "no red hat" denies both, "no hat" ends at the next "in"."""
+"""Most content words that one negator denies: "no red hat" denies both, "no hat" ends at the next "in"."""
 
 REFUSALS = re.compile(
     r"\b(i['’]?m (very |really )?sorry|i am sorry|i apologi[sz]e|i can(not|['’]t| not)|i['’]?m (not able|unable)|"
@@ -81,7 +81,7 @@ TOKEN = re.compile(rf"{NUMBER}|{WORD}|[.,;:!?()，。；：、！？\n]")
 
 @dataclass(frozen=True)
 class GuardResult:
-    """What became of an idea's words. ``reason`` completes "The language model ..."; empty if all is well."""
+    """The kept and lost words of an idea. ``reason`` completes "The language model ..."; empty if the text is good."""
 
     kept: tuple[str, ...]
     lost: tuple[str, ...]
@@ -92,12 +92,12 @@ def check(idea: str, text: str, locale: str = "") -> GuardResult:
     """Compare a text with the idea that it was made from.
 
     Args:
-        idea: What the person typed.
-        text: What is to be painted instead.
-        locale: The person's language ("zh-CN"), where the idea's own letters leave it open.
+        idea: the member's idea.
+        text: the text to paint instead.
+        locale: the member's language ("zh-CN"), for ideas whose letters leave it open.
 
     Returns:
-        The idea's words, numbers, emoji and quoted texts, in order, parted into kept and lost.
+        The idea's words, numbers, emoji and quoted texts, in order, split into kept and lost.
     """
     code = language(idea, locale)
     quotes = [next(filter(None, match.groups())) for match in QUOTED.finditer(idea)]
@@ -127,7 +127,7 @@ def stem(word: str) -> str:
 
 
 def _wanted(idea: str, code: str) -> list[tuple[str, Term, bool | None]]:
-    """The terms that must survive, how people call them, and whether the idea denies them (None: it does both)."""
+    """The terms that must survive, their displayed form, and whether the idea denies them (None: both)."""
     polarity = _polarity(idea, code)
     out: list[tuple[str, Term, bool | None]] = []
     before = ""
@@ -142,7 +142,7 @@ def _wanted(idea: str, code: str) -> list[tuple[str, Term, bool | None]]:
 
 
 class _Text:
-    """A text as the guard reads it."""
+    """A text in the guard's analysis."""
 
     def __init__(self, text: str, code: str) -> None:
         self.text = fold(text).replace("\ufe0f", "")
@@ -150,7 +150,7 @@ class _Text:
         self.english = {word for term in terms(text, code) if not term.text.isascii() for word in term.english}
 
     def holds(self, term: Term, denied: bool | None) -> bool:
-        """Whether a term of the idea is here, itself or in English, and still denied or not denied as it was."""
+        """Whether the text has a term of the idea, itself or in English, denied if and only if the idea denies it."""
         if self.english & set(term.english) or any(self._says(english, denied) for english in term.english):
             return True
         if re.match(CJK, term.text):
@@ -160,7 +160,7 @@ class _Text:
         return self._says(term.text, denied)
 
     def _says(self, phrase: str, denied: bool | None) -> bool:
-        """Whether each meaningful word of a phrase is said; where the idea denies it, it must be denied everywhere."""
+        """Whether the text has each content word of a phrase, denied everywhere if the idea denies it."""
         words = _tokens(phrase)
         roots = [stem(word) for word in words if fold(word) not in FUNCTION_WORDS["en"] or len(words) == 1]
         found = [{bool(denier) for denier in self.polarity.get(root, set[str]())} for root in roots]
@@ -169,7 +169,7 @@ class _Text:
         return all(said == {True} if denied else False in said for said in found)
 
     def _shows(self, run: str) -> bool:
-        """A run of characters that the glossary does not know: its pairs of meaningful characters must be here."""
+        """Whether the text has the pairs of content characters of an unknown run of characters."""
         grammar = FUNCTION_WORDS["zh"] | FUNCTION_WORDS["ja"]
         plain = fold(run)
         solid = "".join(c for c in plain if c not in grammar and not "\u3040" <= c <= "\u309f") or plain
@@ -188,7 +188,7 @@ def _means_something(term: Term) -> bool:
 
 
 def _polarity(text: str, code: str) -> dict[str, set[str]]:
-    """Each word's root and the negators that deny it; "" stands for a place where it is not denied."""
+    """Each word's root and the negators that deny it; "" stands for an undenied occurrence."""
     out: dict[str, set[str]] = {}
     negators = NEGATORS.get(code, NEGATORS["en"]) | (NEGATORS["en"] if code != "pt" else NEGATORS["pt"])
     grammar = FUNCTION_WORDS["en"] | FUNCTION_WORDS.get(code, frozenset())
@@ -205,14 +205,14 @@ def _polarity(text: str, code: str) -> dict[str, set[str]]:
 
 
 def _without(text: str, quotes: list[str]) -> str:
-    """The text without the quoted texts of the idea: they are compared letter by letter, not word by word."""
+    """The text without the idea's quoted texts, which are compared letter by letter."""
     for quote in quotes:
         text = re.sub(rf"[\"'“”„‘’「『《«]{re.escape(quote)}[\"'“”‘’」』》»]", " , ", text)
     return text
 
 
 def _misbehaved(idea: str, text: str) -> str:
-    """What is wrong with a text whatever the idea was; the idea's own strange words are nobody's fault."""
+    """A text's fault independent of the idea; strange words of the idea itself are allowed."""
     added = text.removeprefix(idea)
     if not text.strip():
         return WROTE_NOTHING
@@ -226,7 +226,7 @@ def _misbehaved(idea: str, text: str) -> str:
 
 
 def _garbled(idea: str, added: str) -> bool:
-    """Signs that are no text, or letters of a script that the idea is not written in (English is always welcome)."""
+    """Symbols that are not text, or letters of a script that the idea does not use (English is always allowed)."""
     if any(unicodedata.category(char) in ("Co", "Cc", "Cs") or char == "\ufffd" for char in added.replace("\n", "")):
         return True
     letters = [_script(char) for char in added if char.isalpha()]
@@ -242,7 +242,7 @@ def _script(char: str) -> str:
 
 
 def loops(text: str) -> bool:
-    """Whether a text goes round in circles: a phrase or three words in a row thrice, or one word thrice running."""
+    """Whether a text repeats itself: a phrase or three words in a row three times, or one word three times running."""
     words = re.findall(rf"{CJK}|\w+", text.casefold())
     phrases = [phrase.strip() for phrase in re.split(r"[,.;，。；、\n]", text.casefold()) if phrase.strip()]
     runs = Counter(zip(words, words[1:], words[2:], strict=False))

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHORTEST_DRAW = 12
-"""Tokens drawn at least, so that a phrase that fits into the fewest words is among them."""
+"""Fewest tokens that are sampled, so that a phrase within the fewest words is among them."""
 ABANDONED_SECONDS = 3600.0
-"""After so long a half-written copy belongs to a process that was killed."""
+"""Age at which an incomplete copy is taken for a killed process's."""
 
 TEMPERATURE, TOP_K, REPETITION_PENALTY = 0.8, 40, 1.15
 
@@ -108,21 +108,21 @@ class LanguageModel:
         return cls(loaded if waits else loaded.to(place), tokenizer, bundled=not model)
 
     def move(self, device: str) -> None:
-        """Put the weights onto a device."""
+        """Move the weights to a device."""
         self._model.to(pick_device(device))
 
     def describe(self, start: str, *, orders: str, seed: int, max_words: int, seconds: float) -> str:
-        """Continue ``start`` with at most about ``max_words`` words on the same line; the same seed, the same words.
+        """Continue ``start`` with about ``max_words`` words on the same line; the same seed gives the same words.
 
         Raises:
-            TimeoutError: It took longer than ``seconds``.
+            TimeoutError: it took longer than ``seconds``.
         """
         deadline = time.monotonic() + seconds
         if self._phrases:
             cache = copy.deepcopy(self._examples)
             prompt = f"Idea: {start}\nPicture: {start},"
             qualities = self._phrases.qualities
-            if max_words == 1:  # no room for a phrase
+            if max_words == 1:  # too few words for a phrase
                 word = self._sample(prompt, cache, lambda _: qualities, seed, 1, deadline)
                 return self._tokenizer.decode(word).strip()
             room = max(max_words, SHORTEST_DRAW)
@@ -136,7 +136,7 @@ class LanguageModel:
         if not self._tokenizer.chat_template:
             return f"{EXAMPLES}Idea: {start}\nPicture: {start},"
         messages = [{"role": "user", "content": f"{orders}\n\nIdea: {start}"}]
-        # Thinking templates close their think block here; the others ignore the word.
+        # Reasoning templates close their think block here; others ignore the argument.
         opened = self._tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
@@ -144,7 +144,7 @@ class LanguageModel:
 
     @torch.inference_mode()
     def _read(self, text: str) -> Any:
-        """The attention cache after reading ``text``: the examples are read once, not at every idea."""
+        """The attention cache after ``text``: the examples are processed once, not for every idea."""
         ids = self._tokenizer(text, return_tensors="pt").input_ids
         return self._model(ids, use_cache=True, logits_to_keep=1).past_key_values
 
@@ -158,7 +158,7 @@ class LanguageModel:
         limit: int,
         deadline: float,
     ) -> list[int]:
-        """Draw tokens until the line ends. Own dice: torch's are shared with every other thread of the process."""
+        """Sample tokens until the line ends, with a generator of its own: threads share torch's global one."""
         dice = random.Random(seed)
         step = self._tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids.to(self._model.device)
         seen = set(step[0].tolist())
@@ -180,10 +180,10 @@ class LanguageModel:
 
 
 class Phrases:
-    """Which word may follow, so that the small model adds only how a picture looks and never a new subject.
+    """Restricts the next word, so that the small model adds only the look of a picture and never a new subject.
 
-    Left free, 135 million parameters put a glass of wine into the bakery and a second cat on the sofa. Here a phrase is
-    qualities and a thing ("soft light"), perhaps linked to another ("deep shadows in the distance"); no word twice.
+    Without it, 135 million parameters put a glass of wine into the bakery and a second cat on the sofa. Here a phrase
+    is qualities and a thing ("soft light"), perhaps linked to another ("deep shadows in the distance"); no word twice.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -198,7 +198,7 @@ class Phrases:
         return list(single)
 
     def following(self, written: list[int]) -> list[int]:
-        """The tokens that may come after those written so far."""
+        """The tokens allowed after those written so far."""
         phrase = _after_last(written, self.comma)
         fresh = [token for token in self.qualities + self.things if token not in written]
         if not phrase or phrase[-1] in self.links:
@@ -211,28 +211,28 @@ class Phrases:
         return ends + ([] if any(token in self.links for token in phrase) else self.links)
 
     def complete(self, written: list[int]) -> str:
-        """The words written, without a last phrase that has no thing at its end yet."""
+        """The written words, without a last phrase that lacks its noun."""
         last = _after_last(written, self.comma)
         whole = written if last and last[-1] in self.things and len(last) > 1 else written[: len(written) - len(last)]
         return " ".join(self._word.get(token, ",") for token in whole).replace(" ,", ",").strip(" ,")
 
 
 def _use_one_thread() -> None:
-    """Let this thread, and no other, compute without helpers.
+    """Let only this thread compute without helper threads.
 
-    A small model is as fast that way (2 s a description on a busy machine), and five times slower with two threads
-    that wait for each other while a picture is being painted.
+    A small model is as fast that way (2 s a description on a busy machine), and five times slower with two threads that
+    wait for each other during painting.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    # The number is this thread's own, but threads born later would take it over: one that is not us puts theirs back.
+    # The number is per thread, but later threads inherit it: another thread restores theirs.
     other = threading.Thread(target=torch.set_num_threads, args=(threads,))
     other.start()
     other.join()
 
 
 def unpacked(cache: Path) -> Path:
-    """The same as `converted`, in a process of its own, so that other models can be loaded meanwhile."""
+    """The same as `converted`, in a process of its own, so that other models can load meanwhile."""
     folder = _folder(cache)[1]
     if not folder.is_dir():
         subprocess.run([sys.executable, "-P", "-m", __spec__.name, str(cache)], check=True)
@@ -240,7 +240,7 @@ def unpacked(cache: Path) -> Path:
 
 
 def converted(cache: Path) -> Path:
-    """The folder of the bundled model in transformers' own format; converted at the first call, whole or not at all."""
+    """The folder of the bundled model in transformers' format; converted once, atomically."""
     source, folder = _folder(cache)
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
@@ -267,7 +267,7 @@ def _publish(source: Path, folder: Path) -> None:
         if not folder.is_dir():
             draft.rename(folder)
     except OSError:
-        if not folder.is_dir():  # otherwise another process was faster, and its copy is as good
+        if not folder.is_dir():  # otherwise another process was faster, and its copy is equal
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -278,7 +278,7 @@ def _convert(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be switched off
         model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float16)
-    # transformers takes the unpacked model for a packed one, which it cannot save.
+    # transformers treats the unpacked model as quantised, which it cannot save.
     vars(model).pop("hf_quantizer", None)
     vars(model.config).pop("quantization_config", None)
     model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Where the language model runs beside the painter; prints JSON as a program."""
+"""Decides where the language model runs beside the image model; prints JSON as a program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from limner.generators.model_files import default_weights, read_header
 Policy = Literal["cpu", "resident", "swap"]
 
 WORKING_SHARE = 0.25
-"""Of the weights on a device, what must stay free beside them: for latents, activations and the attention cache."""
+"""Memory that must stay free on a device, as a share of the weights: for latents, activations, attention cache."""
 WORKING_BYTES = 2**30
 """The least that must stay free."""
 BUNDLED_BYTES = 4 * 134_515_008
@@ -27,11 +27,11 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 @dataclass(frozen=True)
 class Sizes:
-    """What competes for a device, in bytes.
+    """The bytes that compete for a device.
 
     Attributes:
-        free: memory of the device that nobody has taken yet; None where there is no accelerator.
-        painter: weights of the picture model that are on the device at a time.
+        free: free memory of the device; None without an accelerator.
+        painter: weights of the image model on the device at a time.
         writer: weights of the language model.
     """
 
@@ -41,15 +41,15 @@ class Sizes:
 
 
 def choose(wanted: str, sizes: Sizes, *, movable: bool = True) -> Policy:
-    """Where the language model runs: on the CPU, on the device beside the painter, or there in turn with it.
+    """Where the language model runs: on the CPU, on the device beside the image model, or there in turn with it.
 
-    In turn (swap) means: the painter stops between two steps and its weights wait in main memory while the language
-    model is on the device. That costs two moves of both for each description, so it comes after staying together.
+    In turn (swap) means: painting pauses between two steps and its weights move to main memory while the language model
+    is on the device. That costs two moves of both for each description, so staying together is preferred.
 
     Args:
-        wanted: auto, or the policy that the operator has chosen; without an accelerator all are the CPU.
-        sizes: what is free and what is to go there.
-        movable: whether the painter's weights can be moved as a whole (not if they are offloaded piece by piece).
+        wanted: auto, or the operator's policy; without an accelerator all are the CPU.
+        sizes: the free bytes and those of both models.
+        movable: whether the image model's weights can be moved as a whole (not if they are offloaded piece by piece).
     """
     if sizes.free is None or wanted == "cpu":
         return "cpu"
@@ -84,7 +84,7 @@ def _gigabytes(size: int) -> str:
 
 
 def painter_bytes(source: str, *, dtype: str, offload: str) -> int:
-    """What a diffusers folder takes of a device: its weights in ``dtype``, or its largest part if it is offloaded."""
+    """Device bytes of a diffusers folder: its weights in ``dtype``, or its largest part if it is offloaded."""
     folder = _local(source)
     parts = [_parameters(part) for part in folder.iterdir() if part.is_dir()] if folder else []
     if not parts or offload == "sequential":
@@ -93,13 +93,13 @@ def painter_bytes(source: str, *, dtype: str, offload: str) -> int:
 
 
 def writer_bytes(source: str, *, dtype: str) -> int:
-    """What a language model's folder or hub name takes in ``dtype``; 0 where it is not on this machine yet."""
+    """Bytes of a language model's folder or hub name in ``dtype``; 0 if it is not on this machine yet."""
     folder = _local(source)
     return BYTES[dtype] * _parameters(folder) if folder else 0
 
 
 def _parameters(folder: Path) -> int:
-    """How many numbers the weights in a folder hold; none if a file is broken, which is told elsewhere."""
+    """The number of parameters in a folder; none if a file is broken, which `limner doctor` reports."""
     try:
         headers = [read_header(file) for file in default_weights(folder)]
     except ValueError:
@@ -121,7 +121,7 @@ def _local(source: str) -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """The painter that an expander shares its device with.
+    """The image model that an expander shares its device with.
 
     Attributes:
         device: auto, cuda, cuda:1, mps or cpu.
@@ -129,7 +129,7 @@ class Neighbour:
         dtype: its number format; auto is half precision on an accelerator.
         offload: none, model or sequential.
         wanted: the operator's policy for the language model: auto, cpu, resident or swap.
-        aside: gives a block inside which nothing is painted and the device is free.
+        aside: a context manager; inside it nothing is painted and the device is free.
     """
 
     device: str = "cpu"
@@ -140,13 +140,13 @@ class Neighbour:
     aside: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def place(self, writer: str) -> tuple[Policy, Sizes]:
-        """Where a language model runs beside this painter on this machine: a folder or hub name, empty: the bundled."""
+        """Where a language model runs beside this image model here: a folder or hub name; empty: the bundled one."""
         from limner.generators.device import free_memory, pick_device
 
         free = free_memory(pick_device(self.device))
         half = "float32" if free is None else "bfloat16"
         painter = painter_bytes(self.source, dtype=half if self.dtype == "auto" else self.dtype, offload=self.offload)
-        if not writer:  # so small that a core is as good, and it needs float32 there
+        if not writer:  # it is so small that a CPU core is as fast, and it needs float32 there
             return "cpu", Sizes(free, painter, BUNDLED_BYTES)
         sizes = Sizes(free, painter, writer_bytes(writer, dtype=half))
         policy = choose(self.wanted, sizes, movable=self.offload == "none")
@@ -154,7 +154,7 @@ class Neighbour:
 
 
 def report(neighbour: Neighbour, writer: str) -> dict[str, Any]:
-    """What torch finds on this machine and, if the painter's device is there, where a language model would run."""
+    """The devices of this machine and, if the image model's is there, where a language model would run."""
     from limner.generators.device import check, found
 
     try:

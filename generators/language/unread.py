@@ -1,4 +1,4 @@
-"""Words that do nothing: those that no text encoder has room for, and those that a model has never met."""
+"""Finds words without effect: beyond every text encoder's length, or unknown to a model."""
 
 # pyright: basic
 
@@ -11,18 +11,18 @@ from typing import Any
 from limner.generators.language.glossary import CJK, FUNCTION_WORDS
 
 ENCODERS = ("", "_2", "_3", "_4")
-"""What a pipeline adds to the names `tokenizer` and `text_encoder` for each further one."""
+"""Suffixes of further tokenizers and text encoders of a pipeline."""
 _LONG = 10**6
-"""More tokens than any text has; a tokenizer without a limit says 10**30."""
+"""More tokens than any text has; a tokenizer without a limit reports 10**30."""
 _LETTER = rf"(?:(?!{CJK})\w)"
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+")
 
 
 def unread_by(pipe: Any, max_sequence_length: int | None, text: str) -> str:
-    """The end of a text that none of a diffusers pipeline's text encoders reads; empty where that cannot be told.
+    """The end of a text that exceeds all text encoders of a diffusers pipeline; empty if unknown.
 
-    CLIP reads what its tokenizer says (77 tokens), the others at most ``max_sequence_length``, which is the pipeline's
-    own default; what a pipeline puts before the text is not counted.
+    CLIP reads its tokenizer's limit (77 tokens), others at most ``max_sequence_length``, the pipeline's own default; a
+    prefix that the pipeline adds is not counted.
     """
     start = 0
     for number in ENCODERS:
@@ -38,20 +38,20 @@ def unread_by(pipe: Any, max_sequence_length: int | None, text: str) -> str:
 
 
 def first_unread(tokenizer: Any, text: str, limit: int) -> int:
-    """Where the first character of a text stands that a fast tokenizer leaves out if it may give ``limit`` tokens."""
+    """The index of the first character that a fast tokenizer leaves out at ``limit`` tokens."""
     room = limit - tokenizer.num_special_tokens_to_add()
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     return tokens[room][0] if len(tokens) > room else len(text)
 
 
 def unread_from(text: str, start: int) -> str:
-    """The rest of a text, from the beginning of the word inside which it starts."""
+    """The rest of a text from this index, moved back to the beginning of its word."""
     inside = re.search(rf"{_LETTER}+$", text[:start]) if re.match(_LETTER, text[start:]) else None
     return text[inside.start() if inside else start :].strip(" ,.;:-")
 
 
 def unknown_words(text: str, known: Collection[str]) -> list[str]:
-    """The words of a text that are not among the known ones (in small letters), without those of mere grammar.
+    """The words of a text that are not among the known lower-case ones, without grammatical words.
 
     A plural is known with its singular, and the other way round.
     """

@@ -25,9 +25,9 @@ FAMILY = "cyclegan"
 
 
 class CycleGANGenerator(OnePass):
-    """Changes the picture that a request starts from (Zhu 2017); it reads no words, and chance plays no part.
+    """Translates a request's input picture (Zhu 2017); it reads no words and uses no random numbers.
 
-    With a strength below 1 the result is mixed with the picture that it was made of.
+    With a strength below 1 the result is blended with the input.
     """
 
     family = FAMILY
@@ -57,7 +57,7 @@ class CycleGANGenerator(OnePass):
 
 
 def save(folder: Path, depth: Depth, network: Translator, card: dict[str, Any]) -> None:
-    """Write a model's folder: weights in float16, and JSON files that say what they are."""
+    """Write a model's folder: weights in float16, and JSON files with its configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: part.detach().half().contiguous() for name, part in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS)

@@ -1,4 +1,4 @@
-"""Generative adversarial networks that paint what words say: an `ImageGenerator`."""
+"""Text-conditional generative adversarial networks: an `ImageGenerator`."""
 
 from __future__ import annotations
 

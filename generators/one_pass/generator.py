@@ -1,4 +1,4 @@
-"""Small generators that paint in one pass from noise and words: their saved form, and how they paint."""
+"""Base of the generators that paint in one pass from noise and words, and their file format."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 
@@ -45,13 +45,13 @@ WEIGHTS, CAPTIONS, CONFIG = "model.safetensors", "captions.safetensors", "config
 
 @dataclass(frozen=True)
 class Words:
-    """Captions' vectors: those that were learnt from are kept with the model, others are read when they come.
+    """Caption vectors: those of the training captions are stored with the model, others are encoded on demand.
 
     Attributes:
-        reader: what `load_caption_encoder` finds the language model by.
-        fingerprint: of the language model that the model learnt with.
+        reader: the caption encoder's name for `load_caption_encoder`.
+        fingerprint: of the caption encoder used in training.
         known: vectors by caption.
-        centre: the mean of the vectors that it learnt with.
+        centre: mean of the training vectors.
         spread: their standard deviation.
     """
 
@@ -62,18 +62,21 @@ class Words:
     spread: float
 
     def vectors(self, texts: Sequence[str], load: Callable[[], CaptionEncoder]) -> Tensor:
-        """One row for each text, as `normal` gives them; the language model is loaded only for unknown texts."""
+        """One row (``words`` wide) for each text, normalised by `normal`.
+
+        The encoder is loaded only for unknown texts.
+        """
         missing = [text for text in dict.fromkeys(map(plain, texts)) if text not in self.known]
         found = self.known | (dict(zip(missing, pool(load().read(missing)), strict=True)) if missing else {})
         return self.normal(torch.stack([found[plain(text)] for text in texts]))
 
     def normal(self, vectors: Tensor) -> Tensor:
-        """Vectors around zero: what all captions have in common tells nothing."""
+        """Normalised vectors: the common part of all captions carries no information."""
         return (vectors - self.centre) / self.spread
 
 
 def plain(text: str) -> str:
-    """A caption as it is looked up: capitals, points and spaces around it do not count."""
+    """The look-up form of a caption, without capitals, points and spaces around it."""
     return " ".join(text.lower().split()).strip(" .,!")
 
 
@@ -92,9 +95,9 @@ def save(folder: Path, family: str, shape: Shape, network: nn.Module, words: Wor
 
 
 class OnePass(ABC):
-    """Paints all requests that are in with one pass of a network: what the `ImageGenerator` of each such family does.
+    """Base `ImageGenerator` that paints all admitted requests with one pass of a network.
 
-    A family says what it needs of a request (`_take`), and what is painted of that (`_paint`).
+    A subclass defines the inputs of a request (`_take`), and the pictures made from them (`_paint`).
     """
 
     family: ClassVar[str]
@@ -145,12 +148,12 @@ class OnePass(ABC):
         return painter
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Read what the request says; it is painted in the next `step`.
+        """Encode a request; it is painted in the next `step`.
 
         Raises:
-            BadRequest: it asks for what this model cannot do.
-            OutOfMemory: there is no room beside those that wait.
-            ModelNotFound: the language model that reads for it is not there.
+            BadRequest: the model does not support it.
+            OutOfMemory: it does not fit beside the waiting ones.
+            ModelNotFound: its caption encoder is missing.
         """
         taken = self._take(request)
         if self._requests and request.pixels > self.capacity():
@@ -158,7 +161,7 @@ class OnePass(ABC):
         self._requests[key] = (request, taken, time.perf_counter())
 
     def step(self) -> list[Event]:
-        """Paint all that are in, and tell."""
+        """Paint all admitted requests; returns the events."""
         requests, self._requests = self._requests, {}
         if not requests:
             return []
@@ -195,7 +198,7 @@ class OnePass(ABC):
         return self._room
 
     def move(self, device: str) -> None:
-        """Let the weights wait in main memory ("cpu"), or put them back."""
+        """Move the weights to main memory ("cpu") or back."""
         self._network.to(pick_device(device))
 
     def close(self) -> None:
@@ -207,14 +210,14 @@ class OnePass(ABC):
     @classmethod
     @abstractmethod
     def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
-        """The painter that a model's config.json tells of, still without its weights."""
+        """The network that a model's config.json describes, without weights."""
 
     @abstractmethod
     def _take(self, request: GenerationRequest) -> Tensor:
-        """What is painted from; raises GenerationError for what cannot be done."""
+        """The inputs of a request; raises GenerationError if it is not supported."""
 
     def _unread(self, request: GenerationRequest) -> str:
-        """The end of the prompt that is not read."""
+        """The end of the prompt beyond the encoder's length."""
         return ""
 
     @abstractmethod
@@ -225,9 +228,9 @@ class OnePass(ABC):
 class OnePassGenerator(OnePass):
     """Paints from noise and words.
 
-    A sample's noise comes from its own seed, so it gets the same picture alone and in company. Guidance narrows the
-    noise to its inverse: at 1 pictures differ most, above it they are more typical (truncation, Brock 2018).
-    There is no style mixing, since the networks learn with one style for all levels of a picture.
+    A sample's noise comes from its own seed, so its picture does not depend on others. Guidance divides the noise: at 1
+    pictures differ most, above it they are more typical (truncation, Brock 2018). There is no style mixing, since the
+    networks learn with one style for all levels of a picture.
     """
 
     build: ClassVar[Callable[[Shape], nn.Module]]
@@ -286,10 +289,10 @@ def _read_words(told: dict[str, Any], tensors: dict[str, Tensor]) -> Words:
 
 
 def finished(pixels: Tensor, request: GenerationRequest) -> list[Image.Image]:
-    """The pixels that a network has computed for a request, as `to_pictures` makes them.
+    """A request's pictures from the network's output, by `to_pictures`.
 
     Raises:
-        NotNumbers: they are none; the weights hold values that are not numbers.
+        NotNumbers: the output has NaN or infinity.
     """
     if not pixels.isfinite().all():
         raise NotNumbers.blaming(request, "float32")
@@ -297,6 +300,6 @@ def finished(pixels: Tensor, request: GenerationRequest) -> list[Image.Image]:
 
 
 def to_pictures(pixels: Tensor) -> list[Image.Image]:
-    """Numbers from -1 to 1 (count, 1 or 3, height, width) as pictures in RGB."""
+    """RGB pictures of a tensor (count, 1 or 3, height, width) with values from -1 to 1."""
     levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().expand(-1, 3, -1, -1)
     return [Image.fromarray(level) for level in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]

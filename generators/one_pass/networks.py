@@ -1,4 +1,4 @@
-"""Small convolutional networks between a vector and a picture: what the VAE and the GAN are made of."""
+"""Small convolutional networks between vectors and pictures, used by the VAE and the GAN."""
 
 # pyright: basic, reportPrivateImportUsage=false
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 COARSEST = 4
 """Width and height of the features at which a picture begins and ends."""
 GROUP = 8
-"""Channels that are normalised together."""
+"""Channels in one normalisation group."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Shape:
     Attributes:
         side: width and height of its pictures: 8, 16, 32 ...
         channels: 1 for grey pictures, 3 for coloured ones.
-        width: channels at the finest level; each coarser one has twice as many, at most four times.
-        noise: numbers of a picture that the words do not tell.
-        words: numbers of a caption's vector.
+        width: channels at the finest level; doubled at each coarser one, up to four times.
+        noise: size of the noise vector.
+        words: size of a caption's vector.
     """
 
     side: int
@@ -44,7 +44,7 @@ class Shape:
 
 
 class StyleGenerator(nn.Module):
-    """Turns noise and words into a picture (-1 to 1); both steer every level, as a style (Karras 2019)."""
+    """Turns noise and words into a picture (-1 to 1); both modulate every level as a style (Karras 2019)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class StyleGenerator(nn.Module):
         self.end = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
 
     def forward(self, noise: Tensor, words: Tensor) -> Tensor:
-        """Pictures: count, channels, side, side."""
+        """noise (count, noise), words (count, words) -> pictures (count, channels, side, side)."""
         style = torch.cat([noise, functional.normalize(self.words(words)) * noise.shape[1] ** 0.5], 1)
         features = self.start(style).view(len(style), -1, COARSEST, COARSEST)
         for number, level in enumerate(self.levels):
@@ -81,7 +81,7 @@ class _Level(nn.Module):
 
 
 class FeatureExtractor(nn.Module):
-    """Turns a picture into one vector of features."""
+    """Turns a picture into one feature vector."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class FeatureExtractor(nn.Module):
         self.width = widths[-1] * COARSEST**2
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Features: count, `width`."""
+        """pixels (count, channels, side, side) -> features (count, `width`)."""
         features = functional.leaky_relu(self.start(pixels), 0.2)
         for level in self.levels:
             features = functional.leaky_relu(level(features), 0.2)
@@ -99,7 +99,7 @@ class FeatureExtractor(nn.Module):
 
 
 class ConditionalVAE(nn.Module):
-    """A variational autoencoder whose two halves know the words (Kingma and Welling 2013, Sohn 2015)."""
+    """A variational autoencoder conditioned on words (Kingma and Welling 2013, Sohn 2015)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -108,18 +108,18 @@ class ConditionalVAE(nn.Module):
         self.code = nn.Linear(self.looker.width + shape.noise, 2 * shape.noise)
 
     def encode(self, pixels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance of each picture's code."""
+        """Mean and log variance of each picture's code, (count, noise) each."""
         known = torch.cat([self.looker(pixels), self.words(words)], 1)
         mean, spread = self.code(known).chunk(2, 1)
         return mean, spread.clamp(-12, 6)
 
     def forward(self, noise: Tensor, words: Tensor) -> Tensor:
-        """Pictures of codes."""
+        """codes (count, noise), words (count, words) -> pictures (count, channels, side, side)."""
         return self.painter(noise, words)
 
 
 class Critic(nn.Module):
-    """Says how real a picture looks and whether it fits its words (Reed 2016, Miyato 2018); above 0 is real."""
+    """Scores how real a picture is and how well it fits its words (Reed 2016, Miyato 2018); above 0 is real."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Critic(nn.Module):
         self.words = nn.Linear(shape.words, 2 * shape.noise)
 
     def forward(self, pixels: Tensor, words: Tensor) -> Tensor:
-        """One number for each picture."""
+        """pixels (count, channels, side, side), words (count, words) -> scores (count,)."""
         seen = self.looker(pixels)
         fit = (self.features(seen) * functional.normalize(self.words(words))).sum(1)
         return self.real(seen)[:, 0] + fit

@@ -1,4 +1,4 @@
-"""Convolutional networks that turn a picture of one kind into one of another: what a CycleGAN is made of."""
+"""Image-to-image networks of CycleGAN."""
 
 # pyright: basic, reportPrivateImportUsage=false
 
@@ -28,7 +28,8 @@ class Depth:
 class Translator(nn.Sequential):
     """Turns pictures (-1 to 1, sides multiples of 4) into pictures of the same size (Johnson 2016, Zhu 2017).
 
-    It enlarges and then convolves, which leaves no chequers (Odena 2016), where the paper convolves with half a stride.
+    It resizes and then convolves, which avoids checkerboard artefacts (Odena 2016), where the paper uses transposed
+    convolutions.
     """
 
     def __init__(self, depth: Depth) -> None:
@@ -50,7 +51,7 @@ class Translator(nn.Sequential):
 
 
 class PatchCritic(nn.Sequential):
-    """Says of each patch of a picture how real it looks (Isola 2017): 1 is real, 0 is not."""
+    """Scores each patch of a picture (Isola 2017): 1 is real, 0 is not."""
 
     def __init__(self, width: int) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Variational autoencoders that paint what words say: an `ImageGenerator`."""
+"""Conditional variational autoencoders: an `ImageGenerator`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from limner.generators.one_pass.networks import ConditionalVAE
 
 
 class VAEGenerator(OnePassGenerator):
-    """Paints with the second half of a conditional variational autoencoder (Kingma and Welling 2013, Sohn 2015)."""
+    """Paints with the decoder of a conditional variational autoencoder (Kingma and Welling 2013, Sohn 2015)."""
 
     family = "vae"
     build = ConditionalVAE

@@ -1,4 +1,4 @@
-"""The client of an OpenAI-compatible images server: one picture a call, every fault a sentence."""
+"""Client of an OpenAI-compatible images server: one picture per call, one sentence for each error."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from limner.generators.image_files import open_image
 log = logging.getLogger(__name__)
 
 PAUSES = (0.5, 2.0)
-"""Seconds before the second and the third try, where the server does not name its own."""
+"""Seconds before the second and the third attempt, where the server names none."""
 LONGEST_PAUSE = 60.0
-"""A server that wants to be left alone for longer is asked again after so many seconds all the same."""
+"""Longest pause in seconds, even if the server asks for more."""
 MOST_BYTES, MOST_PIXELS = 96 * 2**20, 4096 * 4096
-"""An answer, and a picture in it, that is larger is not read."""
+"""Largest answer, and picture in it, that is read."""
 LONGEST_MESSAGE = 2**16
-"""Characters of a server's own words that are looked at."""
+"""Characters of a server's error message that are searched."""
 
 EXTENSIONS = ("seed", "negative_prompt", "num_inference_steps", "step", "guidance_scale")
 OPTIONAL = (*EXTENSIONS, "response_format", "size")
@@ -59,7 +59,7 @@ class AccountRefused(GenerationError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said: its status, its JSON (None if it was none), and how long it wants to be left alone."""
+    """A server's answer: status, JSON (None if it is not JSON), and requested pause."""
 
     status: int
     body: Any = None
@@ -72,13 +72,13 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The server's own words, in small letters; they may quote the prompt, so nobody gets to see them."""
+        """The server's error message in lower case; it may quote the prompt, so it is never shown."""
         body = _table(self.body)
         said = (self._error.get("message"), body.get("error"), body.get("detail"), body.get("message"))
         return next((text[:LONGEST_MESSAGE].lower() for text in said if isinstance(text, str)), "")
 
     def refuses(self, name: str, prompt: str) -> bool:
-        """Whether the server does not take a field of this name: as OpenAI, as FastAPI, or in words."""
+        """Whether the error says that a field of this name is unsupported, in OpenAI's, FastAPI's or free form."""
         details = [detail for detail in self._details if name in detail.get("loc", ())]
         if details:
             return name == "size" or any(detail.get("type") == "extra_forbidden" for detail in details)
@@ -99,7 +99,7 @@ class Answer:
 
 @dataclass
 class ImagesClient:
-    """Asks one server for one model's pictures, and remembers which fields this server does not take.
+    """Requests one model's pictures from one server, and remembers which fields it does not support.
 
     ``seed``, ``negative_prompt``, ``num_inference_steps`` and ``guidance_scale`` are extensions that vLLM-Omni
     (https://docs.vllm.ai/projects/vllm-omni/en/stable/serving/image_generation_api/) and SGLang-Diffusion
@@ -117,20 +117,20 @@ class ImagesClient:
     _decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def paint(self, request: GenerationRequest, seed: int) -> Image.Image:
-        """One picture.
+        """Paint one picture.
 
         Raises:
-            NoNegative: the server takes no negative prompt.
+            NoNegative: the server supports no negative prompt.
             BadRequest: the server cannot or will not paint it.
             ModelNotFound: there is no such model or address.
             AccountRefused: the server does not accept the key.
-            BrokenImage: its answer is no picture.
+            BrokenImage: its answer is not a picture.
             GenerationError: it does not answer; ask again later.
         """
         try:
             async with asyncio.timeout(self.server.timeout):
                 answer = await self._ask(request, seed)
-                async with self._decoding:  # one at a time: a large one takes hundreds of MiB
+                async with self._decoding:  # one at a time: decoding a large one takes hundreds of MiB
                     return await asyncio.to_thread(read_picture, answer.body)
         except TimeoutError as error:
             raise GenerationError(LATE) from error
@@ -175,14 +175,14 @@ class ImagesClient:
         return {"model": self.model, "prompt": request.prompt, "n": 1} | taken
 
     def _learn(self, answer: Answer, sent: dict[str, Any]) -> bool:
-        """Whether the server would take the request without a field; which one is remembered."""
+        """Whether the request would be accepted without a field, which is then remembered."""
         if answer.status not in (400, 422) or answer.codes & DISALLOWED:
             return False
         name = next((name for name in OPTIONAL if name in sent and answer.refuses(name, sent["prompt"])), None)
         if name is None:
             return False
         log.warning("images_field_left_out model=%s field=%s", self.model, name)
-        # A server that does not know one extension knows none of them.
+        # A server without one extension has none of them.
         self.refused |= {f"size {sent['size']}"} if name == "size" else {*EXTENSIONS} if name in EXTENSIONS else {name}
         return True
 
@@ -190,7 +190,7 @@ class ImagesClient:
         if self._session is None:
             headers = {"Authorization": f"Bearer {self.server.api_key}"} if self.server.api_key else {}
             limits = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, self.server.timeout))
-            # How many requests there are at once is the generator's matter.
+            # The generator limits the number of requests at once.
             self._session = aiohttp.ClientSession(
                 headers=headers, timeout=limits, connector=aiohttp.TCPConnector(limit=0)
             )
@@ -208,11 +208,11 @@ class ImagesClient:
 
 
 def read_picture(body: Any) -> Image.Image:
-    """The picture in a server's answer; raises BrokenImage if there is none, or one of a monstrous size."""
+    """The picture in a server's answer; raises BrokenImage if there is none, or it is too large."""
     try:
         data = base64.b64decode(body["data"][0]["b64_json"], validate=True)
         return open_image(data, formats=("PNG", "JPEG", "WEBP"), most_pixels=MOST_PIXELS)
-    except (LookupError, TypeError, ValueError) as error:  # of these BadImage is one
+    except (LookupError, TypeError, ValueError) as error:  # BadImage is a ValueError
         raise BrokenImage(NOT_A_PICTURE) from error
 
 
@@ -240,5 +240,5 @@ def _parsed(data: bytes) -> Any:
 
 
 def _seconds(retry_after: str) -> float | None:
-    """The header's seconds; None for a date, which nobody sends here, and for nothing."""
+    """The header's seconds; None for a date, which no known server sends, and for nothing."""
     return float(retry_after) if re.fullmatch(r"\d{1,9}(\.\d+)?", retry_after) else None

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible images server as a painter: vLLM-Omni, SGLang-Diffusion, LocalAI, or a hosted one."""
+"""Generator for OpenAI-compatible images servers: vLLM-Omni, SGLang-Diffusion, LocalAI, or a hosted one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from limner.generators.remote.images_client import BUSY, NOT_FOUND, ImagesClient
 log = logging.getLogger(__name__)
 
 TICK = 0.05
-"""Seconds that one step waits at most: so long a newcomer or a cancellation may wait."""
+"""Longest wait of one step in seconds, which delays new requests and cancellations."""
 
 WORDS_ONLY = "The images server paints from words alone; ask without a picture, a LoRA or a scheduler."
 
@@ -48,8 +48,8 @@ class _Painting:
 class OpenAIImagesGenerator:
     """Sends each sample to an images server as a request of its own, many at the same time.
 
-    One sample a call because image ``i`` has the seed ``seed + i``, and because hosted models paint one a call. The
-    server denoises in its own way and reports no steps; a picture of another size than asked for is taken as it is.
+    One sample per call, because image ``i`` has the seed ``seed + i``, and hosted models paint one per call. The server
+    reports no steps; a picture of another size than requested is used as it is.
     """
 
     def __init__(self, client: ImagesClient, pixels: int) -> None:
@@ -91,7 +91,7 @@ class OpenAIImagesGenerator:
         return cls(ImagesClient(card.server, card.source), (max_batch or FIRST_BATCH) * card.width * card.height)
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Take a request in; it is sent with the next `step`."""
+        """Add a request; it is sent with the next `step`."""
         if request.init_image or request.mask or request.loras or request.scheduler:
             raise BadRequest(WORDS_ONLY)
         if self._paintings and request.pixels > self.capacity():
@@ -102,7 +102,7 @@ class OpenAIImagesGenerator:
         self._paintings[key] = _Painting(request, now)
 
     def step(self) -> list[Event]:
-        """Send what is new, wait a moment, and tell what has come back."""
+        """Send new requests, wait a moment, and return the events of finished ones."""
         for key, painting in self._paintings.items():
             if painting.call is None:
                 painting.call = asyncio.run_coroutine_threadsafe(self._paint(key, painting), self._loop)
@@ -115,21 +115,21 @@ class OpenAIImagesGenerator:
         return [self._end(*end) for end in ends if self._paintings.get(end[0]) is end[1]]
 
     def evict(self, key: str) -> None:
-        """Hang up on a request now; whether the server stops painting it is up to the server."""
+        """Drop a request's connection now; the server may or may not stop painting it."""
         painting = self._paintings.pop(key, None)
         if painting and painting.call:
             painting.call.cancel()
 
     def capacity(self) -> int:
-        """How many more pixels the server may be asked for."""
+        """How many more pixels may be requested."""
         return max(0, self._budget - sum(painting.request.pixels for painting in self._paintings.values()))
 
     def together(self) -> int:
-        """All that the server may be asked for: it has its own batches."""
+        """All that may be requested: the server batches by itself."""
         return self._budget
 
     def close(self) -> None:
-        """Hang up on everything and end the thread."""
+        """Close all connections and end the thread."""
         for key in list(self._paintings):
             self.evict(key)
         asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result()
@@ -160,7 +160,7 @@ class OpenAIImagesGenerator:
                 call.cancel()
 
     def _share_time(self) -> None:
-        """Divide the time since the last step between the samples that are being painted."""
+        """Divide the time since the last step among the samples in progress."""
         now = time.perf_counter()
         passed, self._ticked = now - self._ticked, now
         samples = sum(painting.request.num_images_per_prompt for painting in self._paintings.values())

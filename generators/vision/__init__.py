@@ -1,1 +1,1 @@
-"""Pictures read back: NSFW classifiers, image-text model and post-processing."""
+"""Analyses and changes finished pictures: safety classifiers, image-text model, postprocessing."""

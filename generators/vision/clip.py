@@ -1,4 +1,4 @@
-"""The reader: pictures back into meaning, by any CLIP-style folder of transformers and a captioner."""
+"""Image-text models and captioners from folders of transformers."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -27,19 +27,19 @@ from limner.generators.base import ModelNotFound
 from limner.generators.loading import loading
 
 OWN_CAPTIONER = "captioner"
-"""The folder inside a reader's folder whose decoder says what that reader sees."""
+"""Subfolder of an image-text model with a caption decoder for it."""
 BATCH, TEXTS = 16, 256
-"""Pictures, and texts, that are looked at in one call."""
+"""Pictures, and texts, in one call."""
 BEAMS = 3
 LONGEST = 40
-"""Tokens in a description at most."""
+"""Most tokens of a description."""
 
 
 class FolderImageTextModel:
-    """A reader from a folder (or hub name) of transformers: CLIPModel, SigLIP, VisionTextDualEncoderModel and the like.
+    """An image-text model from a folder (or hub name): CLIPModel, SigLIP, VisionTextDualEncoderModel ...
 
-    Descriptions come from ``captioner``, any image-to-text model of transformers, or else from the decoder that lies
-    in the reader's own folder.
+    Descriptions come from ``captioner``, any image-to-text model of transformers, or else from the caption decoder in
+    the model's own folder.
     """
 
     def __init__(self, model: Any, images: Any, tokenizer: Any, captioner: Captioner | None) -> None:
@@ -66,20 +66,20 @@ class FolderImageTextModel:
         return self._captioner is not None
 
     def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
-        """How near each picture (a row) is to each text: the cosine of their angle, from -1 to 1."""
+        """Cosine similarity of each picture (row) to each text (column), from -1 to 1."""
         return (self._see(images) @ self.read(texts).T).numpy()
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Each picture as a row of numbers of length 1; near ones show the same."""
+        """Each picture's embedding as a row of length 1; similar pictures have close ones."""
         return self._see(images).numpy()
 
     def describe(self, image: Image.Image) -> str:
-        """What can be seen, in a few words."""
+        """A short description of the picture."""
         assert self._captioner  # noqa: S101 - whoever asks has looked at can_describe
         return self._captioner.describe(image)
 
     def look(self, pixels: Tensor) -> Tensor:
-        """The same as `features` for pixels from -1 to 1 (count, 3, height, width); gradients flow back to them."""
+        """Embeddings (count, width) of pixels from -1 to 1 (count, 3, height, width), with gradients."""
         blank = self._images([Image.new("RGB", (64, 64))], return_tensors="pt").pixel_values
         fitted = functional.interpolate(pixels, blank.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
         mean, std = (pixels.new_tensor(one)[:, None, None] for one in (self._images.image_mean, self._images.image_std))
@@ -92,7 +92,7 @@ class FolderImageTextModel:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> Tensor:
-        """Each text as a row of numbers of length 1, to compare with what `look` gives."""
+        """Each text's embedding as a row of length 1, comparable with `look`."""
         found: list[Tensor] = []
         for at in range(0, len(texts), TEXTS):
             part = self._tokenizer(
@@ -108,14 +108,14 @@ class FolderImageTextModel:
 
 
 class Captioner:
-    """Says what an image-to-text model of transformers (BLIP, GIT, VisionEncoderDecoderModel ...) sees."""
+    """Describes pictures with an image-to-text model of transformers (BLIP, GIT, VisionEncoderDecoderModel ...)."""
 
     def __init__(self, model: Any, images: Any, tokenizer: Any) -> None:
         self._model, self._images, self._tokenizer = model, images, tokenizer
 
     @torch.inference_mode()
     def describe(self, image: Image.Image) -> str:
-        """The likeliest sentence that a few beams find; the same picture gives the same one."""
+        """The most likely sentence by beam search; deterministic."""
         pixels = self._images([image.convert("RGB")], return_tensors="pt").pixel_values.to(self._model.device)
         ids = self._generate(pixels)
         return " ".join(self._tokenizer.decode(ids[0], skip_special_tokens=True).split())
@@ -125,7 +125,7 @@ class Captioner:
 
 
 class OwnCaptioner(Captioner):
-    """Says what the reader itself sees, with a small decoder that was trained for it."""
+    """Describes pictures from the image-text model's features, with a small decoder trained for it."""
 
     def __init__(self, decoder: GPT2LMHeadModel, reader: Any, images: Any, tokenizer: Any) -> None:
         super().__init__(decoder, images, tokenizer)
@@ -137,7 +137,7 @@ class OwnCaptioner(Captioner):
 
 @torch.inference_mode()
 def say(decoder: GPT2LMHeadModel, states: Tensor) -> Tensor:
-    """The tokens of one sentence for each picture, from what its reader's picture tower has found."""
+    """The tokens of one sentence for each picture, from the picture tower's features."""
     start = torch.full((len(states), 1), decoder.config.bos_token_id, device=states.device)
     return decoder.generate(
         input_ids=start,

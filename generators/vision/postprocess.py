@@ -1,4 +1,4 @@
-"""What is done to a picture after it is painted: cropped, enlarged, resized, more colourful, sharper."""
+"""Postprocessing of pictures: crop, upscale, resize, colour, sharpness."""
 
 # pyright: basic
 
@@ -14,13 +14,13 @@ from PIL import Image, ImageEnhance
 from limner.generators.base import BadRequest, Finish, ModelNotFound
 
 TILE, MARGIN = 256, 16
-"""Pixels of a part that an upscaler is given at once, and how far it looks over its edges."""
+"""Side of an upscaler's tile in pixels, and its overlap."""
 
 
 class Finisher:
-    """Finishes pictures; enlarges them with the upscaling model in the file ``upscaler``, or by Lanczos without one.
+    """Postprocesses pictures; upscales with the model in the file ``upscaler``, or by Lanczos without one.
 
-    The file is any that spandrel knows (ESRGAN, SwinIR, DAT ...), safetensors only; it is read when it is needed first.
+    The file is any that spandrel reads (ESRGAN, SwinIR, DAT ...), safetensors only; it is loaded at its first use.
     """
 
     def __init__(self, upscaler: str = "", device: str = "cpu") -> None:
@@ -29,7 +29,7 @@ class Finisher:
         self._model: Any = None
 
     def finish(self, image: Image.Image, finish: Finish) -> Image.Image:
-        """The picture as ``finish`` wants it."""
+        """The picture after ``finish``."""
         if finish.crop:
             image = _cropped(image, Finish(crop=finish.crop).size(*image.size))
         if finish.upscale > 1:
@@ -43,7 +43,7 @@ class Finisher:
         return image
 
     def told(self, finish: Finish) -> dict[str, str]:
-        """What is done, in the words of a picture's parameters."""
+        """The generation parameters of a ``finish``."""
         by = self._file.stem if self._file else "Lanczos"
         said = {
             "Crop": "{}:{}".format(*finish.crop) if finish.crop else "",

@@ -1,4 +1,4 @@
-"""Eyes from the hub: any transformers image classifier, or a CLIP-style model that compares a picture with texts."""
+"""Safety classifiers from the hub: an image classifier, or a CLIP-style model that compares pictures with texts."""
 
 # pyright: basic
 
@@ -23,13 +23,13 @@ from limner.generators.base import ModelNotFound, SafetyScores
 from limner.generators.loading import loading
 
 USUAL = frozenset({"nsfw", "explicit", "unsafe", "porn", "pornography", "hentai", "sexy", "nude", "nudity", "adult"})
-"""Labels that classifiers on the hub give to what does not belong everywhere."""
+"""Usual labels of explicit content in classifiers on the hub."""
 UNWANTED = ("explicit nudity", "pornography", "a naked person", "sexual activity")
 WANTED = ("a landscape", "an animal", "a person in clothes", "a building", "food", "a drawing", "an object")
 
 
 class TransformersEyes:
-    """A model on the CPU, in float32; safetensors only. ``unwanted`` are the labels whose shares make the score."""
+    """A classifier on the CPU, in float32; safetensors only. The score is the sum of the ``unwanted`` labels."""
 
     def __init__(self, model: Any, labels: Sequence[str], unwanted: Sequence[str], prepare: Any) -> None:
         self._model = model
@@ -41,7 +41,7 @@ class TransformersEyes:
     @classmethod
     @loading()
     def create(cls, *, model: str, unwanted: Sequence[str], wanted: Sequence[str]) -> Self:
-        """Load a folder or hub name, as a classifier or as one that compares a picture with texts."""
+        """Load a folder or hub name, as an image classifier or a CLIP-style model."""
         where = {"local_files_only": Path(model).is_dir()}
         try:
             config = AutoConfig.from_pretrained(model, **where)
@@ -55,7 +55,7 @@ class TransformersEyes:
             ) from error
 
     def look(self, image: Image.Image) -> SafetyScores:
-        """Each label's probability; several unwanted ones count together."""
+        """Each label's probability; several unwanted ones are added."""
         with torch.inference_mode():
             seen = self._model(**self._prepare(image.convert("RGB")))
         logits = (seen.logits_per_image if "logits_per_image" in seen else seen.logits)[0].float()
