@@ -28,6 +28,7 @@ from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.input_images import Inputs
 from limner.bot.styles import Styles
+from limner.generators.measured import Measured
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class App:
     """All objects with state, by name."""
 
     settings: Settings
+    measured: Measured
     database: Database
     jobs: JobQueue
     outbox: Outbox
@@ -80,6 +82,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     try:
         yield App(
             settings=settings,
+            measured=Measured(settings.measured_file),
             database=database,
             jobs=jobs,
             outbox=Outbox(database),

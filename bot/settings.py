@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from limner.bot.errors import SetupError
 from limner.generators.base import UNLOADABLE, ImagesServer, LoraFiles, ModelCard
+from limner.generators.model_files import downloaded
 from limner.generators.text_files import BadText, read_toml
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
@@ -64,6 +65,9 @@ class Settings:
         "says how it paints.",
     )
     default_model: str = setting("", "The model that paints when none is asked for; empty means the first one.")
+    english_only: str = setting(
+        "", "Models that read English only, with commas; the glossary translates for them. Folders say it themselves."
+    )
     executor: str = setting("local", "Who paints: local (worker processes), ray (Ray actors) or openai (a server).")
     images_url: str = setting("", "Address of an OpenAI-compatible images server, such as http://localhost:8000/v1.")
     images_api_key: str = setting("", "Key for that server, if it wants one.")
@@ -209,6 +213,8 @@ class Settings:
             raise SetupError("The setting `models` cannot hold a comma in a name or folder; rename the folder.")
         if self.default_model and self.default_model not in self.models:
             raise SetupError(f"The setting `default_model` names {self.default_model!r}, which is not among `models`.")
+        if strange := [name for name in self._english if name not in self.models]:
+            raise SetupError(f"The setting `english_only` names {strange[0]!r}, which is not among `models`.")
         if self.executor == "openai":
             self._check_images()
         _ = self.weights_of_servers, self.weights_of_roles
@@ -272,8 +278,24 @@ class Settings:
         """One sentence for each model whose files cannot be read."""
         return self._models[1]
 
-    @cached_property
+    @property
     def _models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
+        """Cards and faults; read once more for each model of the hub that has been downloaded meanwhile."""
+        here = frozenset(source for source in self._on_hub if downloaded(source))
+        if here not in self._read:
+            self._read[here] = self._read_models()
+        return self._read[here]
+
+    @cached_property
+    def _on_hub(self) -> list[str]:
+        sources = [source.partition("@")[0] for source in self.models.values()] if self.executor != "openai" else []
+        return [source for source in sources if source.count("/") == 1 and not Path(source).is_dir()]
+
+    @cached_property
+    def _read(self) -> dict[frozenset[str], tuple[dict[str, ModelCard], dict[str, str]]]:
+        return {}
+
+    def _read_models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
         paints_here = self.executor == "local" and self.workers > 0
         cards: dict[str, ModelCard] = {}
         broken: dict[str, str] = {}
@@ -283,18 +305,23 @@ class Settings:
                 if self.executor == "openai":
                     cards[name] = _card(name, source, None, kind="openai", server=server)
                 else:
-                    card = _card(name, source, self.data / LORAS / name)
+                    more = {"english_only": True} if name in self._english else {}
+                    card = _card(name, source, self.data / LORAS / name, **more)
                     cards[name] = _here(card) if paints_here else card
             except BadText as error:
                 broken[name] = str(error)
         return cards, broken
 
     @cached_property
+    def _english(self) -> list[str]:
+        return [name.strip() for name in self.english_only.split(",") if name.strip()]
+
+    @property
     def offered(self) -> dict[str, ModelCard]:
         """The models that can be used."""
         return {name: card for name, card in self.cards.items() if not card.problem}
 
-    @cached_property
+    @property
     def default_card(self) -> ModelCard:
         """The default model: the named or first one, or else the first usable one."""
         named = self.cards.get(self.default_model or next(iter(self.models)))

@@ -20,12 +20,13 @@ from limner.bot.ask import (
 from limner.bot.errors import BadOption, CannotDescribe, Refused
 from limner.bot.flags import parse_prompt
 from limner.bot.moderation import apply_verdict
+from limner.bot.notes import IN_WORDS, NO_NEGATIVE
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import Job, JobKind, JobStatus
-from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest
+from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -187,7 +188,7 @@ async def submit(app: App, new: NewJob) -> Job:
     if new.kind == JobKind.PAINT:
         card = find_card(limits, new.request.model)
         check_limits(limits, card, new)
-        new = as_model_leaves_out(app, card, new)
+        new = _as_negatives_are_taken(app, card, new)
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     new = await _as_rules_want_it(app, new)
     new = await app.evasion.keep_back_respelled(new)
@@ -196,11 +197,21 @@ async def submit(app: App, new: NewJob) -> Job:
     return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
 
 
+def _as_negatives_are_taken(app: App, card: ModelCard, new: NewJob) -> NewJob:
+    """The request as its model takes a negative prompt: by its card, and by what was seen of it before."""
+    if not new.request.negative_prompt:
+        return new
+    takes_none = bool(app.measured.get(NO_NEGATIVE, card.origin))
+    if not card.server:
+        return as_model_leaves_out(app, replace(card, leaves_out=card.leaves_out and not takes_none), new)
+    return replace(new, notes={**new.notes, IN_WORDS: True}) if takes_none else new
+
+
 async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     expansion = new.expansion.text if new.expansion else ""
     painted = new.prompt or app.styles.find(new.style).text
     texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
-    verdict = await app.filters.check(new.where, texts)
+    verdict = await app.filters.check(new.where, texts, paints_negative=bool(new.notes.get(IN_WORDS)))
     if verdict.refusal:
         await app.refusals.check(new)
         refused = apply_verdict.remember(new, verdict)

@@ -85,10 +85,10 @@ LEAVES_NOTHING_OUT = frozenset(
 """diffusers pipelines without a negative prompt, or with one only for a second guidance of their own."""
 
 _KINDS: dict[str, dict[str, Any]] = {
-    "gan": {"leaves_out": False, "starts": False, "other_sizes": False},
-    "vae": {"leaves_out": False, "starts": False, "other_sizes": False},
-    "cyclegan": {"leaves_out": False, "needs_picture": True},
-    "openai": {"starts": False},
+    "gan": {"leaves_out": False, "starts": False, "masks": False, "other_sizes": False},
+    "vae": {"leaves_out": False, "starts": False, "masks": False, "other_sizes": False},
+    "cyclegan": {"leaves_out": False, "masks": False, "needs_picture": True},
+    "openai": {"starts": False, "masks": False},
 }
 
 
@@ -96,7 +96,11 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
     """Fields of `ModelCard` that follow from the kind of generator and the pipeline's class."""
     if kind != "diffusion" or pipeline is None:
         return _KINDS.get(kind, {})
-    found = {"leaves_out": pipeline not in LEAVES_NOTHING_OUT, "starts": pipeline in STARTS}
+    found = {
+        "leaves_out": pipeline not in LEAVES_NOTHING_OUT,
+        "starts": pipeline in STARTS,
+        "masks": pipeline in STARTS,
+    }
     if pipeline in ONLY_FROM_PICTURES:
         return found | {"starts": True, "needs_picture": True}
     return found | {"problem": next((what for part, what in NEEDS.items() if re.search(part, pipeline)), "")}

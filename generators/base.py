@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 from limner.generators.abilities import abilities
 from limner.generators.card_schema import read_limner_json, read_table
-from limner.generators.model_files import fault_of
+from limner.generators.model_files import downloaded, fault_of
 from limner.generators.samplers import samplers
 from limner.generators.text_files import read_text
 
@@ -445,6 +445,8 @@ class ModelCard:
     """It obeys a negative prompt."""
     starts: bool = True
     """It can start from a picture."""
+    masks: bool = True
+    """It can fill a part of a picture."""
     needs_picture: bool = False
     """It paints only from a picture."""
     other_sizes: bool = True
@@ -468,10 +470,13 @@ class ModelCard:
     def read(cls, name: str, source: str, **overrides: Any) -> Self:
         """Read the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
 
+        Of a hub name nothing is known until it has been downloaded.
+
         Raises:
             BadText: one of its files is wrong, and where.
         """
-        folder = Path(source)
+        is_elsewhere = overrides.get("server") is not None
+        folder = (None if is_elsewhere else downloaded(source)) or Path(source)
         said: dict[str, Any] = read_limner_json(folder / "limner.json")
         scale = _vae_scale_factor(read_table(folder / "vae" / "config.json"))
         transformer = read_table(folder / "transformer" / "config.json")
@@ -488,12 +493,17 @@ class ModelCard:
         pipeline = read_table(folder / "model_index.json").get("_class_name")
         able = abilities(kind, pipeline)
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
-        values["problem"] = UNLOADABLE if folder.is_dir() and fault_of(folder, kind) else able.get("problem", "")
+        values["problem"] = UNLOADABLE if Path(source).is_dir() and fault_of(folder, kind) else able.get("problem", "")
         if kind == "diffusion" and isinstance(pipeline, str):
             values["samplers"] = tuple(samplers(pipeline, read_table(folder / "scheduler" / "scheduler_config.json")))
         values["words"] = _read_words(folder / "words.txt")
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
+
+    @property
+    def origin(self) -> str:
+        """Where the model is, with its server: the same whatever it is called here."""
+        return f"{self.server.url} {self.source}" if self.server else self.source
 
     def can_leave_out(self, guidance: float) -> bool:
         """Whether a negative prompt has an effect: diffusers ignores it without guidance."""

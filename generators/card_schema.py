@@ -17,7 +17,7 @@ NUMBERS = {
     "max_added_words": (int, 0, 1000),
 }
 """Number fields: whether they are whole, and their range."""
-SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "needs_picture", "other_sizes")
+SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout")
 TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""
 

@@ -40,6 +40,25 @@ def fault_of(folder: Path, kind: str) -> Fault | None:
     return None
 
 
+def downloaded(source: str) -> Path | None:
+    """Where the hub's model ``source`` lies on this machine; None as long as one of its small files is missing."""
+    if source.count("/") != 1 or Path(source).is_dir():
+        return None
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        index = try_to_load_from_cache(source, "model_index.json")
+        parts = _table(read_json(Path(index))) if isinstance(index, str) else {}
+    except (HFValidationError, BadText):
+        return None
+    folder = Path(index) if isinstance(index, str) else Path()
+    wanted = [part for part in ("unet", "transformer", "vae") if isinstance(parts.get(part), list)]
+    files = [folder.parent / part / "config.json" for part in wanted]
+    files += [folder.parent / "scheduler" / "scheduler_config.json"] if "scheduler" in parts else []
+    return folder.parent if files and all(file.is_file() for file in files) else None
+
+
 def variant_of(folder: Path) -> str | None:
     """The variant of a pipeline's weights to load: fp16 where a part has no others."""
     parts = [part for part in folder.iterdir() if part.is_dir()]

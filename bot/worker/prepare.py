@@ -12,7 +12,7 @@ from limner.bot.errors import BadPicture, UnknownModel
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS
-from limner.bot.notes import IN_WORDS, LEFT_OUT
+from limner.bot.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import InputPicture, Job
@@ -78,6 +78,7 @@ async def settle_negative(app: App, job: Job) -> bool:
     own is never dropped.
     """
     card = app.settings.cards[job.request["model"]]
+    app.measured.put(NO_NEGATIVE, card.origin, True)  # the next request is not to wait in the queue for it
     if card.server:
         job.notes = {**job.notes, IN_WORDS: True}
     elif not app.styles.own_negative(job.style, job.request["negative_prompt"]):

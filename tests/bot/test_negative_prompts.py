@@ -9,8 +9,8 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.errors import BadOption
-from limner.bot.notes import LEFT_OUT
+from limner.bot.errors import BadOption, Refused
+from limner.bot.notes import IN_WORDS, LEFT_OUT
 from limner.bot.settings import PRETRAINED, Settings
 from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
@@ -142,6 +142,9 @@ async def test_a_model_whose_card_did_not_tell_is_asked_again_without(settings: 
         assert (styled.status, styled.attempts, styled.notes) == (JobStatus.SUCCEEDED, 1, {LEFT_OUT: True})
         assert (own.status, own.attempts) == (JobStatus.FAILED, 1)
         assert own.reason == "This painter cannot leave things out; ask again without a negative prompt."
+        with pytest.raises(BadOption, match="cannot leave things out"):  # it is known now
+            await ask(app, negative="fog", steps=2)
+        assert (await ask(app, style="noir", steps=2)).notes == {LEFT_OUT: True}
 
 
 def knows_no_negative(body: dict[str, Any]) -> Any:
@@ -189,3 +192,43 @@ async def test_what_becomes_a_part_of_the_prompt_obeys_its_rules(remote: App, se
     job = await painted(remote, await ask(remote, negative="fog"))
     assert (job.status, job.reason_code) == (JobStatus.REFUSED, "filter:negative")
     assert not any("fog" in body["prompt"] for body in server.asked)
+
+
+async def test_the_next_such_request_is_refused_before_the_queue(remote: App, server: PaintingServer):
+    await remote.filters.add(HERE, "fog", MEMBER)
+    server.refuse = knows_no_negative
+    allowed = await painted(remote, await ask(remote, negative="hats"))
+    assert allowed.status == JobStatus.SUCCEEDED
+    with pytest.raises(Refused) as refused:
+        await ask(remote, negative="fog")
+    assert refused.value.job_id
+    assert (await remote.jobs.get(refused.value.job_id)).reason_code == "filter:negative"
+    async with open_app(remote.settings) as again:  # and after a restart
+        with pytest.raises(Refused):
+            await ask(again, negative="fog")
+        assert (await ask(again, negative="hats")).notes[IN_WORDS]
+
+
+async def test_a_model_of_the_hub_is_known_as_soon_as_it_is_downloaded(
+    settings: Settings, flux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A real folder of the hub's cache; without asking the hub."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    async with open_app(settings.using(models={"far": "somebody/flux"}, english_only="far")) as app:
+        assert (await ask(app, negative="fog")).generation.negative_prompt == "fog"
+        assert app.settings.default_card.english_only
+        cached = tmp_path / "models--somebody--flux"
+        (cached / "refs").mkdir(parents=True)
+        (cached / "refs" / "main").write_text("0" * 40)
+        snapshot = cached / "snapshots" / ("0" * 40)
+        snapshot.mkdir(parents=True)
+        (snapshot / "model_index.json").write_bytes((flux / "model_index.json").read_bytes())
+        assert not app.settings.default_card.samplers  # the rest is on its way
+        for part in flux.iterdir():
+            if part.is_dir():
+                (snapshot / part.name).symlink_to(part)
+        card = app.settings.default_card
+        assert (card.samplers, card.leaves_out, card.starts, card.problem) == (("euler",), False, True, "")
+        assert card.english_only
+        with pytest.raises(BadOption, match="The model far cannot leave things out"):
+            await ask(app, negative="fog")

@@ -47,6 +47,7 @@ def test_the_list_of_pipelines_that_leave_nothing_out_is_diffusers_own():
 
 def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
     assert {family.words for family in STEPWISE if family.words and family.picture} == STARTS
+    assert {family.words for family in STEPWISE if family.words and family.part} == STARTS
     assert {family.picture for family in STEPWISE if not family.words and family.picture} == ONLY_FROM_PICTURES
 
 
@@ -98,7 +99,7 @@ def test_a_network_of_our_own_refuses_what_its_card_says_it_cannot(tmp_path: Pat
 @pytest.mark.parametrize(("family", "leaves_out", "starts"), [("sd1", True, True), ("flux_dev", False, True)])
 def test_a_card_of_a_real_folder(tmp_path: Path, family: str, leaves_out: bool, starts: bool):
     card = ModelCard.read("m", str(FAMILIES[family](tmp_path)))
-    assert (card.leaves_out, card.starts, card.other_sizes) == (leaves_out, starts, True)
+    assert (card.leaves_out, card.starts, card.masks, card.other_sizes) == (leaves_out, starts, starts, True)
     assert card.can_leave_out(5.0) == leaves_out
     assert not card.can_leave_out(1.0)
 
