@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.costs import Ledger
@@ -16,7 +17,7 @@ from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.files import Item
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.respelled import is_respelled
-from limner.bot.filters.rulebook import RuleBook, entry_of
+from limner.bot.filters.rulebook import RuleBook, entry_from, entry_of
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.trials import Allowed
 from limner.bot.filters.verdicts import Verdict, judge
@@ -214,15 +215,15 @@ class ContentFilter(RuleBook):
         return self._loaded[guild].revision if guild in self._loaded else None
 
     async def _load(self, guild: int, revision: int) -> _Loaded:
-        rows = await self.all(guild)
-        return await self.builds.run(guild, lambda: _made(guild, rows, revision))
+        found = await self.effective(guild)
+        return await self.builds.run(guild, lambda: _made(guild, found, revision))
 
 
-def _made(guild: int, rows: Sequence[RuleRow], revision: int) -> _Loaded:
+def _made(guild: int, found: Sequence[tuple[int, Mapping[str, Any]]], revision: int) -> _Loaded:
     """Compile a server's rules; thousands take a second."""
-    on = [row for row in rows if row.is_on]
-    rules = [rule for row in on if not row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
-    allow = [rule for row in on if row.is_allow for rule in entry_of(row).rules(str(row.id), guild)]
+    entries = [(str(number), entry_from(values)) for number, values in found]
+    rules = [rule for number, entry in entries if not entry.is_allow for rule in entry.rules(number, guild)]
+    allow = [rule for number, entry in entries if entry.is_allow for rule in entry.rules(number, guild)]
     return _Loaded(Matcher(rules, allow), allow, revision, len(rules) + len(allow))
 
 

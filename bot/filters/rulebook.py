@@ -38,6 +38,8 @@ BUILD_SECONDS = 0.05
 """How long work on a server's rules runs before other servers get their turn."""
 BATCH = 500
 """Most rules in one statement."""
+READ_TOGETHER = 200
+"""Rules that are read before others have their turn in the event loop."""
 
 TOO_MANY = "That file has more than {:,} rules, and a server may have that many; leave some out."
 GONE = "There is no such rule here; /filter list shows all of them."
@@ -50,6 +52,7 @@ _KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
 """Columns of a rule in the log."""
 _SAID = ("pattern", "kind", "is_allow", "is_strict", "reason", "replacement", "is_on", "expires_at")
 """Columns that an entry has too."""
+_EFFECTIVE = [_TABLE.columns[name] for name in ("id", "action", "scope", *_SAID)]
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class RuleBook(ABC):
         before, after = _by_id(change.before), _by_id(change.after)
         for number, row in before.items():
             check_own_roles(bound, _counts(after.get(number)), _counts(row))
-        await self.check_costs(guild_id, [*map(_entry, before.values())], without=next(iter(after), 0))
+        await self.check_costs(guild_id, [*map(entry_from, before.values())], without=next(iter(after), 0))
         while not await self._take_back(change, by):
             pass  # something else has changed there meanwhile, so it is compared again
         self._guilds.forget(guild_id)
@@ -233,6 +236,19 @@ class RuleBook(ABC):
         these = [RuleRow.guild_id == guild_id, *([RuleRow.kind == kind] if kind else [])]
         async with self.database.read() as session:
             return (await session.scalars(select(RuleRow).where(*these).order_by(RuleRow.id))).all()
+
+    async def effective(self, guild_id: int) -> list[tuple[int, Mapping[str, Any]]]:
+        """The number of each rule of a server that is on, and what it says (see `entry_from`); oldest first.
+
+        They are read some at a time, so that the event loop has its turn however many there are.
+        """
+        on = select(*_EFFECTIVE).where(RuleRow.guild_id == guild_id, RuleRow.is_on).order_by(RuleRow.id)
+        found: list[tuple[int, Mapping[str, Any]]] = []
+        async with self.database.read() as session:
+            rows = await session.stream(on, execution_options={"yield_per": READ_TOGETHER})
+            async for some in rows.mappings().partitions():
+                found.extend((row["id"], {**row}) for row in some)
+        return found
 
     async def page(self, guild_id: int, number: int = 1, search: str = "") -> Page:
         """One page of a server's rules (that contain ``search``); a number past the end gives the last page."""
@@ -294,10 +310,11 @@ def _some(work: Iterator[T]) -> list[T]:
 
 def entry_of(row: RuleRow) -> Entry:
     """A row as an entry."""
-    return _entry({name: getattr(row, name) for name in (*_SAID, "action", "scope")})
+    return entry_from({name: getattr(row, name) for name in (*_SAID, "action", "scope")})
 
 
-def _entry(values: Mapping[str, Any]) -> Entry:
+def entry_from(values: Mapping[str, Any]) -> Entry:
+    """Columns of a row, by name, as an entry."""
     known = {name: values[name] for name in _SAID}
     return Entry(action=Action(values["action"]), scope=Scope.from_json(values["scope"]), **known)
 

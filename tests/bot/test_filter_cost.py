@@ -14,8 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from limner.bot import limits
+from limner.bot import limits, submit
 from limner.bot.app import App
+from limner.bot.ask import Ask
 from limner.bot.errors import BadRule
 from limner.bot.filters import alignment, codes, costs, packs, regex_cost, respelled, rewrites
 from limner.bot.filters.entries import Entry
@@ -29,6 +30,7 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.filters.verdicts import judge
 from limner.bot.filters.work import A_CHARACTER, LEAST, TooCostly, Work
 from limner.bot.place import Place, Where
+from tests.discord_records import until
 
 MUCH = 10**12
 RUNS = ["*aaab*", "*aaaabb*", "*aaabbb*", "*ab*", "*abab*", "*ba*", "*aba*"]
@@ -364,6 +366,31 @@ def test_many_regexes_find_together_what_each_finds_alone(patterns: list[str]) -
         for _, start, end in Regexes([pattern]).matches(text, Work(MUCH))
     ]
     assert together == alone
+
+
+async def test_a_server_that_tests_texts_against_thousands_of_rules_keeps_no_other_one_waiting(app: App) -> None:
+    """Neither while its rules are read and built, nor while sixty long texts are checked at once."""
+    many = [Entry(pattern=f"thing{number:x}q*") for number in range(4000)]
+    many += [Entry(pattern=f"thing{number:x}qs", is_allow=True) for number in range(40)]
+    await app.filters.put_all(1, many, 7)
+    text = " ".join(f"th1ng{number:x}qs" for number in range(100))
+    answered: list[str] = []
+
+    async def test() -> None:
+        assert (await app.filters.explain(Where(1), text)).matches
+        answered.append("test")
+
+    async def ask() -> None:
+        await submit.imagine(app, Ask(text="a fox", user_id=5, where=Where(2)))
+        answered.append("imagine")
+
+    tests = [asyncio.create_task(test()) for _ in range(60)]
+    await ask()
+    assert answered == ["imagine"]  # the others' rules are not even built
+    await until(lambda: "test" in answered, 60, "a test is answered")
+    await ask()
+    assert answered.index("imagine", 1) < 45
+    await asyncio.gather(*tests)
 
 
 async def test_a_thread_takes_the_servers_in_turn() -> None:
