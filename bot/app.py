@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -32,6 +33,9 @@ from limner.generators.measured import Measured
 
 log = logging.getLogger(__name__)
 
+SUGGESTED_AT_ONCE = 20
+"""Autocompletes that are answered at the same time; commands have their turn in between."""
+
 
 @dataclass(frozen=True)
 class App:
@@ -56,6 +60,8 @@ class App:
     styles: Styles
     reviews: Reviews
     strikes: Strikes
+    #: The turns of those who type an option with suggestions.
+    suggesting: asyncio.Semaphore
     appeals: Appeals
     refusals: Refusals
     evasion: Evasion
@@ -100,6 +106,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             styles=_styles(settings),
             reviews=reviews,
             strikes=strikes,
+            suggesting=asyncio.Semaphore(SUGGESTED_AT_ONCE),
             appeals=Appeals(guilds, filters, jobs, reviews),
             refusals=refusals,
             evasion=Evasion(guilds, filters, refusals, jobs, strikes),

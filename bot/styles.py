@@ -40,6 +40,7 @@ class Styles:
 
     def __init__(self, presets: Mapping[str, Style], problems: Sequence[str] = ()) -> None:
         self.presets = dict(presets)
+        self._words = [(style, (style.name, _key(style.title))) for style in self.presets.values()]
         self.problems = list(problems)
 
     @classmethod
@@ -74,13 +75,15 @@ class Styles:
         return self.presets[key]
 
     def search(self, typed: str) -> list[Style]:
-        """Up to 25 styles for what is typed so far: those that begin with it, contain it, or come close."""
+        """Up to 25 styles for what is typed so far: those that begin with it, then those that contain it.
+
+        If there are none, those that come close.
+        """
         key = _key(typed)[:64]
-        named = {style.name: (style.name, _key(style.title)) for style in self.presets.values()}
-        begins = [name for name, words in named.items() if any(word.startswith(key) for word in words)]
-        contains = [name for name, words in named.items() if any(key in word for word in words)]
-        close = difflib.get_close_matches(key, named, n=5)
-        return [self.presets[name] for name in dict.fromkeys([*begins, *contains, *close])][:CHOICES]
+        begins = [style for style, words in self._words if any(word.startswith(key) for word in words)]
+        contains = [style for style, words in self._words if any(key in word for word in words)]
+        found = list(dict.fromkeys([*begins, *contains]))[:CHOICES]
+        return found or [self.presets[name] for name in difflib.get_close_matches(key, self.presets, n=5)]
 
     def own_negative(self, name: str, negative: str) -> str:
         """A request's negative prompt without its style's part."""

@@ -94,6 +94,15 @@ class DiscordServer(Places):
         data = {"id": known["id"], "name": name, "type": 1, "options": chosen}
         return await self._interact(user, channel, 2, data, None, wait)
 
+    async def suggest(
+        self, user: int, channel: int, name: str, option: str, typed: str, *, wait: float = 20.0
+    ) -> Asked:
+        """Type a part of an option's value, and wait for what is suggested."""
+        known = next(command for command in self.commands if command["name"] == name)
+        focused = {"name": option, "type": 3, "value": typed, "focused": True}
+        data = {"id": known["id"], "name": name, "type": 1, "options": [focused]}
+        return await self._interact(user, channel, 4, data, None, wait)
+
     async def click(self, user: int, post: Post, custom_id: str, *, wait: float = 20.0) -> Asked:
         """Press a button that the message has, and wait until that is answered."""
         assert custom_id in post.custom_ids

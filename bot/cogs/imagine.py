@@ -15,7 +15,7 @@ from limner.bot.limits import named
 from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
 from limner.bot.ui.interactions import LimnerCog, app_of, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
-from limner.bot.ui.listing import choices
+from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_picture
 
 Interaction = discord.Interaction[Any]
@@ -64,6 +64,7 @@ class Suggested(Typed):
         super().__init__(option)
         self.suggest = suggest
 
+    @few_at_once
     async def autocomplete(self, interaction: Interaction, value: Any, /) -> list[Choice]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the app has and the model that is chosen already can."""
         app = app_of(interaction.client)

@@ -14,7 +14,8 @@ from limner.bot.storage.models import Job, JobStatus
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, owned, tell
 from limner.bot.ui.job_buttons import stop
-from limner.bot.ui.listing import PAGE, Listing, choices, listed, page_of, show_list
+from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
+from limner.bot.ui.suggestions import choices, few_at_once
 
 Interaction = discord.Interaction[Any]
 
@@ -47,6 +48,7 @@ class Queue(LimnerCog, name="Limner queue"):
         await tell(interaction, await stop(self.app, job, interaction.user.id))
 
     @cancel.autocomplete("request")
+    @few_at_once
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
         mine = await self.app.jobs.open_jobs(interaction.user.id)
         named = ((cut(f"{job.id}: {job.idea}", SHORT), job.id) for job in mine)

@@ -12,8 +12,9 @@ from limner.bot.errors import UserError
 from limner.bot.storage.models import Strike
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell
-from limner.bot.ui.listing import PAGE, Listing, choices, listed, page_of, show_list
+from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
 from limner.bot.ui.review_cards import told_lines
+from limner.bot.ui.suggestions import choices, few_at_once
 
 Interaction = discord.Interaction[Any]
 
@@ -67,6 +68,7 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
         )
 
     @remove.autocomplete("strike")
+    @few_at_once
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
         try:
             active = await self.app.strikes.active(await moderated(interaction, self.app), limit=SEARCHED)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import discord
-from discord import app_commands
 
 from limner.bot.app import App
-from limner.bot.limits import CHOICE, CHOICES, CONTENT, DESCRIPTION, cut, first_lines, fit, key
+from limner.bot.limits import CONTENT, DESCRIPTION, first_lines, fit
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import ForAnyone
 from limner.bot.ui.embeds import make_embed
@@ -104,16 +103,6 @@ def with_file(
     text, left = first_lines([*head, *map(told, lines)], CONTENT, _(IN_FILE))
     data = "\n".join(lines).encode()[:FILE_BYTES]
     return text, [discord.File(io.BytesIO(data), name)] if left else []
-
-
-def choices(found: Iterable[tuple[str, ValueT]]) -> list[app_commands.Choice[ValueT]]:
-    """Autocomplete choices: a label, and a value (a name by its `limits.key`)."""
-    made = list[app_commands.Choice[ValueT]]()
-    for name, value in found:
-        if len(made) == CHOICES:
-            break
-        made.append(app_commands.Choice(name=cut(name, CHOICE), value=key(value) if isinstance(value, str) else value))
-    return made
 
 
 def _buttons(page: Listing, kind: str, subject: int) -> discord.ui.View:

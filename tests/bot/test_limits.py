@@ -22,8 +22,9 @@ from limner.bot.storage.models import FilterChange, Job, JobStatus, Review, Revi
 from limner.bot.ui import job_messages, rule_texts
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job_buttons import details
-from limner.bot.ui.listing import Listing, choices, with_file
+from limner.bot.ui.listing import Listing, with_file
 from limner.bot.ui.review_cards import card_embed
+from limner.bot.ui.suggestions import choices
 from limner.generators.base import Expansion, GenerationRequest
 from tests.discord_spec import complaints
 

@@ -23,7 +23,8 @@ from limner.bot.storage.models import RuleRow
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import LimnerCog, moderated, tell, where
-from limner.bot.ui.listing import choices, with_file
+from limner.bot.ui.listing import with_file
+from limner.bot.ui.suggestions import choices, few_at_once
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
@@ -145,6 +146,7 @@ class Filters(LimnerCog, name="Limner filters"):
     @exempt.autocomplete("rule")
     @remove.autocomplete("rule")
     @replay.autocomplete("rule")
+    @few_at_once
     async def _find_rule(self, interaction: Interaction, typed: str) -> list[Choice]:
         try:
             found = await self.app.filters.search(await moderated(interaction, self.app), typed)

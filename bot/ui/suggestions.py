@@ -1,0 +1,42 @@
+"""What is suggested while an option is typed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+import discord
+from discord import app_commands
+
+from limner.bot.limits import CHOICE, CHOICES, cut, key
+from limner.bot.ui.interactions import app_of
+
+Interaction = discord.Interaction[Any]
+OwnerT = TypeVar("OwnerT")
+ValueT = TypeVar("ValueT", str, int)
+TypedT = TypeVar("TypedT")
+Found = Callable[[OwnerT, Interaction, TypedT], Coroutine[Any, Any, list[app_commands.Choice[ValueT]]]]
+
+
+def few_at_once(find: Found[OwnerT, TypedT, ValueT]) -> Found[OwnerT, TypedT, ValueT]:
+    """An autocomplete that waits until few others are being answered, so that commands have their turn in between."""
+
+    @functools.wraps(find)
+    async def answer(owner: OwnerT, interaction: Interaction, typed: TypedT, /) -> list[app_commands.Choice[ValueT]]:
+        async with app_of(interaction.client).suggesting:
+            found = await find(owner, interaction, typed)
+            await interaction.response.autocomplete(found)
+        return found
+
+    return answer
+
+
+def choices(found: Iterable[tuple[str, ValueT]]) -> list[app_commands.Choice[ValueT]]:
+    """Suggestions while something is typed: what is read, and what comes back (a name by its `limits.key`)."""
+    made = list[app_commands.Choice[ValueT]]()
+    for name, value in found:
+        if len(made) == CHOICES:
+            break
+        made.append(app_commands.Choice(name=cut(name, CHOICE), value=key(value) if isinstance(value, str) else value))
+    return made
