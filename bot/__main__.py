@@ -20,6 +20,7 @@ from limner.bot.importing import importing
 from limner.bot.log import start_log
 from limner.bot.options import OPTIONS, PROMPT, Kind
 from limner.bot.settings import LORAS, Settings
+from limner.bot.translation import _, commas, of_terminal, speak, stored
 from limner.generators.text_files import read_text, stream_lines
 from limner.generators.training.command import add_kinds
 from limner.generators.training.errors import TrainingError
@@ -33,11 +34,12 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code; a UserError ends in one line on stderr."""
     _speak_utf8()
+    speak(of_terminal(os.environ))
     arguments = build_parser().parse_args(argv)
     try:
         return arguments.verb(arguments)
     except UserError as error:
-        print(f"limner: {error}", file=sys.stderr)
+        print(f"limner: {stored(str(error))}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -114,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(verb=_evaluate)
 
     bench = verbs.add_parser("bench", help="measure the whole product; needs a checkout")
-    bench.add_argument("name", metavar="NAME", help=f"what is measured: {', '.join(_benchmarks()) or 'none here'}")
+    bench.add_argument("name", metavar="NAME", help="what is measured, such as executor or filters")
     bench.set_defaults(verb=_bench)
     return parser
 
@@ -232,12 +234,14 @@ def _check(arguments: argparse.Namespace) -> int:
     rules = arguments.rules or asyncio.run(matcher(_settings(arguments)))
     failed = False
     with ExitStack() as stack:
-        source, name = sys.stdin.buffer, "the input"
+        source, name = sys.stdin.buffer, _("the input")
         if arguments.input:
             try:
                 source, name = stack.enter_context(arguments.input.open("rb")), arguments.input.name
             except OSError as error:
-                raise SetupError(f"The file {arguments.input} cannot be read: {error.strerror}.") from error
+                raise SetupError(
+                    _("The file {file} cannot be read: {why}.", file=arguments.input, why=error.strerror)
+                ) from error
         for answer in check_lines(rules, stream_lines(source, name)):
             failed |= answer["action"] == "error"
             print(json.dumps(answer))
@@ -265,10 +269,11 @@ def _migrate(arguments: argparse.Namespace) -> int:
     if arguments.source:
         source = settings.using(database_url="" if arguments.source == "sqlite" else arguments.source)
         copied = asyncio.run(copy_database(source.url, settings.url))
-        print(f"Copied {sum(copied.values())} rows ({copied['jobs']} requests); the old database is as it was.")
+        rows, jobs = sum(copied.values()), copied["jobs"]
+        print(_("Copied {rows} rows ({jobs} requests); the old database is as it was.", rows=rows, jobs=jobs))
     else:
         asyncio.run(migrate.upgrade(settings.url))
-        print("The database is up to date.")
+        print(_("The database is up to date."))
     return 0
 
 
@@ -306,9 +311,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     names = _benchmarks()
     if not names:
-        raise SetupError("The benchmarks are not installed with Limner; run them from a checkout of its repository.")
+        raise SetupError(_("The benchmarks are not installed with Limner; run them from a checkout of its repository."))
     if arguments.name not in names:
-        raise SetupError(f"There is no such benchmark; choose one of: {', '.join(names)}.")
+        raise SetupError(_("There is no such benchmark; choose one of: {names}.", names=commas(names)))
     return subprocess.run([sys.executable, "-m", f"tests.benchmarks.{arguments.name}"], cwd=ROOT).returncode
 
 

@@ -15,7 +15,7 @@ from limner.bot.option_fields import check_ratio
 from limner.bot.options import OPTIONS, by_name, values
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.jobs import NewJob
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
 from limner.generators.base import SEEDS, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ MAX_NAME = 200
 """Characters of a file name that are kept."""
 MOST_PIXELS = 4096 * 4096
 """Largest width times height of a finished picture."""
+
+
+FLAG_IN_NEGATIVE = N_("{flag} is a flag, and it belongs into the prompt, not into the negative one; move it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +166,7 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the options that are not empty."""
-    without_flags(options.get("negative") or "", _("it belongs into the prompt, not into the negative one; move it"))
+    without_flags(options.get("negative") or "", _(FLAG_IN_NEGATIVE))
     known = by_name()
     read = {
         name: known[name].read(clean(given) if isinstance(given, str) else given) for name, given in options.items()

@@ -15,20 +15,21 @@ from limner.bot.background import cancel_on_signals
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage.models import SyncedCommands
+from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import SILENT, app_of
 
 log = logging.getLogger(__name__)
 
-UNCONFIGURED = (
+UNCONFIGURED = N_(
     "There is no Discord token. Make an application at https://discord.com/developers/applications, press Reset Token "
     'under Bot, and give the token in the environment variable LIMNER_TOKEN or as token = "..." in limner.toml in the '
     "data folder. `limner doctor` prints these steps with the invite link; `limner demo` needs no token."
 )
-NOT_ACCEPTED = (
+NOT_ACCEPTED = N_(
     "Discord does not accept the token; press Reset Token under Bot at https://discord.com/developers/applications "
     "and give the new one in LIMNER_TOKEN."
 )
-UNREACHABLE = "Discord cannot be reached; check the network connection and start again."
+UNREACHABLE = N_("Discord cannot be reached; check the network connection and start again.")
 
 
 class LimnerBot(commands.Bot):
@@ -59,7 +60,7 @@ async def run_bot(settings: Settings) -> None:
         SetupError: the token, the network or the database is not usable; its text says what to do.
     """
     if not settings.token:
-        raise SetupError(UNCONFIGURED)
+        raise SetupError(_(UNCONFIGURED))
     async with LimnerBot(settings) as bot:
         online = asyncio.create_task(bot.start(settings.token))
         cancel_on_signals(online)
@@ -68,11 +69,11 @@ async def run_bot(settings: Settings) -> None:
         except asyncio.CancelledError:
             log.info("bot_stopped")
         except discord.LoginFailure as error:
-            raise SetupError(NOT_ACCEPTED) from error
+            raise SetupError(_(NOT_ACCEPTED)) from error
         except commands.ExtensionFailed as error:
             raise error.original from error
         except (aiohttp.ClientConnectionError, OSError) as error:
-            raise SetupError(UNREACHABLE) from error
+            raise SetupError(_(UNREACHABLE)) from error
 
 
 async def sync_commands(bot: commands.Bot) -> bool:

@@ -22,6 +22,7 @@ from limner.bot.client import LimnerBot
 from limner.bot.errors import SetupError, UserError
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import upgrade
+from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import app_of
 
 SETTLE_SECONDS = 30.0
@@ -42,19 +43,22 @@ MENDED = {
 }
 """Replacements in the page's scripts."""
 
-WELCOME = """Limner is here: {url}
+WELCOME = N_("""Limner is here: {url}
 
 The page is a Discord channel with the bot in it. Type /imagine with an idea, such as: a red fox in the snow
 Three people can use it: ada and bob, members, and grace, a moderator; choose between them under "Viewing as".
 The server has three channels; type #moderators, #after-dark or #studio into the page to see another one.
 The first picture takes longer, while the models are loaded. Ctrl-C ends the demo.
-"""
-PINNED = """**Three things to try**
+""")
+PINNED = N_("""**Three things to try**
 1. Type `/imagine prompt:a red fox in the snow`, then press a button under the picture.
 2. Choose grace under "Viewing as" and forbid a word with `/filter add`; then ask for it as ada.
-3. As grace type `#moderators`: flagged requests wait there. `#after-dark` is age-restricted; `#studio` leads back.
-`/help` lists all commands."""
-PLACES = {"studio": "Type /imagine and an idea", "moderators": "Cards to decide on", "after-dark": "Age-restricted"}
+3. As grace type `#moderators`: flagged requests wait there. `#after-dark` is age-restricted; `#studio` leads back.""")
+PLACES = {
+    "studio": N_("Type /imagine and an idea"),
+    "moderators": N_("Cards to decide on"),
+    "after-dark": N_("Age-restricted"),
+}
 """Channel topics by channel name."""
 
 
@@ -73,7 +77,7 @@ async def run_demo(settings: Settings, port: int = 0) -> None:
 
 async def _serve(settings: Settings, port: int) -> None:
     async with open_page(settings, port) as page:
-        print(WELCOME.format(url=page.url), flush=True)
+        print(_(WELCOME, url=page.url), flush=True)
         if _has_screen():
             await asyncio.to_thread(webbrowser.open, page.url)
         await page.wait_closed()
@@ -101,7 +105,9 @@ async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord
             async with page, running(_refresh(page, changed), "limner-demo-page"):
                 yield page
         except simcord.SetupError as error:
-            raise SetupError(f"The page cannot be served: {error}; choose another one with --port.") from error
+            raise SetupError(
+                _("The page cannot be served: {error}; choose another one with --port.", error=error)
+            ) from error
 
 
 def _furnish(env: simcord.Env) -> tuple[simcord.GuildHandle, list[simcord.MemberActor]]:
@@ -109,10 +115,10 @@ def _furnish(env: simcord.Env) -> tuple[simcord.GuildHandle, list[simcord.Member
 
     Therefore /history shows the pictures of earlier demos.
     """
-    guild = env.create_guild("Limner demo")
+    guild = env.create_guild(_("Limner demo"))
     everyone, own = guild.roles.values()
     rights = discord.Permissions(manage_messages=True, manage_guild=True)
-    moderators = guild.create_role("Moderators", permissions=rights)
+    moderators = guild.create_role(_("Moderators"), permissions=rights)
     ada = guild.add_member(env.create_user("ada"))
     grace = guild.add_member(env.create_user("grace"), roles=[moderators])
     shown, hidden = (discord.PermissionOverwrite(view_channel=seen) for seen in (True, False))
@@ -124,7 +130,7 @@ def _furnish(env: simcord.Env) -> tuple[simcord.GuildHandle, list[simcord.Member
 
 async def _welcome(bot: LimnerBot, guild: simcord.GuildHandle, moderator: simcord.MemberActor) -> None:
     """Pins the suggestions, and sets the moderators' channel for review cards unless one is set."""
-    await moderator.set_pinned(await moderator.send(guild.channels["studio"], PINNED), True)
+    await moderator.set_pinned(await moderator.send(guild.channels["studio"], _(PINNED)), True)
     restricted = cast(discord.TextChannel, bot.get_channel(guild.channels["after-dark"].id))
     restricted.nsfw = True  # SimCord has no age restriction
     guilds = app_of(bot).guilds

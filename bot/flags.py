@@ -13,7 +13,7 @@ from limner.bot.errors import BadPrompt
 from limner.bot.filters.normalise import INVISIBLE
 from limner.bot.filters.scan import KOREAN, UNSPACED
 from limner.bot.options import NUMERIC, OPTIONS, Kind, Option
-from limner.bot.translation import _
+from limner.bot.translation import N_, _, commas
 
 _FLAGS: dict[str, tuple[Option, str]] = {
     **{flag: (option, "") for option in OPTIONS for flag in option.flags},
@@ -28,7 +28,7 @@ _FOREIGN: dict[str, tuple[Kind, str]] = {
     **dict.fromkeys(("s", "stylize"), (Kind.NUMBER, "--guidance")),
     **dict.fromkeys(("q", "quality", "stop"), (Kind.NUMBER, "--steps")),
     **dict.fromkeys(("r", "repeat"), (Kind.WHOLE, "--count")),
-    **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, "the option image")),
+    **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, N_("the option image"))),
     **dict.fromkeys(("iw", "sw", "cw", "ow"), (Kind.NUMBER, "--strength")),
     **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (Kind.NUMBER, "")),
     **dict.fromkeys(("tile", "video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
@@ -37,6 +37,9 @@ _FOREIGN: dict[str, tuple[Kind, str]] = {
     "color": (Kind.NUMBER, "--colour"),
 }
 _ALLOWED = ", ".join(f"--{name}" for name in _FLAGS)
+EMPTY = N_("The prompt is empty; write what you want to see.")
+NOTHING_SEEN = N_("The prompt has only invisible characters; write what you want to see.")
+TOO_LONG = N_("The prompt has {number} characters, and at most {most} are read; shorten it.")
 _ASIDE = 300
 """Most characters between the dashes of an aside."""
 _NAMED = 3
@@ -55,7 +58,7 @@ _KANA_MARK = "\u30fc"
 _QUOTES = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
 _STOPS = ",;，；、。"
 _MARK = rf"(?<![{_DASH}])(?P<mark>[{_DASH}]+|(?P<one>[{_DASH}])\ +(?P=one))"
-_PARTS = re.compile(rf"(?<![^\s(\[,=])(?:{_QUOTES})|{_MARK}(?P<name>\w+|[^\s\w{_DASH}{_STOPS}.:!?)\]}}\"”…])")
+_PARTS = re.compile(f'(?<![^\\s(\\[,=])(?:{_QUOTES})|{_(_MARK)}(?P<name>\\w+|[^\\s\\w{_DASH}{_STOPS}.:!?)\\]}}\\"”…])')
 _GAP = re.compile(rf"[\s=:：{_STOPS}]")
 _NEXT = re.compile(
     rf"[\s{_STOPS}]*(?:$|[{_DASH}]+(?:{'|'.join((*_FLAGS, *_FOREIGN))})(?:{_GAP.pattern}|$))", re.IGNORECASE
@@ -98,21 +101,21 @@ def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
         name = _name(flag)
         option = _FLAGS[name][0].name
         if option in said:
-            raise BadPrompt(f"The flag --{name} is given twice; give it once.")
+            raise BadPrompt(_("The flag --{name} is given twice; give it once.", name=name))
         said[option], rest = _read(name, text[flag.end() : end])
         words.append(rest)
     idea = clean(clean(" ".join(words)).lstrip(f" {_STOPS}").rstrip(" ,;，；、"))
     if not idea:
-        raise BadPrompt("The prompt has only flags; write what you want to see before them.")
+        raise BadPrompt(_("The prompt has only flags; write what you want to see before them."))
     return ParsedPrompt(idea, said)
 
 
-def without_flags(text: str, where: str) -> str:
+def without_flags(text: str, complaint: str) -> str:
     """The cleaned text of a field without flags; raises BadPrompt saying ``where`` the flag belongs."""
     text = clean(text)
     flag = next(_flags(text), None)
     if flag:
-        raise BadPrompt(f"{_shown(flag)} is a flag, and {where}.")
+        raise BadPrompt(complaint.format(flag=_shown(flag)))
     return text
 
 
@@ -125,10 +128,9 @@ def clean(text: str) -> str:
 def _readable(text: str, max_length: int) -> str:
     cleaned = clean(text)
     if not cleaned:
-        invisible = "has only invisible characters" if text.strip() else "is empty"
-        raise BadPrompt(f"The prompt {invisible}; write what you want to see.")
+        raise BadPrompt(_(NOTHING_SEEN) if text.strip() else _(EMPTY))
     if len(cleaned) > max_length:
-        raise BadPrompt(f"The prompt has {len(cleaned)} characters, and at most {max_length} are read; shorten it.")
+        raise BadPrompt(_(TOO_LONG, number=len(cleaned), most=max_length))
     return cleaned
 
 
@@ -176,7 +178,7 @@ def _kind(name: str) -> Kind | None:
 
 def _shown(match: re.Match[str]) -> str:
     name = _name(match)
-    return f"--{name[:20]}" if name.isascii() and name.isalnum() else "That"
+    return f"--{name[:20]}" if name.isascii() and name.isalnum() else _("That")
 
 
 def _not_known(flags: list[re.Match[str]]) -> str:
@@ -185,13 +187,19 @@ def _not_known(flags: list[re.Match[str]]) -> str:
     nearest = {name: _nearest(name.removeprefix("--")) for name in names}
     if len(names) == 1 and not nearest[names[0]]:
         if names[0].removeprefix("--") in _FOREIGN:
-            return f"{names[0]} is not a flag here, and nothing here does the same; leave it out."
-        return f"{names[0]} is not a flag here; the flags are {_ALLOWED}."
+            return _("{flag} is not a flag here, and nothing here does the same; leave it out.", flag=names[0])
+        return _("{flag} is not a flag here; the flags are {flags}.", flag=names[0], flags=_ALLOWED)
     if len(names) == 1:
-        return f"{names[0]} is not a flag here; what comes nearest is {nearest[names[0]]}."
-    told = [f"{name} (nearest: {near})" if (near := nearest[name]) else name for name in names[:_NAMED]]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(told)}{more} are not flags here; change them or leave them out."
+        return _(
+            "{flag} is not a flag here; what comes nearest is {nearest}.", flag=names[0], nearest=nearest[names[0]]
+        )
+    told = commas(
+        _("{flag} (nearest: {nearest})", flag=name, nearest=near) if (near := nearest[name]) else name
+        for name in names[:_NAMED]
+    )
+    if len(names) > _NAMED:
+        told = _("{names} and {number} more", names=told, number=len(names) - _NAMED)
+    return _("{flags} are not flags here; change them or leave them out.", flags=told)
 
 
 def _nearest(name: str) -> str:
@@ -214,5 +222,6 @@ def _read(name: str, tail: str) -> tuple[Any, str]:
         rest = tail[match.end() :] if match else ""
     value = option.parse(text)
     if value is None:
-        raise BadPrompt(_("The flag {flag} needs {what}.", flag=f"--{name}", what=option.needs(f"--{name} ")))
+        flag = f"--{name}"
+        raise BadPrompt(_("The flag {flag} needs {what}.", flag=flag, what=option.needs(f"{flag} ")))
     return value, rest

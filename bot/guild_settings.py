@@ -17,6 +17,7 @@ from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import FilterChange, GuildSettingsRow
 from limner.bot.storage.together import Together
+from limner.bot.translation import _
 
 EVERYWHERE = 0
 """The guild id of the operator's rules, which hold in every server and in direct messages, and of settings there."""
@@ -128,7 +129,7 @@ class Guilds:
             row = await session.get_one(GuildSettingsRow, change.guild_id)
             now = GuildSettings.from_json(row.settings)
             if any(_plain(getattr(now, name)) != value for name, value in change.after["settings"].items()):
-                raise BadRule("These settings were changed again since then; undo the newer change first.")
+                raise BadRule(_("These settings were changed again since then; undo the newer change first."))
             before = vars(GuildSettings.from_json(change.before["settings"]))
             values = {name: before[name] for name in change.before["settings"]}
             new = await _write(session, change.guild_id, by, "undo", values, change.id)

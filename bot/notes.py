@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from limner.bot.storage.models import Job
+from limner.bot.storage.models import Job, JobStatus
+from limner.bot.translation import N_, _, commas
 
 LEFT_OUT = "left_out"
 """The style's negative prompt is not used, because the model leaves nothing out."""
@@ -40,6 +41,15 @@ _SYNTAX = re.compile(
 )
 _BREAK = re.compile(r"(?<!\S)BREAK(?!\S)")
 
+STATUSES = {
+    JobStatus.QUEUED: N_("queued"),
+    JobStatus.RUNNING: N_("running"),
+    JobStatus.SUCCEEDED: N_("succeeded"),
+    JobStatus.FAILED: N_("failed"),
+    JobStatus.CANCELLED: N_("cancelled"),
+    JobStatus.REFUSED: N_("refused"),
+}
+
 
 def sentences(job: Job) -> list[str]:
     """One sentence for each kind of words that do nothing, the most important one first."""
@@ -57,21 +67,27 @@ def _sentences(job: Job) -> Iterator[str]:
     notes: dict[str, Any] = job.notes
     found = not_understood(job.idea) + not_understood(str(job.request["negative_prompt"]))
     if found:
-        yield f"Not understood, read as plain words: {_some(', '.join(dict.fromkeys(found)))}"
+        yield _("Not understood, read as plain words: {words}", words=_some(commas(dict.fromkeys(found))))
     if notes.get(LEFT_OUT):
-        yield f"The model {job.request['model']} leaves nothing out, so the style's negative prompt is not used."
+        yield _(
+            "The model {model} leaves nothing out, so the style's negative prompt is not used.",
+            model=job.request["model"],
+        )
     model = job.request["model"]
     if unread := notes.get(UNREAD):
-        yield f"Not read, there is room for no more: {_some(unread)}"
+        yield _("Not read, there is room for no more: {words}", words=_some(unread))
     if unread := notes.get(UNREAD_NEGATIVE):
-        yield f"Not read of what is not wanted: {_some(unread)}"
-    unknown = [*notes.get(UNKNOWN, ()), *([f"most words of the style {job.style}"] if notes.get(UNKNOWN_STYLE) else [])]
+        yield _("Not read of what is not wanted: {words}", words=_some(unread))
+    unknown = [*notes.get(UNKNOWN, ())]
+    if notes.get(UNKNOWN_STYLE):
+        unknown.append(_("most words of the style {style}", style=job.style))
     if unknown:
-        yield f"{model} does not know: {_some(', '.join(unknown))}"
+        yield _("{model} does not know: {words}", model=model, words=_some(commas(unknown)))
     if notes.get(TRYOUT):
-        yield (
-            f"{model} is a small model to try Limner with. It knows few simple things; for other "
-            "pictures the operator names another one in the setting models."
+        yield _(
+            "{model} is a small model to try Limner with. It knows few simple things; for other pictures the operator "
+            "names another one in the setting models.",
+            model=model,
         )
 
 

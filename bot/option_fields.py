@@ -144,12 +144,10 @@ class Aspect:
         check_ratio(_("aspect ratio"), value)
         width, height = card.width, card.height
         if not card.other_sizes and value[0] * height != value[1] * width:
-            sentence = _(
-                "The model {model} paints {size} only; leave out the aspect ratio.",
-                model=card.name,
-                size=f"{width}x{height}",
+            size = f"{width}x{height}"
+            raise BadOption(
+                _("The model {model} paints {size} only; leave out the aspect ratio.", model=card.name, size=size)
             )
-            raise BadOption(sentence)
         width, height = card.size(value)
         while width * height > settings.max_pixels and max(width, height) > card.multiple_of:
             if width >= height:

@@ -14,11 +14,13 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from limner.bot.errors import SetupError
+from limner.bot.translation import N_, _
 from limner.generators.base import UNLOADABLE, ImagesServer, LoraFiles, ModelCard
 from limner.generators.model_files import downloaded
 from limner.generators.text_files import BadText, read_toml
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
+NEAR = N_("{where} sets {written}, which is not a setting; did you mean {near}?")
 LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""
 PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
@@ -184,11 +186,11 @@ class Settings:
         for name in ("max_prompt_length", "max_count", "max_steps", "max_pixels", "max_attempts"):
             _at_least(name, getattr(self, name), 1)
         if self.max_batch != "auto" and not re.fullmatch(r"0*[1-9]\d{0,3}", str(self.max_batch)):
-            raise SetupError("The setting `max_batch` must be auto, or a whole number from 1 to 9999.")
+            raise SetupError(_("The setting `max_batch` must be auto, or a whole number from 1 to 9999."))
         for name in ("max_jobs_per_user", "max_jobs_per_guild"):
             _at_least(name, getattr(self, name), 1)
         if self.max_count > 4:
-            raise SetupError("The setting `max_count` must be at most 4.")
+            raise SetupError(_("The setting `max_count` must be at most 4."))
         for name in ("max_input_bytes", "max_input_pixels"):
             _at_least(name, getattr(self, name), 1)
         for name in ("expander_timeout", "images_timeout", "lease_seconds", "step_timeout", "load_timeout"):
@@ -199,25 +201,35 @@ class Settings:
             _at_least(f"changes_{name}", getattr(self, f"changes_{name}"), 0.01)
         for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
             if not 0 <= getattr(self, name) <= most:
-                raise SetupError(f"The setting `{name}` must be from 0 to {most:g}.")
-        _ = self.safety_classifier_entry
+                raise SetupError(_("The setting `{name}` must be from 0 to {most:g}.", name=name, most=most))
+        _read = self.safety_classifier_entry
         if not self.devices or ("auto" in self.devices and len(self.devices) > 1):
-            raise SetupError("The setting `device` must be auto, or a list of devices such as cuda:0,cuda:1.")
+            raise SetupError(_("The setting `device` must be auto, or a list of devices such as cuda:0,cuda:1."))
         if strange := [name for name in self.devices if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name)]:
             raise SetupError(
-                f"The setting `device` knows no {strange[0]}; name auto, cpu, mps, cuda, or cuda:0,cuda:1."
+                _(
+                    "The setting `device` knows no {strange}; name auto, cpu, mps, cuda, or cuda:0,cuda:1.",
+                    strange=strange[0],
+                )
             )
         if not self.models:
-            raise SetupError("The setting `models` is empty; give at least one model as name = folder.")
+            raise SetupError(_("The setting `models` is empty; give at least one model as name = folder."))
         if any("," in text for pair in self.models.items() for text in pair):
-            raise SetupError("The setting `models` cannot hold a comma in a name or folder; rename the folder.")
+            raise SetupError(_("The setting `models` cannot hold a comma in a name or folder; rename the folder."))
         if self.default_model and self.default_model not in self.models:
-            raise SetupError(f"The setting `default_model` names {self.default_model!r}, which is not among `models`.")
+            raise SetupError(
+                _(
+                    "The setting `default_model` names {default_model!r}, which is not among `models`.",
+                    default_model=self.default_model,
+                )
+            )
         if strange := [name for name in self._english if name not in self.models]:
-            raise SetupError(f"The setting `english_only` names {strange[0]!r}, which is not among `models`.")
+            raise SetupError(
+                _("The setting `english_only` names {strange!r}, which is not among `models`.", strange=strange[0])
+            )
         if self.executor == "openai":
             self._check_images()
-        _ = self.weights_of_servers, self.weights_of_roles
+        _read = self.weights_of_servers, self.weights_of_roles
         self._check_reading()
 
     @cached_property
@@ -246,18 +258,30 @@ class Settings:
 
     def _check_reading(self) -> None:
         if not all(number.isdecimal() and 1 <= int(number) <= MOST_CANDIDATES for number in self.candidates.values()):
-            raise SetupError(f"The setting `candidates` must be a list of model = number from 1 to {MOST_CANDIDATES}.")
+            raise SetupError(
+                _(
+                    "The setting `candidates` must be a list of model = number from 1 to {most_candidates}.",
+                    most_candidates=MOST_CANDIDATES,
+                )
+            )
         for name in ("candidates", "captioner"):
             if getattr(self, name) and not self.image_text_model:
                 raise SetupError(
-                    f"The setting `{name}` needs an image-text model; name one in the setting `image_text_model`."
+                    _(
+                        "The setting `{name}` needs an image-text model; name one in the setting `image_text_model`.",
+                        name=name,
+                    )
                 )
 
     def _check_images(self) -> None:
         if not self.images_url:
-            raise SetupError("The setting `images_url` is empty; give the images server's address, or executor=local.")
+            raise SetupError(
+                _("The setting `images_url` is empty; give the images server's address, or executor=local.")
+            )
         if any(source.startswith("pretrained:") for source in self.models.values()):
-            raise SetupError("The setting `models` names a model that ships with Limner; name the images server's own.")
+            raise SetupError(
+                _("The setting `models` names a model that ships with Limner; name the images server's own.")
+            )
 
     @cached_property
     def url(self) -> str:
@@ -326,7 +350,7 @@ class Settings:
         """The default model: the named or first one, or else the first usable one."""
         named = self.cards.get(self.default_model or next(iter(self.models)))
         if named is None and not self.cards:
-            raise SetupError(f"No model can be used. {next(iter(self.broken_models.values()))}")
+            raise SetupError(_("No model can be used. {next}", next=next(iter(self.broken_models.values()))))
         able = (card for card in (named, *self.offered.values()) if card and not (card.problem or card.needs_picture))
         return next(able, named or next(iter(self.cards.values())))
 
@@ -341,7 +365,10 @@ class Settings:
             return self.safety_classifier, ""
         if "/" not in self.safety_classifier and not Path(self.safety_classifier).is_dir():
             raise SetupError(
-                "The setting `safety_classifier` must be default, off, a folder, a hub name or an installed package's."
+                _(
+                    "The setting `safety_classifier` must be default, off, a folder, a hub name or an installed "
+                    "package's."
+                )
             )
         return "transformers", self.safety_classifier
 
@@ -383,7 +410,7 @@ def outdated(data: Path) -> dict[str, str]:
 
 def _in_file(path: Path) -> dict[str, Any]:
     try:
-        return read_toml(path, f"The settings file {path.name}") if path.exists() else {}
+        return read_toml(path, _("The settings file {path}", path=path.name)) if path.exists() else {}
     except BadText as error:
         raise SetupError(str(error)) from error
 
@@ -391,7 +418,7 @@ def _in_file(path: Path) -> dict[str, Any]:
 def _read_file(path: Path) -> dict[str, Any]:
     values = _in_file(path)
     for name in values:
-        _known(name, f"The settings file {path.name}", name)
+        _known(name, _("The settings file {path}", path=path.name), name)
     return _by_new_names(values)
 
 
@@ -400,7 +427,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
     for variable, value in environ.items():
         if variable.startswith("LIMNER_"):
             name = variable.removeprefix("LIMNER_").lower()
-            _known(name, "The environment", variable)
+            _known(name, _("The environment"), variable)
             values[name] = value
     return _by_new_names(values)
 
@@ -416,10 +443,10 @@ def _known(name: str, where: str, written: str) -> None:
     if name in names() or name in RENAMED:
         return
     close = difflib.get_close_matches(name, names(), n=1)
-    hint = (
-        f"; did you mean {written.replace(name, close[0]).replace(name.upper(), close[0].upper())}?" if close else "."
-    )
-    raise SetupError(f"{where} sets {written}, which is not a setting{hint}")
+    if not close:
+        raise SetupError(_("{where} sets {written}, which is not a setting.", where=where, written=written))
+    near = written.replace(name, close[0]).replace(name.upper(), close[0].upper())
+    raise SetupError(_(NEAR, where=where, written=written, near=near))
 
 
 def _convert(name: str, value: Any) -> Any:
@@ -433,10 +460,10 @@ def _convert(name: str, value: Any) -> Any:
             raise ValueError(value)
         return {"Path": Path, "str": str, "int": int, "float": float}[kind](value)
     except (TypeError, ValueError, AttributeError) as error:
-        wanted = {"int": "a whole number", "float": "a number", "dict[str, str]": "a list of name=value"}.get(
+        wanted = {"int": _("a whole number"), "float": _("a number"), "dict[str, str]": _("a list of name=value")}.get(
             kind, kind
         )
-        raise SetupError(f"The setting `{name}` must be {wanted}.") from error
+        raise SetupError(_("The setting `{name}` must be {wanted}.", name=name, wanted=wanted)) from error
 
 
 def _pair(entry: str) -> tuple[str, str]:
@@ -454,20 +481,27 @@ def _weights(name: str, table: Mapping[str, str]) -> dict[int, float]:
     try:
         weights = {int(key): float(weight) for key, weight in table.items()}
     except ValueError as error:
-        raise SetupError(f"The setting `{name}` must be a list of Discord id = weight.") from error
+        raise SetupError(_("The setting `{name}` must be a list of Discord id = weight.", name=name)) from error
     if not all(LEAST_WEIGHT <= weight <= MOST_WEIGHT for weight in weights.values()):
-        raise SetupError(f"The weights in `{name}` must be from {LEAST_WEIGHT} to {MOST_WEIGHT}.")
+        raise SetupError(
+            _(
+                "The weights in `{name}` must be from {least_weight} to {most_weight}.",
+                name=name,
+                least_weight=LEAST_WEIGHT,
+                most_weight=MOST_WEIGHT,
+            )
+        )
     return weights
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise SetupError(f"The setting `{name}` must be one of {', '.join(choices)}.")
+        raise SetupError(_("The setting `{name}` must be one of {join}.", name=name, join=", ".join(choices)))
 
 
 def _at_least(name: str, value: float, least: float) -> None:
     if not value >= least:  # refuses NaN too
-        raise SetupError(f"The setting `{name}` must be at least {least}.")
+        raise SetupError(_("The setting `{name}` must be at least {least}.", name=name, least=least))
 
 
 def _source(source: str) -> str:
@@ -490,13 +524,15 @@ def _card(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:
     """The card of a model, given as in the setting ``models``."""
-    source, _, own = source.partition("@")
+    source, _at, own = source.partition("@")
     source = _source(source)
     if not own:
         return ModelCard.read(name, source, **more)
     said = re.fullmatch(r"(\d+)x(\d+)(?::(\d+)(?::(\d+(?:\.\d+)?))?)?", own)
     if not said:
-        raise SetupError(f"The model {name!r} has the size {own!r}; write it as name=folder@WIDTHxHEIGHT.")
+        raise SetupError(
+            _("The model {name!r} has the size {own!r}; write it as name=folder@WIDTHxHEIGHT.", name=name, own=own)
+        )
     width, height, steps, guidance = said.groups()
     more |= {"num_inference_steps": int(steps)} if steps else {}
     more |= {"guidance_scale": float(guidance)} if guidance else {}

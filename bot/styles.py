@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 
 from limner.bot.errors import UnknownStyle
 from limner.bot.limits import CHOICES, named
+from limner.bot.translation import N_, _
 from limner.generators.text_files import BadText, line_of, parse_toml, read_text
 
 PLACE = "{prompt}"
@@ -31,7 +32,7 @@ class Style:
         return self.prompt.replace(PLACE, "").strip(" ,")
 
 
-PLAIN = Style("", "No style")
+PLAIN = Style("", N_("No style"))
 """The style of a request that names none."""
 
 
@@ -55,7 +56,9 @@ class Styles:
         if not extra:
             return cls(presets, problems)
         try:
-            own, problems = _read(Path(extra).name, read_text(Path(extra), f"The styles file {Path(extra).name}"))
+            own, problems = _read(
+                Path(extra).name, read_text(Path(extra), _("The styles file {name}", name=Path(extra).name))
+            )
         except BadText as error:
             return cls(presets, [str(error)])
         return cls({**presets, **own}, problems)
@@ -71,7 +74,9 @@ class Styles:
             return PLAIN
         if key not in self.presets:
             close = difflib.get_close_matches(key[:64], self.presets, n=3)
-            raise UnknownStyle(f"That style is not known; did you mean {' or '.join(close)}?" if close else None)
+            raise UnknownStyle(
+                _("That style is not known; did you mean {join}?", join=" or ".join(close)) if close else None
+            )
         return self.presets[key]
 
     def search(self, typed: str) -> list[Style]:
@@ -102,11 +107,19 @@ def _read(file: str, text: str) -> tuple[dict[str, Style], list[str]]:
     """The styles of a TOML text, and the problems of others; raises BadText if it is not TOML."""
     presets: dict[str, Style] = {}
     problems: list[str] = []
-    for name, entry in parse_toml(text, f"The styles file {file}").items():
+    for name, entry in parse_toml(text, _("The styles file {file}", file=file)).items():
         try:
             presets[_key(name)] = _style(name, entry)
         except ValueError as error:
-            problems.append(f"The style {name!r} in {file} (line {line_of(text, name)}) {error}.")
+            problems.append(
+                _(
+                    "The style {name!r} in {file} (line {line_of}) {error}.",
+                    name=name,
+                    file=file,
+                    line_of=line_of(text, name),
+                    error=error,
+                )
+            )
     return presets, problems
 
 
@@ -114,14 +127,14 @@ def _style(name: str, entry: Any) -> Style:
     """One entry as a style; raises ValueError with the end of a sentence about it."""
     key = _key(name)
     if not key or len(key) > 64:
-        raise ValueError("needs a name of 1 to 64 characters")
+        raise ValueError(_("needs a name of 1 to 64 characters"))
     values = cast(dict[str, str], entry)
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in cast(dict[str, Any], entry).values()):
-        raise ValueError("must be a table of texts: title, prompt, negative")
+        raise ValueError(_("must be a table of texts: title, prompt, negative"))
     if unknown := values.keys() - {"title", "prompt", "negative"}:
-        raise ValueError(f"has {min(unknown)!r}, which is none of title, prompt, negative")
+        raise ValueError(_("has {min!r}, which is none of title, prompt, negative", min=min(unknown)))
     if values.get("prompt", "").count(PLACE) != 1:
-        raise ValueError(f"needs a prompt with {PLACE} in it once")
+        raise ValueError(_("needs a prompt with {place} in it once", place=PLACE))
     if len(values.get("title", "")) > 100:
-        raise ValueError("has a title of more than 100 characters, which Discord cannot show")
+        raise ValueError(_("has a title of more than 100 characters, which Discord cannot show"))
     return Style(key, values.get("title") or name, values["prompt"], values.get("negative", ""))

@@ -26,6 +26,7 @@ from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import Job, JobKind, JobStatus
+from limner.bot.translation import _
 from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
     """Upscale a request's pictures twice; nothing is painted again."""
     check_posted(job)
     if any(image.width * image.height * 4 > MOST_PIXELS for image in job.images):
-        raise BadOption("That picture is as large as pictures get here.")
+        raise BadOption(_("That picture is as large as pictures get here."))
     request = replace(GenerationRequest.from_json(job.request), finish=Finish(upscale=2))
     again = replace(_again(app, job, user_id, where), is_spoiler=job.is_spoiler)
     return await submit(
@@ -153,7 +154,7 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
 def check_posted(job: Job) -> None:
     """Raise BadOption if the job's pictures are not posted (yet)."""
     if job.status != JobStatus.SUCCEEDED or job.quarantine:
-        raise BadOption("What came of that request is not posted yet, so nothing can be made of it.")
+        raise BadOption(_("What came of that request is not posted yet, so nothing can be made of it."))
 
 
 async def check(app: App, ask: Ask) -> None:

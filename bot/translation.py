@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import re2
@@ -26,6 +25,8 @@ LEAST_LITERAL = 12
 """Characters outside placeholders that a stored sentence needs to be recognised."""
 LONGEST = 2000
 """Longest stored sentence that is translated."""
+_PARTS = re.compile(r"\{\{|\}\}|\{(?P<name>[a-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}")
+"""Placeholders, and braces that stand for themselves."""
 
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
@@ -55,12 +56,12 @@ class _Catalogue:
     """The sentences with placeholders, those with most words of their own first."""
 
 
-def _(text: str, **values: Any) -> Sentence:
+def _(text: str, /, **values: Any) -> str:
     """An English sentence in the current language, with the values of its placeholders filled in."""
     return _filled(_catalogue(_current.get()).messages.gettext(text), text, values)
 
 
-def ngettext(one: str, many: str, number: int, **values: Any) -> Sentence:
+def ngettext(one: str, many: str, number: int, /, **values: Any) -> str:
     """The same for a number of things; ``{number}`` stands for it in either form."""
     translated = _catalogue(_current.get()).messages.ngettext(one, many, number)
     return _filled(translated, one if number == 1 else many, {"number": number, **values})
@@ -104,6 +105,11 @@ def listed(items: Iterable[str]) -> str:
 def commas(items: Iterable[object]) -> str:
     """Some names in a row: "a, b, c"."""
     return _(", ").join(map(str, items))
+
+
+def semicolons(items: Iterable[str]) -> str:
+    """Some phrases in a row: "a; b; c"."""
+    return _("; ").join(items)
 
 
 @contextmanager
@@ -155,8 +161,8 @@ def _catalogue(language: str) -> _Catalogue:
     catalogue, compiled = read_catalogue(language), io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
-    texts = [message.id for message in catalogue if isinstance(message.id, str) and "{" in message.id]
-    patterns = [_pattern(text) for text in sorted(texts, key=lambda text: -len(_literal(text)))]
+    texts = [message.id for message in catalogue if isinstance(message.id, str) and placeholders(message.id)]
+    patterns = [_pattern(text) for text in sorted(texts, key=lambda text: -len("".join(_literal(text))))]
     return _Catalogue(gettext.GNUTranslations(compiled), tuple(filter(None, patterns)))
 
 
@@ -167,25 +173,30 @@ def _filled(translated: str, text: str, values: Mapping[str, Any]) -> Sentence:
     return sentence
 
 
+def placeholders(text: str) -> list[str]:
+    """The names that are filled into a sentence, in its order."""
+    return [match["name"] for match in _PARTS.finditer(text) if match["name"]]
+
+
 def _pattern(text: str) -> _Pattern | None:
     """How a sentence with values in its placeholders is recognised; None if it has too few words of its own."""
-    if len(_literal(text)) < LEAST_LITERAL:
-        return None
     engine: Any = re2
-    parts, names = list[str](), set[str]()
-    for literal, name, *_rest in Formatter().parse(text):
-        parts.append(engine.escape(literal))
-        if name is not None:
-            parts.append(".+?" if name in names else f"(?P<{name}>.+?)")
-            names.add(name)
-    prefix = next(literal for literal, *_rest in Formatter().parse(text))
-    return _Pattern(text, prefix, engine.compile("(?s)" + "".join(parts)))
+    literal = _literal(text)
+    if len("".join(literal)) < LEAST_LITERAL:
+        return None
+    parts, known = [engine.escape(literal[0])], set[str]()
+    for name, after in zip(placeholders(text), literal[1:], strict=True):
+        parts += [".+?" if name in known else f"(?P<{name}>.+?)", engine.escape(after)]
+        known.add(name)
+    return _Pattern(text, literal[0], engine.compile("(?s)" + "".join(parts)))
 
 
-def _literal(text: str) -> str:
-    return "".join(literal for literal, *_rest in Formatter().parse(text))
+def _literal(text: str) -> list[str]:
+    """What stands before, between and after the placeholders of a sentence."""
+    plain = _PARTS.sub(lambda match: "\0" if match["name"] else match[0][0], text)
+    return plain.split("\0")
 
 
 def _bare(text: str) -> str:
     """The same without the formats of its placeholders, whose values are texts already."""
-    return re.sub(r"\{(\w+)[^{}]*\}", r"{\1}", text)
+    return _PARTS.sub(lambda match: f"{{{match['name']}}}" if match["name"] else match[0], text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from limner.generators.sentences import sentence
+
 STARTS = frozenset({"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"})
 """diffusers pipelines that have an image-to-image counterpart here."""
 
@@ -19,11 +21,12 @@ ONLY_FROM_PICTURES = frozenset(
 """diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
 
 NEEDS = {
-    r"Inpaint|Fill|DiffEdit": "only fills a part of a picture, which no command asks for",
-    r"ControlNet|Control(?=Pipeline)|Adapter": "needs a control picture, which no command gives",
-    r"Img2Img|I2I|Pix2Pix|Edit|Depth2Img|Upscale|SuperResolution|Refiner": "needs a picture in a way that no command "
-    "gives it",
-    r"Video|Audio": "paints no pictures",
+    r"Inpaint|Fill|DiffEdit": sentence("only fills a part of a picture, which no command asks for"),
+    r"ControlNet|Control(?=Pipeline)|Adapter": sentence("needs a control picture, which no command gives"),
+    r"Img2Img|I2I|Pix2Pix|Edit|Depth2Img|Upscale|SuperResolution|Refiner": sentence(
+        "needs a picture in a way that no command gives it"
+    ),
+    r"Video|Audio": sentence("paints no pictures"),
 }
 """Inputs that a pipeline requires and no command offers, by a part of its class's name."""
 

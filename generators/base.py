@@ -13,16 +13,26 @@ from limner.generators.abilities import abilities
 from limner.generators.card_schema import read_limner_json, read_table
 from limner.generators.model_files import downloaded, fault_of
 from limner.generators.samplers import samplers
+from limner.generators.sentences import sentence
 from limner.generators.text_files import read_text
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-UNLOADABLE = "cannot be loaded, and the operator finds the reason with `limner doctor`"
+UNLOADABLE = sentence("cannot be loaded, and the operator finds the reason with `limner doctor`")
 """The problem of a model whose files are missing or broken."""
 FIRST_BATCH = 4
 """Samples of a model's own size in one call before anything is measured."""
+WITH_LORA = sentence("With the LoRA {lora} this model computes values that are not numbers; ask again without it.")
+IN_PRECISION = sentence(
+    "The model {model} computes values that are not numbers in {precision}; choose another model. The operator can set "
+    "`dtype` to {finer}."
+)
+DAMAGED = sentence(
+    "The model {model} computes values that are not numbers in {precision}; choose another model. The operator can "
+    "save its files again, as they may be damaged."
+)
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
 
@@ -68,13 +78,10 @@ class NotNumbers(GenerationError):
         """
         if request.loras:
             which = " and ".join(name for name, _ in request.loras)
-            return cls(f"With the LoRA {which} this model computes values that are not numbers; ask again without it.")
+            return cls(WITH_LORA.format(lora=which))
         finer = {"float16": "bfloat16 or float32", "bfloat16": "float32"}.get(precision)
-        mend = f"set `dtype` to {finer}" if finer else "save its files again, as they may be damaged"
-        return cls(
-            f"The model {request.model} computes values that are not numbers in {precision}; choose another model. "
-            f"The operator can {mend}."
-        )
+        text = IN_PRECISION if finer else DAMAGED
+        return cls(text.format(model=request.model, precision=precision, finer=finer))
 
 
 class BadRequest(GenerationError):

@@ -25,6 +25,7 @@ from limner.generators.base import (
 )
 from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
+from limner.generators.sentences import sentence
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class Executor:
             log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), error_site(error))
             with suppress(Exception):  # a crashed generator may fail to close too
                 self._unload(model)
-            stumbled = GenerationError("The painter stumbled and starts afresh; ask again in a moment.")
+            stumbled = GenerationError(sentence("The painter stumbled and starts afresh; ask again in a moment."))
             return [Failed(key, stumbled) for key in keys]
         log.debug("batch_stepped model=%s requests=%d seconds=%.3f", model, len(keys), time.perf_counter() - started)
         return events
@@ -229,7 +230,7 @@ class Executor:
         while len(self._generators) >= self._max_models:
             idle = self._idle()
             if idle is None:
-                raise GenerationError("The painter is busy with another model; ask again in a moment.")
+                raise GenerationError(sentence("The painter is busy with another model; ask again in a moment."))
             self._unload(idle)
 
     def _load(self, card: ModelCard) -> ImageGenerator:

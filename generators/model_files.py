@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText, read_json
 
 LONGEST_HEADER = 100 * 2**20
@@ -34,9 +35,9 @@ def fault_of(folder: Path, kind: str) -> Fault | None:
         if kind == "diffusion":
             return next(_of_pipeline(folder), None)
         if kind in ("gan", "vae", "cyclegan"):
-            return next(_of_weights(folder, "the model"), None)
+            return next(_of_weights(folder, sentence("the model")), None)
     except BadText as error:
-        return Fault(str(error).rstrip("."), "copy or save the model again")
+        return Fault(str(error).rstrip("."), sentence("copy or save the model again"))
     return None
 
 
@@ -81,28 +82,31 @@ def read_header(file: Path) -> dict[str, Any]:
     with file.open("rb") as opened:
         start = opened.read(len(LFS))
         if start == LFS:
-            raise ValueError("is a Git LFS pointer, not the file itself")
+            raise ValueError(sentence("is a Git LFS pointer, not the file itself"))
         length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
         if not 2 <= length <= min(LONGEST_HEADER, size):
-            raise ValueError("is no safetensors file, or is cut off")
+            raise ValueError(sentence("is no safetensors file, or is cut off"))
         opened.seek(8)
         header = json.loads(opened.read(length))
     tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
     ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
     if size != 8 + length + max(ends, default=0):
-        raise ValueError("is cut off")
+        raise ValueError(sentence("is cut off"))
     return tensors
 
 
 def _of_pipeline(folder: Path) -> Iterator[Fault]:
     index = folder / "model_index.json"
     if not index.is_file():
-        yield Fault("it has no model_index.json", "name a diffusers folder")
+        yield Fault(sentence("it has no model_index.json"), sentence("name a diffusers folder"))
         return
     told = _table(read_json(index))
     pipeline = told.get("_class_name")
     if not isinstance(pipeline, str) or f'"{pipeline}"' not in _diffusers_names():
-        yield Fault(f"diffusers knows no pipeline {pipeline!r}", "install a newer diffusers, or name another model")
+        yield Fault(
+            sentence("diffusers knows no pipeline {pipeline!r}", pipeline=pipeline),
+            sentence("install a newer diffusers, or name another model"),
+        )
     for name, wanted in told.items():
         if not name.startswith("_") and isinstance(wanted, list):
             yield from _of_part(folder / name, cast("list[Any]", wanted)[-1])
@@ -113,13 +117,16 @@ def _of_part(part: Path, wanted: object) -> Iterator[Fault]:
     if not isinstance(wanted, str):
         return
     if not part.is_dir() and part.name == "safety_checker":
-        mend = 'copy that folder too, or write "safety_checker": [null, null] in model_index.json'
-        yield Fault("it has no folder safety_checker, which its model_index.json names", mend)
+        mend = sentence('copy that folder too, or write "safety_checker": [null, null] in model_index.json')
+        yield Fault(sentence("it has no folder safety_checker, which its model_index.json names"), mend)
     elif not part.is_dir():
-        yield Fault(f"it has no folder {part.name} ({wanted})", "copy that folder too")
+        yield Fault(
+            sentence("it has no folder {part} ({wanted})", part=part.name, wanted=wanted),
+            sentence("copy that folder too"),
+        )
     elif not WITHOUT_WEIGHTS.search(wanted):
         if not (part / "config.json").is_file():
-            yield Fault(f"{part.name} has no config.json", "copy that folder again")
+            yield Fault(sentence("{part} has no config.json", part=part.name), sentence("copy that folder again"))
         yield from _of_weights(part, part.name)
 
 
@@ -127,20 +134,26 @@ def _of_weights(folder: Path, name: str) -> Iterator[Fault]:
     """The problem of the weights directly in a folder."""
     files = default_weights(folder)
     if not files and any(folder.glob("*.bin")):
-        mend = "save it again with safe_serialization=True; pickled weights are not loaded"
-        yield Fault(f"{name} has no safetensors weights", mend)
+        mend = sentence("save it again with safe_serialization=True; pickled weights are not loaded")
+        yield Fault(sentence("{name} has no safetensors weights", name=name), mend)
     elif not files:
-        yield Fault(f"{name} has no safetensors weights", "copy that folder again")
+        yield Fault(sentence("{name} has no safetensors weights", name=name), sentence("copy that folder again"))
     for index in folder.glob("*.safetensors.index.json"):
         shards = _table(_table(read_json(index)).get("weight_map"))
         for shard in sorted(set(shards.values()) - {file.name for file in _files(folder)}):
-            yield Fault(f"{name} has no file {shard}", "copy that folder again")
+            yield Fault(
+                sentence("{name} has no file {shard}", name=name, shard=shard), sentence("copy that folder again")
+            )
     for file in files:
         try:
             read_header(file)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            what = str(error) if type(error) is ValueError else "is no safetensors file"
-            mend = "run `git lfs pull` in the model's folder" if "Git LFS" in what else "copy or download it again"
+            what = str(error) if type(error) is ValueError else sentence("is no safetensors file")
+            mend = (
+                sentence("run `git lfs pull` in the model's folder")
+                if "Git LFS" in what
+                else sentence("copy or download it again")
+            )
             yield Fault(f"{name}/{file.name} {what}", mend)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from limner.generators.sentences import sentence
+
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its prefix
@@ -38,7 +40,7 @@ def read_text(file: Path, name: str = "") -> str:
     try:
         return decode(file.read_bytes(), name)
     except OSError as error:
-        raise BadText(f"{name} cannot be read: {error.strerror}.") from error
+        raise BadText(sentence("{name} cannot be read: {strerror}.", name=name, strerror=error.strerror)) from error
 
 
 def decode(data: bytes, name: str) -> str:
@@ -49,11 +51,23 @@ def decode(data: bytes, name: str) -> str:
         text = body.decode(encoding)
     except UnicodeDecodeError as error:
         line = _count_lines(body[: error.start].decode(encoding, "replace"))
-        wanted = "UTF-8 text" if encoding == "utf-8" else f"{encoding[:6].upper()} text, as its first bytes say"
-        raise BadText(f"{name} is not {wanted} (line {line}); save it as UTF-8.") from error
+        wanted = (
+            sentence("UTF-8 text")
+            if encoding == "utf-8"
+            else sentence("{upper} text, as its first bytes say", upper=encoding[:6].upper())
+        )
+        raise BadText(
+            sentence("{name} is not {wanted} (line {line}); save it as UTF-8.", name=name, wanted=wanted, line=line)
+        ) from error
     if "\0" in text:
         line = _count_lines(text[: text.index("\0")])
-        raise BadText(f"{name} holds a zero byte in line {line}, so it is no text file; save it as UTF-8 text.")
+        raise BadText(
+            sentence(
+                "{name} holds a zero byte in line {line}, so it is no text file; save it as UTF-8 text.",
+                name=name,
+                line=line,
+            )
+        )
     return text
 
 
@@ -78,7 +92,7 @@ def stream_lines(stream: BinaryIO, name: str) -> Iterator[str | BadText]:
         try:
             yield decode(line, name).rstrip("\r\n")
         except BadText:
-            yield BadText(f"Line {number} of {name} is not UTF-8 text.")
+            yield BadText(sentence("Line {number} of {name} is not UTF-8 text.", number=number, name=name))
         number, line = number + 1, stream.readline()
 
 
@@ -101,13 +115,31 @@ def parse_json(text: str, name: str, line: int | None = None) -> Any:
     except json.JSONDecodeError as error:
         position, reason = _told(error, text)
         first, column = _place(text, position)
-        raise BadText(f"{name} is not valid JSON (line {line or first}, column {column}: {reason}).") from error
+        raise BadText(
+            sentence(
+                "{name} is not valid JSON (line {value}, column {column}: {reason}).",
+                name=name,
+                value=line or first,
+                column=column,
+                reason=reason,
+            )
+        ) from error
     except UnicodeEncodeError as error:
-        place = f" in line {line}" if line else ""
-        raise BadText(f"{name} has half of a surrogate pair{place}, which is no character; remove it.") from error
+        place = sentence(" in line {line}", line=line) if line else ""
+        raise BadText(
+            sentence(
+                "{name} has half of a surrogate pair{place}, which is no character; remove it.", name=name, place=place
+            )
+        ) from error
     except (ValueError, RecursionError) as error:
-        place = f" (line {line})" if line else ""
-        raise BadText(f"{name} is not usable JSON{place}: it is nested too deeply, or has a huge number.") from error
+        place = sentence(" (line {line})", line=line) if line else ""
+        raise BadText(
+            sentence(
+                "{name} is not usable JSON{place}: it is nested too deeply, or has a huge number.",
+                name=name,
+                place=place,
+            )
+        ) from error
     return value
 
 
@@ -124,9 +156,15 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         line = place[1] if place and place[1] else _count_lines(text)
-        raise BadText(f"{name} is not valid TOML (line {line}: {_PLACE.sub('', str(error))}).") from error
+        raise BadText(
+            sentence(
+                "{name} is not valid TOML (line {line}: {sub}).", name=name, line=line, sub=_PLACE.sub("", str(error))
+            )
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise BadText(f"{name} is not usable TOML: it is nested too deeply, or has a huge number.") from error
+        raise BadText(
+            sentence("{name} is not usable TOML: it is nested too deeply, or has a huge number.", name=name)
+        ) from error
 
 
 def line_of(text: str, key: str) -> int:
@@ -147,7 +185,7 @@ def _told(error: json.JSONDecodeError, text: str) -> tuple[int, str]:
     """The position and the description of the error."""
     before = text[: error.pos].rstrip().removesuffix(",")  # newer Pythons point at the comma itself
     if _LAST_COMMA.match(text, len(before)):
-        return text.index(",", len(before)), "a comma stands before a closing bracket; remove it"
+        return text.index(",", len(before)), sentence("a comma stands before a closing bracket; remove it")
     return error.pos, error.msg[0].lower() + error.msg[1:]
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import write_po
 from discord import app_commands
 
+from limner.bot.__main__ import build_parser
 from limner.bot.cogs.describe import describe_menu
 from limner.bot.cogs.pictures import block_menu
 from limner.bot.errors import UserError
@@ -26,7 +28,7 @@ from limner.generators.base import GenerationError
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("bot", "generators")
-KEYWORDS: dict[str, Any] = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
+KEYWORDS: dict[str, Any] = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2), "sentence": None}
 WIDTH = 120
 HEADER = "# Limner's sentences in another language; `make translations` adds the new ones."
 
@@ -38,7 +40,7 @@ def template() -> Catalog:
         with file.open("rb") as source:
             for _line, text, comments, context in extract("python", source, KEYWORDS, ["Translators:"]):
                 catalog.add(text, locations=[(_shown(file), 0)], auto_comments=comments, context=context)
-    for text, context, file in (*_of_commands(), *_of_errors()):
+    for text, context, file in (*_of_commands(), *_of_errors(), *_of_help(build_parser())):
         catalog.add(text, locations=[(file, 0)], context=context)
     return catalog
 
@@ -97,6 +99,19 @@ def _of_errors() -> Iterator[tuple[str, None, str]]:
     for kind in kinds:
         kinds += [one for one in kind.__subclasses__() if one.__module__.startswith("limner.")]
         yield kind.__doc__ or "", None, _file(kind)
+
+
+def _of_help(parser: argparse.ArgumentParser) -> Iterator[tuple[str, None, str]]:
+    """Every help text of a command line and of its verbs."""
+    actions: list[Any] = parser._actions  # argparse tells them in no other way
+    verbs = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
+    helps = [action.help for action in actions] + [one.help for verb in verbs for one in verb._choices_actions]
+    for text in (parser.description, *helps):
+        if text and text != argparse.SUPPRESS:
+            yield text, None, "bot/__main__.py"
+    for verb in verbs:
+        for one in verb.choices.values():
+            yield from _of_help(one)
 
 
 def _file(thing: Any) -> str:

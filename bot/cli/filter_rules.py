@@ -15,6 +15,7 @@ from limner.bot.filters.rulebook import entry_of
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
+from limner.bot.translation import _
 
 OPERATOR = 0
 """The author of changes made on the command line."""
@@ -39,11 +40,23 @@ async def import_rules(settings: Settings, path: Path, *, anyway: bool = False) 
         print("\n".join(told), end="\n" * bool(told), file=sys.stderr)
         entries = [item.entry for item in items if item.entry]
         if told and not anyway:
-            print(f"Nothing is added. Change what is told above, or add the other {len(entries)} rules with --anyway.")
+            print(
+                _(
+                    "Nothing is added. Change what is told above, or add the other {number} rules with --anyway.",
+                    number=len(entries),
+                )
+            )
             return 1
         done = await app.filters.put_all(EVERYWHERE, entries, OPERATOR)
     left_out = sum(bool(item.problem) for item in items)
-    print(f"{done.added} added, {done.known} there already, {left_out} not added.")
+    print(
+        _(
+            "{added} added, {known} there already, {left_out} not added.",
+            added=done.added,
+            known=done.known,
+            left_out=left_out,
+        )
+    )
     return 1 if left_out else 0
 
 

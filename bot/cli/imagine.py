@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,12 +25,13 @@ from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
-from limner.bot.notes import sentences
+from limner.bot.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.models import Job, JobStatus, WorkerState
+from limner.bot.translation import N_, _, stored
 from limner.bot.worker.supervisor import Supervisor
 
 OPERATOR = 0
@@ -41,13 +43,17 @@ DEATHS = 3
 PATIENCE_SECONDS = 30.0
 """How long to wait for unclassified pictures."""
 
-STARTING, LOADING = "starting a worker", "loading the model"
-NOT_SEEN = (
+STARTING, LOADING = N_("starting a worker"), N_("loading the model")
+NOT_SEEN = N_(
     "It is painted, but nobody could look at the pictures, so they are not shown yet; `limner doctor` tells what is "
     "wrong with the eyes, and `limner history --json` where the pictures are once a worker has looked at them."
 )
-NO_WORKER = "No worker stays alive to paint this; the lines above and `limner doctor` tell why."
-INTERRUPTED = "It was stopped from the command line."
+NOT_COPIED = N_(
+    "Nothing can be written into {folder} ({why}). The pictures are kept in the data folder, where `limner history "
+    "--json` finds them."
+)
+NO_WORKER = N_("No worker stays alive to paint this; the lines above and `limner doctor` tell why.")
+INTERRUPTED = N_("It was stopped from the command line.")
 
 
 async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, image: Path | None = None) -> int:
@@ -64,14 +70,14 @@ async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bo
         try:
             job = await _paint(app, job)
         except BaseException:
-            await app.jobs.cancel(job.id, INTERRUPTED)
+            await app.jobs.cancel(job.id, _(INTERRUPTED))
             raise
         job = await _let_through(app, job)
         shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
         pictures = (_copy(app, job, out) if out else _paths(app, job)) if shown else []
     print(json.dumps(result(job, pictures), ensure_ascii=False) if as_json else _summary(job, pictures))
     if not shown:
-        print(f"limner: {job.reason or NOT_SEEN}", file=sys.stderr)
+        print(f"limner: {stored(job.reason or '') or _(NOT_SEEN)}", file=sys.stderr)
     return 0 if shown else 1
 
 
@@ -84,7 +90,7 @@ async def show_history(settings: Settings, user: int | None, search: str, limit:
     if as_json:
         print(json.dumps(results, ensure_ascii=False))
     else:
-        Console().print(_table(jobs) if jobs else "Nothing was found.")
+        Console().print(_table(jobs) if jobs else _("Nothing was found."))
 
 
 async def block(
@@ -103,7 +109,7 @@ async def block(
     if as_json:
         print(json.dumps(listed))
     else:
-        print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or "No picture is blocked.")
+        print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or _("No picture is blocked."))
 
 
 def result(job: Job, paths: list[Path]) -> dict[str, Any]:
@@ -128,7 +134,9 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise BadPicture(f"The file {file} cannot be read: {error.strerror}.") from error
+        raise BadPicture(
+            _("The file {file} cannot be read: {strerror}.", file=file, strerror=error.strerror)
+        ) from error
 
 
 async def _let_through(app: App, job: Job) -> Job:
@@ -163,7 +171,7 @@ async def _paint(app: App, job: Job) -> Job:
                 if job.status == JobStatus.RUNNING and job.worker_id not in supervisor.worker_ids:
                     await ours.aclose()
                 elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
-                    raise SetupError(NO_WORKER)
+                    raise SetupError(_(NO_WORKER))
                 elif job.status == JobStatus.QUEUED and (trouble := await app.worker_registry.trouble()):
                     raise StorageFull if trouble == StorageFull.code else StorageReadOnly
     return job
@@ -178,7 +186,7 @@ def _is_looked_at_again(job: Job) -> bool:
 def _progress(job: Job) -> Generator[Callable[[Job, str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(STARTING, total=job.steps)
+        task = progress.add_task(_(STARTING), total=job.steps)
 
         def show(job: Job, phase: str) -> None:
             progress.update(task, description=phase, completed=job.steps if job.is_final else job.step)
@@ -190,16 +198,16 @@ def phase(job: Job, workers: Sequence[WorkerState]) -> str:
     """The job's current phase in a few words; ``workers`` are the live ones."""
     loaded = {key for worker in workers if job.worker_id in (None, worker.worker_id) for key in worker.weights}
     if job.status == JobStatus.QUEUED:
-        return "queued" if loaded else LOADING if workers else STARTING
+        return _("queued") if loaded else _(LOADING) if workers else _(STARTING)
     if job.status == JobStatus.RUNNING and job.step < job.steps:
         if job.step:
-            return f"step {job.step} of {job.steps}"
+            return _("step {step} of {steps}", step=job.step, steps=job.steps)
         if job.prompt is None and job.expand != "off":
-            return "expanding"
-        return "starting to paint" if job.weights_key in loaded else LOADING
+            return _("describing the picture")
+        return _("starting to paint") if job.weights_key in loaded else _(LOADING)
     if job.status == JobStatus.RUNNING or job.quarantine == HoldReason.UNSEEN:
-        return "checking the picture"
-    return "done" if job.status == JobStatus.SUCCEEDED else str(job.status)
+        return _("checking the picture")
+    return _("done") if job.status == JobStatus.SUCCEEDED else _(STATUSES[JobStatus(job.status)])
 
 
 def _copy(app: App, job: Job, folder: Path) -> list[Path]:
@@ -211,25 +219,29 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
         for path, image in zip(paths, job.images, strict=True):
             shutil.copyfile(app.images.path(image.sha256), path)
     except OSError as error:
-        kept = "The pictures are kept in the data folder, where `limner history --json` finds them"
-        raise StorageFailed(f"Nothing can be written into {folder} ({error.strerror}). {kept}.") from error
+        raise StorageFailed(_(NOT_COPIED, folder=folder, why=error.strerror)) from error
     return paths
 
 
 def _summary(job: Job, paths: list[Path]) -> str:
-    lines = [f"{job.id}  {job.idea}", f"   prompt   {job.prompt or '-'}"]
-    notes = [job.expanded.note] if job.expanded and job.expanded.note else []
-    lines += [f"   note     {note}" for note in [*notes, *sentences(job)]]
-    lines.append(
-        f"   seed     {job.request['seed']} · {job.request['model']} · {job.seconds or 0:.1f} s · {job.status}"
-    )
-    return "\n".join([*lines, *(f"   picture  {path}" for path in paths)])
+    status = _(STATUSES[JobStatus(job.status)])
+    facts = f"{job.request['seed']} · {job.request['model']} · {job.seconds or 0:.1f} s · {status}"
+    notes = [stored(job.expanded.note)] if job.expanded and job.expanded.note else []
+    rows = [
+        (_("prompt"), job.prompt or "-"),
+        *((_("note"), note) for note in [*notes, *sentences(job)]),
+        (_("seed"), facts),
+        *((_("picture"), str(path)) for path in paths),
+    ]
+    room = max(8, *(cell_len(name) for name, _value in rows))
+    return "\n".join([f"{job.id}  {job.idea}", *(f"   {set_cell_size(name, room)} {value}" for name, value in rows)])
 
 
 def _table(jobs: Sequence[Job]) -> Table:
-    table = Table("id", "when", "user", "status", "idea", "seed", "model", box=None)
+    table = Table(_("id"), _("when"), _("user"), _("status"), _("idea"), _("seed"), _("model"), box=None)
     for job in jobs:
         when = datetime.fromtimestamp(job.created_at).astimezone().strftime("%Y-%m-%d %H:%M")
-        cells = (job.id, when, job.user_id, job.status, job.idea, job.request["seed"], job.request["model"])
+        status = _(STATUSES[JobStatus(job.status)])
+        cells = (job.id, when, job.user_id, status, job.idea, job.request["seed"], job.request["model"])
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table

@@ -5,14 +5,45 @@ from __future__ import annotations
 import argparse
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from limner.bot.translation import N_, _, commas, stored
+
+COMPLAINTS = (
+    N_("the following arguments are required: {names}"),
+    N_("unrecognized arguments: {names}"),
+    N_("argument {name}: expected one argument"),
+    N_("argument {name}: expected at least one argument"),
+    N_("argument {name}: invalid int value: {value}"),
+    N_("argument {name}: invalid float value: {value}"),
+    N_("argument {name}: not allowed with argument {other}"),
+    N_("argument {name}: {problem}"),
+)
+"""What argparse itself says of arguments."""
+HEADINGS = (N_("positional arguments"), N_("options"), N_("usage: "), N_("show this help message and exit"))
+"""What argparse itself writes into a help text."""
+
+
+class TranslatedHelp(argparse.HelpFormatter):
+    """Writes help in the language that is current then; the options themselves are declared in English."""
+
+    def start_section(self, heading: str | None) -> None:
+        """Begin a part of the help under a heading."""
+        super().start_section(_(heading) if heading else heading)
+
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        """Write the line that shows how the options are written."""
+        super().add_usage(usage, actions, groups, prefix or _("usage: "))
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return _(action.help) if action.help else action.help
 
 
 class Parser(argparse.ArgumentParser):
     """Accepts ``--data DIR`` before and after every verb, and suggests the nearest verb or kind for a mistyped one."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **{"formatter_class": TranslatedHelp, **options})
         self.add_argument(
             "--data",
             metavar="DIR",
@@ -21,10 +52,26 @@ class Parser(argparse.ArgumentParser):
             help="folder for database, pictures and caches (LIMNER_DATA, else ./data)",
         )
 
+    def format_help(self) -> str:
+        """The whole help text."""
+        declared = self.description
+        self.description = _(declared) if declared else declared
+        try:
+            return super().format_help()
+        finally:
+            self.description = declared
+
+    def error(self, message: str) -> NoReturn:
+        """End with the usage and one sentence."""
+        super().error(stored(message))
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = [str(choice) for choice in action.choices or ()]
         if choices and value not in choices:
             near = get_close_matches(str(value), choices, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(choices)}."
-            raise argparse.ArgumentError(action, f"there is no {value!r}; {hint}")
+            if near:
+                problem = _("there is no {value!r}; did you mean {near}?", value=value, near=near[0])
+            else:
+                problem = _("there is no {value!r}; choose one of {names}.", value=value, names=commas(choices))
+            raise argparse.ArgumentError(action, problem)
         super()._check_value(action, value)

@@ -9,16 +9,17 @@ from typing import Any
 import aiohttp
 
 from limner.bot.errors import SetupError
+from limner.bot.translation import N_, _
 from limner.generators.answers import parse_json, read_answer
 
 DISCORD = "https://discord.com/api/v10"
 NEEDED = {
-    "View Channels": 1 << 10,
-    "Send Messages": 1 << 11,
-    "Embed Links": 1 << 14,
-    "Attach Files": 1 << 15,
-    "Read Message History": 1 << 16,
-    "Send Messages in Threads": 1 << 38,
+    N_("View Channels"): 1 << 10,
+    N_("Send Messages"): 1 << 11,
+    N_("Embed Links"): 1 << 14,
+    N_("Attach Files"): 1 << 15,
+    N_("Read Message History"): 1 << 16,
+    N_("Send Messages in Threads"): 1 << 38,
 }
 ADMINISTRATOR = 1 << 3
 TEXT_CHANNELS = (0, 5)
@@ -27,11 +28,11 @@ TIMEOUT_SECONDS = 15.0
 MOST_BYTES = 2**24
 """Longest answer that is read; Discord's are shorter."""
 
-NOT_ACCEPTED = (
+NOT_ACCEPTED = N_(
     "Discord does not accept the token; press Reset Token under Bot at https://discord.com/developers/applications "
     "and give the new one in LIMNER_TOKEN."
 )
-UNREACHABLE = "Discord cannot be reached; check the network connection, then run this again."
+UNREACHABLE = N_("Discord cannot be reached; check the network connection, then run this again.")
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,11 @@ async def log_in(token: str, api: str = DISCORD) -> Login:
             channels = [channel for guild in guilds for channel in await _channels(session, api, guild, me["id"])]
         return Login(me["username"], int(application["id"]), channels)
     except aiohttp.ClientResponseError as error:
-        raise SetupError(NOT_ACCEPTED if error.status == 401 else UNREACHABLE) from error
+        raise SetupError(_(NOT_ACCEPTED) if error.status == 401 else _(UNREACHABLE)) from error
     except (aiohttp.ClientError, TimeoutError, LookupError, TypeError) as error:
-        raise SetupError(UNREACHABLE) from error
+        raise SetupError(_(UNREACHABLE)) from error
     except ValueError as error:  # an HTTP header cannot hold such a token
-        raise SetupError(NOT_ACCEPTED) from error
+        raise SetupError(_(NOT_ACCEPTED)) from error
 
 
 async def _channels(session: aiohttp.ClientSession, api: str, guild: Mapping[str, Any], user_id: str) -> list[Channel]:

@@ -11,6 +11,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, CannotDescribe
+from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, speak_privately, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.uploads import take_picture
@@ -18,7 +19,7 @@ from limner.bot.ui.uploads import take_picture
 Interaction = discord.Interaction[Any]
 
 MENU = "Describe"
-NO_PICTURE = "There is no picture in that message; choose one with a PNG, JPEG, WebP, GIF or BMP file."
+NO_PICTURE = N_("There is no picture in that message; choose one with a PNG, JPEG, WebP, GIF or BMP file.")
 
 
 class Describe(LimnerCog, name="Limner describe"):
@@ -45,7 +46,7 @@ async def _describe_message(interaction: Interaction, message: discord.Message) 
     speak_privately(interaction)
     pictures = [file for file in message.attachments if (file.content_type or "").startswith("image/")]
     if not pictures:
-        raise BadPicture(NO_PICTURE)
+        raise BadPicture(_(NO_PICTURE))
     await _describe(interaction, app_of(interaction.client), pictures[0])
 
 

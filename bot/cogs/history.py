@@ -19,6 +19,7 @@ from limner.bot.reasons import HoldReason
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job, JobKind
+from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.embeds import make_embed
@@ -34,16 +35,18 @@ SEARCH_LENGTH = 60
 IDEA_LENGTH = 200
 THUMBNAIL = 256
 
-NOTHING_YET = "You have no pictures yet; /imagine paints your first one."
-NOTHING_FOUND = "None of your pictures has all of these words; try fewer or other words."
-MISSING = "Not every picture is here: its file is gone from the disk, or too large to post here even as a small JPEG."
-FILE_GONE = "Somebody removed this picture's file from the bot's disk; Repeat paints it again."
-UNDECIDED = "These pictures wait until a moderator has looked at them."
-BEHIND_A_CLICK = "A rule hides these pictures behind a click; Open shows them so."
+NOTHING_YET = N_("You have no pictures yet; /imagine paints your first one.")
+NOTHING_FOUND = N_("None of your pictures has all of these words; try fewer or other words.")
+MISSING = N_(
+    "Not every picture is here: its file is gone from the disk, or too large to post here even as a small JPEG."
+)
+FILE_GONE = N_("Somebody removed this picture's file from the bot's disk; Repeat paints it again.")
+UNDECIDED = N_("These pictures wait until a moderator has looked at them.")
+BEHIND_A_CLICK = N_("A rule hides these pictures behind a click; Open shows them so.")
 HIDDEN = {
-    HoldReason.UNSEEN: "Nobody has looked at these pictures yet; they are shown here as soon as that is done.",
-    HoldReason.EXPLICIT: "These pictures are too explicit for this channel.",
-    HoldReason.BLOCKED: "One of these pictures looks like one that is blocked here.",
+    HoldReason.UNSEEN: N_("Nobody has looked at these pictures yet; they are shown here as soon as that is done."),
+    HoldReason.EXPLICIT: N_("These pictures are too explicit for this channel."),
+    HoldReason.BLOCKED: N_("One of these pictures looks like one that is blocked here."),
 }
 LOOKS = {"open": discord.ButtonStyle.secondary, "repeat": discord.ButtonStyle.primary}
 
@@ -141,27 +144,33 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
     number = min(max(number, 1), last)
     jobs = await app.history.page(user_id, search=search, number=number, limit=PAGE)
     if not jobs:
-        return _Answer(NOTHING_FOUND if search else NOTHING_YET, [], [], discord.ui.View())
+        return _Answer(_(NOTHING_FOUND) if search else _(NOTHING_YET), [], [], discord.ui.View())
     hidden = {job.id: reason for job in jobs if (reason := await _unlisted(app, interaction, job))}
     small = await _thumbnails(app, [job for job in jobs if job.id not in hidden])
-    heading = f"Your pictures with **{job_messages.plain(search, SEARCH_LENGTH)}**" if search else "Your pictures"
-    buttons: list[HistoryButton | PageButton] = [HistoryButton(f"Open {job.id}", "open", job.id) for job in jobs]
+    place = {"page": number, "pages": last}
+    heading = _("Your pictures · page {page} of {pages}", **place)
+    if search:
+        words = job_messages.plain(search, SEARCH_LENGTH)
+        heading = _("Your pictures with **{words}** · page {page} of {pages}", words=words, **place)
+    buttons: list[HistoryButton | PageButton] = [
+        HistoryButton(_("Open {job}", job=job.id), "open", job.id) for job in jobs
+    ]
     if number > 1:
-        buttons.append(PageButton("Previous", number - 1, search))
+        buttons.append(PageButton(_("Previous"), number - 1, search))
     if number < last:
-        buttons.append(PageButton("Next", number + 1, search))
-    embeds = [_entry(job, small.get(job.id), hidden.get(job.id, FILE_GONE)) for job in jobs]
-    return _Answer(f"{heading} · page {number} of {last}", embeds, list(small.values()), _view(buttons))
+        buttons.append(PageButton(_("Next"), number + 1, search))
+    embeds = [_entry(job, small.get(job.id), hidden.get(job.id, _(FILE_GONE))) for job in jobs]
+    return _Answer(heading, embeds, list(small.values()), _view(buttons))
 
 
 async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
     """One request with its details, its pictures, and a button that paints it again."""
-    view = _view([HistoryButton("Repeat", "repeat", job.id)] if job.kind != JobKind.DESCRIBE else [])
+    view = _view([HistoryButton(_("Repeat"), "repeat", job.id)] if job.kind != JobKind.DESCRIBE else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job)], [], view)
     largest = min(interaction.filesize_limit, MESSAGE_BYTES // max(1, len(job.images)))
     files = await _pictures(app, job, largest)
-    missing = MISSING if len(files) < len(job.images) else ""
+    missing = _(MISSING) if len(files) < len(job.images) else ""
     return _Answer(missing, [details(job)], files, view)
 
 
@@ -173,17 +182,17 @@ async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
         return None
     if objection.code == HoldReason.UNSEEN:
         await app.quarantine.ask_for_a_look(job.id)
-    return HIDDEN.get(objection.code, UNDECIDED)
+    return _(HIDDEN.get(objection.code, UNDECIDED))
 
 
 async def _unlisted(app: App, interaction: Interaction, job: Job) -> str | None:
     """Why a request is listed without its picture, if so; an embed cannot hide a picture as a spoiler."""
-    return await _hidden(app, interaction, job) or (BEHIND_A_CLICK if job.is_spoiler else None)
+    return await _hidden(app, interaction, job) or (_(BEHIND_A_CLICK) if job.is_spoiler else None)
 
 
 def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Embed:
     """A request in a list: its words, its time, and its number of pictures, or why they are hidden."""
-    pictures = "1 picture" if len(job.images) == 1 else f"{len(job.images)} pictures"
+    pictures = ngettext("1 picture", "{number} pictures", len(job.images))
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
     embed = make_embed(description=f"{job_messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
     if thumbnail:

@@ -12,6 +12,7 @@ from limner.bot.cogs.review import policy
 from limner.bot.limits import FIELD, first_lines
 from limner.bot.moderation.reviews import OUTCOMES
 from limner.bot.storage.models import Review, ReviewState, Strike
+from limner.bot.translation import N_, _, stored
 from limner.bot.ui import job_messages
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import LimnerCog, tell
@@ -20,7 +21,7 @@ from limner.bot.ui.listing import PAGE, Listing, ListingButton, listed, page_of
 Interaction = discord.Interaction[Any]
 
 DAY = 86_400.0
-NOTHING_HELD = "You have no strikes here, and nothing of yours waits for a moderator."
+NOTHING_HELD = N_("You have no strikes here, and nothing of yours waits for a moderator.")
 
 
 class Me(LimnerCog, name="Limner me"):
@@ -30,25 +31,29 @@ class Me(LimnerCog, name="Limner me"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     async def me(self, interaction: Interaction) -> None:
         """Show what is known about you here: requests, limits, strikes, and what moderators decided."""
-        fields, note = {"Requests": await self._requests(interaction.user.id)}, ""
+        fields, note = {_("Requests"): await self._requests(interaction.user.id)}, ""
         view = discord.ui.View(timeout=None)
         if interaction.guild_id:
             held = await self._held(interaction.guild_id, interaction.user.id)
             settings = await self.app.guilds.get(interaction.guild_id)
-            fields |= held | {"In this server": "\n".join(policy(settings))}
-            note = "" if held else NOTHING_HELD
-            if "Strikes" in held:
-                view.add_item(ListingButton("All strikes", "mine", 0, 1))
+            fields |= held | {_("In this server"): "\n".join(policy(settings))}
+            note = "" if held else _(NOTHING_HELD)
+            if _("Strikes") in held:
+                view.add_item(ListingButton(_("All strikes"), "mine", 0, 1))
         told = [(name, text, False) for name, text in fields.items()]
-        await tell(interaction, "", embed=make_embed("What I know about you here", note, told), view=view)
+        await tell(interaction, "", embed=make_embed(_("What I know about you here"), note, told), view=view)
 
     async def _requests(self, user_id: int) -> str:
         waiting = len(await self.app.jobs.open_jobs(user_id))
         day = await self.app.history.count_since(user_id, DAY)
         every = await self.app.history.count(user_id)
-        return (
-            f"{waiting} waiting or running, of at most {self.app.settings.max_jobs_per_user}\n"
-            f"{day} asked for in the last 24 hours\n{every} painted in all; /history shows them"
+        return _(
+            "{waiting} waiting or running, of at most {most}\n"
+            "{day} asked for in the last 24 hours\n{every} painted in all; /history shows them",
+            waiting=waiting,
+            most=self.app.settings.max_jobs_per_user,
+            day=day,
+            every=every,
         )
 
     async def _held(self, guild_id: int, user_id: int) -> dict[str, str]:
@@ -57,29 +62,41 @@ class Me(LimnerCog, name="Limner me"):
         suspension = await self.app.strikes.suspension(guild_id, user_id)
         reviews = await self.app.reviews.of_member(guild_id, user_id)
         held = {
-            "Strikes": first_lines(list(map(_strike, strikes)), FIELD)[0],
-            "Suspended": f"until <t:{suspension.until:.0f}:f> (<t:{suspension.until:.0f}:R>)" if suspension else "",
-            "Moderators": "\n".join(map(_review, reviews)),
+            _("Strikes"): first_lines(list(map(_strike, strikes)), FIELD)[0],
+            _("Suspended"): _("until <t:{end}:f> (<t:{end}:R>)", end=round(suspension.until)) if suspension else "",
+            _("Moderators"): "\n".join(map(_review, reviews)),
         }
         return {name: text for name, text in held.items() if text}
 
 
 @listed("mine")
-async def _strikes(interaction: Interaction, app: App, _: int, number: int) -> Listing:
+async def _strikes(interaction: Interaction, app: App, subject: int, number: int) -> Listing:
     guild_id, user_id = interaction.guild_id or 0, interaction.user.id
     total = await app.strikes.count(guild_id, user_id)
     number, pages = page_of(total, number)
     active = await app.strikes.active(guild_id, user_id, skip=(number - 1) * PAGE, limit=PAGE)
-    return Listing(f"Your strikes here: {total}", list(map(_strike, active)) or [NOTHING_HELD], number, pages)
+    return Listing(
+        _("Your strikes here: {total}", total=total), list(map(_strike, active)) or [_(NOTHING_HELD)], number, pages
+    )
 
 
 def _strike(strike: Strike) -> str:
-    return f"{strike.id} · {job_messages.plain(strike.why, 80)} · expires <t:{strike.expires_at:.0f}:R>"
+    end = round(strike.expires_at)
+    return _(
+        "{strike} · {why} · expires <t:{end}:R>",
+        strike=strike.id,
+        why=job_messages.plain(stored(strike.why), 80),
+        end=end,
+    )
 
 
 def _review(review: Review) -> str:
-    what = f"your appeal for request {review.job_id}" if review.is_appeal else f"request {review.job_id}"
-    outcome = OUTCOMES[ReviewState(review.state)]
+    what = (
+        _("your appeal for request {job}", job=review.job_id)
+        if review.is_appeal
+        else _("request {job}", job=review.job_id)
+    )
+    outcome = _(OUTCOMES[ReviewState(review.state)])
     if review.decided_at is None:
-        return f"{what}: {outcome} since <t:{review.created_at:.0f}:f>"
-    return f"{what}: {outcome} <t:{review.decided_at:.0f}:R>"
+        return _("{what}: {outcome} since <t:{time}:f>", what=what, outcome=outcome, time=round(review.created_at))
+    return _("{what}: {outcome} <t:{time}:R>", what=what, outcome=outcome, time=round(review.decided_at))

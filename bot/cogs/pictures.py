@@ -15,6 +15,7 @@ from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Where
 from limner.bot.storage.models import Job
+from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import LimnerCog, answer_error, app_of, managers_only, moderated, speak_privately, tell
@@ -23,10 +24,12 @@ from limner.bot.ui.uploads import download
 
 Interaction = discord.Interaction[Any]
 
-NO_PICTURE = "That message has no picture that can be blocked."
-GONE = "That picture's file is gone from the bot's disk, so it cannot be blocked; block the message's own picture file."
-WHICH = "Which of these pictures must not come back?"
-EMPTY = "No picture is blocked here; use the menu of a message: Apps, Block this picture."
+NO_PICTURE = N_("That message has no picture that can be blocked.")
+GONE = N_(
+    "That picture's file is gone from the bot's disk, so it cannot be blocked; block the message's own picture file."
+)
+WHICH = N_("Which of these pictures must not come back?")
+EMPTY = N_("No picture is blocked here; use the menu of a message: Apps, Block this picture.")
 BLOCK = "Block this picture"
 
 
@@ -63,9 +66,13 @@ class Pictures(LimnerCog, name="Limner pictures"):
         here, there = [await self.app.image_policy.limit(place, is_from_picture=False) for place in places]
         await tell(
             interaction,
-            f"Pictures may be up to **{here:g}** explicit in ordinary channels and up to **{there:g}** in "
-            "age-restricted ones, on a scale from 0 to 1; what is made from a picture has the first limit everywhere. "
-            "That holds from now on, also for what is painted already.",
+            _(
+                "Pictures may be up to **{here:g}** explicit in ordinary channels and up to **{there:g}** in "
+                "age-restricted ones, on a scale from 0 to 1; what is made from a picture has the first limit "
+                "everywhere. That holds from now on, also for what is painted already.",
+                here=here,
+                there=there,
+            ),
         )
 
     @group.command()
@@ -73,7 +80,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
     async def blocked(self, interaction: Interaction, page: app_commands.Range[int, 1, 100_000] = 1) -> None:
         """Show the pictures that must not come back to this server."""
         found = await self.app.blocked.page(await moderated(interaction, self.app), page)
-        await tell(interaction, "", embed=_listed(found)) if found.total else await tell(interaction, EMPTY)
+        await tell(interaction, "", embed=_listed(found)) if found.total else await tell(interaction, _(EMPTY))
 
     @group.command()
     @app_commands.describe(number="The picture's number in /pictures blocked")
@@ -81,14 +88,17 @@ class Pictures(LimnerCog, name="Limner pictures"):
         """Let a blocked picture come back."""
         guild_id = await moderated(interaction, self.app)
         await self.app.blocked.allow(guild_id, number, interaction.user.id)
-        await tell(interaction, f"Picture {number} is on the list no more.")
+        await tell(interaction, _("Picture {number} is not blocked any more.", number=number))
 
 
 class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:block:(?P<job>{NUMBER}):(?P<count>[0-9])"):
     """Selects the pictures of a request to block; survives restarts."""
 
     def __init__(self, job_id: int, count: int) -> None:
-        options = [discord.SelectOption(label=f"Picture {number}", value=str(number)) for number in range(1, count + 1)]
+        options = [
+            discord.SelectOption(label=_("Picture {number}", number=number), value=str(number))
+            for number in range(1, count + 1)
+        ]
         custom_id = f"limner:block:{job_id}:{count}"
         select: discord.ui.Select[Any] = discord.ui.Select(custom_id=custom_id, max_values=count, options=options)
         super().__init__(select)
@@ -133,14 +143,14 @@ async def _block_message(interaction: Interaction, message: discord.Message) -> 
     if job and job.guild_id == guild_id and len(job.images) > 1:
         view = discord.ui.View(timeout=None)
         view.add_item(BlockChoice(job.id, len(job.images)))
-        return await tell(interaction, WHICH, view=view)
+        return await tell(interaction, _(WHICH), view=view)
     if job and job.guild_id == guild_id and job.images:
         hashes = await _of_job(app, job, {1})
         return await _block(interaction, app, guild_id, hashes, job.id)
     await interaction.response.defer(ephemeral=True)
     files = [file for file in message.attachments if (file.content_type or "").startswith("image/")]
     if not files:
-        raise BadPicture(NO_PICTURE)
+        raise BadPicture(_(NO_PICTURE))
     await _block(interaction, app, guild_id, [await _fingerprint(interaction, app, file) for file in files])
 
 
@@ -156,7 +166,7 @@ async def _of_job(app: App, job: Job, chosen: set[int]) -> list[str]:
     found = await app.decoder.fingerprints([app.images.path(image.sha256) for image in pictures])
     hashes = [phash for phash in found if phash]
     if len(hashes) < len(chosen):
-        raise BadPicture(GONE)
+        raise BadPicture(_(GONE))
     return hashes
 
 
@@ -169,19 +179,27 @@ async def _block(
 
 def _told(numbers: Sequence[int]) -> str:
     """The answer to a moderator who has blocked pictures."""
-    which = f"It is number {numbers[0]}" if len(numbers) == 1 else f"They are numbers {', '.join(map(str, numbers))}"
-    return (
-        "Nothing that looks like it is posted here from now on, nor painted from. "
-        f"{which} in /pictures blocked; Delete under its message removes what is here already."
+    return ngettext(
+        "From now on nothing that looks like it is posted here, or used as a picture to start from. /pictures blocked "
+        "lists it as number {numbers}; Delete under its message removes what is here already.",
+        "From now on nothing that looks like them is posted here, or used as a picture to start from. "
+        "/pictures blocked lists them as numbers {numbers}; Delete under their message removes what is here already.",
+        len(numbers),
+        numbers=commas(numbers),
     )
 
 
 def _listed(page: BlockedPage) -> discord.Embed:
     lines = [
-        f"**{row.id}** · {f'request {row.job_id}' if row.job_id else 'a picture file'} · by <@{row.created_by}> · "
-        f"<t:{row.created_at:.0f}:R>"
+        _(
+            "**{picture}** · {what} · by <@{member}> · <t:{time}:R>",
+            picture=row.id,
+            what=_("request {job}", job=row.job_id) if row.job_id else _("a picture file"),
+            member=row.created_by,
+            time=round(row.created_at),
+        )
         for row in page.pictures
     ]
-    count = "one blocked picture" if page.total == 1 else f"{page.total} blocked pictures"
-    footer = f"Page {page.number} of {page.pages}; /pictures allow takes one from the list"
-    return make_embed(f"This server has {count}", fit(lines, DESCRIPTION), footer=footer)
+    title = ngettext("This server has one blocked picture", "This server has {number} blocked pictures", page.total)
+    place = _("Page {number} of {pages}; /pictures allow takes one from the list", number=page.number, pages=page.pages)
+    return make_embed(title, fit(lines, DESCRIPTION), footer=place)

@@ -11,6 +11,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.limits import cut
 from limner.bot.storage.models import Job, JobStatus
+from limner.bot.translation import N_, _
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, owned, tell
 from limner.bot.ui.job_buttons import stop
@@ -19,10 +20,12 @@ from limner.bot.ui.suggestions import choices, few_at_once
 
 Interaction = discord.Interaction[Any]
 
-NOTHING = "You have no request waiting or running."
+NOTHING = N_("You have no request waiting or running.")
 PAUSED = {
-    "disk": "Nothing is painted at the moment, because the bot's disk is full; requests wait until there is room.",
-    "readonly": "Nothing is painted at the moment, because the bot cannot store pictures; requests wait until it can.",
+    "disk": N_("Nothing is painted at the moment, because the bot's disk is full; requests wait until there is room."),
+    "readonly": N_(
+        "Nothing is painted at the moment, because the bot cannot store pictures; requests wait until it can."
+    ),
 }
 """Sentences for when no worker can store a picture, by the workers' trouble code."""
 SHORT = 60
@@ -57,22 +60,22 @@ class Queue(LimnerCog, name="Limner queue"):
     async def _only(self, interaction: Interaction) -> Job:
         mine = await self.app.jobs.open_jobs(interaction.user.id)
         if not mine:
-            raise BadOption(NOTHING)
+            raise BadOption(_(NOTHING))
         if len(mine) > 1:
-            raise BadOption("You have more than one request; choose which in the option `request`.")
+            raise BadOption(_("You have more than one request; choose which in the option `request`."))
         return mine[0]
 
 
 @listed("queue")
-async def _mine(interaction: Interaction, app: App, _: int, number: int) -> Listing:
+async def _mine(interaction: Interaction, app: App, subject: int, number: int) -> Listing:
     mine = await app.jobs.open_jobs(interaction.user.id)
     queued, running = await app.jobs.counts()
     number, pages = page_of(len(mine), number)
     lines = [await _line(app, job) for job in mine[(number - 1) * PAGE : number * PAGE]]
-    note = f"Everybody's together: {queued} waiting, {running} running."
+    note = _("Everybody's together: {queued} waiting, {running} running.", queued=queued, running=running)
     if trouble := await app.worker_registry.trouble():
-        note = f"{PAUSED[trouble]}\n{note}"
-    return Listing("Your requests", lines or [NOTHING], number, pages, note)
+        note = f"{_(PAUSED[trouble])}\n{note}"
+    return Listing(_("Your requests"), lines or [_(NOTHING)], number, pages, note)
 
 
 async def _line(app: App, job: Job) -> str:
@@ -81,7 +84,7 @@ async def _line(app: App, job: Job) -> str:
 
 async def _standing(app: App, job: Job) -> str:
     if job.status == JobStatus.RUNNING:
-        return f"painting, step {job.step} of {job.steps}"
+        return _("painting, step {step} of {steps}", step=job.step, steps=job.steps)
     if job.held_at is not None:
-        return "waits for your Keep, Edit or Raw"
+        return _("waits for your Keep, Edit or Raw")
     return job_messages.standing(await app.jobs.position(job))

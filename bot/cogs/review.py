@@ -11,14 +11,25 @@ from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings, OnEvasion
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import Review
+from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui.interactions import LimnerCog, managers_only, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
 from limner.bot.ui.review_cards import REASONS
 
 Interaction = discord.Interaction[Any]
 
-NOTHING = "Nothing waits for a moderator."
-OFF = (
+CARDS = N_(
+    "Review cards are posted in <#{channel}>; a request that nobody decides about in {days} days counts as rejected."
+)
+SUSPENDS = N_("A member with {strikes} strikes may not paint for {hours} hours, and twice as long each further time.")
+SUSPENDS_ON_DISCORD = N_(
+    "A member with {strikes} strikes may not paint for {hours} hours and is timed out on Discord, and twice as long "
+    "each further time."
+)
+BRINGS_STRIKE = N_("A refused idea in another spelling within {minutes} minutes brings a strike.")
+BRINGS_LOOK = N_("A refused idea in another spelling within {minutes} minutes goes to a moderator.")
+NOTHING = N_("Nothing waits for a moderator.")
+OFF = N_(
     "No review channel is chosen (/filter settings): flags are refusals, there are no appeals, and no idea is compared "
     "with refused ones."
 )
@@ -81,19 +92,22 @@ class ReviewCog(LimnerCog, name="Limner review"):
 
 
 @listed("reviews")
-async def _waiting(interaction: Interaction, app: App, _: int, number: int) -> Listing:
+async def _waiting(interaction: Interaction, app: App, subject: int, number: int) -> Listing:
     guild_id = await moderated(interaction, app)
     waiting = [review for review in await app.reviews.waiting() if review.guild_id == guild_id]
     number, pages = page_of(len(waiting), number)
     shown = waiting[(number - 1) * PAGE : number * PAGE]
     return Listing(
-        f"Waiting for a moderator: {len(waiting)}", [_line(one) for one in shown] or [NOTHING], number, pages
+        _("Waiting for a moderator: {number}", number=len(waiting)),
+        [_line(one) for one in shown] or [_(NOTHING)],
+        number,
+        pages,
     )
 
 
 def _line(review: Review) -> str:
-    what = "an appeal" if review.is_appeal else REASONS[HoldReason(review.why)]
-    card = "its card is not posted yet"
+    what = _("an appeal") if review.is_appeal else _(REASONS[HoldReason(review.why)])
+    card = _("its card is not posted yet")
     if review.message_id:
         card = f"https://discord.com/channels/{review.guild_id}/{review.channel_id}/{review.message_id}"
     return f"**{review.id}** · <@{review.user_id}> · {what} · <t:{review.created_at:.0f}:R> · {card}"
@@ -101,23 +115,19 @@ def _line(review: Review) -> str:
 
 def policy(settings: GuildSettings) -> list[str]:
     """The server's policy for strikes and refused ideas, in sentences for everybody."""
-    suspended = "none suspend"
+    lines = [ngettext("A strike expires after 1 day.", "A strike expires after {number} days.", settings.strike_days)]
     if settings.strike_limit:
-        too = ", on Discord too" if settings.times_out else ""
-        suspended = (
-            f"{settings.strike_limit} suspend from painting for {settings.suspension_hours} hours{too}, "
-            "and twice as long each further time"
-        )
-    lines = [f"A strike expires after {settings.strike_days} days; {suspended}."]
+        suspends = _(SUSPENDS_ON_DISCORD) if settings.times_out else _(SUSPENDS)
+        lines.append(_(suspends, strikes=settings.strike_limit, hours=settings.suspension_hours))
+    else:
+        lines.append(_("Strikes suspend nobody."))
     if settings.evasion != OnEvasion.OFF and settings.review_channel_id:
-        brings = "a strike" if settings.evasion == OnEvasion.STRIKE else "a moderator's look"
-        lines.append(f"A refused idea in another spelling within {settings.evasion_minutes} minutes brings {brings}.")
+        brings = _(BRINGS_STRIKE) if settings.evasion == OnEvasion.STRIKE else _(BRINGS_LOOK)
+        lines.append(_(brings, minutes=settings.evasion_minutes))
     return lines
 
 
 def _told(settings: GuildSettings) -> list[str]:
     channel, days = settings.review_channel_id, settings.review_days
-    cards = (
-        f"Cards are posted in <#{channel}>; what nobody decides in {days} days counts as rejected." if channel else OFF
-    )
+    cards = _(CARDS, channel=channel, days=days) if channel else _(OFF)
     return [cards, *policy(settings)]

@@ -10,6 +10,7 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.errors import UserError
 from limner.bot.storage.models import Strike
+from limner.bot.translation import N_, _, stored
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
@@ -19,11 +20,11 @@ from limner.bot.ui.suggestions import choices, few_at_once
 Interaction = discord.Interaction[Any]
 
 WHY_LENGTH = 200
-BY_MODERATOR = "told off by a moderator"
-NONE = "There are no strikes that count."
+BY_MODERATOR = N_("told off by a moderator")
+NONE = N_("There are no strikes that count.")
 SEARCHED = 500
 """Strikes that the autocomplete searches."""
-NO_TIME_OUT = "Discord's time-out will not be possible: I lack the permission Moderate Members."
+NO_TIME_OUT = N_("Discord's time-out will not be possible: I lack the permission Moderate Members.")
 
 
 class StrikesCog(LimnerCog, name="Limner strikes"):
@@ -52,7 +53,7 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
         told = await self.app.strikes.give(guild_id, member.id, by=interaction.user.id, why=why, settings=settings)
         lines = told_lines(told)
         if told.suspension and settings.times_out and not interaction.app_permissions.moderate_members:
-            lines[-1] = NO_TIME_OUT
+            lines[-1] = _(NO_TIME_OUT)
         await tell(interaction, "\n".join(lines))
 
     @group.command()
@@ -64,7 +65,12 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
         removed = await self.app.strikes.remove(guild_id, strike, interaction.user.id)
         await tell(
             interaction,
-            f"Strike {removed.id} of <@{removed.user_id}> ({job_messages.plain(removed.why, 80)}) is taken back.",
+            _(
+                "Strike {strike} of <@{member}> ({why}) is taken back.",
+                strike=removed.id,
+                member=removed.user_id,
+                why=job_messages.plain(stored(removed.why), 80),
+            ),
         )
 
     @remove.autocomplete("strike")
@@ -74,7 +80,7 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
             active = await self.app.strikes.active(await moderated(interaction, self.app), limit=SEARCHED)
         except UserError:
             return []
-        named = ((f"{strike.id}: {strike.why}", strike.id) for strike in active)
+        named = ((f"{strike.id}: {stored(strike.why)}", strike.id) for strike in active)
         return choices((name, number) for name, number in named if str(typed).casefold() in name.casefold())
 
     @group.command(name="list")
@@ -91,13 +97,18 @@ async def _active(interaction: Interaction, app: App, subject: int, number: int)
     total = await app.strikes.count(guild_id, user_id)
     number, pages = page_of(total, number)
     active = await app.strikes.active(guild_id, user_id, skip=(number - 1) * PAGE, limit=PAGE)
-    lines = [f"{_line(strike)} · <@{strike.user_id}>" for strike in active] or [NONE]
+    lines = [f"{_line(strike)} · <@{strike.user_id}>" for strike in active] or [_(NONE)]
     suspension = await app.strikes.suspension(guild_id, subject) if subject else None
     if suspension:
-        lines.append(f"The member may not paint until <t:{suspension.until:.0f}:f>.")
-    return Listing(f"Strikes that count: {total}", lines, number, pages)
+        lines.append(_("The member may not paint until <t:{end}:f>.", end=round(suspension.until)))
+    return Listing(_("Strikes that count: {total}", total=total), lines, number, pages)
 
 
 def _line(strike: Strike) -> str:
-    by = f"by <@{strike.given_by}>" if strike.given_by else "by me"
-    return f"**{strike.id}** · {job_messages.plain(strike.why, 80)} · {by} · expires <t:{strike.expires_at:.0f}:R>"
+    return _(
+        "**{strike}** · {why} · {by} · expires <t:{end}:R>",
+        strike=strike.id,
+        why=job_messages.plain(stored(strike.why), 80),
+        by=_("by <@{member}>", member=strike.given_by) if strike.given_by else _("by the bot"),
+        end=round(strike.expires_at),
+    )

@@ -26,17 +26,18 @@ from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
 from limner.bot.place import Place, Where
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import RuleRow
+from limner.bot.translation import N_, _
 
 log = logging.getLogger(__name__)
 
 
-NEGATIVE = "negative prompt"
+NEGATIVE = N_("negative prompt")
 """The field of the negative prompt, which has a policy of its own."""
 REPLAYED_TOGETHER = 20
 """Texts that a replay checks before other checks get their turn."""
 MOST_LOADED = 200_000
 """Most rules in memory, about a gigabyte; the server used least recently is unloaded first."""
-FREED = "An allowed text frees what this rule looks for, so it stops nothing where both count."
+FREED = N_("An allowed text frees what this rule looks for, so it stops nothing where both count.")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class ContentFilter(RuleBook):
             for guild in guilds
             if paints_negative or guild == EVERYWHERE or settings[guild].checks_negative_prompts
         ]
-        matchers = {name: wary if name == NEGATIVE else every for name in texts}
+        matchers = {name: wary if name == _(NEGATIVE) else every for name in texts}
         flags_block, place = settings[guilds[0]].review_channel_id is None, where.place()
 
         def look() -> Verdict:
@@ -186,12 +187,14 @@ class ContentFilter(RuleBook):
         told = await self.by_some(guild_id, map(complaint, entries))
         for entry, sentence in zip(entries, told, strict=True):
             if sentence:
-                raise BadRule(sentence if len(entries) == 1 else f"{entry.pattern}: {sentence}")
+                raise BadRule(
+                    sentence if len(entries) == 1 else _("{rule}: {problem}", rule=entry.pattern, problem=sentence)
+                )
 
     async def is_freed(self, row: RuleRow) -> bool:
         """Whether the server's allowed texts cancel every match of a rule."""
         [item] = await self.reviewed(row.guild_id, [Item(str(row.id), entry_of(row))])
-        return item.note == FREED
+        return item.note == _(FREED)
 
     async def _refresh(self, guilds: Sequence[int]) -> dict[int, GuildSettings]:
         known = await self._guilds.look(guilds)
@@ -260,7 +263,7 @@ def _reviewed(item: Item, allowed: Allowed, ledger: Ledger) -> Item:
     rules = item.rules()
     if rules and (complaint := ledger.complaint(rules)):
         return replace(item, entry=None, problem=complaint)
-    return replace(item, note=FREED) if _is_idle(item, allowed) else item
+    return replace(item, note=_(FREED)) if _is_idle(item, allowed) else item
 
 
 def _is_idle(item: Item, allowed: Allowed) -> bool:

@@ -10,6 +10,7 @@ from limner.bot.filters import coarse
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.regexes import MOST_STEPS, program
 from limner.bot.filters.rules import Rule
+from limner.bot.translation import N_, _, commas
 
 MOST_CHARACTERS = 400_000
 """Characters in all rules of a server; twenty in each of the most rules that it may have."""
@@ -21,15 +22,16 @@ MOST_REGEXES = 500
 _SHOWN = 3
 """Rules that a sentence names."""
 
-CHARACTERS = "The rules of a server may have {:,} characters together; with this one they would have more."
-ALIKE = (
-    "It is spelled so much like {} other rules, such as {}, that texts would take too long to check; make one of them."
+CHARACTERS = N_("The rules of a server may have {most:,} characters together; with this one they would have more.")
+ALIKE = N_(
+    "It is spelled so much like {number} other rules, such as {rules}, that texts would take too long to check; "
+    "make one of them."
 )
-SAME = "A text may be in at most {} rules for different places; name more places in one of them."
-REGEXES = "A server may have at most {} regexes; make one of several, as in (?:one|another)."
-STEPS = (
-    "With it, the regexes here would take {} steps for each character of a text, and may take {}; this one takes {}, "
-    "and {} takes most. Use smaller numbers in {{ }} there, or take it away."
+SAME = N_("A text may be in at most {most} rules for different places; name more places in one of them.")
+REGEXES = N_("A server may have at most {most} regexes; make one of several, as in (?:one|another).")
+STEPS = N_(
+    "With it, the regexes here would take {steps} steps for each character of a text, and may take {most}; this one "
+    "takes {own}, and {costliest} takes most. Use smaller numbers in {{ }} there, or take it away."
 )
 
 
@@ -41,7 +43,7 @@ class Ledger:
         self._characters = sum(len(rule.pattern) for rule in matcher.every_rule if rule.id != without)
         self._same = Counter(rule.pattern.casefold() for rule in matcher.every_rule if rule.id != without)
         self._regexes = {
-            f"rule {rule.id}": program(rule.pattern).steps
+            _("rule {rule}", rule=rule.id): program(rule.pattern).steps
             for rule in matcher.every_rule
             if rule.is_regex and rule.id != without
         }
@@ -62,29 +64,32 @@ class Ledger:
             self._characters += len(rule.pattern)
             self._same[rule.pattern.casefold()] += 1
             if self._characters > MOST_CHARACTERS:
-                return CHARACTERS.format(MOST_CHARACTERS)
+                return _(CHARACTERS, most=MOST_CHARACTERS)
             if self._same[rule.pattern.casefold()] > MOST_SAME:
-                return SAME.format(MOST_SAME)
+                return _(SAME, most=MOST_SAME)
         return None
 
     def _regex(self, rule: Rule) -> str | None:
         own = program(rule.pattern).steps
         steps = sum(self._regexes.values()) + own
         if len(self._regexes) >= MOST_REGEXES:
-            return REGEXES.format(MOST_REGEXES)
+            return _(REGEXES, most=MOST_REGEXES)
         if steps > MOST_STEPS:
-            names = {**self._regexes, "this one": own}
-            return STEPS.format(math.ceil(steps), MOST_STEPS, round(own, 1), max(names, key=lambda name: names[name]))
+            names: dict[str, float] = {**self._regexes, _("this one"): own}
+            costliest = max(names, key=lambda name: names[name])
+            return _(STEPS, steps=math.ceil(steps), most=MOST_STEPS, own=round(own, 1), costliest=costliest)
         self._regexes[rule.pattern] = own
         return None
 
     def _alike(self, rule: Rule) -> str | None:
         words = [(key, target.word) for target in self._matcher.targets_of(rule) for key in target.keys]
         for key, word in words:
-            others = {target.word: f"rule {rule_id}" for target, rule_id in self._matcher.alike(key)} | self._words[key]
+            others = {
+                target.word: _("rule {rule}", rule=rule_id) for target, rule_id in self._matcher.alike(key)
+            } | self._words[key]
             others.pop(word, None)
             if len(others) >= MOST_ALIKE:
-                return ALIKE.format(len(others), ", ".join([*others.values()][:_SHOWN]))
+                return _(ALIKE, number=len(others), rules=commas([*others.values()][:_SHOWN]))
         for key, word in words:
             self._words[key].setdefault(word, rule.pattern)
         return None

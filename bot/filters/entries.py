@@ -11,6 +11,7 @@ from limner.bot.errors import BadRule
 from limner.bot.filters import packs, trials
 from limner.bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
+from limner.bot.translation import N_, _
 
 PACK = "pack"
 """The kind of an entry that stands for all rules of a pack."""
@@ -19,7 +20,9 @@ MAX_REASON = 150
 MAX_REPLACEMENT = 100
 LATEST = 253_402_300_799
 """The last second that Discord and Python can represent."""
-NOT_STRICT = "Only words, phrases, wildcards and packs can be strict; a regex and an allowed text find what they say."
+NOT_STRICT = N_(
+    "Only words, phrases, wildcards and packs can be strict; a regex and an allowed text find what they say."
+)
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """Characters that databases refuse: NUL, and halves of surrogate pairs."""
 STARS = {Kind.PREFIX: "{}*", Kind.SUFFIX: "*{}", Kind.INFIX: "*{}*"}
@@ -54,15 +57,22 @@ class Entry:
     def checked(self) -> Entry:
         """The entry, tidied; raises BadRule with one sentence if it is not valid."""
         if _UNWRITABLE.search(f"{self.pattern}{self.reason}{self.replacement}"):
-            raise BadRule("It has a broken character in it; write it anew.")
+            raise BadRule(_("It has a broken character in it; write it anew."))
         if len(self.reason) > MAX_REASON:
-            raise BadRule(f"A reason may have at most {MAX_REASON} characters; shorten it.")
+            raise BadRule(_("A reason may have at most {max_reason} characters; shorten it.", max_reason=MAX_REASON))
         if len(self.replacement) > MAX_REPLACEMENT:
-            raise BadRule(f"A replacement may have at most {MAX_REPLACEMENT} characters; shorten it.")
+            raise BadRule(
+                _(
+                    "A replacement may have at most {max_replacement} characters; shorten it.",
+                    max_replacement=MAX_REPLACEMENT,
+                )
+            )
         if self.is_strict and (self.is_allow or self.kind == Kind.REGEX):
-            raise BadRule(NOT_STRICT)
+            raise BadRule(_(NOT_STRICT))
         if self.scope.is_nowhere:
-            raise BadRule("It counts nowhere: all the channels, or all the roles, that it is only for are exempt too.")
+            raise BadRule(
+                _("It counts nowhere: all the channels, or all the roles, that it is only for are exempt too.")
+            )
         tidied = self._tidied()
         trials.check(tidied.rules("0"))
         return tidied
@@ -73,7 +83,7 @@ class Entry:
             return self
         if self.kind == Kind.REGEX:
             if self.is_allow:
-                raise BadRule("A regex cannot be on the allow list; write the words that it should free.")
+                raise BadRule(_("A regex cannot be on the allow list; write the words that it should free."))
             return replace(self, pattern=tidy_regex(self.pattern))
         pattern = tidy(self.pattern)
         kind = Rule("", pattern).kind
@@ -113,15 +123,21 @@ def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
     """An entry of a rule file: a text, or an object with ``pattern``; raises BadRule if it is not valid."""
     known = {"pattern": whole} if isinstance(whole, str) else _object(whole)
     if "pattern" not in known:
-        raise BadRule("It has no pattern.")
+        raise BadRule(_("It has no pattern."))
     kind, pattern = known.get("kind", Kind.WORD), known["pattern"]
     if kind not in list(Kind) or not isinstance(pattern, str):
-        raise BadRule(f"Its kind must be one of {', '.join(Kind)}, and its pattern a text.")
+        raise BadRule(_("Its kind must be one of {join}, and its pattern a text.", join=", ".join(Kind)))
     if kind in STARS and not (pattern.startswith("*") or pattern.endswith("*")):
         pattern = STARS[Kind(kind)].format(pattern.strip())
     entry = read_use(known, pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
     if kind in STARS and entry.kind != kind:
-        raise BadRule(f"Its kind is {kind}, and its stars say {entry.kind}; leave the kind out, or change the stars.")
+        raise BadRule(
+            _(
+                "Its kind is {kind}, and its stars say {kind_2}; leave the kind out, or change the stars.",
+                kind=kind,
+                kind_2=entry.kind,
+            )
+        )
     return entry
 
 
@@ -133,7 +149,7 @@ def read_pack(known: Mapping[str, Any]) -> Entry:
 def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WORD, is_allow: bool = False) -> Entry:
     """Places, expiry and action of an entry or a pack; raises BadRule."""
     if strange := sorted(map(str, known.keys() - USED - NAMED - {"rules"})):
-        raise BadRule(f"It has {strange[0][:40]!r}, which means nothing here.")
+        raise BadRule(_("It has {value!r}, which means nothing here.", value=strange[0][:40]))
     return Entry(
         pattern=pattern,
         kind=kind,
@@ -150,27 +166,27 @@ def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WO
 
 def _object(whole: Any) -> dict[str, Any]:
     if not isinstance(whole, dict):
-        raise BadRule("It has no pattern.")
+        raise BadRule(_("It has no pattern."))
     return cast("dict[str, Any]", whole)
 
 
 def _switch(known: Mapping[str, Any], name: str, *, usual: bool) -> bool:
     value = known.get(name, usual)
     if not isinstance(value, bool):
-        raise BadRule(f"Its {name} must be true or false.")
+        raise BadRule(_("Its {name} must be true or false.", name=name))
     return value
 
 
 def _action(name: Any) -> Action:
     if name not in list(Action):
-        raise BadRule(f"Its action must be one of {', '.join(Action)}.")
+        raise BadRule(_("Its action must be one of {join}.", join=", ".join(Action)))
     return Action(name)
 
 
 def _text(known: Mapping[str, Any], name: str) -> str:
     text = known.get(name, "")
     if not isinstance(text, str):
-        raise BadRule(f"Its {name} must be a text.")
+        raise BadRule(_("Its {name} must be a text.", name=name))
     return " ".join(text.split())
 
 
@@ -178,5 +194,5 @@ def _time(value: Any) -> float | None:
     if value is not None and (
         isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST
     ):
-        raise BadRule("Its expires_at must be a time in Unix seconds, before the year 10000.")
+        raise BadRule(_("Its expires_at must be a time in Unix seconds, before the year 10000."))
     return value

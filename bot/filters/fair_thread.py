@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from itertools import chain
 from threading import Lock
 from time import monotonic
@@ -38,7 +40,7 @@ class FairThread:
     async def run(self, server_id: int, work: Callable[[], T]) -> T:
         """The result of ``work``, in the server's turn; raises its exception."""
         loop = asyncio.get_running_loop()
-        piece = _Piece(work, loop.create_future())
+        piece = _Piece(partial(copy_context().run, work), loop.create_future())
         with self._lock:
             self._waiting.setdefault(server_id, deque()).append(piece)
             is_idle, self._is_running = not self._is_running, True

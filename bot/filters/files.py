@@ -13,14 +13,15 @@ from limner.bot.errors import BadRule
 from limner.bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
+from limner.bot.translation import N_, _
 from limner.generators.text_files import BadText, parse_json, split_lines
 
 VERSION = 1
 SHARED = ("action", "reason", "replacement", "expires_at", "strict")
 """Fields that a pack's rules inherit."""
 _ID = re.compile(r"[0-9]{1,20}")
-NO_IDS = "Its channels and roles must be Discord's numbers, not names; copy their ids."
-NO_LIST = 'It has no list of rules; write {"rules": [...]}.'
+NO_IDS = N_("Its channels and roles must be Discord's numbers, not names; copy their ids.")
+NO_LIST = N_('It has no list of rules; write {"rules": [...]}.')
 
 
 class Read(Protocol):
@@ -47,7 +48,11 @@ class Item:
     @property
     def told(self) -> str:
         """The sentence for the moderator before it is saved; "" if there is nothing to say."""
-        return f"{self.label}: {self.problem or self.note}" if self.problem or self.note else ""
+        return (
+            _("{rule}: {problem}", rule=self.label, problem=self.problem or self.note)
+            if self.problem or self.note
+            else ""
+        )
 
     def merged(self) -> Item:
         """The item with both scopes merged into one, as a row has it."""
@@ -59,7 +64,7 @@ class Item:
             return replace(self, entry=None, problem=str(error))
         is_discords = all(map(_ID.fullmatch, chain.from_iterable(getattr(scope, name) for name in SETS)))
         entry = replace(self.entry, scope=scope) if is_discords else None
-        return replace(self, entry=entry, outer=ANYWHERE, problem="" if is_discords else NO_IDS)
+        return replace(self, entry=entry, outer=ANYWHERE, problem="" if is_discords else _(NO_IDS))
 
     def rules(self) -> list[Rule]:
         """What it means to a matcher; nothing if it is off."""
@@ -89,7 +94,7 @@ def _parsed(text: str, line: int | None = None) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         try:
-            return parse_json(text, "It", line)
+            return parse_json(text, _("It"), line)
         except BadText as error:
             raise BadRule(str(error)) from error
 
@@ -108,9 +113,9 @@ def read_whole(whole: Any, read: Read = read_entry) -> Iterator[Item]:
         "packs",
         "allow",
     }:
-        raise BadRule(NO_LIST)
+        raise BadRule(_(NO_LIST))
     if not all(map(_is_pack, packs)):
-        raise BadRule(NO_LIST)
+        raise BadRule(_(NO_LIST))
     before = list(accumulate((len(pack.get("rules", [0])) for pack in packs), initial=len(rules)))
     return chain(
         _rules(rules, 0, read),

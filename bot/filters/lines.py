@@ -13,12 +13,13 @@ from limner.bot.filters.rules import Action, Rule
 from limner.bot.filters.wordlists import read
 from limner.bot.filters.work import TooCostly
 from limner.bot.place import Where
+from limner.bot.translation import N_, _, listed
 from limner.generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]
 """Forbidden and allowed texts."""
 ORDER = list(Action)
-TOO_COSTLY = "That text takes too long to check here."
+TOO_COSTLY = N_("That text takes too long to check here.")
 
 
 def check_lines(rules: Path | Matcher | None, lines: Iterable[str | BadText]) -> Iterator[dict[str, Any]]:
@@ -47,11 +48,11 @@ def read_rules(path: Path) -> Rules:
 def read_items(path: Path) -> list[Item]:
     """The entries of a rule file, and what cannot be one; raises SetupError if it is no rule file."""
     try:
-        return list(read(read_text(path, f"The rules file {path.name}"), path.name))
+        return list(read(read_text(path, _("The rules file {path}", path=path.name)), path.name))
     except BadText as error:
         raise SetupError(str(error)) from error
     except BadRule as error:
-        raise SetupError(f"The rules file {path.name} cannot be used. {error}") from error
+        raise SetupError(_("The rules file {path} cannot be used. {error}", path=path.name, error=error)) from error
 
 
 def read_entries(name: str, whole: Any) -> Rules:
@@ -62,7 +63,14 @@ def read_entries(name: str, whole: Any) -> Rules:
 def _rules(name: str, items: Sequence[Item]) -> Rules:
     for item in items:
         if item.told:
-            raise SetupError(f"Rule {item.label} of the rules file {name} cannot be used. {item.problem or item.note}")
+            raise SetupError(
+                _(
+                    "Rule {label} of the rules file {name} cannot be used. {value}",
+                    label=item.label,
+                    name=name,
+                    value=item.problem or item.note,
+                )
+            )
     allow = [rule for item in items if item.entry and item.entry.is_allow for rule in item.rules()]
     return [rule for item in items if item.entry and not item.entry.is_allow for rule in item.rules()], allow
 
@@ -71,27 +79,31 @@ def _check(matcher: Matcher, number: int, line: str | BadText) -> dict[str, Any]
     if isinstance(line, BadText):
         return _answer(None, "error", reason=str(line))
     try:
-        entry = parse_json(line.removeprefix("\ufeff"), "The text", number)
+        entry = parse_json(line.removeprefix("\ufeff"), _("The text"), number)
     except BadText:
-        return _answer(None, "error", reason=f"Line {number} is not valid JSON.")
+        return _answer(None, "error", reason=_("Line {number} is not valid JSON.", number=number))
     if not isinstance(entry, dict):
-        return _answer(None, "error", reason=f"Line {number} is not an object with id and text.")
+        return _answer(None, "error", reason=_("Line {number} is not an object with id and text.", number=number))
     known = cast(dict[str, Any], entry)
     label, text = known.get("id"), known.get("text")
     if not isinstance(label, str | int) or not isinstance(text, str):
-        return _answer(None, "error", reason=f"Line {number} needs an id (text or number) and a text.")
+        return _answer(None, "error", reason=_("Line {number} needs an id (text or number) and a text.", number=number))
     matches: list[Match] = []
     try:
         for match in matcher.matches(text, Where().place()):
             matches.append(match)
     except TooCostly as error:
         if all(match.rule.action != Action.BLOCK for match in matches):
-            return _answer(label, Action.BLOCK, error.rule_id or None, TOO_COSTLY)
+            return _answer(label, Action.BLOCK, error.rule_id or None, _(TOO_COSTLY))
     match = min(matches, key=lambda match: ORDER.index(match.rule.action), default=None)
     if match is None:
         return _answer(label, "allow")
-    through = f", disguised by {' and '.join(match.steps)}" if match.steps else ""
-    reason = f"The text has what rule {match.rule.id} looks for{through}."
+    reason = _("The text has what rule {rule} looks for.", rule=match.rule.id)
+    if match.steps:
+        disguise = listed(map(_, match.steps))
+        reason = _(
+            "The text has what rule {rule} looks for, in spite of {disguise}.", rule=match.rule.id, disguise=disguise
+        )
     return _answer(label, match.rule.action, match.rule.id, reason)
 
 

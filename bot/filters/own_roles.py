@@ -6,8 +6,9 @@ from collections.abc import Collection, Set
 
 from limner.bot.errors import NotModerator
 from limner.bot.filters.scopes import ANYWHERE, Scope
+from limner.bot.translation import N_, _
 
-OWN_ROLE = "Only members with Manage Server can free one of their own roles from a rule."
+OWN_ROLE = N_("Only members with Manage Server can free one of their own roles from a rule.")
 
 Counts = tuple[bool, Scope]
 """Whether an entry is an allowed text, and its scope."""
@@ -19,7 +20,7 @@ def check_own_roles(bound: Collection[int], before: Counts | None, after: Counts
     Removing a rule exempts everybody, which is no privilege; restoring it without one's own roles is.
     """
     if after is not None and frees(frozenset(map(str, bound)), before, after):
-        raise NotModerator(OWN_ROLE)
+        raise NotModerator(_(OWN_ROLE))
 
 
 def frees(roles: Set[str], before: Counts | None, after: Counts) -> bool:

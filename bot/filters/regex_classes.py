@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from limner.bot.filters import characters as chars
 from limner.bot.filters.characters import SPACE, Ranges
 from limner.bot.filters.regex_tree import BadRegex
+from limner.bot.translation import N_, _
 
 DEEPEST = 50
 """How many brackets may stand inside each other."""
-BACK_REFERENCE = "back-references are not part of AutoMod's syntax"
-UNKNOWN_CLASS = "this character class is not known; name a category, such as \\p{L}, or a script, such as \\p{Greek}"
-NO_CLASS_ITEM = "this cannot stand inside [ ]"
+BACK_REFERENCE = N_("back-references are not part of AutoMod's syntax")
+UNKNOWN_CLASS = N_(
+    "this character class is not known; name a category, such as \\p{L}, or a script, such as \\p{Greek}"
+)
+NO_CLASS_ITEM = N_("this cannot stand inside [ ]")
 
 _HEX = re.compile(r"x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|[xuU]\{([0-9A-Fa-f]+)\}")
 _PROPERTY = re.compile(r"\{([^}]*)\}|([^\\])")
@@ -63,7 +66,7 @@ class CharacterReader:
     def _enter(self, start: int) -> None:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise self._fault(f"more than {DEEPEST} brackets stand inside each other", start)
+            raise self._fault(_("more than {deepest} brackets stand inside each other", deepest=DEEPEST), start)
 
     def _cased(self, ranges: Ranges) -> Ranges:
         return chars.in_any_case(ranges) if self._flags.i else ranges
@@ -84,18 +87,20 @@ class CharacterReader:
         if sign in _SPECIAL:
             return single(_SPECIAL[sign])
         if sign == "":
-            raise self._fault("the last \\ escapes nothing", start)
+            raise self._fault(_("the last \\ escapes nothing"), start)
         if sign.isdecimal():
-            raise self._fault(BACK_REFERENCE, start)
+            raise self._fault(_(BACK_REFERENCE), start)
         if sign.isalnum() or not sign.isascii() or sign in "<>":
-            raise self._fault(f"\\{sign} means nothing; write {sign} alone for the character itself", start)
+            raise self._fault(
+                _("\\{sign} means nothing; write {sign} alone for the character itself", sign=sign), start
+            )
         return single(sign)
 
     def _code(self) -> str:
         match = _HEX.match(self._pattern, self._here)
         code = int(next(filter(None, match.groups())), 16) if match else -1
         if match is None or code > 0x10FFFF or 0xD800 <= code < 0xE000:
-            raise self._fault("this number is no character; write it as in \\x41 or \\x{1F600}", self._here - 1)
+            raise self._fault(_("this number is no character; write it as in \\x41 or \\x{1F600}"), self._here - 1)
         self._here = match.end()
         return chr(code)
 
@@ -107,7 +112,7 @@ class CharacterReader:
         bare = name.replace("!=", "=")
         ranges = chars.named(bare) if name else None
         if match is None or ranges is None:
-            raise self._fault(UNKNOWN_CLASS, start)
+            raise self._fault(_(UNKNOWN_CLASS), start)
         self._here = match.end()
         ranges = self._cased(ranges)
         return chars.complement(ranges) if is_without != (bare != name) else ranges
@@ -125,7 +130,7 @@ class CharacterReader:
         items = self._first_items()
         while not self._take("]"):
             if self._peek() == "":
-                raise self._fault("the bracket [ is not closed", start)
+                raise self._fault(_("the bracket [ is not closed"), start)
             operator = next((one for one in _OPERATORS if self._take(one)), None)
             if operator:
                 total, items = combine(total, self._cased(chars.union(*items))), []
@@ -169,9 +174,9 @@ class CharacterReader:
         self._skip()
         last = self._item()
         if len(first) != 1 or len(last) != 1 or first[0][0] != first[0][1] or last[0][0] != last[0][1]:
-            raise self._fault("a range goes from one character to another", start)
+            raise self._fault(_("a range goes from one character to another"), start)
         if first > last:
-            raise self._fault("this range runs backwards", start)
+            raise self._fault(_("this range runs backwards"), start)
         return ((first[0][0], last[0][1]),)
 
     def _item(self) -> Ranges:
@@ -180,7 +185,7 @@ class CharacterReader:
             self._here += 1
             return single(self._pattern[self._here - 1])
         if self._peek(1) and self._peek(1) in "AzbB<>":
-            raise self._fault(NO_CLASS_ITEM)
+            raise self._fault(_(NO_CLASS_ITEM))
         return self._escaped()
 
 

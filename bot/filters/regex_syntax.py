@@ -9,16 +9,17 @@ from limner.bot.filters import characters as chars
 from limner.bot.filters.characters import EVERY, NEWLINE
 from limner.bot.filters.regex_classes import CharacterReader, Flags, single
 from limner.bot.filters.regex_tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.translation import N_, _
 
 MAX_REPEAT = 250
 """The largest number in { }: a text of thousands of letters costs that many steps for each letter."""
 
-LOOK_AROUND = "look-around is not part of AutoMod's syntax"
-NOTHING_TO_REPEAT = "there is nothing before it to repeat; write \\{} for the character itself"
-NEEDS_NUMBERS = "this repetition needs numbers, as in {2,5}; write \\{ for the character itself"
-BORDER = "this border is not known here; write \\b"
-UNICODE = "Unicode is always on here; leave the flag u out"
-UNKNOWN_FLAG = "this flag is not known here; i, m, s, U and x are"
+LOOK_AROUND = N_("look-around is not part of AutoMod's syntax")
+NOTHING_TO_REPEAT = N_("there is nothing before it to repeat; write \\{sign} for the character itself")
+NEEDS_NUMBERS = N_("this repetition needs numbers, as in {2,5}; write \\{ for the character itself")
+BORDER = N_("this border is not known here; write \\b")
+UNICODE = N_("Unicode is always on here; leave the flag u out")
+UNKNOWN_FLAG = N_("this flag is not known here; i, m, s, U and x are")
 
 _NAME = re.compile(r"[^\W\d][\w.\[\]]*")
 _NUMBERS = re.compile(r"\{\s*(\d+)\s*(,)?\s*(\d+)?\s*\}")
@@ -37,7 +38,7 @@ class _Parser(CharacterReader):
     def whole(self) -> Node:
         tree = self._choice()
         if self._here < len(self._pattern):
-            raise self._fault("the bracket ) closes nothing")
+            raise self._fault(_("the bracket ) closes nothing"))
         return tree
 
     def _choice(self) -> Node:
@@ -52,7 +53,7 @@ class _Parser(CharacterReader):
         while (sign := self._peek()) not in ("", "|", ")"):
             if sign in "*+?{":
                 if not may_repeat:
-                    raise self._fault(NOTHING_TO_REPEAT.replace("{}", sign))
+                    raise self._fault(_(NOTHING_TO_REPEAT, sign=sign))
                 parts.append(self._repeat(parts.pop()))
             else:
                 part = self._group() if sign == "(" else self._primitive(sign)
@@ -74,12 +75,12 @@ class _Parser(CharacterReader):
     def _numbers(self) -> tuple[int, int | None]:
         match = _NUMBERS.match(self._pattern, self._here)
         if match is None:
-            raise self._fault(NEEDS_NUMBERS)
+            raise self._fault(_(NEEDS_NUMBERS))
         least, most = int(match[1][:9]), int(match[3][:9]) if match[3] else None
         if most is not None and most < least:
-            raise self._fault("this repetition runs backwards")
+            raise self._fault(_("this repetition runs backwards"))
         if max(least, most or 0) > MAX_REPEAT:
-            raise self._fault(f"it repeats more than {MAX_REPEAT} times; use a smaller number")
+            raise self._fault(_("it repeats more than {max_repeat} times; use a smaller number", max_repeat=MAX_REPEAT))
         self._here = match.end()
         self._skip()
         return least, most if match[2] else least
@@ -91,7 +92,7 @@ class _Parser(CharacterReader):
         self._here += 1
         self._skip()
         if any(self._pattern.startswith(sign, self._here) for sign in ("?=", "?!", "?<=", "?<!")):
-            raise self._fault(LOOK_AROUND, start)
+            raise self._fault(_(LOOK_AROUND), start)
         if self._take("?P<") or self._take("?<"):
             self._name()
         elif self._take("?"):
@@ -102,7 +103,7 @@ class _Parser(CharacterReader):
             self._here += 1
         inside = self._choice()
         if not self._take(")"):
-            raise self._fault("the bracket ( is not closed", start)
+            raise self._fault(_("the bracket ( is not closed"), start)
         self._flags = outer
         self._depth -= 1
         return Sequence(start + 1, (inside,))
@@ -110,9 +111,9 @@ class _Parser(CharacterReader):
     def _name(self) -> None:
         match = _NAME.match(self._pattern, self._here)
         if match is None or self._pattern[match.end() : match.end() + 1] != ">":
-            raise self._fault("this group name cannot be used")
+            raise self._fault(_("this group name cannot be used"))
         if match[0] in self._names:
-            raise self._fault("this group name is used twice")
+            raise self._fault(_("this group name is used twice"))
         self._names.add(match[0])
         self._here = match.end() + 1
 
@@ -122,17 +123,17 @@ class _Parser(CharacterReader):
         start = self._here
         while (flag := self._peek()) not in (":", ")"):
             if flag == "":
-                raise self._fault("the bracket ( is not closed", start - 2)
+                raise self._fault(_("the bracket ( is not closed"), start - 2)
             if flag in seen or flag not in "imsUxu-":
-                raise self._fault(UNKNOWN_FLAG)
+                raise self._fault(_(UNKNOWN_FLAG))
             if flag == "u" and not is_on:
-                raise self._fault(UNICODE)
+                raise self._fault(_(UNICODE))
             seen.add(flag)
             is_on = is_on and flag != "-"
             flags = replace(flags, **{flag: is_on}) if flag not in "u-" else flags
             self._here += 1
         if self._pattern[self._here - 1] == "-" or (self._here == start and flag == ")"):
-            raise self._fault(UNKNOWN_FLAG)
+            raise self._fault(_(UNKNOWN_FLAG))
         return flags
 
     def _primitive(self, sign: str) -> Node:
@@ -157,7 +158,7 @@ class _Parser(CharacterReader):
             self._here += 2
             return Edge(start + 1, "\\" + sign)
         if sign and sign in "b<>":
-            raise self._fault(BORDER)
+            raise self._fault(_(BORDER))
         return Chars(start + 1, self._cased(self._escaped()))
 
     def _brace_after(self, ahead: int) -> str:

@@ -14,6 +14,7 @@ from limner.bot.filters.regex_code import CodedText, as_re2, dead_end, example
 from limner.bot.filters.regex_syntax import parse
 from limner.bot.filters.regex_tree import BadRegex
 from limner.bot.filters.work import Work
+from limner.bot.translation import N_, _
 
 _ENGINE: Any = re2  # it has no types
 
@@ -34,15 +35,15 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
-NO_TEXT = (
-    "The regex can match no text: what stands at position {} can never come there. Texts are read on one line, with "
-    "single spaces and nothing invisible."
+NO_TEXT = N_(
+    "The regex can match no text: what stands at position {position} can never come there. Texts are read on one "
+    "line, with single spaces and nothing invisible."
 )
-TOO_LARGE = "The regex is too large when its repetitions are written out; use smaller numbers in { }."
+TOO_LARGE = N_("The regex is too large when its repetitions are written out; use smaller numbers in { }.")
 
 
-TOO_COSTLY = (
-    "The regex takes too long to search: it reads some texts {} times as slowly as other regexes do. Use smaller "
+TOO_COSTLY = N_(
+    "The regex takes too long to search: it reads some texts {times} times as slowly as other regexes do. Use smaller "
     "numbers in {{ }}, or fewer parts that match the same characters."
 )
 
@@ -58,33 +59,41 @@ def _options(memory: int = _MEMORY) -> Any:
 def complaint(pattern: str) -> str | None:
     """Why the regex cannot be a rule, in one sentence with the position; None if it can."""
     if len(pattern) > MAX_LENGTH:
-        return (
-            f"A regex may have at most {MAX_LENGTH} characters, this one has {len(pattern)}; make several rules of it."
+        return _(
+            "A regex may have at most {max_length} characters, this one has {pattern}; make several rules of it.",
+            max_length=MAX_LENGTH,
+            pattern=len(pattern),
         )
     if hidden := _HIDDEN.search(pattern):
         code, position = f"U+{ord(hidden[0]):04X}", hidden.start() + 1
-        return f"The regex has an invisible character ({code}) at position {position}; remove it."
+        return _(
+            "The regex has an invisible character ({code}) at position {position}; remove it.",
+            code=code,
+            position=position,
+        )
     try:
         tree = parse(pattern)
     except BadRegex as error:
-        return f"The regex cannot be used: {error.fault} (position {error.position})."
+        return _("The regex cannot be used: {fault} (position {position}).", fault=error.fault, position=error.position)
     try:
         compiled = _ENGINE.compile(as_re2(tree), _options())
     except _ENGINE.error:
-        return TOO_LARGE
+        return _(TOO_LARGE)
     if compiled.programsize > MAX_PROGRAM:
-        return TOO_LARGE
+        return _(TOO_LARGE)
     if (steps := regex_cost.steps(tree)) > MOST_STEPS:
-        return TOO_COSTLY.format(round(steps / regex_cost.LIGHT))
+        return _(TOO_COSTLY, times=round(steps / regex_cost.LIGHT))
     found = example(tree)
     if found is None:
-        return NO_TEXT.format(dead_end(tree))
+        return _(NO_TEXT, position=dead_end(tree))
     if not found.match:
-        return "The regex matches the empty text, so it would stop every request; make sure that it needs a character."
+        return _(
+            "The regex matches the empty text, so it would stop every request; make sure that it needs a character."
+        )
     if compiled.search(CodedText(found.text).text) is None:
-        return "The regex does not match the text that is made for it; write it in another way."
+        return _("The regex does not match the text that is made for it; write it in another way.")
     if sum(compiled.search(letter) is not None for letter in _LETTERS) > len(_LETTERS) // 2:
-        return "The regex matches nearly every letter alone, so it would stop every request; make it longer."
+        return _("The regex matches nearly every letter alone, so it would stop every request; make it longer.")
     return None
 
 

@@ -25,6 +25,7 @@ from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import State, changing, record
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import FilterChange, RuleRow
+from limner.bot.translation import N_, _
 
 T = TypeVar("T")
 
@@ -41,11 +42,13 @@ BATCH = 500
 READ_TOGETHER = 200
 """Rules that are read before others have their turn in the event loop."""
 
-TOO_MANY = "That file has more than {:,} rules, and a server may have that many; leave some out."
-GONE = "There is no such rule here; /filter list shows all of them."
-SAME = "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
-PICTURES = "Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu."
-CHANGED = "Rule {id} was changed again since then; undo the newer change first."
+TOO_MANY = N_("That file has more than {most:,} rules, and a server may have that many; leave some out.")
+GONE = N_("There is no such rule here; /filter list shows all of them.")
+SAME = N_(
+    "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
+)
+PICTURES = N_("Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu.")
+CHANGED = N_("Rule {id} was changed again since then; undo the newer change first.")
 
 _TABLE = RuleRow.metadata.tables["rules"]
 _KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
@@ -192,7 +195,7 @@ class RuleBook(ABC):
             await self._guilds.take_back(change, by)
             return change
         if "pictures" in {**change.before, **change.after}:
-            raise BadRule(PICTURES)
+            raise BadRule(_(PICTURES))
         before, after = _by_id(change.before), _by_id(change.after)
         for number, row in before.items():
             check_own_roles(bound, _counts(after.get(number)), _counts(row))
@@ -286,7 +289,7 @@ class _Reader:
         if isinstance(whole, dict) and cast("dict[str, Any]", whole).get("kind") == Kind.REGEX:
             self._regexes += 1
             if self._regexes > MOST_REGEXES:
-                raise BadRule(REGEXES.format(MOST_REGEXES))
+                raise BadRule(_(REGEXES, most=MOST_REGEXES))
         return read_entry(whole, is_allow=is_allow)
 
 
@@ -295,7 +298,7 @@ def _capped(items: Iterator[Item]) -> Iterator[Item]:
     for item in items:
         rules += bool(item.entry or item.problem)
         if rules > MOST:
-            raise BadRule(TOO_MANY.format(MOST))
+            raise BadRule(_(TOO_MANY, most=MOST))
         yield item
 
 
@@ -373,7 +376,7 @@ def _found(guild_id: int, search: str) -> tuple[ColumnElement[bool], ...]:
 async def _get(session: AsyncSession, guild_id: int, rule_id: int) -> RuleRow:
     row = await session.get(RuleRow, rule_id)
     if row is None or row.guild_id != guild_id:
-        raise BadRule(GONE)
+        raise BadRule(_(GONE))
     return row
 
 
@@ -391,11 +394,11 @@ async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
     now = {row["id"]: dict(row) for row in (await session.execute(select(*_KEPT).where(here))).mappings()}
     for rule_id in before.keys() | after.keys():
         if now.pop(rule_id, None) != after.get(rule_id):
-            raise BadRule(CHANGED.format(id=rule_id))
+            raise BadRule(_(CHANGED, id=rule_id))
     others = {_identity(row): rule_id for rule_id, row in now.items()}
     for row in before.values():
         if twin := others.get(_identity(row)):
-            raise BadRule(SAME.format(id=twin))
+            raise BadRule(_(SAME, id=twin))
 
 
 async def _insert(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> State:
@@ -416,10 +419,16 @@ async def _check_new(session: AsyncSession, guild_id: int, entry: Entry, but: in
     )
     twin = await session.scalar(select(RuleRow).where(*same, RuleRow.id != but))
     if twin is not None:
-        raise BadRule(SAME.format(id=twin.id))
+        raise BadRule(_(SAME, id=twin.id))
 
 
 async def _check_room(session: AsyncSession, guild_id: int, wanted: int) -> None:
     count = await session.scalar(select(func.count()).select_from(RuleRow).where(RuleRow.guild_id == guild_id)) or 0
     if count + wanted > MOST:
-        raise BadRule(f"A server may have at most {MOST} rules, and this one would have {count + wanted}; remove some.")
+        raise BadRule(
+            _(
+                "A server may have at most {most} rules, and this one would have {number}; remove some.",
+                most=MOST,
+                number=count + wanted,
+            )
+        )

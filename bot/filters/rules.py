@@ -13,6 +13,7 @@ from limner.bot.filters.normalise import normalise
 from limner.bot.filters.scan import line
 from limner.bot.filters.scopes import Scope
 from limner.bot.place import Place
+from limner.bot.translation import _
 
 MAX_PATTERN = 100
 """Characters of a keyword; as many as a line of Discord's autocomplete holds."""
@@ -100,11 +101,16 @@ def tidy(pattern: str) -> str:
     keyword = pattern.removeprefix("*").removesuffix("*").strip()
     normal = line(normalise(keyword).text, with_symbols=True)
     if all(unicodedata.category(character)[0] in "PZ" for character in normal):
-        raise BadRule("A rule needs at least one letter, digit or picture character.")
+        raise BadRule(_("A rule needs at least one letter, digit or picture character."))
     if "*" in keyword:
-        raise BadRule("A rule may have a * only at its start or its end, as in cat*, *cat or *cat*.")
+        raise BadRule(_("A rule may have a * only at its start or its end, as in cat*, *cat or *cat*."))
     if len(pattern) > MAX_PATTERN or len(normal) > MAX_NORMAL_FORM:
-        raise BadRule(f"A rule may have at most {MAX_PATTERN} characters; shorten it or make several rules of it.")
+        raise BadRule(
+            _(
+                "A rule may have at most {max_pattern} characters; shorten it or make several rules of it.",
+                max_pattern=MAX_PATTERN,
+            )
+        )
     return f"{'*' * pattern.startswith('*')}{keyword}{'*' * pattern.endswith('*')}"
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from limner.bot.errors import BadRule
 from limner.bot.place import Place
+from limner.bot.translation import _
 
 KEY_LENGTH = 16
 """Characters of a scope's hash in the database."""
@@ -47,7 +48,7 @@ class Scope:
     def within(self, other: Scope) -> Scope:
         """The intersection of two scopes; raises BadRule if it is empty."""
         if self.ages != other.ages and Ages.ANY not in (self.ages, other.ages):
-            raise BadRule("That counts nowhere: it and its pack want other channels.")
+            raise BadRule(_("That counts nowhere: it and its pack want other channels."))
         return Scope(
             only_channels=_both(self.only_channels, other.only_channels),
             exempt_channels=self.exempt_channels | other.exempt_channels,
@@ -89,7 +90,7 @@ class Scope:
         sets = {name: _names(name, values[name]) for name in SETS if name in values}
         ages = values.get("ages", Ages.ANY)
         if ages not in list(Ages):
-            raise BadRule(f"Its ages must be one of {', '.join(Ages)}.")
+            raise BadRule(_("Its ages must be one of {join}.", join=", ".join(Ages)))
         return cls(**sets, ages=Ages(ages))
 
 
@@ -100,12 +101,12 @@ SETS = tuple(field.name for field in fields(Scope) if field.name != "ages")
 def _both(some: Set[str], others: Set[str]) -> Set[str]:
     both = some & others if some and others else some | others
     if (some or others) and not both:
-        raise BadRule("That counts nowhere: it and its pack want other channels.")
+        raise BadRule(_("That counts nowhere: it and its pack want other channels."))
     return both
 
 
 def _names(name: str, values: Any) -> frozenset[str]:
     ids = cast("list[Any]", values) if isinstance(values, list) else [None]
     if not all(isinstance(one, str | int) for one in ids):
-        raise BadRule(f"Its {name} must be a list of ids.")
+        raise BadRule(_("Its {name} must be a list of ids.", name=name))
     return frozenset(map(str, ids))

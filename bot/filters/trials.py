@@ -14,9 +14,10 @@ from limner.bot.filters.rules import Action, Rule
 from limner.bot.filters.scan import line
 from limner.bot.filters.verdicts import settle
 from limner.bot.filters.work import Work
+from limner.bot.translation import N_, _
 
-NEVER = "The rule does not find its own text {!r}; write it in another way."
-AGAIN = (
+NEVER = N_("The rule does not find its own text {pattern!r}; write it in another way.")
+AGAIN = N_(
     "What is written instead has what the rule looks for, so it would be replaced without end; write something else."
 )
 
@@ -33,14 +34,14 @@ def check(rules: Sequence[Rule]) -> None:
     """
     for rule in rules:
         if not rule.is_regex and not _own_spans(rule, own_text(rule)):
-            raise BadRule(NEVER.format(rule.pattern))
+            raise BadRule(_(NEVER, pattern=rule.pattern))
     if any(rule.action == Action.REPLACE for rule in rules):
         anywhere = [_everywhere(rule) for rule in rules]
         matcher = Matcher(anywhere)
         for rule in anywhere:
             settled = settle(own_text(rule), [matcher])
             if settled.stubborn and settled.text:
-                raise BadRule(AGAIN)
+                raise BadRule(_(AGAIN))
 
 
 class Allowed:

@@ -11,9 +11,14 @@ from limner.bot.filters.rules import Action, Rule, strongest
 from limner.bot.filters.work import TooCostly, Work
 from limner.bot.place import Place
 from limner.bot.reasons import EndCode
+from limner.bot.translation import N_, _
 
 CHOSEN = ("LoRA",)
 """Fields that name an existing thing, in which a replacement makes no sense."""
+FIELDS = (N_("idea"), N_("negative prompt"), N_("expansion"), N_("style"), N_("file name"), N_("LoRA"))
+"""The texts of a request, as a refusal names them."""
+WITHOUT_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again.")
+WITH_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again. {reason}")
 ROUNDS = 3
 """How often a text is checked again after a replacement."""
 _ANYWHERE = Place()
@@ -116,7 +121,7 @@ def settle(
     """Apply the replacements of ``matchers`` to a text; without ``work``, as its length allows."""
     work = work or Work.of([text])
     rules, replaced, before = dict[Rule, None](), list[Match](), text
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         matches: list[Match] = []
         try:
             for match in chain.from_iterable(matcher.matches(text, place, work) for matcher in matchers):
@@ -159,13 +164,16 @@ def _blocks(rule: Rule, name: str, flags_block: bool) -> bool:
 
 def _refusal(name: str, rule: Rule) -> Refusal:
     code = EndCode.FILTER.about(name.split()[0])
-    reason = f" {rule.reason}" if rule.reason else ""
-    sentence = f"The {name} has words that are not allowed here (reason {code}); change them and ask again.{reason}"
+    sentence = _(WITH_REASON if rule.reason else WITHOUT_REASON, field=_(name), code=code, reason=rule.reason)
     return Refusal(code, sentence, rule.id, name)
 
 
 def too_costly(name: str, error: TooCostly) -> Refusal:
     """The refusal of a request whose field ``name`` takes too many steps."""
     code = EndCode.COST.about(name.split()[0])
-    sentence = f"That text takes too long to check here (the {name}, reason {code}); write it shorter or more plainly."
+    sentence = _(
+        "That text takes too long to check here (the {field}, code {code}); write it shorter or more plainly.",
+        field=_(name),
+        code=code,
+    )
     return Refusal(code, sentence, error.rule_id, name)

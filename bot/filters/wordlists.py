@@ -12,6 +12,7 @@ from typing import Any
 from limner.bot.errors import BadRule
 from limner.bot.filters.entries import read_entry
 from limner.bot.filters.files import Item, Read, item_of, read_json
+from limner.bot.translation import N_, _, commas
 from limner.generators.text_files import BadText, parse_json, split_lines
 
 JSON = frozenset({".json", ".jsonl"})
@@ -36,20 +37,22 @@ NAMES = frozenset({*_ONE, *(f"{name}s" for name in _ONE), "blocked", "banned", "
 USED = ("kind", "action", "reason", "replacement", "enabled", "expires_at")
 """Other columns with a meaning."""
 
-AS_COMMENT = "It is read as a comment; put it in quotes if it is a rule."
-AS_HEADING = "It is read as a heading and left out; put it in quotes if it is a rule."
-AS_NOTE = "What follows # is read as a note and left out; put the line in quotes if it belongs to the rule."
-AS_BULLET = "The star before it is read as a bullet and left out; write *word, without a space, for a wildcard."
-AS_NUMBER = "The number before it is left out; put the line in quotes if it belongs to the rule."
-AS_SEVERAL = "It is read as {} rules; put the line in quotes if it is one."
-AS_IT_STANDS = "Its signs are read as parts of the rule; put it in quotes to say so."
-TWO_PARTS = "It has two parts: write each word on a line of its own, or put the line in quotes if it is one rule."
-A_REGEX = "It looks like a regex: put it into a table with the columns pattern and kind, and regex as its kind."
-A_REPLACEMENT = "It has an arrow: put it into a table with the columns pattern, action and replacement."
-AN_OPEN_QUOTE = "It cannot be read as a table from line {} on; look for a quote that is not closed."
-LEFT_OUT = "These columns mean nothing here and are left out: {}. Those that do: pattern, " + ", ".join(USED) + "."
-ONE_COLUMN = "Only column {} is read; name the columns in a first row, one of them pattern, to say which it is."
-WEIGHTS = "A number after a word means nothing here and is left out{}."
+AS_COMMENT = N_("It is read as a comment; put it in quotes if it is a rule.")
+AS_HEADING = N_("It is read as a heading and left out; put it in quotes if it is a rule.")
+AS_NOTE = N_("What follows # is read as a note and left out; put the line in quotes if it belongs to the rule.")
+AS_BULLET = N_("The star before it is read as a bullet and left out; write *word, without a space, for a wildcard.")
+AS_NUMBER = N_("The number before it is left out; put the line in quotes if it belongs to the rule.")
+AS_SEVERAL = N_("It is read as {number} rules; put the line in quotes if it is one.")
+AS_IT_STANDS = N_("Its signs are read as parts of the rule; put it in quotes to say so.")
+TWO_PARTS = N_("It has two parts: write each word on a line of its own, or put the line in quotes if it is one rule.")
+A_REGEX = N_("It looks like a regex: put it into a table with the columns pattern and kind, and regex as its kind.")
+A_REPLACEMENT = N_("It has an arrow: put it into a table with the columns pattern, action and replacement.")
+AN_OPEN_QUOTE = N_("It cannot be read as a table from line {line} on; look for a quote that is not closed.")
+LEFT_OUT = N_("These columns mean nothing here and are left out: {names}. Those that do: pattern, {used}.")
+ONE_COLUMN = N_(
+    "Only column {number} is read; name the columns in a first row, one of them pattern, to say which it is."
+)
+WEIGHTS = N_("A number after a word means nothing here and is left out.")
 
 _COMMENT = re.compile(r"#+|//+|;+|--(?=\s)")
 _RULER = re.compile(r"([-=_~#+.*])\1{2,}|[\[\](){}]+,?")
@@ -119,12 +122,12 @@ def _table(text: str, sign: str, read: Read) -> Iterator[Item]:
     names = list(map(_name, first))
     if _names_columns(first):
         if strange := [name for name in names if name not in NAMES and name not in USED]:
-            yield Item(label, None, note=LEFT_OUT.format(", ".join(strange)))
+            yield Item(label, None, note=_(LEFT_OUT, names=commas(strange), used=commas(USED)))
         for label, row in rows[1:]:
             yield item_of(label, lambda row=row: read(_named(names, row), is_allow=_allows(names, row)))
         return
     column = _column_of_words([row for _, row in rows])
-    yield Item(label, None, note=ONE_COLUMN.format(column + 1))
+    yield Item(label, None, note=_(ONE_COLUMN, number=column + 1))
     for label, row in rows:
         if row[column : column + 1] != [""]:
             yield item_of(label, lambda row=row: read(row[column] if column < len(row) else ""))
@@ -141,7 +144,7 @@ def _rows(text: str, sign: str) -> Iterator[tuple[str, list[str]]]:
                 columns = len(fields)
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise BadRule(AN_OPEN_QUOTE.format(begins)) from error
+        raise BadRule(_(AN_OPEN_QUOTE, line=begins)) from error
 
 
 def _column_of_words(rows: Sequence[Sequence[str]]) -> int:
@@ -182,12 +185,12 @@ def _list(lines: Sequence[str], read: Read) -> Iterator[Item]:
     for number, line in enumerate(lines, 1):
         label = str(number)
         if number == first < len(lines) and _name(line) in NAMES:
-            yield Item(label, None, note=AS_HEADING)
+            yield Item(label, None, note=_(AS_HEADING))
             continue
         try:
             for pattern, note in _readings(" ".join(line.split())):
-                weighted += [label] * (note == WEIGHTS)
-                note = note.replace(WEIGHTS, "")
+                weighted += [label] * (note == _(WEIGHTS))
+                note = note.replace(_(WEIGHTS), "")
                 yield (
                     item_of(label, lambda pattern=pattern: read(pattern), note)
                     if pattern
@@ -196,8 +199,11 @@ def _list(lines: Sequence[str], read: Read) -> Iterator[Item]:
         except BadRule as error:
             yield Item(label, None, str(error))
     if weighted:
-        more = f", here and in {len(weighted) - 1} more lines" if len(weighted) > 1 else ""
-        yield Item(weighted[0], None, note=WEIGHTS.format(more))
+        note = _(WEIGHTS)
+        if len(weighted) > 1:
+            again = _("That is so in {number} lines.", number=len(weighted))
+            note = f"{note} {again}"
+        yield Item(weighted[0], None, note=note)
 
 
 def _readings(line: str) -> Iterator[tuple[str, str]]:
@@ -206,18 +212,18 @@ def _readings(line: str) -> Iterator[tuple[str, str]]:
     if line == "" or _RULER.fullmatch(line) or (comment and line[comment.end() :][:1] in ("", " ")):
         return
     if comment:
-        yield "", AS_COMMENT
+        yield "", _(AS_COMMENT)
         return
     notes: list[str] = []
     if (note := _NOTE.search(line)) and not _QUOTED.fullmatch(line):
         line = line[: note.start()]
-        notes += [AS_NOTE] * (note["after"][:1] not in ("", " "))
+        notes += [_(AS_NOTE)] * (note["after"][:1] not in ("", " "))
     if bullet := _BULLET.match(line):
         line = line[bullet.end() :]
-        notes += [AS_BULLET] * (bullet["sign"] == "*")
+        notes += [_(AS_BULLET)] * (bullet["sign"] == "*")
     elif counted := _COUNTED.match(line):
         line = line[counted.end() :]
-        notes.append(AS_NUMBER)
+        notes.append(_(AS_NUMBER))
     for pattern, note in _parts(line):
         yield pattern, " ".join(filter(None, (*notes, note)))
 
@@ -227,26 +233,26 @@ def _parts(line: str) -> Iterator[tuple[str, str]]:
     if quoted is None or not _COMMA.match(f"{line[quoted.end() :].strip()},"):
         quoted = None
         if _HEADING.fullmatch(line):
-            yield "", AS_HEADING
+            yield "", _(AS_HEADING)
             return
         if _IS_REGEX.fullmatch(line):
-            raise BadRule(A_REGEX)
+            raise BadRule(_(A_REGEX))
         if _ARROW.search(line):
-            raise BadRule(A_REPLACEMENT)
+            raise BadRule(_(A_REPLACEMENT))
     first, *others = [line[: quoted.end()], *_fields(line[quoted.end() :])] if quoted else _fields(line) or [line]
     words = [first, *(one for one in others if not _NUMBER.fullmatch(one))]
     if len(words) == 2:
-        raise BadRule(TWO_PARTS)
+        raise BadRule(_(TWO_PARTS))
     for number, word in enumerate(words):
         quoted, weighted = _QUOTED.fullmatch(word), _WEIGHTED.fullmatch(word)
         if quoted:
             pattern, note = _unquoted(quoted), ""
         elif weighted:
-            pattern, note = weighted["word"], WEIGHTS
+            pattern, note = weighted["word"], _(WEIGHTS)
         else:
-            pattern, note = word, AS_IT_STANDS * bool(_STRANGE.search(word))
-        several = AS_SEVERAL.format(len(words)) if len(words) > 2 and number == 0 else ""
-        yield pattern, several or note or WEIGHTS * (len(others) >= len(words))
+            pattern, note = word, _(AS_IT_STANDS) * bool(_STRANGE.search(word))
+        several = _(AS_SEVERAL, number=len(words)) if len(words) > 2 and number == 0 else ""
+        yield pattern, several or note or _(WEIGHTS) * (len(others) >= len(words))
 
 
 def _fields(line: str) -> list[str]:

@@ -9,11 +9,12 @@ from limner.bot.moderation.reviews import APPEALED, Reviews
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import EndCode
 from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.translation import N_, _
 
 MOST = 5
 """Most open appeals of one member in one server; more would flood the moderators' channel."""
-ENOUGH = f"{MOST} appeals of yours wait for a moderator; appeal again when one of them is decided."
-NOBODY = "This refusal cannot be appealed against: no moderator of this server can decide about it."
+ENOUGH = N_("{most} appeals of yours wait for a moderator; appeal again when one of them is decided.")
+NOBODY = N_("This refusal cannot be appealed against: no moderator of this server can decide about it.")
 
 
 class Appeals:
@@ -35,11 +36,11 @@ class Appeals:
         if job.user_id != user_id:
             raise NotYours
         if await self._reviews.is_appealed(job_id):
-            raise Decided(APPEALED)
+            raise Decided(_(APPEALED))
         if await self._reviews.open_appeals(job.guild_id or 0, user_id) >= MOST:
-            raise Decided(ENOUGH)
+            raise Decided(_(ENOUGH, most=MOST))
         if not await self._can_be_reviewed(job):
-            raise Decided(NOBODY)
+            raise Decided(_(NOBODY))
         return job
 
     async def appeal(self, job_id: int, user_id: int, words: str) -> Review:

@@ -14,6 +14,7 @@ from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import BlockedPicture
 from limner.bot.storage.perceptual_hash import distance
+from limner.bot.translation import _
 
 PAGE = 10
 """Pictures on one page of the list."""
@@ -61,7 +62,7 @@ class BlockedPictures:
         async with changing(self.database, guild_id) as session:
             row = await session.get(BlockedPicture, number)
             if row is None or row.guild_id != guild_id:
-                raise NotFound("There is no such picture on the list.")
+                raise NotFound(_("There is no such picture on the list."))
             await session.delete(row)
             await record(session, guild_id, by, "allow", {"pictures": [_state(row)]}, {})
         self._guilds.forget(guild_id)

@@ -15,10 +15,11 @@ from limner.bot.moderation.strikes import Strikes
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import HoldReason
+from limner.bot.translation import N_
 
 log = logging.getLogger(__name__)
 
-STRIKE = "A refused idea, spelled another way"
+STRIKE = N_("A refused idea, spelled another way")
 
 
 class Evasion:

@@ -12,28 +12,29 @@ from limner.bot.place import Where
 from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Image, InputPicture, Job, PreviewRow
+from limner.bot.translation import N_, _
 
 REASONS = {
-    HoldReason.EXPLICIT: (
+    HoldReason.EXPLICIT: N_(
         "What was painted is too explicit for this channel, so it is not posted; ask for something else."
     ),
-    HoldReason.BLOCKED: (
+    HoldReason.BLOCKED: N_(
         "What was painted looks like a picture that is blocked here, so it is not posted; ask for something else."
     ),
 }
-MADE = (
+MADE = N_(
     "What was made from the picture is too explicit, so it is not posted; for what is made from a picture the ordinary "
     "limit holds in every channel."
 )
 OF_INPUTS = {
-    HoldReason.EXPLICIT: "The picture that you gave is too explicit to be used; choose another one.",
-    HoldReason.BLOCKED: "The picture that you gave looks like one that is blocked here; choose another one.",
+    HoldReason.EXPLICIT: N_("The picture that you gave is too explicit to be used; choose another one."),
+    HoldReason.BLOCKED: N_("The picture that you gave looks like one that is blocked here; choose another one."),
 }
 OF_OPERATOR = {
-    HoldReason.EXPLICIT: (
+    HoldReason.EXPLICIT: N_(
         "It is made from a picture and too explicit for that, so it cannot be approved; you can reject it."
     ),
-    HoldReason.BLOCKED: (
+    HoldReason.BLOCKED: N_(
         "It looks like a picture that this bot's operator blocks, so it cannot be approved; you can reject it."
     ),
 }
@@ -119,7 +120,7 @@ class ImagePolicy:
             await self._quarantine.hold(job.id, objection.code, _verdicts(objection))
         else:
             is_made = objection.code == HoldReason.EXPLICIT and job.generation.is_from_picture
-            code, reason = EndCode.PICTURE.about(objection.code), MADE if is_made else REASONS[objection.code]
+            code, reason = EndCode.PICTURE.about(objection.code), _(MADE) if is_made else REASONS[objection.code]
             await self._quarantine.refuse(job.id, code, reason, _verdicts(objection))
 
     async def _is_for_a_moderator(self, job: Job, objection: Objection, server: GuildSettings) -> bool:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from limner.bot.errors import QueueFull
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.storage.history import Asked, History
+from limner.bot.translation import N_, _
 
 MOST, MOST_SECONDS = 30, 600.0
 """Most refusals of one member in one server within so many seconds; more would probe the filter's rules."""
 REMEMBERED = 500
 """Most refusals that one request is compared with; beyond it the member has to wait."""
-TOO_MANY = "Too many of your requests were refused here within a short time; ask again <t:{end:.0f}:R>."
+TOO_MANY = N_("Too many of your requests were refused here within a short time; ask again <t:{end}:R>.")
 
 
 class Refusals:
@@ -29,7 +30,7 @@ class Refusals:
         """
         found = await self._history.refused(new.user_id, new.where.guild_id, seconds, REMEMBERED + 1)
         if len(found) > REMEMBERED:
-            raise QueueFull(TOO_MANY.format(end=found[REMEMBERED].at + seconds))
+            raise QueueFull(_(TOO_MANY, end=round(found[REMEMBERED].at + seconds)))
         return found
 
     async def check(self, new: NewJob) -> None:
@@ -38,4 +39,4 @@ class Refusals:
             return
         found = await self._history.refused(new.user_id, new.where.guild_id, MOST_SECONDS, MOST)
         if len(found) == MOST:
-            raise QueueFull(TOO_MANY.format(end=found[-1].at + MOST_SECONDS))
+            raise QueueFull(_(TOO_MANY, end=round(found[-1].at + MOST_SECONDS)))

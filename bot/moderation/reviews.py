@@ -15,22 +15,23 @@ from limner.bot.queue.wakeup import Wakeup
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import OPEN_REVIEW, STALE, UNSHOWN, Job, JobStatus, Review, ReviewState
 from limner.bot.storage.shared_sql import undecided, waits_for_moderators
+from limner.bot.translation import N_, _
 
 log = logging.getLogger(__name__)
 
 APPROVALS = (ReviewState.APPROVED, ReviewState.IGNORED)
 """The decisions after which the pictures are posted."""
 AT_ONCE = 20
-APPEALED = "You have appealed against this refusal already; /me shows what was decided."
+APPEALED = N_("You have appealed against this refusal already; /me shows what was decided.")
 
 OUTCOMES = {
-    ReviewState.OPEN: "waits for a moderator",
-    ReviewState.APPROVED: "approved",
-    ReviewState.IGNORED: "approved",
-    ReviewState.REJECTED: "rejected",
-    ReviewState.STRUCK: "rejected, with a strike",
-    ReviewState.EXPIRED: "rejected, because nobody decided in time",
-    ReviewState.WITHDRAWN: "withdrawn, because the request was deleted",
+    ReviewState.OPEN: N_("waits for a moderator"),
+    ReviewState.APPROVED: N_("approved"),
+    ReviewState.IGNORED: N_("approved"),
+    ReviewState.REJECTED: N_("rejected"),
+    ReviewState.STRUCK: N_("rejected, with a strike"),
+    ReviewState.EXPIRED: N_("rejected, because nobody decided in time"),
+    ReviewState.WITHDRAWN: N_("withdrawn, because the request was deleted"),
 }
 """Each state as a part of a sentence."""
 
@@ -85,7 +86,7 @@ class Reviews:
             async with self.database.begin() as session:
                 session.add(review)
         except IntegrityError as error:
-            raise Decided(APPEALED) from error
+            raise Decided(_(APPEALED)) from error
         log.info("review_opened review=%s", review.id)
         self.changed.hear()
         return review
@@ -107,7 +108,7 @@ class Reviews:
         async with self.database.read() as session:
             review = await session.get(Review, review_id)
         if review is None:
-            raise NotFound("That review is not there any more; its request was deleted.")
+            raise NotFound(_("That review is not there any more; its request was deleted."))
         return review
 
     async def decide(self, review_id: int, state: ReviewState, by: int | None) -> Review:
@@ -213,8 +214,13 @@ def told(review: Review) -> str:
     """The sentence for a moderator whose decision comes too late."""
     outcome = OUTCOMES[ReviewState(review.state)]
     if review.decided_by is None:
-        return f"This review is over: {outcome}."
-    return f"<@{review.decided_by}> was first: {outcome} <t:{review.decided_at:.0f}:R>."
+        return _("This review is over: {outcome}.", outcome=outcome)
+    return _(
+        "<@{decided_by}> was first: {outcome} <t:{decided_at:.0f}:R>.",
+        decided_by=review.decided_by,
+        outcome=outcome,
+        decided_at=review.decided_at,
+    )
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:

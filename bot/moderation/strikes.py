@@ -15,6 +15,7 @@ from limner.bot.guild_settings import GuildSettings
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Strike, Suspension, TimeOut
 from limner.bot.storage.together import Together
+from limner.bot.translation import _
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Strikes:
         async with self.database.begin() as session:
             strike = await session.scalar(removed)
             if strike is None:
-                raise NotFound("There is no such strike in this server; /strike list shows them with their numbers.")
+                raise NotFound(_("There is no such strike in this server; /strike list shows them with their numbers."))
             await session.execute(
                 update(Suspension)
                 .where(Suspension.strike_id == strike_id, Suspension.lifted_at.is_(None))
@@ -92,7 +93,7 @@ class Strikes:
         async with self.database.read() as session:
             strike = await session.get(Strike, strike_id)
         if strike is None or strike.guild_id != guild_id:
-            raise NotFound("There is no such strike in this server; /strike list shows them with their numbers.")
+            raise NotFound(_("There is no such strike in this server; /strike list shows them with their numbers."))
         return strike
 
     async def active(

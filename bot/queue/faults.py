@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from limner.bot.translation import N_, _
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -16,24 +18,28 @@ class Fault:
 
     def reason(self, attempts: int) -> str:
         """The sentence for the owner of a job that was lost this way for the last time."""
-        times = {1: "once", 2: "twice"}.get(attempts, f"{attempts} times")
-        return f"{self.what.format(times=times)}, so it was given up; {self.advice}."
+        times = {1: _("once"), 2: _("twice")}.get(attempts, _("{number} times", number=attempts))
+        return _("{what}, so it was given up; {advice}.", what=_(self.what, times=times), advice=_(self.advice))
 
 
-CRASHED = Fault("crashed", "The painter crashed {times} on this request", "try another size, model or wording")
-HUNG = Fault("hung", "The painter got stuck {times} on this request", "try fewer steps, another size or another model")
+CRASHED = Fault("crashed", N_("The painter crashed {times} on this request"), N_("try another size, model or wording"))
+HUNG = Fault(
+    "hung", N_("The painter got stuck {times} on this request"), N_("try fewer steps, another size or another model")
+)
 DEVICE_LOST = Fault(
     "device_lost",
-    "The painter's device stopped answering {times} while this was painted",
-    "ask again later, the operator finds more in the log",
+    N_("The painter's device stopped answering {times} while this was painted"),
+    N_("ask again later, the operator finds more in the log"),
 )
 KILLED = Fault(
     "out_of_memory",
-    "The machine ended the painter {times} while it worked on this, most likely because memory ran out",
-    "ask for a smaller picture or for fewer",
+    N_("The machine ended the painter {times} while it worked on this, most likely because memory ran out"),
+    N_("ask for a smaller picture or for fewer"),
 )
 UNRESPONSIVE = Fault(
-    "silent", "The painter fell silent {times} while it worked on this", "ask again later, or try another size or model"
+    "silent",
+    N_("The painter fell silent {times} while it worked on this"),
+    N_("ask again later, or try another size or model"),
 )
 
 EXIT_HUNG, EXIT_DEVICE_LOST = 70, 71

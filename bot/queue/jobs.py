@@ -54,7 +54,7 @@ from limner.bot.storage.models import (
     Seen,
 )
 from limner.bot.storage.together import Together
-from limner.bot.translation import english
+from limner.bot.translation import N_, _, english, ngettext
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
@@ -69,11 +69,11 @@ SHOWN_QUARANTINED = 50
 """How many of the newest quarantined jobs are kept up to date in their channels."""
 UNLIMITED = 2**31 - 1
 
-EXPIRED = "Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like."
-YOUR_LIMIT = (
+EXPIRED = N_("Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like.")
+YOUR_LIMIT = N_(
     "You have {limit} waiting or running, which is the most allowed; wait for one to finish or stop one with /cancel."
 )
-SERVER_LIMIT = "This server has {limit} waiting or running, which is the most allowed; try again soon."
+SERVER_LIMIT = N_("This server has {limit} waiting or running, which is the most allowed; try again soon.")
 
 
 @dataclass(frozen=True)
@@ -409,7 +409,7 @@ class JobQueue:
     async def expire_held(self, older_than: float) -> None:
         """Cancel held jobs whose owner has not chosen a prompt within so many seconds."""
         waiting = update(Job).where(Job.held_at < time.time() - older_than)
-        expired = transitions.cancelled() | {"reason_code": EndCode.EXPIRED, "reason": EXPIRED}
+        expired = transitions.cancelled() | {"reason_code": EndCode.EXPIRED, "reason": _(EXPIRED)}
         await self._update(waiting.values(**expired), self.changed)
 
     async def get(self, job_id: int) -> Job:
@@ -576,12 +576,12 @@ def _after_commit(session: AsyncSession, wakeup: Wakeup) -> None:
 
 def _queue_full(mine: int, per_user: int, per_guild: int) -> QueueFull:
     if mine >= per_user:
-        return QueueFull(YOUR_LIMIT.format(limit=_requests(mine)))
-    return QueueFull(SERVER_LIMIT.format(limit=_requests(per_guild)))
+        return QueueFull(_(YOUR_LIMIT, limit=_requests(mine)))
+    return QueueFull(_(SERVER_LIMIT, limit=_requests(per_guild)))
 
 
 def _requests(number: int) -> str:
-    return "1 request" if number == 1 else f"{number} requests"
+    return ngettext("1 request", "{number} requests", number)
 
 
 def _without_images(job: Job) -> Job:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.errors import NotFound
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import FilterChange, GuildSettingsRow
+from limner.bot.translation import _
 
 log = logging.getLogger(__name__)
 
@@ -84,5 +85,5 @@ async def get(database: Database, guild_id: int, change_id: int) -> FilterChange
     async with database.read() as session:
         change = await session.get(FilterChange, change_id)
     if change is None or change.guild_id != guild_id:
-        raise NotFound("There is no such change in this server; /filter log shows all of them.")
+        raise NotFound(_("There is no such change in this server; /filter log shows all of them."))
     return change

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 from limner.bot.errors import SetupError
 from limner.bot.storage import migrate
 from limner.bot.storage.models import Base
+from limner.bot.translation import N_, _
 
 ROWS = 1000
 """Rows per read and write."""
-SAME = "Both are the same database; set `database_url` to the new one."
-NOT_EMPTY = "The new database has rows already; copying needs an empty one."
+SAME = N_("Both are the same database; set `database_url` to the new one.")
+NOT_EMPTY = N_("The new database has rows already; copying needs an empty one.")
 
 
 async def copy_database(source: str, target: str) -> dict[str, int]:
@@ -34,7 +35,7 @@ async def copy_database(source: str, target: str) -> dict[str, int]:
         SetupError: one of the two cannot be opened, both are the same, or the target has rows.
     """
     if source == target:
-        raise SetupError(SAME)
+        raise SetupError(_(SAME))
     for url in (source, target):
         await migrate.upgrade(url)
     async with migrate.connected(source) as reading, migrate.connected(target) as writing:
@@ -43,7 +44,7 @@ async def copy_database(source: str, target: str) -> dict[str, int]:
         copied: dict[str, int] = {}
         for table in Base.metadata.sorted_tables:
             if await writing.scalar(select(func.count()).select_from(table)):
-                raise SetupError(NOT_EMPTY)
+                raise SetupError(_(NOT_EMPTY))
             copied[table.name] = 0
             rows = await reading.stream(select(table).order_by(*table.primary_key))
             async for part in rows.mappings().partitions(ROWS):

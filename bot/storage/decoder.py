@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.bot.errors import BadPicture
+from limner.bot.translation import N_, _
 from limner.generators.image_files import Fault
 
 log = logging.getLogger(__name__)
@@ -25,11 +26,11 @@ MOST_STORED = 4096 * 4096
 PATIENCE_SECONDS = 90.0
 """Wall-clock limit of one process; its own limit is on processor time."""
 
-KIND = "That file is not a picture that can be used; choose a PNG, JPEG, WebP, GIF or BMP file."
-BROKEN = "That picture file is broken or incomplete; open and save it again, or choose another one."
-NARROW = f"That picture is too narrow; neither side may be over {LONGEST_RATIO} times the other."
-PIXELS = "That picture has over {most:.0f} million pixels; choose a smaller one."
-MEMORY = "That picture takes too much memory or time to open; choose a smaller one."
+KIND = N_("That file is not a picture that can be used; choose a PNG, JPEG, WebP, GIF or BMP file.")
+BROKEN = N_("That picture file is broken or incomplete; open and save it again, or choose another one.")
+NARROW = N_("That picture is too narrow; neither side may be over {ratio} times the other.")
+PIXELS = N_("That picture has over {most} million pixels; choose a smaller one.")
+MEMORY = N_("That picture takes too much memory or time to open; choose a smaller one.")
 SENTENCES = {
     Fault.KIND: KIND,
     Fault.BROKEN: BROKEN,
@@ -94,7 +95,9 @@ class Decoder:
         async with self._given:
             [(told, made)] = await _ask({"do": do, **limits}, data)
         if "fault" in told:
-            raise BadPicture(SENTENCES[Fault(told["fault"])].format(most=self._most_pixels / 1e6))
+            raise BadPicture(
+                _(SENTENCES[Fault(told["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
+            )
         return made
 
     async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Answer]:
@@ -122,16 +125,16 @@ async def _run(task: str, data: bytes | None) -> bytes:
     )
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            printed, _ = await process.communicate(data)
+            printed, _errors = await process.communicate(data)
     except TimeoutError as error:
-        raise BadPicture(MEMORY) from error
+        raise BadPicture(_(MEMORY)) from error
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
         log.warning("decoder_failed exit_code=%s", process.returncode)
-        raise BadPicture(MEMORY)
+        raise BadPicture(_(MEMORY))
     return printed
 
 

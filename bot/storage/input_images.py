@@ -12,12 +12,13 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.decoder import Decoder
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import InputPicture, Seen
+from limner.bot.translation import N_, _
 
 if TYPE_CHECKING:
     from limner.bot.settings import Settings
 
-GONE = "Somebody removed the picture to start from; give it again."
-BYTES = "That picture file has over {most:.0f} MB; choose a smaller one."
+GONE = N_("Somebody removed the picture to start from; give it again.")
+BYTES = N_("That picture file has over {most} MB; choose a smaller one.")
 
 
 class Inputs:
@@ -32,7 +33,7 @@ class Inputs:
     def check_size(self, size: int) -> None:
         """Refuse a file by its number of bytes, before it is downloaded; raises BadPicture."""
         if size > self._settings.max_input_bytes:
-            raise BadPicture(BYTES.format(most=self._settings.max_input_bytes / 1e6))
+            raise BadPicture(_(BYTES, most=round(self._settings.max_input_bytes / 1000000.0)))
 
     async def store(self, data: bytes) -> str:
         """Read a picture file and write it as a clean PNG file, whose hash is returned.

@@ -20,15 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from limner.bot.errors import SetupError
 from limner.bot.storage.db import BUSY
 from limner.bot.storage.private_files import make_database
+from limner.bot.translation import N_, _
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 PATIENCE_SECONDS = 60.0
 """How long an upgrade waits for another process that upgrades the same database."""
 
-EMPTY = "The database has no tables yet; run `limner migrate`."
-OLD = "The database was made by an older Limner; run `limner migrate`."
-NEW = "The database was made by a newer Limner than this one; update Limner, or use another database."
-UNUSABLE = "The database cannot be used ({why}); check the data folder and the setting `database_url`."
+EMPTY = N_("The database has no tables yet; run `limner migrate`.")
+OLD = N_("The database was made by an older Limner; run `limner migrate`.")
+NEW = N_("The database was made by a newer Limner than this one; update Limner, or use another database.")
+UNUSABLE = N_("The database cannot be used ({why}); check the data folder and the setting `database_url`.")
 
 Result = TypeVar("Result")
 
@@ -43,7 +44,7 @@ async def upgrade(url: str) -> None:
     if found == head():
         return
     if found and not _is_known(found):
-        raise SetupError(NEW)
+        raise SetupError(_(NEW))
     await alone(url, lambda connection: command.upgrade(config(connection), "head"))
 
 
@@ -51,9 +52,9 @@ async def check(url: str) -> None:
     """Raise SetupError, with the command that mends it, unless the schema is this program's."""
     found = await revision(url)
     if found is None:
-        raise SetupError(EMPTY)
+        raise SetupError(_(EMPTY))
     if found != head():
-        raise SetupError(OLD if _is_known(found) else NEW)
+        raise SetupError(_(OLD) if _is_known(found) else _(NEW))
 
 
 async def revision(url: str) -> str | None:
@@ -102,7 +103,7 @@ def _file(url: str) -> Path | None:
     try:
         target = make_url(url)
     except ArgumentError as error:
-        raise SetupError(UNUSABLE.format(why=error)) from error
+        raise SetupError(_(UNUSABLE, why=error)) from error
     return Path(target.database or "") if target.get_backend_name() == "sqlite" else None
 
 
@@ -132,4 +133,4 @@ async def connected(url: str) -> AsyncGenerator[AsyncConnection]:
             yield connection
     except (SQLAlchemyError, OSError, ImportError) as error:
         why = getattr(error, "orig", None) or error
-        raise SetupError(UNUSABLE.format(why=why)) from error
+        raise SetupError(_(UNUSABLE, why=why)) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from PIL import Image, ImageStat
 
 from limner.bot.errors import BadPicture
+from limner.bot.translation import N_, _
 
-PLAIN = "That picture is too plain to be known again, so it cannot be blocked."
+PLAIN = N_("That picture is too plain to be known again, so it cannot be blocked.")
 LEAST_CONTRAST = 4.0
 """Standard deviation of grey values (0 to 255) below which all pictures get the same hash."""
 
@@ -26,5 +27,5 @@ def distance(one: str, other: str) -> int:
 def known_by(image: Image.Image) -> str:
     """The fingerprint of a picture to recognise later; raises BadPicture if it has too little contrast."""
     if ImageStat.Stat(image.convert("L")).stddev[0] < LEAST_CONTRAST:
-        raise BadPicture(PLAIN)
+        raise BadPicture(_(PLAIN))
     return fingerprint(image)

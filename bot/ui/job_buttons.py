@@ -16,7 +16,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
 from limner.bot.flags import without_flags
 from limner.bot.limits import DESCRIPTION, fit
-from limner.bot.notes import sentences
+from limner.bot.notes import STATUSES, sentences
 from limner.bot.options import OPTIONS, values
 from limner.bot.queue.transitions import Answer
 from limner.bot.storage.models import Job, JobKind, JobStatus
@@ -61,14 +61,6 @@ LOOKS = {
 }
 AGAIN = ("reroll", "remix", "paint")
 """Verbs that are offered for some requests only."""
-STATUSES = {
-    JobStatus.QUEUED: N_("queued"),
-    JobStatus.RUNNING: N_("running"),
-    JobStatus.SUCCEEDED: N_("succeeded"),
-    JobStatus.FAILED: N_("failed"),
-    JobStatus.CANCELLED: N_("cancelled"),
-    JobStatus.REFUSED: N_("refused"),
-}
 CLEANING = ("delete", "erase", "cancel")
 """Verbs that members with Manage Messages may use on others' requests."""
 
@@ -129,7 +121,7 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
             message_id = await _answer_once(interaction, job, job_messages.queued(job, position))
         if message_id is None:
             await app.jobs.mark_delivered(job.id, None)
-            await app.jobs.cancel(job.id, job_messages.ANSWERED_ELSEWHERE)
+            await app.jobs.cancel(job.id, _(job_messages.ANSWERED_ELSEWHERE))
         else:
             await app.jobs.attach_message(job.id, message_id, _answer(interaction))
             app.jobs.changed.hear()
@@ -194,7 +186,10 @@ class EditPrompt(Form, kind="edit"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Paint the owner's text if the filter allows it."""
-        text = without_flags(self.text("text"), _("no flag counts here any more; leave it out, or ask again with it"))
+        text = without_flags(
+            self.text("text"),
+            _("{flag} is a flag, and no flag counts here any more; leave it out, or ask again with it."),
+        )
         is_first = await submit.choose_edited(app, self._job, text or self._job.idea)
         await _answer_choice(interaction, app, self._job, is_first=is_first)
 

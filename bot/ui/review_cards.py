@@ -17,6 +17,7 @@ from limner.bot.moderation.strikes import Told
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job, Review, ReviewState, TimeOut
+from limner.bot.translation import N_, _
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
@@ -30,21 +31,21 @@ TEXT_LENGTH, TEXTS_LENGTH = 900, 3500
 """Characters of one text on a card, and of all of them escaped; an embed holds 6000 in all."""
 
 LOOKS = {
-    "approve": ("Approve", discord.ButtonStyle.success, ReviewState.APPROVED),
-    "reject": ("Reject", discord.ButtonStyle.danger, ReviewState.REJECTED),
-    "strike": ("Reject + strike", discord.ButtonStyle.danger, ReviewState.STRUCK),
-    "ignore": ("Ignore rule here", discord.ButtonStyle.secondary, ReviewState.IGNORED),
+    "approve": (N_("Approve"), discord.ButtonStyle.success, ReviewState.APPROVED),
+    "reject": (N_("Reject"), discord.ButtonStyle.danger, ReviewState.REJECTED),
+    "strike": (N_("Reject + strike"), discord.ButtonStyle.danger, ReviewState.STRUCK),
+    "ignore": (N_("Ignore rule here"), discord.ButtonStyle.secondary, ReviewState.IGNORED),
 }
 REASONS = {
-    HoldReason.FLAGGED: "A rule with the action flag matches it.",
-    HoldReason.EVASION: "It says again, spelled another way, what was refused some minutes before.",
-    HoldReason.EXPLICIT: "The picture classifier takes it for explicit.",
+    HoldReason.FLAGGED: N_("A rule with the action flag matches it."),
+    HoldReason.EVASION: N_("It repeats, in another spelling, an idea that was refused some minutes before."),
+    HoldReason.EXPLICIT: N_("The picture classifier finds it explicit."),
 }
 COLOURS = {ReviewState.OPEN: discord.Colour.gold(), ReviewState.APPROVED: discord.Colour.green()}
 TIME_OUTS = {
-    TimeOut.WANTED: "Discord's time-out follows.",
-    TimeOut.SET: "The member is timed out on Discord too.",
-    TimeOut.REFUSED: (
+    TimeOut.WANTED: N_("Discord's time-out follows."),
+    TimeOut.SET: N_("The member is timed out on Discord too."),
+    TimeOut.REFUSED: N_(
         "Discord's time-out was not possible: it needs the permission Moderate Members, and a role of mine and one of "
         "the moderator's above the member's."
     ),
@@ -58,8 +59,8 @@ class ReviewButton(
     """A decision about a review; survives restarts."""
 
     def __init__(self, verb: str, review_id: int) -> None:
-        label, style, _ = LOOKS[verb]
-        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:review:{verb}:{review_id}"))
+        label, style, _state = LOOKS[verb]
+        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=f"limner:review:{verb}:{review_id}"))
         self.verb = verb
         self.review_id = review_id
 
@@ -103,16 +104,16 @@ def card_embed(
 ) -> discord.Embed:
     """The card of a review: the request, the member's record, and later the decision; ``job`` None was deleted."""
     state = ReviewState(review.state)
-    what = "Appeal" if review.is_appeal else "Review"
+    title = N_("Appeal {review}: request {job}") if review.is_appeal else N_("Review {review}: request {job}")
     fields = {
-        "Why it is here": _why(review, job) if job else "",
-        "Rules": rules,
-        "Member": f"<@{review.user_id}>\n{_record(record, strikes)}",
-        "Decision": "" if state == ReviewState.OPEN else _decision(review, state, job, told),
+        _("Why it is here"): _why(review, job) if job else "",
+        _("Rules"): rules,
+        _("Member"): f"<@{review.user_id}>\n{_record(record, strikes)}",
+        _("Decision"): "" if state == ReviewState.OPEN else _decision(review, state, job, told),
     }
     return make_embed(
-        f"{what} {review.id}: request {review.job_id}",
-        _texts(job, review) if job else "The request was deleted.",
+        _(title, review=review.id, job=review.job_id),
+        _texts(job, review) if job else _("The request was deleted."),
         [(name, text, False) for name, text in fields.items()],
         colour=COLOURS.get(state, discord.Colour.dark_grey()),
     )
@@ -131,42 +132,53 @@ async def card_files(app: App, job: Job) -> list[discord.File]:
 async def _check_approvable(app: App, review: Review) -> None:
     """Raise BadPicture for pictures that a server's approval cannot release."""
     if objection := await app.image_policy.beyond_approval(await app.reviews.job_of(review)):
-        raise BadPicture(OF_OPERATOR[objection.code])
+        raise BadPicture(_(OF_OPERATOR[objection.code]))
 
 
 def _texts(job: Job, review: Review) -> str:
     expansion = job.expanded
     texts = {
-        "Idea": job.idea,
-        "Added": expansion.added if expansion else "",
-        "Negative prompt": str(job.request["negative_prompt"]),
-        "The member says": review.words,
+        _("Idea"): job.idea,
+        _("Added"): expansion.added if expansion else "",
+        _("Negative prompt"): str(job.request["negative_prompt"]),
+        _("The member says"): review.words,
     }
     told = [f"**{name}**\n{job_messages.plain(text, TEXT_LENGTH)}" for name, text in texts.items() if text]
     return fit(told, TEXTS_LENGTH, "\n\n")
 
 
 def _why(review: Review, job: Job) -> str:
-    where = f"Asked for <t:{job.created_at:.0f}:R> in <#{job.channel_id}>."
+    where = _("Asked for <t:{time}:R> in <#{channel}>.", time=round(job.created_at), channel=job.channel_id)
     if review.is_appeal:
-        return f"It was refused (reason {review.why}), and the member has appealed. {where}"
-    return f"{REASONS[HoldReason(review.why)]} {where}"
+        why = _("It was refused (code {code}), and the member has appealed.", code=review.why)
+    else:
+        why = _(REASONS[HoldReason(review.why)])
+    return f"{why} {where}"
 
 
 def _record(record: Record, strikes: int) -> str:
-    return (
-        f"Requests: {record.requests}, refused: {record.refused} · reviews: {record.approved} approved, "
-        f"{record.rejected} rejected · strikes that count: {strikes}"
+    return _(
+        "Requests: {requests}, refused: {refused} · reviews: {approved} approved, {rejected} rejected · strikes that "
+        "count: {strikes}",
+        requests=record.requests,
+        refused=record.refused,
+        approved=record.approved,
+        rejected=record.rejected,
+        strikes=strikes,
     )
 
 
 def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | None) -> str:
-    by = f" by <@{review.decided_by}>" if review.decided_by else ""
-    lines = [f"{OUTCOMES[state].capitalize()}{by} <t:{review.decided_at:.0f}:R>."]
+    told_how = {"outcome": _(OUTCOMES[state]).capitalize(), "time": round(review.decided_at or 0)}
+    lines = [_("{outcome} <t:{time}:R>.", **told_how)]
+    if review.decided_by:
+        lines = [_("{outcome} by <@{member}> <t:{time}:R>.", member=review.decided_by, **told_how)]
     if state == ReviewState.IGNORED and job:
-        lines.append(f"The rule does not count in <#{job.channel_id}> any more; /filter log can undo that.")
+        lines.append(
+            _("The rule does not count in <#{channel}> any more; /filter log can undo that.", channel=job.channel_id)
+        )
     if review.is_appeal and state in APPROVALS and job:
-        lines.append("The request is in the queue again.")
+        lines.append(_("The request is in the queue again."))
     if told:
         lines += told_lines(told)
     return "\n".join(lines)
@@ -175,10 +187,11 @@ def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | 
 def told_lines(told: Told) -> list[str]:
     """The effect of a strike, for moderators."""
     expires = _when(told.strike.expires_at)
-    lines = [f"Strike {told.strike.id} is given and expires {expires}; strikes that count: {told.active}."]
+    given = {"strike": told.strike.id, "time": expires, "number": told.active}
+    lines = [_("Strike {strike} is given and expires {time}; strikes that count: {number}.", **given)]
     if told.suspension:
-        lines.append(f"The member may not paint until {_when(told.suspension.until)}.")
-        lines += [line for line in [TIME_OUTS.get(TimeOut(told.suspension.time_out))] if line]
+        lines.append(_("The member may not paint until {time}.", time=_when(told.suspension.until)))
+        lines += [_(line) for line in [TIME_OUTS.get(TimeOut(told.suspension.time_out))] if line]
     return lines
 
 

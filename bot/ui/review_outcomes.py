@@ -14,17 +14,25 @@ from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import Told
 from limner.bot.reasons import EndCode
 from limner.bot.storage.models import Job, Review, ReviewState, Suspension, TimeOut
+from limner.bot.translation import N_, _, english, speaking
 from limner.bot.ui.delivery import is_lasting
 from limner.bot.ui.interactions import SILENT
 
 log = logging.getLogger(__name__)
 
-REJECTED = "A moderator has looked at this request and decided that its pictures are not posted."
-STRUCK = f"{REJECTED} You were given a strike; /me shows your strikes and when they expire."
-EXPIRED = "No moderator has looked at this request in time, so its pictures are not posted."
-APPEAL_REJECTED = "A moderator has looked at your appeal: the refusal of request {job} stands."
-APPEAL_STRUCK = f"{APPEAL_REJECTED} You were given a strike; /me shows your strikes and when they expire."
-APPEAL_EXPIRED = "No moderator has looked at your appeal in time, so the refusal of request {job} stands."
+REJECTED = N_("A moderator has looked at this request and decided that its pictures are not posted.")
+STRUCK = N_(
+    "A moderator has looked at this request and decided that its pictures are not posted. You were given a strike; /me "
+    "shows your strikes and when they expire."
+)
+EXPIRED = N_("No moderator has looked at this request in time, so its pictures are not posted.")
+APPEAL_REJECTED = N_("A moderator has looked at your appeal: the refusal of request {job} stands.")
+APPEAL_STRUCK = N_(
+    "A moderator has looked at your appeal: the refusal of request {job} stands. You were given a strike; /me shows "
+    "your strikes and when they expire."
+)
+APPEAL_EXPIRED = N_("No moderator has looked at your appeal in time, so the refusal of request {job} stands.")
+REVIEW_OF, APPEAL_OF = N_("Review {review} of request {job}"), N_("Appeal {review} of request {job}")
 SENTENCES = {
     ReviewState.REJECTED: (REJECTED, APPEAL_REJECTED),
     ReviewState.STRUCK: (STRUCK, APPEAL_STRUCK),
@@ -44,9 +52,9 @@ async def carry_out(app: App, client: discord.Client, review: Review, job: Job) 
             told = await _strike(app, review)
             if told.suspension:
                 await time_out(app, client, told.suspension)
-            await _reject(app, client, review)
+            await _reject(app, client, review, job)
         case ReviewState.REJECTED | ReviewState.EXPIRED:
-            await _reject(app, client, review)
+            await _reject(app, client, review, job)
         case _:
             pass  # withdrawn by an earlier version
 
@@ -100,18 +108,20 @@ async def _exempt(app: App, review: Review, job: Job) -> None:
 
 async def _strike(app: App, review: Review) -> Told:
     settings = await app.guilds.get(review.guild_id)
-    what = "Appeal" if review.is_appeal else "Review"
-    why = f"{what} {review.id} of request {review.job_id}"
+    what = APPEAL_OF if review.is_appeal else REVIEW_OF
+    why = english(_(what, review=review.id, job=review.job_id))
     by = review.decided_by or 0
     return await app.strikes.give(
         review.guild_id, review.user_id, by=by, why=why, settings=settings, review_id=review.id
     )
 
 
-async def _reject(app: App, client: discord.Client, review: Review) -> None:
+async def _reject(app: App, client: discord.Client, review: Review, job: Job) -> None:
     of_pictures, of_appeal = SENTENCES[ReviewState(review.state)]
     if review.is_appeal:
-        await _write_to(client, review.user_id, of_appeal.format(job=review.job_id), nonce("appeal", review.id))
+        with speaking(job.locale):
+            text = _(of_appeal, job=review.job_id)
+        await _write_to(client, review.user_id, text, nonce("appeal", review.id))
     else:
         await app.history.drop_pictures(review.job_id)  # first, because delivery posts a refused job with its files
         await app.quarantine.refuse(review.job_id, EndCode.REVIEW, of_pictures, {})

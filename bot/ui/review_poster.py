@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
 import discord
@@ -18,7 +18,8 @@ from limner.bot.limits import FIELD, first_lines, nonce
 from limner.bot.moderation.reviews import APPROVALS
 from limner.bot.moderation.strikes import DAY
 from limner.bot.storage.models import STALE, Job, Review, ReviewState, RuleRow, Suspension
-from limner.bot.ui.interactions import SILENT
+from limner.bot.translation import ENGLISH, N_, _
+from limner.bot.ui.interactions import SILENT, speaking_to_server
 from limner.bot.ui.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
 from limner.bot.ui.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review_outcomes import carry_out, time_out
@@ -37,10 +38,10 @@ CLOSED_SECONDS = 60.0
 """Pause after a card that Discord refused, for now or in this channel."""
 LAST_WORDS_SECONDS = 3.0
 
-NOT_CHOSEN = (
+NOT_CHOSEN = N_(
     "Requests wait for a moderator, but no channel is chosen for their review cards; choose one with /filter settings."
 )
-NOT_POSSIBLE = (
+NOT_POSSIBLE = N_(
     "Requests wait for a moderator, but I cannot post their review cards in <#{channel}>. Choose another channel with "
     "/filter settings, or give me these permissions there: View Channel, Send Messages, Embed Links, Attach Files and "
     "Read Message History."
@@ -112,7 +113,8 @@ class ReviewPoster:
         pause, told_of = RETRY_SECONDS, None
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await (self._post(review) if review.state == ReviewState.OPEN else self._close(review))
+                with self._speaking(review.guild_id):
+                    await (self._post(review) if review.state == ReviewState.OPEN else self._close(review))
             return self._app.reviews.changed.hear()  # the server's next card
         except _Closed as closed:
             pause, told_of = CLOSED_SECONDS, closed.channel_id
@@ -120,6 +122,10 @@ class ReviewPoster:
         except Exception as error:
             log.warning("card_postponed review=%s error=%s", review.id, error_site(error))
         await self._app.reviews.postpone(review.id, pause, told_of)
+
+    def _speaking(self, guild_id: int) -> AbstractContextManager[None]:
+        """Write in the language of a server, which its moderators share."""
+        return speaking_to_server(self._client.get_guild(guild_id), ENGLISH)
 
     # An open review.
 
@@ -167,7 +173,8 @@ class ReviewPoster:
         log.warning("review_channel_closed guild=%s channel=%s", guild_id, channel_id)
         guild = self._client.get_guild(guild_id)
         if guild and guild.system_channel:
-            text = NOT_POSSIBLE.format(channel=channel_id) if channel_id else NOT_CHOSEN
+            with self._speaking(guild_id):
+                text = _(NOT_POSSIBLE, channel=channel_id) if channel_id else _(NOT_CHOSEN)
             try:
                 await guild.system_channel.send(text, allowed_mentions=SILENT)
             except discord.HTTPException as error:
@@ -229,7 +236,7 @@ class ReviewPoster:
         shown = {
             number: f"{line(rule)} · {found[number]}" if number in found else line(rule) for number, rule in own.items()
         }
-        lines = [shown.get(one, f"**{one}** of this bot's operator") for one in job.rule_ids]
+        lines = [shown.get(one, _("**{rule}** of this bot's operator", rule=one)) for one in job.rule_ids]
         return first_lines(lines, FIELD)[0]
 
     async def _own_rules(self, review: Review, job: Job) -> Sequence[RuleRow]:

@@ -16,71 +16,91 @@ from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
 from limner.bot.storage.models import FilterChange, RuleRow
+from limner.bot.translation import N_, _, listed, ngettext, semicolons
 from limner.bot.ui import job_messages
 from limner.bot.ui.embeds import make_embed
 
 PATTERN_LENGTH = 60
 ACTIONS = {
-    Action.BLOCK: "refuse the request",
-    Action.FLAG: "paint it, and let a moderator look before it is posted",
-    Action.REPLACE: "write something else instead",
-    Action.SPOILER: "post the pictures hidden",
-    Action.LOG: "only remember that it matched",
+    Action.BLOCK: N_("Block: refuse the request"),
+    Action.FLAG: N_("Flag: paint it, and let a moderator look before it is posted"),
+    Action.REPLACE: N_("Replace: write another text instead"),
+    Action.SPOILER: N_("Spoiler: post the pictures hidden"),
+    Action.LOG: N_("Log: only note that it matched"),
+}
+"""What each action does, in the words of a choice, which begin with its name."""
+ACTION_NAMES = {
+    Action.BLOCK: N_("block"),
+    Action.FLAG: N_("flag"),
+    Action.REPLACE: N_("replace"),
+    Action.SPOILER: N_("spoiler"),
+    Action.LOG: N_("log"),
 }
 """Each action as a choice."""
 WHATS = {
-    "add": "added",
-    "edit": "changed",
-    "exempt": "changed the places of",
-    "remove": "removed",
-    "import": "imported",
-    "settings": "changed",
-    "undo": "undid a change of",
-    "block": "blocked",
-    "allow": "allowed again",
+    "add": N_("{who} added {what}"),
+    "edit": N_("{who} changed {what}"),
+    "exempt": N_("{who} changed where {what} counts"),
+    "remove": N_("{who} removed {what}"),
+    "import": N_("{who} imported {what}"),
+    "settings": N_("{who} changed {what}"),
+    "undo": N_("{who} undid a change of {what}"),
+    "block": N_("{who} blocked {what}"),
+    "allow": N_("{who} allowed {what} again"),
 }
+"""What a change did, in a sentence."""
 NAMED = 10
 """Most channels or roles listed by mention; the rest is counted."""
 FIELDS = {
-    "pattern": "text",
-    "kind": "kind",
-    "is_allow": "meaning",
-    "is_strict": "search for glued and split words",
-    "action": "action",
-    "reason": "reason that members read",
-    "replacement": "text to write instead",
-    "scope": "place",
-    "is_on": "switch",
-    "expires_at": "end",
-    "moderator_role_ids": "list of moderators",
-    "checks_negative_prompts": "check of negative prompts",
-    "review_channel_id": "review channel",
-    "review_days": "number of days for a decision",
-    "strike_days": "number of days that a strike counts",
-    "strike_limit": "number of strikes that suspend",
-    "suspension_hours": "number of hours of a first suspension",
-    "times_out": "time-out on Discord",
-    "evasion": "answer to a refused idea in another spelling",
-    "evasion_minutes": "number of minutes in which that is looked for",
-    "explicit_limit": "limit of explicit pictures",
-    "explicit_limit_restricted": "limit of explicit pictures in age-restricted channels",
+    "pattern": N_("Text"),
+    "kind": N_("Kind"),
+    "is_allow": N_("Meaning"),
+    "is_strict": N_("Search for glued and split words"),
+    "action": N_("Action"),
+    "reason": N_("Reason for the member"),
+    "replacement": N_("New text"),
+    "scope": N_("Where it counts"),
+    "is_on": N_("Switch"),
+    "expires_at": N_("End"),
+    "moderator_role_ids": N_("Moderators' roles"),
+    "checks_negative_prompts": N_("Check of negative prompts"),
+    "review_channel_id": N_("Review channel"),
+    "review_days": N_("Days for a decision"),
+    "strike_days": N_("Days that a strike counts"),
+    "strike_limit": N_("Strikes that suspend"),
+    "suspension_hours": N_("Hours of a first suspension"),
+    "times_out": N_("Time-out on Discord"),
+    "evasion": N_("Answer to a refused idea in another spelling"),
+    "evasion_minutes": N_("Minutes in which another spelling is looked for"),
+    "explicit_limit": N_("Limit of explicit pictures"),
+    "explicit_limit_restricted": N_("Limit of explicit pictures in age-restricted channels"),
 }
 """Names of changed fields in the log, followed by "was"."""
 NONE = {
-    "expires_at": "never",
-    "review_channel_id": "none",
-    "explicit_limit": "the operator's",
-    "explicit_limit_restricted": "the operator's",
+    "expires_at": N_("never"),
+    "review_channel_id": N_("none"),
+    "explicit_limit": N_("the operator's"),
+    "explicit_limit_restricted": N_("the operator's"),
 }
-MEANINGS = {True: "to allow it", False: "to act on it"}
-FLAG_WITHOUT_CHANNEL = (
+MEANINGS = {True: N_("to allow it"), False: N_("to act on it")}
+FLAG_WITHOUT_CHANNEL = N_(
     "This server has no review channel yet, so a flag refuses the request; /filter settings names a channel."
 )
-ALLOW_WINS = "Rule {id} forbids the same text: the allowed text wins, so that rule stops nothing where both count."
-IS_ALLOWED = "Rule {id} allows the same text and wins, so this one stops nothing where both count."
-STRICT = ", also glued to other words or split into several"
-SPLIT = "It also finds these words where they stand together: {}."
-TWICE = "Rule {id} is the same text for another place; where both count, the stronger action is taken."
+ALLOW_WINS = N_("Rule {id} forbids the same text: the allowed text wins, so that rule stops nothing where both count.")
+IS_ALLOWED = N_("Rule {id} allows the same text and wins, so this one stops nothing where both count.")
+SPLIT = N_("It also finds these words where they stand together: {words}.")
+TWICE = N_("Rule {id} is the same text for another place; where both count, the stronger action is taken.")
+
+
+def action(name: str) -> str:
+    """An action in one word."""
+    return _(ACTION_NAMES[Action(name)])
+
+
+def pack_name(name: str) -> str:
+    """A pack's title and language."""
+    pack = packs.find(name)
+    return _("{title} ({language})", title=_(pack.title), language=_(pack.language))
 
 
 def code(text: str) -> str:
@@ -91,84 +111,91 @@ def code(text: str) -> str:
 def subject(rule: RuleRow) -> str:
     """The text that a rule looks for."""
     if rule.kind == PACK:
-        pack = packs.find(rule.pattern)
-        return f"pack {pack.title} ({pack.language})"
-    return f"{'regex ' if rule.kind == Kind.REGEX else ''}{code(rule.pattern)}"
+        return _("pack {pack}", pack=pack_name(rule.pattern))
+    return _("regex {regex}", regex=code(rule.pattern)) if rule.kind == Kind.REGEX else code(rule.pattern)
 
 
 def line(rule: RuleRow) -> str:
     """A rule in a list."""
-    does = "allowed" if rule.is_allow else rule.action
-    return " · ".join([f"**{rule.id}** {subject(rule)}", does, *["strict"] * rule.is_strict, *_limits(rule)])
+    does = _("allowed") if rule.is_allow else action(rule.action)
+    return " · ".join([f"**{rule.id}** {subject(rule)}", does, *[_("strict")] * rule.is_strict, *_limits(rule)])
 
 
 def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
     """The card of one rule."""
-    action = Action(rule.action)
-    does = "free this text from other rules" if rule.is_allow else ACTIONS[action]
-    told = rule.replacement if action == Action.REPLACE else rule.reason
+    is_replaced = rule.action == Action.REPLACE
+    told = rule.replacement if is_replaced else rule.reason
+    looks_for = subject(rule)
+    if rule.is_strict:
+        looks_for = _("{words}, also glued to other words or split into several", words=looks_for)
+    does = _("Allow: other rules do not count for this text") if rule.is_allow else _(ACTIONS[Action(rule.action)])
     facts = {
-        "Looks for": f"{subject(rule)}{STRICT * rule.is_strict}",
-        "Does": does,
-        "Written instead" if action == Action.REPLACE else "The member reads": job_messages.plain(told, 300),
-        "Counts": "; ".join(_limits(rule)) or "everywhere, for everybody, from now on",
-        "Made": f"by <@{rule.created_by}> {_when(rule.created_at)}",
+        _("Looks for"): looks_for,
+        _("Action"): does,
+        _("New text") if is_replaced else _("Reason for the member"): job_messages.plain(told, 300),
+        _("Counts"): semicolons(_limits(rule)) or _("everywhere, for everybody, from now on"),
+        _("Made"): _("by <@{member}> {time}", member=rule.created_by, time=_when(rule.created_at)),
     }
     text = "\n".join(f"**{name}** {value}" for name, value in facts.items() if value)
-    noted, _ = first_lines([f"\n{note}" for note in notes], DESCRIPTION - length(text) - 1)
-    return make_embed(f"Rule {rule.id}", f"{text}\n{noted}".rstrip())
+    noted, _left = first_lines([f"\n{note}" for note in notes], DESCRIPTION - length(text) - 1)
+    return make_embed(_("Rule {rule}", rule=rule.id), f"{text}\n{noted}".rstrip())
 
 
 def how(text: str, match: Match) -> str:
     """The matched part of a text, and its disguise."""
-    steps = f"seen through {' and '.join(match.steps)}" if match.steps else "as it is written"
-    return f"found {code(text[match.start : match.end])}, {steps}"
+    found = code(text[match.start : match.end])
+    if not match.steps:
+        return _("found {text}, as it is written", text=found)
+    return _("found {text}, in spite of {disguise}", text=found, disguise=listed(map(_, match.steps)))
 
 
 def change(one: FilterChange) -> str:
     """A log entry: time, author, rule, and a sentence for each changed field."""
-    who = f"<@{one.by}>" if one.by else "The operator"
+    who = f"<@{one.by}>" if one.by else _("The operator")
     name, text = _subject(one)
-    did = f"{WHATS.get(one.what, one.what)} {name} {code(text) if text else ''}".rstrip()
-    return f"**{one.id}** {_when(one.at)} {who} {did}{''.join(_differences(one))}"
+    what = f"{name} {code(text)}" if text else name
+    did = _(WHATS[one.what], who=who, what=what)
+    return f"**{one.id}** {_when(one.at)} {did}{''.join(_differences(one))}"
 
 
 def label(one: FilterChange) -> str:
     """The log entry as a choice, without formatting."""
-    return cut(" ".join([str(one.id), WHATS.get(one.what, one.what), *_subject(one)]).rstrip(), CHOICE)
+    did = _(WHATS[one.what], who="", what=" ".join(_subject(one)).rstrip()).strip()
+    return cut(f"{one.id} {did}", CHOICE)
 
 
 def _limits(rule: RuleRow) -> list[str]:
     """A rule's places and expiry, if limited."""
     until = [] if rule.expires_at is None else [_until(rule.expires_at)]
-    return [*([] if rule.is_on else ["off"]), *until, *places(entry_of(rule).scope)]
+    return [*([] if rule.is_on else [_("off")]), *until, *places(entry_of(rule).scope)]
 
 
 def places(scope: Scope) -> list[str]:
     """Where a scope counts, in a few words each."""
     ages = {
         Ages.ANY: [],
-        Ages.ONLY: ["only in age-restricted channels"],
-        Ages.EXCEPT: ["not in age-restricted channels"],
+        Ages.ONLY: [_("only in age-restricted channels")],
+        Ages.EXCEPT: [_("not in age-restricted channels")],
     }
-    named = {
-        "only in": _mentions("#", scope.only_channels),
-        "not in": _mentions("#", scope.exempt_channels),
-        "only for": _mentions("@&", scope.only_roles),
-        "not for": _mentions("@&", scope.exempt_roles),
-    }
-    return [*ages[scope.ages], *(f"{how} {which}" for how, which in named.items() if which)]
+    named = [
+        _("only in {places}", places=_mentions("#", scope.only_channels)) if scope.only_channels else "",
+        _("not in {places}", places=_mentions("#", scope.exempt_channels)) if scope.exempt_channels else "",
+        _("only for {roles}", roles=_mentions("@&", scope.only_roles)) if scope.only_roles else "",
+        _("not for {roles}", roles=_mentions("@&", scope.exempt_roles)) if scope.exempt_roles else "",
+    ]
+    return [*ages[scope.ages], *filter(None, named)]
 
 
 def _mentions(sign: str, ids: Iterable[str]) -> str:
     every = sorted(ids)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return " ".join(f"<{sign}{one}>" for one in every[:NAMED]) + more
+    names = " ".join(f"<{sign}{one}>" for one in every[:NAMED])
+    return _("{names} and {number} more", names=names, number=len(every) - NAMED) if len(every) > NAMED else names
 
 
 def _until(expires_at: float) -> str:
     is_over = datetime.now(UTC).timestamp() >= expires_at
-    return f"{'expired' if is_over else 'until'} {_when(expires_at)}"
+    when = _when(expires_at)
+    return _("expired {time}", time=when) if is_over else _("until {time}", time=when)
 
 
 def _when(seconds: float) -> str:
@@ -178,11 +205,13 @@ def _when(seconds: float) -> str:
 def _subject(one: FilterChange) -> tuple[str, str]:
     """The changed rule or settings."""
     if "settings" in one.after:
-        return "the settings", ""
+        return _("the settings"), ""
     if pictures := [*one.before.get("pictures", []), *one.after.get("pictures", [])]:
-        return f"picture {pictures[0]['id']}", ""
+        return _("picture {number}", number=pictures[0]["id"]), ""
     [*rules] = (_rules(one.after) or _rules(one.before)).values()
-    return (f"rule {rules[0]['id']}", rules[0]["pattern"]) if len(rules) == 1 else (f"{len(rules)} rules", "")
+    if len(rules) != 1:
+        return ngettext("1 rule", "{number} rules", len(rules)), ""
+    return _("rule {rule}", rule=rules[0]["id"]), rules[0]["pattern"]
 
 
 def _differences(one: FilterChange) -> Iterator[str]:
@@ -198,7 +227,8 @@ def _differences(one: FilterChange) -> Iterator[str]:
                 and name in was
                 and (old := _in_words(name, was[name])) != (new := _in_words(name, now[name]))
             ):
-                yield f"\n-# The {called} was {old} and is now {new}."
+                said = _("{field}: was {old} and is now {new}.", field=_(called), old=old, new=new)
+                yield f"\n-# {said}"
 
 
 def _in_words(name: str, value: Any) -> str:
@@ -207,22 +237,24 @@ def _in_words(name: str, value: Any) -> str:
         case "pattern":
             return code(value)
         case "kind":
-            return "a regex" if value == Kind.REGEX else "a text"
+            return _("a regex") if value == Kind.REGEX else _("a text")
         case "is_allow":
-            return MEANINGS[value]
+            return _(MEANINGS[value])
         case "scope":
-            return "; ".join(places(Scope.from_json(value))) or "everywhere"
+            return semicolons(places(Scope.from_json(value))) or _("everywhere")
         case "moderator_role_ids":
-            return _mentions("@&", map(str, value)) or "only Manage Server"
+            return _mentions("@&", map(str, value)) or _("only Manage Server")
         case "review_channel_id" if value:
             return f"<#{value}>"
         case "expires_at" if value:
             return f"<t:{value:.0f}:f>"
         case _ if isinstance(value, bool):
-            return "on" if value else "off"
+            return _("on") if value else _("off")
+        case "action" if value:
+            return action(value)
         case _:
-            told = NONE[name] if value is None else job_messages.plain(str(value), PATTERN_LENGTH) or "empty"
-            return f"“{told}”" if name in ("reason", "replacement") and value else told
+            told = _(NONE[name]) if value is None else job_messages.plain(str(value), PATTERN_LENGTH) or _("empty")
+            return _("“{text}”", text=told) if name in ("reason", "replacement") and value else told
 
 
 def _rules(state: Mapping[str, Any]) -> dict[int, dict[str, Any]]:

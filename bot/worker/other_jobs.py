@@ -12,6 +12,7 @@ from limner.bot.errors import BadPicture, CannotDescribe, FilesGone
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import Job
 from limner.bot.submit import check_posted
+from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.prepare import settle_description
 from limner.bot.worker.results import Result, finish, hand_in
@@ -34,7 +35,7 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
         file = await asyncio.to_thread(app.images.read, sha256)
         image = await asyncio.to_thread(app.images.open, sha256)
     except FileNotFoundError as error:
-        raise BadPicture(GONE) from error
+        raise BadPicture(_(GONE)) from error
     text = await scoring.describe(image)
     if not text:
         raise CannotDescribe

@@ -16,6 +16,7 @@ from limner.bot.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import InputPicture, Job
+from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.generators.base import Expansion, ModelCard, PromptExpander
 
@@ -103,7 +104,7 @@ async def _look_at_input(app: App, classifier: ClassifierThread, sha256: str) ->
     try:
         image = await asyncio.to_thread(app.images.open, sha256)
     except FileNotFoundError as error:
-        raise BadPicture(GONE) from error
+        raise BadPicture(_(GONE)) from error
     seen = await classifier.look(image)
     return await patiently(lambda: app.inputs.keep(sha256, seen))
 

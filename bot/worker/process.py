@@ -23,6 +23,7 @@ from limner.bot.queue.listen import listen
 from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, take_stdout
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
+from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.scoring_thread import ScoringThread
@@ -102,7 +103,7 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
     """The configured expander; raises SetupError if no installed package has it."""
     found = {entry.name: entry for entry in entry_points(group="limner.expanders")}
     if settings.expander not in found:
-        raise SetupError(f"The setting `expander` must be one of {', '.join(found)}.")
+        raise SetupError(_("The setting `expander` must be one of {join}.", join=", ".join(found)))
     expander = found[settings.expander].load()
     return expander.create(
         model=settings.expander_model,

@@ -14,6 +14,7 @@ from limner.bot.errors import SetupError
 from limner.bot.queue.faults import CRASHED, UNRESPONSIVE, WorkerBroken
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
+from limner.bot.translation import N_, _
 from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
 from limner.generators.base import error_site
 
@@ -30,8 +31,8 @@ SILENT_SECONDS = 60.0
 
 ANSWER_SECONDS = 5.0
 
-NOT_INSTALLED = "The setting `executor` is ray, and Ray is not installed; run pip install -e .[ray]"
-NOT_REACHED = "There is no Ray cluster at the address in `ray_address`; run `ray start` there, or leave it empty."
+NOT_INSTALLED = N_("The setting `executor` is ray, and Ray is not installed; run pip install -e .[ray]")
+NOT_REACHED = N_("There is no Ray cluster at the address in `ray_address`; run `ray start` there, or leave it empty.")
 
 
 class RayWorker:
@@ -114,9 +115,9 @@ class RayWorkers(Workers):
             SetupError: Ray is not installed, or the cluster's address does not answer.
         """
         if not importlib.util.find_spec("ray"):
-            raise SetupError(NOT_INSTALLED)
+            raise SetupError(_(NOT_INSTALLED))
         if not await answers(self._settings.ray_address):
-            raise SetupError(NOT_REACHED)
+            raise SetupError(_(NOT_REACHED))
         await super().start()
 
     async def _keep_all(self) -> None:

@@ -21,6 +21,7 @@ from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job, JobKind
 from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
+from limner.bot.translation import N_
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.in_flight import InFlightJobs
@@ -64,7 +65,7 @@ BEATS = 4
 T = TypeVar("T")
 
 WARM_UP = "a red fox"
-STUMBLED = "The painter stumbled over this request; ask again in a moment."
+STUMBLED = N_("The painter stumbled over this request; ask again in a moment.")
 
 
 class Worker:

@@ -24,6 +24,7 @@ from limner.generators.base import Expansion, error_site
 from limner.generators.language.glossary import CJK, language, translate
 from limner.generators.language.guard import WROTE_NOTHING, check
 from limner.generators.language.placement import Neighbour, Policy
+from limner.generators.sentences import sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,14 +51,16 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 PAUSES = (0.2, 0.8)
 """Seconds before the second and the third attempt."""
 
-LATE = "did not answer in time"
-DOWN = "did not answer"
-ABSENT = "could not be loaded"
-LOADING = "is still being loaded"
+AS_IT_IS = sentence("The language model {reason}, so your idea was used as it is.")
+WORD_BY_WORD = sentence("The language model {reason}, so your idea was only read in English, word by word.")
+LATE = sentence("did not answer in time")
+DOWN = sentence("did not answer")
+ABSENT = sentence("could not be loaded")
+LOADING = sentence("is still being loaded")
 LOADING_SECONDS = 4.0
 """How long an idea waits for a model that is being loaded; then it is used without an expansion."""
-UNREADABLE = "answered in a form that could not be read"
-ENGLISH_ONLY = "reads only English"
+UNREADABLE = sentence("answered in a form that could not be read")
+ENGLISH_ONLY = sentence("reads only English")
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ class Idea:
 
     def as_it_is(self, model: str, reason: str = "") -> Expansion:
         """The idea without an expansion, and the sentence that says why."""
-        used = "used as it is" if self.start == self.text else "only read in English, word by word"
-        note = f"The language model {reason}, so your idea was {used}." if reason else ""
+        text = AS_IT_IS if self.start == self.text else WORD_BY_WORD
+        note = text.format(reason=reason) if reason else ""
         return self.expansion(self.start, model, note)
 
     def checked(self, text: str, model: str) -> Expansion:

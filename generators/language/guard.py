@@ -25,13 +25,14 @@ from limner.generators.language.glossary import (
     language,
     terms,
 )
+from limner.generators.sentences import sentence
 
 WROTE_NOTHING = "wrote nothing"
 DECLINED = "refused to write"
-LEAKED = "repeated its instructions"
-GARBLED = "wrote in signs that were not asked for"
-LOOPED = "repeated itself"
-CHANGED = "left out or changed some of your words"
+LEAKED = sentence("repeated its instructions")
+GARBLED = sentence("wrote in signs that were not asked for")
+LOOPED = sentence("repeated itself")
+CHANGED = sentence("left out or changed some of your words")
 
 
 def _words(text: str) -> frozenset[str]:

@@ -24,6 +24,7 @@ from limner.generators.base import (
     error_site,
 )
 from limner.generators.image_files import open_image
+from limner.generators.sentences import sentence
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,12 @@ DISALLOWED = frozenset({"moderation_blocked", "content_policy_violation", "conte
 NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "invalid_api_key"})
 PASSING = frozenset({408, 409, 425, 429})
 
-NOT_ALLOWED = "The images server does not allow this picture; change your words and ask again."
-NOT_FOUND = "The images server does not know this model; the operator finds what to do with `limner doctor`."
-NOT_PAINTABLE = "The images server cannot paint this request; change its size, steps or model."
-BUSY = "The images server does not answer or is too busy; ask again in a moment."
-LATE = "The images server did not paint this in time; ask again, or for a smaller picture."
-NOT_A_PICTURE = "The images server sent something that is not a picture; ask again in a moment."
+NOT_ALLOWED = sentence("The images server does not allow this picture; change your words and ask again.")
+NOT_FOUND = sentence("The images server does not know this model; the operator finds what to do with `limner doctor`.")
+NOT_PAINTABLE = sentence("The images server cannot paint this request; change its size, steps or model.")
+BUSY = sentence("The images server does not answer or is too busy; ask again in a moment.")
+LATE = sentence("The images server did not paint this in time; ask again, or for a smaller picture.")
+NOT_A_PICTURE = sentence("The images server sent something that is not a picture; ask again in a moment.")
 
 
 class AccountRefused(GenerationError):

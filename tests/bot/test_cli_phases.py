@@ -36,7 +36,7 @@ async def test_each_phase_of_a_request_is_named(app: App) -> None:
         "starting a worker",
         "loading the model",
         "queued",
-        "expanding",
+        "describing the picture",
         "loading the model",
         "starting to paint",
         f"step 1 of {claimed.steps}",

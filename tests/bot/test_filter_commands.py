@@ -87,7 +87,7 @@ def swap_roles(world: World, who: simcord.MemberActor, lost: str, given: str = "
 
 async def test_a_rule_holds_from_the_moment_it_is_added_until_it_is_removed(world: World) -> None:
     await world.imagine("a purple cow")
-    rule = await add(world, "purple cow", told="Cows are sacred here.")
+    rule = await add(world, "purple cow", reason="Cows are sacred here.")
     sentence = await world.refused("a Purple\nCOW in the snow")
     assert "filter:idea" in sentence
     assert "Cows are sacred here." in sentence
@@ -175,7 +175,7 @@ async def test_a_strict_rule_finds_glued_and_split_words_and_its_card_tells_what
     [rule] = await rules(world)
     await fill(world, await command(world, "edit", rule=str(rule.id)), it_is=["word"])
     await world.imagine("a thera pist")
-    assert "The search for glued and split words was on and is now off." in read(await command(world, "log"))
+    assert "Search for glued and split words: was on and is now off." in read(await command(world, "log"))
 
 
 async def test_a_pack_is_made_strict_in_its_form(world: World) -> None:
@@ -210,8 +210,8 @@ async def rules(world: World) -> Sequence[RuleRow]:
 
 
 async def test_a_rule_is_edited_on_its_card_and_keeps_what_is_not_touched(world: World) -> None:
-    rule = await add(world, "cow", told="No cows.", it_is=["word"])
-    await fill(world, await command(world, "edit", rule=str(rule.id)), when=["replace"], told="cat")
+    rule = await add(world, "cow", reason="No cows.", it_is=["word"])
+    await fill(world, await command(world, "edit", rule=str(rule.id)), when=["replace"], reason="cat")
     [edited] = await rules(world)
     assert (edited.pattern, edited.action, edited.reason, edited.replacement) == ("cow", "replace", "", "cat")
     assert (await world.imagine("a cow")).idea == "a cat"
@@ -273,7 +273,7 @@ async def test_test_tells_what_would_happen_and_what_was_seen_through(world: Wor
     text = await told(world, "test", text="a c0w, a bull, a cow bell")
     assert text.splitlines() == [
         "A request with that text would be refused.",
-        f"Rule {cow.id} `` cow ``: block; found `` c0w ``, seen through digits or signs for letters",
+        f"Rule {cow.id} `` cow ``: block; found `` c0w ``, in spite of digits or signs for letters",
         f"Rule {general.id} (of this bot's operator): block; found `` bull ``, as it is written",
     ]
     assert await told(world, "test", text="a cow bell") == (
@@ -287,7 +287,7 @@ async def test_a_text_that_takes_too_long_to_check_is_refused_and_test_names_the
     await world.app.filters.put_all(world.guild.id, alike, 1)
     text = "аб" * 750
     sentence = await world.refused(text)
-    assert sentence.startswith("That text takes too long to check here (the idea, reason cost:idea)")
+    assert sentence.startswith("That text takes too long to check here (the idea, code cost:idea)")
     job = await world.newest()
     assert (job.status, job.reason_code, job.rule_ids) == ("refused", "cost:idea", [])
     first, second = (await told(world, "test", text=text)).splitlines()
@@ -387,10 +387,10 @@ async def test_the_log_tells_who_did_what_and_undoes_it(world: World) -> None:
 
 
 async def test_the_log_says_in_words_how_it_was_and_is_now(world: World) -> None:
-    rule = await add(world, "cow", told="No @everyone.", when=["flag"])
+    rule = await add(world, "cow", reason="No @everyone.", when=["flag"])
     helpers = world.guild.create_role("Helpers")
     await fill(world, await command(world, "exempt", rule=str(rule.id)), not_in=[world.channel], not_for=[helpers])
-    await fill(world, await command(world, "edit", rule=str(rule.id)), text="bull*", when=["log"], told="")
+    await fill(world, await command(world, "edit", rule=str(rule.id)), text="bull*", when=["log"], reason="")
     await world.app.guilds.change(
         world.guild.id, world.grace.id, moderator_role_ids=(helpers.id,), review_channel_id=world.channel.id
     )
@@ -400,17 +400,17 @@ async def test_the_log_says_in_words_how_it_was_and_is_now(world: World) -> None
     assert "undid a change of rule 1 `` cow ``" in undone
     assert settings.splitlines()[0].endswith("changed the settings")
     assert settings.splitlines()[1:] == [
-        f"-# The list of moderators was only Manage Server and is now <@&{helpers.id}>.",
-        f"-# The review channel was none and is now <#{world.channel.id}>.",
+        f"-# Moderators' roles: was only Manage Server and is now <@&{helpers.id}>.",
+        f"-# Review channel: was none and is now <#{world.channel.id}>.",
     ]
     assert edited.splitlines()[0].endswith("changed rule 1 `` bull* ``")
     assert edited.splitlines()[1:] == [
-        "-# The text was `` cow `` and is now `` bull* ``.",
-        "-# The action was flag and is now log.",
-        "-# The reason that members read was “No @\u200beveryone.” and is now empty.",
+        "-# Text: was `` cow `` and is now `` bull* ``.",
+        "-# Action: was flag and is now log.",
+        "-# Reason for the member: was “No @\u200beveryone.” and is now empty.",
     ]
     assert exempted.splitlines()[1:] == [
-        f"-# The place was everywhere and is now not in <#{world.channel.id}>; not for <@&{helpers.id}>."
+        f"-# Where it counts: was everywhere and is now not in <#{world.channel.id}>; not for <@&{helpers.id}>."
     ]
     assert added.endswith("added rule 1 `` cow ``")
     rows = [row for row in log.components if isinstance(row, discord.ActionRow)]
@@ -419,7 +419,7 @@ async def test_the_log_says_in_words_how_it_was_and_is_now(world: World) -> None
         "5 undid a change of rule 1 cow",
         "4 changed the settings",
         "3 changed rule 1 bull*",
-        "2 changed the places of rule 1 cow",
+        "2 changed where rule 1 cow counts",
         "1 added rule 1 cow",
     ]
 

@@ -181,7 +181,7 @@ async def test_a_refusal_names_field_and_code_but_no_word(filters: ContentFilter
     assert verdict.refusal
     assert (verdict.refusal.code, verdict.refusal.field) == ("filter:file", "file name")
     assert verdict.refusal.sentence == (
-        "The file name has words that are not allowed here (reason filter:file); change them and ask again."
+        "The file name has words that are not allowed here (code filter:file); change them and ask again."
     )
 
 

@@ -233,7 +233,7 @@ def test_a_dash_between_blanks_is_prose(first: str, last: str, dash: str):
 @pytest.mark.parametrize("text", ["text --ar 3:2", "——seed 7", "blur --chaos"])
 def test_a_field_that_takes_no_flags_says_where_they_belong(text: str):
     with pytest.raises(BadPrompt, match=r"^--\w+ is a flag, and it belongs into the prompt\.$"):
-        without_flags(text, "it belongs into the prompt")
+        without_flags(text, "{flag} is a flag, and it belongs into the prompt.")
     assert without_flags("text — no  signs --", "") == "text — no signs --"
 
 

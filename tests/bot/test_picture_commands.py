@@ -73,7 +73,7 @@ async def test_members_may_not(world: World, command: str) -> None:
 async def test_a_members_picture_is_blocked_listed_and_allowed_again(world: World) -> None:
     assert await told(world, "blocked") == EMPTY
     message = await world.bob.send(world.channel, "look", attachments=[("a.png", drawing())])
-    assert "It is number 1 in /pictures blocked" in await block(world, message)
+    assert "/pictures blocked lists it as number 1" in await block(world, message)
     assert "**1** · a picture file" in await told(world, "blocked")
     assert await world.app.blocked.has_like(world.guild.id, (await _first(world)).phash, 0)
     await told(world, "allow", number=1)
@@ -90,7 +90,7 @@ async def test_a_painted_picture_is_blocked_by_its_message(world: World) -> None
     job.images[0].sha256 = sha256
     async with world.app.database.begin() as session:
         await session.merge(job.images[0])
-    assert "It is number 1" in await block(world, world.message(job))
+    assert "lists it as number 1" in await block(world, world.message(job))
     assert (await _first(world)).job_id == job.id
 
 

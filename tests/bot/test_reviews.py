@@ -102,7 +102,7 @@ async def test_a_refused_idea_in_another_spelling_waits_for_a_moderator(world: W
     for _ in range(3):
         await world.finish(await world.claim())
     review = await carded(world, job)
-    assert "spelled another way" in (fields(card(channel, review))["Why it is here"] or "")
+    assert "in another spelling" in (fields(card(channel, review))["Why it is here"] or "")
     assert await world.app.strikes.active(world.guild.id, world.ada.id) == []
 
     await world.app.guilds.change(world.guild.id, world.grace.id, evasion="strike")

@@ -40,7 +40,7 @@ async def test_strikes_are_given_shown_and_taken_back(world: World) -> None:
     assert "**1** · spam · by <@" in await told(world, "list")
     assert "no strikes" in await told(world, "list", member=world.bob)
     assert (record := await me(world, world.ada))["Strikes"].startswith("1 · spam · expires <t:")
-    assert "; 3 suspend from painting for 24 hours, and twice as long each" in record["In this server"]
+    assert "A member with 3 strikes may not paint for 24 hours, and twice as long each" in record["In this server"]
     await choose_channel(world, evasion="strike")
     assert "in another spelling within 10 minutes brings a strike." in (await me(world, world.ada))["In this server"]
     [choice] = await world.grace.autocomplete(world.channel, "strike remove", "strike", "sp")

@@ -40,7 +40,7 @@ def test_no_name_is_no_style(styles: Styles):
 def test_an_unknown_style_names_the_close_ones(styles: Styles):
     with pytest.raises(UnknownStyle, match=r"^That style is not known; did you mean watercolor\?$"):
         styles.find("watercolour")
-    with pytest.raises(UnknownStyle, match="pick one from the list"):
+    with pytest.raises(UnknownStyle, match="choose one that is"):
         styles.find("@everyone " * 500)
 
 

@@ -16,7 +16,7 @@ from limner.bot.filters.rules import Action
 from limner.bot.filters.strict import splits
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
 from limner.bot.storage.models import RuleRow
-from limner.bot.translation import _
+from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
@@ -33,17 +33,19 @@ REPLAYED = 5000
 SHOWN = 10
 IDEA_LENGTH = 120
 LOOKS = {
-    "on": ("Switch on", discord.ButtonStyle.success),
-    "off": ("Switch off", discord.ButtonStyle.secondary),
-    "edit": ("Edit", discord.ButtonStyle.secondary),
-    "where": ("Where", discord.ButtonStyle.secondary),
-    "replay": ("Replay", discord.ButtonStyle.primary),
-    "remove": ("Remove", discord.ButtonStyle.danger),
-    "discard": ("Discard", discord.ButtonStyle.danger),
+    "on": (N_("Switch on"), discord.ButtonStyle.success),
+    "off": (N_("Switch off"), discord.ButtonStyle.secondary),
+    "edit": (N_("Edit"), discord.ButtonStyle.secondary),
+    "where": (N_("Where"), discord.ButtonStyle.secondary),
+    "replay": (N_("Replay"), discord.ButtonStyle.primary),
+    "remove": (N_("Remove"), discord.ButtonStyle.danger),
+    "discard": (N_("Discard"), discord.ButtonStyle.danger),
 }
-NO_RULES = "This server has no rules yet; add one with /filter add, or switch on some of /filter packs."
-NONE_FOUND = "No rule of this server has that text."
-ALLOWS = "An allowed text stops nothing, so there is nothing to replay."
+NO_RULES = N_("This server has no rules yet; add one with /filter add, or switch on some of /filter packs.")
+NONE_FOUND = N_("No rule of this server has that text.")
+WOULD_STOP = N_("Rule {rule} would have stopped {number} of the last {all} requests")
+WOULD_MATCH = N_("Rule {rule} would have matched {number} of the last {all} requests")
+ALLOWS = N_("An allowed text stops nothing, so there is nothing to replay.")
 
 
 class RuleButton(
@@ -54,7 +56,7 @@ class RuleButton(
 
     def __init__(self, verb: str, rule_id: int) -> None:
         label, style = LOOKS[verb]
-        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:rule:{verb}:{rule_id}"))
+        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=f"limner:rule:{verb}:{rule_id}"))
         self.verb = verb
         self.rule_id = rule_id
 
@@ -103,7 +105,7 @@ class ListSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:rules:
         options = [
             discord.SelectOption(label=cut(f"{rule.id} {rule.pattern}", CHOICE), value=str(rule.id)) for rule in rules
         ]
-        return cls(discord.ui.Select(custom_id="limner:rules:open", placeholder="Open a rule", options=options))
+        return cls(discord.ui.Select(custom_id="limner:rules:open", placeholder=_("Open a rule"), options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Show the rule on its card."""
@@ -120,7 +122,7 @@ async def show_list(interaction: Interaction, app: App, guild_id: int, search: s
     """The first page of a server's rules."""
     page = await app.filters.page(guild_id, 1, search)
     if not page.total:
-        await tell(interaction, NONE_FOUND if search else NO_RULES)
+        await tell(interaction, _(NONE_FOUND) if search else _(NO_RULES))
     else:
         await tell(interaction, "", embed=_listed(page), view=_list_view(page, search))
 
@@ -128,13 +130,13 @@ async def show_list(interaction: Interaction, app: App, guild_id: int, search: s
 async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None:
     """Show which of the last requests a rule would have matched, before it is switched on."""
     if rule.is_allow:
-        raise BadRule(ALLOWS)
+        raise BadRule(_(ALLOWS))
     await interaction.response.defer(ephemeral=True, thinking=True)
     asked = await app.history.of_guild(rule.guild_id, REPLAYED)
     matched = await app.filters.replay(rule, [(one.where, (one.idea, one.prompt)) for one in asked])
     stopped = [asked[number] for number in matched]
-    does = "stopped" if rule.action == Action.BLOCK else "matched"
-    heading = f"Rule {rule.id} would have {does} {len(stopped)} of the last {len(asked)} requests"
+    would = WOULD_STOP if rule.action == Action.BLOCK else WOULD_MATCH
+    heading = _(would, rule=rule.id, number=len(stopped), all=len(asked))
     lines = [f"**{one.id}** <@{one.user_id}> {plain(one.idea, IDEA_LENGTH)}" for one in stopped[:SHOWN]]
     more = [_(REST, number=len(stopped) - SHOWN)] if len(stopped) > SHOWN else []
     embed = make_embed(heading, fit([*lines, *more], DESCRIPTION))
@@ -144,7 +146,14 @@ async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None
 async def remove(interaction: Interaction, app: App, rule: RuleRow) -> None:
     """Remove a rule."""
     await app.filters.remove(rule.guild_id, rule.id, interaction.user.id)
-    await tell(interaction, f"Rule {rule.id} {texts.subject(rule)} is removed; /filter log can bring it back.")
+    await tell(
+        interaction,
+        _(
+            "Rule {rule} {subject} is removed; /filter log can bring it back.",
+            rule=rule.id,
+            subject=texts.subject(rule),
+        ),
+    )
 
 
 async def _switch(interaction: Interaction, app: App, rule: RuleRow) -> None:
@@ -180,15 +189,15 @@ async def _notes(app: App, rule: RuleRow) -> list[str]:
     notes: list[str] = []
     for twin in await app.filters.twins(rule):
         text = texts.ALLOW_WINS if rule.is_allow else texts.IS_ALLOWED if twin.is_allow else texts.TWICE
-        notes.append(text.format(id=twin.id))
+        notes.append(_(text, id=twin.id))
     if not notes and await app.filters.is_freed(rule):
-        notes.append(FREED)
+        notes.append(_(FREED))
     if rule.is_strict:
         pairs = [pair for one in entry_of(rule).rules("") for pair in splits(one.keyword)]
-        notes += [texts.SPLIT.format(some([*map(texts.code, pairs)], SHOWN))] * bool(pairs)
+        notes += [_(texts.SPLIT, words=some([*map(texts.code, pairs)], SHOWN))] * bool(pairs)
     settings = await app.guilds.get(rule.guild_id)
     if rule.action == Action.FLAG and not rule.is_allow and settings.review_channel_id is None:
-        notes.append(texts.FLAG_WITHOUT_CHANNEL)
+        notes.append(_(texts.FLAG_WITHOUT_CHANNEL))
     return notes
 
 
@@ -206,15 +215,18 @@ def view(items: Any) -> discord.ui.View:
 
 
 def _listed(page: Page) -> discord.Embed:
-    rules = "one rule" if page.total == 1 else f"{page.total} rules"
     lines = fit(list(map(texts.line, page.rules)), DESCRIPTION)
-    return make_embed(f"This server has {rules}", lines, footer=f"Page {page.number} of {page.pages}")
+    return make_embed(
+        ngettext("This server has one rule", "This server has {number} rules", page.total),
+        lines,
+        footer=_("Page {number} of {pages}", number=page.number, pages=page.pages),
+    )
 
 
 def _list_view(page: Page, search: str) -> discord.ui.View:
     items: list[Any] = [ListSelect.of(list(page.rules))]
     if page.number > 1:
-        items.append(ListButton("Previous", page.number - 1, search))
+        items.append(ListButton(_("Previous"), page.number - 1, search))
     if page.number < page.pages:
-        items.append(ListButton("Next", page.number + 1, search))
+        items.append(ListButton(_("Next"), page.number + 1, search))
     return view(items)

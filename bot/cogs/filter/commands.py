@@ -20,6 +20,7 @@ from limner.bot.filters.rules import Action, Rule
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.place import Where
 from limner.bot.storage.models import RuleRow
+from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import LimnerCog, moderated, tell, where
@@ -46,15 +47,15 @@ ITEMS = (
 """Buttons and selects that survive restarts."""
 RULE = "The number of a rule; type some of its text to find it"
 HAPPENS = {
-    None: "That text is allowed here; no rule matches it.",
-    Action.BLOCK: "A request with that text would be refused.",
-    Action.FLAG: "A request with that text would wait for a moderator.",
-    Action.REPLACE: "A request with that text would be changed.",
-    Action.SPOILER: "The pictures for that text would be posted hidden.",
-    Action.LOG: "That text is allowed here; that it matched would be remembered.",
+    None: N_("That text is allowed here; no rule matches it."),
+    Action.BLOCK: N_("A request with that text would be refused."),
+    Action.FLAG: N_("A request with that text would wait for a moderator."),
+    Action.REPLACE: N_("A request with that text would be changed."),
+    Action.SPOILER: N_("The pictures for that text would be posted hidden."),
+    Action.LOG: N_("That text is allowed here; the log of the filter would say that it matched."),
 }
-TOO_COSTLY = "That text takes too long to check here, so a request with it would be refused."
-COSTLIEST = "Rule {} takes most of the time."
+TOO_COSTLY = N_("That text takes too long to check here, so a request with it would be refused.")
+COSTLIEST = N_("Rule {rule} takes most of the time.")
 
 
 class Filters(LimnerCog, name="Limner filters"):
@@ -166,23 +167,28 @@ def _told(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
     verdict = explained.verdict
     refusal = verdict.refusal
     is_for_cost = refusal is not None and refusal.is_for_cost
-    head = [TOO_COSTLY if is_for_cost else HAPPENS[verdict.action]]
-    head += [COSTLIEST.format(refusal.rule_id)] if refusal and is_for_cost and refusal.rule_id else []
+    head = [_(TOO_COSTLY) if is_for_cost else _(HAPPENS[verdict.action])]
+    head += [_(COSTLIEST, rule=refusal.rule_id)] if refusal and is_for_cost and refusal.rule_id else []
     if verdict.action == Action.REPLACE:
-        head.append(f"It would be: {texts.code(verdict.texts['idea'])}")
+        head.append(_("It would be: {text}", text=texts.code(verdict.texts["idea"])))
     found = {match.rule: match for match in reversed(explained.matches)}
     lines = [
-        f"Rule {_named(match.rule)}: {match.rule.action}; {texts.how(text, match)}"
+        _(
+            "Rule {rule}: {action}; {found}",
+            rule=_named(match.rule),
+            action=texts.action(match.rule.action),
+            found=texts.how(text, match),
+        )
         for match in reversed(found.values())
     ]
-    lines += [f"Freed by the allow list: rule {_named(rule)}" for rule in explained.freed]
+    lines += [_("Freed by the allow list: rule {rule}", rule=_named(rule)) for rule in explained.freed]
     return with_file(head, lines, "matches.txt")
 
 
 def _named(rule: Rule) -> str:
     """A rule's number and, for the server's own rules, its text as inline code."""
     return (
-        f"{rule.id} (of this bot's operator)"
+        _("{rule} (of this bot's operator)", rule=rule.id)
         if rule.guild_id == EVERYWHERE
         else f"{rule.id} {texts.code(rule.pattern)}"
     )

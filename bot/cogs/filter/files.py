@@ -23,6 +23,7 @@ from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.limits import cut
+from limner.bot.translation import N_, _, ngettext, semicolons
 from limner.bot.ui import job_messages
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import ForModerators
@@ -35,15 +36,15 @@ Interaction = discord.Interaction[Any]
 Trigger = discord.AutoModRuleTriggerType
 
 MOST_BYTES = 8 * 2**20
-TOO_LARGE = "That file is larger than 8 MB; divide it into several."
-EMPTY = "There are no rules in that file"
-NO_PERMISSION = (
+TOO_LARGE = N_("That file is larger than 8 MB; divide it into several.")
+EMPTY = N_("There are no rules in that file")
+NO_PERMISSION = N_(
     "I need the permission Manage Server to read this server's AutoMod rules; give it to my role for that moment, "
     "or attach a file."
 )
-NO_KEYWORDS = "This server's AutoMod has no keyword rules; attach a file with rules, or look at /filter packs."
-PRESET = "Discord keeps the words of its own lists to itself; /filter packs has lists of ours"
-ALLOWED_HERE = "What AutoMod allows beside one of its rules is allowed beside all rules here."
+NO_KEYWORDS = N_("This server's AutoMod has no keyword rules; attach a file with rules, or look at /filter packs.")
+PRESET = N_("Discord keeps the words of its own lists to itself; /filter packs has lists of ours")
+ALLOWED_HERE = N_("What AutoMod allows for one of its rules is allowed for all rules here.")
 
 
 class ImportButton(ForModerators[discord.ui.Button[Any]], template=r"limner:import:(?P<source>file|automod)"):
@@ -80,8 +81,8 @@ async def bring_in(interaction: Interaction, app: App, guild_id: int, file: disc
         await _add(interaction, app, guild_id, items, is_automod=file is None)
         return
     count = sum(item.entry is not None for item in items)
-    text = f"Nothing is added yet; look at {_lines(len(told))}:" if count else "Nothing in it can be added:"
-    button = ImportButton("file" if file else "automod", f"Add the other {_rules(count)}")
+    text = _nothing_yet(len(told)) if count else _("Nothing in it can be added:")
+    button = ImportButton("file" if file else "automod", _others(count))
     content, listed = with_file([text], told, "lines.txt", _small)
     shown: dict[str, Any] = {"content": content, "view": view([button] if count else [])}
     if file is None:
@@ -98,7 +99,7 @@ async def send_out(interaction: Interaction, app: App, guild_id: int) -> None:
     rows = await app.filters.all(guild_id)
     text = await asyncio.to_thread(lambda: files.write(map(entry_of, rows)))
     file = discord.File(io.BytesIO(text.encode()), "rules.json")
-    await tell(interaction, f"{_rules(len(rows))}; /filter import reads this file again.", file=file)
+    await tell(interaction, _("{rules}; /filter import reads this file again.", rules=_rules(len(rows))), file=file)
 
 
 def automod_items(rules: Iterable[discord.AutoModRule]) -> Iterator[Item]:
@@ -111,7 +112,7 @@ async def _items(interaction: Interaction, app: App, file: discord.Attachment | 
     items = await (_read(interaction, app, file) if file else _automod(interaction, app))
     bound = frozenset(map(str, bound_roles(interaction)))
     return [
-        replace(item, entry=None, problem=OWN_ROLE)
+        replace(item, entry=None, problem=_(OWN_ROLE))
         if item.entry and frees(bound, None, (item.entry.is_allow, item.entry.scope))
         else item
         for item in items
@@ -120,10 +121,10 @@ async def _items(interaction: Interaction, app: App, file: discord.Attachment | 
 
 async def _read(interaction: Interaction, app: App, file: discord.Attachment) -> list[Item]:
     if file.size > MOST_BYTES:
-        raise BadRule(TOO_LARGE)
+        raise BadRule(_(TOO_LARGE))
     async with download(app, interaction.user.id, file) as data:
         try:
-            text = decode(data, "That file")
+            text = decode(data, _("That file"))
         except BadText as error:
             raise BadRule(str(error)) from error
     return await app.filters.read(cast("int", interaction.guild_id), text, file.filename)
@@ -134,17 +135,17 @@ async def _automod(interaction: Interaction, app: App) -> list[Item]:
     try:
         rules = await guild.fetch_automod_rules()
     except discord.Forbidden as error:
-        raise BadRule(NO_PERMISSION) from error
+        raise BadRule(_(NO_PERMISSION)) from error
     items = await app.filters.by_some(guild.id, automod_items(rules))
     if not items:
-        raise BadRule(NO_KEYWORDS)
+        raise BadRule(_(NO_KEYWORDS))
     return items
 
 
 def _of_automod(rule: discord.AutoModRule) -> Iterator[Item]:
     trigger = rule.trigger
     if trigger.type == Trigger.keyword_preset:
-        yield Item(rule.name, None, PRESET)
+        yield Item(rule.name, None, _(PRESET))
     if trigger.type != Trigger.keyword:
         return
     use: dict[str, Any] = {
@@ -173,21 +174,25 @@ def _item(name: str, entry: Entry) -> Item:
 
 async def _add(interaction: Interaction, app: App, guild_id: int, items: Sequence[Item], *, is_automod: bool) -> None:
     """Add the rules in one change, and show the result."""
-    await interaction.edit_original_response(content=f"Adding {_rules(len(items))} …", view=None)
+    await interaction.edit_original_response(content=_("Adding {rules} …", rules=_rules(len(items))), view=None)
     entries = [item.entry for item in items if item.entry]
     problems = [item.told for item in items if item.problem]
     done = await app.filters.put_all(guild_id, entries, interaction.user.id, bound=bound_roles(interaction))
-    parts = [f"{_rules(done.added)} added" if entries or problems else EMPTY]
-    parts += [f"{done.known} there already"] if done.known else []
-    parts += [f"{len(problems)} not added"] if problems else []
-    text = "; ".join(parts) + "." + f" {ALLOWED_HERE}" * is_automod
+    parts = [_("{rules} added", rules=_rules(done.added)) if entries or problems else _(EMPTY)]
+    parts += [_("{number} there already", number=done.known)] if done.known else []
+    parts += [_("{number} not added", number=len(problems))] if problems else []
+    text = _("{parts}.", parts=semicolons(parts)) + f" {_(ALLOWED_HERE)}" * is_automod
     buttons = view([UndoButton(done.change_id)] if done.change_id else [])
     content, listed = with_file([text], problems, "lines.txt", _small)
     await interaction.edit_original_response(content=content, attachments=listed, view=buttons)
 
 
-def _lines(number: int) -> str:
-    return "1 line" if number == 1 else f"{number} lines"
+def _nothing_yet(lines: int) -> str:
+    return ngettext("Nothing is added yet; look at 1 line:", "Nothing is added yet; look at {number} lines:", lines)
+
+
+def _others(rules: int) -> str:
+    return ngettext("Add the other rule", "Add the other {number} rules", rules)
 
 
 def _small(line: str) -> str:
@@ -195,4 +200,4 @@ def _small(line: str) -> str:
 
 
 def _rules(number: int) -> str:
-    return "1 rule" if number == 1 else f"{number} rules"
+    return ngettext("1 rule", "{number} rules", number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Self
 
 import discord
@@ -16,6 +16,7 @@ from limner.bot.filters.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import SETS, Ages, Scope
 from limner.bot.storage.models import RuleRow
+from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import Field, Form
 from limner.bot.ui.interactions import bound_roles, moderated
@@ -27,37 +28,52 @@ CHOSEN = 25
 """Most channels or roles in one select."""
 STRICT = "strict"
 KINDS = {
-    Kind.WORD: "A word, a phrase, or a wildcard such as cat*",
-    STRICT: "The same, also glued to other words or split into several",
-    Kind.REGEX: "A regular expression, as in AutoMod",
-    "allow": "Allow this text in spite of other rules",
+    Kind.WORD: N_("A word, a phrase, or a wildcard such as cat*"),
+    STRICT: N_("The same, also glued to other words or split into several"),
+    Kind.REGEX: N_("A regular expression, as in AutoMod"),
+    "allow": N_("Allow this text even if other rules match it"),
 }
-PACK_KINDS = {Kind.WORD: "A list of words", STRICT: KINDS[STRICT]}
+PACK_KINDS = {Kind.WORD: N_("A list of words"), STRICT: KINDS[STRICT]}
 SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}
+"""Seconds that a rule counts, by the value of the choice."""
+AGES = {
+    Ages.ANY: N_("All channels"),
+    Ages.ONLY: N_("Only age-restricted ones"),
+    Ages.EXCEPT: N_("All but age-restricted ones"),
+}
 DRAFT, AS_IT_IS = "draft", "as it is"
-BEYOND = "{} more stay as they are; there is no room for them here until some of these are taken out."
+SPAN_LABELS = {
+    DRAFT: N_("Not yet: as a draft, to try with Replay"),
+    AS_IT_IS: N_("As long as it does now"),
+    "for good": N_("For good"),
+    "one hour": N_("For one hour"),
+    "one day": N_("For one day"),
+    "one week": N_("For one week"),
+    "30 days": N_("For 30 days"),
+}
+BEYOND = N_("{number} more stay as they are; there is no room for them here until some of these are taken out.")
 
 
 class RuleForm(Form, kind="rule"):
     """A rule's text, action and expiry; for a pack all but the text."""
 
     def __init__(self, guild_id: int, rule: RuleRow | None) -> None:
-        super().__init__(f"Rule {rule.id}" if rule else "A new rule")
+        super().__init__(_("Rule {rule}", rule=rule.id) if rule else _("A new rule"))
         self._guild_id = guild_id
         self._rule = rule
         self._is_pack = rule is not None and rule.kind == PACK
         if not self._is_pack:
             text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
-            self.ask("text", "Text", text)
-        self.ask("kind", "It is", _select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
+            self.ask("text", _("Text"), text)
+        self.ask("kind", _("It is"), _select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
         action = _select(texts.ACTIONS, rule.action if rule else Action.BLOCK)
-        self.ask("action", "When a request has it", action)
+        self.ask("action", _("When a request has it"), action)
         told = (rule.replacement or rule.reason) if rule else ""
         field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=told)
-        self.ask("told", "Told to the member, or written instead", field)
+        self.ask("told", _("Reason for the member, or the new text"), field)
         is_kept = rule is not None and rule.expires_at is not None
         spans = [*([AS_IT_IS] if is_kept else []), *SPANS, *([] if rule else [DRAFT])]
-        self.ask("span", "It counts", _select({span: _span(span) for span in spans}, spans[0]))
+        self.ask("span", _("It counts"), _select({span: SPAN_LABELS[span] for span in spans}, spans[0]))
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -100,19 +116,14 @@ class PlaceForm(Form, kind="where"):
     """The channels and roles for which a rule counts."""
 
     def __init__(self, rule: RuleRow) -> None:
-        super().__init__(f"Where rule {rule.id} counts")
+        super().__init__(_("Where rule {rule} counts", rule=rule.id))
         self._rule = rule
         self._before = scope = entry_of(rule).scope
-        ages = {
-            Ages.ANY: "All channels",
-            Ages.ONLY: "Only age-restricted ones",
-            Ages.EXCEPT: "All but age-restricted ones",
-        }
-        self._ask("exempt_channels", "Not in these channels and categories", _channels(scope.exempt_channels))
-        self._ask("exempt_roles", "Not for these roles", _roles(scope.exempt_roles))
-        self._ask("only_channels", "Only in these channels and categories", _channels(scope.only_channels))
-        self._ask("only_roles", "Only for these roles", _roles(scope.only_roles))
-        self.ask("ages", "Age restriction", _select(ages, scope.ages))
+        self._ask("exempt_channels", _("Not in these channels and categories"), _channels(scope.exempt_channels))
+        self._ask("exempt_roles", _("Not for these roles"), _roles(scope.exempt_roles))
+        self._ask("only_channels", _("Only in these channels and categories"), _channels(scope.only_channels))
+        self._ask("only_roles", _("Only for these roles"), _roles(scope.only_roles))
+        self.ask("ages", _("Age restriction"), _select(AGES, scope.ages))
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -130,7 +141,7 @@ class PlaceForm(Form, kind="where"):
     def _ask(self, name: str, label: str, field: Field) -> None:
         ids = getattr(self._before, name)
         beyond = len(ids) - len(_shown(ids))
-        self.ask(name, label, field, BEYOND.format(beyond) if beyond else None)
+        self.ask(name, label, field, _(BEYOND, number=beyond) if beyond else None)
 
 
 def _kind(rule: RuleRow | None) -> str:
@@ -142,8 +153,8 @@ def _kind(rule: RuleRow | None) -> str:
     return Kind.REGEX if rule.kind == Kind.REGEX else Kind.WORD
 
 
-def _select(choices: Any, chosen: str) -> discord.ui.Select[Any]:
-    options = [Option(label=text, value=str(value), default=value == chosen) for value, text in choices.items()]
+def _select(choices: Mapping[Any, str], chosen: str) -> discord.ui.Select[Any]:
+    options = [Option(label=_(text), value=str(value), default=value == chosen) for value, text in choices.items()]
     return discord.ui.Select(options=options)
 
 
@@ -177,11 +188,3 @@ def _shown(ids: Iterable[str]) -> list[str]:
 def _chosen(ids: Iterable[str], before: Set[str]) -> frozenset[str]:
     """The selected ids, and those that did not fit into the select."""
     return frozenset({*ids, *(before - {*_shown(before)})})
-
-
-def _span(name: str) -> str:
-    return {
-        DRAFT: "Not yet: as a draft, to try with Replay",
-        AS_IT_IS: "As long as it does now",
-        "for good": "For good",
-    }.get(name, f"For {name}")

@@ -14,6 +14,7 @@ from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import ChangePage
 from limner.bot.storage.models import FilterChange
+from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
@@ -21,7 +22,7 @@ from limner.bot.ui.interactions import bound_roles, managers_only, tell
 
 Interaction = discord.Interaction[Any]
 
-NOTHING_YET = "Nobody has changed a rule or a setting here yet."
+NOTHING_YET = N_("Nobody has changed a rule or a setting here yet.")
 
 
 class LogButton(ForModerators[discord.ui.Button[Any]], template=r"limner:log:page:(?P<number>[0-9]{1,9})"):
@@ -51,7 +52,7 @@ class UndoSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:log:un
     def of(cls, some: Sequence[FilterChange]) -> Self:
         """A choice among the changes of a page."""
         options = [discord.SelectOption(label=texts.label(one), value=str(one.id)) for one in some]
-        return cls(discord.ui.Select(custom_id="limner:log:undo", placeholder="Undo a change", options=options))
+        return cls(discord.ui.Select(custom_id="limner:log:undo", placeholder=_("Undo a change"), options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Undo the change and say so."""
@@ -62,7 +63,7 @@ class UndoButton(ForModerators[discord.ui.Button[Any]], template=rf"limner:log:u
     """Undoes the change that a message reports."""
 
     def __init__(self, change_id: int) -> None:
-        super().__init__(discord.ui.Button(label="Undo", custom_id=f"limner:log:undo:{change_id}"))
+        super().__init__(discord.ui.Button(label=_("Undo"), custom_id=f"limner:log:undo:{change_id}"))
         self.change_id = change_id
 
     @classmethod
@@ -81,7 +82,7 @@ async def show(interaction: Interaction, app: App, guild_id: int) -> None:
     """The first page of a server's log."""
     page = await audit_log.page(app.database, guild_id)
     if not page.changes:
-        await tell(interaction, NOTHING_YET)
+        await tell(interaction, _(NOTHING_YET))
     else:
         await tell(interaction, "", embed=_listed(page), view=_view(page))
 
@@ -92,18 +93,24 @@ async def undo(interaction: Interaction, app: App, guild_id: int, change_id: int
         managers_only(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     change = await app.filters.undo(guild_id, change_id, interaction.user.id, bound=bound_roles(interaction))
-    await tell(interaction, f"Change {change.id} is undone; that is in /filter log too, and can be undone.")
+    await tell(
+        interaction, _("Change {change} is undone; that is in /filter log too, and can be undone.", change=change.id)
+    )
 
 
 def _listed(page: ChangePage) -> discord.Embed:
     changed = fit(list(map(texts.change, page.changes)), DESCRIPTION)
-    return make_embed("What moderators changed", changed, footer=f"Page {page.number} of {page.pages}")
+    return make_embed(
+        _("What moderators changed"),
+        changed,
+        footer=_("Page {number} of {pages}", number=page.number, pages=page.pages),
+    )
 
 
 def _view(page: ChangePage) -> discord.ui.View:
     items: list[Any] = [UndoSelect.of(page.changes)]
     if page.number > 1:
-        items.append(LogButton("Newer", page.number - 1))
+        items.append(LogButton(_("Newer"), page.number - 1))
     if page.number < page.pages:
-        items.append(LogButton("Older", page.number + 1))
+        items.append(LogButton(_("Older"), page.number + 1))
     return view(items)

@@ -15,6 +15,8 @@ from limner.bot.filters import packs
 from limner.bot.filters.entries import PACK, Entry
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import DESCRIPTION, fit
+from limner.bot.translation import N_, _, ngettext
+from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NOT_OFFERED, ForManagers, ForModerators
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import SILENT, bound_roles, tell
@@ -22,16 +24,19 @@ from limner.bot.ui.interactions import SILENT, bound_roles, tell
 Interaction = discord.Interaction[Any]
 Option = discord.SelectOption
 
-PACKS = "Choose a language, then the packs that count here; /filter edit says what a pack does, /filter exempt where."
+PACKS = N_(
+    "Choose a language, then the packs that count here; /filter edit says what a pack does, /filter exempt where."
+)
+FIRST_LANGUAGE = "English"
 NEGATIVES = {
-    "free": "Words that are not wanted may be anything",
-    "checked": "Words that are not wanted obey the rules too",
+    "free": N_("Words that are not wanted may be anything"),
+    "checked": N_("Words that are not wanted obey the rules too"),
 }
-PUBLIC = (
+PUBLIC = N_(
     "**Everybody in this server can read the review channel**, with the words and pictures that wait there for a "
     "moderator. Choose a channel that only moderators see."
 )
-INTEGRATIONS = (
+INTEGRATIONS = N_(
     "Discord shows /filter only to members with Manage Server; let the moderators' roles use it under "
     "Server Settings, Integrations."
 )
@@ -44,8 +49,8 @@ class LanguageSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:pa
     def of(cls, chosen: str) -> Self:
         """A choice among the languages that have packs."""
         languages = sorted({pack.language for pack in packs.every().values()})
-        options = [Option(label=language, value=language, default=language == chosen) for language in languages]
-        return cls(discord.ui.Select(custom_id="limner:packs:language", placeholder="Language", options=options))
+        options = [Option(label=_(language), value=language, default=language == chosen) for language in languages]
+        return cls(discord.ui.Select(custom_id="limner:packs:language", placeholder=_("Language"), options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Show the packs of the language."""
@@ -64,12 +69,12 @@ class PackSelect(ForModerators[discord.ui.Select[Any]], template=r"limner:packs:
         """A choice among the packs of a language."""
         some = [pack for pack in packs.every().values() if pack.language == language]
         options = [
-            Option(label=pack.title, value=pack.name, description=f"{len(pack.terms)} words", default=pack.name in on)
+            Option(label=_(pack.title), value=pack.name, description=_words(pack), default=pack.name in on)
             for pack in some
         ]
         select = discord.ui.Select[Any](
             custom_id=f"limner:packs:of:{language}",
-            placeholder="Packs",
+            placeholder=_("Packs"),
             min_values=0,
             max_values=len(some),
             options=options,
@@ -107,7 +112,7 @@ class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:set
         chosen = [discord.SelectDefaultValue(id=role, type=kind) for role in settings.moderator_role_ids]
         select = discord.ui.RoleSelect[Any](
             custom_id="limner:settings:roles",
-            placeholder="Moderators' roles",
+            placeholder=_("Moderators' roles"),
             min_values=0,
             max_values=25,
             default_values=chosen,
@@ -118,7 +123,7 @@ class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:set
         """Make exactly these roles moderators."""
         roles = tuple(sorted(role.id for role in self.item.values))
         if not (interaction.guild and all(map(interaction.guild.get_role, roles))):
-            raise BadOption(NOT_OFFERED)
+            raise BadOption(_(NOT_OFFERED))
         await app.guilds.change(guild_id, interaction.user.id, moderator_role_ids=roles)
         await _refresh_settings(interaction, app, guild_id)
 
@@ -130,7 +135,7 @@ class NegativeSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:sett
     def of(cls, settings: GuildSettings) -> Self:
         """A choice between the two."""
         is_now = "checked" if settings.checks_negative_prompts else "free"
-        options = [Option(label=text, value=value, default=value == is_now) for value, text in NEGATIVES.items()]
+        options = [Option(label=_(text), value=value, default=value == is_now) for value, text in NEGATIVES.items()]
         return cls(discord.ui.Select(custom_id="limner:settings:negative", options=options))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
@@ -149,7 +154,7 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
         chosen = [settings.review_channel_id] if settings.review_channel_id else []
         select = discord.ui.ChannelSelect[Any](
             custom_id="limner:settings:review",
-            placeholder="Review channel",
+            placeholder=_("Review channel"),
             channel_types=[discord.ChannelType.text],
             min_values=0,
             default_values=[
@@ -163,15 +168,15 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
         chosen = next((channel.id for channel in self.item.values), None)
         guild = interaction.guild
         if chosen and not (guild and isinstance(guild.get_channel(chosen), discord.TextChannel)):
-            raise BadOption(NOT_OFFERED)
+            raise BadOption(_(NOT_OFFERED))
         await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
         await _refresh_settings(interaction, app, guild_id)
 
 
 async def show_packs(interaction: Interaction, app: App, guild_id: int) -> None:
     """Show the English packs first."""
-    embed, buttons = await _packs(app, guild_id, "English")
-    await tell(interaction, PACKS, embed=embed, view=buttons)
+    embed, buttons = await _packs(app, guild_id, _(FIRST_LANGUAGE))
+    await tell(interaction, _(PACKS), embed=embed, view=buttons)
 
 
 async def show_settings(interaction: Interaction, app: App, guild_id: int) -> None:
@@ -192,24 +197,30 @@ async def _refresh_settings(interaction: Interaction, app: App, guild_id: int) -
 
 async def _packs(app: App, guild_id: int, language: str) -> tuple[discord.Embed, discord.ui.View]:
     rows = [row for row in await app.filters.all(guild_id, PACK) if row.is_on]
-    lines = [
-        f"**{row.id}** {packs.find(row.pattern).title} ({packs.find(row.pattern).language}) · {row.action}"
-        for row in rows
-    ]
-    embed = make_embed("Packs that are on", fit(lines, DESCRIPTION) or "None yet.")
+    lines = [f"**{row.id}** {texts.pack_name(row.pattern)} · {texts.action(row.action)}" for row in rows]
+    embed = make_embed(_("Packs that are on"), fit(lines, DESCRIPTION) or _("None yet."))
     on = {row.pattern for row in rows}
     return embed, view([LanguageSelect.of(language), PackSelect.of(language, on)])
 
 
 def _settings(settings: GuildSettings, guild: discord.Guild | None) -> tuple[discord.Embed, discord.ui.View]:
-    roles = " ".join(f"<@&{role}>" for role in settings.moderator_role_ids) or "none but those with Manage Server"
-    negative = NEGATIVES["checked" if settings.checks_negative_prompts else "free"]
-    channel = f"<#{settings.review_channel_id}>" if settings.review_channel_id else "none, so a flag refuses"
-    facts = f"**Moderators** {roles}\n**Negative prompts** {negative}\n**Review channel** {channel}"
+    roles = " ".join(f"<@&{role}>" for role in settings.moderator_role_ids) or _("none but those with Manage Server")
+    negative = _(NEGATIVES["checked" if settings.checks_negative_prompts else "free"])
+    channel = f"<#{settings.review_channel_id}>" if settings.review_channel_id else _("none, so a flag refuses")
+    facts = _(
+        "**Moderators** {roles}\n**Negative prompts** {negative}\n**Review channel** {channel}",
+        roles=roles,
+        negative=negative,
+        channel=channel,
+    )
     if guild and _is_public(guild, settings.review_channel_id):
-        facts += f"\n\n{PUBLIC}"
-    embed = make_embed("The filter of this server", facts, footer=INTEGRATIONS)
+        facts += f"\n\n{_(PUBLIC)}"
+    embed = make_embed(_("The filter of this server"), facts, footer=_(INTEGRATIONS))
     return embed, view([RolesSelect.of(settings), ReviewChannelSelect.of(settings), NegativeSelect.of(settings)])
+
+
+def _words(pack: packs.Pack) -> str:
+    return ngettext("1 word", "{number} words", len(pack.terms))
 
 
 def _is_public(guild: discord.Guild, channel_id: int | None) -> bool:

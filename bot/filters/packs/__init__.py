@@ -8,15 +8,27 @@ from functools import cache
 from pathlib import Path
 
 from limner.bot.errors import BadRule
+from limner.bot.translation import N_, _, commas
 from limner.generators.text_files import read_toml
 
 TITLES = {
-    "sexual": "Sexual content",
-    "gore": "Gore and torture",
-    "hate": "Hate and slurs",
-    "self-harm": "Self-harm",
-    "minors": "Safety of minors",
+    "sexual": N_("Sexual content"),
+    "gore": N_("Gore and torture"),
+    "hate": N_("Hate and slurs"),
+    "self-harm": N_("Self-harm"),
+    "minors": N_("Safety of minors"),
 }
+LANGUAGES = (
+    N_("Chinese"),
+    N_("English"),
+    N_("French"),
+    N_("German"),
+    N_("Japanese"),
+    N_("Portuguese"),
+    N_("Russian"),
+    N_("Spanish"),
+)
+"""What the files of packs call their languages."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ def find(name: str) -> Pack:
     """One pack; raises BadRule if there is none of that name."""
     pack = every().get(name)
     if pack is None:
-        raise BadRule(f"There is no pack with that name; the packs are {', '.join(every())}.")
+        raise BadRule(_("There is no pack with that name; the packs are {names}.", names=commas(every())))
     return pack
 
 
