@@ -289,7 +289,7 @@ class Trainer:
                 f"{self._folder} holds the checkpoint of another training ({told.get('family', 'unknown')}); "
                 "choose another folder."
             )
-        if told.get("version", VERSION) != VERSION:
+        if told.get("version", VERSION) != VERSION or not {KEPT + name for name in self._buffers()} <= tensors.keys():
             raise TrainingError(
                 f"{self._folder} holds the checkpoint of another version of Limner; choose another folder."
             )

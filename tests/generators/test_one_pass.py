@@ -25,7 +25,7 @@ from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, Reading, train_one_pass, vary
+from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, Reading, train_one_pass
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
@@ -197,11 +197,3 @@ def test_a_gan_learns_from_what_a_reader_sees(tiny_reader: Path, tiny: Path, tmp
     assert losses["read"] > losses["unread"]
     with pytest.raises(TrainingError, match=r"holds no reader; name a CLIP-style folder of transformers\.$"):
         train_one_pass(OnePassRecipe(**plan, folder=tmp_path / "none", reader=str(tmp_path)))
-
-
-def test_varied_pictures_let_the_gradient_through():
-    pixels = torch.rand(3, 1, 8, 8, requires_grad=True)
-    varied = vary(pixels, torch.Generator().manual_seed(0))
-    varied.sum().backward()
-    assert (varied - pixels).abs().max() > 0.01
-    assert pixels.grad.abs().max() > 0.5

@@ -21,6 +21,7 @@ from limner.generators.language.caption_encoder import load_caption_encoder, poo
 from limner.generators.one_pass.generator import Words, plain, save, to_pictures
 from limner.generators.one_pass.networks import ConditionalVAE, Critic, Shape, StyleGenerator
 from limner.generators.training.curves import lay_out
+from limner.generators.training.data.adaptive_augmentation import Augmentation
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
@@ -55,7 +56,7 @@ class Captioned:
     """
 
     def __init__(self, pictures: PictureFolder, vectors: Tensor, shape: Shape, device: torch.device) -> None:
-        self._pictures, self._vectors, self._shape, self._device = pictures, vectors, shape, device
+        self._pictures, self._vectors, self._shape, self.device = pictures, vectors, shape, device
         chosen = Random(3).sample(range(len(pictures)), min(SHOWN, len(pictures)))
         self.shown = sorted(chosen, key=lambda number: pictures.pictures[number].text)
         self.fingerprint = pictures.fingerprint
@@ -67,15 +68,15 @@ class Captioned:
     def pixels(self, numbers: list[int]) -> Tensor:
         """Pictures, grey ones for a grey network."""
         pixels = self._pictures.pixels(numbers)
-        return (pixels.mean(1, keepdim=True) if self._shape.channels == 1 else pixels).to(self._device)
+        return (pixels.mean(1, keepdim=True) if self._shape.channels == 1 else pixels).to(self.device)
 
     def words(self, numbers: list[int]) -> Tensor:
         """Vectors of their captions."""
-        return self._vectors[numbers].to(self._device)
+        return self._vectors[numbers].to(self.device)
 
     def noise(self, count: int, random: torch.Generator) -> Tensor:
         """Numbers that the words do not tell."""
-        return torch.randn(count, self._shape.noise, generator=random).to(self._device)
+        return torch.randn(count, self._shape.noise, generator=random).to(self.device)
 
     def sheet(self, painter: nn.Module) -> Image.Image:
         """What is painted of the captions that are shown."""
@@ -132,6 +133,7 @@ class GANTask:
 
     Both take their step from one backward pass: the painter is judged by a critic that is held still, and the critic
     sees pictures that are held still. The critic also rejects real pictures under other pictures' words (Reed 2016).
+    The critic sees all pictures as the adaptive augmentation (Karras 2020) changes them, so that few of them suffice.
     With a ``reading`` the painter also learns from what a reader sees in its pictures.
     """
 
@@ -141,18 +143,19 @@ class GANTask:
     def __init__(
         self, painter: StyleGenerator, critic: Critic, data: Captioned, reading: CaptionLoss | None = None
     ) -> None:
-        self.network = nn.ModuleDict({"painter": painter, "critic": critic})
+        self._augmentation = Augmentation().to(data.device)
+        self.network = nn.ModuleDict({"painter": painter, "critic": critic, "augmentation": self._augmentation})
         self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
         self._reading, self.fingerprint = reading, data.fingerprint
-        self.parts = ("generator", "discriminator", "r1", *(("read_back",) if reading else ()))
+        self.parts = ("generator", "discriminator", "r1", "augmentation", *(("read_back",) if reading else ()))
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The critic's and the painter's loss; without saturation, and with a penalty on real pictures' gradients."""
         real, words = self._data.pixels(numbers), self._data.words(numbers)
         painted = self._painter(self._data.noise(len(numbers), random), words)
         read_back = {"read_back": self._reading.loss(painted, numbers)} if self._reading else {}
-        real = vary(real, random).requires_grad_()
-        painted = vary(painted, random)
+        real = self._augmentation(real, random).requires_grad_()
+        painted = self._augmentation(painted, random)
         still = {name: part.detach() for name, part in self._critic.named_parameters()}
         deceived = functional.softplus(-torch.func.functional_call(self._critic, still, (painted, words))).mean()
         score = self._critic(real, words)
@@ -166,24 +169,15 @@ class GANTask:
         )
         penalty = slope.square().sum((1, 2, 3)).mean()
         total = deceived + judged + R1 / 2 * penalty + READING * sum(read_back.values())
-        return Loss(total, {"generator": deceived, "discriminator": judged, "r1": penalty, **read_back})
+        parts = {"generator": deceived, "discriminator": judged, "r1": penalty, **read_back}
+        parts["augmentation"] = self._augmentation.probability.clone()
+        self._augmentation.adapt(score.detach())
+        return Loss(total, parts)
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
         """Pictures painted from noise."""
         return self._data.sheet(self._painter)
-
-
-def vary(pixels: Tensor, random: torch.Generator) -> Tensor:
-    """Move and shade pictures by chance, differentiably: the critic never sees them as they are (Zhao 2020)."""
-    count, _, side, _ = pixels.shape
-    shift = (torch.rand(count, 2, generator=random) - 0.5) / 4
-    turn = torch.eye(2, 3).repeat(count, 1, 1)
-    turn[:, :, 2] = shift
-    grid = functional.affine_grid(turn.to(pixels), [count, 1, side, side], align_corners=False)
-    moved = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    shade = 0.2 * (torch.rand(count, 1, 1, 1, generator=random) - 0.5)
-    return moved + shade.to(pixels)
 
 
 @dataclass(frozen=True, kw_only=True)
