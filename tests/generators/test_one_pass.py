@@ -25,7 +25,7 @@ from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, Reading, train_one_pass
+from limner.generators.training.families.one_pass import PLANS, CaptionLoss, OnePassRecipe, train_one_pass
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
@@ -174,7 +174,7 @@ def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: OnePassR
 def test_pictures_that_follow_the_reader_are_read_as_their_captions(tiny_reader: Path):
     texts = ["a red square", "a green square"]
     reader = FolderImageTextModel.load(str(tiny_reader))
-    reading, pixels = Reading(reader, texts), torch.zeros(2, 3, 16, 16, requires_grad=True)
+    reading, pixels = CaptionLoss(reader, texts), torch.zeros(2, 3, 16, 16, requires_grad=True)
     optimizer = torch.optim.Adam([pixels], lr=0.05)
     for _ in range(40):
         optimizer.zero_grad()
