@@ -11,8 +11,6 @@ from limner.bot.options import OPTIONS, values
 from limner.bot.storage.models import Job
 from limner.generators.base import ModelCard
 
-SAMPLER = "Sampler"
-
 
 def parameters(job: Job, card: ModelCard, seed: int) -> str:
     """The generation parameters in the format that AUTOMATIC1111's web UI introduced and most tools read.
@@ -20,9 +18,9 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
     The prompt; a line with the negative prompt, if any; and a last line of ``Key: value`` pairs.
     """
     request = job.generation
-    said = values(job, request) | {"seed": seed}
+    said = {"sampler": _scheduler(card)} | values(job, request) | {"seed": seed}
     pairs = {option.key: option.write(said[option.name]) for option in OPTIONS if option.key and option.name in said}
-    pairs = {SAMPLER: _scheduler(card)} | pairs | {"Version": f"Limner {version('limner')}"}
+    pairs |= {"Version": f"Limner {version('limner')}"}
     lines = [request.prompt]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")

@@ -57,6 +57,7 @@ def test_a_png_tells_how_it_was_made_in_the_words_that_other_tools_read(tmp_path
     assert prompt == "a red cat"
     assert negative == "Negative prompt: text, blur"
     pairs = dict(PAIR.findall(last))
+    assert [*pairs] == ["Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Version"]
     assert pairs.pop("Version").startswith("Limner ")
     assert pairs == {
         "Steps": "16",
