@@ -14,15 +14,16 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, inspect, select, text, update
 
 from limner.bot.app import open_app
 from limner.bot.errors import SetupError
+from limner.bot.moderation.reviews import Reviews
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Base, RuleRow
+from limner.bot.storage.models import STALE, Base, Job, Review, RuleRow
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -119,6 +120,23 @@ async def test_rules_of_the_second_schema_get_their_kind(database: Database):
     kinds = ["word", "phrase", "prefix", "suffix", "infix"]
     assert told == [(number, kind, "block", True) for number, kind in enumerate(kinds, 7)]
     assert new.id > 11
+
+
+async def test_decided_cards_of_deleted_requests_are_written_once_more(database: Database):
+    jobs, reviews = JobQueue(database), Reviews(database)
+    numbers: list[int] = []
+    for state, is_deleted in (("rejected", True), ("rejected", False), ("open", True)):
+        job = await jobs.log_refusal(new_job(guild_id=5), "filter:idea", "No.")
+        review = await reviews.appeal(job, "It is a duck.")
+        numbers.append(review.id)
+        async with database.begin() as session:
+            await session.execute(update(Review).where(Review.id == review.id).values(state=state, shown=state))
+            await session.execute(update(Job).where(Job.id == job.id).values(deleted_at=1.0 if is_deleted else None))
+    await migrate.alone(database.url, lambda connection: command.downgrade(migrate.config(connection), "0011"))
+
+    await migrate.upgrade(database.url)
+
+    assert [(await reviews.get(number)).shown for number in numbers] == [STALE, "rejected", "open"]
 
 
 async def test_a_newer_schema_is_refused(database_url: str):
