@@ -149,7 +149,7 @@ async def test_a_replacement_that_came_while_it_waited_is_in_its_row(app: App):
 
 async def test_an_expansion_is_rewritten_before_it_is_painted(app: App):
     await app.filters.add(0, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
-    job = await submit.imagine(app, replace(ask("a fox"), expand="on"))
+    job = await submit.imagine(app, ask("a fox").saying(expand="on"))
 
     class Armed(NoExpander):
         async def expand(self, idea: str, **_options: Any) -> Expansion:
@@ -224,7 +224,7 @@ async def test_every_word_that_reaches_a_painter_passes_the_rules_in_its_role(ar
 
 async def test_what_a_model_says_passes_the_rules_in_its_role(app: App):
     """An expansion, a description, and the description when it is painted by rules that came later."""
-    await submit.imagine(app, replace(ask("a fox"), expand="on"))
+    await submit.imagine(app, ask("a fox").saying(expand="on"))
     described = await submit.describe(app, ask("", image="0" * 64))
     kind = {job.kind: job for job in await app.jobs.claim("worker", capacity=2**31)}
     assert await settle_description(app, kind["describe"], "a fox and a rose", 1.0)
