@@ -7,7 +7,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-all torture check bench translations
+.PHONY: demo test test-all torture check bench pictures translations
 
 demo: data/cache
 	@$(BIN)/limner demo
@@ -32,6 +32,9 @@ check: $(VENV)/.dev
 
 translations: $(VENV)/.dev
 	@$(BIN)/python -m tests.translations
+
+pictures: $(VENV)/.dev data/cache
+	@$(BIN)/python -m tests.docs_pictures
 
 bench: $(VENV)/.dev
 	@$(BIN)/limner bench executor
