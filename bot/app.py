@@ -28,6 +28,7 @@ from limner.bot.storage.decoder import Decoder
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.input_images import Inputs
+from limner.bot.storage.private_files import close_folder_to_others
 from limner.bot.styles import Styles
 from limner.generators.measured import Measured
 
@@ -70,6 +71,7 @@ class App:
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """Build the App on an up-to-date database; raises SetupError with what to do."""
+    close_folder_to_others(settings.data)
     database = Database(settings.url)
     images = ImageStore(settings.data / "images")
     decoder = Decoder(settings.max_input_pixels)

@@ -152,6 +152,13 @@ def _known(row: GuildSettingsRow | None, now: float) -> Known:
     return Known(GuildSettings.from_json(row.settings), row.revision, now)
 
 
+async def review_channels(database: Database) -> set[int]:
+    """The review channels of all servers that have one."""
+    async with database.read() as session:
+        rows = await session.scalars(select(GuildSettingsRow.settings))
+        return {row["review_channel_id"] for row in rows if row.get("review_channel_id")}
+
+
 async def _write(
     session: AsyncSession, guild_id: int, by: int, what: str, changes: Mapping[str, Any], undoes: int | None = None
 ) -> GuildSettings:

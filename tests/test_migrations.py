@@ -299,6 +299,27 @@ async def test_nobody_else_on_the_machine_reads_the_database_or_the_pictures(tmp
         assert (rights()["limner.db"], rights()["images"]) == (0o600, 0o700)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+async def test_a_data_folder_of_an_older_version_is_closed_to_others(settings: Settings, tmp_path: Path) -> None:
+    data, elsewhere = settings.data, tmp_path / "elsewhere"
+    for folder in (data / "cache", data / "loras", elsewhere):
+        folder.mkdir(mode=0o755)
+    for file in (data / "limner.toml", data / "limner.log", data / "backup.db", elsewhere / "key"):
+        file.write_bytes(b"")
+        file.chmod(0o644)
+    (data / "link").symlink_to(elsewhere)
+    data.chmod(0o755)
+    async with open_app(settings):
+        rights = {path.name: oct(path.stat().st_mode & 0o777) for path in (data, *data.iterdir(), elsewhere)}
+    assert rights == dict.fromkeys(("data", "cache", "loras"), "0o700") | {
+        "limner.log": "0o600",
+        "backup.db": "0o600",
+        "limner.toml": "0o644",
+        "link": "0o755",
+        "elsewhere": "0o755",
+    } | {name: "0o600" for name in rights if name.startswith("limner.db")}
+
+
 async def test_an_upgrade_leaves_the_locks_of_an_open_database(settings: Settings):
     """Another process that opens and closes the database then must not take itself for its last user."""
     database = Database(settings.url)

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
 from importlib.metadata import version as distribution_version
@@ -24,6 +24,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from limner.bot.cli.permissions import DISCORD, Channel, Login, invite_link, log_in
 from limner.bot.errors import SetupError, StorageFull
+from limner.bot.guild_settings import review_channels
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings, outdated
 from limner.bot.storage import migrate
@@ -111,6 +112,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await _language_model(settings)
     yield await _safety_classifier(settings)
     yield _image_text_model(settings)
+    if settings.captioner:
+        yield _captioner(Path(settings.captioner))
     if settings.upscaler:
         yield _upscaler(Path(settings.upscaler))
     if settings.executor == "ray":
@@ -292,6 +295,21 @@ def _image_text_model(settings: Settings) -> Check:
         source=source,
     )
     return Check("warn", what, "LIMNER_IMAGE_TEXT_MODEL")
+
+
+def _captioner(folder: Path) -> Check:
+    if not folder.is_dir():
+        return Check("ok", _("captioner {folder}, from the hub", folder=folder))
+    if any(folder.glob("*.safetensors")):
+        return Check("ok", _("captioner {folder}", folder=folder))
+    what = _("the captioner {folder} has no weights as safetensors, so /describe does not answer", folder=folder)
+    if pickled := sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)):
+        what = _(
+            "the captioner {folder} has its weights in {file}, a pickle, which is not loaded",
+            folder=folder,
+            file=pickled[0],
+        )
+    return Check("fail", what, _("save the model as safetensors (model.save_pretrained), or LIMNER_CAPTIONER"))
 
 
 def _upscaler(file: Path) -> Check:
@@ -482,9 +500,35 @@ async def _discord(settings: Settings, api: str) -> tuple[Login | None, list[Che
     except SetupError as error:
         return None, [Check("fail", str(error), "LIMNER_TOKEN")]
     found = [Check("ok", _("the token belongs to the bot {login}", login=login.name)), *_channels(login.channels)]
+    found += [*_public_reviews(login.channels, await _review_channels(settings))]
     if not login.channels:
         found.append(Check("warn", _("the bot is in no server yet"), _("open the invite link below")))
     return login, found
+
+
+async def _review_channels(settings: Settings) -> set[int]:
+    """Where moderators decide, in every server; none while there is no database."""
+    try:
+        await migrate.check(settings.url)
+    except SetupError:
+        return set()
+    database = Database(settings.url)
+    try:
+        return await review_channels(database)
+    finally:
+        await database.close()
+
+
+def _public_reviews(channels: list[Channel], reviews: Collection[int]) -> Iterator[Check]:
+    mend = _("deny View Channel to @everyone in the channel's settings, and allow it to moderators")
+    for channel in channels:
+        if channel.id in reviews and channel.is_public:
+            what = _(
+                "{guild}: everybody can read the review channel #{channel}, and what is held back there",
+                guild=channel.guild,
+                channel=channel.name,
+            )
+            yield Check("warn", what, mend)
 
 
 def _channels(channels: list[Channel]) -> Iterator[Check]:

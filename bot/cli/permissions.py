@@ -42,6 +42,9 @@ class Channel:
     guild: str
     name: str
     missing: tuple[str, ...]
+    id: int = 0
+    #: Whether every member of the server may read it.
+    is_public: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,20 @@ async def log_in(token: str, api: str = DISCORD) -> Login:
 async def _channels(session: aiohttp.ClientSession, api: str, guild: Mapping[str, Any], user_id: str) -> list[Channel]:
     member = await _get(session, f"{api}/guilds/{guild['id']}/members/{user_id}")
     channels = await _get(session, f"{api}/guilds/{guild['id']}/channels")
+    roles = await _get(session, f"{api}/guilds/{guild['id']}/roles")
+    base, everybodys = (
+        int(guild["permissions"]),
+        next(int(one["permissions"]) for one in roles if one["id"] == guild["id"]),
+    )
     asked = [guild["id"], *member["roles"], user_id]
     return [
-        Channel(guild["name"], channel["name"], _missing(int(guild["permissions"]), channel, asked))
+        Channel(
+            guild["name"],
+            channel["name"],
+            _missing(base, channel, asked),
+            int(channel["id"]),
+            "View Channels" not in _missing(everybodys, channel, [guild["id"]]),
+        )
         for channel in channels
         if channel["type"] in TEXT_CHANNELS
     ]
@@ -100,9 +114,8 @@ def _missing(base: int, channel: Mapping[str, Any], asked: list[str]) -> tuple[s
     if base & ADMINISTRATOR:
         return ()
     rules = {rule["id"]: rule for rule in channel["permission_overwrites"]}
-    everyone, *roles, member = asked
     allowed = base
-    for group in ([everyone], roles, [member]):
+    for group in (asked[:1], asked[1:-1], asked[1:][-1:]):
         found = [rules[identity] for identity in group if identity in rules]
         allowed = allowed & ~_together(found, "deny") | _together(found, "allow")
     return tuple(name for name, bit in NEEDED.items() if not allowed & bit)

@@ -27,6 +27,19 @@ def make_database(file: Path) -> None:
         close_to_others(one, FILE)
 
 
+def close_folder_to_others(folder: Path) -> None:
+    """Take from others what they may do in a data folder that is there, and with what lies in it.
+
+    The folder comes first: then nobody else puts anything in the place of a file. Links stay as they are, and so does
+    ``limner.toml``, which is the operator's.
+    """
+    close_to_others(folder, FOLDER)
+    with suppress(OSError):
+        for one in folder.iterdir():
+            if not one.is_symlink() and one.name != "limner.toml":
+                close_to_others(one, FOLDER if one.is_dir() else FILE)
+
+
 def close_to_others(path: Path, rights: int) -> None:
     """Remove other users' access that an older version left; files of other owners stay as they are."""
     with suppress(OSError):

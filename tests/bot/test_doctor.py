@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Discord:
             "users/@me/guilds": [{"id": EVERYONE, "name": "Studio", "permissions": str(self.permissions)}],
             f"guilds/{EVERYONE}/members/{ME}": {"roles": [ROLE, OTHER_ROLE]},
             f"guilds/{EVERYONE}/channels": self.channels,
+            f"guilds/{EVERYONE}/roles": [{"id": ROLE, "permissions": "0"}, {"id": EVERYONE, "permissions": str(ALL)}],
         }
         return web.json_response(answers[request.match_info["path"]])
 
@@ -69,7 +70,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def channel(name: str, *rules: tuple[str, int, int], kind: int = 0) -> dict[str, Any]:
     overwrites = [{"id": who, "allow": str(allow), "deny": str(deny)} for who, allow, deny in rules]
-    return {"name": name, "type": kind, "permission_overwrites": overwrites}
+    return {"id": "31", "name": name, "type": kind, "permission_overwrites": overwrites}
 
 
 def names(*bits: str) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ async def test_permissions_are_reckoned_by_discords_rule(discord: Discord) -> No
     ]
     login = await log_in("right", discord.address)
     assert (login.name, login.application_id) == ("limner", 4242)
-    assert login.channels == [
+    assert [replace(one, id=0, is_public=False) for one in login.channels] == [
         Channel("Studio", "open", ()),
         Channel("Studio", "denied", names("Embed Links", "Attach Files")),
         Channel("Studio", "allowed-again-by-role", ()),
@@ -109,7 +110,7 @@ async def test_what_is_not_discords_answer_is_one_sentence(discord: Discord, say
 async def test_an_administrator_lacks_nothing(discord: Discord) -> None:
     discord.permissions = 1 << 3
     discord.channels = [channel("denied", (EVERYONE, 0, ALL))]
-    assert (await log_in("right", discord.address)).channels == [Channel("Studio", "denied", ())]
+    assert (await log_in("right", discord.address)).channels == [Channel("Studio", "denied", (), 31)]
 
 
 def test_the_invite_link_asks_for_what_is_needed() -> None:
@@ -153,6 +154,48 @@ async def test_everything_is_well_and_the_steps_are_printed(
     assert f"  5. limner --data {settings.data} run" in said
     assert re.search(r"ok    safety classifier default: \d+ ms for a picture", said)
     assert "right" not in said.replace("the right", "")
+
+
+@pytest.mark.parametrize("is_public", [True, False])
+async def test_a_review_channel_that_everybody_reads_is_told(
+    app: App, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_public: bool
+) -> None:
+    await app.guilds.change(int(EVERYONE), 7, review_channel_id=31)
+    denied = [] if is_public else [(EVERYONE, 0, NEEDED["View Channels"]), (ME, NEEDED["View Channels"], 0)]
+    discord.channels = [channel("moderators", *denied), {**channel("talk"), "id": "32"}]
+    monkeypatch.setenv("LIMNER_TOKEN", "right")
+    monkeypatch.setenv("LIMNER_EXPANDER", "off")
+    _, said = await findings(capsys, app.settings.data, discord.address)
+    told = [check["what"] for check in said["checks"] if "review channel" in check["what"]]
+    assert (
+        told == ["Studio: everybody can read the review channel #moderators, and what is held back there"] * is_public
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("pytorch_model.bin", "has its weights in pytorch_model.bin, a pickle, which is not loaded"),
+        ("config.json", "has no weights as safetensors"),
+        ("model.safetensors", ""),
+    ],
+)
+async def test_a_captioner_that_is_a_pickle_is_told(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    file: str,
+    told: str,
+) -> None:
+    (tmp_path / "captioner").mkdir()
+    (tmp_path / "captioner" / file).write_bytes(b"")
+    monkeypatch.setenv("LIMNER_CAPTIONER", str(tmp_path / "captioner"))
+    monkeypatch.setenv("LIMNER_EXPANDER", "off")
+    _, said = await findings(capsys, settings.data)
+    [check] = [one for one in said["checks"] if one["what"].startswith(("captioner", "the captioner"))]
+    assert check["status"] == ("fail" if told else "ok")
+    assert told in check["what"]
 
 
 @pytest.fixture
