@@ -19,6 +19,7 @@ from limner.bot.errors import SetupError, UserError
 from limner.bot.importing import importing
 from limner.bot.log import start_log
 from limner.bot.options import OPTIONS, PROMPT, Kind
+from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import LORAS, Settings
 from limner.bot.translation import _, commas, of_terminal, speak, stored
 from limner.generators.text_files import read_text, stream_lines
@@ -40,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.verb(arguments)
     except UserError as error:
         print(f"limner: {stored(str(error))}", file=sys.stderr)
-        return WRONG
+        is_service = arguments.verb in (_run, _worker)
+        return EXIT_SETUP if is_service and isinstance(error, SetupError) else WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `limner history | head` closed the pipe

@@ -170,7 +170,7 @@ async def _paint(app: App, job: Job) -> Job:
                 show(job, phase(job, await app.worker_registry.alive()))
                 if job.status == JobStatus.RUNNING and job.worker_id not in supervisor.worker_ids:
                     await ours.aclose()
-                elif job.status == JobStatus.QUEUED and supervisor.deaths >= DEATHS:
+                elif job.status == JobStatus.QUEUED and (supervisor.is_over or supervisor.deaths >= DEATHS):
                     raise SetupError(_(NO_WORKER))
                 elif job.status == JobStatus.QUEUED and (trouble := await app.worker_registry.trouble()):
                     raise StorageFull if trouble == StorageFull.code else StorageReadOnly

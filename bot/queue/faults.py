@@ -42,6 +42,8 @@ UNRESPONSIVE = Fault(
     N_("ask again later, or try another size or model"),
 )
 
+EXIT_SETUP = 78
+"""Exit code of `limner run` and `limner worker` where a restart cannot help: the setup is wrong (EX_CONFIG)."""
 EXIT_HUNG, EXIT_DEVICE_LOST = 70, 71
 """Exit codes of a worker that gives up; others exit with Python's code or a signal."""
 EXIT_CODES = {EXIT_HUNG: HUNG, EXIT_DEVICE_LOST: DEVICE_LOST, -getattr(signal, "SIGKILL", 9): KILLED}

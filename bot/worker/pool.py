@@ -47,10 +47,19 @@ class Workers(ABC):
         """The workers that are running now, as `Job.worker_id` names them."""
         return set(self._running)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no worker will be started any more."""
+        return self._tasks[0].done()
+
     async def start(self) -> None:
         """Start the workers; returns before they are ready."""
         self._jobs.queued.listeners.append(self._wake)
         self._tasks = [start(self._keep_all(), "workers"), start(listen(self._jobs), "listen")]
+
+    async def wait(self) -> None:
+        """Wait until no worker will be started any more; raises SetupError with what the operator has to do."""
+        await asyncio.shield(self._tasks[0])
 
     async def stop(self) -> None:
         """Stop the workers in good order, or by force; none is left when this returns."""

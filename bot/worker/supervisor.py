@@ -13,11 +13,13 @@ from typing import cast
 
 from limner.bot.app import open_app
 from limner.bot.background import cancel_on_signals
-from limner.bot.queue.faults import UNRESPONSIVE, fault_of
+from limner.bot.errors import SetupError
+from limner.bot.queue.faults import EXIT_SETUP, UNRESPONSIVE, fault_of
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.wakeup import ALIVE
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
+from limner.bot.translation import N_, _
 from limner.bot.worker.devices import find_devices
 from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
 
@@ -28,6 +30,7 @@ START_SECONDS = 300.0
 SILENT_LEASES = 4
 """After so many leases without a sign of life a worker is treated as hung and killed."""
 TERMINATE_SECONDS = 3.0
+NOT_STARTED = N_("The workers cannot start; the reason is in the line above. Correct it, then start Limner again.")
 
 
 class Supervisor(Workers):
@@ -60,19 +63,24 @@ class Supervisor(Workers):
         # An images server has its own devices, and one worker keeps it busy.
         wanted = self._settings.devices if self._settings.executor == "local" else ["cpu"]
         devices = self._devices or await find_devices(wanted)
-        async with asyncio.TaskGroup() as keepers:
-            for device in devices:
-                for _ in range(self._settings.workers):
-                    keepers.create_task(self._keep(device))
+        try:
+            async with asyncio.TaskGroup() as keepers:
+                for device in devices:
+                    for _number in range(self._settings.workers):
+                        keepers.create_task(self._keep(device))
+        except* SetupError as errors:
+            log.error("workers_not_started reason=setup")
+            raise SetupError(_(NOT_STARTED)) from errors
 
     async def _keep(self, device: str) -> None:
-        """Keep one worker running on this device."""
+        """Keep one worker running on this device; raises SetupError if it says that its setup is wrong."""
         pause = FIRST_PAUSE
         while True:
             worker_id = new_worker_id()
             born = time.monotonic()
             try:
-                await self._run(worker_id, device)
+                if await self._run(worker_id, device) == EXIT_SETUP:
+                    raise SetupError(_(NOT_STARTED))
             except OSError as error:
                 log.error("worker_not_started worker=%s reason=%s", worker_id, error.strerror)
             pause = FIRST_PAUSE if time.monotonic() - born > GROWN_UP else pause
@@ -80,8 +88,8 @@ class Supervisor(Workers):
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
 
-    async def _run(self, worker_id: str, device: str) -> None:
-        """Start one worker process and return when it has exited and its jobs are abandoned.
+    async def _run(self, worker_id: str, device: str) -> int:
+        """Start one worker process and return its exit code when its jobs are abandoned.
 
         Ends it on cancellation.
         """
@@ -96,6 +104,7 @@ class Supervisor(Workers):
             await process.wait()
             self.deaths += 1
             log.warning("worker_died worker=%s code=%s", worker_id, process.returncode)
+            return process.returncode or 0
         finally:
             await _end(process)
             fell_silent = await hearing
@@ -131,12 +140,19 @@ class Supervisor(Workers):
 
 
 async def supervise(settings: Settings) -> None:
-    """Keep the workers of this machine running until SIGINT or SIGTERM; the bot runs elsewhere."""
+    """Keep the workers of this machine running until SIGINT or SIGTERM; the bot runs elsewhere.
+
+    Raises:
+        SetupError: a worker's setup is wrong, so that no restart can help.
+    """
     await check(settings.url)
-    async with open_app(settings) as app, Supervisor(settings.using(workers=max(1, settings.workers)), app.jobs):
-        waiting = asyncio.ensure_future(asyncio.Event().wait())
+    settings = settings.using(workers=max(1, settings.workers))
+    async with open_app(settings) as app, Supervisor(settings, app.jobs) as keeper:
+        waiting = asyncio.ensure_future(keeper.wait())
         cancel_on_signals(waiting)
         await asyncio.wait({waiting})
+        if not waiting.cancelled():
+            waiting.result()
 
 
 async def _end(process: Process) -> None:

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 
 from limner.bot import __main__
 from limner.bot.__main__ import build_parser, main
+from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
@@ -203,7 +204,7 @@ def test_ctrl_c_cancels_the_job_and_leaves_no_process(tmp_path: Path, monkeypatc
 def test_what_cannot_be_done_is_one_sentence(
     settings: Settings, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    assert main(["--data", str(settings.data), *arguments]) == 2
+    assert main(["--data", str(settings.data), *arguments]) == (EXIT_SETUP if arguments == ["run"] else 2)
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("limner: ")
@@ -254,7 +255,7 @@ def test_a_database_is_made_by_migrate_and_asked_for_by_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for verb in (["history"], ["filter", "check"]):
-        assert main(["--data", str(tmp_path), *verb]) == 2
+        assert main(["--data", str(tmp_path), *verb]) == (EXIT_SETUP if verb == ["run"] else 2)
         assert "limner migrate" in capsys.readouterr().err
     for _ in range(2):
         assert main(["--data", str(tmp_path), "migrate"]) == 0
@@ -265,7 +266,7 @@ def test_a_database_is_made_by_migrate_and_asked_for_by_the_others(
 def test_a_corrupt_settings_file_stops_every_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "limner.toml").write_text("this is not toml")
     for verb in (["run"], ["demo"], ["imagine", "a cat"], ["history"], ["migrate"]):
-        assert main(["--data", str(tmp_path), *verb]) == 2
+        assert main(["--data", str(tmp_path), *verb]) == (EXIT_SETUP if verb == ["run"] else 2)
         assert "limner.toml" in capsys.readouterr().err
 
 

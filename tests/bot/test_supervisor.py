@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import time
@@ -14,7 +15,9 @@ import psutil
 import pytest
 
 from limner.bot import submit
-from limner.bot.app import App, open_app
+from limner.bot.app import App
+from limner.bot.errors import SetupError
+from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.queue.wakeup import ALIVE, CHANGED
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, JobStatus
@@ -125,13 +128,40 @@ async def test_a_worker_that_stands_alone_needs_no_stdin_and_stops_at_sigterm(ap
     assert (process.returncode, printed) == (0, b"")
 
 
-async def test_a_worker_that_cannot_start_is_tried_again_ever_later(
-    settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_that_dies_at_its_start_is_tried_again_ever_later(
+    app: App, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.1)
-    async with open_app(settings) as app:
-        broken = settings.using(database_url=f"sqlite+aiosqlite:///{settings.data / 'none.db'}")
-        async with Supervisor(broken, app.jobs) as keeper:
-            await until(lambda: keeper.deaths >= 2, 60)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    async with Supervisor(settings, app.jobs) as keeper:
+        await until(lambda: keeper.deaths >= 2, 60)
+
+
+async def test_workers_whose_setup_is_wrong_are_not_started_again(
+    app: App, settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.1)
+    broken = settings.using(database_url=f"sqlite+aiosqlite:///{settings.data / 'none.db'}", device="cpu,cpu")
+    async with Supervisor(broken, app.jobs) as keeper:
+        with pytest.raises(SetupError, match="The workers cannot start; the reason is in the line above"):
+            await asyncio.wait_for(keeper.wait(), 60)
+        assert 1 <= keeper.deaths <= 2
+        assert keeper.is_over
     assert workers() == []
     assert "limner migrate" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"LIMNER_DEVICE": "tpu"}, {"LIMNER_EXPANDER": "magic"}, {"LIMNER_MAX_STEPS": "x"}])
+async def test_a_worker_alone_whose_setup_is_wrong_ends_with_a_code_of_its_own(
+    app: App, settings: Settings, change: dict[str, str]
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "limner", "worker"),
+        stdin=DEVNULL,
+        stderr=PIPE,
+        env={**os.environ, **settings.environment(), **change},
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == EXIT_SETUP
+    assert b"limner: The setting `" + next(iter(change)).removeprefix("LIMNER_").lower().encode() in said
+    assert b"Traceback" not in said

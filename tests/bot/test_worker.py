@@ -319,9 +319,12 @@ async def test_what_cannot_be_stored_costs_no_attempt_and_waits_until_it_can(
     """As often as it takes: here every file is refused, and later every folder is writable."""
     monkeypatch.setattr(worker_module, "TRY_SECONDS", 0.05)
     executor, fsync, broken = WatchedExecutor(app.settings), os.fsync, True
+    refusals = 0
 
     def refuse(file: int) -> None:
+        nonlocal refusals
         if broken:
+            refusals += 1
             raise OSError(errno.ENOSPC if trouble == "disk" else errno.EROFS, "")
         fsync(file)
 
@@ -339,8 +342,12 @@ async def test_what_cannot_be_stored_costs_no_attempt_and_waits_until_it_can(
 
     async with running(make_worker(app, expander, executor)):
         await seen(is_paused)
-        painted = len(executor.batches)
-        await asyncio.sleep(0.3)
+        painted, tried = len(executor.batches), refusals
+
+        async def is_tried_again() -> bool:
+            return refusals >= tried + 3
+
+        await seen(is_tried_again)  # and still
         assert await is_paused()
         assert len(executor.batches) == painted  # nothing is painted in vain
         broken = False
