@@ -7,6 +7,7 @@ import os
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from limner.generators.training.errors import TrainingError
 
@@ -98,7 +99,7 @@ class Events:
                 "TensorBoard is not installed, and --tensorboard needs it: pip install 'limner[train]'."
             ) from error
         self._table, self._written = table, len(table)
-        self._writer = SummaryWriter(str(folder))
+        self._writer: Any = SummaryWriter(str(folder))
 
     def write(self) -> None:
         """Add the rows that are new."""

@@ -17,15 +17,21 @@ import torch
 import torch.distributed as dist
 from accelerate import PartialState
 from safetensors import SafetensorError
+from torch import Tensor
 
 from limner.generators.training.errors import TrainingError
 
 Result = TypeVar("Result")
 
 
+def _state() -> PartialState:
+    """accelerate's view of the processes; without an accelerator it sees several of them only where it is said so."""
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
 def own_device() -> torch.device:
     """The device of this process: a GPU of its own where there are any."""
-    return PartialState().device
+    return _state().device
 
 
 def quick_precision(device: torch.device) -> torch.dtype:
@@ -57,7 +63,7 @@ def launch(work: Callable[..., None], processes: int | None, *arguments: object,
     processes = min(processes or torch.cuda.device_count() or os.cpu_count() or 1, batch)
     if processes == 1 or "WORLD_SIZE" in os.environ:
         work(*arguments)
-        PartialState().wait_for_everyone()
+        _state().wait_for_everyone()
         return
     complaints = torch.multiprocessing.get_context("spawn").SimpleQueue()
     team = torch.multiprocessing.start_processes(
@@ -84,7 +90,7 @@ def once(work: Callable[..., Result], *arguments: object) -> Result:
     Raises:
         TrainingError: the work cannot be written.
     """
-    state = PartialState()
+    state = _state()
     try:
         found = [work(*arguments) if state.is_main_process else None]
     except (OSError, SafetensorError) as error:
@@ -98,7 +104,27 @@ def once(work: Callable[..., Result], *arguments: object) -> Result:
 
 def first_alone() -> AbstractContextManager[None]:
     """The first of the processes goes through the block before the others, which find what it has made."""
-    return PartialState().main_process_first()
+    return _state().main_process_first()
+
+
+def gather(own: Tensor) -> Tensor:
+    """The rows (count, ...) of all processes, in the order of their ranks; only this process's own pass a gradient on.
+
+    Processes may have different counts, and all of them have to call it.
+    """
+    if not dist.is_initialized():
+        return own
+    count = torch.tensor([len(own)], device=own.device)
+    counts = [torch.empty_like(count) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, count)
+    longest = int(torch.cat(counts).max())
+    rows = own.new_zeros(longest, *own.shape[1:])
+    rows[: len(own)] = own.detach()
+    parts = [torch.empty_like(rows) for _ in counts]
+    dist.all_gather(parts, rows)
+    parts = [part[: int(found)] for part, found in zip(parts, counts, strict=True)]
+    parts[dist.get_rank()] = own
+    return torch.cat(parts)
 
 
 def _join(
@@ -114,7 +140,7 @@ def _join(
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": threads}
     os.environ |= {name: str(value) for name, value in (numbers | meeting).items()}
-    PartialState()
+    _state()
     try:
         work(*arguments)
     except TrainingError as error:

@@ -4,12 +4,21 @@
 import sys
 from pathlib import Path
 
+import torch
+from PIL import Image
+from torch import nn
+
+from limner.generators.training.families.autoencoder import train_autoencoder
+from limner.generators.training.families.captioner import train_captioner
+from limner.generators.training.families.clip import contrast, export_reader, train_reader
 from limner.generators.training.families.cyclegan import CycleGANRecipe, train_cyclegan
 from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
 from limner.generators.training.families.lora import LoRARecipe, train_lora
 from limner.generators.training.families.one_pass import OnePassRecipe, train_one_pass
-from limner.generators.training.loop import Plan
+from limner.generators.training.loop import Loss, Plan, Trainer
+from limner.generators.training.processes import launch, once
 
+FAMILIES = ("autoencoder", "vae", "gan", "cyclegan", "diffusion", "lora", "reader")
 SHORT = Plan(samples=12, batch=4, learning_rate=2e-3, warmup=2)
 
 
@@ -22,12 +31,46 @@ def train(family: str, pictures: Path, out: Path, model: str, processes: int | N
     if family == "lora":
         recipe = LoRARecipe(model=model, pictures=pictures, folder=out, worn=out / "worn", rank=2, plan=SHORT)
         return train_lora(recipe, processes=processes)
+    if family == "autoencoder":
+        launch(train_autoencoder, processes, pictures, out, SHORT, batch=SHORT.batch)
+        return out / "vae"
+    if family == "reader":
+        words = pictures.with_name("words")
+        launch(train_reader, processes, pictures, out, words, SHORT, None, batch=SHORT.batch)
+        once(export_reader, pictures, out, words, SHORT)
+        launch(train_captioner, processes, pictures, out, SHORT, None, batch=SHORT.batch)
+        return out / "reader"
     if family == "cyclegan":
         recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, width=8, blocks=1, plan=SHORT)
         return train_cyclegan(recipe, processes=processes)
     sizes = {"width": 8, "noise": 8, "plan": SHORT}
     recipe = OnePassRecipe(family=family, pictures=pictures, folder=out, words=model, **sizes)
     return train_one_pass(recipe, processes=processes)
+
+
+class Pairs:
+    """Two tables of vectors that are to match row by row; the loss knows no chance."""
+
+    family, parts, progress, size, fingerprint = "pairs", (), 0.0, 11, "pairs"
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.network = nn.ModuleList([nn.Embedding(11, 4), nn.Embedding(11, 4)])
+
+    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
+        """The reader's; the last four rows say the same."""
+        rows = torch.tensor(numbers)
+        images, texts = (table(rows) for table in self.network)  # (count, 4) each
+        return Loss(contrast(images, texts, rows.clamp(max=7)[:, None]), {})
+
+    def sample(self) -> Image.Image:
+        """Nothing to see."""
+        return Image.new("RGB", (8, 8))
+
+
+def match_pairs(folder: Path) -> None:
+    """Learn ten steps of five pairs each in ``folder``."""
+    Trainer(Pairs(), Plan(samples=50, batch=5, learning_rate=1e-2, warmup=2), folder).run(show=False)
 
 
 if __name__ == "__main__":

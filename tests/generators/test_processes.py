@@ -1,16 +1,19 @@
 # pyright: basic, reportPrivateImportUsage=false
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 from limner.generators.training.loop import CHECKPOINT, Plan
 from limner.generators.training.processes import launch
-from tests.generators.short_trainings import train
+from tests.generators.short_trainings import FAMILIES, match_pairs, train
 from tests.generators.toys import note_process, write_squares
+from tests.tiny_reader import build_words
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -41,27 +44,45 @@ def test_a_lora_is_learnt_on_a_machine_with_more_cores_than_a_step_has_pictures(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("family", ["diffusion", "gan"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_two_processes_of_accelerate_make_what_one_makes(family: str, tiny: Path, tmp_path: Path):
     """The first mean loss is of the same pictures and weights, so chance inside the loss is all that differs."""
     write_squares(tmp_path / "toys", 12, 32)
+    build_words(tmp_path / "words")
     alone, together = tmp_path / "alone", tmp_path / "together"
     train(family, tmp_path / "toys", alone, str(tiny), 1)
-    started = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    started = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     started += ["--main_process_port", "0", "-m", "tests.generators.short_trainings"]
     told = [family, str(tmp_path / "toys"), str(together), str(tiny)]
     subprocess.run([*started, *told], check=True, cwd=ROOT, timeout=600)
 
-    assert left_in(together) == left_in(alone)
-    for file in alone.rglob("losses.csv"):
-        one, two = (
-            [float(line.split(",")[1]) for line in path.read_text().splitlines()[1:]]
-            for path in (file, together / file.relative_to(alone))
-        )
-        assert len(two) == len(one)
-        assert two[0] == pytest.approx(one[0], rel=0.35)
+    one, other = left_in(alone), left_in(together)
+    assert other.keys() == one.keys()
+    for name in one:
+        if name.endswith("losses.csv"):
+            losses = [
+                [float(line.split(",")[1]) for line in path.read_text().splitlines()[1:]]
+                for path in (one[name], other[name])
+            ]
+            assert len(losses[0]) == len(losses[1]) == 3
+            assert losses[1][0] == pytest.approx(losses[0][0], rel=0.35)
 
 
-def left_in(folder: Path) -> set[Path]:
-    """The files of a training; a name made of the autoencoder's weights differs."""
-    return {file.relative_to(folder) for file in folder.rglob("*") if file.is_file() and file.suffix != ".npy"}
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("processes", [2, 3])
+def test_pairs_are_told_apart_from_those_of_other_processes(processes: int, tmp_path: Path):
+    """Steps of five pairs: processes have parts of different sizes, and learn exactly what one process learns."""
+    match_pairs(tmp_path / "alone")
+    launch(match_pairs, processes, tmp_path / "together", batch=5)
+    left, right = (load_file(tmp_path / name / CHECKPOINT) for name in ("alone", "together"))
+    assert all(left[name].allclose(right[name], rtol=1e-4, atol=1e-6) for name in left)
+    tables = [(tmp_path / name / "losses.csv").read_text().splitlines() for name in ("alone", "together")]
+    losses = [[float(line.split(",")[1]) for line in table[1:]] for table in tables]
+    assert losses[1] == pytest.approx(losses[0], abs=2e-5)
+
+
+def left_in(folder: Path) -> dict[str, Path]:
+    """The files of a training by name, without what differs: a part of the name that is made of weights."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".npy"]
+    return {re.sub(r"-[0-9a-f]{16}/", "/", str(file.relative_to(folder))): file for file in files}

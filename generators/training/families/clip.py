@@ -33,7 +33,7 @@ from limner.generators.training.data.picture_folder import CaptionedPicture, Pic
 from limner.generators.training.data.text_encoder import token_ids
 from limner.generators.training.doodle.pictograms import with_article
 from limner.generators.training.loop import Loss, Plan, Trainer, read_average
-from limner.generators.training.processes import own_device, quick_precision
+from limner.generators.training.processes import gather, own_device, quick_precision
 
 PLAN = Plan(samples=400_000, batch=128, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.5, weight_decay=0.05)
 WIDTH = 192
@@ -112,16 +112,9 @@ class ImageTextTask:
         captions = torch.where(flipped[:, None], self._mirrored[numbers], self._captions[numbers]).long()
         pixels = torch.where(flipped[:, None, None, None].to(pixels.device), pixels.flip(-1), pixels)
         images = self._see(soften(_shifted(pixels, random), random))
-        parts = {"captions": self._of_captions(images, captions), "nouns": self._of_nouns(images, shown, random)}
+        parts = {"captions": contrast(images, self._read(captions), captions)}
+        parts["nouns"] = self._of_nouns(images, shown, random)
         return Loss(parts["captions"] + parts["nouns"], parts)
-
-    def _of_captions(self, images: Tensor, captions: Tensor) -> Tensor:
-        """Every pair that says the same counts as right, not only a picture's own caption."""
-        right = (captions[:, None] == captions).all(-1).to(images)
-        nearness = images @ self._read(captions).T
-        by_picture = (nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1)
-        by_text = (nearness.log_softmax(0) * right / right.sum(0, keepdim=True)).sum(0)
-        return -(by_picture.mean() + by_text.mean()) / 2
 
     def _of_nouns(self, images: Tensor, shown: Sequence[CaptionedPicture], random: torch.Generator) -> Tensor:
         rows = [number for number, picture in enumerate(shown) if picture.nouns]
@@ -160,6 +153,27 @@ class ImageTextTask:
         pixels = self._pictures.pixels(numbers)
         nearest = compare(reader, self._tokenizer, pixels, texts).argmax(1)
         return lay_out(to_images(pixels), 8, [texts[number] for number in nearest])
+
+
+def contrast(images: Tensor, texts: Tensor, captions: Tensor) -> Tensor:
+    """Cross-entropy of captions and pictures in both directions, among those of all processes.
+
+    Every pair that says the same counts as right, not only a picture's own caption.
+
+    Args:
+        images: (count, width), what this process's pictures are compared by.
+        texts: (count, width), the same of their captions.
+        captions: (count, length), the captions' tokens.
+    """
+    own = len(images)
+    images, texts, captions = gather(images), gather(texts), gather(captions)  # (all, ...)
+    right = (captions[:, None] == captions).all(-1).to(images)  # (all, all)
+    nearness = images @ texts.T  # (all, all): a row for each picture
+    by_picture = (nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1)
+    by_text = (nearness.log_softmax(0) * right / right.sum(0, keepdim=True)).sum(0)
+    loss = -(by_picture.mean() + by_text.mean()) / 2
+    # Each process has the gradient of its own rows only, and the trainer takes the mean: so their sum has to be whole.
+    return loss.detach() + (loss - loss.detach()) * len(images) / own
 
 
 def kept_back(pictures: PictureFolder) -> int:

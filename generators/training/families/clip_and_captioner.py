@@ -50,7 +50,8 @@ def train_reading(
     launch(clip.train_reader, processes, data, folder, known, plan, left(), batch=plan.batch)
     figures, is_done = once(clip.export_reader, data, folder, known, plan)
     if is_done:
-        captioner.train_captioner(data, folder, replace(captioner.PLAN, **chosen), left())
+        plan = replace(captioner.PLAN, **chosen)
+        launch(captioner.train_captioner, processes, data, folder, plan, left(), batch=plan.batch)
     return figures
 
 
