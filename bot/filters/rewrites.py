@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from limner.bot.filters.codes import Piece, decoded, unmarked
@@ -83,6 +83,7 @@ def _letters_of_signs(drawn: Mapping[str, str]) -> _Signs:
 
 
 _HAS_MARK, _HAS_DRAWN = re.compile(r"[*_~|`]").search, re.compile(r"[|\\/(\[{<>^_]").search
+_CHUNK = re.compile(r"\S+")
 _DRAWN_SIGNS, _DRAWN_WITH_SIGNS = _letters_of_signs(_DRAWN), _letters_of_signs(_DRAWN_WITH)
 _SPELLED, _MARKED_UP, _UNDRAWN = 10, 10, 8
 """Steps for each character of a text that is read so."""
@@ -127,7 +128,9 @@ def rewrites(text: str, spaced: str, work: Work) -> Iterator[Rewritten]:
             yield _rewritten(text, step, pieces)
     if _HAS_DRAWN(text) or "vv" in text or "uu" in text:
         work.spend(_UNDRAWN * len(text))
-        for pieces in dict.fromkeys(tuple(_undrawn(text, with_letters=one)) for one in (False, True)):
+        chunks = _CHUNK.finditer(text)
+        drawn = [chunk.span() for chunk in chunks if _may_be_drawn(chunk[0])]
+        for pieces in dict.fromkeys(tuple(_undrawn(text, drawn, with_letters=one)) for one in (False, True)):
             if pieces:
                 yield _rewritten(text, "drawn letters", pieces)
 
@@ -224,6 +227,8 @@ def _may_be_letter(character: str) -> bool:
 def _with_pairs(text: str, pieces: list[Piece]) -> list[Piece]:
     """The pieces, and words of two letters that are parted by the same sign as others."""
     signs = {text[start + 1] for start, _, _ in pieces} - {" "}
+    if not signs:
+        return sorted(pieces)
     taken = {place for start, end, _ in pieces for place in range(start, end)}
     pairs = (pair for pair in _PAIR.finditer(text) if pair[2] in signs and pair.start() not in taken)
     return sorted([*pieces, *((pair.start(), pair.end(), pair[1] + pair[3]) for pair in pairs)])
@@ -231,6 +236,8 @@ def _with_pairs(text: str, pieces: list[Piece]) -> list[Piece]:
 
 def _joined(run: str) -> str:
     """The letters of a run; a gap that is wider than the others parts words."""
+    if "  " not in run and (letters := run.split(" ")) == run.split():
+        return "".join(letters)
     gaps = re.findall(r"\s+", run)
     usual = min(map(len, gaps), default=0)
     return re.sub(r"\s+", lambda gap: " " if len(gap[0]) > usual else "", run)
@@ -244,15 +251,20 @@ def _markup(text: str, offset: int) -> Iterator[Piece]:
         yield offset + match.end() - width, offset + match.end(), ""
 
 
-def _undrawn(text: str, *, with_letters: bool) -> Iterator[Piece]:
-    for chunk in re.finditer(r"\S+", text):
-        if any(map(str.isalpha, chunk[0])) and not is_word(chunk[0].strip("\"'“”„«».,;:!?()")):
-            here = chunk.start()
-            for start, end, letter in (*_signs(_DRAWN_SIGNS, text, *chunk.span()), (chunk.end(), chunk.end(), "")):
-                yield from _signs(_DRAWN_WITH_SIGNS, text, here, start) if with_letters else ()
-                if letter:
-                    yield start, end, letter
-                here = end
+def _may_be_drawn(chunk: str) -> bool:
+    """Whether signs may draw letters of a word; signs around a word that is in use draw nothing."""
+    if not any(map(str.isalpha, chunk)) or is_word(chunk.strip("\"'“”„«».,;:!?()")):
+        return False
+    return any(any_sign.search(chunk) for any_sign, _ in (_DRAWN_SIGNS, _DRAWN_WITH_SIGNS))
+
+
+def _undrawn(text: str, chunks: Iterable[tuple[int, int]], *, with_letters: bool) -> Iterator[Piece]:
+    for here, last in chunks:
+        for start, end, letter in (*_signs(_DRAWN_SIGNS, text, here, last), (last, last, "")):
+            yield from _signs(_DRAWN_WITH_SIGNS, text, here, start) if with_letters else ()
+            if letter:
+                yield start, end, letter
+            here = end
 
 
 def _signs(table: _Signs, text: str, start: int, end: int) -> Iterator[Piece]:

@@ -368,6 +368,13 @@ def test_many_regexes_find_together_what_each_finds_alone(patterns: list[str]) -
     assert together == alone
 
 
+def test_an_ordinary_prompt_takes_few_calls() -> None:
+    prompt = "portrait of an old sailor, 85mm, f/1.4, (masterpiece:1.2), soft light --ar 3:2"
+    matcher = rules(["gun", "bad word", "nasty"])
+    assert matcher.find(prompt) is None
+    assert operations(lambda: matcher.find(prompt)) < 230
+
+
 async def test_a_server_that_tests_texts_against_thousands_of_rules_keeps_no_other_one_waiting(app: App) -> None:
     """Neither while its rules are read and built, nor while sixty long texts are checked at once."""
     many = [Entry(pattern=f"thing{number:x}q*") for number in range(4000)]
