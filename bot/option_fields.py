@@ -175,7 +175,7 @@ class Lora:
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
         """The LoRA in its written form."""
-        return request.worn
+        return request.loras_text
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
         """The model's LoRA of that name, with the weight 1 if none is written."""

@@ -190,11 +190,11 @@ class GenerationRequest:
     @property
     def weights_key(self) -> str:
         """Names the weights it needs: requests with equal keys need no loading between them."""
-        return f"{self.model}|{self.worn}"
+        return f"{self.model}|{self.loras_text}"
 
     @property
-    def worn(self) -> str:
-        """The LoRAs with their weights, as people write them: ink:0.7."""
+    def loras_text(self) -> str:
+        """The LoRAs with their weights, in the form ink:0.7."""
         return ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
 
     @property
@@ -447,31 +447,31 @@ class ModelCard:
     max_added_words: int = 60
     english_only: bool = False
     restyles: bool = False
-    """It changes the picture that it is given, and reads no words."""
+    """Image-to-image without words."""
     leaves_out: bool = True
-    """It obeys a negative prompt."""
+    """Supports a negative prompt."""
     starts: bool = True
-    """It can start from a picture."""
+    """Supports an input picture."""
     masks: bool = True
-    """It can fill a part of a picture."""
+    """Supports a mask (inpainting)."""
     needs_picture: bool = False
-    """It paints only from a picture."""
+    """Requires an input picture."""
     other_sizes: bool = True
-    """It paints other sizes than its own."""
+    """Supports other sizes than its own."""
     is_tryout: bool = False
-    """It is small, to try Limner with; whoever gets a first picture of it is told so."""
+    """A small model for trying Limner; a member's first picture by it has a note about that."""
     words: frozenset[str] = frozenset()
-    """All words that it has ever met, if the folder's ``words.txt`` tells; empty: it is taken to know every word."""
+    """Its vocabulary, from the folder's ``words.txt``; empty: unknown, so every word counts as known."""
     samplers: tuple[str, ...] = ()
-    """The samplers that a request may name as its scheduler; empty: it paints in its own way only."""
+    """Samplers that a request may choose; empty: its own only."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
-    """LoRA files (safetensors) by the names that requests use; a relative path begins at the model's folder."""
+    """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
     kind: str = "diffusion"
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
-    """Who paints with it, if not this machine; ``source`` is then its name there."""
+    """The images server that runs it, if any; ``source`` is then its name there."""
     problem: str = ""
-    """Why no command can use it, as "needs a control picture"; empty where nothing is known against it."""
+    """Why no command can use it, such as "needs a control picture"; empty if one can."""
 
     @classmethod
     def read(cls, name: str, source: str, **overrides: Any) -> Self:

@@ -87,7 +87,7 @@ def live_worker(worker_id: str) -> WorkerState:
 
 
 def put_lora(settings: Settings, name: str) -> None:
-    """A LoRA of the model doodle, on offer at once; nobody can wear its file."""
+    """A LoRA of the model doodle, on offer at once; its file cannot be loaded."""
     folder = settings.data / LORAS / "doodle"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").touch()

@@ -178,7 +178,7 @@ async def _block(
 
 
 def _told(numbers: Sequence[int]) -> str:
-    """The answer to a moderator who has blocked pictures."""
+    """The answer to a moderator after blocking pictures."""
     return ngettext(
         "From now on nothing that looks like it is posted here, or used as a picture to start from. /pictures blocked "
         "lists it as number {numbers}; Delete under its message removes what is here already.",

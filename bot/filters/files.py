@@ -89,7 +89,7 @@ def _is_entries(lines: Sequence[tuple[int, str]]) -> bool:
 
 
 def _parsed(text: str, line: int | None = None) -> Any:
-    """What JSON says; halves of characters stay, because the entry that has them is told."""
+    """The parsed JSON; halves of surrogate pairs stay, because their entry is reported."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -36,7 +36,10 @@ class Together(Generic[Asked, Told]):
         self._running: asyncio.Task[None] | None = None
 
     async def ask(self, asked: Asked) -> Told:
-        """The answer to one; raises what was said above. Who is cancelled before its transaction begins is left out."""
+        """The result of one operation; raises as described above.
+
+        Callers cancelled before its transaction are left out.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Told] = loop.create_future()
         self._waiting[answer] = asked, loop.time() + BUSY_SECONDS

@@ -71,9 +71,9 @@ STUMBLED = N_("The painter stumbled over this request; ask again in a moment.")
 class Worker:
     """Paints the jobs of one queue on one device, many at a time, until `stop`.
 
-    Everything runs in one event loop except the executor's blocking calls, which have a thread of their own: so leases
-    are kept, ideas expanded and pictures stored while a step runs. What goes wrong with one job costs that job an
-    attempt and nothing else; what a killed worker had in hand waits again when its lease ends.
+    Everything runs in one event loop except the executor's blocking calls, which have a thread of their own, so leases
+    are extended, ideas expanded and pictures stored during a step. An error of one job costs that job an attempt and
+    nothing else; a killed worker's jobs wait again when its leases end.
     """
 
     def __init__(

@@ -168,7 +168,7 @@ class DiffusionGenerator:
             denoising = self._groups(self._next())
             for flights in denoising:
                 with _sharing_time(flights):
-                    self._adapters.wear(flights[0].request)
+                    self._adapters.attach(flights[0].request)
                     calls, pixels = _calls(flights)
                     answers = self._answers(calls, pixels, flights)
                     for flight, answer in zip(flights, answers, strict=True):
@@ -264,7 +264,7 @@ class DiffusionGenerator:
         return (flight.request for flight in self._flights.values())
 
     def _start(self, key: str, request: GenerationRequest) -> None:
-        self._adapters.wear(request)
+        self._adapters.attach(request)
         pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
         if type(pipe) not in self._shared:
             self._shared[type(pipe)] = Shared(pipe)

@@ -44,7 +44,7 @@ class Adapters:
         if any(name not in self._files for name, _ in request.loras):
             raise BadRequest("This painter has no LoRA of that name; ask again with another one or without it.")
 
-    def wear(self, request: GenerationRequest) -> None:
+    def attach(self, request: GenerationRequest) -> None:
         """Attach the request's LoRAs, and detach others; at once if they are attached already.
 
         Detached ones leave the memory: the queue seldom asks for a change.

@@ -285,7 +285,7 @@ class Ladder:
         """Go one rung down, after a call of ``rows`` ran out of memory; False if none is left for a single row.
 
         Args:
-            rows: of the call, which is to be made again in halves if there are several.
+            rows: of the call, which must be repeated in halves if there are several.
             pixels: width times height of each.
             decoding: whether it was a call of the VAE, or of a whole pipeline.
         """

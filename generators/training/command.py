@@ -222,7 +222,7 @@ def _lora(arguments: argparse.Namespace) -> None:
         model=_model(arguments, arguments.model),
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / f"lora-{arguments.name}",
-        worn=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
+        installed=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
         rank=arguments.rank,
         plan=_planned(replace(PLAN, **steps), arguments),
         fits_rate=arguments.learning_rate is None,

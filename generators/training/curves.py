@@ -1,4 +1,4 @@
-"""Pictures that show how a training goes: the loss curve, and sheets of samples."""
+"""Charts of a training: the loss curve, and sheets of samples."""
 
 # pyright: basic
 
@@ -13,12 +13,12 @@ WIDTH, HEIGHT, EDGE = 640, 320, 40
 LINE = 14
 """Pixels from one line of a caption to the next."""
 NARROWEST = 96
-"""Pixels that a caption has from side to side at least, however small its picture is."""
+"""Least width of a caption in pixels."""
 GAP = 4
 
 
 def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
-    """The loss over the steps (both scales told at their ends): each step pale, the mean of the last ones dark."""
+    """The loss over the steps (ranges at the axes' ends): single steps pale, their moving mean dark."""
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(image)
     draw.rectangle((EDGE, 10, WIDTH - 10, HEIGHT - 24), outline="#999999")
@@ -47,7 +47,7 @@ def draw_curve(losses: Sequence[tuple[int, float]]) -> Image.Image:
 
 
 def lay_out(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = ()) -> Image.Image:
-    """The images in rows, each over its whole caption."""
+    """The images in rows, each above its whole caption."""
     width, height = images[0].size
     cell = max(width, NARROWEST) if captions else width
     told = [_in_lines(caption, cell) for caption in captions]
@@ -64,7 +64,7 @@ def lay_out(images: Sequence[Image.Image], columns: int, captions: Sequence[str]
 
 
 def _in_lines(text: str, width: int) -> list[str]:
-    """The words in lines that are no wider than this many pixels; a word that is wider itself is broken."""
+    """The words in lines of at most this many pixels; a wider word is broken."""
     font = ImageFont.load_default()
     lines = [""]
     for word in text.split():

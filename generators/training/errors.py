@@ -1,4 +1,4 @@
-"""What can go wrong for a person who trains a model: the text is what the reader reads."""
+"""User-facing errors of trainings; the message is shown as it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class TrainingError(Exception):
 
 
 def need_room(folder: Path, size: int) -> None:
-    """Make the folder, and see that ``size`` bytes fit: a file that is written through memory could not complain.
+    """Make the folder, and check that ``size`` bytes fit: a memory-mapped file cannot report a full disk.
 
     Raises:
         TrainingError: they do not.

@@ -1,4 +1,4 @@
-"""What a denoiser learns to say of a noisy latent: its noise, its velocity, or the straight way to it."""
+"""Training objectives of a denoiser: noise, velocity, or flow."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 # pyright: reportAttributeAccessIssue=false
@@ -13,11 +13,11 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 PREDICTIONS = {"flow": "flow_prediction", "epsilon": "epsilon", "v": "v_prediction"}
-"""diffusers' words for the objectives."""
+"""The objectives by diffusers' names."""
 
 
 class Question(NamedTuple):
-    """Noisy latents, the moments (0 to 1000) that they are from, and what the denoiser should say."""
+    """Noisy latents (count, channels, height, width), their timesteps (0 to 1000), and the target."""
 
     latents: Tensor
     moments: Tensor
@@ -25,7 +25,7 @@ class Question(NamedTuple):
 
 
 def build_scheduler(objective: str) -> DPMSolverMultistepScheduler:
-    """The solver that a model of this objective is painted with: in few steps."""
+    """The sampler for a model of this objective, for few steps."""
     settings: dict[str, Any] = {"prediction_type": PREDICTIONS[objective], "steps_offset": 1}
     if objective == "flow":
         settings["use_flow_sigmas"] = True
@@ -35,17 +35,17 @@ def build_scheduler(objective: str) -> DPMSolverMultistepScheduler:
 
 
 class Objective:
-    """Asks a denoiser as the scheduler with this configuration will."""
+    """Makes training inputs and targets according to a scheduler's configuration."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.kind = config.get("prediction_type", "epsilon")
         self._signal = DDPMScheduler.from_config(config).alphas_cumprod if self.kind != "flow_prediction" else None
 
     def ask(self, latents: Tensor, noise: Tensor, random: torch.Generator) -> Question:
-        """Mix each latent with its noise at a random moment.
+        """Mix each latent with its noise at a random timestep.
 
-        Flow (Liu 2022, Lipman 2022): moments in the middle come more often, a logit-normal (Esser 2024).
-        Noise (Ho 2020) and velocity (Salimans and Ho 2022): all moments come equally often.
+        Flow (Liu 2022, Lipman 2022): middle timesteps are more frequent, a logit-normal (Esser 2024). Noise (Ho 2020)
+        and velocity (Salimans and Ho 2022): uniform timesteps.
         """
         if self._signal is None:
             moments = torch.randn(len(latents), generator=random, device=random.device).sigmoid()

@@ -1,4 +1,4 @@
-"""Numbers of a command line, each refused in one sentence where it makes no sense."""
+"""Number options of a command line, checked with one sentence for each error."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 
 MOST = 10**12
-"""A whole number above this is a slip of the finger; what is counted here never needs it."""
+"""Larger whole numbers are typing errors."""
 
 
 def whole(least: int = 1, most: int = MOST) -> Callable[[str], int]:
-    """Reads a whole number from ``least`` to ``most``."""
+    """A parser of whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
         try:
@@ -27,7 +27,7 @@ def whole(least: int = 1, most: int = MOST) -> Callable[[str], int]:
 
 
 def above_zero(example: str) -> Callable[[str], float]:
-    """Reads a number above 0."""
+    """Parse a number above 0."""
 
     def read(text: str) -> float:
         number = _number(text)
@@ -39,7 +39,7 @@ def above_zero(example: str) -> Callable[[str], float]:
 
 
 def share(text: str) -> float:
-    """Reads a share from 0 up to, but not including, 1."""
+    """Parse a share from 0 to below 1."""
     number = _number(text)
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"it needs a number from 0 and below 1, such as 0.1, not {text[:40]}")
@@ -47,7 +47,7 @@ def share(text: str) -> float:
 
 
 def widths(multiple: int) -> Callable[[str], tuple[int, ...]]:
-    """Reads two or more whole numbers above 0 with commas between them, each a multiple of the one that is given."""
+    """A parser of two or more whole numbers separated by commas, each a multiple of the given one."""
 
     def read(text: str) -> tuple[int, ...]:
         try:

@@ -75,7 +75,7 @@ class FolderImageTextModel:
 
     def describe(self, image: Image.Image) -> str:
         """A short description of the picture."""
-        assert self._captioner  # noqa: S101 - whoever asks has looked at can_describe
+        assert self._captioner  # noqa: S101 - callers check can_describe
         return self._captioner.describe(image)
 
     def look(self, pixels: Tensor) -> Tensor:

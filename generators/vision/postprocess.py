@@ -79,7 +79,7 @@ class Finisher:
 
     def _load(self) -> Any:
         if self._model is None:
-            assert self._file  # noqa: S101 - whoever asks has looked
+            assert self._file  # noqa: S101 - callers check it
             if self._file.suffix != ".safetensors" or not self._file.is_file():
                 raise ModelNotFound
             try:

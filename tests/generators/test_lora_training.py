@@ -31,7 +31,7 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> LoRARecipe:
     model = request.getfixturevalue(request.param)
     worn = tmp_path / "loras" / "ink.safetensors"
     return LoRARecipe(
-        model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, rank=2, plan=SHORT
+        model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", installed=worn, rank=2, plan=SHORT
     )
 
 
@@ -45,11 +45,11 @@ def paint(generator: DiffusionGenerator, request: GenerationRequest) -> np.ndarr
 
 
 def test_a_lora_is_learnt_and_worn_at_once(recipe: LoRARecipe):
-    card = replace(ModelCard.read("m", recipe.model), loras=LoraFiles({}, recipe.worn.parent))
+    card = replace(ModelCard.read("m", recipe.model), loras=LoraFiles({}, recipe.installed.parent))
     generator = DiffusionGenerator.load(card, device="cpu")
     plain = paint(generator, tiny_request(prompt="a red square"))
 
-    assert train_lora(recipe, processes=1) == recipe.worn
+    assert train_lora(recipe, processes=1) == recipe.installed
     losses = np.loadtxt(recipe.folder / "losses.csv", delimiter=",", skiprows=1)[:, 1]
     assert losses[-5:].mean() < 0.97 * losses[:5].mean()
     assert list(card.loras) == ["ink"]
@@ -120,7 +120,7 @@ def test_the_shipped_model_paints_nearer_to_the_pictures_that_its_lora_learnt(tm
     plan = Plan(samples=480, batch=4, learning_rate=2e-3, warmup=10, ema=0.95, weight_decay=0.0)
     model = str(PRETRAINED / "doodle")
     assert train_lora(
-        LoRARecipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", worn=worn, plan=plan)
+        LoRARecipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", installed=worn, plan=plan)
     )
     card = replace(ModelCard.read("doodle", model), loras={"ink": str(worn)})
     generator = DiffusionGenerator.load(card, device="cpu")

@@ -1,4 +1,4 @@
-"""Variants of a captioned picture; the caption follows what is done to the picture."""
+"""Augments captioned pictures, and adapts the caption."""
 
 # pyright: basic
 
@@ -16,10 +16,10 @@ _COLOURED = re.compile(r"\b(bright|dark|pale|light|vivid|grey|gray|black|white)\
 
 
 def augment(image: Image.Image, text: str, random: Random) -> tuple[Image.Image, str]:
-    """One variant: perhaps mirrored, a little nearer, a little lighter or more colourful.
+    """One variant: randomly mirrored, zoomed, brightened or saturated.
 
-    Mirroring swaps left and right in the caption, and is left out where there is something to read. Light and colour
-    stay where the caption speaks of them.
+    Mirroring swaps left and right in the caption, and is left out where the picture has text. Light and colour stay if
+    the caption mentions them.
     """
     if not _LETTERED.search(text) and random.random() < 0.5:
         image, text = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), mirror(text)

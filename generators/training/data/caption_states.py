@@ -1,4 +1,4 @@
-"""Hidden states of a folder's captions, read once by a frozen language model and kept on disk."""
+"""Hidden states of a folder's captions, computed once by a frozen caption encoder and kept on disk."""
 
 # pyright: basic, reportPrivateImportUsage=false
 
@@ -20,9 +20,9 @@ BATCH = 32
 
 
 class CaptionStates:
-    """What a frozen reader makes of captions; each of them is read once, and "" always.
+    """Hidden states of captions and of the empty caption, each computed once.
 
-    The file in ``folder`` is named after the reader and the captions, so other ones never use it.
+    The file in ``folder`` is named after the encoder and the captions, so others never use it.
     """
 
     def __init__(self, reader: CaptionEncoder, texts: Sequence[str], folder: Path) -> None:
@@ -37,7 +37,7 @@ class CaptionStates:
         self._states = np.load(self._file, mmap_mode="r")
 
     def read(self, numbers: Sequence[int], dropped: Tensor | None = None) -> Tensor:
-        """Hidden states (count, length, width) of the pictures' captions; of "" where ``dropped`` is true."""
+        """Hidden states (count, length, width) of the pictures' captions; those of "" where ``dropped`` is true."""
         rows = self._row_of[list(numbers)]
         if dropped is not None:
             rows = rows.masked_fill(dropped, self.empty)

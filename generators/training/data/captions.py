@@ -1,4 +1,4 @@
-"""What a folder says of its pictures: metadata.jsonl, metadata.csv or metadata.parquet, or a text beside each."""
+"""Reads a folder's captions: metadata.jsonl, metadata.csv or metadata.parquet, or text files beside the pictures."""
 
 # pyright: basic
 
@@ -21,9 +21,9 @@ from limner.generators.text_files import BadText, parse_json, read_text, split_l
 from limner.generators.training.errors import TrainingError
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-"""Hugging Face's names (https://huggingface.co/docs/datasets/image_dataset); the first that is there counts."""
+"""Hugging Face's names (https://huggingface.co/docs/datasets/image_dataset); the first existing one counts."""
 SIDE_FILES = (".txt", ".caption")
-"""Endings of texts that lie beside pictures and are called like them, as kohya's scripts read them."""
+"""Endings of caption files beside pictures of the same name, as in kohya's scripts."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MISSING = "the file is missing"
 FORMS = (
@@ -34,15 +34,15 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture, as its folder speaks of it.
+    """A picture in its folder's metadata.
 
     Attributes:
-        name: what it is called there.
-        file: where it is; None if it cannot be taken.
-        captions: what is said of it, each in one line; none, one, or several of which any is true.
-        nouns: what it shows, for pictures whose maker knows.
-        place: where that is said, for sentences.
-        problem: why it cannot be taken.
+        name: its name there.
+        file: its file; None if it cannot be used.
+        captions: alternative captions, each in one line; none, one or several.
+        nouns: the things that it shows, if known.
+        place: the position of the entry, for error sentences.
+        problem: why it cannot be used.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Entry:
 
 
 def read_folder(folder: Path) -> list[Entry] | None:
-    """What a folder says of its pictures; None if it says nothing.
+    """The entries of a folder; None without metadata.
 
     Raises:
-        TrainingError: a file of it cannot be read, and which line; or a name leads out of the folder.
+        TrainingError: a file cannot be read, and which line; or a name leads out of the folder.
     """
     metadata = next((folder / name for name in METADATA if (folder / name).is_file()), None)
     if metadata:
@@ -67,7 +67,7 @@ def read_folder(folder: Path) -> list[Entry] | None:
 
 
 def read_metadata(file: Path) -> Iterator[Entry]:
-    """What a metadata file says, entry by entry; raises like `read_folder`."""
+    """The entries of a metadata file, one by one; raises like `read_folder`."""
     rows = {".jsonl": _json_lines, ".csv": _table, ".parquet": _parquet}[file.suffix]
     folder = Folder(file.parent)
     for place, told in rows(file):
@@ -79,7 +79,7 @@ def read_metadata(file: Path) -> Iterator[Entry]:
 
 
 def read_without_captions(folder: Path) -> list[Entry]:
-    """The picture files of a folder and of those in it, by their names' endings."""
+    """The picture files of a folder and its subfolders, by file name endings."""
     within = Folder(folder)
     problems = {picture: within.why_not(picture) or "" for picture in _find_pictures(folder)}
     return [
@@ -89,7 +89,7 @@ def read_without_captions(folder: Path) -> list[Entry]:
 
 
 class Folder:
-    """The files of a folder that is not to be left, and how they are found by names that people wrote elsewhere."""
+    """Finds files inside a folder by names that were written on other systems."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,10 +98,10 @@ class Folder:
     def find(self, name: str, place: str) -> Path | None:
         """The file of that name; None if there is none.
 
-        The name may differ in case or in how its accents are written, and have backslashes.
+        The name may differ in case or in Unicode normalisation, and have backslashes.
 
         Raises:
-            TrainingError: it leads out of the folder, is no plain file, or several files are meant.
+            TrainingError: it leads out of the folder, is not a plain file, or is ambiguous.
         """
         if _leads_out(name):
             raise TrainingError(f"{place} names {name!r}, which leads out of the folder; name a file inside it.")
@@ -118,7 +118,7 @@ class Folder:
         return file
 
     def why_not(self, file: Path) -> str | None:
-        """Why something in the folder is not taken for a file of it; None if it is one."""
+        """Why something in the folder is not used as a file; None if it is one."""
         try:
             mode = file.lstat().st_mode
             if stat.S_ISLNK(mode):
@@ -184,7 +184,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _table(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     text = _text(file)
     heading = text.partition("\n")[0]
-    delimiter = max(",;\t", key=heading.count)  # Excel writes that of its country
+    delimiter = max(",;\t", key=heading.count)  # Excel's separator depends on the country
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         if missing := {"file_name", "text"} - {*(rows.fieldnames or ())}:
@@ -205,7 +205,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise TrainingError(f"{file} cannot be read without pyarrow; pip install pyarrow, or {FORMS}.") from error
     try:
         table = parquet.read_table(file, columns=["file_name", "text"])
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these
         raise TrainingError(f"{file} is not a Parquet file with the columns file_name and text.") from error
     for number, row in enumerate(table.to_pylist(), 1):
         yield f"Row {number} of {file}", row
@@ -216,7 +216,7 @@ def _find_pictures(folder: Path) -> list[Path]:
 
 
 def _beside(folder: Path, picture: Path) -> Entry:
-    """A picture with the lines of the text beside it, if there is one."""
+    """A picture with the lines of its caption file, if there is one."""
     within = Folder(folder)
     name, problem = str(picture.relative_to(folder)), within.why_not(picture) or ""
     texts = (picture.with_suffix(ending) for ending in SIDE_FILES)

@@ -1,4 +1,4 @@
-"""A raw folder of pictures made fit to learn from: checked, freed of near-duplicates, cut to size, augmented, split."""
+"""Prepares a raw folder of pictures for training: checks, removes near-duplicates, crops, augments, splits."""
 
 # pyright: basic
 
@@ -25,7 +25,7 @@ from limner.generators.training.data.idx import find_idx, read_idx
 from limner.generators.training.errors import TrainingError
 
 NEAR = 4
-"""Pictures whose perceptual hashes differ in at most so many of 64 bits are the same picture."""
+"""Pictures whose perceptual hashes differ by at most so many of 64 bits count as equal."""
 CONTACTS = 40
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGIT_CAPTIONS = (
@@ -43,9 +43,9 @@ DIGIT_CAPTIONS = (
 
 @dataclass(frozen=True)
 class Raw:
-    """A picture before it is looked at: its name, its captions, and where it is (a file, or pixels of an IDX file).
+    """A picture before its check: name, captions, and source (a file, or pixels of an IDX file).
 
-    What cannot be taken has no source, and a problem.
+    An unusable one has no source, and a problem.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Report:
     dropped: dict[str, list[str]] = field(default_factory=dict)
 
     def drop(self, reason: str, name: str) -> None:
-        """Remember that a picture was not taken."""
+        """Record a dropped picture."""
         self.dropped.setdefault(reason, []).append(name)
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class Report:
 
 
 class Broken(Exception):
-    """A picture that cannot be used; the text is the reason that the report tells."""
+    """An unusable picture; the text is the reason in the report."""
 
 
 def collect(
@@ -141,7 +141,7 @@ def collect(
 
 
 def find(folder: Path) -> Iterator[Raw]:
-    """The captioned pictures of a folder: MNIST's IDX files, or what `read_folder` finds.
+    """The captioned pictures of a folder: MNIST's IDX files, or those of `read_folder`.
 
     The name ``digits`` without such a folder means scikit-learn's digits.
 

@@ -1,4 +1,4 @@
-"""MNIST's IDX files: pictures and labels as plain arrays, perhaps gzipped (http://yann.lecun.com/exdb/mnist)."""
+"""Reads MNIST's IDX files, plain or gzipped (http://yann.lecun.com/exdb/mnist)."""
 
 # pyright: basic
 
@@ -15,7 +15,7 @@ import numpy as np
 from limner.generators.training.errors import TrainingError
 
 _IMAGES, _LABELS = 0x803, 0x801
-"""What the files begin with: unsigned bytes in three dimensions, and in one."""
+"""Magic numbers: unsigned bytes in three dimensions, and in one."""
 
 
 def find_idx(folder: Path) -> list[tuple[Path, Path]]:

@@ -1,4 +1,4 @@
-"""Latents and token numbers of a picture folder, kept on disk and read without loading them whole."""
+"""Latents and token ids of a picture folder, kept on disk and memory-mapped."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -25,7 +25,7 @@ BATCH = 32
 
 
 class Latents:
-    """One latent for each picture of a folder, in float16, made once for this autoencoder and these pictures."""
+    """One float16 latent for each picture of a folder, computed once for this autoencoder and these pictures."""
 
     def __init__(self, vae: AutoencoderKL | AutoencoderTiny, pictures: PictureFolder, folder: Path) -> None:
         self.fingerprint = pictures.fingerprint
@@ -57,7 +57,7 @@ class Latents:
         vae = copy.deepcopy(vae).to(own_device())
         for at in range(0, len(pictures), BATCH):
             if rows[at : at + BATCH].any(axis=(1, 2, 3)).all():
-                continue  # made before this was interrupted; a latent is never all zeros
+                continue  # rows made before an interruption; a latent is never all zeros
             rows[at : at + BATCH] = encode(vae, pictures.pixels(range(at, min(at + BATCH, len(pictures))))).numpy()
         rows.flush()
         part.rename(self._file)
@@ -65,6 +65,6 @@ class Latents:
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL | AutoencoderTiny, pixels: Tensor) -> Tensor:
-    """The latents of pictures (-1 to 1), without chance and before the pipeline's scaling."""
+    """The latents (count, channels, height / 8, width / 8) of pictures (-1 to 1), without sampling and unscaled."""
     found = vae.encode(pixels.to(vae.device, vae.dtype, memory_format=torch.channels_last))
     return (found.latents if isinstance(vae, AutoencoderTiny) else found.latent_dist.mode()).float().cpu()

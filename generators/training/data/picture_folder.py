@@ -1,4 +1,4 @@
-"""Captioned pictures in a folder, in the Hugging Face convention; read one by one, never all at once."""
+"""Captioned pictures in a folder, in the Hugging Face convention; read one by one."""
 
 # pyright: basic
 
@@ -24,7 +24,7 @@ PREPARE = "make a folder that is fit with limner train data."
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """One picture's file, its caption, and what else is known of it."""
+    """One picture's file, its caption, and its nouns if known."""
 
     file: Path
     text: str
@@ -50,7 +50,7 @@ class PictureFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Differs for other pictures or captions; stays where the folder is moved."""
+        """Identifies pictures and captions; independent of the folder's place."""
         key = hashlib.sha256()
         for picture in self.pictures:
             key.update(f"{picture.file.name} {picture.file.stat().st_size} {picture.text}\n".encode())
@@ -70,7 +70,7 @@ class PictureFolder:
         return image.width
 
     def pixels(self, numbers: Sequence[int]) -> Tensor:
-        """The pictures as numbers from -1 to 1: count, 3, height, width.
+        """The pictures as numbers from -1 to 1 (count, 3, height, width).
 
         Raises:
             TrainingError: one cannot be read, or has another size.
@@ -104,16 +104,16 @@ def _captioned(entry: Entry) -> CaptionedPicture:
 
 
 def learnt_part(folder: Path) -> Path:
-    """The pictures of a folder that are learnt from: those in ``train``, where it is split."""
+    """The training pictures of a folder: those in ``train``, if it is split."""
     return folder / "train" if (folder / "train").is_dir() else folder
 
 
 def tested_part(folder: Path) -> Path:
-    """The pictures of a folder that are tested with: those in ``test``, where it is split."""
+    """The test pictures of a folder: those in ``test``, if it is split."""
     return folder / "test" if (folder / "test").is_dir() else folder
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
-    """Numbers from -1 to 1 as pictures; the way back from `PictureFolder.pixels`."""
+    """Pictures of numbers from -1 to 1 (count, 3, height, width); the inverse of `PictureFolder.pixels`."""
     levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(level) for level in levels]

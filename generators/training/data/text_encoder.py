@@ -24,20 +24,20 @@ from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel
 from limner.generators.loading import loading
 
 WIDTH = 128
-"""Numbers in a word's vector and in each hidden state."""
+"""Size of a word's vector and of each hidden state."""
 LENGTH = 24
-"""Tokens of a caption with its start and end; the rest is cut off."""
+"""Tokens of a caption with its start and end; longer ones are cut."""
 OWN = 0.3
-"""How much of its own vector a word keeps that stands in no caption; the rest is that of the nearest word that does."""
+"""Share of its own vector in a word that is in no caption; the rest is that of the nearest caption word."""
 FREQUENT = 800
-"""Pieces that are shared by many words; they keep the table of tokens small."""
+"""Subwords shared by many words; they keep the vocabulary small."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 _ENDINGS = {
     "ies": ("y",), "es": ("", "e"), "s": ("",), "ing": ("", "e"), "ed": ("", "e"), "er": ("", "e"), "est": ("", "e"),
     "ish": ("", "e"), "ly": ("", "le", "y"), "ness": ("",), "able": ("", "e"),
 }  # fmt: skip
-"""What inflected words end in, and what their base ends in instead."""
+"""Endings of inflected words, and those of their base forms."""
 _WORDS = re.compile(r"[^\W\d_]+|\d")
 
 
@@ -47,7 +47,7 @@ def split_words(texts: Collection[str]) -> set[str]:
 
 
 class SentenceModel:
-    """all-MiniLM-L6-v2 as its wheel brings it: gives a vector to any English words."""
+    """all-MiniLM-L6-v2 from its wheel: vectors for any English words."""
 
     @loading()
     def __init__(self, wheel: Path, folder: Path) -> None:
@@ -60,7 +60,7 @@ class SentenceModel:
 
     @torch.no_grad()
     def vectors(self, words: Sequence[str]) -> Tensor:
-        """One vector of length 1 for each."""
+        """One vector of length 1 for each text."""
         found: list[Tensor] = []
         for at in range(0, len(words), 256):
             batch = self._tokenizer(list(words[at : at + 256]), padding=True, return_tensors="pt")
@@ -91,25 +91,25 @@ def _is_inflected(word: str, words: Collection[str]) -> bool:
 def choose_vocabulary(
     model: SentenceModel, captions: Collection[str], names: Sequence[str], candidates: Sequence[str], size: int
 ) -> list[str]:
-    """The words of the captions, and up to ``size`` in all the candidates nearest to the names.
+    """The words of the captions, and up to ``size`` in all of the candidates nearest to the names.
 
-    By nearness, not by frequency: that would split "kitten" and keep "parliament". Words that are only another form of
-    a name ("catty", "doggy") are nearest of all and tell nothing; they are left out.
+    By similarity, not by frequency, which would split "kitten" and keep "parliament". Words that are only another form
+    of a name ("catty", "doggy") are nearest and useless; they are left out.
     """
     needed = sorted(split_words(captions))
     stems = split_words(names)
     forms = {word for word in candidates for end in range(len(word) - 3, len(word)) if word[:end] in stems}
     others = sorted(set(candidates) - set(needed) - forms)
     ranks = (model.vectors(others) @ model.vectors(names).T).argsort(0, descending=True).tolist()
-    # The nearest word of each name, then the second nearest of each: no name takes all the room.
+    # The nearest word of each name, then the second nearest of each, so that every name gets a share.
     chosen = dict.fromkeys(others[i] for row in ranks for i in row)
     return needed + list(chosen)[: max(0, size - len(needed))]
 
 
 def build_tokenizer(words: Sequence[str]) -> CLIPTokenizer:
-    """A CLIP tokenizer in which each of the words is one token; other words fall into pieces.
+    """A CLIP tokenizer in which each of the words is one token; other words are split.
 
-    The merges of a word come after those of all words before it, so they change nothing for these.
+    The merges of a word come after those of all earlier words, so they do not affect these.
     """
     letters = sorted({letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789,.!?'-"))
     tokens = [START, END, *letters, *(letter + "</w>" for letter in letters)]
@@ -126,7 +126,7 @@ def build_tokenizer(words: Sequence[str]) -> CLIPTokenizer:
 
 
 def _frequent_merges(words: Sequence[str], count: int) -> dict[tuple[str, str], int]:
-    """The first rules of ordinary byte-pair encoding (Sennrich 2016): pieces that many words share."""
+    """The first rules of byte-pair encoding (Sennrich 2016): subwords shared by many words."""
     rank: dict[tuple[str, str], int] = {}
     split = [[*word[:-1], word[-1] + "</w>"] for word in words]
     while len(rank) < count:
@@ -151,9 +151,10 @@ def _apply(pieces: list[str], rank: dict[tuple[str, str], int]) -> list[str]:
 def build_text_encoder(
     tokenizer: CLIPTokenizer, words: Sequence[str], vectors: Tensor, *, met: int, layers: int = 2
 ) -> CLIPTextModel:
-    """An untrained transformer over the words' vectors (shortened to their main directions), which stay as they are.
+    """An untrained transformer over the words' frozen vectors (reduced to their principal components).
 
-    The first ``met`` words stand in captions. Training never meets the others: they are drawn to what it does meet.
+    The first ``met`` words occur in captions. Vectors of others are moved towards the nearest of these, because
+    training never sees them.
     """
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -179,7 +180,7 @@ def build_text_encoder(
 
 
 def shorten(vectors: Tensor, width: int = WIDTH) -> Tensor:
-    """The vectors' main directions, lesser ones a little raised; 1 is their mean square."""
+    """The vectors' principal components, smaller ones slightly amplified, with mean square 1."""
     centred = vectors - vectors.mean(0)
     _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
     short = centred @ directions[:width].T / (spread[:width] / spread[0]) ** 0.25
@@ -187,12 +188,12 @@ def shorten(vectors: Tensor, width: int = WIDTH) -> Tensor:
 
 
 def _draw_near(vectors: Tensor, nearest: Tensor) -> Tensor:
-    """The vectors, the last ones moved to those of their ``nearest``."""
+    """The vectors, the last ones moved towards their ``nearest``."""
     met = len(vectors) - len(nearest)
     return torch.cat([vectors[:met], vectors[nearest].lerp(vectors[met:], OWN)])
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """The numbers that the stock pipeline gives the encoder: count, `LENGTH`."""
+    """Token ids as in the stock pipeline: (count, `LENGTH`)."""
     found = tokenizer(list(texts), padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     return found.input_ids

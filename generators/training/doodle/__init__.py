@@ -1,1 +1,1 @@
-"""The scenes and the recipe that the shipped model is trained with."""
+"""Scenes and recipe of the shipped model."""

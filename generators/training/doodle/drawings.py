@@ -1,4 +1,4 @@
-"""Pictograms that no openly licensed set has, drawn here: a lighthouse, a pirate ship, a hot air balloon and others."""
+"""Pictograms missing from open sets, drawn here: a lighthouse, a pirate ship, a hot air balloon and others."""
 
 # pyright: basic
 
@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIDE = 512
-"""Pixels of the canvas; pictures are halved at the end, which smooths their edges."""
+"""Pixels of the canvas; pictures are scaled to half at the end, for smooth edges."""
 
 Read = Callable[[str], Image.Image]
-"""Gives the pictogram of an emoji."""
+"""Returns the pictogram of an emoji."""
 
 
 def lighthouse(read: Read) -> Image.Image:

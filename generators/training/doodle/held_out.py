@@ -1,4 +1,4 @@
-"""Combinations of what a scene shows; those that are held out occur in no training scene, so they test a model."""
+"""Combinations held out of all training scenes, for testing a model."""
 
 # pyright: basic
 
@@ -15,9 +15,9 @@ ONE_IN = 10
 
 
 class Combination(NamedTuple):
-    """A noun, and what it is seen with.
+    """A noun, and what it is shown with.
 
-    ``kind`` says what ``other`` is: "colour" (the noun's), "paper" (the background's colour), "place", "number" or
+    ``kind`` names the type of ``other``: "colour" (the noun's), "paper" (the background's colour), "place", "number" or
     "noun".
     """
 
@@ -27,7 +27,7 @@ class Combination(NamedTuple):
 
     @classmethod
     def of(cls, noun: str, kind: str, other: str) -> Combination:
-        """The same combination for two nouns in either order."""
+        """The combination of two nouns, in canonical order."""
         first, last = sorted((noun, other)) if kind == "noun" else (noun, other)
         return cls(first, kind, last)
 
@@ -68,5 +68,5 @@ def _own_colours(pictograms: Pictograms) -> Iterator[tuple[str, str]]:
         for colour in COLOURS:
             if colour in name.split():
                 yield noun, colour
-            if f"{colour} {name}" in named:  # a white bear is a polar bear, and reads as a bear that is white
+            if f"{colour} {name}" in named:  # a white bear is a polar bear too
                 yield noun, colour

@@ -1,4 +1,4 @@
-"""How the two things of a scene stand to each other: the words for it, and where each is put."""
+"""Relations between the two things of a scene: their words, and the positions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BESIDE = ("left of", "right of", "next to", "and", "beside", "to the left of", 
 
 
 def relations(one: Noun, other: Noun) -> tuple[str, ...]:
-    """The words that may stand between two nouns; what comes more often stands more than once."""
+    """Words between two nouns; frequent ones occur more than once."""
     if one.home in ("fly", "space"):
         return ("above", "over", "and")
     if other.name == "branch":

@@ -1,4 +1,4 @@
-"""The pictograms that scenes are composed of: nouns, their words, and their pictures in any colour."""
+"""The pictograms of scenes: nouns, their words, and their pictures in any colour."""
 
 # pyright: basic
 
@@ -37,11 +37,11 @@ _IRREGULAR = {
 
 @dataclass(frozen=True)
 class Noun:
-    """One thing that can be asked for.
+    """One kind of thing.
 
-    ``home`` says where it is found: land, person, swim, float, fly, space or thing. A ``weight`` of 2 is drawn twice as
-    often: thin things and things of many parts need it. The ``unseen`` words never stand in a caption: they test
-    whether the words' vectors carry.
+    ``home`` is where it occurs: land, person, swim, float, fly, space or thing. A ``weight`` of 2 doubles its
+    frequency, for thin things and things of many parts. The ``unseen`` words are in no caption: they test whether the
+    word vectors generalise.
     """
 
     picture: str
@@ -74,7 +74,7 @@ def is_plural(name: str) -> bool:
 
 
 def plural(name: str) -> str:
-    """Several of it."""
+    """The plural of a noun."""
     if name in _IRREGULAR:
         return _IRREGULAR[name]
     head, of, rest = name.partition(" of ")
@@ -88,7 +88,7 @@ def plural(name: str) -> str:
 
 
 def with_article(words: str, name: str) -> str:
-    """``words``, which end in ``name``, with a or an where English wants one."""
+    """``words``, which end in ``name``, with a or an if English needs one."""
     if is_plural(name) or name in _UNCOUNTED:
         return words
     return f"{'an' if words[0] in 'aeiou' and not words.startswith('uni') else 'a'} {words}"
@@ -120,7 +120,7 @@ class Pictograms:
 
 
 class Pictogram:
-    """One cut-out picture, and what it looks like in another colour."""
+    """One cut-out picture, and its versions in other colours."""
 
     def __init__(self, image: Image.Image, paintable: bool) -> None:
         self.image = image
@@ -155,11 +155,11 @@ class Pictogram:
         return _colour_word(angle, depth, brightness)
 
     def can_be(self, colour: str) -> bool:
-        """Whether it can be painted over in this colour and still be known for what it is."""
+        """Whether it stays recognisable in this colour."""
         return self._paintable and self.colour is not None and self.colour not in ("white", "black", colour)
 
     def painted(self, colour: str) -> Image.Image:
-        """The same thing in another colour; what has not the main hue (eyes, wheels) stays."""
+        """The same thing in another colour; parts without the main hue (eyes, wheels) stay."""
         hue, saturation, value, alpha, main = (plane.copy() for plane in self._planes)
         if colour in HUES:
             hue[main] = HUES[colour]
@@ -177,7 +177,7 @@ class Pictogram:
 
 
 def _colour_word(hue: float, saturation: float, value: float) -> str:
-    """What people call a colour; dark orange is brown, and what is very dark is black."""
+    """A colour's common name; dark orange is brown, very dark colours are black."""
     if value < 0.36:
         return "black"
     if 8 < hue < 40 and value < 0.68:

@@ -1,4 +1,4 @@
-"""Where scenes take place: papers, landscapes by time of day, the sea, space; with the words for each."""
+"""Backgrounds of scenes: papers, landscapes by time of day, the sea, space; with their words."""
 
 # pyright: basic
 
@@ -46,7 +46,7 @@ HOMES = {
     "space": ("space", "space", "sky", "night sky"),
     "thing": ("table", "grass"),
 }
-"""Places in which each kind of thing is shown; what is drawn twice as often stands twice."""
+"""Places of each kind of thing; frequent ones occur twice."""
 
 _PREPOSITIONS = {
     "grass": ("on the grass", "in a field", "in a meadow", "on a green field", "in a garden"),
@@ -85,9 +85,9 @@ LIGHTS = {"sun": 0.26, "full moon": 0.24, "crescent moon": 0.22, "star": 0.16, "
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a scene takes place: its picture, its words, and at which height the middle of a thing of a given side is.
+    """A background: its picture, its words, and the height of a thing's centre for a given side.
 
-    ``shows`` names what is there by kind ("place", "paper", "noun") and whether the words tell it.
+    ``shows`` names its contents by kind ("place", "paper", "noun"), and whether the words mention them.
     """
 
     image: Image.Image
@@ -96,7 +96,7 @@ class Ground:
     stand: Callable[[float], float]
 
     def untold(self) -> Self:
-        """The same ground without words."""
+        """The same background without words."""
         return replace(self, words="", shows=dict.fromkeys(self.shows, False))
 
 
@@ -185,7 +185,7 @@ def _landscape_place(random: Random, place: str, pictograms: Pictograms) -> Grou
 
 
 def pick_light(random: Random, time: str) -> str:
-    """What shines in the sky at that time; often nothing."""
+    """The light in the sky at that time; often none."""
     lights = {"day": ("", "sun", "rainbow"), "sunset": ("", "sun"), "night": ("", "full moon", "crescent moon")}
     return random.choice(lights[time])
 
@@ -211,9 +211,9 @@ def paint_landscape(
     pictograms: Pictograms,
     sky: Callable[[Random, ImageDraw.ImageDraw], None] | None = None,
 ) -> tuple[Image.Image, set[str]]:
-    """A place of `_PREPOSITIONS` at a time of day, and the nouns that are put into it.
+    """A place of `_PREPOSITIONS` at a time of day, and the nouns in it.
 
-    ``sky`` may paint into its sky before the ground comes.
+    ``sky`` may paint into its sky before the ground is painted.
     """
     upper, lower = SKIES[time]
     image = _gradient(_jittered(random, upper), _jittered(random, lower))

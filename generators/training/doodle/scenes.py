@@ -1,4 +1,4 @@
-"""Scenes composed of pictograms, each with a caption that tells what is where and in which colour."""
+"""Scenes composed of pictograms, with captions that say what is where and in which colour."""
 
 # pyright: basic
 
@@ -41,9 +41,9 @@ _NUMBERS = {2: ("two", "2", "a pair of"), 3: ("three", "3")}
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, its caption, and the names of the nouns that can be seen, the chief one first.
+    """A picture, its caption, and the nouns in it, the main one first.
 
-    ``combinations`` has all that can be seen together, and whether the caption tells it.
+    ``combinations`` has all combinations in the picture, and whether the caption mentions them.
     """
 
     image: Image.Image
@@ -55,8 +55,8 @@ class Scene:
 class SceneMaker:
     """Composes scenes from pictograms; the same random numbers make the same scene.
 
-    A maker makes either scenes without any held-out combination, to learn from, or, for testing, only scenes whose
-    caption tells one.
+    A maker makes either scenes without held-out combinations, for training, or only scenes whose caption has one, for
+    testing.
     """
 
     def __init__(self, pictograms: Pictograms, *, held_out: bool = False) -> None:
@@ -146,7 +146,7 @@ class SceneMaker:
         return self._told(random, ground, f"{words} {ground.words}", [thing], count)
 
     def _view(self, random: Random) -> Scene:
-        """A landscape, with a sun, moon or rainbow in its sky and perhaps a tree or palm before it."""
+        """A landscape, perhaps with a sun, moon or rainbow in its sky and a tree or palm in front."""
         place = random.choice([*VIEWS, "hills", "beach", "sea"])
         time = random.choice(list(SKIES))
         words, light = random.choice(VIEWS[place]), pick_light(random, time) if place != "sky" else ""
@@ -173,11 +173,11 @@ class SceneMaker:
         return self._told(random, ground, words, things)
 
     def _plain(self, name: str, told: bool = True) -> _Thing:
-        """A noun as it is; not told are those that no word of the caption names."""
+        """A noun without attributes; not mentioned are those without a word in the caption."""
         return _Thing(self._pictograms.nouns[name], name, with_article(name, name) if told else "", "", "", 1.0)
 
     def _thing(self, random: Random, noun: Noun, plain: float = 0.0) -> _Thing:
-        """How a noun is to look, and its words; ``plain`` is the share that is not described further."""
+        """A noun's look and words; ``plain`` is the share without attributes."""
         pictogram = self._pictograms[noun.name]
         name = random.choice(noun.synonyms) if noun.synonyms and random.random() < 0.3 else noun.name
         colour, painted, size, scale = "", "", "", 1.0
@@ -206,7 +206,7 @@ class SceneMaker:
 
 
 def _combine(ground: Ground, things: Sequence[_Thing], count: int) -> dict[Combination, bool]:
-    """All that things put on a ground are seen with, and whether the words tell it."""
+    """The combinations of things on a background, and whether the words mention them."""
     found: dict[Combination, bool] = {}
     for thing in things:
         told = bool(thing.words)
@@ -244,7 +244,7 @@ class _Thing:
 def compose(folder: Path, maker: SceneMaker, first: int, last: int) -> None:
     """Write scenes ``first`` to ``last`` (their numbers are their seeds) as an image folder: metadata.jsonl and PNG.
 
-    Scenes lie in parts of 1,000; a part is there whole or not at all, and is not made twice.
+    Scenes are written in parts of 1,000, each atomically and once.
     """
     for start in range(first, last, PART):
         part = folder / f"{start // PART:05d}"

@@ -1,4 +1,4 @@
-"""Text-image agreement: what is to be painted, and how often a reader takes the picture for what was asked."""
+"""Text-image agreement: prompts, and how often an image-text model assigns the picture to its prompt."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from limner.generators.training.doodle.pictograms import read_nouns, with_articl
 from limner.generators.training.evaluation.measures import Figure, first, places
 
 AMONG = 100
-"""Captions that a picture's own stands among, or fewer where the folder has too few of other things."""
+"""Captions among which a picture's own is ranked, or fewer if the folder has too few different ones."""
 REFERENCES = 2_000
-"""Real pictures at most that others are compared with, or as many as are painted."""
+"""Most real pictures for comparisons, or as many as are painted."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What a model is asked to paint: captions of real pictures, nouns alone, and words that it has never seen.
+    """Prompts for a model: captions of real pictures, single nouns, and unseen words.
 
-    ``references`` are other pictures of the same folder, which both painted and real pictures are compared with.
-    ``nouns`` is all that a picture may be taken for; without nouns in the folder only captions are asked.
+    ``references`` are other pictures of the same folder, for comparisons with painted and real ones. ``nouns`` are the
+    classes of pictures; a folder without nouns gives captions only.
     """
 
     pictures: tuple[CaptionedPicture, ...]
@@ -56,11 +56,11 @@ class Questions:
 
     @property
     def prompts(self) -> list[str]:
-        """All that is to be painted."""
+        """All prompts."""
         return [*self.captions, *map(_named, self.asked), *(_named(word) for word, _ in self.unseen)]
 
     def judge(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
-        """The figures of the painted prompts: each is the share that the reader takes for what was asked."""
+        """The figures of the painted prompts: shares that the image-text model assigns to their prompts."""
         captions, asked = len(self.captions), len(self.asked)
         figures = self._of_captions(reader, images[:captions])
         figures |= self._of_nouns("noun", reader, images[captions : captions + asked], self.asked)
@@ -68,7 +68,7 @@ class Questions:
         return figures | self._of_nouns("unseen_synonym", reader, images[captions + asked :], meant)
 
     def judge_real(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
-        """The same figures of the real pictures: what no model can be expected to exceed."""
+        """The same figures of the real pictures, an upper bound for any model."""
         alone = [number for number, picture in enumerate(self.pictures) if len(picture.nouns) == 1]
         names = [self.pictures[number].nouns[0] for number in alone]
         return self._of_captions(reader, images) | self._of_nouns(
@@ -76,11 +76,11 @@ class Questions:
         )
 
     def kinds(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> np.ndarray:
-        """How near each picture is to each noun."""
+        """Similarity of each picture (row) to each noun (column)."""
         return reader.score(images, [_named(noun) for noun in self.nouns])
 
     def _of_captions(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
-        """Each picture's caption among as many of other things as all pictures have."""
+        """Rank of each picture's caption among those of different things; the same number for all pictures."""
         pool = [*self.pictures, *self.references][: len(self.pictures) + 2 * AMONG]
         rivals = [_rivals(number, pool) for number in range(len(self.pictures))]
         fewest = min(map(len, rivals))
@@ -100,7 +100,7 @@ class Questions:
 
 
 def _rivals(number: int, pool: Sequence[CaptionedPicture]) -> list[int]:
-    """The next different captions that tell of other things: of two that tell of the same thing, both may be true."""
+    """The next captions about different things: two captions about the same thing may both be true."""
     own = pool[number]
     found: dict[str, int] = {}
     for other in [*range(number + 1, len(pool)), *range(number)]:

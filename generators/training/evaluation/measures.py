@@ -1,4 +1,4 @@
-"""What numbers say of painted pictures, each with a 95 % interval: distances of features, and shares of hits."""
+"""Measures of painted pictures, each with a 95 % interval: feature distances, and hit rates."""
 
 # pyright: basic
 
@@ -17,17 +17,17 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.inception import InceptionScore
 
 NEIGHBOURS = 3
-"""How many neighbours make a picture's surroundings, as in the paper."""
+"""Neighbours that define a picture's surroundings, as in the paper."""
 HALVES = 50
-"""Half samples that an interval is estimated from."""
+"""Half samples for an interval."""
 CLEAREST = 100.0
-"""Decibels of a picture that came back unchanged."""
+"""Decibels of an unchanged picture."""
 Z = 1.96
 """Standard deviations to either side of a normal distribution's mean that hold 95 % of it."""
 
 
 class Figure(NamedTuple):
-    """A value with its 95 % interval, and how many painted (or real) pictures it comes from."""
+    """A value with its 95 % interval, and the number of painted (or real) pictures."""
 
     value: float
     low: float
@@ -50,7 +50,7 @@ def estimate(statistic: Callable[..., float], *counts: int) -> Figure:
 
 
 def share(hits: Sequence[bool]) -> Figure:
-    """The share of hits, with its interval by Wilson (1927), which has a width even where all or none hit."""
+    """The hit rate, with Wilson's interval (1927), which has a width even for no or all hits."""
     count = len(hits)
     value = sum(hits) / count
     middle = (value + Z**2 / 2 / count) / (1 + Z**2 / count)
@@ -59,9 +59,9 @@ def share(hits: Sequence[bool]) -> Figure:
 
 
 def frechet_distance(real: np.ndarray, painted: np.ndarray) -> Figure:
-    """FID (Heusel 2017): how far apart two sets of pictures are, as two normal distributions.
+    """FID (Heusel 2017): the distance of two sets of feature rows (count, width), as normal distributions.
 
-    The same distribution gives a little more than 0: the more, the fewer pictures there are.
+    Equal distributions give a little more than 0: the more, the fewer pictures there are.
     """
     return estimate(lambda one, other: _frechet(real[one], painted[other]), len(real), len(painted))
 
@@ -78,7 +78,7 @@ def _frechet(real: np.ndarray, painted: np.ndarray) -> float:
 
 
 def kernel_distance(real: np.ndarray, painted: np.ndarray) -> Figure:
-    """KID (Binkowski 2018): the same by a cubic kernel, of all pairs; without bias, so it may fall a little under 0."""
+    """KID (Binkowski 2018): the same by a cubic kernel over all pairs; unbiased, so it may be a little below 0."""
     among_real, among_painted, between = _cubic(real, real), _cubic(painted, painted), _cubic(real, painted)
 
     def statistic(one: np.ndarray, other: np.ndarray) -> float:
@@ -118,7 +118,7 @@ def _without_advice() -> Generator[None]:
 
 
 def inception_score(logits: np.ndarray) -> Figure:
-    """The inception score (Salimans 2016): pictures that are each of one kind, and together of many; 1 at the least."""
+    """The inception score (Salimans 2016): high if each picture is of one class, and all classes occur; at least 1."""
 
     def statistic(rows: np.ndarray) -> float:
         with _without_advice():
@@ -130,10 +130,10 @@ def inception_score(logits: np.ndarray) -> Figure:
 
 
 def precision_and_recall(real: np.ndarray, painted: np.ndarray) -> tuple[Figure, Figure]:
-    """Shares of painted pictures among real ones, and of real ones among painted (Kynkaanniemi 2019, equation 1).
+    """Shares of painted pictures near real ones, and of real ones near painted (Kynkaanniemi 2019, equation 1).
 
-    A picture is among others if it is nearer to one of them than that one's third neighbour is. torchmetrics has no
-    such formula.
+    A picture is near others if it is nearer to one of them than that one's third neighbour. torchmetrics has no such
+    measure.
     """
     return _within(painted, real), _within(real, painted)
 
@@ -141,12 +141,12 @@ def precision_and_recall(real: np.ndarray, painted: np.ndarray) -> tuple[Figure,
 def _within(pictures: np.ndarray, others: np.ndarray) -> Figure:
     one, many = torch.from_numpy(pictures).double(), torch.from_numpy(others).double()
     own = torch.cdist(many, many)
-    reach = own.kthvalue(min(NEIGHBOURS + 1, len(many)), dim=1).values  # the nearest one is itself
+    reach = own.kthvalue(min(NEIGHBOURS + 1, len(many)), dim=1).values  # the nearest is the picture itself
     return share((torch.cdist(one, many) <= reach).any(1).tolist())
 
 
 def fidelity(pictures: Sequence[Image.Image], again: Sequence[Image.Image]) -> tuple[Figure, Figure]:
-    """PSNR in decibels and SSIM (Wang 2004) of pictures that came back of an autoencoder."""
+    """PSNR in decibels and SSIM (Wang 2004) of reconstructed pictures."""
     wanted, found = _levels(pictures), _levels(again)
     noise = peak_signal_noise_ratio(found, wanted, data_range=1.0, dim=(1, 2, 3), reduction="none")
     likeness = structural_similarity_index_measure(found, wanted, data_range=1.0, reduction="none")
@@ -165,12 +165,12 @@ def _levels(pictures: Sequence[Image.Image]) -> Tensor:
 
 
 def places(scores: np.ndarray, right: Sequence[Sequence[int]]) -> list[int]:
-    """For each row the place, from 0, of the best among the columns that are right."""
+    """For each row the rank, from 0, of the best correct column."""
     order = np.argsort(-scores, axis=1, kind="stable")
     ranks = np.argsort(order, axis=1)
     return [int(min(ranks[row][column] for column in columns)) for row, columns in enumerate(right)]
 
 
 def first(found: Sequence[int], among: int = 1) -> Figure:
-    """The share of places that are among the first."""
+    """The share of ranks that are 0."""
     return share([place < among for place in found])

@@ -1,4 +1,4 @@
-"""Painting for training's own eyes: many prompts with one model, by the same executor that serves the bot."""
+"""Paints prompts for an evaluation, with the same executor that serves the bot."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from limner.generators.executor import Executor
 from limner.generators.training.errors import TrainingError
 
 Tell = Callable[[int, int], None]
-"""Hears how many pictures are painted, of how many."""
+"""Called with the number of painted pictures, and of all."""
 
 
 def tell_nobody(done: int, of: int) -> None:
-    """For those who do not want to hear it."""
+    """A `Tell` that does nothing."""
 
 
 class Painting:
@@ -28,7 +28,7 @@ class Painting:
         self.seconds, self.painted = 0.0, 0
 
     def paint(self, prompts: Sequence[str], tell: Tell = tell_nobody) -> list[Image.Image]:
-        """One picture for each prompt, from the seed of its place.
+        """One picture for each prompt, seeded by its index.
 
         Raises:
             TrainingError: the model cannot be loaded, or does not paint.
@@ -39,7 +39,7 @@ class Painting:
         while len(images) < len(prompts):
             while waiting and self._has_room(waiting[0][1]):
                 self._admit(*waiting.pop(0))
-            begun = begun or time.perf_counter()  # loading does not count
+            begun = begun or time.perf_counter()  # without the time for loading
             for event in self._executor.step():
                 if isinstance(event, Failed):
                     raise TrainingError(f"The model does not paint: {event.error}")

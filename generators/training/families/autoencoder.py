@@ -1,4 +1,4 @@
-"""The autoencoder between pixels and latents: diffusers' AutoencoderKL, small."""
+"""Trains a small autoencoder between pixels and latents: diffusers' AutoencoderKL."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -28,26 +28,26 @@ CHANNELS = 8
 
 
 def build_autoencoder(widths: Sequence[int] = (16, 32, 64, 96), *, side: int = 128) -> AutoencoderKL:
-    """An untrained autoencoder; one level for each width, each halving the picture but the last."""
+    """An untrained autoencoder with one level for each width; each level but the last halves the picture."""
     vae = AutoencoderKL(
         block_out_channels=tuple(widths),
         down_block_types=("DownEncoderBlock2D",) * len(widths),
         up_block_types=("UpDecoderBlock2D",) * len(widths),
         layers_per_block=1,
         latent_channels=CHANNELS,
-        norm_num_groups=2,  # small groups would wash out the colour of a plain background
+        norm_num_groups=2,  # small normalisation groups would remove the colour of a plain background
         mid_block_add_attention=False,
         sample_size=side,
         scaling_factor=1.0,
         force_upcast=False,
     )
     with torch.no_grad():
-        vae.quant_conv.bias[CHANNELS:] -= 6  # begin with little noise: under much of it, colours are learnt late
+        vae.quant_conv.bias[CHANNELS:] -= 6  # little noise at first: with much of it, colours are learnt late
     return vae
 
 
 class AutoencoderTask:
-    """Learns to give pictures back through a narrow, nearly normal latent (Kingma and Welling 2013)."""
+    """Reconstructs pictures through a small, nearly normal latent (Kingma and Welling 2013)."""
 
     family = "autoencoder"
     parts = ("reconstruction", "edges", "kl")
@@ -59,11 +59,11 @@ class AutoencoderTask:
         self._pictures, self._kl_weight = pictures, kl_weight
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
-        """Absolute error of pixels and of their differences to the next ones (edges), and the divergence."""
+        """Absolute error of pixels and of their gradients (edges), and the KL divergence."""
         pixels = self._pictures.pixels(numbers).to(self.network.device)
         flipped = (torch.rand(len(pixels), generator=random) < 0.5).to(pixels.device)
         pixels = torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
-        if torch.rand((), generator=random) < 0.8:  # a quarter of the picture, at a quarter of the time
+        if torch.rand((), generator=random) < 0.8:  # a random quarter of the picture, for a quarter of the time
             half = pixels.shape[-1] // 2
             top, left = torch.randint(half + 1, (2,), generator=random).tolist()
             pixels = pixels[..., top : top + half, left : left + half]
@@ -79,7 +79,7 @@ class AutoencoderTask:
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
-        """Pictures above what comes back of them."""
+        """Pictures above their reconstructions."""
         numbers = Random(0).sample(range(self.size), min(8, self.size))
         pixels = self._pictures.pixels(numbers)
         known = pixels.to(self.network.device, self.network.dtype)
@@ -95,9 +95,9 @@ def _edge_error(painted: Tensor, pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def normalise_latents(vae: AutoencoderKL, pictures: PictureFolder, count: int = 1024) -> None:
-    """Give each latent channel mean 0 and variance 1 over the pictures by changing the weights; what is decoded stays.
+    """Normalise each latent channel over the pictures (mean 0, variance 1) by changing weights; outputs stay.
 
-    Mean and spread move into the two 1x1 convolutions around the latent, since the stock pipeline knows one scale only.
+    Mean and spread move into the two 1x1 convolutions around the latent, since the stock pipeline has a single scale.
     """
     chosen = Random(1).sample(range(len(pictures)), min(count, len(pictures)))
     latents = [
@@ -116,7 +116,7 @@ def normalise_latents(vae: AutoencoderKL, pictures: PictureFolder, count: int = 
 
 @torch.no_grad()
 def fidelity(vae: AutoencoderKL, pictures: PictureFolder, count: int = 64) -> float:
-    """Mean peak signal-to-noise ratio in decibels of pictures that went through the autoencoder."""
+    """Mean peak signal-to-noise ratio in decibels of reconstructed pictures."""
     pixels = pictures.pixels(range(max(0, len(pictures) - count), len(pictures)))
     painted = vae.decode(vae.encode(pixels.to(vae.dtype)).latent_dist.mode()).sample.float()
     error = ((painted - pixels) / 2).square().mean((1, 2, 3))
@@ -124,7 +124,7 @@ def fidelity(vae: AutoencoderKL, pictures: PictureFolder, count: int = 64) -> fl
 
 
 def train_autoencoder(pictures: Path, folder: Path, plan: Plan, minutes: float | None = None) -> None:
-    """Train in ``folder``; when the plan is done, ``folder/vae`` holds the autoencoder with normalised latents."""
+    """Train in ``folder``; at the end of the plan, ``folder/vae`` holds the autoencoder with normalised latents."""
     torch.manual_seed(plan.seed)
     data = PictureFolder(pictures)
     device = own_device()

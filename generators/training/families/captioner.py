@@ -1,4 +1,4 @@
-"""The captioner: a small language model that looks at what the reader sees in a picture, and says it in words."""
+"""Trains the captioner: a small language model that attends to the image-text model's features of a picture."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -30,11 +30,11 @@ from limner.generators.vision.clip import OWN_CAPTIONER, say
 
 PLAN = Plan(samples=160_000, batch=64, learning_rate=2e-3, warmup=100, ema=0.995, decay=0.3)
 IGNORED = -100
-"""The label of a place where nothing is to be said; torch's own number."""
+"""The label of padding, which has no loss; torch's own number."""
 
 
 def build_captioner(tokenizer: CLIPTokenizer, width: int, *, layers: int = 2, heads: int = 4) -> GPT2LMHeadModel:
-    """An untrained decoder with attention to a reader's picture states of ``width`` numbers each."""
+    """An untrained decoder with cross-attention to picture states of ``width`` numbers each."""
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=len(tokenizer),
@@ -43,7 +43,7 @@ def build_captioner(tokenizer: CLIPTokenizer, width: int, *, layers: int = 2, he
             n_layer=layers,
             n_head=heads,
             add_cross_attention=True,
-            resid_pdrop=0.0,  # chance comes from the training loop alone, so that a resumed run is exact
+            resid_pdrop=0.0,  # no dropout: only the training loop draws random numbers, so that a resumed run is exact
             embd_pdrop=0.0,
             attn_pdrop=0.0,
             bos_token_id=tokenizer.bos_token_id,
@@ -54,7 +54,7 @@ def build_captioner(tokenizer: CLIPTokenizer, width: int, *, layers: int = 2, he
 
 
 class CaptionerTask:
-    """Learns to say each caption word by word from what the reader sees."""
+    """Predicts each caption token by token from the picture states."""
 
     family = "captioner"
     parts = ()
@@ -71,18 +71,18 @@ class CaptionerTask:
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """Mean cross-entropy of each next token."""
         ids = self._ids[numbers].long()
-        said = ids == self._tokenizer.eos_token_id  # also what fills the end
+        said = ids == self._tokenizer.eos_token_id  # padding included
         over = said.cumsum(1) > 1
         seen = torch.from_numpy(self._states[numbers]).float()
         wanted = ids.masked_fill(over, IGNORED)[:, 1:].to(self.network.device)
         ids, seen = ids[:, :-1].to(self.network.device), seen.to(self.network.device)
-        read = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}  # it never looks ahead
+        read = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}  # causal attention
         found = self.network(**read, encoder_hidden_states=seen, use_cache=False).logits
         return Loss(functional.cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED), {})
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
-        """Pictures that were kept back, over what is said of them."""
+        """Validation pictures above their generated captions."""
         numbers = list(range(self.size, self.size + min(24, len(self._pictures) - self.size)))
         captioner = copy.deepcopy(self.network).cpu().eval()
         ids = say(captioner, torch.from_numpy(self._states[numbers]).float())
@@ -92,12 +92,12 @@ class CaptionerTask:
 
 @torch.no_grad()
 def see(reader: VisionTextDualEncoderModel, pixels: Tensor) -> Tensor:
-    """What the reader sees in pictures: count, places, numbers."""
+    """Picture states (count, places, width) of the image-text model."""
     return reader.vision_model(pixels.to(reader.device)).last_hidden_state.cpu()
 
 
 def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
-    """What the reader in ``folder/reader`` sees in all pictures: made once, and read without loading it whole."""
+    """Picture states of all pictures by the model in ``folder/reader``: computed once, and memory-mapped."""
     file = folder / f"states-{_fingerprint(folder)}.npy"
     if not file.is_file():
         with loading():
@@ -116,7 +116,7 @@ def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Of the reader's weights: one that has learnt more sees otherwise, and needs a captioner of its own."""
+    """Of the model's weights: after more training its states differ, and need another captioner."""
     return hashlib.sha256((folder / "reader" / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
@@ -126,9 +126,9 @@ def caption_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
 
 
 def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None) -> None:
-    """Train for the reader in ``folder/reader`` on the captioned pictures in ``data``; saved beside it.
+    """Train for the model in ``folder/reader`` on the captioned pictures in ``data``.
 
-    The result is in ``folder/reader/captioner``: a GPT2LMHeadModel that attends to the reader's picture states.
+    The result is in ``folder/reader/captioner``: a GPT2LMHeadModel that attends to the model's picture states.
     """
     torch.manual_seed(plan.seed)
     pictures = PictureFolder(data)
@@ -139,7 +139,7 @@ def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None)
     task = CaptionerTask(untrained, tokenizer, states, pictures)
     trainer = Trainer(task, plan, folder / f"captioner-{_fingerprint(folder)}")
     trainer.run(minutes=minutes)
-    if trainer.step:  # else it had no time, and says nothing that is worth to be read
+    if trainer.step:  # otherwise it had no time to learn
         trainer.use_average()
         once(_save, task.network, tokenizer, folder / "reader" / OWN_CAPTIONER)
 

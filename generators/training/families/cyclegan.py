@@ -1,4 +1,4 @@
-"""Training of CycleGANs (Zhu 2017): from two folders of pictures that do not match to a model for each way."""
+"""Trains CycleGANs (Zhu 2017): from two folders of unpaired pictures to a model for each direction."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 
@@ -22,9 +22,9 @@ from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, rea
 from limner.generators.training.processes import launch, once, own_device
 
 CYCLE = 10.0
-"""Weight of what differs after the way there and back."""
+"""Weight of the cycle-consistency loss."""
 IDENTITY = 5.0
-"""Weight of what is changed in a picture that is of the wanted kind already: so colours stay."""
+"""Weight of the identity loss (changes to a picture of the target kind), which preserves colours."""
 SMALLEST = 16
 REMEMBERED = 50
 PLAN = Plan(
@@ -37,14 +37,14 @@ PLAN = Plan(
     clip=100.0,
     momentum=0.5,
 )
-"""How it learns: with the paper's learning rate, which falls in the second half."""
+"""The paper's learning rate, which falls in the second half."""
 SHOWN = 8
 
 
 class Memory(nn.Module):
-    """Pictures painted before, which a critic meets again so that it does not forget them (Shrivastava 2017).
+    """A pool of earlier outputs that a critic sees again, so that it does not forget them (Shrivastava 2017).
 
-    They are buffers, and so part of the checkpoint.
+    The pictures are buffers, and so part of the checkpoint.
     """
 
     pictures: Tensor
@@ -56,7 +56,7 @@ class Memory(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     def exchange(self, painted: Tensor, random: torch.Generator) -> Tensor:
-        """As many pictures as were painted: once the memory is full, every second one by chance an older one."""
+        """As many pictures as given: once the pool is full, each is replaced by an older one with probability 1/2."""
         return torch.stack([self._exchange(picture, random) for picture in painted.detach()])
 
     def _exchange(self, picture: Tensor, random: torch.Generator) -> Tensor:
@@ -74,10 +74,10 @@ class Memory(nn.Module):
 
 
 class CycleGANTask:
-    """Two translators learn to deceive two critics, and to undo each other (Zhu 2017); the losses are least squares.
+    """Two translators learn to deceive two critics, and to invert each other (Zhu 2017), with least-squares losses.
 
-    All take their step from one backward pass: the translators are judged by critics that are held still, and the
-    critics see pictures that are held still.
+    All are updated from one backward pass: the translators' loss uses frozen critics, the critics' loss detached
+    pictures.
     """
 
     family = FAMILY
@@ -109,7 +109,7 @@ class CycleGANTask:
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
-        """Pictures of the first kind over what becomes of them, and the same the other way."""
+        """Pictures of the first kind above their translations, and the same for the other direction."""
         rows: list[Image.Image] = []
         for pictures, translator in ((self._a, self._forth), (self._b, self._back)):
             pixels = self._pixels(pictures, list(range(SHOWN)))
@@ -131,11 +131,11 @@ def _judged(critic: PatchCritic, real: Tensor, painted: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class CycleGANRecipe:
-    """What the two models are made of.
+    """Data and sizes of the two models.
 
     Attributes:
         a: a folder that `limner train data` has made; ``b`` one with pictures of the other kind, of the same size.
-        folder: where everything is kept; the results are its folders ``model`` (a to b) and ``model-back``.
+        folder: the training's folder; the results are its folders ``model`` (a to b) and ``model-back``.
         width: channels at the finest level, and ``blocks`` residual blocks in the middle.
     """
 
@@ -153,9 +153,9 @@ class CycleGANRecipe:
 
 
 def train_cyclegan(recipe: CycleGANRecipe, *, minutes: float | None = None, processes: int | None = 1) -> list[Path]:
-    """Go on with the training from wherever it stopped; returns the models' folders, none if there are none yet.
+    """Continue the training; returns the models' folders, none if there are none yet.
 
-    With several processes each remembers pictures of its own, and a resumed one begins with those of the first.
+    With several processes each has a pool of its own, and a resumed one begins with the first one's.
 
     Raises:
         TrainingError: the pictures cannot be used, or the training cannot go on.
@@ -191,6 +191,6 @@ def _export(recipe: CycleGANRecipe) -> list[Path]:
 
 
 def _title(pictures: Path) -> str:
-    """What the pictures' folder is called, without what `limner train data` has added."""
+    """The pictures' folder name, without the parts that `limner train data` has added."""
     folder = pictures.resolve()
     return (folder.parent if folder.name == "train" else folder).name.removesuffix("-ready")

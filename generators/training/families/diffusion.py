@@ -1,4 +1,4 @@
-"""Latent diffusion on one's own pictures: autoencoder, captions, denoiser; the result is a diffusers folder."""
+"""Trains latent diffusion on captioned pictures: autoencoder, captions, denoiser; the result is a diffusers folder."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 # pyright: reportAttributeAccessIssue=false
@@ -31,13 +31,13 @@ CARD = {"num_inference_steps": 16, "guidance_scale": 4.0, "max_added_words": 1}
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionRecipe:
-    """What a model is made of.
+    """Data and sizes of a model.
 
     Attributes:
         pictures: a folder that `limner train data` has made.
-        folder: where everything is kept; the result is its folder ``model``.
-        words: the diffusers folder whose tokenizer and text encoder read the captions, and stay as they are.
-        autoencoder: the diffusers folder whose autoencoder is used; None to train one first.
+        folder: the training's folder; the result is its folder ``model``.
+        words: the diffusers folder with the frozen tokenizer and text encoder.
+        autoencoder: the diffusers folder with the autoencoder; None to train one first.
         objective: flow, epsilon or v.
         widths: channels of the denoiser's levels.
     """
@@ -55,19 +55,19 @@ class DiffusionRecipe:
 def train_diffusion(
     recipe: DiffusionRecipe, *, minutes: float | None = None, processes: int | None = None
 ) -> Path | None:
-    """Go on with the training from wherever it stopped; returns the model's folder, or None if there is none yet.
+    """Continue the training; returns the model's folder, or None if there is none yet.
 
     Raises:
         TrainingError: the pictures, the words or the autoencoder cannot be used, or the training cannot go on.
     """
     left = countdown(minutes)
     folder = recipe.folder
-    PictureFolder(recipe.pictures).pixels([0])  # complain before anything is started
+    PictureFolder(recipe.pictures).pixels([0])  # check before anything is started
     if recipe.autoencoder is None and not (folder / "autoencoder" / "vae").is_dir():
         plan = recipe.autoencoder_plan
         launch(train_autoencoder, processes, recipe.pictures, folder / "autoencoder", plan, left(), batch=plan.batch)
         if not (folder / "autoencoder" / "vae").is_dir():
-            return None  # stopped before its plan was done
+            return None  # stopped before the end of its plan
     with first_alone():
         _prepare(recipe)
     launch(_train_denoiser, processes, recipe, left(), batch=recipe.plan.batch)
@@ -77,7 +77,7 @@ def train_diffusion(
 def _prepare(
     recipe: DiffusionRecipe,
 ) -> tuple[StableDiffusionPipeline, latent_diffusion.FrozenCaptions, Latents, list[str]]:
-    """The untrained pipeline; hidden states and latents, which are made by the first call and then found; captions."""
+    """The untrained pipeline, hidden states, latents (both cached on disk), and captions."""
     pictures = PictureFolder(recipe.pictures)
     vae, reader = _read_autoencoder(recipe), _read_words(recipe)
     torch.manual_seed(recipe.plan.seed)

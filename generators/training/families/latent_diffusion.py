@@ -1,4 +1,4 @@
-"""Latent diffusion: a UNet that learns to turn noise into latents, led by words (Rombach 2022)."""
+"""Latent diffusion: a UNet that learns to denoise latents, conditioned on captions (Rombach 2022)."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -31,11 +31,11 @@ from limner.generators.training.objectives import Objective, build_scheduler
 from limner.generators.training.processes import own_random, quick_precision
 
 DROPPED = 0.1
-"""Share of captions that are left empty, for guidance without a classifier (Ho and Salimans 2022)."""
+"""Share of captions replaced by the empty one, for classifier-free guidance (Ho and Salimans 2022)."""
 BLUR = 1.2
-"""Noise on a caption's word vectors while learning, at most, so that words near a known one are taken for it.
+"""Most noise on a caption's word vectors in training, so that words near a known one are treated alike.
 
-An unseen word lies about as far from its noun as vectors are long, which is 1 for each number.
+An unseen word is about as far from its noun as vectors are long, which is 1 for each number.
 """
 
 
@@ -48,7 +48,10 @@ def build_unet(
     heads: int = GROUPS,
     groups: int = GROUPS,
 ) -> UNet2DConditionModel:
-    """An untrained UNet for latents with this side; attention at the lowest level, words added to the time."""
+    """An untrained UNet for latents with this side.
+
+    Attention at the lowest level, pooled caption added to the timestep.
+    """
     last = len(widths) - 1
     return UNet2DConditionModel(
         sample_size=side,
@@ -68,7 +71,7 @@ def build_unet(
 
 
 class Captions(Protocol):
-    """What the denoiser is told of the pictures' captions; ``dropped`` ones are read as empty."""
+    """Conditioning of the denoiser; ``dropped`` captions are replaced by the empty one."""
 
     def read(self, numbers: list[int], dropped: Tensor, random: torch.Generator) -> dict[str, Any]:
         """The UNet's own arguments, such as encoder_hidden_states (count, length, width)."""
@@ -76,7 +79,7 @@ class Captions(Protocol):
 
 
 class FrozenCaptions:
-    """Hidden states that were read before and stay as they are."""
+    """Hidden states computed in advance."""
 
     def __init__(self, states: CaptionStates) -> None:
         self._states = states
@@ -87,7 +90,7 @@ class FrozenCaptions:
 
 
 class LearntCaptions:
-    """Hidden states of a text encoder that learns along; its words are a little blurred meanwhile."""
+    """Hidden states of a text encoder that is trained too; noise is added to its word vectors."""
 
     def __init__(self, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> None:
         self._encoder = encoder
@@ -112,13 +115,13 @@ class LearntCaptions:
 
 
 class DiffusionTask:
-    """Learns to denoise latents as the pipeline's scheduler asks it to, led by captions.
+    """Learns to denoise latents with the pipeline's scheduler, conditioned on captions.
 
     Args:
         pipe: the parts; its UNet learns, and its text encoder where the captions are `LearntCaptions`.
         captions: the hidden states of the pictures' captions.
         latents: the pictures' latents.
-        prompts: what the sheet shows.
+        prompts: the prompts of the sample sheet.
     """
 
     parts = ()
@@ -137,7 +140,7 @@ class DiffusionTask:
         self.size, self.fingerprint = len(latents), latents.fingerprint
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
-        """Mean squared error of what the denoiser says."""
+        """Mean squared error of the denoiser's output."""
         device = self._unet.device
         dropped = torch.rand(len(numbers), generator=random) < DROPPED
         random = own_random(random, device)
@@ -151,7 +154,7 @@ class DiffusionTask:
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
-        """A sheet of the prompts, each painted from its own noise."""
+        """A sheet of the prompts, each with its own noise."""
         before = {name: getattr(self._pipe, name) for name in self.network}
         try:
             for name, part in before.items():
@@ -170,13 +173,15 @@ def _moved(told: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
 
 
 def prepare(network: nn.Module, device: torch.device) -> None:
-    """Make a network quick to train on a device: precision, memory layout, gradients."""
+    """Prepare a network for fast training on a device: precision, memory layout, gradients."""
     network.to(device, quick_precision(device), memory_format=torch.channels_last)
-    network.eval()  # diffusers' blocks leave channels_last while they are said to train; there is no dropout to lose
+    network.eval()  # in training mode diffusers' blocks lose channels_last; without dropout evaluation mode is equal
     quicken(network)
     for part in network.modules():
         if isinstance(part, UNet2DConditionModel) and device.type == "cpu":
-            part.set_attn_processor(AttnProcessor())  # torch's own attention has a slow gradient there for few words
+            part.set_attn_processor(
+                AttnProcessor()
+            )  # torch's fused attention has a slow gradient there for short captions
 
 
 def assemble(
@@ -186,7 +191,7 @@ def assemble(
     vae: AutoencoderKL,
     objective: str = "flow",
 ) -> StableDiffusionPipeline:
-    """The parts as the stock pipeline."""
+    """The stock pipeline of these parts."""
     pipe = StableDiffusionPipeline(
         vae=vae,
         text_encoder=encoder,
@@ -205,7 +210,7 @@ def assemble(
 def paint_sheet(
     pipe: StableDiffusionPipeline, prompts: Sequence[str], *, steps: int = 16, guidance: float = 4.0
 ) -> Image.Image:
-    """One picture of each prompt over its words; the same weights and prompts give the same sheet."""
+    """One picture above each prompt; the same weights and prompts give the same sheet."""
     side = pipe.unet.config.sample_size * pipe.vae_scale_factor
     images: list[Image.Image] = []
     for number, prompt in enumerate(prompts):
@@ -217,8 +222,8 @@ def paint_sheet(
 
 
 def save(pipe: StableDiffusionPipeline, folder: Path, card: dict[str, Any]) -> None:
-    """Write an ordinary diffusers folder with what Limner wants to know of it; leaves the pipeline in float16."""
+    """Write a diffusers folder with Limner's own fields; leaves the pipeline in float16."""
     pipe.to(dtype=torch.float16)
-    pipe.vae.register_to_config(_name_or_path="")  # a folder of this machine is no part of the model
+    pipe.vae.register_to_config(_name_or_path="")  # a path on this machine is not a part of the model
     pipe.save_pretrained(folder)
     (folder / "limner.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

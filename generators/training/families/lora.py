@@ -1,4 +1,4 @@
-"""LoRA: a diffusers model learns a handful of one's own pictures; the result is a small file that it wears."""
+"""Trains a LoRA: a diffusers model learns a handful of pictures; the result is a small file that is attached to it."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 # pyright: reportGeneralTypeIssues=false
@@ -29,12 +29,12 @@ from limner.generators.training.processes import first_alone, launch, once, own_
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
-"""What wears it: the attention, and the convolutions, without which a small model hardly changes."""
+"""Layers that get a LoRA: attention and convolutions, without which a small model hardly changes."""
 PLAN = Plan(samples=4_000, batch=4, learning_rate=1e-4, warmup=50, ema=0.99, decay=0.3, weight_decay=0.0)
 QUICK = 2e-3
-"""The learning rate of a small denoiser; the plan's is that of diffusers' own scripts for Stable Diffusion and XL."""
+"""Learning rate of a small denoiser; the plan's is that of diffusers' own scripts for Stable Diffusion and XL."""
 SMALL = 100_000_000
-"""Numbers that a small denoiser has fewer of: what ships has 11 million, Stable Diffusion 860 million."""
+"""A small denoiser has fewer parameters: the shipped one has 11 million, Stable Diffusion 860 million."""
 
 Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 
@@ -47,7 +47,7 @@ class LoRARecipe:
         model: the diffusers folder or hub name of a Stable Diffusion 1, 2 or XL model; the shipped one is of its kind.
         pictures: a folder that `limner train data` has made.
         folder: where everything is kept, the result too.
-        worn: where a copy of the result goes, so that it can be asked for by its name; None for nowhere.
+        installed: where a copy of the result goes, so that requests can name it; None for nowhere.
         rank: how much it can hold.
         plan: how it learns.
         fits_rate: whether a small model learns at the rate `QUICK` instead of the plan's.
@@ -58,7 +58,7 @@ class LoRARecipe:
     model: str
     pictures: Path
     folder: Path
-    worn: Path | None = None
+    installed: Path | None = None
     rank: int = 8
     plan: Plan = PLAN
     fits_rate: bool = False
@@ -66,7 +66,7 @@ class LoRARecipe:
 
 
 def train_lora(recipe: LoRARecipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
-    """Go on with the training from wherever it stopped; returns the file, or None if there is none yet.
+    """Continue the training; returns the file, or None if there is none yet.
 
     Raises:
         TrainingError: the model or the pictures cannot be used, or the training cannot go on.
@@ -78,15 +78,15 @@ def train_lora(recipe: LoRARecipe, *, minutes: float | None = None, processes: i
 
 
 def _export(recipe: LoRARecipe) -> Path:
-    """Write the averaged weights of the last checkpoint, and the copy that is worn; returns what is asked for."""
+    """Write the averaged weights of the last checkpoint, and the installed copy; returns the latter if there is one."""
     file = _write(recipe)
-    if recipe.worn is None:
+    if recipe.installed is None:
         return file
-    recipe.worn.parent.mkdir(parents=True, exist_ok=True)
-    part = recipe.worn.with_suffix(".part")
+    recipe.installed.parent.mkdir(parents=True, exist_ok=True)
+    part = recipe.installed.with_suffix(".part")
     shutil.copy(file, part)
-    os.replace(part, recipe.worn)
-    return recipe.worn
+    os.replace(part, recipe.installed)
+    return recipe.installed
 
 
 def _train(recipe: LoRARecipe, minutes: float | None) -> None:
@@ -110,7 +110,7 @@ def _is_small(pipe: Pipeline) -> bool:
 
 
 def _write(recipe: LoRARecipe) -> Path:
-    """Write the averaged weights of the last checkpoint in diffusers' form."""
+    """Write the averaged weights of the last checkpoint in diffusers' format."""
     pipe = _read_model(recipe)
     _put_on(pipe, recipe)
     read_average(recipe.folder, pipe.unet)
@@ -141,7 +141,7 @@ def _latents(recipe: LoRARecipe, pipe: Pipeline) -> Latents:
 
 
 def _put_on(pipe: Pipeline, recipe: LoRARecipe) -> None:
-    """Give the denoiser untrained layers; they alone learn."""
+    """Add untrained LoRA layers to the denoiser; only these learn."""
     torch.manual_seed(recipe.plan.seed)
     pipe.unet.requires_grad_(False)
     pipe.unet.add_adapter(
@@ -150,7 +150,7 @@ def _put_on(pipe: Pipeline, recipe: LoRARecipe) -> None:
 
 
 class EncodedCaptions:
-    """What the pipeline's own text encoders make of the pictures' captions."""
+    """Hidden states of the pictures' captions by the pipeline's own text encoders."""
 
     def __init__(self, pipe: Pipeline, texts: Sequence[str], side: int) -> None:
         distinct = sorted({"", *texts})

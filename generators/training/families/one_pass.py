@@ -85,7 +85,7 @@ class Captioned:
 
 
 class CaptionLoss:
-    """Painted pictures are read back: the nearest of a batch's captions is to be a picture's own (Radford 2021)."""
+    """Contrastive loss that assigns each painted picture to its own among a batch's captions (Radford 2021)."""
 
     def __init__(self, reader: FolderImageTextModel, texts: Sequence[str]) -> None:
         distinct = sorted(set(texts))

@@ -1,0 +1,41 @@
+"""Docstrings and comments in plain English: words that had to be decoded do not come back."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ODD = re.compile(
+    r"\b(wears?|worn|whoever|who(m|se)? (has|is|was|wants|comes|waits)|is told|told of|lookout|errands?|in hand"
+    r"|for another's one|is to be)\b",
+    re.IGNORECASE,
+)
+
+
+def odd_lines(source: str) -> Iterator[str]:
+    """The lines of docstrings and comments with such words."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from filter(ODD.search, node.value.value.splitlines())
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and ODD.search(token.string):
+            yield token.string
+
+
+def test_docstrings_and_comments_are_plain():
+    files = [file for folder in ("bot", "generators", "migrations") for file in (ROOT / folder).rglob("*.py")]
+    found = [f"{file.relative_to(ROOT)}: {line}" for file in files for line in odd_lines(file.read_text("utf-8"))]
+
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("source", ['"""A LoRA that it wears."""', "x = 1  # whoever asks is told so"])
+def test_odd_words_are_found(source: str):
+    assert [*odd_lines(source)]
