@@ -45,9 +45,9 @@ class GuildSettings:
     checks_negative_prompts: bool = False
     #: Where cards for flagged pictures are posted; without it a flag is a refusal.
     review_channel_id: int | None = None
-    #: After how many days a card on which nobody has decided counts as rejected.
+    #: Days after which an undecided card counts as rejected.
     review_days: int = 7
-    #: After how many days a strike expires.
+    #: Days after which a strike expires.
     strike_days: int = 30
     #: How many strikes suspend a member; 0: none ever do.
     strike_limit: int = 3

@@ -70,7 +70,9 @@ class Settings:
     english_only: str = setting(
         "", "Models that read English only, with commas; the glossary translates for them. Folders say it themselves."
     )
-    executor: str = setting("local", "Who paints: local (worker processes), ray (Ray actors) or openai (a server).")
+    executor: str = setting(
+        "local", "Where pictures are painted: local (worker processes), ray (Ray actors) or openai (a server)."
+    )
     images_url: str = setting("", "Address of an OpenAI-compatible images server, such as http://localhost:8000/v1.")
     images_api_key: str = setting("", "Key for that server, if it wants one.")
     images_timeout: float = setting(300.0, "Seconds that the server may take for one picture.")
@@ -87,7 +89,7 @@ class Settings:
     workers: int = setting(1, "Workers that `limner run` starts on each device, or on Ray; 0 if they run elsewhere.")
     previews: str = setting("on", "Show a rough picture while one is being painted: on or off.")
 
-    expander: str = setting("transformers", "Who expands ideas: transformers, openai or off.")
+    expander: str = setting("transformers", "Expander of ideas: transformers, openai or off.")
     expander_model: str = setting("", "Language model folder or name; empty means the SmolLM2 that ships with it.")
     expander_device: str = setting(
         "auto", "Where the language model runs beside the painter: auto, cpu, resident (same GPU) or swap (in turn)."

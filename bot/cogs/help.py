@@ -1,4 +1,4 @@
-"""/help: what the one who asks can do here. The answer is private."""
+"""/help: the commands that a member may use here. The answer is private."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ class JobQueue:
     async def finish(self, job: Job, pictures: Sequence[StoredPicture], *, seconds: float, busy_seconds: float) -> bool:
         """Commit the pictures and the success together; False if the job is not this worker's or was cancelled.
 
-        Pictures that nobody has looked at are in quarantine from the moment that they are there.
+        Unclassified pictures are in quarantine from the start.
         """
         values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
         values |= {"notes": job.notes}

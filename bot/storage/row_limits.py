@@ -86,7 +86,7 @@ async def trim_refusals(history: History, limits: RowLimits) -> int:
         ids = list(await session.scalars(over.order_by(row.id).limit(MOST_AT_ONCE)))
     removed = 0
     for first in range(0, len(ids), BATCH):
-        # A row that somebody appeals against at this moment is locked, and has a review when it is looked at again.
+        # A row with an appeal in progress is locked, and has a review at the next check.
         those = select(Job.id).where(Job.id.in_(ids[first : first + BATCH])).with_for_update()
         async with history.database.begin() as session:
             await session.execute(those)
@@ -98,7 +98,7 @@ async def trim_refusals(history: History, limits: RowLimits) -> int:
 
 
 def _removable() -> tuple[ColumnElement[bool], ...]:
-    """What no moderator has seen, and nobody waits for."""
+    """Rows that no moderator has seen and that are not pending."""
     reviews = select(Review.id).where(Review.job_id == Job.id).exists()
     return Job.status == JobStatus.REFUSED, Job.delivered_at.is_not(None), ~reviews
 

@@ -49,7 +49,7 @@ LISTS: dict[str, Maker] = {}
 
 
 def listed(kind: str) -> Callable[[Maker], Maker]:
-    """Let pages of a kind of list be turned; the function must look at the rights of the one who asks each time."""
+    """Register the pages of a kind of list; the function must check the member's rights each time."""
 
     def register(make: Maker) -> Maker:
         LISTS[kind] = make

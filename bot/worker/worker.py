@@ -211,7 +211,7 @@ class Worker:
     def _take(self, job: Job) -> None:
         card = self._app.settings.cards.get(job.request["model"])
         if self._cold and card and job.kind == JobKind.PAINT:
-            # While its prompt is made: the first loads of the painter and of the language model take seconds each.
+            # While its prompt is made: the first loads of the image and the language model take seconds each.
             self._warming = asyncio.create_task(self._load(card), name="load")
         self._cold = False
         preparing = self._guarded(job, self._prepare(job))

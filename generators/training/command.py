@@ -1,4 +1,4 @@
-"""The command line of training: what can be trained, with which options. Importing this imports no torch."""
+"""The command line of training: its kinds and options. Importing this imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
 def add_kinds(train: argparse.ArgumentParser) -> None:
-    """Give `limner train` its kinds; each sets ``kind`` to the function that does it."""
+    """Add the kinds of `limner train`; each sets ``kind`` to its function."""
     kinds = train.add_subparsers(metavar="KIND", required=True)
     _add_data(kinds.add_parser("data", help="make a folder of captioned pictures fit to learn from"))
     _add_diffusion(kinds.add_parser("diffusion", help="latent diffusion on your own pictures: a diffusers folder"))
@@ -313,7 +313,7 @@ def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
 
 
 def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What holds for every stage of a training; the learning rate where one was asked for."""
+    """Overrides for every stage's plan, such as a given learning rate."""
     rate = arguments.learning_rate
     told = {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
     told["checkpoint_seconds"] = arguments.checkpoint_every
@@ -330,7 +330,7 @@ def _features(arguments: argparse.Namespace) -> None:
 
 
 def _model(arguments: argparse.Namespace, name: str) -> str:
-    """The folder of a model on offer or of one that ships; other names are folders or hub names themselves."""
+    """The folder of an offered or shipped model; other names are folders or hub names themselves."""
     shipped = PRETRAINED / name.removeprefix("pretrained:")
     return arguments.models.get(name) or (str(shipped) if shipped.is_dir() else name)
 

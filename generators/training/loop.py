@@ -1,4 +1,4 @@
-"""The training loop of every family: checkpoints that resume exactly, a moving average, progress one can see."""
+"""The training loop of all families: exactly resumable checkpoints, moving average, visible progress."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -32,9 +32,9 @@ from limner.generators.training.losses import EVENTS, LOSSES, Events, LossTable
 
 CHECKPOINT = "checkpoint.safetensors"
 KEPT = "kept."
-"""What the names of a network's buffers begin with in a checkpoint."""
+"""Prefix of a network's buffers in a checkpoint."""
 VERSION = 1
-"""Of the checkpoint's form."""
+"""Of the checkpoint's format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Loss(NamedTuple):
 
 
 class Task(Protocol):
-    """What a family brings: its network, and the loss of some pictures."""
+    """A family's network, and the loss of some pictures."""
 
     family: str
     parts: tuple[str, ...]
@@ -109,9 +109,9 @@ class Task(Protocol):
 class Trainer:
     """Trains one task in one folder.
 
-    Weights are kept in float32 in one long row, whatever precision the network computes in; so are their moving average
-    and the optimiser's two moments. With several processes each takes its part of every batch, and the gradients are
-    averaged.
+    Weights are kept in float32 in one flat tensor, in addition to the network's own precision; so are their moving
+    average and the optimiser's two moments. With several processes each takes a part of every batch, and the gradients
+    are averaged.
     """
 
     def __init__(self, task: Task, plan: Plan, folder: Path) -> None:
@@ -147,7 +147,7 @@ class Trainer:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes what there is to write."""
+        """Whether this process writes the files."""
         return self._rank == 0
 
     @property
@@ -184,11 +184,11 @@ class Trainer:
         return self.step >= self._plan.steps
 
     def use_average(self) -> None:
-        """Put the moving average into the network: what is sampled from and shipped."""
+        """Copy the moving average into the network, for samples and the export."""
         _write(self._average, self._parameters)
 
     def _take_step(self, *, stop: bool) -> bool:
-        """One step; True if some process was asked to stop, and no step was taken."""
+        """Take one step; True if a process was asked to stop, and no step was taken."""
         if stop and self._world == 1:
             return True  # with others beside it, it has to ask them first
         plan, begun = self._plan, time.monotonic()
@@ -223,7 +223,7 @@ class Trainer:
         return False
 
     def _add(self, numbers: list[int], random: torch.Generator) -> None:
-        """Add gradient and loss of these pictures to what the processes share, as their part of the step's mean."""
+        """Add the gradient and loss of these pictures to the shared sums, weighted as their part of the step's mean."""
         share = len(numbers) * self._world / self._plan.batch
         for part in self._parameters:
             part.grad = None
@@ -237,7 +237,7 @@ class Trainer:
         rest[2:] += noted[1:]
 
     def _numbers(self) -> list[int]:
-        """The pictures of this step: each epoch goes through all of them in an order of its own."""
+        """The indices of this step's pictures: each epoch has an order of its own."""
         wanted = range(self.step * self._plan.batch, (self.step + 1) * self._plan.batch)
         return [self._in_epoch(place // self._task.size)[place % self._task.size] for place in wanted]
 
@@ -278,7 +278,7 @@ class Trainer:
             _write(self._weights.data, self._parameters)
 
     def _buffers(self) -> dict[str, Tensor]:
-        """What the network remembers besides its weights."""
+        """The network's buffers."""
         learnt = dict(self._task.network.named_parameters())
         return {name: part for name, part in self._task.network.state_dict().items() if name not in learnt}
 
@@ -314,7 +314,7 @@ class Trainer:
 
 
 class Asked:
-    """Whether somebody has asked this process to stop: Ctrl-C and SIGTERM end the step, not the training's state."""
+    """Whether this process was asked to stop (Ctrl-C, SIGTERM): the training then ends after a step and is saved."""
 
     def __init__(self) -> None:
         self.stop = False
@@ -324,13 +324,13 @@ class Asked:
         self.stop = True
 
     def forget(self) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
 class _Progress:
-    """Shows step, loss, speed and time left; every half minute as a line where there is no terminal."""
+    """Shows step, loss, speed and time left; a line every half minute where there is no terminal."""
 
     def __init__(self, plan: Plan, show: bool) -> None:
         self._plan, self._show = plan, show
@@ -366,7 +366,7 @@ def read_average(folder: Path, network: nn.Module) -> int:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What the checkpoint in ``folder`` tells, and its tensors."""
+    """The metadata and tensors of the checkpoint in ``folder``."""
     try:
         with safe_open(folder / CHECKPOINT, "pt") as file:
             told = json.loads((file.metadata() or {}).get("training", "{}"))
@@ -383,18 +383,18 @@ def _write(row: Tensor, parameters: list[nn.Parameter]) -> None:
 
 
 def _cut(row: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
-    """The part of the row that belongs to each parameter, in its shape."""
+    """The slices of the flat tensor for each parameter, in its shape."""
     starts = accumulate((part.numel() for part in parameters), initial=0)
     return [row[at : at + part.numel()].view(part.shape) for at, part in zip(starts, parameters, strict=False)]
 
 
 def _split(numbers: list[int], parts: int) -> list[list[int]]:
-    """The numbers in so many parts of nearly one size; fewer parts where there are fewer numbers."""
+    """Split numbers into parts of nearly equal size; fewer parts for fewer numbers."""
     size = math.ceil(len(numbers) / parts)
     return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
 def countdown(minutes: float | None) -> Callable[[], float | None]:
-    """Tells how many minutes are left, for the stages of a training that share them; None for no end."""
+    """A function that returns the minutes left, for stages that share them; None for no limit."""
     begun = time.monotonic()
     return lambda: None if minutes is None else minutes - (time.monotonic() - begun) / 60

@@ -1,4 +1,4 @@
-"""The table of a training's steps: losses.csv, and the same as TensorBoard's event files."""
+"""The table of a training's steps: losses.csv, and TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOSSES, EVENTS = "losses.csv", "tensorboard"
 class LossTable:
     """One row for each step: its number, mean loss, the loss's parts, learning rate, and samples a second.
 
-    A number that nobody noted (of a file that is older than a column) is NaN, and an empty cell in the file.
+    A missing number (of a file older than its column) is NaN, and an empty cell in the file.
     """
 
     def __init__(self, parts: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class LossTable:
         return len(self._values) // len(self.columns)
 
     def append(self, row: Sequence[float]) -> None:
-        """Note a step: a number for each column."""
+        """Add a step: a number for each column."""
         self._values.extend(row)
 
     def pairs(self, last: int | None = None) -> list[tuple[int, float]]:
@@ -41,10 +41,10 @@ class LossTable:
         ]
 
     def write(self, file: Path) -> None:
-        """Replace the file as a whole.
+        """Replace the file atomically.
 
         Raises:
-            OSError: it cannot be written; the one before stays.
+            OSError: it cannot be written; the previous one stays.
         """
         part = file.with_suffix(".part")
         lines = "".join(_line(self.row(number)) for number in range(len(self)))
@@ -56,7 +56,7 @@ class LossTable:
             raise
 
     def read(self, file: Path, step: int) -> None:
-        """Take the rows up to ``step`` from the file; none where there is no such file.
+        """Read the rows up to ``step`` from the file; none without the file.
 
         Raises:
             TrainingError: it is damaged.
@@ -102,7 +102,7 @@ class Events:
         self._writer: Any = SummaryWriter(str(folder))
 
     def write(self) -> None:
-        """Add the rows that are new."""
+        """Add the new rows."""
         for number in range(self._written, len(self._table)):
             step, *values = self._table.row(number)
             for name, value in zip(self._table.columns[1:], values, strict=True):
@@ -111,7 +111,7 @@ class Events:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the files."""
         self._writer.close()
 
 

@@ -1,4 +1,4 @@
-"""Jobs, their pictures, the filter's rules, and what Discord knows of our commands."""
+"""Jobs, images, filter rules, and the synced commands."""
 
 from __future__ import annotations
 

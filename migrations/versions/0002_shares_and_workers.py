@@ -1,4 +1,4 @@
-"""What fair turns between servers, several workers and previews need to know."""
+"""Server shares, worker registry and previews."""
 
 from __future__ import annotations
 

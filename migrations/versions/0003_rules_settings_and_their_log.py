@@ -1,4 +1,4 @@
-"""Rules with kinds, actions, scopes and expiry; servers' settings; the log of both; where a request was asked for."""
+"""Rules with kinds, actions, scopes and expiry; servers' settings; their log; the place of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the eyes saw in pictures, pictures that are blocked, and pictures to start from."""
+"""Classifier results of pictures, blocked pictures, and input pictures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def of_previews() -> list[sa.Column[Any]]:
 
 
 def upgrade() -> None:
-    op.execute("DELETE FROM previews")  # nobody has looked at them, and each is seen for seconds only
+    op.execute("DELETE FROM previews")  # unclassified, and each is shown for seconds only
     for table, columns in (("jobs", of_jobs()), ("images", of_images()), ("previews", of_previews())):
         for column in columns:
             op.add_column(table, column)

@@ -1,4 +1,4 @@
-"""What moderators decide, and what members were told off for."""
+"""Moderators' decisions, strikes and suspensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reading pictures back needs to know: what a job is to do, and how near a picture came to its idea."""
+"""Job kinds, and the image-text model's similarity of a picture."""
 
 from __future__ import annotations
 

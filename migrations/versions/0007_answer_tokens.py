@@ -1,4 +1,4 @@
-"""What delivery needs where the bot may not write: the tokens of commands, and since when an answer is refused."""
+"""Interaction tokens, and refused answers."""
 
 from __future__ import annotations
 

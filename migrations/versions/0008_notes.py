@@ -1,4 +1,4 @@
-"""What of a request's words does nothing."""
+"""Notes of words without effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index of what the filter refused."""
+"""An index of the filter's refusals."""
 
 from __future__ import annotations
 

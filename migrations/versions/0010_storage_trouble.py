@@ -1,4 +1,4 @@
-"""What keeps a worker from storing pictures."""
+"""Storage failures of workers."""
 
 from __future__ import annotations
 

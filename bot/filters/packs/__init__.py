@@ -33,7 +33,7 @@ LANGUAGES = (
 
 @dataclass(frozen=True)
 class Pack:
-    """Keywords in one language about one subject, and what a member reads who uses one."""
+    """Keywords in one language about one subject, with the reason shown to members."""
 
     name: str
     language: str

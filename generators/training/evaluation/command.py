@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from limner.generators.training.evaluation.painting import Painting, Tell
 
 FEW = 2_000
-"""Fewer pictures than these tell little of a distance between distributions."""
+"""Fewer pictures give weak figures for a distance between distributions."""
 MEANINGS = {
     "caption_first_of_N": "the caption it was painted from comes first among N of other things",
     "noun_first": "a noun alone comes first among all nouns",

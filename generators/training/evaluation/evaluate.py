@@ -1,4 +1,4 @@
-"""How good a model is: paints what pictures of a folder are called, and compares the two."""
+"""Evaluates a model: paints the captions of a folder's pictures, and compares both."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportAttributeAccessIssue=false
 
@@ -26,17 +26,17 @@ from limner.generators.training.evaluation.painting import Painting, Tell, tell_
 
 COLUMNS, SHOWN = 8, 40
 FEWEST = 8
-"""Pictures that a folder needs at least: half of them are painted, and half are what others are compared with."""
+"""Fewest pictures of a folder: half of them are painted, half are references."""
 SURE = 20.0
-"""How much a difference in nearness counts where the reader says which noun a picture shows."""
+"""Factor of similarities in the softmax over nouns."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures by name: of what was painted, and of the real pictures where they have any; and a sheet.
+    """Figures by name, of painted pictures and of real ones where possible; and a contact sheet.
 
-    ``features`` tells whose features the distances are measured in: figures of different ones cannot be compared.
-    ``references`` is the number of real pictures that painted and other real ones are compared with.
+    ``features`` names the features of the distances: figures of different ones cannot be compared. ``references`` is
+    the number of real pictures that painted and other real ones are compared with.
     """
 
     painted: dict[str, Figure]
@@ -97,19 +97,19 @@ def _distances(known: np.ndarray, seen: np.ndarray) -> dict[str, Figure]:
 def _logits(
     judge: Features, reader: ImageTextModel, questions: Questions, images: Sequence[Image.Image]
 ) -> np.ndarray | None:
-    """How likely each picture is of each class: the classifier's, or the nouns as the reader sees them."""
+    """Each picture's (row) log probability of each class: the classifier's, or the nouns' by the image-text model."""
     if isinstance(judge, Classifier):
         return judge.logits(images)
     return SURE * questions.kinds(reader, images) if questions.nouns else None
 
 
 def contact_sheet(images: Sequence[Image.Image], prompts: Sequence[str]) -> Image.Image:
-    """Each picture over its prompt."""
+    """Each picture above its prompt."""
     return lay_out(images, COLUMNS, prompts)
 
 
 def _reconstructions(card: ModelCard, pictures: Sequence[Image.Image]) -> dict[str, Figure]:
-    """What the model's autoencoder gives back of real pictures; nothing if it has none."""
+    """Real pictures reconstructed by the model's autoencoder; empty if it has none."""
     if not (Path(card.source) / "vae" / "config.json").is_file():
         return {}
     with loading():

@@ -1,4 +1,4 @@
-"""What pictures are compared by: multi-scale statistics with what a reader sees, or another classifier's features."""
+"""Features for comparing pictures: multi-scale statistics with image-text features, or a classifier's."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportAttributeAccessIssue=false, reportArgumentType=false
 
@@ -29,21 +29,21 @@ PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
 FEATURES, READER = PRETRAINED / "features", PRETRAINED / "reader"
 FILE = "features.safetensors"
 SIDE = 128
-"""Width and height that pictures are compared at."""
+"""Width and height at which pictures are compared."""
 SCALES, QUADRANTS, SECTORS = 4, 2, 8
 VISIBLE = 0.06
-"""How much neighbouring pixels differ, of the range from 0 to 1, where an eye begins to see it."""
+"""Least visible difference of neighbouring pixels, of the range from 0 to 1."""
 LEAST = 0.01
-"""Added to a mean difference before its logarithm, so that flat pictures do not count for ever."""
+"""Added to a mean difference before its logarithm, so that flat pictures give finite values."""
 DIRECTIONS, WEAKEST = 32, 0.01
 """Main directions that are kept of each part at most, and how much variance the last has next to the first."""
 FEWEST, MOST = 4 * DIRECTIONS, 5_000
-"""Pictures that features are fitted to."""
+"""Number of pictures that features are fitted to, at least and at most."""
 BATCH = 64
 
 
 class Features(Protocol):
-    """Turns pictures into rows of numbers whose distances tell how different they look."""
+    """Turns pictures into feature rows; their distances measure visible differences."""
 
     name: str
 
@@ -53,10 +53,10 @@ class Features(Protocol):
 
 
 class OwnFeatures:
-    """The main directions in which multi-scale statistics, and what the shipped reader sees, differ among pictures.
+    """Principal components of multi-scale statistics, and of the shipped image-text model's features.
 
-    The statistics tell blur, noise and wrong colours, the reader tells wrong things. Directions and scales are fitted
-    to pictures once (`fit`), so figures of different folders are in the same unit.
+    The statistics show blur, noise and wrong colours, the image-text model wrong things. Components and scales are
+    fitted to pictures once (`fit`), so figures of different folders are in the same unit.
     """
 
     name = "Limner"
@@ -100,11 +100,11 @@ class Classifier:
             raise TrainingError(f"The classifier in {folder} needs another package: pip install timm") from error
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """What stands before the classes: one row for each picture."""
+        """The last layer before the classes: one row for each picture."""
         return self._rows(images, lambda pixels: self._body(pixels).pooler_output.flatten(1))
 
     def logits(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """How likely each class is, as logarithms."""
+        """Log probabilities of the classes (unnormalised), (count, classes)."""
         return self._rows(images, lambda pixels: self._whole(pixels).logits)
 
     @torch.inference_mode()
@@ -190,7 +190,9 @@ def _differences(planes: Tensor) -> list[Tensor]:
             planes - functional.interpolate(smaller, scale_factor=2, mode="bilinear"),
         ]
         if scale:
-            changes.append(planes - functional.interpolate(smaller, scale_factor=2))  # sees squares, as of a JPEG
+            changes.append(
+                planes - functional.interpolate(smaller, scale_factor=2)
+            )  # detects block edges, as of a JPEG
         for change in changes:
             seen = ((change.square() + VISIBLE**2).sqrt() - VISIBLE).flatten(2)  # next to nothing below what is visible
             mean, rough, sharp = seen.mean(2), seen.sqrt().mean(2).square(), seen.square().mean(2).sqrt()

@@ -1,4 +1,4 @@
-"""Training all that reads: the words it knows, the reader, and the captioner that says what the reader sees."""
+"""Trains vocabulary, image-text model and captioner, one after another."""
 
 # pyright: basic
 
@@ -31,12 +31,11 @@ def train_reading(
     minutes: float | None,
     processes: int | None,
 ) -> dict[str, float]:
-    """Go on with the training in ``folder`` from wherever it stopped; what is learnt so far is in ``folder/reader``.
+    """Continue the training in ``folder``; the current result is in ``folder/reader``.
 
-    The captioner follows when the reader's plan is done, because it learns from what that reader sees.
-    ``encoder`` is a folder with a tokenizer and a text encoder whose word vectors are used; None makes one of a
-    download of about 80 MB. ``chosen`` says what differs in both plans.
-    Returns how well the reader finds what was kept back.
+    The captioner follows at the end of the image-text model's plan, because it learns from that model's features.
+    ``encoder`` is a folder with a tokenizer and a text encoder whose word vectors are used; None makes one from a
+    download of about 80 MB. ``chosen`` overrides fields of both plans. Returns the test's `retrieval`.
 
     Raises:
         TrainingError: there are too few pictures, or the training cannot go on.

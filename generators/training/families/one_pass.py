@@ -1,4 +1,4 @@
-"""Training of the one-pass families: what the VAE's and the GAN's losses are, and from a folder to a model."""
+"""Trains the one-pass families VAE and GAN, from a picture folder to a model."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 # pyright: reportIndexIssue=false
@@ -30,23 +30,23 @@ from limner.generators.training.processes import first_alone, launch, once, own_
 from limner.generators.vision.clip import FolderImageTextModel
 
 SIGMA = 0.5
-"""Standard deviation of a pixel (of -1 to 1) that the VAE reckons with: smaller is sharper, and further from normal."""
+"""Standard deviation of a pixel (of -1 to 1) in the VAE's likelihood: smaller is sharper, and less normal."""
 WARMUP = 0.2
 """Part of the training in which the weight of the VAE's divergence rises from 0 to 1 (Sønderby 2016)."""
 R1 = 1.0
 """Weight of the gradient penalty on real pictures (Mescheder 2018)."""
 READING, SHARPNESS = 0.5, 20.0
-"""Weight of what the reader says of painted pictures, and how much a difference in nearness counts there."""
+"""Weight of the caption loss, and the scale of its similarities."""
 SHOWN = 20
 KEPT = 512
-"""Captions whose vectors are kept with a model, at most."""
+"""Most captions whose vectors are stored with a model."""
 _VAE = Plan(samples=60_000, batch=32, learning_rate=2e-3, warmup=50, ema=0.998)
 PLANS = {"vae": _VAE, "gan": replace(_VAE, momentum=0.0, clip=10.0, weight_decay=0.0)}
-"""How each family learns: a GAN without momentum, as two that chase each other would only swing."""
+"""The plan of each family: a GAN without momentum, which would make the two networks oscillate."""
 
 
 class Captioned:
-    """Pictures with the vectors of their captions, as both families learn from them.
+    """Pictures with the vectors of their captions, for both families.
 
     Args:
         pictures: the folder.
@@ -66,20 +66,20 @@ class Captioned:
         return len(self._pictures)
 
     def pixels(self, numbers: list[int]) -> Tensor:
-        """Pictures, grey ones for a grey network."""
+        """Pictures (count, channels, side, side), grey ones for a grey network."""
         pixels = self._pictures.pixels(numbers)
         return (pixels.mean(1, keepdim=True) if self._shape.channels == 1 else pixels).to(self.device)
 
     def words(self, numbers: list[int]) -> Tensor:
-        """Vectors of their captions."""
+        """Caption vectors (count, words)."""
         return self._vectors[numbers].to(self.device)
 
     def noise(self, count: int, random: torch.Generator) -> Tensor:
-        """Numbers that the words do not tell."""
+        """Normal noise (count, noise)."""
         return torch.randn(count, self._shape.noise, generator=random).to(self.device)
 
     def sheet(self, painter: nn.Module) -> Image.Image:
-        """What is painted of the captions that are shown."""
+        """Pictures painted for the captions of the sample sheet."""
         painted = painter(self.noise(len(self.shown), torch.Generator().manual_seed(0)), self.words(self.shown))
         return lay_out([image.resize((96, 96)) for image in to_pictures(painted)], 10, self.texts)
 
@@ -102,7 +102,7 @@ class CaptionLoss:
 
 
 class VAETask:
-    """Learns to give pictures back from a code that is nearly normal noise (Kingma and Welling 2013)."""
+    """Reconstructs pictures from a code that is nearly normal noise (Kingma and Welling 2013)."""
 
     family = "vae"
     parts = ("reconstruction", "kl")
@@ -129,12 +129,11 @@ class VAETask:
 
 
 class GANTask:
-    """A painter learns to deceive a critic that learns to see through it (Goodfellow 2014), both led by words.
+    """A generator learns to deceive a critic that learns to see through it (Goodfellow 2014), given words.
 
-    Both take their step from one backward pass: the painter is judged by a critic that is held still, and the critic
-    sees pictures that are held still. The critic also rejects real pictures under other pictures' words (Reed 2016).
-    The critic sees all pictures as the adaptive augmentation (Karras 2020) changes them, so that few of them suffice.
-    With a ``reading`` the painter also learns from what a reader sees in its pictures.
+    Both are updated from one backward pass: the generator's loss uses a frozen critic, the critic's loss detached
+    pictures. The critic also rejects real pictures under other pictures' words (Reed 2016). With a ``reading`` the
+    generator also learns from the caption loss of its pictures.
     """
 
     family = "gan"
