@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
+import discord
 import pytest
+from discord import app_commands
 from simcord import interactions
 
-from limner.bot import translation
+from limner.bot import errors, translation
 from limner.bot.errors import BadPrompt
-from limner.bot.translation import Sentence, _, english, listed, nearest, ngettext, speaking, stored
+from limner.bot.translation import (
+    ENGLISH,
+    Sentence,
+    _,
+    english,
+    languages,
+    listed,
+    nearest,
+    ngettext,
+    pgettext,
+    placeholders,
+    speaking,
+    stored,
+)
+from limner.bot.ui import command_names
+from tests.discord_spec import complaints
+from tests.simulated_discord import World, labels
+from tests.translations import commands, sources, template
 
 
 @pytest.fixture
@@ -57,3 +81,188 @@ def test_an_error_keeps_its_english_for_the_row() -> None:
     assert isinstance(text, Sentence)
     assert english(text) == "Request 7"
     assert english("as it is") == "as it is"
+
+
+OTHERS = [language for language in languages() if language != ENGLISH]
+CHINESE = "\u4e00-\u9fff"
+NAME = re.compile(r"[-_'\w]{1,32}")
+
+
+def texts(message: Any) -> list[tuple[str, str]]:
+    """A message's English sentences, and what is said for each of them."""
+    last = message.id if isinstance(message.id, str) else message.id[-1]
+    said: list[str] = [message.string] if isinstance(message.string, str) else [*message.string]
+    return [(last, text) for text in said]
+
+
+def messages(language: str) -> list[Any]:
+    return [message for message in translation.read_catalogue(language) if message.id]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_catalogue_has_every_sentence_of_the_code_and_no_other(language: str) -> None:
+    code: Any = template()
+    wanted = {(message.context, message.id) for message in code if message.id}
+    there = {(message.context, message.id) for message in messages(language)}
+    assert wanted - there == set(), "run `make translations` and translate what is new"
+    assert there - wanted == set(), "run `make translations`"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_sentence_is_translated(language: str) -> None:
+    assert [
+        message.id
+        for message in messages(language)
+        if message.fuzzy or not all(said for _english, said in texts(message))
+    ] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_translation_loses_no_placeholder_and_adds_none(language: str) -> None:
+    pairs = [pair for message in messages(language) for pair in texts(message)]
+    assert [one for one in pairs if set(placeholders(one[0])) != set(placeholders(one[1]))] == []
+
+
+def test_chinese_has_chinese_punctuation() -> None:
+    wrong = re.compile(rf"[{CHINESE}][,.;:?!()]|[,;?!()][{CHINESE}]")
+    assert [said for message in messages("zh_CN") for _english, said in texts(message) if wrong.search(said)] == []
+
+
+def test_chinese_names_the_commands_as_they_are_shown() -> None:
+    def path(command: Any, name: Any) -> str:
+        parent = getattr(command, "parent", None)
+        return f"{path(parent, name)} {name(command.name)}" if parent else f"/{name(command.name)}"
+
+    def translated(name: str) -> str:
+        return pgettext(command_names.NAME, name)
+
+    with speaking("zh-CN"):
+        named = {
+            path(one, str): path(one, translated)
+            for one, _where in commands()
+            if not isinstance(one, app_commands.ContextMenu)
+        }
+    for english_text, said in [pair for message in messages("zh_CN") for pair in texts(message)]:
+        if english_text.startswith(("Limner is here", "**Three things to try**")):  # beside the page, which is English
+            continue
+        found = re.findall(r"(?<![\w/.])/[a-z]+(?: [a-z]+)?", english_text)
+        paths = [next((one for one in (text, text.split()[0]) if one in named), None) for text in found]
+        assert all(named[one] in said for one in paths if one), (english_text, said)
+
+
+async def test_discord_takes_every_translated_command(world: World) -> None:
+    tree, locale = world.bot.tree, discord.Locale.chinese
+    assert tree.translator
+    payload = [await command.get_translated_payload(tree, tree.translator) for command in tree.get_commands()]
+
+    def parts(one: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield one
+        for option in one.get("options", []):
+            yield from parts(option)
+
+    for one in [part for command in payload for part in parts(command)]:
+        is_menu = one.get("type") == discord.AppCommandType.message.value and "description" not in one
+        name = one.get("name_localizations", {}).get(locale.value, one["name"])
+        assert is_menu or (NAME.fullmatch(name) and name == name.lower()), name
+        assert (
+            is_menu or 1 <= len(one.get("description_localizations", {}).get(locale.value, one["description"])) <= 100
+        )
+        names = [
+            option.get("name_localizations", {}).get(locale.value) or option["name"]
+            for option in one.get("options", [])
+        ]
+        assert len(set(names)) == len(names)
+    assert complaints("PUT", f"/applications/{world.bot.application_id}/commands", payload) == []
+
+
+async def test_a_chinese_member_of_an_english_server_reads_both(world: World, locales: dict[int, str]) -> None:
+    locales[world.ada.id] = "zh-CN"
+    assert await world.refused("--seed 7") == "提示词只有参数；请在参数前写出你想看到的内容。"
+    job = await world.imagine("雪地里的红狐狸")
+    assert world.message(job).content.endswith("queued · next in line")
+    assert labels(world.message(job)) == ["Cancel"]
+    stopped = await world.ada.slash(world.channel, "cancel")
+    assert stopped.response
+    assert stopped.response.content.endswith("已取消。")
+    job = await world.delivered(job)
+    assert world.message(job).content.endswith("Cancelled by the member who asked for it.")
+    assert job.reason == "Cancelled by the member who asked for it."
+
+
+async def test_an_english_member_of_a_chinese_server_reads_both(world: World, locales: dict[int, str]) -> None:
+    world.guild = world.env.create_guild("画室", preferred_locale="zh-CN")
+    world.channel = world.guild.create_text_channel("画室")
+    world.ada = world.guild.add_member(world.env.create_user("carla"))
+    assert await world.refused("--seed 7") == "The prompt has only flags; write what you want to see before them."
+    job = await world.imagine("a red fox")
+    assert world.message(job).content.endswith("排队中 · 下一个就是你")
+    assert labels(world.message(job)) == ["取消"]
+    await world.ada.slash(world.channel, "cancel")
+    job = await world.delivered(job)
+    assert world.message(job).content.endswith("由请求者取消。")
+    assert job.reason == "Cancelled by the member who asked for it.", "rows keep English"
+
+
+def test_what_a_row_kept_in_english_is_shown_in_the_readers_language() -> None:
+    with speaking("zh-CN"):
+        assert stored("Cancelled by a moderator.") == "由管理员取消。"
+        told = "The painter crashed twice on this request, so it was given up; try another size, model or wording."
+        assert stored(told) == "生成程序在这个请求上崩溃了两次，因此放弃了；请换其他大小、模型或措辞。"
+        assert stored("Something else.") == "Something else."
+        assert stored("x" * 10_000) == "x" * 10_000
+    assert stored("Cancelled by a moderator.") == "Cancelled by a moderator."
+
+
+def limner(*arguments: str, **environment: str) -> str:
+    command = [sys.executable, "-m", "limner", *arguments]
+    given = {"PATH": "", "COLUMNS": "200", **environment}
+    return subprocess.run(command, env=given, capture_output=True, text=True, check=False).stdout
+
+
+def test_a_terminal_is_answered_in_its_language() -> None:
+    shown = limner("imagine", "--help", LANG="zh_CN.UTF-8")
+    assert shown.startswith("用法：limner imagine")
+    assert "把图片复制到这个文件夹" in shown
+    assert "copy the pictures into this folder" in limner("imagine", "--help", LANG="en_US.UTF-8")
+
+
+SHOWN = {"tell", "respond", "make_embed", "Listing", "elsewhere", "SetupError", "send_message", "ask", "_ask", "Check"}
+"""Functions whose texts people read; and every kind of UserError."""
+COMMANDS = ("hf ", "pip ", "Python ")
+"""How a text begins that is to be typed, or is a name."""
+PARTS = ("label", "placeholder", "title", "footer", "content")
+"""Arguments that are shown wherever they are."""
+
+
+def unwrapped(source: str, shown: set[str]) -> list[str]:
+    """Sentences of a source that go to people without `_`: two words or more, or a label that begins as one."""
+    found: list[str] = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func).split(".")[-1]
+        given = [one.value for one in call.keywords if one.arg in PARTS] + (list(call.args) if name in shown else [])
+        for text in given:
+            parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+            words = "".join(
+                str(one.value) for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)
+            )
+            is_command = words.startswith(COMMANDS)
+            if not is_command and re.search(r"[A-Za-z]{2,},? [a-z]{2,}|^[A-Z][a-z]{2,}", words):
+                found.append(f"{call.lineno}: {words}")
+    return found
+
+
+def test_no_sentence_goes_to_people_unwrapped() -> None:
+    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
+    told = [
+        f"{file.name}:{one}"
+        for file in sources()
+        for one in unwrapped(file.read_text("utf-8"), SHOWN | kinds)
+        if "bot" in file.parts
+    ]
+    assert told == []
+
+
+def test_an_unwrapped_sentence_is_found() -> None:
+    assert unwrapped('raise BadRule(f"The rule {rule} is gone.")', {"BadRule"}) == ["1: The rule  is gone."]
+    assert unwrapped('raise BadRule(_("The rule is gone."))', {"BadRule"}) == []
+    assert unwrapped('Button(label="Keep")', set()) == ["1: Keep"]

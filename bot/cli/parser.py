@@ -33,7 +33,7 @@ class TranslatedHelp(argparse.HelpFormatter):
 
     def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
         """Write the line that shows how the options are written."""
-        super().add_usage(usage, actions, groups, prefix or _("usage: "))
+        super().add_usage(usage, actions, groups, _("usage: ") if prefix is None else prefix)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return _(action.help) if action.help else action.help
