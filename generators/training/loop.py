@@ -33,6 +33,8 @@ from limner.generators.training.losses import EVENTS, LOSSES, Events, LossTable
 CHECKPOINT = "checkpoint.safetensors"
 KEPT = "kept."
 """Prefix of a network's buffers in a checkpoint."""
+SHEETS = 0.05
+"""Part of the time that sheets of samples may take, as other processes wait for the one that paints them."""
 VERSION = 1
 """Of the checkpoint's format."""
 
@@ -139,6 +141,7 @@ class Trainer:
         self._order: tuple[int, list[int]] = (-1, [])
         self.step = 0
         self.seconds = 0.0
+        self._next_sheet = 0.0
         if (folder / CHECKPOINT).is_file():
             self._resume()
         elif self._world > 1:
@@ -177,7 +180,7 @@ class Trainer:
                 if now - saved >= self._plan.checkpoint_seconds:
                     saved = now
                     self._save(now - begun, events)
-        self._save(time.monotonic() - begun, events)
+        self._save(time.monotonic() - begun, events, last=True)
         if events:
             events.close()
         asked.forget()
@@ -247,7 +250,7 @@ class Trainer:
             self._order = (epoch, torch.randperm(self._task.size, generator=random).tolist())
         return self._order[1]
 
-    def _save(self, seconds: float, events: Events | None) -> None:
+    def _save(self, seconds: float, events: Events | None, *, last: bool = False) -> None:
         if self._rank:
             return
         state = self._optimizer.state.get(self._weights)
@@ -266,8 +269,8 @@ class Trainer:
             if events:
                 events.write()
             draw_curve(self._table.pairs()).save(self._folder / "losses.png")
-            self.use_average()
-            self._task.sample().save(self._folder / "samples.png")
+            if last or time.monotonic() >= self._next_sheet:
+                self._paint_sheet()
         except (OSError, SafetensorError) as error:
             part.unlink(missing_ok=True)
             raise TrainingError(
@@ -276,6 +279,13 @@ class Trainer:
             ) from error
         finally:
             _write(self._weights.data, self._parameters)
+
+    def _paint_sheet(self) -> None:
+        begun = time.monotonic()
+        self.use_average()
+        self._task.sample().save(self._folder / "samples.png")
+        ended = time.monotonic()
+        self._next_sheet = ended + (ended - begun) / SHEETS
 
     def _buffers(self) -> dict[str, Tensor]:
         """The network's buffers."""

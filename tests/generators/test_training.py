@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from limner.generators.one_pass.translators import Depth
+from limner.generators.training import loop
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data import text_encoder
 from limner.generators.training.data.latents import Latents
@@ -223,15 +225,52 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_learnt(
     assert not list(tmp_path.glob("*.*"))
 
 
-def test_a_checkpoint_is_written_as_often_as_it_is_asked_for(toys: PictureFolder, tmp_path: Path):
-    """Each leaves a sheet, and there is always one at the end."""
-    sheets = {}
+def test_a_checkpoint_is_written_as_often_as_it_is_asked_for(
+    toys: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each draws the curve again, and there is always one at the end."""
+    drawn, draw = [], loop.draw_curve
+    monkeypatch.setattr(loop, "draw_curve", lambda losses: drawn.append(len(losses)) or draw(losses))
     for seconds in (1e-9, 1e9):
-        task = autoencoder_task(toys)
-        sheets[seconds], sample = [], task.sample
-        task.sample = lambda seconds=seconds, sample=sample: sheets[seconds].append(sample()) or sheets[seconds][-1]
-        train(task, tmp_path / str(seconds), replace(PLAN, checkpoint_seconds=seconds))
-    assert [len(sheets[seconds]) for seconds in (1e-9, 1e9)] == [PLAN.steps + 1, 1]
+        train(autoencoder_task(toys), tmp_path / str(seconds), replace(PLAN, checkpoint_seconds=seconds))
+    assert drawn == [*range(1, PLAN.steps + 1), PLAN.steps, PLAN.steps]
+
+
+def test_sheets_take_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A step takes a second here, and a sheet ten; a checkpoint is written after each step."""
+    now, sheets = 0.0, []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    task = Line()
+    honest = task.loss
+
+    def loss(numbers: list[int], random: torch.Generator) -> Loss:
+        nonlocal now
+        now += 1
+        return honest(numbers, random)
+
+    def sample() -> Image.Image:
+        nonlocal now
+        now += 10
+        sheets.append(now)
+        return Image.new("RGB", (8, 8))
+
+    task.loss, task.sample = loss, sample
+    train(task, tmp_path, replace(PLAN, samples=1_000, checkpoint_seconds=1))
+    assert sheets == [11, 221, 280], "after the first step, 200 seconds later, and at the end"
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_sheet_is_painted_in_the_precision_of_the_training(
+    precision: torch.dtype, toys: PictureFolder, tmp_path: Path
+):
+    task = diffusion_task(toys, tmp_path)
+    task.network.to(precision)
+    asked, vae = set(), task._pipe.vae
+    task._pipe.unet.register_forward_pre_hook(lambda _, given: asked.add(given[0].dtype))
+    assert task.sample().width >= 32
+    assert asked == {precision}
+    assert task._pipe.vae is vae
+    assert vae.dtype == torch.float32
 
 
 def test_a_table_of_fewer_columns_is_gone_on_with(toys: PictureFolder, tmp_path: Path):

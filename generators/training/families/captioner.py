@@ -84,8 +84,8 @@ class CaptionerTask:
     def sample(self) -> Image.Image:
         """Validation pictures above their generated captions."""
         numbers = list(range(self.size, self.size + min(24, len(self._pictures) - self.size)))
-        captioner = copy.deepcopy(self.network).cpu().eval()
-        ids = say(captioner, torch.from_numpy(self._states[numbers]).float())
+        states = torch.from_numpy(self._states[numbers]).float().to(self.network.device)  # (count, places, numbers)
+        ids = say(copy.deepcopy(self.network).eval(), states)
         said = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return lay_out(to_images(self._pictures.pixels(numbers)), 8, said)
 

@@ -147,7 +147,7 @@ class ImageTextTask:
     @torch.no_grad()
     def sample(self) -> Image.Image:
         """Pictures that were kept back, over the nearest of their captions."""
-        reader = settled(self.network, self._pictures)
+        reader = settled(self.network, self._pictures, device=self.network.device)
         numbers = range(self.size, self.size + min(24, len(self._pictures) - self.size))
         texts = [self._pictures.pictures[number].text for number in numbers]
         pixels = self._pictures.pixels(numbers)
@@ -203,20 +203,24 @@ def soften(pixels: Tensor, random: torch.Generator) -> Tensor:
 @torch.no_grad()
 def compare(reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pixels: Tensor, texts: list[str]) -> Tensor:
     """The cosine of the angle between each picture (a row) and each text."""
-    images = [reader.get_image_features(part).pooler_output for part in pixels.split(64)]
-    words = reader.get_text_features(token_ids(tokenizer, texts)).pooler_output
-    return functional.normalize(torch.cat(images)) @ functional.normalize(words).T
+    images = [reader.get_image_features(part.to(reader.device)).pooler_output for part in pixels.split(64)]
+    words = reader.get_text_features(token_ids(tokenizer, texts).to(reader.device)).pooler_output
+    return (functional.normalize(torch.cat(images)) @ functional.normalize(words).T).cpu()
 
 
 @torch.no_grad()
 def settled(
-    reader: VisionTextDualEncoderModel, pictures: PictureFolder, batches: int = 16
+    reader: VisionTextDualEncoderModel,
+    pictures: PictureFolder,
+    batches: int = 16,
+    *,
+    device: torch.device = torch.device("cpu"),  # noqa: B008 - it never changes
 ) -> VisionTextDualEncoderModel:
-    """A copy to read with on the CPU: float32, its batch normalisations set by pictures.
+    """A copy to read with: float32, its batch normalisations set by pictures.
 
     While learning they look at each batch alone, so nothing of them has to be kept in a checkpoint.
     """
-    reader = copy.deepcopy(reader).cpu().float().train()
+    reader = copy.deepcopy(reader).to(device, torch.float32).train()
     norms = [part for part in reader.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
@@ -225,7 +229,7 @@ def settled(
     chosen = torch.randperm(len(pictures) - kept_back(pictures), generator=torch.Generator().manual_seed(0)).tolist()
     for part in range(batches):
         if numbers := chosen[part * 32 : part * 32 + 32]:
-            reader.get_image_features(pictures.pixels(numbers))
+            reader.get_image_features(pictures.pixels(numbers).to(device))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
     return reader.eval()

@@ -154,14 +154,15 @@ class DiffusionTask:
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
-        """A sheet of the prompts, each with its own noise."""
-        before = {name: getattr(self._pipe, name) for name in self.network}
+        """A sheet of the prompts, each painted from its own noise where and in the precision that it learns in."""
+        parts = {name: part for name, part in self._pipe.components.items() if isinstance(part, nn.Module)}
+        others = {name: part for name, part in parts.items() if name not in self.network}
         try:
-            for name, part in before.items():
-                setattr(self._pipe, name, copy.deepcopy(part).float().cpu())
+            for name, part in others.items():
+                setattr(self._pipe, name, copy.deepcopy(part).to(self._unet.device, self._unet.dtype))
             return paint_sheet(self._pipe, self._prompts)
         finally:
-            for name, part in before.items():
+            for name, part in others.items():
                 setattr(self._pipe, name, part)
 
 
