@@ -18,7 +18,7 @@ TYPING = 300
 async def test_however_many_type_few_suggestions_are_sent_at_once_and_a_command_is_answered(tmp_path: Path) -> None:
     async with (
         DiscordServer(judges=False).open() as server,
-        open_studio(tmp_path / "data", server, expander="off", eyes="off", workers=0) as studio,
+        open_studio(tmp_path / "data", server, expander="off", safety_classifier="off", workers=0) as studio,
     ):
         await studio.start()
         typing = [

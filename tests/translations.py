@@ -104,7 +104,7 @@ def _of_errors() -> Iterator[tuple[str, None, str]]:
 def _of_help(parser: argparse.ArgumentParser) -> Iterator[tuple[str, None, str]]:
     """Every help text of a command line and of its verbs."""
     actions: list[Any] = parser._actions  # argparse tells them in no other way
-    verbs = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
+    verbs = [action for action in actions if action.nargs == argparse.PARSER]
     helps = [action.help for action in actions] + [one.help for verb in verbs for one in verb._choices_actions]
     for text in (parser.description, *helps):
         if text and text != argparse.SUPPRESS:

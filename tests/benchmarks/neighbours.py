@@ -33,7 +33,9 @@ def main() -> None:
 
 async def _measure() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data=Path(folder), expander="off", eyes="off", workers=0, max_jobs_per_user=10_000)
+        settings = Settings(
+            data=Path(folder), expander="off", safety_classifier="off", workers=0, max_jobs_per_user=10_000
+        )
         await migrate.upgrade(settings.url)
         async with open_app(settings) as app:
             entries = [Entry(pattern=f"thing{number:x}q*") for number in range(RULES)]

@@ -94,6 +94,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "history": (EVERYBODY, no_options),
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),
+    "help": (EVERYBODY, no_options),
     "describe": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     describe.MENU: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
