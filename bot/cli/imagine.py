@@ -45,8 +45,8 @@ PATIENCE_SECONDS = 30.0
 
 STARTING, LOADING = N_("starting a worker"), N_("loading the model")
 NOT_SEEN = N_(
-    "It is painted, but nobody could look at the pictures, so they are not shown yet; `limner doctor` tells what is "
-    "wrong with the eyes, and `limner history --json` where the pictures are once a worker has looked at them."
+    "It is painted, but the safety classifier could not run, so the pictures are not shown yet; `limner doctor` says "
+    "why, and `limner history --json` where the pictures are once they are classified."
 )
 NOT_COPIED = N_(
     "Nothing can be written into {folder} ({why}). The pictures are kept in the data folder, where `limner history "

@@ -91,6 +91,33 @@ IS_ALLOWED = N_("Rule {id} allows the same text and wins, so this one stops noth
 SPLIT = N_("It also finds these words where they stand together: {words}.")
 TWICE = N_("Rule {id} is the same text for another place; where both count, the stronger action is taken.")
 
+DISGUISES = frozenset(
+    {
+        N_("another spelling"),
+        N_("masked letters"),
+        N_("spaced letters"),
+        N_("signs between letters"),
+        N_("drawn letters"),
+        N_("reversed letters"),
+        N_("upside-down letters"),
+        N_("Latin letters"),
+        N_("vowel changed"),
+        N_("u and v"),
+        N_("letters swapped"),
+        N_("vowels left out"),
+        N_("sound"),
+        N_("digits or signs for letters"),
+        N_("accents"),
+        N_("look-alike letters"),
+        N_("repeated letters"),
+        N_("glued to others"),
+        N_("split into words"),
+        N_("codes for letters"),
+        N_("mark-up"),
+    }
+)
+"""What a filter match may see through (`Match.steps`)."""
+
 
 def action(name: str) -> str:
     """An action in one word."""

@@ -48,7 +48,7 @@ def load_classifier(kind: str, **options: Any) -> SafetyClassifier:
     """A safety classifier by its entry point's name; raises ModelNotFound."""
     for entry in entry_points(group="limner.eyes", name=kind):
         return entry.load().create(**options)
-    raise ModelNotFound(f"No installed package has the eyes {kind!r}.")
+    raise ModelNotFound(f"No installed package has the safety classifier {kind!r}.")
 
 
 def measure(eyes: SafetyClassifier) -> float:

@@ -51,7 +51,7 @@ class TransformersEyes:
             return cls._classifying(model, where, unwanted)
         except (OSError, ValueError) as error:
             raise ModelNotFound(
-                "The eyes are not on this machine, or are neither a classifier nor CLIP-style."
+                "The safety classifier is not on this machine, or is neither an image classifier nor CLIP-style."
             ) from error
 
     def look(self, image: Image.Image) -> SafetyScores:
@@ -73,7 +73,8 @@ class TransformersEyes:
         wanted = {name.casefold() for name in unwanted} or USUAL
         found = [label for label in labels if label.casefold() in wanted]
         if not found:
-            raise ModelNotFound(f"Name the unwanted labels in `eyes_unwanted`; the eyes know {', '.join(labels[:20])}.")
+            known = ", ".join(labels[:20])
+            raise ModelNotFound(f"Name the unwanted labels in `safety_classifier_unwanted`; the model knows {known}.")
         return cls(network, labels, found, lambda image: processor(images=image, return_tensors="pt"))
 
     @classmethod

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
+from itertools import islice
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,6 +13,7 @@ from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.normalise import normalise
 from limner.bot.filters.rules import Place, Rule, Scope, tidy
 from limner.bot.filters.tables import LETTERS, is_word
+from limner.bot.ui.rule_texts import DISGUISES
 from tests.benchmarks import disguises
 
 TERMS = [
@@ -244,6 +246,14 @@ def test_other_drawings_sounds_and_lost_vowels_are_seen_through(term: str, writt
     match = Matcher([Rule("1", term)]).find(f"a painting of {written} at night")
     assert match
     assert step in match.steps
+
+
+def test_every_disguise_has_a_name_that_is_translated() -> None:
+    matcher = Matcher([Rule(word, word) for words in disguises.WORDS.values() for word in words.split()])
+    texts = [written for kind in disguises.KINDS for _, written in islice(disguises.respellings(kind), 100)]
+    steps = {step for text in texts for match in matcher.matches(f"a painting of {text}") for step in match.steps}
+    assert len(steps) > 9
+    assert steps <= DISGUISES
 
 
 @pytest.mark.parametrize("half", [0, 1])

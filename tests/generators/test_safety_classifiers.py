@@ -108,7 +108,7 @@ def test_the_operator_names_the_labels(classifier: Path):
 
 
 def test_labels_that_mean_nothing_are_told_with_those_that_there_are(classifier: Path):
-    with pytest.raises(ModelNotFound, match=r"eyes_unwanted.*neutral, porn, sexy"):
+    with pytest.raises(ModelNotFound, match=r"safety_classifier_unwanted.*neutral, porn, sexy"):
         TransformersEyes.create(model=str(classifier), unwanted=["cats"], wanted=())
 
 
