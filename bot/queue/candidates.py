@@ -11,6 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, Ledger, Waiting, WorkerCapacity
 from limner.bot.storage.models import QUEUED, TURNED, Job, Share, WorkerState
 
+LONGEST_PAUSE = 600.0
+"""Most seconds before a job's next attempt; a longer pause is left over from before the clock was set back."""
+RESTED = f"(jobs.not_before <= :now OR jobs.not_before > :now + {LONGEST_PAUSE})"
+
 # The servers with waiting jobs are found by skipping along the index, and ranked by their next turn. The walk then
 # steps along the same index from job to job: LOOK_AHEAD jobs of the first server, half as many of the second, a third
 # as many of the third, because a server gets no more of a claim while servers before it still wait.
@@ -36,13 +40,13 @@ ranked (server_id, turn, finish, clock, place) AS (
 walk (server_id, server_turn, finish, clock, place, number, job_id) AS (
     SELECT server_id, turn, finish, clock, place, 1, (
         SELECT id FROM jobs
-        WHERE jobs.server_id = ranked.server_id AND {QUEUED} AND not_before <= :now
+        WHERE jobs.server_id = ranked.server_id AND {QUEUED} AND {RESTED}
         ORDER BY jobs.turn, jobs.id LIMIT 1)
     FROM ranked WHERE place <= :limit
     UNION ALL
     SELECT walk.server_id, server_turn, finish, clock, place, number + 1, (
         SELECT jobs.id FROM jobs
-        WHERE jobs.server_id = walk.server_id AND {QUEUED} AND jobs.not_before <= :now
+        WHERE jobs.server_id = walk.server_id AND {QUEUED} AND {RESTED}
             AND (jobs.turn, jobs.id) > ((SELECT turn FROM jobs AS before WHERE before.id = walk.job_id), walk.job_id)
         ORDER BY jobs.turn, jobs.id LIMIT 1)
     FROM walk WHERE walk.job_id IS NOT NULL AND (number + 1) * place <= :limit

@@ -30,7 +30,15 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from limner.bot.errors import NotFound, QueueFull
 from limner.bot.queue import transitions
-from limner.bot.queue.candidates import next_turn, pass_over, read_others, read_waiting, take_room, write_accounts
+from limner.bot.queue.candidates import (
+    LONGEST_PAUSE,
+    next_turn,
+    pass_over,
+    read_others,
+    read_waiting,
+    take_room,
+    write_accounts,
+)
 from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, row
 from limner.bot.queue.estimate import Position, positions_of
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
@@ -116,6 +124,8 @@ class JobQueue:
         self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
         self._lease_seconds = lease_seconds
         self._ahead: dict[tuple[int, float | None], float] = {}  # leases that end too late, and when first seen
+        self._clock: float | None = None  # the shared clock less this process's monotonic one, at the last look
+        self._set_forward_at = -math.inf
         self._max_attempts = max_attempts
         self._server_weights = server_weights or {}
         self._enqueuing = Together(self._enqueue_together)
@@ -332,7 +342,7 @@ class JobQueue:
         if job.attempts >= self._max_attempts:
             return await self.fail(job, code, reason)
         pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
-        again = transitions.unclaimed() | {"not_before": time.time() + pause}
+        again = transitions.unclaimed() | {"not_before": await self.database.now() + min(pause, LONGEST_PAUSE)}
         log.warning("job_retried job=%s attempt=%s code=%s", job.id, job.attempts, code)
         return await self._changed(transitions.ours(job).values(**again), self.changed)
 
@@ -378,9 +388,12 @@ class JobQueue:
         """Put back the jobs of workers whose leases have expired.
 
         A lease that ends later than any current one could was given before the clock was set back. It expires too when
-        it was not renewed for its length by this process's monotonic clock.
+        it was not renewed for its length by this process's monotonic clock. While leases from before the clock was set
+        forward may still be renewed, none expires.
         """
         now = await self.database.now()
+        if self._was_set_forward(now):
+            return
         ahead = select(Job.id, Job.lease_until).where(text(RUNNING), Job.lease_until > now + 2 * self._lease_seconds)
         async with self.database.read() as session:
             found = [(row[0], row[1]) for row in await session.execute(ahead)]
@@ -390,11 +403,19 @@ class JobQueue:
         over = [and_(Job.id == job_id, Job.lease_until == until) for job_id, until in unrenewed]
         await self._lose(update(Job).where(text(RUNNING), or_(Job.lease_until < now, *over)), UNRESPONSIVE)
 
+    def _was_set_forward(self, now: float) -> bool:
+        """Whether the clock was set forward less than a lease ago, so that live leases only seem to have expired."""
+        seen = time.monotonic()
+        before, self._clock = self._clock, now - seen
+        if before is not None and self._clock - before > self._lease_seconds / 2:
+            self._set_forward_at = seen
+        return seen - self._set_forward_at < self._lease_seconds
+
     async def _lose(self, lost: Update, fault: Fault) -> None:
         last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
         reason = fault.reason(self._max_attempts)
         failed = {"status": JobStatus.FAILED, "reason_code": fault.code, "reason": reason, **transitions.ended()}
-        again = {"not_before": time.time() + LOST_SECONDS * (Job.attempts - 1)}
+        again = {"not_before": await self.database.now() + LOST_SECONDS * (Job.attempts - 1)}
         async with self.database.begin() as session:
             ended = set(await session.scalars(last.values(**failed).returning(Job.id)))
             requeued = set(await session.scalars(lost.values(**again | transitions.unclaimed()).returning(Job.id)))

@@ -391,6 +391,41 @@ async def test_a_lease_from_before_the_clock_was_set_back_ends_unless_it_is_rene
     assert (await jobs.get(alive.id)).status == JobStatus.RUNNING
 
 
+async def test_a_lease_from_before_the_clock_was_set_forward_may_still_be_renewed(
+    jobs: JobQueue, monkeypatch: pytest.MonkeyPatch
+):
+    now, monotonic, forward = Database.now, time.monotonic, 0.0
+
+    async def later(database: Database) -> float:
+        return await now(database) + forward
+
+    monkeypatch.setattr(Database, "now", later)
+    for user in (1, 2):
+        await jobs.enqueue(new_job(user_id=user))
+    [dead] = await jobs.claim("dead", capacity=1)
+    [alive] = await jobs.claim("alive", capacity=1)
+    await jobs.requeue_stalled()
+    forward = 3600.0
+    await jobs.requeue_stalled()
+    assert {(await jobs.get(job.id)).status for job in (dead, alive)} == {JobStatus.RUNNING}
+    await jobs.heartbeat("alive")
+
+    forward += 31
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 31)
+    await jobs.heartbeat("alive")
+    await jobs.requeue_stalled()
+
+    assert (await jobs.get(dead.id)).status == JobStatus.QUEUED
+    assert (await jobs.get(alive.id)).status == JobStatus.RUNNING
+
+
+async def test_a_pause_from_before_the_clock_was_set_back_is_over(jobs: JobQueue):
+    job = await jobs.enqueue(new_job())
+    await change(jobs, job.id, not_before=time.time() + 3600)
+
+    assert await claim(jobs) == [job.id]
+
+
 @pytest.mark.parametrize("off", [-30, 30])
 async def test_another_machines_clock_takes_no_lease_on_postgres(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, off: int
