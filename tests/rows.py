@@ -30,11 +30,12 @@ def asked(
     role_ids: Sequence[int] = (),
     user_id: int = 0,
     image_name: str = "",
+    locale: str = "en-US",
     **options: Any,
 ) -> Ask:
     """What somebody asks for, and where."""
     where = Where(guild_id, channel_id, role_ids=tuple(role_ids))
-    return Ask(text=text, where=where, user_id=user_id, image_name=image_name, options=options)
+    return Ask(text=text, where=where, user_id=user_id, image_name=image_name, locale=locale, options=options)
 
 
 def new_job(

@@ -142,7 +142,7 @@ async def test_a_locked_thread_gets_its_answer_when_it_is_open_again(scene: Scen
     job = await scene.held_back(await scene.paint())
     assert job.delivered_at is None
     [letter] = scene.letters()
-    assert letter.endswith(job_messages.THREAD_CLOSED)
+    assert letter.endswith(job_messages.THREAD_CLOSED.format(days=7))
     assert f"request {job.id} is done; /history id:{job.id} shows it" in letter
     await scene.server.set_thread(scene.thread, archived=False)
     await scene.delivered(job)
@@ -202,7 +202,7 @@ async def test_after_that_it_is_posted_when_the_permission_is_given(scene: Scene
     await scene.server.permit(without("view_channel"))
     job = await scene.held_back(await scene.paint())
     [letter] = scene.letters()
-    assert letter.endswith(job_messages.NOT_PERMITTED.format(missing="View Channels"))
+    assert letter.endswith(job_messages.NOT_PERMITTED.format(missing="View Channels", days=7))
     await scene.server.permit(ALL)
     await scene.delivered(job)
     assert_painted(shown(asked))
@@ -214,7 +214,7 @@ async def test_a_message_tells_that_it_lacks_the_permission_for_its_pictures(sce
     scene.server.token_seconds = 0.0
     await scene.server.permit(without("attach_files"))
     job = await scene.held_back(await scene.paint())
-    assert shown(asked).content.endswith(job_messages.NO_ATTACHING)
+    assert shown(asked).content.endswith(job_messages.NO_ATTACHING.format(days=7))
     assert scene.letters() == []
     await scene.server.permit(ALL)
     await scene.delivered(job)

@@ -522,7 +522,8 @@ def _steps(file: Path, statement: str, parameters: Any) -> int:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("BEGIN")
         connection.set_progress_handler(step, 100)
-        connection.execute(statement, parameters).fetchall()
+        again = statement.replace("INSERT INTO jobs", "INSERT OR REPLACE INTO jobs")  # its row is there by now
+        connection.execute(again, parameters).fetchall()
         connection.set_progress_handler(None, 0)
         connection.rollback()
     return count

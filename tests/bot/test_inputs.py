@@ -49,7 +49,7 @@ async def test_a_large_one_is_made_smaller():
         (b"", KIND),
         (b"hello", KIND),
         (saved(drawn(), "TIFF"), KIND),
-        (saved(drawn(size=(900, 10))), NARROW),
+        (saved(drawn(size=(900, 10))), NARROW.format(ratio=8)),
         (saved(drawn(size=(400, 400)), "JPEG")[:-800], BROKEN),
         (png_of(30_000, 30_000), "That picture has over 4 million pixels; choose a smaller one."),
     ],

@@ -257,7 +257,7 @@ def test_prompts_of_a_file_are_painted(tiny: Path, tmp_path: Path, capsys: pytes
         ({}, "Give captioned pictures"),
         ({"prompts": "nowhere.txt"}, "nowhere.txt cannot be read: No such file"),
         ({"pictures": "nothing"}, "no captioned pictures"),
-        ({"pictures": "squares"}, "There is no reader"),
+        ({"pictures": "squares"}, "There is no image-text model"),
     ],
 )
 def test_what_is_missing_is_one_sentence(tiny: Path, tmp_path: Path, more: dict[str, str], complaint: str):
