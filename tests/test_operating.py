@@ -32,6 +32,7 @@ async def test_a_backup_while_jobs_run_restores_everything(tmp_path: Path):
         "expander": "off",
         "safety_classifier": "off",
         "device": "cpu",
+        "max_batch": 1,
         "max_jobs_per_user": 20,
     }
     async with (
