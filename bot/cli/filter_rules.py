@@ -42,7 +42,7 @@ async def import_rules(settings: Settings, path: Path, *, anyway: bool = False) 
         if told and not anyway:
             print(
                 _(
-                    "Nothing is added. Change what is told above, or add the other {number} rules with --anyway.",
+                    "Nothing is added. Change the lines named above, or add the other {number} rules with --anyway.",
                     number=len(entries),
                 )
             )

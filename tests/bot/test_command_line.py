@@ -331,7 +331,7 @@ def test_the_operators_rules_come_in_and_go_out(
     (tmp_path / "rules.json").write_text('{"rules": ["apple", "a*b", {"pattern": "p+ear", "kind": "regex"}]}')
     assert main([*data, "import", str(tmp_path / "rules.json")]) == 1
     said = capsys.readouterr()
-    assert said.out == ("Nothing is added. Change what is told above, or add the other 2 rules with --anyway.\n")
+    assert said.out == ("Nothing is added. Change the lines named above, or add the other 2 rules with --anyway.\n")
     assert said.err.startswith("limner: rules.json, 2: A rule may have a *")
     assert main([*data, "import", str(tmp_path / "rules.json"), "--anyway"]) == 1
     assert capsys.readouterr().out == "2 added, 0 there already, 1 not added.\n"
