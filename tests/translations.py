@@ -25,6 +25,7 @@ from limner.bot.plugin import COGS
 from limner.bot.translation import ENGLISH, FOLDER, languages, read_catalogue
 from limner.bot.ui.command_names import NAME
 from limner.generators.base import GenerationError
+from limner.generators.remote.images_client import AccountRefused
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("bot", "generators")
@@ -95,9 +96,14 @@ def _of_commands() -> Iterator[tuple[str, str | None, str]]:
 
 def _of_errors() -> Iterator[tuple[str, None, str]]:
     """The sentence of each kind of error is its docstring."""
-    kinds: list[type[Exception]] = [UserError, GenerationError]
+    kinds: list[type[Exception]] = [
+        UserError,
+        GenerationError,
+        AccountRefused,
+    ]  # the last one's module is seldom imported
     for kind in kinds:
-        kinds += [one for one in kind.__subclasses__() if one.__module__.startswith("limner.")]
+        subclasses = [one for one in kind.__subclasses__() if one.__module__.startswith("limner.")]
+        kinds += [one for one in subclasses if one not in kinds]
         yield kind.__doc__ or "", None, _file(kind)
 
 

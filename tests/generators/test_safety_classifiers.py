@@ -123,7 +123,7 @@ def test_clip_compares_a_picture_with_texts(clip: Path):
 
 
 def test_what_is_neither_is_told(tmp_path: Path):
-    with pytest.raises(ModelNotFound, match="neither a classifier nor CLIP-style"):
+    with pytest.raises(ModelNotFound, match="neither an image classifier nor CLIP-style"):
         TransformersEyes.create(model=str(tmp_path), unwanted=(), wanted=())
 
 
