@@ -129,7 +129,8 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     for option in OPTIONS:
         flags = [f"--{name}" for name in dict.fromkeys((option.name, *option.flags))]
         kind = Path if option.kind == Kind.PICTURE else str
-        imagine.add_argument(*flags, dest=option.name, type=kind, metavar=option.kind, help=option.help)
+        shown = "|".join(option.choices) if option.kind == Kind.NAME and option.choices else option.kind
+        imagine.add_argument(*flags, dest=option.name, type=kind, metavar=shown, help=option.help)
         for flag, value in option.bare.items():
             imagine.add_argument(
                 f"--{flag}", dest=option.name, action="store_const", const=value, help=f"--{option.name} {value}"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 import discord
@@ -216,20 +217,22 @@ def test_what_a_row_kept_in_english_is_shown_in_the_readers_language() -> None:
 def limner(*arguments: str, **environment: str) -> str:
     command = [sys.executable, "-m", "limner", *arguments]
     given = {"PATH": "", "COLUMNS": "200", **environment}
-    return subprocess.run(command, env=given, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(command, env=given, stdout=PIPE, stderr=STDOUT, text=True, check=False).stdout
 
 
 def test_a_terminal_is_answered_in_its_language() -> None:
     shown = limner("imagine", "--help", LANG="zh_CN.UTF-8")
     assert shown.startswith("用法：limner imagine")
     assert "把图片复制到这个文件夹" in shown
+    assert "\n选项：\n" in shown
+    assert limner("imagin", "x", LANG="zh_CN.UTF-8").endswith("limner：错误：没有 'imagin'；你是指 imagine 吗？\n")
     assert "copy the pictures into this folder" in limner("imagine", "--help", LANG="en_US.UTF-8")
 
 
 SHOWN = {"tell", "respond", "make_embed", "Listing", "elsewhere", "SetupError", "send_message", "ask", "_ask", "Check"}
 """Functions whose texts people read; and every kind of UserError."""
 COMMANDS = ("hf ", "pip ", "Python ")
-"""How a text begins that is to be typed, or is a name."""
+"""Beginnings of commands and names, which stay as they are."""
 PARTS = ("label", "placeholder", "title", "footer", "content")
 """Arguments that are shown wherever they are."""
 

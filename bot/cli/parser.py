@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +18,6 @@ COMPLAINTS = (
     N_("argument {name}: invalid int value: {value}"),
     N_("argument {name}: invalid float value: {value}"),
     N_("argument {name}: not allowed with argument {other}"),
-    N_("argument {name}: {problem}"),
 )
 """What argparse itself says of arguments."""
 HEADINGS = (N_("positional arguments"), N_("options"), N_("usage: "), N_("show this help message and exit"))
@@ -30,6 +30,13 @@ class TranslatedHelp(argparse.HelpFormatter):
     def start_section(self, heading: str | None) -> None:
         """Begin a part of the help under a heading."""
         super().start_section(_(heading) if heading else heading)
+
+    def format_help(self) -> str:
+        """The whole text, with the colon of the language behind each heading."""
+        text = super().format_help()
+        for heading in map(_, HEADINGS[:2]):
+            text = text.replace(f"\n{heading}:\n", "\n" + _("{heading}:", heading=heading) + "\n")
+        return text
 
     def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
         """Write the line that shows how the options are written."""
@@ -63,7 +70,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with the usage and one sentence."""
-        super().error(stored(message))
+        self.print_usage(sys.stderr)
+        self.exit(2, _("{program}: error: {message}", program=self.prog, message=stored(message)) + "\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = [str(choice) for choice in action.choices or ()]
@@ -73,5 +81,5 @@ class Parser(argparse.ArgumentParser):
                 problem = _("there is no {value!r}; did you mean {near}?", value=value, near=near[0])
             else:
                 problem = _("there is no {value!r}; choose one of {names}.", value=value, names=commas(choices))
-            raise argparse.ArgumentError(action, problem)
+            raise argparse.ArgumentError(None, problem)
         super()._check_value(action, value)

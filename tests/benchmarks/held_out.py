@@ -32,7 +32,7 @@ SEEN = Path(__file__).with_name("doodle_has_seen.tsv")
 DOWNLOADS = Path("data/training/doodle/downloads")
 PAINTED, RIVALS = 400, 2 * AMONG
 FEWEST = 10
-"""Pictures that a share is told of at least."""
+"""Pictures of a kind below which its share is not shown."""
 KINDS = {"noun": "two nouns together", "number": "a number of them", "place": "in that place"}
 """The kinds of `Combination` of which enough are left."""
 
