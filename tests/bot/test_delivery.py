@@ -468,10 +468,14 @@ async def test_a_slow_channel_holds_up_only_itself(world: World, monkeypatch: py
 async def test_stopping_leaves_no_task(world: World) -> None:
     before = asyncio.all_tasks()
     task = asyncio.create_task(Delivery(world.app, world.bot).run())
-    await asyncio.sleep(0.05)
+    await world.until(lambda: _has_more_tasks(before | {task}), "the delivery has begun")
     task.cancel()
     await asyncio.wait([task])
     assert asyncio.all_tasks() <= before
+
+
+async def _has_more_tasks(known: set[asyncio.Task[Any]]) -> bool:
+    return bool(asyncio.all_tasks() - known)
 
 
 def new_job(world: World, channel_id: int) -> NewJob:
