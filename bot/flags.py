@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limner.bot.errors import BadPrompt
-from limner.bot.filters.normalise import INVISIBLE
-from limner.bot.filters.scan import KOREAN, UNSPACED
+from limner.bot.filters.text.normalise import INVISIBLE
+from limner.bot.filters.text.scan import KOREAN, UNSPACED
 from limner.bot.options import NUMERIC, OPTIONS, Kind, Option
 from limner.bot.translation import N_, _, commas
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from limner.bot.filters.lines import read_entries
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.regexes import complaint
+from limner.bot.filters.regex.regexes import complaint
 from limner.bot.place import Place
 
 

@@ -14,7 +14,7 @@ from discord import app_commands
 import limner.bot.errors
 from limner.bot.__main__ import build_parser
 from limner.bot.errors import BadPrompt, UserError
-from limner.bot.filters.entries import USED
+from limner.bot.filters.rulebook.entries import USED
 from limner.bot.filters.rules import Action
 from limner.bot.flags import parse_prompt
 from limner.bot.options import OPTIONS, PROMPT

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "discord": (*START, "limner.bot.cogs", "limner.bot.ui"),
     "simcord": ("limner.bot.demo",),
     "sqlalchemy": (
-        "limner.bot.filters.rulebook",
+        "limner.bot.filters.rulebook.rulebook",
         "limner.bot.guild_settings",
         "limner.bot.moderation",
         "limner.bot.queue",
@@ -70,12 +70,39 @@ LAYERS = (
     ("importing", "translation"),
 )
 """The modules and folders of `bot`, from the top down: imports, for types too, lead to the same row or a lower one."""
+FILTER_LAYERS = (
+    ("content_filter", "lines"),
+    ("rulebook",),
+    ("costs", "trials"),
+    ("verdicts",),
+    ("matcher",),
+    ("disguises",),
+    ("rules",),
+    ("scopes", "regex"),
+    ("text",),
+    ("fair_thread", "work"),
+)
+"""The same of `bot/filters`."""
 
 
-def layer(module: str) -> int | None:
-    """The row of a module of `bot`; None outside of it."""
-    part = module.removeprefix("limner.bot.").split(".")[0]
-    return next((row for row, names in enumerate(LAYERS) if part in names), None) if "limner.bot." in module else None
+def layer(module: str) -> tuple[int, int | None] | None:
+    """The row of a module of `bot`, and for the filter's the row among these; None outside of `bot`."""
+    if "limner.bot." not in module:
+        return None
+    part, inner, *_ = [*module.removeprefix("limner.bot.").split("."), ""]
+    row = _row(part, LAYERS)
+    return None if row is None else (row, _row(inner, FILTER_LAYERS) if part == "filters" else None)
+
+
+def is_upward(here: tuple[int, int | None] | None, there: tuple[int, int | None] | None) -> bool:
+    """Whether an import from one row to another one leads up."""
+    if here is None or there is None:
+        return False
+    return there[0] < here[0] or (here[1] is not None and there[1] is not None and there[1] < here[1])
+
+
+def _row(part: str, layers: tuple[tuple[str, ...], ...]) -> int | None:
+    return next((row for row, names in enumerate(layers) if part in names), None)
 
 
 def imports(source: str, *, for_types: bool = False) -> Iterator[str]:
@@ -127,7 +154,7 @@ def test_imports_go_down_also_those_for_types():
         f"{module} imports {imported}"
         for module, file in _modules().items()
         for imported in imports(file.read_text("utf-8"), for_types=True)
-        if (here := layer(module)) is not None and (there := layer(imported)) is not None and there < here
+        if is_upward(layer(module), layer(imported))
     ]
 
     assert not found, "\n" + "\n".join(found)
@@ -174,9 +201,10 @@ def test_a_bare_import_of_our_folders_is_refused(tmp_path: Path):
         assert said.stdout.count(f"use limner.{name}") == 2, said.stdout + said.stderr
 
 
-def test_every_file_of_the_bot_has_its_row():
-    assert {name for row in LAYERS for name in row} == {
-        path.stem for path in (ROOT / "bot").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+@pytest.mark.parametrize(("folder", "layers"), [("bot", LAYERS), ("bot/filters", FILTER_LAYERS)])
+def test_every_file_of_the_bot_has_its_row(folder: str, layers: tuple[tuple[str, ...], ...]):
+    assert {name for row in layers for name in row} == {
+        path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     } - {"__init__"}
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.costs import Ledger
-from limner.bot.filters.entries import Entry
+from limner.bot.filters.disguises.respelled import is_respelled
 from limner.bot.filters.fair_thread import FairThread
-from limner.bot.filters.files import Item
 from limner.bot.filters.matcher import Match, Matcher
-from limner.bot.filters.respelled import is_respelled
-from limner.bot.filters.rulebook import RuleBook, entry_from, entry_of
+from limner.bot.filters.rulebook.entries import Entry
+from limner.bot.filters.rulebook.files import Item
+from limner.bot.filters.rulebook.rulebook import RuleBook, entry_from, entry_of
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.trials import Allowed
 from limner.bot.filters.verdicts import Verdict, judge

@@ -6,9 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from limner.bot.filters import coarse
+from limner.bot.filters.disguises import coarse
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.regexes import MOST_STEPS, program
+from limner.bot.filters.regex.regexes import MOST_STEPS, program
 from limner.bot.filters.rules import Rule
 from limner.bot.translation import N_, _, commas
 

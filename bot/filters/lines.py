@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from limner.bot.errors import BadRule, SetupError
-from limner.bot.filters.files import Item, read_whole
 from limner.bot.filters.matcher import Match, Matcher
+from limner.bot.filters.rulebook.files import Item, read_whole
+from limner.bot.filters.rulebook.wordlists import read
 from limner.bot.filters.rules import Action, Rule
-from limner.bot.filters.wordlists import read
 from limner.bot.filters.work import TooCostly
 from limner.bot.place import Where
 from limner.bot.translation import N_, _, listed

@@ -8,20 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
-from limner.bot.filters import latin
-from limner.bot.filters.coarse import Key
-from limner.bot.filters.disguise import Disguises
-from limner.bot.filters.east_asian import EastAsianWords
-from limner.bot.filters.keywords import Found, Keyword, Keywords, keyword
-from limner.bot.filters.normalise import Normal, normalise
-from limner.bot.filters.phrases import Phrases
-from limner.bot.filters.regexes import Regexes
-from limner.bot.filters.rewrites import rewrites, turned_around
+from limner.bot.filters.disguises import latin
+from limner.bot.filters.disguises.coarse import Key
+from limner.bot.filters.disguises.disguise import Disguises
+from limner.bot.filters.disguises.east_asian import EastAsianWords
+from limner.bot.filters.disguises.phrases import Phrases
+from limner.bot.filters.disguises.strict import StrictWords
+from limner.bot.filters.disguises.targets import Sighting, Spelling, Target, merged
+from limner.bot.filters.regex.regexes import Regexes
 from limner.bot.filters.rules import Rule
-from limner.bot.filters.scan import KOREAN, UNSPACED, line
-from limner.bot.filters.strict import StrictWords
-from limner.bot.filters.tables import LETTERS, base, is_word
-from limner.bot.filters.targets import Sighting, Spelling, Target, merged
+from limner.bot.filters.text.keywords import Found, Keyword, Keywords, keyword
+from limner.bot.filters.text.normalise import Normal, normalise
+from limner.bot.filters.text.rewrites import rewrites, turned_around
+from limner.bot.filters.text.scan import KOREAN, UNSPACED, line
+from limner.bot.filters.text.tables import LETTERS, base, is_word
 from limner.bot.filters.work import Work
 from limner.bot.place import Place
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from limner.bot.errors import BadRule
-from limner.bot.filters import regexes
-from limner.bot.filters.normalise import normalise
-from limner.bot.filters.scan import line
+from limner.bot.filters.regex import regexes
 from limner.bot.filters.scopes import Scope
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.scan import line
 from limner.bot.place import Place
 from limner.bot.translation import _
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from limner.bot.errors import BadRule
-from limner.bot.filters import regexes
-from limner.bot.filters.keywords import Found, Keywords, keyword
 from limner.bot.filters.matcher import Matcher, Spans
-from limner.bot.filters.normalise import normalise
+from limner.bot.filters.regex import regexes
 from limner.bot.filters.rules import Action, Rule
-from limner.bot.filters.scan import line
+from limner.bot.filters.text.keywords import Found, Keywords, keyword
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.scan import line
 from limner.bot.filters.verdicts import settle
 from limner.bot.filters.work import Work
 from limner.bot.translation import N_, _

@@ -8,10 +8,10 @@ from typing import Any
 
 import discord
 
-from limner.bot.filters import packs
-from limner.bot.filters.entries import PACK
 from limner.bot.filters.matcher import Match
-from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rulebook import packs
+from limner.bot.filters.rulebook.entries import PACK
+from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length

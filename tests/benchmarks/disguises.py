@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Rule
-from limner.bot.filters.tables import is_word
+from limner.bot.filters.text.tables import is_word
 from limner.bot.filters.work import TooCostly
 from tests.benchmarks.figures import show
 

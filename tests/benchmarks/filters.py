@@ -13,9 +13,9 @@ from functools import partial
 from glin_profanity import Filter
 from pyobscenity import Dataset, PhraseBuilder, ProfanityFilter
 
-from limner.bot.filters.keywords import automaton
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Rule
+from limner.bot.filters.text.keywords import automaton
 from limner.bot.filters.work import TooCostly
 from tests.benchmarks import disguises
 from tests.benchmarks.figures import ROUNDS, show, spread

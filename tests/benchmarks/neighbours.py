@@ -10,7 +10,7 @@ from pathlib import Path
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.ask import Ask
-from limner.bot.filters.entries import Entry
+from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.place import Where
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate

@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.normalise import normalise
 from limner.bot.filters.rules import Place, Rule, Scope, tidy
-from limner.bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.tables import LETTERS, is_word
 from limner.bot.ui.rule_texts import DISGUISES
 from tests.benchmarks import disguises
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from limner.bot.ask import read
-from limner.bot.filters import respelled
+from limner.bot.filters.disguises import respelled
 from limner.bot.filters.work import Work
 from limner.bot.moderation import refusals
 from limner.bot.queue.enqueue import row

@@ -14,9 +14,9 @@ import simcord
 
 from limner.bot.cogs.history import BEHIND_A_CLICK
 from limner.bot.errors import NotModerator
-from limner.bot.filters import files
-from limner.bot.filters.entries import Entry
-from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rulebook import files
+from limner.bot.filters.rulebook.entries import Entry
+from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.scopes import Scope
 from limner.bot.storage.models import Job, JobStatus, RuleRow
 from tests.rows import put_lora

@@ -18,15 +18,19 @@ from limner.bot import limits, submit
 from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadRule
-from limner.bot.filters import alignment, codes, costs, packs, regex_cost, respelled, rewrites
-from limner.bot.filters.entries import Entry
+from limner.bot.filters import costs
+from limner.bot.filters.disguises import alignment, respelled
 from limner.bot.filters.fair_thread import FairThread
-from limner.bot.filters.files import Item
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.regexes import Regexes, program
+from limner.bot.filters.regex import cost
+from limner.bot.filters.regex.regexes import Regexes, program
+from limner.bot.filters.rulebook import packs
+from limner.bot.filters.rulebook.entries import Entry
+from limner.bot.filters.rulebook.files import Item
 from limner.bot.filters.rules import Action, Kind, Rule
 from limner.bot.filters.scopes import Scope
+from limner.bot.filters.text import codes, rewrites
 from limner.bot.filters.verdicts import judge
 from limner.bot.filters.work import A_CHARACTER, LEAST, TooCostly, Work
 from limner.bot.place import Place, Where
@@ -353,7 +357,7 @@ def test_ordinary_rules_are_never_too_many() -> None:
     ],
 )
 def test_a_regex_is_weighed_by_the_states_that_it_can_be_in(regex: str, is_light: bool) -> None:
-    assert (program(regex).steps == regex_cost.LIGHT) == is_light
+    assert (program(regex).steps == cost.LIGHT) == is_light
 
 
 @given(st.lists(st.sampled_from(["a", "ab", "b+a", "[ab]{2}c", "(?:ab|ba)*c", "é.", r"\bab", "c$", "."]), max_size=6))

@@ -20,10 +20,10 @@ from limner.bot.filters import content_filter
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.normalise import normalise
-from limner.bot.filters.rulebook import PAGE
+from limner.bot.filters.rulebook.rulebook import PAGE
 from limner.bot.filters.rules import Action, Rule, normal_form, tidy
-from limner.bot.filters.scan import line, places
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.scan import line, places
 from limner.bot.guild_settings import Guilds
 from limner.bot.place import Where
 from limner.bot.settings import Settings

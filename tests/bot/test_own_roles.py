@@ -12,7 +12,7 @@ import pytest
 import simcord
 
 from limner.bot import cogs
-from limner.bot.filters.own_roles import OWN_ROLE, Counts, frees
+from limner.bot.filters.rulebook.own_roles import OWN_ROLE, Counts, frees
 from limner.bot.filters.scopes import ANYWHERE, Scope
 from tests.other_clients import fill, told
 from tests.reviewing import show_to

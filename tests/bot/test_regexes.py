@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limner.bot.filters.regexes import Regexes, complaint
+from limner.bot.filters.regex.regexes import Regexes, complaint
 from limner.bot.filters.work import Work
 
 MUCH = 10**9

@@ -19,15 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.app import App
 from limner.bot.errors import BadRule, NotFound
-from limner.bot.filters import files, packs, rulebook
 from limner.bot.filters import rules as rules_module
 from limner.bot.filters.content_filter import ContentFilter
-from limner.bot.filters.entries import PACK, Entry
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rulebook import files, packs, rulebook
+from limner.bot.filters.rulebook.entries import PACK, Entry
+from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.wordlists import read
 from limner.bot.filters.rules import Action, Kind, Rule, tidy
 from limner.bot.filters.scopes import Ages, Scope
-from limner.bot.filters.wordlists import read
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.place import Place, Where
 from limner.bot.storage import audit_log

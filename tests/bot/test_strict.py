@@ -10,12 +10,12 @@ from sqlalchemy import update
 
 from limner.bot.app import App
 from limner.bot.errors import BadRule
-from limner.bot.filters import files
-from limner.bot.filters.entries import PACK, Entry
+from limner.bot.filters.disguises.strict import splits
 from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.rulebook import files
+from limner.bot.filters.rulebook.entries import PACK, Entry
 from limner.bot.filters.rules import Kind, Rule
-from limner.bot.filters.strict import splits
-from limner.bot.filters.tables import is_word
+from limner.bot.filters.text.tables import is_word
 from limner.bot.storage import audit_log
 from limner.bot.storage.models import FilterChange
 

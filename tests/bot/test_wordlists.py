@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.bot.errors import BadRule
-from limner.bot.filters.files import Item
+from limner.bot.filters.rulebook.files import Item
+from limner.bot.filters.rulebook.wordlists import TABLES, read
 from limner.bot.filters.rules import tidy
-from limner.bot.filters.wordlists import TABLES, read
 
 LIST = """\
 # our list

@@ -11,9 +11,9 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.filters.content_filter import FREED
-from limner.bot.filters.rulebook import Page, entry_of
+from limner.bot.filters.disguises.strict import splits
+from limner.bot.filters.rulebook.rulebook import Page, entry_of
 from limner.bot.filters.rules import Action
-from limner.bot.filters.strict import splits
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
 from limner.bot.storage.models import RuleRow
 from limner.bot.translation import N_, _, ngettext

@@ -15,7 +15,7 @@ from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.errors import BadRule, UserError
 from limner.bot.filters.content_filter import Explanation
-from limner.bot.filters.rulebook import GONE
+from limner.bot.filters.rulebook.rulebook import GONE
 from limner.bot.filters.rules import Action, Rule
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.place import Where

@@ -15,11 +15,11 @@ from limner.bot.app import App
 from limner.bot.cogs.filter.cards import view
 from limner.bot.cogs.filter.log import UndoButton
 from limner.bot.errors import BadRule
-from limner.bot.filters import files
-from limner.bot.filters.entries import MAX_REASON, Entry
-from limner.bot.filters.files import Item
-from limner.bot.filters.own_roles import OWN_ROLE, frees
-from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.rulebook import files
+from limner.bot.filters.rulebook.entries import MAX_REASON, Entry
+from limner.bot.filters.rulebook.files import Item
+from limner.bot.filters.rulebook.own_roles import OWN_ROLE, frees
+from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.limits import cut

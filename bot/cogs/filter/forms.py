@@ -10,9 +10,9 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.filter.cards import show
-from limner.bot.filters.entries import MAX_REASON, PACK
-from limner.bot.filters.regexes import MAX_LENGTH
-from limner.bot.filters.rulebook import entry_of
+from limner.bot.filters.regex.regexes import MAX_LENGTH
+from limner.bot.filters.rulebook.entries import MAX_REASON, PACK
+from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import SETS, Ages, Scope
 from limner.bot.storage.models import RuleRow

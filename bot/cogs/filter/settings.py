@@ -11,8 +11,8 @@ import discord
 from limner.bot.app import App
 from limner.bot.cogs.filter.cards import view
 from limner.bot.errors import BadOption
-from limner.bot.filters import packs
-from limner.bot.filters.entries import PACK, Entry
+from limner.bot.filters.rulebook import packs
+from limner.bot.filters.rulebook.entries import PACK, Entry
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.translation import N_, _, ngettext

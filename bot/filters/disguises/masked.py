@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from limner.bot.filters.guesses import LONGEST
-from limner.bot.filters.targets import Target
+from limner.bot.filters.disguises.guesses import LONGEST
+from limner.bot.filters.disguises.targets import Target
 from limner.bot.filters.work import Work
 
 _LETTER = 5

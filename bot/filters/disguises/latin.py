@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 
-from limner.bot.filters.tables import pinyin
+from limner.bot.filters.text.tables import pinyin
 
 SHORTEST, LONGEST = 5, 40
 """Letters in the shortest and the longest word that is compared; with the tones of pinyin one fewer is enough."""

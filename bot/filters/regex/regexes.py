@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import re2
 
-from limner.bot.filters import regex_cost
-from limner.bot.filters.regex_code import CodedText, as_re2, dead_end, example
-from limner.bot.filters.regex_syntax import parse
-from limner.bot.filters.regex_tree import BadRegex
+from limner.bot.filters.regex import cost
+from limner.bot.filters.regex.code import CodedText, as_re2, dead_end, example
+from limner.bot.filters.regex.syntax import parse
+from limner.bot.filters.regex.tree import BadRegex
 from limner.bot.filters.work import Work
 from limner.bot.translation import N_, _
 
@@ -23,7 +23,7 @@ MAX_LENGTH = 260
 MAX_PROGRAM = 4_000
 """Instructions in a compiled regex; more takes too long to build and to run."""
 MOST_STEPS = 120
-"""Steps for a character of a text that all regexes of a server may take together: see `regex_cost`."""
+"""Steps for a character of a text that all regexes of a server may take together: see `cost`."""
 _MEMORY = 8 << 20
 """Bytes that RE2 may take to build a regex."""
 _STATES_MEMORY, _INSTRUCTION_MEMORY = 128 << 10, 128
@@ -81,8 +81,8 @@ def complaint(pattern: str) -> str | None:
         return _(TOO_LARGE)
     if compiled.programsize > MAX_PROGRAM:
         return _(TOO_LARGE)
-    if (steps := regex_cost.steps(tree)) > MOST_STEPS:
-        return _(TOO_COSTLY, times=round(steps / regex_cost.LIGHT))
+    if (steps := cost.steps(tree)) > MOST_STEPS:
+        return _(TOO_COSTLY, times=round(steps / cost.LIGHT))
     found = example(tree)
     if found is None:
         return _(NO_TEXT, position=dead_end(tree))
@@ -125,9 +125,9 @@ def program(pattern: str) -> Program:
     written = _program(pattern)
     size: int = _ENGINE.compile(written, _options()).programsize
     try:
-        steps = regex_cost.steps(parse(pattern))
+        steps = cost.steps(parse(pattern))
     except BadRegex:
-        steps = regex_cost.WAITING * size
+        steps = cost.WAITING * size
     return Program(written, _STATES_MEMORY + _INSTRUCTION_MEMORY * size, steps)
 
 
@@ -143,7 +143,7 @@ class Regexes:
         self._compiled: dict[int, Any] = {}
         self._light, self._heavy = list[int](), list[int]()
         for number, one in enumerate(programs):
-            (self._light if one.steps <= regex_cost.LIGHT else self._heavy).append(number)
+            (self._light if one.steps <= cost.LIGHT else self._heavy).append(number)
         self._light_filter, self._heavy_filter = (
             self._filter({number: programs[number] for number in numbers}) for numbers in (self._light, self._heavy)
         )
@@ -162,7 +162,7 @@ class Regexes:
             return
         code, found = CodedText(text), list[int]()
         if self._light:
-            work.spend(_CALL + regex_cost.LIGHT * len(self._light) * len(code.text))
+            work.spend(_CALL + cost.LIGHT * len(self._light) * len(code.text))
             found += [self._light[place] for place in self._light_filter.Match(code.text) or ()]
         if self._heavy:
             found += [self._heavy[place] for place in self._heavy_filter.Match(code.text, potential=True) or ()]

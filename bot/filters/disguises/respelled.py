@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from limner.bot.filters.alignment import aligned, common
-from limner.bot.filters.guesses import LONGEST, VOWELS, romanised, sounds
-from limner.bot.filters.normalise import normalise
-from limner.bot.filters.scan import UNSPACED
-from limner.bot.filters.tables import LETTERS, ONE_SPELLING, is_word
+from limner.bot.filters.disguises.alignment import aligned, common
+from limner.bot.filters.disguises.guesses import LONGEST, VOWELS, romanised, sounds
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.scan import UNSPACED
+from limner.bot.filters.text.tables import LETTERS, ONE_SPELLING, is_word
 from limner.bot.filters.work import Work
 
 SAME_IDEA = 0.5

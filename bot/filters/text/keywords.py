@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import ahocorasick
 
-from limner.bot.filters.normalise import normalise
-from limner.bot.filters.scan import is_gap, is_letter, is_unspaced, line, places
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.scan import is_gap, is_letter, is_unspaced, line, places
 from limner.bot.filters.work import Work
 
 _AHOCORASICK: Any = ahocorasick  # it has no types

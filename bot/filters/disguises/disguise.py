@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
 from operator import attrgetter
 
-from limner.bot.filters import coarse, guesses, latin
-from limner.bot.filters.keywords import automaton
-from limner.bot.filters.masked import MaskedWords
-from limner.bot.filters.tables import LETTERS, base, is_word
-from limner.bot.filters.targets import SHORTEST, Letters, Sighting, Spelling, Target
+from limner.bot.filters.disguises import coarse, guesses, latin
+from limner.bot.filters.disguises.masked import MaskedWords
+from limner.bot.filters.disguises.targets import SHORTEST, Letters, Sighting, Spelling, Target
+from limner.bot.filters.text.keywords import automaton
+from limner.bot.filters.text.tables import LETTERS, base, is_word
 from limner.bot.filters.work import Work
 
 _HEARD = 2

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from limner.bot.filters import characters as chars
-from limner.bot.filters.characters import SPACE, Ranges
-from limner.bot.filters.regex_tree import BadRegex
+from limner.bot.filters.regex import characters as chars
+from limner.bot.filters.regex.characters import SPACE, Ranges
+from limner.bot.filters.regex.tree import BadRegex
 from limner.bot.translation import N_, _
 
 DEEPEST = 50

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from limner.bot.filters.normalise import normalise
+from limner.bot.filters.text.normalise import normalise
 
 Piece = tuple[int, int, str]
 """A part of the text, and its replacement."""

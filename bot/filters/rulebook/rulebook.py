@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import BadRule
-from limner.bot.filters import wordlists
 from limner.bot.filters.costs import MOST_REGEXES, REGEXES
-from limner.bot.filters.entries import Entry, read_entry
 from limner.bot.filters.fair_thread import FairThread
-from limner.bot.filters.files import Item
-from limner.bot.filters.own_roles import Counts, check_own_roles
+from limner.bot.filters.rulebook import wordlists
+from limner.bot.filters.rulebook.entries import Entry, read_entry
+from limner.bot.filters.rulebook.files import Item
+from limner.bot.filters.rulebook.own_roles import Counts, check_own_roles
 from limner.bot.filters.rules import Action, Kind, normal_form
 from limner.bot.filters.scopes import Scope
 from limner.bot.guild_settings import Guilds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.bot.filters.characters import Ranges
+from limner.bot.filters.regex.characters import Ranges
 
 
 class BadRegex(Exception):

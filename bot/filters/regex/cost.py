@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from limner.bot.filters.characters import Ranges
-from limner.bot.filters.regex_tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.regex.characters import Ranges
+from limner.bot.filters.regex.tree import Chars, Choice, Edge, Node, Repeat, Sequence
 
 FEW_STATES = 300
 """States in which a regex may be and still take hardly more for a character than to look up the next one."""

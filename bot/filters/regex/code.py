@@ -14,10 +14,10 @@ from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from limner.bot.filters import characters as chars
-from limner.bot.filters.characters import BEYOND, Ranges
-from limner.bot.filters.normalise import INVISIBLE
-from limner.bot.filters.regex_tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.regex import characters as chars
+from limner.bot.filters.regex.characters import BEYOND, Ranges
+from limner.bot.filters.regex.tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.text.normalise import INVISIBLE
 
 _UNDERSCORE: Ranges = ((0x5F, 0x5F),)
 _ASCII: Ranges = ((0, 0x7F),)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice, product
 
-from limner.bot.filters.tables import LETTERS, base
+from limner.bot.filters.text.tables import LETTERS, base
 
 Key = tuple[str, str]
 """A kind of disguise, and the key that a disguised word shares with its word."""

@@ -10,7 +10,7 @@ from itertools import accumulate, chain
 from typing import Any, Protocol, cast
 
 from limner.bot.errors import BadRule
-from limner.bot.filters.entries import PACK, Entry, read_entry, read_pack, read_use
+from limner.bot.filters.rulebook.entries import PACK, Entry, read_entry, read_pack, read_use
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 from limner.bot.translation import N_, _

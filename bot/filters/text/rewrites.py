@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from limner.bot.filters.codes import Piece, decoded, unmarked
-from limner.bot.filters.tables import LETTERS, is_word
+from limner.bot.filters.text.codes import Piece, decoded, unmarked
+from limner.bot.filters.text.tables import LETTERS, is_word
 from limner.bot.filters.work import Work
 
 _SPELLED_CHUNK = re.compile(

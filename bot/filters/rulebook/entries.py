@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from limner.bot.errors import BadRule
-from limner.bot.filters import packs, trials
+from limner.bot.filters import trials
+from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 from limner.bot.translation import N_, _

@@ -7,12 +7,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from limner.bot.filters import coarse
-from limner.bot.filters.guesses import is_compound
-from limner.bot.filters.keywords import Found, automaton
-from limner.bot.filters.normalise import normalise
-from limner.bot.filters.scan import GAP, KOREAN, UNSPACED
-from limner.bot.filters.tables import is_word
+from limner.bot.filters.disguises import coarse
+from limner.bot.filters.disguises.guesses import is_compound
+from limner.bot.filters.text.keywords import Found, automaton
+from limner.bot.filters.text.normalise import normalise
+from limner.bot.filters.text.scan import GAP, KOREAN, UNSPACED
+from limner.bot.filters.text.tables import is_word
 from limner.bot.filters.work import Work
 
 SHORTEST = 3

@@ -1,0 +1,1 @@
+"""Words in disguise: what is seen through, and how."""

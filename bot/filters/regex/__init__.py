@@ -1,0 +1,1 @@
+"""Moderators' regexes: parsed, weighed and matched in linear time."""

@@ -1,0 +1,1 @@
+"""The rules of a server: their rows, files, word lists and packs."""

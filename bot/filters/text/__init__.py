@@ -1,0 +1,1 @@
+"""Text: its normal form, its letters and words, and its other readings."""
