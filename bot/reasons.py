@@ -1,8 +1,33 @@
-"""Codes that rows keep: why pictures are held back, what is decided about one, and why a request ended."""
+"""Codes that rows keep: statuses, why pictures are held back, what is decided, and why a request ended."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """The status of a job; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+
+OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REFUSED)
+
+
+class JobKind(StrEnum):
+    """What a worker does for a job (`Job.kind`)."""
+
+    PAINT = "paint"
+    #: Put the input picture into words.
+    DESCRIBE = "describe"
+    #: Upscale or restore the parent job's pictures.
+    FINISH = "finish"
 
 
 class HoldReason(StrEnum):
@@ -55,3 +80,33 @@ class EndCode(StrEnum):
     def prefix(self) -> str:
         """What every code of this kind starts with, such as ``filter:``."""
         return self.about("")
+
+
+class ReviewState(StrEnum):
+    """The status of a review; all but the first are final."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    #: Approved, and the channel is exempted from the rule.
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    #: Rejected, with a strike.
+    STRUCK = "struck"
+    #: Not decided in time; counts as rejected.
+    EXPIRED = "expired"
+    #: Written by old versions when the owner deleted the request.
+    WITHDRAWN = "withdrawn"
+
+
+STALE = "stale"
+"""`Review.shown` of a card whose decision is carried out and whose request was deleted since."""
+
+
+class TimeOut(StrEnum):
+    """The status of Discord's own time-out for a suspended member."""
+
+    NONE = "none"
+    WANTED = "wanted"
+    SET = "set"
+    REFUSED = "refused"
+    ENDED = "ended"

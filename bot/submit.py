@@ -24,8 +24,8 @@ from limner.bot.notes import IN_WORDS, NO_NEGATIVE
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
-from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import Job, JobKind, JobStatus
+from limner.bot.reasons import HoldReason, JobKind, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.translation import _
 from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
 

@@ -9,14 +9,14 @@ from sqlalchemy import Connection
 
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.models import Base
+from limner.bot.storage.schema import SCHEMA
 
 
 def run(connection: Connection) -> None:
     """Do what alembic was asked for."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=SCHEMA,
         include_name=migrate.is_in_models,
         render_as_batch=True,
     )

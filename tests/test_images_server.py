@@ -7,8 +7,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import JobStatus
 from tests.images_server import PaintingServer, error, open_painting_server
 from tests.simulated_discord import World
 

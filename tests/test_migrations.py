@@ -20,10 +20,14 @@ from limner.bot.app import open_app
 from limner.bot.errors import SetupError
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.reasons import STALE
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import STALE, Base, Job, Review, RuleRow
+from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
+from limner.bot.storage.schema import SCHEMA
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -44,7 +48,7 @@ def sqlite_url(file: Path) -> str:
 
 def differences(connection: Connection) -> list[object]:
     options = {"compare_type": True, "include_name": migrate.is_in_models}
-    return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+    return compare_metadata(MigrationContext.configure(connection, opts=options), SCHEMA)
 
 
 def downgrade(connection: Connection) -> None:

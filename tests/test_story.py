@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import JobStatus
 from tests.simulated_discord import World, labels
 from tests.tiny_models import SIDE, build_tiny_pipeline
 

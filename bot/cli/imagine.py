@@ -27,10 +27,11 @@ from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.models import Job, JobStatus, WorkerState
+from limner.bot.storage.models import Job
+from limner.bot.storage.worker_tables import WorkerState
 from limner.bot.translation import N_, _, stored
 from limner.bot.worker.supervisor import Supervisor
 

@@ -15,10 +15,10 @@ from discord import app_commands
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobKind
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job, JobKind
+from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner

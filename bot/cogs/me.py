@@ -11,7 +11,8 @@ from limner.bot.app import App
 from limner.bot.cogs.review import policy
 from limner.bot.limits import FIELD, first_lines
 from limner.bot.moderation.reviews import OUTCOMES
-from limner.bot.storage.models import Review, ReviewState, Strike
+from limner.bot.reasons import ReviewState
+from limner.bot.storage.moderation_tables import Review, Strike
 from limner.bot.translation import N_, _, stored
 from limner.bot.ui import job_messages
 from limner.bot.ui.embeds import make_embed

@@ -10,7 +10,8 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.limits import cut
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, owned, tell

@@ -10,7 +10,7 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings, OnEvasion
 from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import Review
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui.interactions import LimnerCog, managers_only, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list

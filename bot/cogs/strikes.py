@@ -9,7 +9,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.errors import UserError
-from limner.bot.storage.models import Strike
+from limner.bot.storage.moderation_tables import Strike
 from limner.bot.translation import N_, _, stored
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell

@@ -7,8 +7,9 @@ from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.reviews import APPEALED, Reviews
 from limner.bot.queue.jobs import JobQueue
-from limner.bot.reasons import EndCode
-from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.reasons import EndCode, JobStatus
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.translation import N_, _
 
 MOST = 5

@@ -10,8 +10,8 @@ from sqlalchemy import Update, case, select, text, update
 
 from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
-from limner.bot.reasons import HoldReason, ImageVerdict
-from limner.bot.storage.models import UNLOOKED, Image, Job, JobStatus, Seen
+from limner.bot.reasons import HoldReason, ImageVerdict, JobStatus
+from limner.bot.storage.models import UNLOOKED, Image, Job, Seen
 from limner.bot.translation import english
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from limner.bot.errors import Decided, NotFound
 from limner.bot.queue.wakeup import Wakeup
+from limner.bot.reasons import STALE, JobStatus, ReviewState
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import OPEN_REVIEW, STALE, UNSHOWN, Job, JobStatus, Review, ReviewState
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import OPEN_REVIEW, UNSHOWN, Review
 from limner.bot.storage.shared_sql import undecided, waits_for_moderators
 from limner.bot.translation import N_, _
 

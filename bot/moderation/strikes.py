@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import NotFound, Suspended
 from limner.bot.guild_settings import GuildSettings
+from limner.bot.reasons import TimeOut
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Strike, Suspension, TimeOut
+from limner.bot.storage.moderation_tables import Strike, Suspension
 from limner.bot.storage.together import Together
 from limner.bot.translation import _
 

@@ -13,8 +13,8 @@ from sqlalchemy.orm import lazyload
 
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
-from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import OPEN, Job, JobKind, JobStatus
+from limner.bot.reasons import OPEN, HoldReason, JobKind, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion, GenerationRequest
 

@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.queue.candidates import read_waiting
 from limner.bot.queue.fairness import PICTURE, Account, Waiting
-from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job, JobKind, JobStatus, Share, WorkerState
+from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job
+from limner.bot.storage.worker_tables import Share, WorkerState
 
 PACE_SAMPLE = 64
 """How many finished jobs of the same weights the speed is measured from."""

@@ -44,12 +44,11 @@ from limner.bot.queue.estimate import Position, positions_of
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
 from limner.bot.queue.faults import UNRESPONSIVE, Fault
 from limner.bot.queue.wakeup import Wakeup
-from limner.bot.reasons import EndCode, HoldReason
+from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import (
     HELD,
-    OPEN,
     QUARANTINED,
     QUEUED,
     RUNNING,
@@ -57,7 +56,6 @@ from limner.bot.storage.models import (
     AnswerToken,
     Image,
     Job,
-    JobStatus,
     PreviewRow,
     Seen,
 )

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from limner.bot.reasons import EndCode, HoldReason
-from limner.bot.storage.models import QUEUED, RUNNING, Job, JobStatus
+from limner.bot.reasons import EndCode, HoldReason, JobStatus
+from limner.bot.storage.models import QUEUED, RUNNING, Job
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 
 from limner.bot.errors import SetupError
 from limner.bot.storage import migrate
-from limner.bot.storage.models import Base
+from limner.bot.storage.schema import SCHEMA
 from limner.bot.translation import N_, _
 
 ROWS = 1000
@@ -42,7 +42,7 @@ async def copy_database(source: str, target: str) -> dict[str, int]:
         if reading.dialect.name == "sqlite":
             await reading.exec_driver_sql("BEGIN IMMEDIATE")
         copied: dict[str, int] = {}
-        for table in Base.metadata.sorted_tables:
+        for table in SCHEMA.sorted_tables:
             if await writing.scalar(select(func.count()).select_from(table)):
                 raise SetupError(_(NOT_EMPTY))
             copied[table.name] = 0
@@ -57,7 +57,7 @@ async def copy_database(source: str, target: str) -> dict[str, int]:
 
 def _numbered() -> list[Table]:
     """The tables whose ids the database counts up."""
-    return [table for table in Base.metadata.sorted_tables if "id" in table.c]
+    return [table for table in SCHEMA.sorted_tables if "id" in table.c]
 
 
 def _used_ids(source: Connection) -> dict[str, int]:

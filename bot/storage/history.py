@@ -12,22 +12,12 @@ from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, up
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 
 from limner.bot.place import Where
-from limner.bot.reasons import EndCode
+from limner.bot.reasons import STALE, EndCode, JobKind, JobStatus, ReviewState
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import (
-    REFUSED,
-    STALE,
-    AnswerToken,
-    Image,
-    InputPicture,
-    Job,
-    JobKind,
-    JobStatus,
-    Review,
-    ReviewState,
-)
+from limner.bot.storage.models import REFUSED, AnswerToken, Image, InputPicture, Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.storage.search import matches
 from limner.bot.storage.shared_sql import undecided
 

@@ -1,9 +1,8 @@
-"""The tables. A job's row is the queue's item, the request's record and the result's address."""
+"""The tables of jobs and pictures. A job's row is queue item, record of the request and address of the result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -12,36 +11,26 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
-    MetaData,
     String,
     Text,
     false,
-    text,
-    true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, relationship
+from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column, relationship
 
 from limner.bot.place import Where
+from limner.bot.reasons import FINAL, JobKind, JobStatus
+from limner.bot.storage.tables import Base, Json, List, RowId, Snowflake, partial_index
 from limner.generators.base import Expansion, GenerationRequest
 
-Snowflake = BigInteger
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-List = JSON(none_as_null=True)
-RowId = BigInteger().with_variant(Integer, "sqlite")
-
-# A partial index serves only questions that repeat its condition word for word, so each is written once. None but
-# partial ones begin with the status: SQLite would take such an index for every question, the whole queue included.
+# None but partial indexes begin with the status: SQLite would take such an index for every question, the whole queue
+# included.
 QUEUED = "status = 'queued' AND held_at IS NULL"
 RUNNING = "status = 'running'"
 PAINTED = "status = 'succeeded'"
 REFUSED = "status = 'refused'"
 HELD = "held_at IS NOT NULL"
 TURNED = "held_at IS NULL AND (charged OR status = 'queued')"
-OPEN_REVIEW = "state = 'open'"
-UNSHOWN = "(shown IS NULL OR shown != state)"
 QUARANTINED = "quarantine IS NOT NULL"
 UNLOOKED = "look_after IS NOT NULL"
 UNDELIVERED = (
@@ -49,78 +38,6 @@ UNDELIVERED = (
     " AND (quarantine IS NULL OR status != 'succeeded')"
 )
 WITH_INPUT = "input_sha256 IS NOT NULL"
-
-
-STALE = "stale"
-"""`Review.shown` of a card whose decision is carried out and whose request was deleted since."""
-
-
-class JobStatus(StrEnum):
-    """The status of a job; the last four are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    REFUSED = "refused"
-
-
-class JobKind(StrEnum):
-    """What a worker does for a job (`Job.kind`)."""
-
-    PAINT = "paint"
-    #: Put the input picture into words.
-    DESCRIBE = "describe"
-    #: Upscale or restore the parent job's pictures.
-    FINISH = "finish"
-
-
-class ReviewState(StrEnum):
-    """The status of a review; all but the first are final."""
-
-    OPEN = "open"
-    APPROVED = "approved"
-    #: Approved, and the channel is exempted from the rule.
-    IGNORED = "ignored"
-    REJECTED = "rejected"
-    #: Rejected, with a strike.
-    STRUCK = "struck"
-    #: Not decided in time; counts as rejected.
-    EXPIRED = "expired"
-    #: Written by old versions when the owner deleted the request.
-    WITHDRAWN = "withdrawn"
-
-
-class TimeOut(StrEnum):
-    """The status of Discord's own time-out for a suspended member."""
-
-    NONE = "none"
-    WANTED = "wanted"
-    SET = "set"
-    REFUSED = "refused"
-    ENDED = "ended"
-
-
-OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
-FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.REFUSED)
-
-
-class Base(MappedAsDataclass, DeclarativeBase):
-    """Names every constraint, so that migrations can change it later."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-def _partial(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Looked(MappedAsDataclass, kw_only=True):
@@ -245,16 +162,16 @@ class Job(Base, kw_only=True, eq=False, repr=False):
 
     __table_args__ = (
         # A covering index: claims in a long queue read no rows.
-        _partial("ix_jobs_waiting", "server_id", "turn", "id", "weights_key", "pixels", "steps", where=QUEUED),
-        _partial("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
-        _partial("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
-        _partial("ix_jobs_running", "worker_id", where=RUNNING),
-        _partial("ix_jobs_refused", "user_id", "server_id", "created_at", where=REFUSED),
-        _partial("ix_jobs_held", "held_at", where=HELD),
-        _partial("ix_jobs_undelivered", "id", where=UNDELIVERED),
-        _partial("ix_jobs_quarantined", "id", where=QUARANTINED),
-        _partial("ix_jobs_unseen", "look_after", where=UNLOOKED),
-        _partial("ix_jobs_input", "input_sha256", where=WITH_INPUT),
+        partial_index("ix_jobs_waiting", "server_id", "turn", "id", "weights_key", "pixels", "steps", where=QUEUED),
+        partial_index("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
+        partial_index("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
+        partial_index("ix_jobs_running", "worker_id", where=RUNNING),
+        partial_index("ix_jobs_refused", "user_id", "server_id", "created_at", where=REFUSED),
+        partial_index("ix_jobs_held", "held_at", where=HELD),
+        partial_index("ix_jobs_undelivered", "id", where=UNDELIVERED),
+        partial_index("ix_jobs_quarantined", "id", where=QUARANTINED),
+        partial_index("ix_jobs_unseen", "look_after", where=UNLOOKED),
+        partial_index("ix_jobs_input", "input_sha256", where=WITH_INPUT),
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),
@@ -313,22 +230,6 @@ class InputPicture(Looked, Base, kw_only=True, eq=False):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
-class BlockedPicture(Base, kw_only=True, eq=False):
-    """A picture that is blocked, with similar ones, in one server (or everywhere: ``guild_id`` 0)."""
-
-    __tablename__ = "blocked_pictures"
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    guild_id: Mapped[int] = mapped_column(Snowflake)
-    phash: Mapped[str] = mapped_column(String(16))
-    #: The request that generated it, if known.
-    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
-    created_by: Mapped[int] = mapped_column(Snowflake)
-    created_at: Mapped[float] = mapped_column(Double)
-
-    __table_args__ = (Index("uq_blocked_pictures_guild_id", "guild_id", "phash", unique=True),)
-
-
 class PreviewRow(Base, kw_only=True, eq=False):
     """The latest preview of a running job: a small JPEG."""
 
@@ -356,208 +257,9 @@ class AnswerToken(Base, kw_only=True, eq=False):
     expires_at: Mapped[float] = mapped_column(Double)
 
 
-class Share(Base, kw_only=True, eq=False):
-    """One server's share of the workers; virtual times, see `bot.queue.fairness`."""
-
-    __tablename__ = "shares"
-
-    #: 0 is everything outside servers.
-    server_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
-    #: The turn that its users have reached.
-    turn: Mapped[float] = mapped_column(Double, default=0.0)
-    #: The virtual time at which its served work is paid off.
-    finish: Mapped[float] = mapped_column(Double, default=0.0)
-    #: The queue's virtual time at its last claim; the largest of all rows is the current one.
-    clock: Mapped[float] = mapped_column(Double, default=0.0, index=True)
-
-
-class WorkerState(Base, kw_only=True, eq=False):
-    """A worker process's last report."""
-
-    __tablename__ = "workers"
-
-    worker_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    device: Mapped[str] = mapped_column(String(64))
-    #: The weights keys that are in its memory.
-    weights: Mapped[list[str]] = mapped_column(JSON(none_as_null=True))
-    #: Free capacity in pixels.
-    room: Mapped[int] = mapped_column(BigInteger)
-    #: The weights key of the batch in progress; None when idle.
-    painting: Mapped[str | None] = mapped_column(Text, default=None)
-    #: The code of the storage failure that keeps it from claiming jobs; None normally.
-    trouble: Mapped[str | None] = mapped_column(String(32), default=None)
-    started_at: Mapped[float] = mapped_column(Double)
-    #: It is alive while this is less than a lease ago.
-    seen_at: Mapped[float] = mapped_column(Double)
-
-
-class RuleRow(Base, kw_only=True, eq=False):
-    """A text that is blocked (or allowed) in one server or everywhere (``guild_id`` 0); or a whole pack of them."""
-
-    __tablename__ = "rules"
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    guild_id: Mapped[int] = mapped_column(Snowflake)
-    #: `bot.filters.rules.Kind`, or ``pack``.
-    kind: Mapped[str] = mapped_column(String(8), default="word")
-    #: As the moderator wrote it; of a pack its name.
-    pattern: Mapped[str] = mapped_column(String(260))
-    #: The compared form; with ``scope_key`` unique in its server.
-    normal_form: Mapped[str] = mapped_column(String(400))
-    #: An allow rule: it cancels matches of other rules.
-    is_allow: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: It is also looked for glued to other words, and split into several.
-    is_strict: Mapped[bool] = mapped_column(default=False, server_default=false())
-    action: Mapped[str] = mapped_column(String(8), default="block", server_default="block")
-    #: Shown to the member beside the reason code.
-    reason: Mapped[str] = mapped_column(String(200), default="", server_default="")
-    #: The replacement text, for the action `replace`.
-    replacement: Mapped[str] = mapped_column(String(100), default="", server_default="")
-    #: `bot.filters.rules.Scope` as JSON, and the same for equal scopes.
-    scope: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict, server_default="{}")
-    scope_key: Mapped[str] = mapped_column(String(16), default="", server_default="")
-    #: A rule that is off is a draft.
-    is_on: Mapped[bool] = mapped_column(default=True, server_default=true())
-    expires_at: Mapped[float | None] = mapped_column(Double, default=None)
-    created_by: Mapped[int] = mapped_column(Snowflake)
-    created_at: Mapped[float] = mapped_column(Double)
-
-    __table_args__ = (
-        Index("uq_rules_guild_id", "guild_id", "is_allow", "normal_form", "scope_key", unique=True),
-        # Jobs and changes refer to rules by id, so ids are never reused.
-        {"sqlite_autoincrement": True},
-    )
-
-
-class GuildSettingsRow(Base, kw_only=True, eq=False):
-    """One server's settings (``guild_id`` 0: outside servers), and the revision of its settings and rules."""
-
-    __tablename__ = "guild_settings"
-
-    guild_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
-    #: What differs from the defaults of `bot.guild_settings.GuildSettings`.
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True), default_factory=dict)
-    revision: Mapped[int] = mapped_column(BigInteger, default=0)
-    changed_at: Mapped[float] = mapped_column(Double)
-    changed_by: Mapped[int] = mapped_column(Snowflake)
-
-
-class FilterChange(Base, kw_only=True, eq=False):
-    """One change of a server's rules or settings by a moderator, with enough to undo it."""
-
-    __tablename__ = "filter_changes"
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    guild_id: Mapped[int] = mapped_column(Snowflake)
-    at: Mapped[float] = mapped_column(Double)
-    by: Mapped[int] = mapped_column(Snowflake)
-    #: add, edit, remove, import, settings, undo ...
-    what: Mapped[str] = mapped_column(String(16))
-    #: ``{"rules": [rows], "settings": {...}}``, changed parts only.
-    before: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
-    after: Mapped[dict[str, Any]] = mapped_column(JSON(none_as_null=True))
-    #: The change that this one undoes.
-    undoes: Mapped[int | None] = mapped_column(BigInteger, default=None)
-
-    __table_args__ = (Index("ix_filter_changes_guild_id", "guild_id", "id"), {"sqlite_autoincrement": True})
-
-
-class Review(Base, kw_only=True, eq=False):
-    """A decision for moderators: whether pictures may be posted, or whether a refusal was wrong (an appeal)."""
-
-    __tablename__ = "reviews"
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    created_at: Mapped[float] = mapped_column(Double)
-    guild_id: Mapped[int] = mapped_column(Snowflake)
-    user_id: Mapped[int] = mapped_column(Snowflake)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    is_appeal: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: A `HoldReason`, or the appealed refusal's code.
-    why: Mapped[str] = mapped_column(String(32))
-    #: The member's reasons for the appeal.
-    words: Mapped[str] = mapped_column(Text, default="", server_default="")
-
-    state: Mapped[str] = mapped_column(String(16), default=ReviewState.OPEN, server_default="open")
-    decided_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
-    decided_at: Mapped[float | None] = mapped_column(Double, default=None)
-
-    #: The card; ``tried_at`` is written before posting, so that a restart searches for it.
-    channel_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
-    message_id: Mapped[int | None] = mapped_column(Snowflake, default=None)
-    tried_at: Mapped[float | None] = mapped_column(Double, default=None)
-    #: The state that the card shows and that is carried out (or `STALE`); None until it is posted.
-    shown: Mapped[str | None] = mapped_column(String(16), default=None)
-    #: Not to be tried before this time.
-    post_after: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
-    #: The channel (0: none chosen) about whose missing permissions the server was notified.
-    told_of: Mapped[int | None] = mapped_column(Snowflake, default=None)
-
-    __table_args__ = (
-        Index("uq_reviews_job_id", "job_id", "is_appeal", unique=True),
-        Index("ix_reviews_guild_id", "guild_id", "user_id"),
-        _partial("ix_reviews_unshown", "id", where=UNSHOWN),
-        _partial("ix_reviews_open", "guild_id", where=OPEN_REVIEW),
-        {"sqlite_autoincrement": True},
-    )
-
-
-class Strike(Base, kw_only=True, eq=False):
-    """A warning of a member in one server; counts until it expires or is removed."""
-
-    __tablename__ = "strikes"
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    guild_id: Mapped[int] = mapped_column(Snowflake)
-    user_id: Mapped[int] = mapped_column(Snowflake)
-    created_at: Mapped[float] = mapped_column(Double)
-    expires_at: Mapped[float] = mapped_column(Double)
-    #: 0 is the bot itself.
-    given_by: Mapped[int] = mapped_column(Snowflake)
-    why: Mapped[str] = mapped_column(Text)
-    review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", ondelete="SET NULL"), default=None)
-    removed_at: Mapped[float | None] = mapped_column(Double, default=None)
-    removed_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
-
-    __table_args__ = (
-        Index("ix_strikes_guild_id", "guild_id", "user_id"),
-        Index("uq_strikes_review_id", "review_id", unique=True),
-        {"sqlite_autoincrement": True},
-    )
-
-
-class Suspension(Base, kw_only=True, eq=False):
-    """A member's suspension in one server, and the strike that caused it."""
-
-    __tablename__ = "suspensions"
-
-    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    guild_id: Mapped[int] = mapped_column(Snowflake)
-    user_id: Mapped[int] = mapped_column(Snowflake)
-    strike_id: Mapped[int] = mapped_column(ForeignKey("strikes.id", ondelete="CASCADE"), index=True)
-    created_at: Mapped[float] = mapped_column(Double)
-    until: Mapped[float] = mapped_column(Double)
-    lifted_at: Mapped[float | None] = mapped_column(Double, default=None)
-    time_out: Mapped[str] = mapped_column(String(8), default=TimeOut.NONE, server_default="none")
-
-    __table_args__ = (
-        Index("ix_suspensions_guild_id", "guild_id", "user_id"),
-        _partial("ix_suspensions_time_out", "id", where="time_out IN ('wanted', 'set')"),
-    )
-
-
-class SyncedCommands(Base, kw_only=True, eq=False):
-    """The hash of an application's commands at the last sync, so that they are synced only when changed."""
-
-    __tablename__ = "synced_commands"
-
-    application_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
-    digest: Mapped[str] = mapped_column(String(64))
-
-
 @dataclass(frozen=True)
 class Seen:
-    """The classifier's result and the perceptual hash of one picture (`bot.storage.models.Looked`)."""
+    """The classifier's result and the perceptual hash of one picture (`Looked`)."""
 
     looked_at: float
     eyes: str

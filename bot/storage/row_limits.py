@@ -12,9 +12,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
+from limner.bot.storage.filter_tables import FilterChange
 from limner.bot.storage.history import History
-from limner.bot.storage.models import FilterChange, Job, JobStatus, Review
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 
 LATELY = 86_400.0
 """Seconds in which the last refusals of a member are never removed: evasion is looked for in at most a day."""

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import OPEN_REVIEW, AnswerToken, Job, JobStatus, PreviewRow, Review
+from limner.bot.reasons import HoldReason, JobStatus
+from limner.bot.storage.models import AnswerToken, Job, PreviewRow
+from limner.bot.storage.moderation_tables import OPEN_REVIEW, Review
 
 
 def deleted() -> dict[str, Any]:

@@ -18,9 +18,10 @@ from limner.bot.background import Lanes, to_its_end
 from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import DAY
 from limner.bot.place import Where
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.translation import _, speaking
 from limner.bot.ui import job_messages
 from limner.bot.ui.interactions import SILENT, lacking, speaking_to_server, spot

@@ -19,7 +19,8 @@ from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.notes import STATUSES, sentences
 from limner.bot.options import OPTIONS, values
 from limner.bot.queue.transitions import Answer
-from limner.bot.storage.models import Job, JobKind, JobStatus
+from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForOwner

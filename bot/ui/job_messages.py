@@ -10,8 +10,8 @@ from discord.utils import escape_markdown, escape_mentions
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
-from limner.bot.reasons import EndCode, HoldReason
-from limner.bot.storage.models import Job, JobKind, JobStatus
+from limner.bot.reasons import EndCode, HoldReason, JobKind, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
 
 IDEA_LENGTH = 240

@@ -12,7 +12,8 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, UnknownModel
 from limner.bot.limits import CHOICE, CHOICES, cut, key
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForOwner
 from limner.bot.ui.interactions import tell, where_to_post

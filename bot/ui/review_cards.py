@@ -14,9 +14,10 @@ from limner.bot.limits import fit
 from limner.bot.moderation.image_policy import OF_OPERATOR
 from limner.bot.moderation.reviews import APPROVALS, OUTCOMES, Record
 from limner.bot.moderation.strikes import Told
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, ReviewState, TimeOut
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job, Review, ReviewState, TimeOut
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.translation import N_, _
 from limner.bot.ui import job_messages
 from limner.bot.ui.controls import NUMBER, ForModerators

@@ -12,8 +12,9 @@ from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import Told
-from limner.bot.reasons import EndCode
-from limner.bot.storage.models import Job, Review, ReviewState, Suspension, TimeOut
+from limner.bot.reasons import EndCode, ReviewState, TimeOut
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review, Suspension
 from limner.bot.translation import N_, _, english, speaking
 from limner.bot.ui.delivery import is_lasting
 from limner.bot.ui.interactions import SILENT

@@ -17,7 +17,10 @@ from limner.bot.errors import Decided
 from limner.bot.limits import FIELD, first_lines, nonce
 from limner.bot.moderation.reviews import APPROVALS
 from limner.bot.moderation.strikes import DAY
-from limner.bot.storage.models import STALE, Job, Review, ReviewState, RuleRow, Suspension
+from limner.bot.reasons import STALE, ReviewState
+from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review, Suspension
 from limner.bot.translation import ENGLISH, N_, _
 from limner.bot.ui.interactions import SILENT, speaking_to_server
 from limner.bot.ui.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting

@@ -13,7 +13,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import NotFound, Refused
 from limner.bot.flags import clean
-from limner.bot.storage.models import JobKind
+from limner.bot.reasons import JobKind
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForAnyone
 from limner.bot.ui.form import FORM_ID, Form, open_form

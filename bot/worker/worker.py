@@ -18,8 +18,9 @@ from limner.bot.background import PATIENCE_SECONDS, patiently
 from limner.bot.errors import NotClassified, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
+from limner.bot.reasons import JobKind
 from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import Job, JobKind
+from limner.bot.storage.models import Job
 from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
 from limner.bot.translation import N_
 from limner.bot.worker.classifier_thread import ClassifierThread

@@ -7,7 +7,9 @@ from limner.bot.errors import Decided
 from limner.bot.moderation import appeals
 from limner.bot.moderation.appeals import NOBODY
 from limner.bot.moderation.reviews import APPEALED
-from limner.bot.storage.models import Job, JobStatus, Review, ReviewState
+from limner.bot.reasons import JobStatus, ReviewState
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import delivery, review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
 from tests.simulated_discord import World, labels

@@ -10,8 +10,9 @@ from limner.bot.errors import QueueFull
 from limner.bot.queue.faults import CRASHED
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.listen import listen
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
 from tests.rows import PIXELS, new_job, picture
 

@@ -15,7 +15,8 @@ from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.copy_database import copy_database
-from limner.bot.storage.models import Base, RuleRow
+from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.schema import SCHEMA
 from tests.rows import new_job, painted
 
 
@@ -24,7 +25,7 @@ async def rows_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
     async with migrate.connected(url) as connection:
         return {
             table.name: [tuple(row) for row in await connection.execute(select(table).order_by(*table.primary_key))]
-            for table in Base.metadata.sorted_tables
+            for table in SCHEMA.sorted_tables
         }
 
 

@@ -7,7 +7,9 @@ from PIL import Image as Pillow
 from sqlalchemy import update
 
 from limner.bot.filters.scopes import ANYWHERE
-from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import review_poster
 from limner.bot.ui.job_buttons import KEPT
 from limner.bot.worker.classifier_thread import ClassifierThread

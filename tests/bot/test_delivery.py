@@ -15,8 +15,9 @@ from sqlalchemy import delete
 from limner.bot.app import App
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob, StoredPicture
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import AnswerToken, Job, JobStatus
+from limner.bot.storage.models import AnswerToken, Job
 from limner.bot.ui import delivery, job_messages
 from limner.bot.ui.delivery import Delivery
 from limner.generators.base import Expansion, GenerationRequest

@@ -6,9 +6,10 @@ import simcord
 from limner.bot.cogs.describe import MENU, NO_PICTURE
 from limner.bot.errors import CannotDescribe
 from limner.bot.queue.jobs import StoredPicture
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.decoder import KIND
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png

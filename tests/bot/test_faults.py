@@ -32,8 +32,9 @@ from limner.bot.queue.faults import (
     WorkerBroken,
     fault_of,
 )
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until

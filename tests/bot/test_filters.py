@@ -27,8 +27,8 @@ from limner.bot.filters.text.scan import line, places
 from limner.bot.guild_settings import Guilds
 from limner.bot.place import Where
 from limner.bot.settings import Settings
-from limner.bot.storage import models
 from limner.bot.storage.db import Database
+from limner.bot.storage.filter_tables import RuleRow
 
 HERE, THERE, MODERATOR = 101, 202, 7
 
@@ -309,7 +309,7 @@ async def test_the_same_rule_is_kept_once(filters: ContentFilter):
 
 async def test_two_moderators_adding_the_same_rule_at_once_add_it_once(filters: ContentFilter):
     added = await asyncio.gather(*(filters.add(HERE, "cow", by) for by in range(5)), return_exceptions=True)
-    assert sum(isinstance(rule, models.RuleRow) for rule in added) == 1
+    assert sum(isinstance(rule, RuleRow) for rule in added) == 1
     assert sum(isinstance(rule, BadRule) for rule in added) == 4
 
 
@@ -352,7 +352,7 @@ async def test_four_hundred_rules_cost_a_fraction_of_a_millisecond(app: App):
         for n in range(400)
     ]
     async with app.database.begin() as session:
-        await session.execute(insert(models.RuleRow).values(values))
+        await session.execute(insert(RuleRow).values(values))
     idea = {"idea": "a red fox in the snow, oil painting, golden hour, highly detailed, by a frozen lake, thing " * 2}
     await app.filters.check(Where(HERE), idea)
     best = sys.float_info.max

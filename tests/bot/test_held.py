@@ -6,7 +6,8 @@ import discord
 import pytest
 import simcord
 
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.ui import job_buttons, review_poster
 from limner.generators.base import Expansion
 from tests import other_clients

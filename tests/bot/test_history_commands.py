@@ -13,7 +13,8 @@ from simcord import ResponseMessage
 from limner.bot.cogs import history
 from limner.bot.cogs.history import FILE_GONE, MISSING, NOTHING_FOUND, NOTHING_YET, PAGE
 from limner.bot.queue.jobs import StoredPicture
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.models import Job
 from tests.rows import seen
 from tests.simulated_discord import World, labels
 

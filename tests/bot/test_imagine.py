@@ -6,7 +6,7 @@ import discord
 import pytest
 
 from limner.bot.errors import NotYours
-from limner.bot.storage.models import JobStatus
+from limner.bot.reasons import JobStatus
 from limner.bot.ui import delivery
 from limner.bot.ui.job_buttons import details
 from limner.generators.base import SEEDS

@@ -7,7 +7,8 @@ import pytest
 import simcord
 
 from limner.bot.errors import NotYours
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
 from tests.simulated_discord import World, labels
 

@@ -15,8 +15,9 @@ from limner.bot.queue import fairness
 from limner.bot.queue.estimate import Position
 from limner.bot.queue.faults import CRASHED
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
 from tests.rows import PIXELS, live_worker, new_job, painted, picture
 

@@ -16,9 +16,11 @@ from limner.bot.limits import CHOICE, CONTENT, cut, first_lines, fit, key, lengt
 from limner.bot.moderation.reviews import Record
 from limner.bot.moderation.strikes import Told
 from limner.bot.queue.estimate import Position
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobStatus, ReviewState
+from limner.bot.storage.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import FilterChange, Job, JobStatus, Review, ReviewState, RuleRow, Strike, Suspension
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review, Strike, Suspension
 from limner.bot.ui import job_messages, rule_texts
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job_buttons import details

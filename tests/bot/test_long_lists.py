@@ -14,7 +14,7 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Review
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.submit import submit
 from limner.bot.ui import delivery
 from limner.generators.base import Expansion

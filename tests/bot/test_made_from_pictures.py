@@ -12,9 +12,9 @@ from sqlalchemy import update
 from limner.bot.cli import imagine
 from limner.bot.moderation.image_policy import MADE, OF_OPERATOR
 from limner.bot.place import Where
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Image, Job, JobStatus
+from limner.bot.storage.models import Image, Job
 from limner.bot.ui import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion

@@ -11,8 +11,9 @@ from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption, Refused
 from limner.bot.notes import IN_WORDS, LEFT_OUT
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import PRETRAINED, Settings
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.ui import job_messages
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread

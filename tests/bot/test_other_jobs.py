@@ -14,9 +14,9 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import Action
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.generators.base import Finish
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.bot.test_worker import AddingExpander, ask, make_worker

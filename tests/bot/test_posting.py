@@ -7,10 +7,10 @@ from PIL import Image
 from limner.bot.cogs.history import HIDDEN
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.moderation.image_policy import REASONS
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import Job, JobStatus, Seen
+from limner.bot.storage.models import Job, Seen
 from limner.bot.ui import delivery, job_messages
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png

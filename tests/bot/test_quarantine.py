@@ -14,10 +14,10 @@ from limner.bot.moderation.image_policy import ImagePolicy, Objection
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
 from limner.bot.queue.jobs import JobQueue, StoredPicture
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job, JobStatus, Seen
+from limner.bot.storage.models import Job, Seen
 from tests.rows import new_job, painted, picture, seen
 
 HERE = Where(5, 6)

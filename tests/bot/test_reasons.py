@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from limner.bot.guild_settings import OnEvasion
-from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
-from limner.bot.storage.models import JobKind, JobStatus, ReviewState, TimeOut
+from limner.bot.reasons import EndCode, HoldReason, ImageVerdict, JobKind, JobStatus, ReviewState, TimeOut
 
 BOT = Path(__file__).resolve().parents[2] / "bot"
 ENUMS: dict[str, tuple[type[StrEnum], ...]] = {

@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import update
 
 from limner.bot.moderation import evasion
+from limner.bot.reasons import JobStatus
 from limner.bot.storage import audit_log
-from limner.bot.storage.models import Job, JobStatus, Review
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
 from tests.simulated_discord import World, labels

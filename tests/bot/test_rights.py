@@ -29,7 +29,9 @@ from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
-from limner.bot.storage.models import FilterChange, Job, Review, RuleRow
+from limner.bot.storage.filter_tables import FilterChange, RuleRow
+from limner.bot.storage.models import Job
+from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import review_cards
 from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY

@@ -19,8 +19,9 @@ from limner.bot.app import App
 from limner.bot.errors import SetupError
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.queue.wakeup import ALIVE, CHANGED
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until

@@ -20,9 +20,10 @@ from limner.bot.errors import StorageReadOnly
 from limner.bot.queue import jobs
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.queue.jobs import NewJob, StoredPicture
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
-from limner.bot.storage.models import Job, JobStatus
+from limner.bot.storage.models import Job
 from limner.bot.worker import worker as worker_module
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread

@@ -15,7 +15,7 @@ from limner.bot.filters.disguises.strict import splits
 from limner.bot.filters.rulebook.rulebook import Page, entry_of
 from limner.bot.filters.rules import Action
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
-from limner.bot.storage.models import RuleRow
+from limner.bot.storage.filter_tables import RuleRow
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
