@@ -11,7 +11,7 @@ from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.flags import clean, parse_prompt, without_flags
 from limner.bot.limits import named, some
 from limner.bot.notes import LEFT_OUT
-from limner.bot.option_fields import check_ratio
+from limner.bot.option_fields import check_loras, check_ratio
 from limner.bot.options import OPTIONS, by_name, values
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.jobs import NewJob
@@ -145,6 +145,7 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
     for option in OPTIONS:
         if option.name in said:
             option.check(said[option.name], settings, card)
+    check_loras(card, request)
     if card.needs_picture and not request.init_image:
         raise BadOption(_("The model {model} changes pictures; give it one with the option image.", model=card.name))
     if request.strength is not None and not request.init_image:

@@ -68,6 +68,8 @@ _SPACED = re.compile(rf"(?![{UNSPACED}{KOREAN}])\w")
 _VALUE = re.compile(
     rf"[\s=:：]*(?:(?P<quoted>{_QUOTES})|(?P<plain>[^\s，；、。]+(?:[，；、。]+\d[^\s，；、。]*)*))[{_STOPS}]*"
 )
+_LORA = re.compile(rf"(?:{_QUOTES})|<lora:(?P<name>[^<>:]+)(?::(?P<weight>[^<>:]*))?>", re.IGNORECASE)
+"""A LoRA as other programs write it among the words: <lora:ink:0.7>."""
 _DIGIT = re.compile(r"[\s=:：]*\d")
 
 
@@ -93,18 +95,21 @@ def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
     found = list(_flags(text))
     if unknown := [match for match in found if _name(match) not in _FLAGS]:
         raise BadPrompt(_not_known(unknown))
-    if not found:
-        return ParsedPrompt(text)
-    words = [text[: found[0].start()]]
+    starts = [*(match.start() for match in found), len(text)]
+    words = [text[: starts[0]]]
     said: dict[str, Any] = {}
-    for flag, end in zip(found, [*(match.start() for match in found[1:]), len(text)], strict=True):
+    for flag, end in zip(found, starts[1:], strict=True):
         name = _name(flag)
         option = _FLAGS[name][0].name
         if option in said:
             raise BadPrompt(_("The flag --{name} is given twice; give it once.", name=name))
         said[option], rest = _read(name, text[flag.end() : end])
         words.append(rest)
-    idea = clean(clean(" ".join(words)).lstrip(f" {_STOPS}").rstrip(" ,;，；、"))
+    idea, loras = _without_loras(" ".join(words))
+    if loras:
+        said["lora"] = ", ".join(filter(None, (said.get("lora"), *loras)))
+    if said:
+        idea = clean(clean(idea).lstrip(f" {_STOPS}").rstrip(" ,;，；、"))
     if not idea:
         raise BadPrompt(_("The prompt has only flags; write what you want to see before them."))
     return ParsedPrompt(idea, said)
@@ -123,6 +128,13 @@ def clean(text: str) -> str:
     """The text in NFC on one line, without control, zero-width and direction characters; the words stay."""
     shown = " ".join(_HIDDEN.sub("", unicodedata.normalize("NFC", text)).split())
     return unicodedata.normalize("NFC", " ".join(_IDLE_JOINERS.sub("", shown).split()))
+
+
+def _without_loras(text: str) -> tuple[str, list[str]]:
+    """A text without the LoRAs among its words, and these as the option lora has them."""
+    found = [match for match in _LORA.finditer(text) if match["name"]]
+    written = [f"{match['name']}:{match['weight']}" if match["weight"] else match["name"] for match in found]
+    return _LORA.sub(lambda match: " " if match["name"] else match[0], text) if found else text, written
 
 
 def _readable(text: str, max_length: int) -> str:

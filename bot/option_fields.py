@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from limner.bot.errors import BadOption, BadPrompt
 from limner.bot.limits import named, some
 from limner.bot.translation import _, commas
-from limner.generators.base import Finish, GenerationRequest
+from limner.generators.base import Finish, GenerationRequest, ModelCard
 
 if TYPE_CHECKING:
     from limner.bot.queue.enqueue import NewJob
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from limner.bot.storage.models import Job
 
 MAX_LORA_WEIGHT = 2
+MOST_LORAS = 5
+"""LoRAs of one request."""
+_NEXT_LORA = re.compile(r"[,，、](?!\d{1,3}\s*(?:$|[,，、]))")
+"""A comma between two LoRAs, not the decimal comma of a weight."""
 MAX_RATIO = 8
 """Most times that a picture's longer side may exceed its shorter side."""
 
@@ -171,25 +175,28 @@ class Size:
 
 
 class Lora:
-    """A LoRA with its weight, written as ink:0.7."""
+    """LoRAs with their weights, written as ink:0.7 or ink:0.7, gold."""
 
     def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
-        """The LoRA in its written form."""
+        """The LoRAs in their written form."""
         return request.loras_text
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The model's LoRA of that name, with the weight 1 if none is written."""
+        """The model's LoRAs of these names, each with the weight 1 if none is written."""
         card = settings.cards[new.request.model]
-        name, colon, weight = value.rpartition(":") if ":" in value else (value, "", "")
-        meant = named(name.strip(), card.loras)
-        if meant is None:
-            offered = _("choose one of: {names}", names=some(card.loras)) if card.loras else _("ask without one")
-            raise BadOption(
-                _("The model {model} has no LoRA of that name; {offered}.", model=card.name, offered=offered)
-            )
-        if colon and not (re.fullmatch(r" *\d([.,]\d{1,3})? *", weight) and _number(weight) <= MAX_LORA_WEIGHT):
-            raise BadOption(_("The weight of a LoRA must be from 0 to {most}, such as ink:0.7.", most=MAX_LORA_WEIGHT))
-        return _asking(new, loras=((meant, _number(weight) if colon else 1.0),))
+        loras = tuple(_lora(card, part) for part in filter(None, map(str.strip, _NEXT_LORA.split(value))))
+        if len(loras) > MOST_LORAS:
+            raise BadOption(_("A picture takes at most {most} LoRAs; leave some out.", most=MOST_LORAS))
+        if twice := next((name for name, _weight in loras if [one for one, _ in loras].count(name) > 1), None):
+            raise BadOption(_("The LoRA {name} is named twice; name it once.", name=twice))
+        return _asking(new, loras=loras)
+
+
+def check_loras(card: ModelCard, request: GenerationRequest) -> None:
+    """Raise BadOption for a LoRA that the model does not have (any more)."""
+    for name, _weight in request.loras:
+        if name not in card.loras:
+            raise _no_lora(card, name)
 
 
 def check_ratio(what: str, sides: tuple[int, int]) -> None:
@@ -198,6 +205,26 @@ def check_ratio(what: str, sides: tuple[int, int]) -> None:
         raise BadOption(
             _("The {what} is too narrow; neither side may be over {most} times the other.", what=what, most=MAX_RATIO)
         )
+
+
+def _lora(card: ModelCard, written: str) -> tuple[str, float]:
+    """One LoRA of the model, with its weight."""
+    name, colon, weight = written.rpartition(":") if ":" in written else (written, "", "")
+    meant = named(name.strip(), card.loras)
+    if meant is None:
+        raise _no_lora(card, name.strip())
+    if colon and not (re.fullmatch(r" *\d([.,]\d{1,3})? *", weight) and _number(weight) <= MAX_LORA_WEIGHT):
+        raise BadOption(_("The weight of a LoRA must be from 0 to {most}, such as ink:0.7.", most=MAX_LORA_WEIGHT))
+    return meant, _number(weight) if colon else 1.0
+
+
+def _no_lora(card: ModelCard, name: str) -> BadOption:
+    close = difflib.get_close_matches(name[:64], card.loras, n=1)
+    if close:
+        offered = _("what comes nearest is {name}", name=close[0])
+    else:
+        offered = _("choose one of: {names}", names=some(card.loras)) if card.loras else _("ask without one")
+    return BadOption(_("The model {model} has no LoRA of that name; {offered}.", model=card.name, offered=offered))
 
 
 def _asking(new: NewJob, **more: Any) -> NewJob:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import BadOption
@@ -23,6 +24,7 @@ from limner.bot.option_fields import (
 )
 from limner.bot.translation import N_, _
 from limner.generators.base import SEEDS, GenerationRequest, ModelCard
+from limner.generators.lora_words import trigger_words
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -159,7 +161,13 @@ def _models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
 
 
 def _loras(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
-    return ((name, name) for name in card.loras if typed.casefold() in name.casefold())
+    """The LoRAs that begin so, with the words that they were trained with; those typed before stay."""
+    before, comma, last = typed.rpartition(",")
+    begun = f"{before}{comma} " if comma else ""
+    for name, file in card.loras.items():
+        if last.strip().casefold() in name.casefold():
+            words = card.lora_words.get(name) or trigger_words(Path(file))
+            yield begun + (_("{lora} (words: {words})", lora=name, words=words) if words else name), begun + name
 
 
 def _samplers(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
@@ -297,7 +305,7 @@ OPTIONS = (
     ),
     Option(
         name="lora",
-        help=N_("A LoRA of the model, perhaps with its weight: ink, ink:0.7"),
+        help=N_("LoRAs of the model, perhaps with weights: ink, ink:0.7, or two: ink:0.7,gold"),
         kind=Kind.NAME,
         kept=Lora(),
         flags=("lora",),

@@ -466,6 +466,8 @@ class ModelCard:
     """Samplers that a request may choose; empty: its own only."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
+    lora_words: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """The words that a LoRA listens to, by its name; where none are given, its file may say them."""
     kind: str = "diffusion"
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None

@@ -20,6 +20,8 @@ NUMBERS = {
 SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout")
 TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""
+TABLES = {"loras": "names and files", "lora_words": "names and words"}
+"""Fields that are tables of texts, and what they hold."""
 
 
 def read_table(file: Path) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _wanted(name: str, value: Any) -> str | None:
     if name in TEXTS:
         is_right = isinstance(value, str) and len(value) <= TEXTS[name]
         return None if is_right else f"a text of at most {TEXTS[name]} characters"
-    if name == "loras":
-        files = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
-        return None if all(isinstance(file, str) for file in files) else "a table of names and files"
+    if name in TABLES:
+        texts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
+        return None if all(isinstance(text, str) for text in texts) else f"a table of {TABLES[name]}"
     return None

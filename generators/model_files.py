@@ -79,20 +79,34 @@ def read_header(file: Path) -> dict[str, Any]:
         ValueError: it is no such file, or it is cut off; the text continues "NAME ...".
     """
     size = file.stat().st_size
-    with file.open("rb") as opened:
-        start = opened.read(len(LFS))
-        if start == LFS:
-            raise ValueError(sentence("is a Git LFS pointer, not the file itself"))
-        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
-        if not 2 <= length <= min(LONGEST_HEADER, size):
-            raise ValueError(sentence("is no safetensors file, or is cut off"))
-        opened.seek(8)
-        header = json.loads(opened.read(length))
+    length, header = _header(file, LONGEST_HEADER)
     tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
     ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
     if size != 8 + length + max(ends, default=0):
         raise ValueError(sentence("is cut off"))
     return tensors
+
+
+def read_metadata(file: Path, most: int) -> dict[str, Any]:
+    """What the maker of a safetensors file wrote about it; the header has at most ``most`` bytes.
+
+    Raises:
+        ValueError: it is no such file, it is cut off, or its header is longer.
+    """
+    return _table(_table(_header(file, most)[1]).get("__metadata__"))
+
+
+def _header(file: Path, most: int) -> tuple[int, Any]:
+    """The length in bytes and the content of a safetensors file's header."""
+    with file.open("rb") as opened:
+        start = opened.read(len(LFS))
+        if start == LFS:
+            raise ValueError(sentence("is a Git LFS pointer, not the file itself"))
+        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
+        if not 2 <= length <= min(most, file.stat().st_size):
+            raise ValueError(sentence("is no safetensors file, or is cut off"))
+        opened.seek(8)
+        return length, json.loads(opened.read(length))
 
 
 def _of_pipeline(folder: Path) -> Iterator[Fault]:

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("bot", "generators", "migrations")
 
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
-LIGHT_GENERATORS = ("abilities", "answers", "base", "image_files", "measured", "model_files", "samplers", "text_files")
+LIGHT_GENERATORS = (
+    *("abilities", "answers", "base", "image_files", "lora_words", "measured", "model_files", "samplers"),
+    "text_files",
+)
 """Modules of generators that the bot imports too."""
 GENERATORS = tuple(
     f"limner.generators.{path.stem}"

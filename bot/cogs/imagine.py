@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -71,7 +72,8 @@ class Suggested(Typed):
         settings = app.settings
         model = named(getattr(interaction.namespace, "model", ""), settings.cards)
         card = settings.cards[model] if model else settings.default_card
-        return choices(self.suggest(app, card, str(value)))
+        # In a thread, because LoRA files are read for their words.
+        return await asyncio.to_thread(lambda: choices(self.suggest(app, card, str(value))))
 
 
 def _annotation(option: Option) -> Any:

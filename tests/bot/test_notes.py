@@ -73,8 +73,8 @@ def test_no_text_takes_long():
 
 
 async def test_it_is_said_once_under_the_picture_and_in_details(world: World) -> None:
-    job = await world.painted("a red (apple:1.3) BREAK <lora:ink:0.7>", negative="(blurry:1.2)")
-    note = r"Not understood, read as plain words: (apple:1.3), <lora:ink:0.7>, BREAK, (blurry:1.2)"
+    job = await world.painted("a red (apple:1.3) BREAK", negative="(blurry:1.2), <lora:ink:0.7>")
+    note = r"Not understood, read as plain words: (apple:1.3), BREAK, (blurry:1.2), <lora:ink:0.7>"
     assert f"\n-# {note}\n" in world.message(job).content
     result = await world.ada.click(world.message(job), custom_id=f"limner:details:{job.id}")
     assert result.response
