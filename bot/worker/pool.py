@@ -8,14 +8,17 @@ import os
 import secrets
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
 from limner.bot.background import start
+from limner.bot.errors import SetupError
 from limner.bot.queue.faults import Fault
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.listen import listen
 from limner.bot.settings import Settings
+from limner.bot.translation import N_, _
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ GROWN_UP = 60.0
 """A worker that ran for so many seconds did not die of its start."""
 PUT_BACK_SECONDS = 10.0
 """How long a worker may take to put its jobs back and exit before it is terminated."""
+NOT_STARTED = N_("The workers cannot start; the reason is in the line above. Correct it, then start Limner again.")
 
 
 class Workers(ABC):
@@ -80,6 +84,16 @@ class Workers(ABC):
     @abstractmethod
     async def _keep_all(self) -> None:
         """Keep all workers running until cancelled."""
+
+    async def _keep_each(self, keepers: Iterable[Coroutine[None, None, None]]) -> None:
+        """Run the keepers of all workers; raises SetupError if a worker says that its setup is wrong."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for keeper in keepers:
+                    group.create_task(keeper)
+        except* SetupError as errors:
+            log.error("workers_not_started reason=setup")
+            raise SetupError(_(NOT_STARTED)) from errors
 
     @abstractmethod
     def _wake(self) -> None:

@@ -11,11 +11,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import SetupError
-from limner.bot.queue.faults import CRASHED, UNRESPONSIVE, WorkerBroken
+from limner.bot.queue.faults import CRASHED, EXIT_SETUP, UNRESPONSIVE, WorkerBroken
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.translation import N_, _
-from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
+from limner.bot.worker.pool import (
+    FIRST_PAUSE,
+    GROWN_UP,
+    LAST_PAUSE,
+    NOT_STARTED,
+    PUT_BACK_SECONDS,
+    Workers,
+    new_worker_id,
+)
 from limner.generators.base import error_site
 
 if TYPE_CHECKING:
@@ -38,13 +46,15 @@ NOT_REACHED = N_("There is no Ray cluster at the address in `ray_address`; run `
 class RayWorker:
     """The program of one actor: a worker in a process that Ray made.
 
-    When it breaks, its process exits and Ray starts another one: torch cannot be trusted after a lost device.
+    When it breaks, its process exits and Ray starts another one: torch cannot be trusted after a lost device. When its
+    setup is wrong, it stays and says so, because Ray would start it again without end.
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._settings = Settings.load(environment)
+        self._environment = environment
         self._id = new_worker_id()
         self._changed = asyncio.Event()
+        self._code = 0
         self._open: tuple[App, Worker] | None = None
         self._working: asyncio.Task[None] | None = None
 
@@ -54,12 +64,13 @@ class RayWorker:
             self._working = asyncio.create_task(self._work(), name="worker")
         return self._id
 
-    async def heard(self) -> None:
-        """Return when rows may have changed, or after BEAT_SECONDS as a sign of life."""
+    async def heard(self) -> int:
+        """Wait until rows may have changed, at most BEAT_SECONDS; EXIT_SETUP if the setup is wrong, otherwise 0."""
         with suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._changed.wait()
         self._changed.clear()
+        return self._code
 
     async def wake(self) -> None:
         """Wake the worker to claim."""
@@ -78,9 +89,10 @@ class RayWorker:
         from limner.bot.log import start_log
         from limner.bot.worker.process import open_worker
 
-        start_log(self._settings)
         try:
-            async with open_worker(self._settings, self._id) as self._open:
+            settings = Settings.load(self._environment)
+            start_log(settings)
+            async with open_worker(settings, self._id) as self._open:
                 app, worker = self._open
                 app.jobs.changed.listeners.append(self._changed.set)
                 await worker.run()
@@ -89,7 +101,8 @@ class RayWorker:
             os._exit(broken.exit_code)
         except SetupError as error:
             log.error("worker_not_started worker=%s reason=%s", self._id, error)
-            os._exit(1)
+            self._code = EXIT_SETUP
+            self._changed.set()
         except Exception as error:
             log.error("worker_broken worker=%s reason=%s", self._id, error_site(error))
             os._exit(1)
@@ -126,9 +139,9 @@ class RayWorkers(Workers):
             joining = asyncio.create_task(asyncio.to_thread(self._join))
             try:
                 await asyncio.shield(joining)
-                async with asyncio.TaskGroup() as group:
-                    for number in range(self._settings.workers):
-                        group.create_task(self._keep(), name=f"ray-worker-{number}")
+                await self._keep_each(self._keep() for _number in range(self._settings.workers))
+            except SetupError:
+                raise
             except Exception as error:
                 log.error("ray_lost seconds=%.0f reason=%s", LAST_PAUSE, error_site(error))
             finally:
@@ -157,7 +170,7 @@ class RayWorkers(Workers):
         return self._ray.remote(RayWorker).options(**options).remote(settings.environment())
 
     async def _keep(self) -> None:
-        """Keep one actor running."""
+        """Keep one actor running; raises SetupError if it says that its setup is wrong."""
         actor, pause = self._place(), FIRST_PAUSE
         try:
             while True:
@@ -177,14 +190,15 @@ class RayWorkers(Workers):
             self._ray.kill(actor)
 
     async def _follow(self, actor: Any) -> None:
-        """Relay an actor's wake-ups; when it dies or hangs, abandon its jobs. Never returns."""
+        """Relay an actor's wake-ups; when it dies, hangs or is set up wrongly, abandon its jobs. Never returns."""
         worker_id: str = await actor.begin.remote()
         self._running[worker_id] = actor
         log.info("worker_placed worker=%s", worker_id)
         fault = CRASHED
         try:
             while True:
-                await asyncio.wait_for(actor.heard.remote(), SILENT_SECONDS)
+                if await asyncio.wait_for(actor.heard.remote(), SILENT_SECONDS) == EXIT_SETUP:
+                    raise SetupError(_(NOT_STARTED))
                 self._jobs.changed.hear()
         except (TimeoutError, self._ray.exceptions.RayError) as error:
             self.deaths += 1

@@ -19,9 +19,17 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.wakeup import ALIVE
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
-from limner.bot.translation import N_, _
+from limner.bot.translation import _
 from limner.bot.worker.devices import find_devices
-from limner.bot.worker.pool import FIRST_PAUSE, GROWN_UP, LAST_PAUSE, PUT_BACK_SECONDS, Workers, new_worker_id
+from limner.bot.worker.pool import (
+    FIRST_PAUSE,
+    GROWN_UP,
+    LAST_PAUSE,
+    NOT_STARTED,
+    PUT_BACK_SECONDS,
+    Workers,
+    new_worker_id,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +38,6 @@ START_SECONDS = 300.0
 SILENT_LEASES = 4
 """After so many leases without a sign of life a worker is treated as hung and killed."""
 TERMINATE_SECONDS = 3.0
-NOT_STARTED = N_("The workers cannot start; the reason is in the line above. Correct it, then start Limner again.")
 
 
 class Supervisor(Workers):
@@ -63,14 +70,7 @@ class Supervisor(Workers):
         # An images server has its own devices, and one worker keeps it busy.
         wanted = self._settings.devices if self._settings.executor == "local" else ["cpu"]
         devices = self._devices or await find_devices(wanted)
-        try:
-            async with asyncio.TaskGroup() as keepers:
-                for device in devices:
-                    for _number in range(self._settings.workers):
-                        keepers.create_task(self._keep(device))
-        except* SetupError as errors:
-            log.error("workers_not_started reason=setup")
-            raise SetupError(_(NOT_STARTED)) from errors
+        await self._keep_each(self._keep(device) for device in devices for _number in range(self._settings.workers))
 
     async def _keep(self, device: str) -> None:
         """Keep one worker running on this device; raises SetupError if it says that its setup is wrong."""

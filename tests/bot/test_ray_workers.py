@@ -144,6 +144,16 @@ async def test_ray_on_this_machine_hears_at_once_and_leaves_no_process(app: App,
     await until(lambda: not ray_processes(), 10, "Ray's processes end")
 
 
+@pytest.mark.slow
+async def test_an_actor_whose_setup_is_wrong_is_not_started_again(app: App, settings: Settings) -> None:
+    async with RayWorkers(settings.using(workers=1, expander="magic"), app.jobs) as workers:
+        with pytest.raises(SetupError, match="The workers cannot start"):
+            await asyncio.wait_for(workers.wait(), 60)
+        assert workers.is_over
+        assert (workers.deaths, workers.worker_ids) == (0, set())
+    assert not ray_processes()
+
+
 async def test_a_cluster_that_is_not_there_is_told_in_one_sentence(app: App, settings: Settings) -> None:
     with pytest.raises(SetupError, match="no Ray cluster"):
         await RayWorkers(settings.using(ray_address="127.0.0.1:9"), app.jobs).start()
