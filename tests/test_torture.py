@@ -11,6 +11,7 @@ from tests.tiny_models import build_tiny_pipeline
 from tests.torture import Arena
 
 SEEDS = 200
+CLOCK_SEEDS = 50
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
@@ -24,6 +25,15 @@ async def arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Aren
     await arena.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def moved_arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Arena]:
+    folder = tmp_path_factory.mktemp("moved")
+    arena = Arena(folder, build_tiny_pipeline(folder / "tiny"), moves_clock=True)
+    await arena.open()
+    yield arena
+    await arena.close()
+
+
 async def test_a_short_torture(arena: Arena, record_property: Callable[[str, object], None]) -> None:
     await _survive(arena, 0, record_property)
 
@@ -32,6 +42,14 @@ async def test_a_short_torture(arena: Arena, record_property: Callable[[str, obj
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_torture(arena: Arena, seed: int, record_property: Callable[[str, object], None]) -> None:
     await _survive(arena, seed, record_property)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(1, CLOCK_SEEDS + 1))
+async def test_torture_with_a_moved_clock(
+    moved_arena: Arena, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    await _survive(moved_arena, seed, record_property)
 
 
 async def _survive(arena: Arena, seed: int, record_property: Callable[[str, object], None]) -> None:

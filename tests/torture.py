@@ -17,13 +17,18 @@ from rich.table import Table
 from limner.bot.storage.history import ABANDONED_SECONDS
 from tests.discord_records import CHANNEL, Fault, Post, until
 from tests.discord_server import DiscordServer
+from tests.moved_clock import MovedClock
 from tests.studio import Studio, Victim, open_studio
 
 USERS = 8
 BUSY_SECONDS = 4.0
 """How long people ask and processes are killed; what is open then must be answered."""
 PATIENCE_SECONDS = 150.0
+LATE_SECONDS = 60.0
+"""An answer that comes so many seconds after the last kill is late."""
 FAULT_SHARE = 0.2
+CLOCK_STEPS = (-3600.0, -90.0, 90.0, 3600.0)
+"""Seconds by which the clock is moved while both processes are down."""
 VICTIMS: tuple[Victim, ...] = ("bot", "worker", "both")
 
 
@@ -39,9 +44,11 @@ class Round:
     never_seen: int = 0
     bots_killed: int = 0
     workers_killed: int = 0
+    clock_moves: int = 0
     faults: int = 0
     unanswered: int = 0
     answered_twice: int = 0
+    late: int = 0
     wrong_files: int = 0
     left_files: int = 0
     seconds: float = 0.0
@@ -53,11 +60,15 @@ class Round:
 
 
 class Arena:
-    """One Discord and one data folder through many rounds, as in a long life; a failed round begins a new one."""
+    """One Discord and one data folder through many rounds, as in a long life; a failed round begins a new one.
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    With ``moves_clock`` each kill hits both processes, and the clock is set forward or back before they start again.
+    """
+
+    def __init__(self, folder: Path, model: Path, *, moves_clock: bool = False) -> None:
         self._folder = folder
         self._model = model
+        self._clock = MovedClock(folder / "clock") if moves_clock else None
         self._lives = 0
         self._stack = AsyncExitStack()
         self._faults: list[Fault] = []
@@ -83,6 +94,8 @@ class Arena:
                 log_level="ERROR",
             )
         )
+        if self._clock:
+            self.studio.python_path.insert(0, str(self._clock.folder))
         await self.studio.start()
 
     async def close(self) -> None:
@@ -98,6 +111,9 @@ class Arena:
             asking = [asyncio.create_task(self._ask(user, random.Random(f"{seed} {user}"))) for user in range(USERS)]
             await self._kill(dice, round_)
             await asyncio.gather(*asking)
+            with suppress(TimeoutError):
+                await until(self._all_answered, LATE_SECONDS)
+            round_.late = sum(not row["delivered_at"] for row in self.studio.rows())
             await until(self._all_answered, PATIENCE_SECONDS, "every answer is delivered")
         except TimeoutError as error:
             round_.trouble.append(str(error))
@@ -130,11 +146,14 @@ class Arena:
     async def _kill(self, dice: random.Random, round_: Round) -> None:
         for _ in range(dice.randint(1, 2)):
             await asyncio.sleep(dice.uniform(0, BUSY_SECONDS / 2))
-            victim = dice.choice(VICTIMS)
+            victim = "both" if self._clock else dice.choice(VICTIMS)
             if victim != "bot" and not self.studio.workers():
                 continue  # the last one is not back yet
             await self.studio.kill(victim)
             round_.workers_killed += victim != "bot"
+            if self._clock:
+                self._clock.move(dice.choice(CLOCK_STEPS))
+                round_.clock_moves += 1
             if victim != "worker":
                 round_.bots_killed += 1
                 await self.studio.start()
@@ -175,13 +194,14 @@ class Arena:
             await until(lambda: not self._left(images), 75, "the worker sweeps what was left")
         round_.left_files = len(self._left(images))
         round_.trouble += [f"unknown request {path}" for path in self.server.unknown]
-        for name in ("unanswered", "answered_twice", "wrong_files", "left_files"):
+        for name in ("unanswered", "answered_twice", "late", "wrong_files", "left_files"):
             if getattr(round_, name):
                 round_.trouble.append(f"{getattr(round_, name)} {name}")
 
     def _left(self, images: list[dict[str, Any]]) -> set[str]:
         """Files that no row knows. What a killed process left is made old: it is swept when nobody can be at it."""
-        old = time.time() - 2 * ABANDONED_SECONDS
+        moved = self._clock.seconds if self._clock else 0.0
+        old = time.time() + moved - 2 * ABANDONED_SECONDS
         leftovers = (path for path in self.studio.folder.glob("images/*/*") if path.suffix in (".part", ".new"))
         for leftover in leftovers:
             with suppress(FileNotFoundError):

@@ -11,6 +11,7 @@ from sqlalchemy import Update, case, select, text, update
 from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
 from limner.bot.reasons import HoldReason, ImageVerdict, JobStatus
+from limner.bot.storage import shared_sql
 from limner.bot.storage.models import UNLOOKED, Image, Job, Seen
 from limner.bot.translation import english
 
@@ -30,9 +31,9 @@ class Quarantine:
     async def take(self) -> Job | None:
         """A finished job that is due for the classifier; other workers do not get it for a while."""
         now = time.time()
-        due = select(Job).where(text(UNLOOKED), Job.look_after <= now).order_by(Job.look_after).limit(1)
+        due = select(Job).where(text(UNLOOKED), shared_sql.is_due(Job.look_after, LONGEST_PAUSE))
         async with self.database.begin() as session:
-            job = await session.scalar(due)
+            job = await session.scalar(due.order_by(Job.look_after).limit(1))
             if job is None:
                 return None
             pause = min(LOOK_SECONDS * 2**job.looks, LONGEST_PAUSE)

@@ -16,7 +16,7 @@ from limner.bot.reasons import STALE, JobStatus, ReviewState
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import OPEN_REVIEW, UNSHOWN, Review
-from limner.bot.storage.shared_sql import undecided, waits_for_moderators
+from limner.bot.storage.shared_sql import is_due, undecided, waits_for_moderators
 from limner.bot.translation import N_, _
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 APPROVALS = (ReviewState.APPROVED, ReviewState.IGNORED)
 """The decisions after which the pictures are posted."""
 AT_ONCE = 20
+LONGEST_PAUSE = 60.0
+"""Most seconds between two attempts to post a card; so many after one that its channel refuses."""
 APPEALED = N_("You have appealed against this refusal already; /me shows what was decided.")
 
 OUTCOMES = {
@@ -142,7 +144,8 @@ class Reviews:
 
     async def to_show(self, busy: Collection[int] = ()) -> Sequence[Review]:
         """Reviews whose card is out of date, oldest first, except those of ``busy`` servers."""
-        due = select(Review).where(text(UNSHOWN), Review.post_after <= time.time(), Review.guild_id.not_in(busy))
+        is_free = Review.guild_id.not_in(busy)
+        due = select(Review).where(text(UNSHOWN), is_due(Review.post_after, LONGEST_PAUSE), is_free)
         async with self.database.read() as session:
             return (await session.scalars(due.order_by(Review.id).limit(AT_ONCE))).all()
 

@@ -43,6 +43,8 @@ from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, ro
 from limner.bot.queue.estimate import Position, positions_of
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
 from limner.bot.queue.faults import UNRESPONSIVE, Fault
+from limner.bot.queue.outbox import LONGEST_HOLD
+from limner.bot.queue.outbox import LONGEST_PAUSE as LONGEST_DELIVERY_PAUSE
 from limner.bot.queue.wakeup import Wakeup
 from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
 from limner.bot.storage import shared_sql
@@ -473,7 +475,8 @@ class JobQueue:
         Jobs of ``busy_channels`` are left out, so that a slow channel does not block the others.
         """
         free = Job.channel_id.not_in(list(busy_channels))
-        due = select(Job).where(text(UNDELIVERED), Job.deliver_after <= time.time(), free)
+        longest = case((Job.held_back_at.is_(None), LONGEST_DELIVERY_PAUSE), else_=LONGEST_HOLD)
+        due = select(Job).where(text(UNDELIVERED), shared_sql.is_due(Job.deliver_after, longest), free)
         return await self._read(due.order_by(Job.id).limit(20))
 
     async def mark_delivered(self, job_id: int, message_id: int | None) -> None:

@@ -14,6 +14,9 @@ from limner.bot.storage.models import UNDELIVERED, AnswerToken, Job
 
 log = logging.getLogger(__name__)
 
+LONGEST_PAUSE, LONGEST_HOLD = 300.0, 3600.0
+"""Most seconds between two attempts to post an answer, and to post one that its channel refuses."""
+
 
 class Outbox:
     """The rows of answers that could not be posted yet."""

@@ -6,8 +6,9 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, select, text
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.storage.models import AnswerToken, Job, PreviewRow
@@ -26,6 +27,14 @@ def deleted() -> dict[str, Any]:
         "finished_at": case((waits, time.time()), else_=Job.finished_at),
         "delivered_at": func.coalesce(Job.delivered_at, time.time()),
     }
+
+
+def is_due(
+    column: InstrumentedAttribute[float] | InstrumentedAttribute[float | None], longest: ColumnElement[float] | float
+) -> ColumnElement[bool]:
+    """Whether a pause until then is over; one of more than ``longest`` seconds began before the clock was set back."""
+    now = time.time()
+    return or_(column <= now, column > now + longest)
 
 
 async def forget_tokens(session: AsyncSession, which: ColumnElement[bool]) -> None:

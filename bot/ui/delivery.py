@@ -18,6 +18,7 @@ from limner.bot.background import Lanes, to_its_end
 from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import DAY
 from limner.bot.place import Where
+from limner.bot.queue.outbox import LONGEST_HOLD, LONGEST_PAUSE
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.budget import MESSAGE_BYTES
 from limner.bot.storage.image_files import describe
@@ -55,13 +56,10 @@ CHANNELS_AT_ONCE = 8
 """Channels served at once, one message at a time in each, so that a slow channel delays only itself."""
 PATIENCE_SECONDS = 120.0
 """Time limit of one message, with all of discord.py's own retries."""
-LONGEST_PAUSE = 300.0
 LAST_WORDS_SECONDS = 3.0
 """Time for messages in progress when the bot stops."""
 ADOPT_AFTER = 10.0
 """Age at which a job without a known message searches for one; a command's answer takes 3 seconds at most."""
-LONGEST_HOLD = 3600.0
-"""Longest pause before a refused answer is retried; an event in its server ends it at once."""
 TOKENS_SECONDS = 60.0
 """Interval at which expired interaction tokens are deleted."""
 SMALL_BYTES = 4 * 2**20
@@ -355,8 +353,8 @@ def _channel_id(job: Job) -> int:
 
 
 def _can_be_found(job: Job) -> bool:
-    """Whether its message is known or may be searched for."""
-    return job.message_id is not None or time.time() - job.created_at > ADOPT_AFTER
+    """Whether its message is known or may be searched for; the clock may have been set back."""
+    return job.message_id is not None or abs(time.time() - job.created_at) > ADOPT_AFTER
 
 
 def _is_waiting(job: Job) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import discord
@@ -122,15 +122,29 @@ class Posting:
 
     async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
         """Search for a placeholder whose id was lost in a crash: a message of the bot with the job's buttons."""
-        since = datetime.fromtimestamp(job.created_at - CLOCK_SKEW, UTC)
         try:
-            async for message in channel.history(limit=SEARCHED_MESSAGES, after=since, oldest_first=True):
-                if self._client.user == message.author and is_of(message, job.id):
-                    log.info("placeholder_adopted job=%s", job.id)
-                    return message.id
+            found = await find_own(self._client, channel, job.created_at, lambda message: is_of(message, job.id))
         except discord.Forbidden:
             log.info("placeholder_unreadable job=%s", job.id)
-        return None
+            return None
+        if found:
+            log.info("placeholder_adopted job=%s", job.id)
+        return found
+
+
+async def find_own(
+    client: discord.Client, channel: discord.PartialMessageable, since: float, is_it: Callable[[discord.Message], bool]
+) -> int | None:
+    """Search for a message of the bot that was written at ``since``; None if there is none.
+
+    It is looked for among the newest ones too: ``since`` is another time than Discord's if the clock was set meanwhile.
+    """
+    then = datetime.fromtimestamp(since - CLOCK_SKEW, UTC)
+    for after in (then, None):
+        async for message in channel.history(limit=SEARCHED_MESSAGES, after=after):
+            if client.user == message.author and is_it(message):
+                return message.id
+    return None
 
 
 def is_lasting(error: discord.HTTPException) -> bool:

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime
 
 import discord
 
@@ -15,7 +14,7 @@ from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
 from limner.bot.errors import Decided
 from limner.bot.limits import FIELD, first_lines, nonce
-from limner.bot.moderation.reviews import APPROVALS
+from limner.bot.moderation.reviews import APPROVALS, LONGEST_PAUSE
 from limner.bot.moderation.strikes import DAY
 from limner.bot.reasons import STALE, ReviewState
 from limner.bot.storage.filter_tables import RuleRow
@@ -23,7 +22,7 @@ from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review, Suspension
 from limner.bot.translation import ENGLISH, N_, _
 from limner.bot.ui.interactions import SILENT, speaking_to_server
-from limner.bot.ui.posting import CLOCK_SKEW, SEARCHED_MESSAGES, is_lasting
+from limner.bot.ui.posting import find_own, is_lasting
 from limner.bot.ui.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review_outcomes import carry_out, time_out
 from limner.bot.ui.rule_texts import how, line
@@ -37,8 +36,7 @@ SERVERS_AT_ONCE = 8
 PATIENCE_SECONDS = 60.0
 """Time limit of one card, with all of discord.py's own retries."""
 RETRY_SECONDS = 10.0
-CLOSED_SECONDS = 60.0
-"""Pause after a card that Discord refused, for now or in this channel."""
+"""Pause after a card that Discord refused for now."""
 LAST_WORDS_SECONDS = 3.0
 
 NOT_CHOSEN = N_(
@@ -120,7 +118,7 @@ class ReviewPoster:
                     await (self._post(review) if review.state == ReviewState.OPEN else self._close(review))
             return self._app.reviews.changed.hear()  # the server's next card
         except _Closed as closed:
-            pause, told_of = CLOSED_SECONDS, closed.channel_id
+            pause, told_of = LONGEST_PAUSE, closed.channel_id
             await self._tell_server(review.guild_id, closed.channel_id)
         except Exception as error:
             log.warning("card_postponed review=%s error=%s", review.id, error_site(error))
@@ -162,12 +160,11 @@ class ReviewPoster:
     async def _find(self, review: Review) -> int | None:
         """Search for a card whose id was lost in a crash."""
         channel = self._client.get_partial_messageable(review.channel_id or 0, guild_id=review.guild_id)
-        since = datetime.fromtimestamp((review.tried_at or 0.0) - CLOCK_SKEW, UTC)
-        async for message in channel.history(limit=SEARCHED_MESSAGES, after=since, oldest_first=True):
-            if self._client.user == message.author and is_card_of(message, review.id):
-                log.info("card_adopted review=%s", review.id)
-                return message.id
-        return None
+        tried_at = review.tried_at or 0.0
+        found = await find_own(self._client, channel, tried_at, lambda message: is_card_of(message, review.id))
+        if found:
+            log.info("card_adopted review=%s", review.id)
+        return found
 
     async def _tell_server(self, guild_id: int, channel_id: int) -> None:
         """Notify the server once, in its system channel, why cards wait."""

@@ -10,7 +10,7 @@ from typing import Any
 import discord
 import pytest
 from PIL import Image
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from limner.bot.app import App
 from limner.bot.place import Where
@@ -401,6 +401,12 @@ async def test_a_placeholder_whose_number_was_lost_is_found(world: World, at_onc
     assert row.message_id == job.message_id
     assert world.message(row).attachments
     assert "queued" in world.message(other).content
+    # The other one was asked for before the clock was set back by an hour.
+    await lose_message(world.app, other, created_at=time.time() + 3600)
+    await world.finish(await world.claim())
+    row = await world.delivered(other)
+    assert row.message_id == other.message_id
+    assert world.message(row).attachments
     assert len(world.channel.history()) == 4
 
 
@@ -499,10 +505,9 @@ async def unmark(app: App, job: Job) -> None:
         row.delivered_at = None
 
 
-async def lose_message(app: App, job: Job) -> None:
+async def lose_message(app: App, job: Job, **more: float) -> None:
     async with app.database.begin() as session:
-        row = await session.get_one(Job, job.id)
-        row.message_id = None
+        await session.execute(update(Job).where(Job.id == job.id).values(message_id=None, **more))
 
 
 async def expire_token(app: App, job: Job) -> None:

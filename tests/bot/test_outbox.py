@@ -34,10 +34,21 @@ async def test_news_of_a_server_end_the_pause_of_its_answers_only(database: Data
 async def test_what_waits_for_the_network_is_not_hurried(database: Database) -> None:
     jobs, outbox = JobQueue(database), Outbox(database)
     job = await painted(jobs, new_job(guild_id=1, channel_id=3))
-    await jobs.postpone_delivery(job.id, 3600)
+    await jobs.postpone_delivery(job.id, 300)
     outbox.hear(1)
     await outbox.try_again()
     assert await jobs.undelivered() == []
+
+
+async def test_a_pause_from_before_the_clock_was_set_back_is_over(database: Database) -> None:
+    jobs, outbox = JobQueue(database), Outbox(database)
+    failed, refused = await painted(jobs, new_job(channel_id=3)), await held_back(jobs, outbox, 1)
+    await jobs.postpone_delivery(failed.id, 3600)
+    assert [job.id for job in await jobs.undelivered()] == [failed.id]
+    await outbox.hold_back(refused.id, 3600)
+    assert [job.id for job in await jobs.undelivered()] == [failed.id]
+    await outbox.hold_back(refused.id, 7200)
+    assert [job.id for job in await jobs.undelivered()] == [failed.id, refused.id]
 
 
 async def test_since_when_an_answer_is_refused_is_kept(database: Database) -> None:

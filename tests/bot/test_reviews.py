@@ -225,5 +225,6 @@ async def _told_of(world: World, job: Job, channel_id: int) -> bool:
 
 
 async def _retry_now(world: World) -> None:
+    """As if the clock were set back by an hour: a pause that seems to last so long is over."""
     async with world.app.database.begin() as session:
-        await session.execute(update(Review).values(post_after=0.0))
+        await session.execute(update(Review).values(post_after=time.time() + 3600))
