@@ -23,25 +23,36 @@ class BatchSize:
     """Chooses the samples of one denoiser call: as many as fit and save time.
 
     While twice as many wait, calls of both sizes alternate and are timed; the size doubles for as long as that saves
-    `GAIN` of a sample's time.
+    `GAIN` of a sample's time. A size that was kept by an earlier process is first compared with half of it, and halved
+    for as long as the smaller calls take less time a sample. A size that does not fit is halved at once.
 
     Args:
         card: the model.
         fits: pixels (width times height of all samples) that fit into one call.
         samples: the first size.
         keep: called with each new size; None: the size is fixed, and everything that fits may be in flight.
+        is_kept: whether an earlier process measured the first size, maybe under other conditions.
     """
 
-    def __init__(self, card: ModelCard, fits: int, samples: int, keep: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        fits: int,
+        samples: int,
+        keep: Callable[[int], None] | None = None,
+        *,
+        is_kept: bool = False,
+    ) -> None:
         self.samples = samples
         self._model, self._sample, self._fits = card.name, card.width * card.height, fits
         self._keep, self._settled = keep, keep is None
+        self._is_doubted = is_kept and samples > 1
         self._forget()
 
     @property
     def together(self) -> int:
         """Pixels worth having in flight: one call, or the two sizes under comparison."""
-        return self._pixels if self._is_settled else 2 * self._pixels
+        return self._pixels if self._is_settled else 2 * self._tried * self._sample
 
     @property
     def room(self) -> int:
@@ -50,35 +61,64 @@ class BatchSize:
 
     def choose(self, alike: int) -> int:
         """Pixels of the next call, for so many waiting pixels that may share one."""
-        self._trying = not self._is_settled and alike >= 2 * self._pixels
-        larger = self._trying and len(self._larger) < len(self._smaller)
-        return 2 * self._pixels if larger else self._pixels
+        smaller = self._tried * self._sample
+        self._trying = not self._is_settled and alike >= 2 * smaller
+        if not self._trying:
+            return self._pixels
+        return 2 * smaller if len(self._larger) < len(self._smaller) else smaller
 
     def took(self, pixels: int, rows: int, seconds: float) -> None:
         """Record the time of a call of so many pixels and rows."""
         if not self._trying:
             return
-        if pixels > 1.5 * self._pixels:
+        smaller = self._tried * self._sample
+        if pixels > 1.5 * smaller:
             self._larger.append(seconds / rows)
-        elif pixels > 0.75 * self._pixels:
+        elif pixels > 0.75 * smaller:
             self._smaller.append(seconds / rows)
-            self._settled = seconds > LONG_SECONDS
-        if len(self._larger) == TIMED_CALLS and self._keep:
-            saves = min(self._larger) < (1 - GAIN) * min(self._smaller)
-            log.info("batch_tried model=%s samples=%d saves=%s", self._model, 2 * self.samples, saves)
-            self._settled = not saves
-            if saves:
-                self.samples *= 2
-                self._keep(self.samples)
-            self._forget()
+            self._settled = seconds > LONG_SECONDS and not self._is_doubted
+        if len(self._larger) == TIMED_CALLS:
+            self._decide()
+
+    def ran_out(self, fits: int) -> None:
+        """Record that a call had to be split because no more than so many pixels fitted."""
+        self._fits = max(min(self._fits, fits), self._sample)
+        samples = self.samples
+        while self._pixels > self._fits:
+            self.samples //= 2
+        if self._keep and self.samples < samples:
+            log.warning("batch_too_large model=%s samples=%d", self._model, samples)
+            self._keep(self.samples)
+        self._forget()
+
+    def _decide(self) -> None:
+        """Choose between the two sizes that were timed."""
+        ratio = min(self._larger) / min(self._smaller)
+        log.info("batch_tried model=%s samples=%d time=%.2f", self._model, 2 * self._tried, ratio)
+        before = self.samples
+        if self._is_doubted:
+            self.samples = self._tried if ratio > 1 else self.samples
+            self._is_doubted = 1 < self.samples < before
+        elif ratio < 1 - GAIN:
+            self.samples *= 2
+        else:
+            self._settled = True
+        if self._keep and self.samples != before:
+            self._keep(self.samples)
+        self._forget()
 
     @property
     def _pixels(self) -> int:
         return self.samples * self._sample
 
     @property
+    def _tried(self) -> int:
+        """The samples of the smaller one of the two sizes under comparison."""
+        return self.samples // 2 if self._is_doubted else self.samples
+
+    @property
     def _is_settled(self) -> bool:
-        return self._settled or 2 * self._pixels > self._fits
+        return self._settled or 2 * self._tried * self._sample > self._fits
 
     def _forget(self) -> None:
         self._trying = False

@@ -238,14 +238,17 @@ class DiffusionGenerator:
         keep = partial(measured.put, "batch", key) if max_batch is None else None
         if keep and not known:
             keep(samples)
-        self._batch = BatchSize(card, ladder.pixels, samples, keep)
+        self._batch = BatchSize(card, ladder.pixels, samples, keep, is_kept=known is not None)
 
     def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
         """The denoiser's outputs for the flights; their time is recorded for the size of the next call."""
         started = time.perf_counter()
         answers = self._denoiser.answers(calls, pixels)
         asked, rows = sum(flight.request.pixels for flight in flights), sum(call.rows for call in calls)
-        self._batch.took(asked, rows, time.perf_counter() - started)
+        if (fitted := self._ladder.rows(pixels, decoding=False)) < rows:
+            self._batch.ran_out(asked * fitted // rows)
+        else:
+            self._batch.took(asked, rows, time.perf_counter() - started)
         return answers
 
     def _try_out(self, request: GenerationRequest) -> Generator[None]:
