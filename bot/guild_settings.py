@@ -59,6 +59,8 @@ class GuildSettings:
     evasion: OnEvasion = OnEvasion.FLAG
     #: For how long after a refusal ideas are compared with it.
     evasion_minutes: int = 10
+    #: Whether members may make something of each other's posted pictures.
+    shares_pictures: bool = True
     #: Explicit limit in ordinary and in age-restricted channels; None: the operator's.
     explicit_limit: float | None = None
     explicit_limit_restricted: float | None = None

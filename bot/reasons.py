@@ -30,6 +30,20 @@ class JobKind(StrEnum):
     FINISH = "finish"
 
 
+class Action(StrEnum):
+    """What made a job of its parent (`Job.action`)."""
+
+    REROLL = "reroll"
+    REMIX = "remix"
+    RAW = "raw"
+    REPEAT = "repeat"
+    RESTYLE = "restyle"
+    UPSCALE = "upscale"
+    DESCRIBED = "described"
+    VARY_SUBTLE = "vary_subtle"
+    VARY_STRONG = "vary_strong"
+
+
 class HoldReason(StrEnum):
     """Why a job's pictures are in quarantine (`Job.quarantine`)."""
 

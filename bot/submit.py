@@ -24,7 +24,7 @@ from limner.bot.notes import IN_WORDS, NO_NEGATIVE
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.jobs import NewJob
-from limner.bot.reasons import HoldReason, JobKind, JobStatus
+from limner.bot.reasons import Action, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import _
 from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
@@ -44,19 +44,19 @@ async def imagine(app: App, ask: Ask) -> Job:
 async def reroll(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
     """Paint the same prompt from another seed; the expansion is reused."""
     request = replace(GenerationRequest.from_json(job.request), seed=secrets.randbelow(SEEDS))
-    again = _again(app, job, user_id, where or job.where)
+    again = _again(app, job, Action.REROLL, user_id, where or job.where)
     return await submit(app, replace(again, request=request, prompt=job.prompt, expansion=job.expanded))
 
 
 async def repeat(app: App, job: Job, *, where: Where) -> Job:
     """Paint a request again at the owner's current place; the same seed gives the same pictures."""
-    again = _again(app, job, job.user_id, where)
+    again = _again(app, job, Action.REPEAT, job.user_id, where)
     return await submit(app, replace(again, prompt=job.prompt, expansion=job.expanded))
 
 
 async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
     """Paint the same idea with the same seed, without the language model."""
-    return await submit(app, replace(_again(app, job, user_id, where or job.where), expand="off"))
+    return await submit(app, replace(_again(app, job, Action.RAW, user_id, where or job.where), expand="off"))
 
 
 async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, where: Where) -> Job:
@@ -71,8 +71,9 @@ async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, 
         init_image=picture.sha256,
     )
     name = f"{job.id}-{number}.png"
-    again = replace(_again(app, job, user_id, where), is_spoiler=job.is_spoiler)
-    return await submit(app, replace(again, request=request, style="", expand="off", input_name=name))
+    again = _again(app, job, Action.RESTYLE, user_id, where)
+    again = replace(again, request=request, style="", expand="off", input_name=name, parent_picture=number)
+    return await submit(app, replace(again, is_spoiler=job.is_spoiler))
 
 
 async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Job:
@@ -94,7 +95,7 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         locale=job.locale,
         where=where,
     )
-    return await submit(app, replace(read(app, ask), parent_id=job.id))
+    return await submit(app, replace(read(app, ask), parent_id=job.id, action=Action.REMIX))
 
 
 async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
@@ -103,7 +104,7 @@ async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:
     if any(image.width * image.height * 4 > MOST_PIXELS for image in job.images):
         raise BadOption(_("That picture is as large as pictures get here."))
     request = replace(GenerationRequest.from_json(job.request), finish=Finish(upscale=2))
-    again = replace(_again(app, job, user_id, where), is_spoiler=job.is_spoiler)
+    again = replace(_again(app, job, Action.UPSCALE, user_id, where), is_spoiler=job.is_spoiler)
     return await submit(
         app, replace(again, kind=JobKind.FINISH, request=request, prompt=job.prompt, expansion=job.expanded)
     )
@@ -123,7 +124,7 @@ async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> 
     """Paint a picture's description."""
     check_posted(job)
     ask = Ask(text=job.prompt or "", is_spoiler=job.is_spoiler, user_id=user_id, locale=job.locale, where=where)
-    return await submit(app, replace(read(app, ask), parent_id=job.id))
+    return await submit(app, replace(read(app, ask), parent_id=job.id, action=Action.DESCRIBED))
 
 
 async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReason | None = None) -> bool:
@@ -145,7 +146,7 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
     """
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
     said = replace(GenerationRequest.from_json(job.request), prompt=text)
-    new = replace(_again(app, job, job.user_id, job.where), idea=text, request=said, expand="off")
+    new = replace(_again(app, job, Action.REPEAT, job.user_id, job.where), idea=text, request=said, expand="off")
     new = await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
     expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
     return await choose(app, job, expansion, new.quarantine)
@@ -221,7 +222,7 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     return apply_verdict.obeyed(new, verdict)
 
 
-def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
+def _again(app: App, job: Job, action: Action, user_id: int, where: Where) -> NewJob:
     """The same request; results of a spoiler stay spoilers, results of words alone are for the rules to decide."""
     request = GenerationRequest.from_json(job.request)
     return NewJob(
@@ -234,6 +235,7 @@ def _again(app: App, job: Job, user_id: int, where: Where) -> NewJob:
         locale=job.locale,
         weight=weight_of(app.settings, where.role_ids),
         parent_id=job.id,
+        action=action,
         input_name=job.input_name,
         where=where,
     )

@@ -173,6 +173,11 @@ class GenerationRequest:
     finish: Finish | None = None
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is painted."""
+        return self.width, self.height
+
+    @property
     def count(self) -> int:
         """The number of pictures in the result."""
         return self.keep or self.num_images_per_prompt
@@ -458,6 +463,9 @@ class ModelCard:
     """Requires an input picture."""
     other_sizes: bool = True
     """Supports other sizes than its own."""
+    subtle_strength: float = 0.35
+    strong_strength: float = 0.7
+    """How much of a picture its two variations change."""
     is_tryout: bool = False
     """A small model for trying Limner; a member's first picture by it has a note about that."""
     words: frozenset[str] = frozenset()

@@ -15,6 +15,8 @@ NUMBERS = {
     "num_inference_steps": (int, 1, 1000),
     "guidance_scale": (float, 0, 100),
     "max_added_words": (int, 0, 1000),
+    "subtle_strength": (float, 0.05, 1),
+    "strong_strength": (float, 0.05, 1),
 }
 """Number fields: whether they are whole, and their range."""
 SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout")

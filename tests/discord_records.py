@@ -17,6 +17,7 @@ Seen = TypeVar("Seen")
 
 BOT, GUILD, CHANNEL = 1000, 2000, 3000
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
+TEXT = 10
 
 
 async def until(look: Callable[[], Seen], seconds: float = 20.0, what: str = "what the test waits for") -> Seen:
@@ -53,7 +54,8 @@ class Post:
 
     @property
     def content(self) -> str:
-        return self.body.get("content") or ""
+        texts = [part["content"] for part in components(self.body.get("components") or []) if part["type"] == TEXT]
+        return "\n".join(filter(None, [self.body.get("content"), *texts]))
 
     @property
     def public(self) -> bool:

@@ -25,6 +25,7 @@ from limner.bot.plugin import APP
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, Seen
+from limner.bot.ui.controls import parts_of
 from tests.discord_spec import complaints
 from tests.rows import seen
 
@@ -135,7 +136,7 @@ class World:
         """Wait until a job's message says something."""
 
         async def says() -> bool:
-            return text in self.message(job).content
+            return text in text_of(self.message(job))
 
         await self.until(says, f"the message says {text!r}")
         return self.message(job)
@@ -160,8 +161,13 @@ class World:
 
 def labels(message: discord.Message) -> list[str | None]:
     """What a message's buttons say."""
-    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
-    return [item.label for row in rows for item in row.children if isinstance(item, discord.Button)]
+    return [part.label for part in parts_of(message) if isinstance(part, discord.Button)]
+
+
+def text_of(message: discord.Message) -> str:
+    """What a message says: its text, or the texts of its components."""
+    texts = [part.content for part in parts_of(message) if isinstance(part, discord.TextDisplay)]
+    return "\n".join(filter(None, [message.content, *texts]))
 
 
 def png(size: tuple[int, int] = (16, 16), shade: int = 0) -> bytes:

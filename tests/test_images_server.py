@@ -10,7 +10,7 @@ from PIL import Image
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from tests.images_server import PaintingServer, error, open_painting_server
-from tests.simulated_discord import World
+from tests.simulated_discord import World, text_of
 
 
 @pytest.fixture
@@ -54,4 +54,4 @@ async def test_an_idea_becomes_a_servers_picture(world: World, server: PaintingS
     server.refuse = lambda _: error(400, "Your request was rejected by our safety system.", code="moderation_blocked")
     job = await world.delivered(await world.imagine("a blue fox"), seconds=40)
     assert (job.status, job.attempts) == (JobStatus.FAILED, 1)
-    assert "does not allow this picture; change your words" in world.message(job).content
+    assert "does not allow this picture; change your words" in text_of(world.message(job))

@@ -58,6 +58,7 @@ LAYERS = (
     ("cogs",),
     ("ui",),
     ("worker",),
+    ("picture_actions",),
     ("submit", "ask", "flags", "options", "option_fields", "parameters", "notes"),
     ("app",),
     ("moderation",),

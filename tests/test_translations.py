@@ -33,7 +33,7 @@ from limner.bot.translation import (
 )
 from limner.bot.ui import command_names
 from tests.discord_spec import complaints
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, text_of
 from tests.translations import commands, sources, template
 
 
@@ -180,13 +180,13 @@ async def test_a_chinese_member_of_an_english_server_reads_both(world: World, lo
     locales[world.ada.id] = "zh-CN"
     assert await world.refused("--seed 7") == "提示词只有参数；请在参数前写出你想看到的内容。"
     job = await world.imagine("雪地里的红狐狸")
-    assert world.message(job).content.endswith("queued · next in line")
+    assert text_of(world.message(job)).endswith("queued · next in line")
     assert labels(world.message(job)) == ["Cancel"]
     stopped = await world.ada.slash(world.channel, "cancel")
     assert stopped.response
     assert stopped.response.content.endswith("已取消。")
     job = await world.delivered(job)
-    assert world.message(job).content.endswith("Cancelled by the member who asked for it.")
+    assert text_of(world.message(job)).endswith("Cancelled by the member who asked for it.")
     assert job.reason == "Cancelled by the member who asked for it."
 
 
@@ -196,11 +196,11 @@ async def test_an_english_member_of_a_chinese_server_reads_both(world: World, lo
     world.ada = world.guild.add_member(world.env.create_user("carla"))
     assert await world.refused("--seed 7") == "The prompt has only flags; write what you want to see before them."
     job = await world.imagine("a red fox")
-    assert world.message(job).content.endswith("排队中 · 下一个就是你")
+    assert text_of(world.message(job)).endswith("排队中 · 下一个就是你")
     assert labels(world.message(job)) == ["取消"]
     await world.ada.slash(world.channel, "cancel")
     job = await world.delivered(job)
-    assert world.message(job).content.endswith("由请求者取消。")
+    assert text_of(world.message(job)).endswith("由请求者取消。")
     assert job.reason == "Cancelled by the member who asked for it.", "rows keep English"
 
 

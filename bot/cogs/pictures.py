@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import discord
 from discord import app_commands
@@ -29,6 +29,11 @@ GONE = N_(
     "That picture's file is gone from the bot's disk, so it cannot be blocked; block the message's own picture file."
 )
 WHICH = N_("Which of these pictures must not come back?")
+SHARED = N_(
+    "Everybody who sees a posted picture may vary, upscale or extend it; that is then a request of their own, and the "
+    "picture stays as it is."
+)
+NOT_SHARED = N_("Only the member who asked for a picture may make something of it.")
 EMPTY = N_("No picture is blocked here; use the menu of a message: Apps, Block this picture.")
 BLOCK = "Block this picture"
 
@@ -74,6 +79,17 @@ class Pictures(LimnerCog, name="Limner pictures"):
                 there=there,
             ),
         )
+
+    @group.command()
+    @app_commands.describe(who="The buttons of a posted picture answer all who see it, or its owner only")
+    async def sharing(self, interaction: Interaction, who: Literal["everybody", "owner"] | None = None) -> None:
+        """Show or change who may make something of a posted picture."""
+        guild_id = await moderated(interaction, self.app)
+        if who:
+            managers_only(interaction)
+            await self.app.guilds.change(guild_id, interaction.user.id, shares_pictures=who == "everybody")
+        is_shared = (await self.app.guilds.get(guild_id)).shares_pictures
+        await tell(interaction, _(SHARED) if is_shared else _(NOT_SHARED))
 
     @group.command()
     @app_commands.describe(page="Which page, with 10 pictures on each")

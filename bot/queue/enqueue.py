@@ -13,7 +13,7 @@ from sqlalchemy.orm import lazyload
 
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
-from limner.bot.reasons import OPEN, HoldReason, JobKind, JobStatus
+from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion, GenerationRequest
@@ -34,6 +34,8 @@ class NewJob:
     style: str = ""
     expand: str = "on"
     parent_id: int | None = None
+    parent_picture: int | None = None
+    action: Action | None = None
     #: The input picture's file name.
     input_name: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from sqlalchemy import func, select, text, update
 
@@ -53,6 +54,12 @@ class Outbox:
         }
         async with self.database.begin() as session:
             await session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+    async def post_again(self, job_id: int, **changes: Any) -> None:
+        """Have a posted answer written anew, after these changes of its row."""
+        due = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
+        async with self.database.begin() as session:
+            await session.execute(update(Job).where(Job.id == job_id).values(**changes, **due))
 
     def hear(self, guild_id: int) -> None:
         """Note a change in a server; changes arrive in hundreds when a moderator reorders roles."""

@@ -112,8 +112,10 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     quarantine: Mapped[str | None] = mapped_column(String(32), default=None)
     #: Rules from which a moderator has exempted this job.
     pardoned_ids: Mapped[list[int] | None] = mapped_column(List, default=None)
-    #: The job that this one rerolls or repeats.
+    #: The job that this one is made of, the number of its picture (from 1) if it is made of one, and by what `Action`.
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
+    parent_picture: Mapped[int | None] = mapped_column(default=None)
+    action: Mapped[str | None] = mapped_column(String(16), default=None)
 
     #: The position in the queue: lowest first (see `bot.queue.fairness`).
     turn: Mapped[float] = mapped_column(Double, default=0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar, cast
 
 import discord
@@ -13,7 +13,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
-from limner.bot.ui.interactions import answer_error, app_of, managers_only, moderated, owned, speak_privately
+from limner.bot.ui.interactions import answer_error, app_of, managers_only, moderated, owned, speak_privately, viewed
 
 Interaction = discord.Interaction[Any]
 ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])
@@ -21,6 +21,15 @@ ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])
 NUMBER = "[0-9]{1,18}"
 """A row's number in a custom_id; longer numbers are no row's."""
 NOT_OFFERED = N_("That is not offered there; open it again and choose.")
+
+
+def parts_of(message: discord.Message) -> Iterator[Any]:
+    """A message's components with those inside of them, such as the buttons in the rows of a container."""
+    parts: list[Any] = [*message.components]
+    while parts:
+        part = parts.pop(0)
+        yield part
+        parts[:0] = getattr(part, "children", ())
 
 
 class Control(ABC, discord.ui.DynamicItem[ItemT], template="limner:"):
@@ -82,6 +91,21 @@ class ForOwner(Control[ItemT], template="limner:"):
         await self.act(interaction, app, await owned(interaction, app, self.job_id, or_cleaner=self.is_for_cleaners))
 
 
+class ForViewers(Control[ItemT], template="limner:"):
+    """About one picture of a posted request, for all who see it if their server lets them, and for its owner."""
+
+    job_id: int
+    number: int
+
+    @abstractmethod
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Carry out the action on the picture."""
+
+    async def check_and_act(self, interaction: Interaction, app: App) -> None:
+        """Act for those who see the picture; raises UserError as `viewed` does."""
+        await self.act(interaction, app, await viewed(interaction, app, self.job_id, self.number))
+
+
 class ForModerators(Control[ItemT], template="limner:"):
     """About a server's own data, for its current moderators."""
 
@@ -109,9 +133,8 @@ def _check_offered(interaction: Interaction) -> None:
     data = cast("Mapping[str, Any]", interaction.data or {})
     if "values" not in data or interaction.message is None:
         return
-    rows = [row for row in interaction.message.components if isinstance(row, discord.ActionRow)]
-    parts = (part for row in rows for part in row.children if part.custom_id == data["custom_id"])
-    select = next(part for part in parts if isinstance(part, discord.SelectMenu))
+    selects = (part for part in parts_of(interaction.message) if isinstance(part, discord.SelectMenu))
+    select = next(select for select in selects if select.custom_id == data["custom_id"])
     has_list = select.type is discord.ComponentType.string_select
     is_offered = not has_list or {option.value for option in select.options}.issuperset(data["values"])
     if not is_offered or not select.min_values <= len(data["values"]) <= select.max_values:

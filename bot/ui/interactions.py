@@ -13,8 +13,10 @@ from discord.ext import commands
 from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, UserError
 from limner.bot.limits import CONTENT, cut
+from limner.bot.picture_actions import picture_of
 from limner.bot.place import Where
 from limner.bot.storage.models import Job
+from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _, speak, speaking, stored
 from limner.generators.base import error_site
 
@@ -216,6 +218,25 @@ async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: 
     cleans = or_cleaner and is_here and job.guild_id is not None and interaction.permissions.manage_messages
     if interaction.user.id != job.user_id and not cleans:
         raise NotYours
+    return job
+
+
+async def viewed(interaction: Interaction, app: App, job_id: int, number: int) -> Job:
+    """A request whose posted picture ``number`` the member sees: its owner anywhere, others in its channel.
+
+    Raises:
+        NotFound: the request was deleted.
+        NotYours: the member sees it nowhere, or the server leaves a picture to its owner.
+        BadOption: the pictures are not posted.
+        BadPicture: this one was deleted.
+    """
+    job = await app.jobs.get(job_id)
+    if interaction.user.id != job.user_id:
+        is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
+        if job.guild_id is None or not is_here or not (await app.guilds.get(job.guild_id)).shares_pictures:
+            raise NotYours
+    check_posted(job)
+    picture_of(job, number)
     return job
 
 

@@ -23,7 +23,7 @@ from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
 from limner.bot.ui import job_messages
-from limner.bot.ui.controls import NUMBER, ForOwner
+from limner.bot.ui.controls import NUMBER, ForOwner, parts_of
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, appeal_view, owned, respond, speaking_publicly, tell, where_to_post
@@ -60,6 +60,8 @@ LOOKS = {
     "erase": (N_("Delete for good"), discord.ButtonStyle.danger),
     "cancel": (N_("Cancel"), discord.ButtonStyle.secondary),
 }
+OF_SEVERAL = {"upscale": N_("Upscale all")}
+"""Labels of the verbs that act on all pictures of a request where it has several."""
 AGAIN = ("reroll", "remix", "paint")
 """Verbs that are offered for some requests only."""
 CLEANING = ("delete", "erase", "cancel")
@@ -69,9 +71,10 @@ CLEANING = ("delete", "erase", "cancel")
 class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER})"):
     """A verb and a job's number; everything else is in the row."""
 
-    def __init__(self, verb: str, job_id: int) -> None:
-        label, style = LOOKS[verb]
-        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=f"limner:{verb}:{job_id}"))
+    def __init__(self, verb: str, job_id: int, label: str = "") -> None:
+        usual, style = LOOKS[verb]
+        custom_id = f"limner:{verb}:{job_id}"
+        super().__init__(discord.ui.Button(label=_(label or usual), style=style, custom_id=custom_id))
         self.verb = verb
         self.job_id = job_id
 
@@ -94,11 +97,17 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
         await _PRESSED[self.verb](interaction, app, job)
 
 
-def buttons(job: Job) -> discord.ui.View:
+def items(job: Job) -> list[JobButton]:
     """The buttons of a job in its present state."""
+    labels = OF_SEVERAL if len(job.images) > 1 else {}
+    return [JobButton(verb, job.id, labels.get(verb, "")) for verb in _verbs(job)]
+
+
+def buttons(job: Job) -> discord.ui.View:
+    """The same under a message of text."""
     view = discord.ui.View(timeout=None)
-    for verb in _verbs(job):
-        view.add_item(JobButton(verb, job.id))
+    for item in items(job):
+        view.add_item(item)
     return view
 
 
@@ -109,8 +118,8 @@ def is_of(message: discord.Message, job_id: int) -> bool:
 
 def job_of(message: discord.Message) -> int | None:
     """The number of the job that a message's buttons belong to; None if it has none."""
-    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
-    found = (re.fullmatch(r"limner:[a-z]+:([0-9]+)", item.custom_id or "") for row in rows for item in row.children)
+    names = (getattr(part, "custom_id", None) or "" for part in parts_of(message))
+    found = (re.fullmatch(r"limner:[a-z]+:([0-9]+)", name) for name in names)
     return next((int(match[1]) for match in found if match), None)
 
 

@@ -10,7 +10,7 @@ from discord.utils import escape_markdown, escape_mentions
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
 from limner.bot.queue.jobs import Position
-from limner.bot.reasons import EndCode, HoldReason, JobKind, JobStatus
+from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
 
@@ -48,6 +48,21 @@ NO_ATTACHING = N_(
 )
 PREVIEW = N_("A first, rough look at the picture that is being painted.")
 FILES_GONE = N_("The picture files are gone from the bot's disk; Reroll paints the request again.")
+
+BY = {
+    None: N_("asked by {member}"),
+    Action.REROLL: N_("reroll of request {job} by {member}"),
+    Action.REMIX: N_("remix of request {job} by {member}"),
+    Action.RAW: N_("own words of request {job}, asked by {member}"),
+    Action.REPEAT: N_("repeat of request {job} by {member}"),
+    Action.RESTYLE: N_("restyle of picture {picture} of request {job} by {member}"),
+    Action.UPSCALE: N_("upscale of request {job} by {member}"),
+    Action.VARY_SUBTLE: N_("subtle variation of picture {picture} of request {job} by {member}"),
+    Action.VARY_STRONG: N_("strong variation of picture {picture} of request {job} by {member}"),
+    Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
+}
+"""Who asked, and for what, by what made a request of its parent."""
+BY_PICTURE = N_("upscale of picture {picture} of request {job} by {member}")
 
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -99,8 +114,8 @@ def ended(job: Job) -> str:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
-        head, facts = [quoted(job.idea), *_addition(job)], f"-# {_facts(job)}"
-        return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, facts)))), facts))
+        head, facts = [quoted(job.idea), *_addition(job)], [f"-# {_asker(job)}", f"-# {_facts(job)}"]
+        return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, *facts)))), *facts))
     return f"{_idea(job)}\n{_reason(job)}"
 
 
@@ -178,7 +193,8 @@ def _addition(job: Job) -> list[str]:
     if expansion is None:
         return []
     shown = expansion.added if expansion.text.startswith(job.idea) else expansion.text
-    added = [f"*{plain(shown, ADDED_LENGTH)}*"] if shown.strip() else []
+    head = _("Added:") if shown == expansion.added else _("Painted as:")
+    added = [f"{head} *{plain(shown, ADDED_LENGTH)}*"] if shown.strip() else []
     return added + ([f"-# {plain(stored(expansion.note), IDEA_LENGTH)}"] if expansion.note else [])
 
 
@@ -192,6 +208,13 @@ def _notes(job: Job, room: int) -> list[str]:
     return lines
 
 
+def _asker(job: Job) -> str:
+    """Who asked, and of which request and picture it is made."""
+    action, member = Action(job.action) if job.action and job.parent_id else None, f"<@{job.user_id}>"
+    sentence = BY_PICTURE if action == Action.UPSCALE and job.parent_picture else BY[action]
+    return _(sentence, job=job.parent_id, picture=job.parent_picture, member=member)
+
+
 def _facts(job: Job) -> str:
     seeds = [image.seed for image in job.images] if job.generation.keep else job.generation.seeds
     if len(seeds) == 1:
@@ -203,7 +226,7 @@ def _facts(job: Job) -> str:
     style = [_("style {style}", style=plain(job.style, CHOICE))] if job.style else []
     facts = [seed, *style, plain(job.generation.model, CHOICE), seconds(job)]
     if job.kind == JobKind.FINISH:
-        facts.insert(0, _("upscaled to {sizes} from request {job}", sizes=sizes(job), job=job.parent_id))
+        facts.insert(0, _("upscaled to {sizes}", sizes=sizes(job)))
     return " · ".join(facts)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import discord
 from discord.webhook.async_ import async_context
 
 from limner.bot.app import App
 from limner.bot.limits import nonce
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.ui.interactions import SILENT
 from limner.bot.ui.job_buttons import buttons, is_of
-from limner.bot.ui.restyle import offer_restyle
+from limner.bot.ui.restyle import restyle_items
+from limner.bot.ui.result_message import result_message
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ MISSING_ACCESS = 50001
 CANNOT_MESSAGE_USER = 50007
 MISSING_PERMISSIONS = 50013
 THREAD_ARCHIVED = 50083
+INVALID_FORM = 50035
 FORBIDDEN = (MISSING_ACCESS, CANNOT_MESSAGE_USER, MISSING_PERMISSIONS)
 """Discord's error codes for the bot where an interaction token may still write."""
 
@@ -74,16 +79,14 @@ class Posting:
         message_id = job.message_id or await self._find(channel, job)
         if message_id is None:
             new = await channel.send(
-                f"<@{job.user_id}>\n{text}",
+                **self._written(job, f"<@{job.user_id}>\n{text}", files),
                 files=files,
-                view=self._buttons(job),
                 nonce=nonce("request", job.id, channel.id),
                 allowed_mentions=SILENT,
                 suppress_embeds=True,
             )
             return new.id
-        message = channel.get_partial_message(message_id)
-        await message.edit(content=text, attachments=files, view=self._buttons(job), allowed_mentions=SILENT)
+        await self._edit(channel.get_partial_message(message_id).edit, job, text, files)
         return message_id
 
     async def _put_with_token(self, job: Job, text: str, files: Sequence[discord.File]) -> bool:
@@ -94,15 +97,37 @@ class Posting:
         async_context.set(self._webhooks)
         webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
         try:
-            await webhook.edit_message(
-                job.message_id, content=text, attachments=files, view=self._buttons(job), allowed_mentions=SILENT
-            )
+            await self._edit(functools.partial(webhook.edit_message, job.message_id), job, text, files)
         except discord.HTTPException as error:
             if error.status not in (401, 404) or error.code == UNKNOWN_MESSAGE:
                 raise
             log.info("answer_token_refused job=%s code=%s", job.id, error.code)
             return False
         return True
+
+    async def _edit(
+        self, edit: Callable[..., Awaitable[object]], job: Job, text: str, files: Sequence[discord.File]
+    ) -> None:
+        """Edit a message into the text or the gallery; one that was a gallery before takes no plain text any more."""
+        written = self._written(job, text, files)
+        try:
+            await edit(**written, attachments=files, allowed_mentions=SILENT)
+        except discord.HTTPException as error:
+            if error.code != INVALID_FORM or isinstance(written["view"], discord.ui.LayoutView):
+                raise
+            again = _unread(files)
+            view = result_message(self._app.settings, job, text, again)
+            await edit(content=None, view=view, attachments=again, allowed_mentions=SILENT)
+
+    def _written(self, job: Job, text: str, files: Sequence[discord.File]) -> dict[str, Any]:
+        """A message's content and its components: finished pictures come in a gallery."""
+        settings = self._app.settings
+        if files and job.status == JobStatus.SUCCEEDED:
+            return {"content": None, "view": result_message(settings, job, text, files)}
+        view = buttons(job)
+        for item in restyle_items(job, settings.offered):
+            view.add_item(item)
+        return {"content": text, "view": view}
 
     async def _open_thread(self, job: Job) -> bool:
         """Open a job's archived thread; False if it is locked or the bot lacks the permission."""
@@ -116,9 +141,6 @@ class Posting:
             return False
         log.info("thread_opened job=%s", job.id)
         return True
-
-    def _buttons(self, job: Job) -> discord.ui.View:
-        return offer_restyle(buttons(job), job, self._app.settings.offered)
 
     async def _find(self, channel: discord.PartialMessageable, job: Job) -> int | None:
         """Search for a placeholder whose id was lost in a crash: a message of the bot with the job's buttons."""

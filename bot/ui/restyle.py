@@ -79,12 +79,10 @@ class RestyleChoice(
         await _restyle(interaction, app, job, self.item.values[0])
 
 
-def offer_restyle(view: discord.ui.View, job: Job, cards: Mapping[str, ModelCard]) -> discord.ui.View:
-    """A job's buttons, with Restyle if it has pictures and a model is offered for it."""
+def restyle_items(job: Job, cards: Mapping[str, ModelCard]) -> list[RestyleButton]:
+    """Restyle, if a job has posted pictures and a model is offered for it."""
     is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
-    if is_shown and any(card.restyles for card in cards.values()):
-        view.add_item(RestyleButton(job.id))
-    return view
+    return [RestyleButton(job.id)] if is_shown and any(card.restyles for card in cards.values()) else []
 
 
 def _offered(job: Job, cards: Mapping[str, ModelCard]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, CannotDescribe, FilesGone
+from limner.bot.picture_actions import picture_of
 from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import Job
 from limner.bot.submit import check_posted
@@ -46,17 +47,18 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
 
 
 async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
-    """Upscale the pictures of the job's parent.
+    """Upscale the pictures of the job's parent, or the one that it names.
 
     Raises:
         BadOption: these are not posted (any more).
         FilesGone: their files are missing.
+        BadPicture: the named one was deleted.
     """
     started = time.perf_counter()
     parent = await app.jobs.get(job.parent_id or 0)
     check_posted(parent)
     results: list[Result] = []
-    for row in parent.images:
+    for row in parent.images if job.parent_picture is None else [picture_of(parent, job.parent_picture)]:
         image = await _opened(app, row.sha256)
         kept = Kept(image, row.seed, row.nearness)
         told = str(image.info.get("parameters", ""))

@@ -12,7 +12,7 @@ from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import delivery, review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, text_of
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ async def test_an_appeal_that_is_approved_paints_the_request_past_the_rule(world
     assert (job.id, job.status) == (review.job_id, JobStatus.QUEUED)
     await world.finish(await world.claim())
     message = world.message(await world.delivered(job))
-    assert message.content.startswith(f"<@{world.ada.id}>\n**a purple cow**")
+    assert text_of(message).startswith(f"<@{world.ada.id}>\n**a purple cow**")
     assert len(message.attachments) == 1
 
 
@@ -70,7 +70,7 @@ async def test_an_appeal_that_is_rejected_is_told_in_private(world: World) -> No
     await press(channel, review, "reject", world.grace)
     review = await settled(world, review)
     [message] = world.ada.user.dm_channel.history()
-    assert message.content == review_outcomes.APPEAL_REJECTED.format(job=review.job_id)
+    assert text_of(message) == review_outcomes.APPEAL_REJECTED.format(job=review.job_id)
     assert (await world.newest()).status == JobStatus.REFUSED
     told = await world.ada.slash(world.channel, "me")
     assert told.response

@@ -21,7 +21,7 @@ from limner.bot.errors import NotFound, NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS
 from limner.bot.storage.models import Job
-from limner.bot.ui.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner
+from limner.bot.ui.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner, ForViewers
 from limner.bot.ui.form import Form
 from limner.generators.base import Expansion
 from tests import other_clients
@@ -29,7 +29,7 @@ from tests.other_clients import told
 from tests.reviewing import show_to
 from tests.simulated_discord import World
 
-FOR_WHOM: tuple[type, ...] = (ForAnyone, ForOwner, ForModerators, ForManagers)
+FOR_WHOM: tuple[type, ...] = (ForAnyone, ForOwner, ForViewers, ForModerators, ForManagers)
 DISCORDS = ("discord.ui.Button", "discord.ui.Select", "discord.ui.RoleSelect", "discord.ui.ChannelSelect")
 DECORATORS = ("discord.ui.button", "discord.ui.select")
 

@@ -12,7 +12,7 @@ from limner.bot.storage.decoder import KIND
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
 from tests.rows import seen
-from tests.simulated_discord import World, labels, png
+from tests.simulated_discord import World, labels, png, text_of
 
 WORDS = "a *red* fox in the snow"
 
@@ -47,7 +47,7 @@ async def test_a_picture_becomes_words_with_a_button_that_paints_them(world: Wor
 
     job = await described(world, job)
     message = world.message(job)
-    assert message.content == "**fox.png**\na \\*red\\* fox in the snow"
+    assert text_of(message) == "**fox.png**\na \\*red\\* fox in the snow"
     assert labels(message) == ["Paint this", "Delete"]
     assert [file.filename for file in message.attachments] == [f"limner-{job.id}-1.png"]
 
@@ -89,7 +89,7 @@ async def test_a_forbidden_file_name_is_refused(world: World) -> None:
 
 async def test_finished_pictures_can_be_made_larger_by_their_owner(world: World) -> None:
     job = await world.painted(seed=5)
-    assert labels(world.message(job)) == ["Reroll", "Remix", "Upscale", "Details", "Delete"]
+    assert labels(world.message(job)) == ["Picture", "Reroll", "Remix", "Upscale", "Details", "Delete"]
     refused = await world.bob.click(world.message(job), custom_id=f"limner:upscale:{job.id}")
     assert private(refused)
     await world.ada.click(world.message(job), custom_id=f"limner:upscale:{job.id}")
@@ -100,7 +100,9 @@ async def test_finished_pictures_can_be_made_larger_by_their_owner(world: World)
 
     await world.finish(await world.claim(), size=(256, 256))
     larger = await world.delivered(larger)
-    assert world.message(larger).content.startswith("**a red fox**\n-# upscaled to 256x256 from request 1 · seed 5 · ")
+    assert text_of(world.message(larger)).startswith(
+        f"**a red fox**\n-# upscale of request 1 by <@{world.ada.id}>\n-# upscaled to 256x256 · seed 5 · "
+    )
     result = await world.ada.click(world.message(larger), custom_id=f"limner:details:{larger.id}")
     assert result.response
     fields = {field.name: field.value for field in result.response.embeds[0].fields}
@@ -119,4 +121,4 @@ async def test_details_tell_how_near_a_picture_came(world: World) -> None:
     assert result.response
     fields = {field.name: field.value for field in result.response.embeds[0].fields}
     assert fields["Likeness to the idea"] == "0.31 · best of 4"
-    assert "seed 9" in world.message(job).content
+    assert "seed 9" in text_of(world.message(job))

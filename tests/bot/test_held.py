@@ -13,7 +13,7 @@ from limner.generators.base import Expansion
 from tests import other_clients
 from tests.other_clients import told
 from tests.reviewing import card, carded, choose_channel, press
-from tests.simulated_discord import World, labels, png
+from tests.simulated_discord import World, labels, png, text_of
 
 BEACH = "a naked woman on the beach at sunset"
 NEKKID = "a nekkid woman on the beach at sunset"
@@ -96,7 +96,7 @@ async def test_an_edit_that_a_rule_changes_or_flags_is_painted_so(world: World) 
     await edited(world, job, "a red fox, a cow and a bull")
     job = await world.app.jobs.get(job.id)
     assert (job.idea, job.prompt, job.quarantine) == ("a red fox", "a red fox, a hen and a bull", "flagged")
-    assert "fox" not in world.message(job).content
+    assert "fox" not in text_of(world.message(job))
 
 
 PAINTS = {"keep", "edit", "reroll", "remix", "raw", "upscale", "paint"}

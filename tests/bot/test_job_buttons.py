@@ -10,7 +10,7 @@ from limner.bot.errors import NotYours
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, text_of
 
 ADDED = "soft light, deep snow"
 
@@ -85,8 +85,8 @@ async def test_a_refusal_tells_its_reason_to_its_owner_only(world: World) -> Non
     await world.app.jobs.refuse(await world.claim(), "filter:expansion", "The expansion is not allowed.")
     job = await world.delivered(job)
     message = world.message(job)
-    assert "red fox" not in message.content
-    assert "expansion" not in message.content
+    assert "red fox" not in text_of(message)
+    assert "expansion" not in text_of(message)
     result = await press(world, job, "details")
     assert result.response
     assert "not allowed" in str(result.response.embeds[0].to_dict())
@@ -122,7 +122,7 @@ async def test_cancel_before_and_while_painting(world: World) -> None:
     assert told(await press(world, job, "cancel", world.bob)) == str(NotYours())
     assert told(await press(world, job, "cancel", world.grace)) == f"Request {job.id} (**a red fox**) is cancelled."
     job = await world.delivered(job)
-    assert "Cancelled by a moderator." in world.message(job).content
+    assert "Cancelled by a moderator." in text_of(world.message(job))
     assert labels(world.message(job)) == ["Reroll", "Remix", "Details", "Delete"]
     running = await world.imagine()
     await world.claim()
@@ -164,7 +164,7 @@ async def test_an_unknown_error_is_answered_and_not_told(world: World, monkeypat
 async def test_a_preview_shows_what_was_added(world: World) -> None:
     job = await held(world)
     message = world.message(job)
-    assert message.content.startswith(f"**a red fox**\n*{ADDED}*\n")
+    assert text_of(message).startswith(f"**a red fox**\nAdded: *{ADDED}*\n")
     assert labels(message) == ["Keep", "Edit", "Raw", "Cancel"]
     assert await world.app.jobs.claim("painter", capacity=1) == []
 
@@ -173,7 +173,7 @@ async def test_keep_paints_the_expansion(world: World) -> None:
     job = await held(world)
     await press(world, job, "keep")
     assert labels(world.message(job)) == ["Cancel"]
-    assert "queued" in world.message(job).content
+    assert "queued" in text_of(world.message(job))
     claimed = await world.claim()
     assert (claimed.id, claimed.prompt) == (job.id, f"a red fox, {ADDED}")
     await world.finish(claimed)

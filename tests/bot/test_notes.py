@@ -18,7 +18,7 @@ from limner.generators.base import Expansion
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import NoExpander
 from tests.rows import asked, new_job, painted
-from tests.simulated_discord import World
+from tests.simulated_discord import World, text_of
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_no_text_takes_long():
 async def test_it_is_said_once_under_the_picture_and_in_details(world: World) -> None:
     job = await world.painted("a red (apple:1.3) BREAK", negative="(blurry:1.2), <lora:ink:0.7>")
     note = r"Not understood, read as plain words: (apple:1.3), BREAK, (blurry:1.2), <lora:ink:0.7>"
-    assert f"\n-# {note}\n" in world.message(job).content
+    assert f"\n-# {note}\n" in text_of(world.message(job))
     result = await world.ada.click(world.message(job), custom_id=f"limner:details:{job.id}")
     assert result.response
     [embed] = result.response.embeds

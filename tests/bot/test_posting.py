@@ -13,7 +13,7 @@ from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job, Seen
 from limner.bot.ui import delivery, job_messages
 from tests.rows import seen
-from tests.simulated_discord import World, labels, png
+from tests.simulated_discord import World, labels, png, text_of
 
 EXPLICIT_LOOK = seen(0.8)
 
@@ -41,7 +41,7 @@ async def explicit(world: World, look: Seen | None = EXPLICIT_LOOK) -> Job:
 async def refusal(world: World, job: Job) -> Job:
     job = await world.delivered(job)
     assert job.status == JobStatus.REFUSED
-    assert world.message(job).content == job_messages.REFUSED_BY_FILTER
+    assert text_of(world.message(job)) == job_messages.REFUSED_BY_FILTER
     assert world.message(job).attachments == []
     assert job.images == []
     return job

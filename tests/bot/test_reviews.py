@@ -12,7 +12,7 @@ from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, text_of
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ async def test_a_rejected_request_ends_with_a_sentence_and_its_pictures_are_gone
     assert (job.status, job.reason, job.images) == (JobStatus.REFUSED, review_outcomes.REJECTED, [])
     assert not list(world.app.images.folder.rglob("*.png"))
     message = world.message(job)
-    assert (message.attachments, "red fox" in message.content) == ([], False)
+    assert (message.attachments, "red fox" in text_of(message)) == ([], False)
     assert labels(message) == ["Details", "Delete"]
     assert card(channel, review).attachments == []
     details = await world.ada.click(message, custom_id=f"limner:details:{job.id}")
@@ -143,13 +143,13 @@ async def test_the_words_of_a_flagged_request_are_repeated_only_when_it_is_appro
     channel = await choose_channel(world)
     await world.app.filters.add(world.guild.id, "cow", world.grace.id, action="flag")
     job = await world.imagine("a purple cow")
-    assert "cow" not in world.message(job).content
+    assert "cow" not in text_of(world.message(job))
     await world.finish(await world.claim())
     await world.settled(job, "a moderator has looked")
-    assert "cow" not in world.message(job).content
+    assert "cow" not in text_of(world.message(job))
     review = await carded(world, job)
     await press(channel, review, "approve", world.grace)
-    assert "cow" in world.message(await world.delivered(job)).content
+    assert "cow" in text_of(world.message(await world.delivered(job)))
 
 
 async def test_a_card_outlives_restarts_and_is_posted_once(world: World) -> None:

@@ -37,6 +37,7 @@ from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
 from limner.bot.ui.job_buttons import JobButton
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture_buttons import MAKING, MakeButton, PictureButton
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
 from limner.bot.ui.typed import AgainButton
@@ -51,6 +52,8 @@ MANAGERS = {MANAGER, ADMINISTRATOR, OWNER}
 MODERATORS = {NAMED, MANAGER, ADMINISTRATOR, OWNER}
 CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
+VIEWERS = EVERYBODY - {IN_DM}
+"""Who sees the message in its channel."""
 REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")
 
 
@@ -113,6 +116,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "filter settings": (MODERATORS, no_options),
     "filter log": (MODERATORS, no_options),
     "pictures limits": (MANAGERS, lambda _: {"ordinary": 0.3}),
+    "pictures sharing": (MANAGERS, lambda _: {"who": "owner"}),
     "pictures blocked": (MODERATORS, no_options),
     "pictures allow": (MODERATORS, lambda _: {"number": 1}),
     pictures.BLOCK: (MODERATORS, no_options),
@@ -134,6 +138,8 @@ BUTTONS: Table = {
     **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "raw", "details", "upscale", "paint"),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "erase"),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "cancel"),
+    **each(PictureButton, VIEWERS, lambda s, _: PictureButton("1", s.things.job.id, 1), ""),
+    **each(MakeButton, VIEWERS, lambda s, verb: MakeButton(verb, s.things.job.id, 1), *MAKING),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, 0, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),

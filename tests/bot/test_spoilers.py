@@ -14,7 +14,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.generators.base import Expansion
 from tests.rows import put_restyler, seen
-from tests.simulated_discord import World, png
+from tests.simulated_discord import World, png, text_of
 
 WORDS = "a red fox"
 HIDDEN, OPEN = "SPOILER_fox.png", "fox.png"
@@ -81,7 +81,7 @@ async def test_a_picture_that_is_described(world: World, name: str, is_menu: boo
     job = await shown(world, await world.newest())
     message = world.message(job)
     assert is_hidden(message) == (name == HIDDEN)
-    assert ("||a red fox, snow||" in message.content) == (name == HIDDEN)
+    assert ("||a red fox, snow||" in text_of(message)) == (name == HIDDEN)
     for label in ("Paint this", "Restyle"):
         assert is_hidden(world.message(await pressed(world, job, label))) == (name == HIDDEN), label
 
