@@ -68,6 +68,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_SAFETY_CLASSIFIER", "off")
 
 
+@pytest.fixture
+def server_paints(discord: Discord, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings under which nothing here needs torch, whose import takes long."""
+    given = {"EXECUTOR": "openai", "IMAGES_URL": discord.address, "EXPANDER": "off", "MODELS": "flux=org/flux"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"LIMNER_{name}", value)
+
+
 def channel(name: str, *rules: tuple[str, int, int], kind: int = 0) -> dict[str, Any]:
     overwrites = [{"id": who, "allow": str(allow), "deny": str(deny)} for who, allow, deny in rules]
     return {"id": "31", "name": name, "type": kind, "permission_overwrites": overwrites}
@@ -156,6 +164,7 @@ async def test_everything_is_well_and_the_steps_are_printed(
     assert "right" not in said.replace("the right", "")
 
 
+@pytest.mark.usefixtures("server_paints")
 @pytest.mark.parametrize("is_public", [True, False])
 async def test_a_review_channel_that_everybody_reads_is_told(
     app: App, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_public: bool
@@ -164,7 +173,6 @@ async def test_a_review_channel_that_everybody_reads_is_told(
     denied = [] if is_public else [(EVERYONE, 0, NEEDED["View Channels"]), (ME, NEEDED["View Channels"], 0)]
     discord.channels = [channel("moderators", *denied), {**channel("talk"), "id": "32"}]
     monkeypatch.setenv("LIMNER_TOKEN", "right")
-    monkeypatch.setenv("LIMNER_EXPANDER", "off")
     _, said = await findings(capsys, app.settings.data, discord.address)
     told = [check["what"] for check in said["checks"] if "review channel" in check["what"]]
     assert (
@@ -172,6 +180,7 @@ async def test_a_review_channel_that_everybody_reads_is_told(
     )
 
 
+@pytest.mark.usefixtures("server_paints")
 @pytest.mark.parametrize(
     ("file", "told"),
     [
@@ -191,19 +200,10 @@ async def test_a_captioner_that_is_a_pickle_is_told(
     (tmp_path / "captioner").mkdir()
     (tmp_path / "captioner" / file).write_bytes(b"")
     monkeypatch.setenv("LIMNER_CAPTIONER", str(tmp_path / "captioner"))
-    monkeypatch.setenv("LIMNER_EXPANDER", "off")
     _, said = await findings(capsys, settings.data)
     [check] = [one for one in said["checks"] if one["what"].startswith(("captioner", "the captioner"))]
     assert check["status"] == ("fail" if told else "ok")
     assert told in check["what"]
-
-
-@pytest.fixture
-def server_paints(discord: Discord, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings under which nothing here needs torch, whose import takes long."""
-    given = {"EXECUTOR": "openai", "IMAGES_URL": discord.address, "EXPANDER": "off", "MODELS": "flux=org/flux"}
-    for name, value in given.items():
-        monkeypatch.setenv(f"LIMNER_{name}", value)
 
 
 @pytest.mark.usefixtures("server_paints")
