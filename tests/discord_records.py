@@ -20,13 +20,18 @@ EPHEMERAL, LOADING = 1 << 6, 1 << 7
 TEXT = 10
 
 
+LONGEST_PAUSE = 0.1
+"""Seconds between two looks after some time: each look costs what the process that is waited for could use."""
+
+
 async def until(look: Callable[[], Seen], seconds: float = 20.0, what: str = "what the test waits for") -> Seen:
-    """Look again and again until something is seen; TimeoutError after so many seconds."""
-    deadline = time.monotonic() + seconds
+    """Look again and again, less and less often, until something is seen; TimeoutError after so many seconds."""
+    deadline, pause = time.monotonic() + seconds, 0.01
     while not (seen := look()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds:g} s")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause)
+        pause = min(1.2 * pause, LONGEST_PAUSE)
     return seen
 
 

@@ -26,6 +26,7 @@ from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, Seen
 from limner.bot.ui.controls import parts_of
+from tests.discord_records import LONGEST_PAUSE
 from tests.discord_spec import complaints
 from tests.rows import seen
 
@@ -142,11 +143,12 @@ class World:
         return self.message(job)
 
     async def until(self, look: Callable[[], Awaitable[T]], what: str, seconds: float = 20.0) -> T:
-        """Look again and again until something is seen."""
-        deadline = time.monotonic() + seconds
+        """Look again and again, less and less often, until something is seen."""
+        deadline, pause = time.monotonic() + seconds, 0.01
         while not (seen := await look()):
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, LONGEST_PAUSE)
         return seen
 
     def restrict(self, is_age_restricted: bool) -> None:
