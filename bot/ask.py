@@ -14,9 +14,10 @@ from limner.bot.notes import LEFT_OUT
 from limner.bot.option_fields import check_loras, check_ratio
 from limner.bot.options import OPTIONS, by_name, values
 from limner.bot.place import OUTSIDE, Where
-from limner.bot.queue.jobs import NewJob
+from limner.bot.queue.enqueue import NewJob
 from limner.bot.translation import N_, _
-from limner.generators.base import SEEDS, Finish, GenerationRequest, ModelCard
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App

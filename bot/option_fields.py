@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from limner.bot.errors import BadOption, BadPrompt
 from limner.bot.limits import named, some
 from limner.bot.translation import _, commas
-from limner.generators.base import Finish, GenerationRequest, ModelCard
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.queue.enqueue import NewJob

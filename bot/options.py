@@ -23,8 +23,9 @@ from limner.bot.option_fields import (
     Size,
 )
 from limner.bot.translation import N_, _
-from limner.generators.base import SEEDS, GenerationRequest, ModelCard
 from limner.generators.lora_words import trigger_words
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import SEEDS, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App

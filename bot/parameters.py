@@ -9,7 +9,7 @@ from pathlib import Path
 
 from limner.bot.options import OPTIONS, values
 from limner.bot.storage.models import Job
-from limner.generators.base import ModelCard
+from limner.generators.model_card import ModelCard
 
 
 def parameters(job: Job, card: ModelCard, seed: int) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from limner.bot.ask import MOST_PIXELS, find_card, weight_of
 from limner.bot.errors import BadOption, BadPicture
 from limner.bot.place import Where
-from limner.bot.queue.jobs import NewJob
+from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.models import Image, Job
 from limner.bot.submit import submit
 from limner.bot.translation import _
-from limner.generators.base import SEEDS, Finish, GenerationRequest, ModelCard
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App

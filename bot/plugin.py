@@ -23,6 +23,7 @@ from limner.bot.cogs.review import ReviewCog
 from limner.bot.cogs.strikes import StrikesCog
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
+from limner.bot.ui.again import AgainButton
 from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery import Delivery
@@ -33,7 +34,6 @@ from limner.bot.ui.places import Places
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
 from limner.bot.ui.review_poster import ReviewPoster
-from limner.bot.ui.typed import AgainButton
 from limner.bot.worker.ray_pool import RayWorkers
 from limner.bot.worker.supervisor import Supervisor
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from limner.bot.errors import SetupError
 from limner.bot.translation import N_, _
-from limner.generators.base import UNLOADABLE, ImagesServer, LoraFiles, ModelCard
+from limner.generators.model_card import UNLOADABLE, ImagesServer, LoraFiles, ModelCard
 from limner.generators.model_files import downloaded
 from limner.generators.text_files import BadText, read_toml
 

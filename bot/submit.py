@@ -23,11 +23,13 @@ from limner.bot.moderation import apply_verdict
 from limner.bot.notes import IN_WORDS, NO_NEGATIVE
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
-from limner.bot.queue.jobs import NewJob
+from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import _
-from limner.generators.base import SEEDS, Expansion, Finish, GenerationRequest, ModelCard
+from limner.generators.base import Expansion
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from limner.generators.base import DeviceLost
+from limner.generators.errors import DeviceLost
 
 
 def pick_device(name: str) -> torch.device:

@@ -10,21 +10,12 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from limner.generators.base import (
-    FIRST_BATCH,
-    DeviceLost,
-    Event,
-    Failed,
-    Finished,
-    GenerationError,
-    GenerationRequest,
-    ImageGenerator,
-    ModelCard,
-    ModelNotFound,
-    error_site,
-)
+from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, ImageGenerator
+from limner.generators.errors import DeviceLost, GenerationError, ModelNotFound, error_site
 from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import logging
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from limner.generators.base import DeviceLost, GenerationError, ModelFailed, OutOfMemory, error_site
+from limner.generators.errors import DeviceLost, GenerationError, ModelFailed, OutOfMemory, error_site
 
 log = logging.getLogger(__name__)
 

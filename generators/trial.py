@@ -11,9 +11,12 @@ from typing import Any
 
 from PIL import Image
 
-from limner.generators.base import DeviceLost, Failed, GenerationError, GenerationRequest, ModelCard
+from limner.generators.base import Failed
 from limner.generators.device import check
+from limner.generators.errors import DeviceLost, GenerationError
 from limner.generators.executor import Executor
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 LONGEST_REASON = 300
 """Characters of an error's text that are kept."""

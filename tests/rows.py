@@ -11,11 +11,12 @@ from typing import Any
 
 from limner.bot.ask import Ask
 from limner.bot.place import Where
-from limner.bot.queue.jobs import JobQueue, NewJob, StoredPicture
+from limner.bot.queue.enqueue import NewJob
+from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage.models import Job, Seen
 from limner.bot.storage.worker_tables import WorkerState
-from limner.generators.base import GenerationRequest
+from limner.generators.requests import GenerationRequest
 
 NO_WEIGHTS = struct.pack("<Q", 2) + b"{}"
 """A safetensors file without tensors."""

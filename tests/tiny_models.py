@@ -39,8 +39,8 @@ from transformers import (
     T5Tokenizer,
 )
 
-from limner.generators.base import GenerationRequest
 from limner.generators.loading import loading
+from limner.generators.requests import GenerationRequest
 
 torch.set_num_threads(1)  # several threads for a few numbers only wait for each other
 

@@ -24,7 +24,7 @@ from limner.bot.errors import UserError
 from limner.bot.plugin import COGS
 from limner.bot.translation import ENGLISH, FOLDER, languages, read_catalogue
 from limner.bot.ui.command_names import NAME
-from limner.generators.base import GenerationError
+from limner.generators.errors import GenerationError
 from limner.generators.remote.images_client import AccountRefused
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -34,7 +34,7 @@ from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas, ngettext, stored
 from limner.bot.worker.devices import ask_generators
 from limner.bot.worker.ray_pool import answers
-from limner.generators.base import ModelCard
+from limner.generators.model_card import ModelCard
 from limner.generators.model_files import fault_of
 
 GIB = 2**30

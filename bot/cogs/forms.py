@@ -11,9 +11,11 @@ from discord.ext import commands
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
 from limner.bot.errors import NotYours
 from limner.bot.ui.appeal import AppealWords
+from limner.bot.ui.cog import LimnerCog
+from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.imagine_form import ImagineForm
-from limner.bot.ui.interactions import LimnerCog, answer_error, speak_privately
+from limner.bot.ui.interactions import speak_privately
 from limner.bot.ui.job_buttons import EditPrompt, Remix
 
 Interaction = discord.Interaction[Any]

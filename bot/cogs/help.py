@@ -11,8 +11,9 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.errors import NotModerator
 from limner.bot.translation import N_, _, pgettext
+from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.command_names import NAME
-from limner.bot.ui.interactions import LimnerCog, moderated
+from limner.bot.ui.interactions import moderated
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
 
 Interaction = discord.Interaction[Any]

@@ -21,9 +21,10 @@ from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import job_messages
+from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.interactions import SILENT, LimnerCog, owned, spot, tell, where_to_post
+from limner.bot.ui.interactions import SILENT, owned, spot, tell, where_to_post
 from limner.bot.ui.job_buttons import details, post_placeholder
 
 Interaction = discord.Interaction[Any]

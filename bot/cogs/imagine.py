@@ -14,7 +14,8 @@ from limner.bot import submit
 from limner.bot.ask import Ask
 from limner.bot.limits import named
 from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
-from limner.bot.ui.interactions import LimnerCog, app_of, where_to_post
+from limner.bot.ui.cog import LimnerCog
+from limner.bot.ui.interactions import app_of, where_to_post
 from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_picture

@@ -15,8 +15,9 @@ from limner.bot.reasons import ReviewState
 from limner.bot.storage.moderation_tables import Review, Strike
 from limner.bot.translation import N_, _, stored
 from limner.bot.ui import job_messages
+from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.interactions import LimnerCog, tell
+from limner.bot.ui.interactions import tell
 from limner.bot.ui.listing import PAGE, Listing, ListingButton, listed, page_of
 
 Interaction = discord.Interaction[Any]

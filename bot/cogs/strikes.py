@@ -12,7 +12,8 @@ from limner.bot.errors import UserError
 from limner.bot.storage.moderation_tables import Strike
 from limner.bot.translation import N_, _, stored
 from limner.bot.ui import job_messages
-from limner.bot.ui.interactions import LimnerCog, forbid_own, moderated, tell
+from limner.bot.ui.cog import LimnerCog
+from limner.bot.ui.interactions import forbid_own, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
 from limner.bot.ui.review_cards import told_lines
 from limner.bot.ui.suggestions import choices, few_at_once

@@ -10,7 +10,8 @@ from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.models import Job
-from limner.generators.base import Expansion, GenerationRequest
+from limner.generators.base import Expansion
+from limner.generators.requests import GenerationRequest
 
 
 def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, file_name: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from limner.bot.queue.candidates import next_turn
 from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.storage.search import searchable
-from limner.generators.base import Expansion, GenerationRequest
+from limner.generators.base import Expansion
+from limner.generators.requests import GenerationRequest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column, relationshi
 from limner.bot.place import Where
 from limner.bot.reasons import FINAL, JobKind, JobStatus
 from limner.bot.storage.tables import Base, Json, List, RowId, Snowflake, partial_index
-from limner.generators.base import Expansion, GenerationRequest
+from limner.generators.base import Expansion
+from limner.generators.requests import GenerationRequest
 
 # None but partial indexes begin with the status: SQLite would take such an index for every question, the whole queue
 # included.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Imported for their tables, which the metadata has only from then on.
-from limner.bot.storage import filter_tables, models, moderation_tables, worker_tables  # noqa: F401
-from limner.bot.storage.tables import Base
+from limner.bot.storage import filter_tables, models, moderation_tables, worker_tables
 
-SCHEMA = Base.metadata
+PARTS = (models, moderation_tables, filter_tables, worker_tables)
+"""Every module with tables; their metadata is one and the same."""
+SCHEMA = models.Base.metadata

@@ -10,6 +10,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
+from limner.bot.ui.after_refusal import appeal_button
 from limner.bot.ui.controls import NUMBER, ForOwner
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import tell
@@ -25,8 +26,7 @@ class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(
     """The button under a refusal, with the number of the refused request."""
 
     def __init__(self, job_id: int) -> None:
-        custom_id = f"limner:appeal:{job_id}"
-        super().__init__(discord.ui.Button(label=_("Appeal"), custom_id=custom_id))
+        super().__init__(appeal_button(job_id))
         self.job_id = job_id
 
     @classmethod

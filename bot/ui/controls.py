@@ -13,7 +13,8 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
-from limner.bot.ui.interactions import answer_error, app_of, managers_only, moderated, owned, speak_privately, viewed
+from limner.bot.ui.error_answers import answer_error
+from limner.bot.ui.interactions import app_of, managers_only, moderated, owned, speak_privately, viewed
 
 Interaction = discord.Interaction[Any]
 ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])

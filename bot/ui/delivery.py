@@ -36,7 +36,7 @@ from limner.bot.ui.posting import (
     Posting,
     is_lasting,
 )
-from limner.generators.base import error_site
+from limner.generators.errors import error_site
 
 log = logging.getLogger(__name__)
 

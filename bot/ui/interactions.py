@@ -1,35 +1,25 @@
-"""Helpers for all commands and buttons: the App, the place, private and public answers, and errors."""
+"""Helpers for all commands and buttons: the App, the place, rights, private and public answers."""
 
 from __future__ import annotations
 
-import logging
 from contextlib import AbstractContextManager
 from typing import Any
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
 from limner.bot.app import App
-from limner.bot.errors import BadOption, CannotPost, NotModerator, NotYours, UserError
-from limner.bot.limits import CONTENT, cut
+from limner.bot.errors import CannotPost, NotModerator, NotYours
 from limner.bot.picture_actions import picture_of
 from limner.bot.place import Where
 from limner.bot.storage.models import Job
 from limner.bot.submit import check_posted
-from limner.bot.translation import N_, _, speak, speaking, stored
-from limner.generators.base import error_site
-
-log = logging.getLogger(__name__)
+from limner.bot.translation import N_, _, speak, speaking
 
 Interaction = discord.Interaction[Any]
 
-OUR_FAULT = N_(
-    "That failed because of an error in the bot; its operator finds the cause in the log. Nothing of yours is lost."
-)
 OWNERS_ONLY = N_("Only members with Manage Server can change that.")
 NOT_YOUR_OWN = N_("That is about yourself; another moderator can do it, or a member with Manage Server.")
-NO_SUCH_VALUE = N_("This command does not offer that value for the option {name}; choose another one.")
 SILENT = discord.AllowedMentions.none()
 """No mentions: nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
@@ -46,44 +36,6 @@ AGE_RESTRICTABLE = (
 AGE_RESTRICTED_SERVERS = (discord.NSFWLevel.explicit, discord.NSFWLevel.age_restricted)
 
 
-class NotOffered(BadOption, app_commands.CheckFailure):
-    """An option has a value that its command does not offer; choose another one."""
-
-
-class LimnerCog(commands.Cog):
-    """A group of commands over one App."""
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-
-    async def interaction_check(self, interaction: Interaction, /) -> bool:
-        """Check a command's options again, because any program can send values that Discord's client would not.
-
-        Raises:
-            NotOffered: a value, a length or a choice is not offered by the command.
-        """
-        speak_privately(interaction)
-        given = dict(iter(interaction.namespace))
-        if isinstance(interaction.command, app_commands.Command):
-            for option in interaction.command.parameters:
-                if option.display_name in given and not _is_offered(option, given[option.display_name]):
-                    raise NotOffered(_(NO_SUCH_VALUE, name=option.display_name))
-        return True
-
-    async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
-        """Handles the errors of every command."""
-        await answer_error(interaction, error)
-
-
-async def answer_error(interaction: Interaction, error: Exception) -> None:
-    """Show an error privately with what to do, and return the typed text."""
-    from limner.bot.ui.typed import give_back  # imported here: its buttons answer errors too
-
-    speak_privately(interaction)
-    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-    await tell(interaction, cut(_sentence(cause), CONTENT), **await give_back(interaction, cause))
-
-
 def speak_privately(interaction: Interaction) -> None:
     """Translate this task's answers into the member's Discord language from now on."""
     speak(str(interaction.locale))
@@ -97,16 +49,6 @@ def speaking_publicly(interaction: Interaction) -> AbstractContextManager[None]:
 def speaking_to_server(guild: discord.Guild | None, otherwise: str) -> AbstractContextManager[None]:
     """The same for messages without an interaction; ``otherwise`` is the locale where no server is known."""
     return speaking(str(guild.preferred_locale) if guild else otherwise)
-
-
-async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
-    """The Appeal button; None if the refusal cannot be appealed."""
-    from limner.bot.ui.appeal import AppealButton  # imported here: it answers errors too
-
-    if not await app.appeals.may_appeal(job):
-        return None
-    view = discord.ui.View(timeout=None)
-    return view.add_item(AppealButton(job.id))
 
 
 async def tell(interaction: Interaction, text: str, **more: Any) -> None:
@@ -260,23 +202,3 @@ def spot(guild_id: int | None, channel_id: int | None, channel: object) -> Where
 def app_of(client: discord.Client) -> App:
     """The App that `bot.setup` opened for this client."""
     return vars(client)["limner"]
-
-
-def _is_offered(option: app_commands.Parameter, value: Any) -> bool:
-    size = len(value) if isinstance(value, str) else value
-    if option.choices and value not in [choice.value for choice in option.choices]:
-        return False
-    return (option.min_value is None or size >= option.min_value) and (
-        option.max_value is None or size <= option.max_value
-    )
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, UserError):
-        return stored(str(error))
-    if isinstance(error, app_commands.MissingPermissions):
-        return _("Only members with the Manage Server permission can do that.")
-    if isinstance(error, app_commands.NoPrivateMessage):
-        return _("That works in a server only.")
-    log.error("command_failed reason=%s", error_site(error))
-    return _(OUR_FAULT)

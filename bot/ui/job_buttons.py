@@ -23,10 +23,11 @@ from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
 from limner.bot.ui import job_messages
+from limner.bot.ui.after_refusal import appeal_view
 from limner.bot.ui.controls import NUMBER, ForOwner, parts_of
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import Form, open_form
-from limner.bot.ui.interactions import SILENT, appeal_view, owned, respond, speaking_publicly, tell, where_to_post
+from limner.bot.ui.interactions import SILENT, owned, respond, speaking_publicly, tell, where_to_post
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from discord.utils import escape_markdown, escape_mentions
 
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
-from limner.bot.queue.jobs import Position
+from limner.bot.queue.estimate import Position
 from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import discord
 from discord.ext import commands
 
-from limner.bot.ui.interactions import LimnerCog
+from limner.bot.ui.cog import LimnerCog
 
 Channel = discord.abc.GuildChannel
 

@@ -26,7 +26,7 @@ from limner.bot.ui.posting import find_own, is_lasting
 from limner.bot.ui.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review_outcomes import carry_out, time_out
 from limner.bot.ui.rule_texts import how, line
-from limner.generators.base import error_site
+from limner.generators.errors import error_site
 
 log = logging.getLogger(__name__)
 

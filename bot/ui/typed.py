@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import discord
 
-from limner.bot.app import App
-from limner.bot.errors import NotFound, Refused
+from limner.bot.errors import Refused
 from limner.bot.flags import clean
 from limner.bot.reasons import JobKind
 from limner.bot.translation import N_, _
-from limner.bot.ui.controls import NUMBER, ForAnyone
-from limner.bot.ui.form import FORM_ID, Form, open_form
-from limner.bot.ui.interactions import app_of, appeal_view, owned
+from limner.bot.ui.after_refusal import again_button, appeal_button, view_of
+from limner.bot.ui.form import FORM_ID, Form
+from limner.bot.ui.interactions import app_of
 
 Interaction = discord.Interaction[Any]
 
@@ -42,38 +40,6 @@ class Typed:
     subject: int = 0
 
 
-class AgainButton(
-    ForAnyone[discord.ui.Button[Any]],
-    template=rf"limner:again:(?P<kind>[a-z]{{1,20}}):(?P<subject>{NUMBER}):(?P<row>{NUMBER})",
-):
-    """Opens a form filled from the message, or from a refused request's row."""
-
-    def __init__(self, kind: str, subject: int, row: int = 0) -> None:
-        custom_id = f"limner:again:{kind}:{subject}:{row}"
-        super().__init__(
-            discord.ui.Button(label=_("Change it"), custom_id=custom_id, style=discord.ButtonStyle.primary)
-        )
-        self.kind = kind
-        self.subject = subject
-        self.row = row
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The button that was pressed, in whichever process it was sent."""
-        return cls(match["kind"], int(match["subject"]), int(match["row"]))
-
-    async def act(self, interaction: Interaction, app: App) -> None:
-        """Open the form."""
-        if self.kind not in Form.kinds:
-            raise NotFound
-        given = dict(_shown(interaction.message)) if interaction.message else {}
-        if self.row:
-            given["text"] = (await owned(interaction, app, self.row)).idea
-        await open_form(interaction, app, self.kind, self.subject, given)
-
-
 async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any]:
     """The additions to an error message: the typed texts, and buttons to change them or to appeal.
 
@@ -83,12 +49,12 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
     typed = _typed(interaction)
     if isinstance(error, Refused) and error.job_id:
         job = await app.jobs.get(error.job_id)
-        view = await appeal_view(app, job) or discord.ui.View(timeout=None)
+        buttons = [appeal_button(job.id)] if await app.appeals.may_appeal(job) else []
         if typed and typed.kind == "edit":
-            view.add_item(AgainButton("edit", typed.subject, job.id))
+            buttons.append(again_button("edit", typed.subject, job.id))
         elif job.kind == JobKind.PAINT:
-            view.add_item(AgainButton("remix", job.id))
-        return {"view": view} if view.children else {}
+            buttons.append(again_button("remix", job.id))
+        return {"view": view_of(*buttons)} if buttons else {}
     if typed is None:
         return {}
     texts = typed.texts
@@ -97,8 +63,15 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
         return {"file": discord.File(io.BytesIO(written.encode()), FILE)}
     if not typed.kind:
         return {"embeds": _embeds(texts)}
-    view = discord.ui.View(timeout=None).add_item(AgainButton(typed.kind, typed.subject))
-    return {"embeds": _embeds(texts), "view": view}
+    return {"embeds": _embeds(texts), "view": view_of(again_button(typed.kind, typed.subject))}
+
+
+def shown(message: discord.Message) -> Iterator[tuple[str, str]]:
+    """The texts in a message of `give_back`, by name."""
+    for embed in message.embeds:
+        yield from ((field.name or "", field.value or "") for field in embed.fields)
+        if embed.description:
+            yield embed.title or "", embed.description
 
 
 def _typed(interaction: Interaction) -> Typed | None:
@@ -150,11 +123,3 @@ def _embeds(texts: Mapping[str, str]) -> list[discord.Embed]:
         else:
             embeds.append(discord.Embed(title=name, description=text))
     return embeds
-
-
-def _shown(message: discord.Message) -> Iterator[tuple[str, str]]:
-    """The texts in a message of `give_back`, by name."""
-    for embed in message.embeds:
-        yield from ((field.name or "", field.value or "") for field in embed.fields)
-        if embed.description:
-            yield embed.title or "", embed.description

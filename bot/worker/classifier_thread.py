@@ -14,7 +14,8 @@ from limner.bot.errors import NotClassified
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Seen
 from limner.bot.storage.perceptual_hash import fingerprint
-from limner.generators.base import SafetyClassifier, error_site
+from limner.generators.base import SafetyClassifier
+from limner.generators.errors import error_site
 
 if TYPE_CHECKING:
     from PIL import Image

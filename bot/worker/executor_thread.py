@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from limner.bot.importing import importing
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.settings import Settings
-from limner.generators.base import FIRST_BATCH, DeviceLost, Event, Failed, GenerationError, GenerationRequest, ModelCard
+from limner.generators.base import FIRST_BATCH, Event, Failed
+from limner.generators.errors import DeviceLost, GenerationError
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
     from limner.generators.executor import Executor

@@ -18,7 +18,8 @@ from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import InputPicture, Job
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
-from limner.generators.base import Expansion, ModelCard, PromptExpander
+from limner.generators.base import Expansion, PromptExpander
+from limner.generators.model_card import ModelCard
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from limner.bot.worker.pool import (
     Workers,
     new_worker_id,
 )
-from limner.generators.base import error_site
+from limner.generators.errors import error_site
 
 if TYPE_CHECKING:
     from limner.bot.app import App

@@ -21,8 +21,10 @@ from limner.bot.storage.models import Job, Seen
 from limner.bot.styles import PLAIN
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.scoring_thread import Kept, ScoringThread
-from limner.generators.base import Finish, Finished, ModelCard
+from limner.generators.base import Finished
 from limner.generators.language.unread import unknown_words
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import Finish
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from limner.bot.errors import UnknownModel
-from limner.generators.base import Finish, GenerationError, ImageTextModel, error_site
+from limner.generators.base import ImageTextModel
+from limner.generators.errors import GenerationError, error_site
+from limner.generators.requests import Finish
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher

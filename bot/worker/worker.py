@@ -31,20 +31,10 @@ from limner.bot.worker.prepare import settle_input, settle_negative, settle_prom
 from limner.bot.worker.results import from_painting, hand_in, look_at
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
-from limner.generators.base import (
-    DeviceLost,
-    Event,
-    Failed,
-    Finished,
-    GenerationError,
-    GenerationRequest,
-    ModelCard,
-    NoNegative,
-    Preview,
-    Progress,
-    PromptExpander,
-    error_site,
-)
+from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
+from limner.generators.errors import DeviceLost, GenerationError, NoNegative, error_site
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)
 

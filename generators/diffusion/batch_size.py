@@ -6,7 +6,10 @@ import logging
 import time
 from collections.abc import Callable, Generator
 
-from limner.generators.base import FIRST_BATCH, GenerationError, GenerationRequest, ModelCard, error_site
+from limner.generators.base import FIRST_BATCH
+from limner.generators.errors import GenerationError, error_site
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)
 

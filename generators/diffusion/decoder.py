@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from limner.generators.base import GenerationError
 from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
+from limner.generators.errors import GenerationError
 
 
 class Decoder:

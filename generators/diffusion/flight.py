@@ -15,10 +15,11 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from limner.generators.base import BadRequest, GenerationError, GenerationRequest, NotNumbers
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.stacked_calls import Call, Rows
+from limner.generators.errors import BadRequest, GenerationError, NotNumbers
 from limner.generators.failures import understand
+from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline

@@ -14,20 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils.memory import clear_device_cache
 
-from limner.generators.base import (
-    FIRST_BATCH,
-    BadRequest,
-    Event,
-    Failed,
-    Finished,
-    GenerationError,
-    GenerationRequest,
-    ModelCard,
-    OutOfMemory,
-    Preview,
-    Progress,
-    error_site,
-)
+from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview, Progress
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.batch_size import BatchSize, best_batch
 from limner.generators.diffusion.decoder import Decoder
@@ -38,8 +25,11 @@ from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dty
 from limner.generators.diffusion.preview import Previewer
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
 from limner.generators.diffusion.whole_call import WholeCalls
+from limner.generators.errors import BadRequest, GenerationError, OutOfMemory, error_site
 from limner.generators.failures import understand
 from limner.generators.measured import Measured
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from limner.generators.base import BadRequest, GenerationRequest
+from limner.generators.errors import BadRequest
 from limner.generators.loading import loading
+from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline

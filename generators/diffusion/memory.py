@@ -20,7 +20,9 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-from limner.generators.base import BadRequest, GenerationError, GenerationRequest, ModelCard, error_site
+from limner.generators.errors import BadRequest, GenerationError, error_site
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)
 

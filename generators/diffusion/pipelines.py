@@ -14,11 +14,12 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.base import BadRequest, GenerationRequest, ModelNotFound, NoNegative, OutOfMemory
+from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
 from limner.generators.model_files import variant_of
+from limner.generators.requests import GenerationRequest
 from limner.generators.samplers import samplers
 
 Scheduler = Any

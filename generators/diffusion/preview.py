@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from limner.generators.base import GenerationRequest, error_site
+from limner.generators.errors import error_site
+from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline

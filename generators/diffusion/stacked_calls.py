@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limner.generators.base import GenerationError, OutOfMemory
 from limner.generators.diffusion.memory import Ladder
+from limner.generators.errors import GenerationError, OutOfMemory
 from limner.generators.failures import understand
 
 Rows = Tensor | list[Tensor]

@@ -15,22 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from greenlet import getcurrent, greenlet
 
-from limner.generators.base import (
-    BadRequest,
-    Event,
-    Failed,
-    Finished,
-    GenerationError,
-    GenerationRequest,
-    NotNumbers,
-    OutOfMemory,
-    Preview,
-    Progress,
-)
+from limner.generators.base import Event, Failed, Finished, Preview, Progress
 from limner.generators.diffusion.memory import Ladder
 from limner.generators.diffusion.pipelines import Pipelines, arguments
 from limner.generators.diffusion.preview import Previewer, Watch
+from limner.generators.errors import BadRequest, GenerationError, NotNumbers, OutOfMemory
 from limner.generators.failures import understand
+from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,7 +15,7 @@ from huggingface_hub.constants import HF_HOME
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
-from limner.generators.base import ModelNotFound
+from limner.generators.errors import ModelNotFound
 from limner.generators.language.language_model import converted
 from limner.generators.language.unread import first_unread, unread_from
 from limner.generators.loading import loading

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from limner.generators.answers import parse_json, read_answer
-from limner.generators.base import Expansion, error_site
+from limner.generators.base import Expansion
+from limner.generators.errors import error_site
 from limner.generators.language.glossary import CJK, language, translate
 from limner.generators.language.guard import WROTE_NOTHING, check
 from limner.generators.language.placement import Neighbour, Policy

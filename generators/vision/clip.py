@@ -23,7 +23,7 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from limner.generators.base import ModelNotFound
+from limner.generators.errors import ModelNotFound
 from limner.generators.loading import loading
 
 OWN_CAPTIONER = "captioner"

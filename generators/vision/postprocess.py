@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from limner.generators.base import BadRequest, Finish, ModelNotFound
+from limner.generators.errors import BadRequest, ModelNotFound
+from limner.generators.requests import Finish
 
 TILE, MARGIN = 256, 16
 """Side of an upscaler's tile in pixels, and its overlap."""

@@ -19,7 +19,8 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES as COMPARING
 
-from limner.generators.base import ModelNotFound, SafetyScores
+from limner.generators.base import SafetyScores
+from limner.generators.errors import ModelNotFound
 from limner.generators.loading import loading
 
 USUAL = frozenset({"nsfw", "explicit", "unsafe", "porn", "pornography", "hentai", "sexy", "nude", "nudity", "adult"})

@@ -13,8 +13,10 @@ from statistics import mean
 from typing import Any
 
 from limner.bot.settings import Settings
-from limner.generators.base import Finished, GenerationRequest, ModelCard, Progress
+from limner.generators.base import Finished, Progress
 from limner.generators.executor import Executor
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 from tests.benchmarks.executor import open_stock, paint_stock
 from tests.benchmarks.figures import ROUNDS, cores, share, show, spread
 from tests.tiny_models import build_small_xl_pipeline

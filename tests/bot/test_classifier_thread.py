@@ -14,7 +14,8 @@ from limner.bot.settings import Settings
 from limner.bot.storage.perceptual_hash import fingerprint
 from limner.bot.worker import classifier_thread
 from limner.bot.worker.classifier_thread import ClassifierThread
-from limner.generators.base import ModelNotFound, SafetyClassifier, SafetyScores
+from limner.generators.base import SafetyClassifier, SafetyScores
+from limner.generators.errors import ModelNotFound
 
 PICTURE = Image.linear_gradient("L").convert("RGB")
 POISON = Image.new("RGB", (8, 8))

@@ -14,13 +14,15 @@ from sqlalchemy import delete, update
 
 from limner.bot.app import App
 from limner.bot.place import Where
-from limner.bot.queue.jobs import NewJob, StoredPicture
+from limner.bot.queue.enqueue import NewJob
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import AnswerToken, Job
 from limner.bot.ui import delivery, job_messages
 from limner.bot.ui.delivery import Delivery
-from limner.generators.base import Expansion, GenerationRequest
+from limner.generators.base import Expansion
+from limner.generators.requests import GenerationRequest
 from tests.discord_records import until
 from tests.pictures import saved
 from tests.rows import seen

@@ -9,7 +9,7 @@ from limner.bot.errors import NotYours
 from limner.bot.reasons import JobStatus
 from limner.bot.ui import delivery
 from limner.bot.ui.job_buttons import details
-from limner.generators.base import SEEDS
+from limner.generators.requests import SEEDS
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels, text_of
 

@@ -27,7 +27,8 @@ from limner.bot.ui.job_buttons import details
 from limner.bot.ui.listing import Listing, with_file
 from limner.bot.ui.review_cards import card_embed
 from limner.bot.ui.suggestions import choices
-from limner.generators.base import Expansion, GenerationRequest
+from limner.generators.base import Expansion
+from limner.generators.requests import GenerationRequest
 from tests.discord_spec import complaints
 
 MARKS = "*_~`|>#-[]()<@&!:\\/.,;\"' \n\u200b\u202e\u0301\ufdfd\U0001f98aab1"

@@ -18,7 +18,7 @@ from limner.bot.flags import parse_prompt
 from limner.bot.options import OPTIONS, Kind, Option, values
 from limner.bot.place import OUTSIDE
 from limner.bot.settings import Settings
-from limner.generators.base import Finish, GenerationRequest
+from limner.generators.requests import Finish, GenerationRequest
 from tests.rows import asked, put_lora
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_flux_pipeline

@@ -13,7 +13,8 @@ from limner.bot.parameters import parameters
 from limner.bot.storage.copies import fit, small_copy
 from limner.bot.storage.image_files import describe, encode_png
 from limner.bot.storage.models import Job
-from limner.generators.base import GenerationRequest, ModelCard
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 
 #: AUTOMATIC1111's own expressions for the last line (modules/infotext_utils.py), by which other tools read it.
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')

@@ -13,8 +13,8 @@ from limner.bot.app import App
 from limner.bot.ask import read
 from limner.bot.errors import BadOption
 from limner.bot.settings import LORAS, Settings
-from limner.generators.base import ModelCard
 from limner.generators.lora_words import MOST_BYTES, trigger_words
+from limner.generators.model_card import ModelCard
 from tests.rows import asked, put_lora
 from tests.simulated_discord import World
 

@@ -33,6 +33,7 @@ from limner.bot.storage.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import review_cards
+from limner.bot.ui.again import AgainButton
 from limner.bot.ui.appeal import AppealButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
 from limner.bot.ui.job_buttons import JobButton
@@ -40,7 +41,6 @@ from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.picture_buttons import MAKING, MakeButton, PictureButton
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
-from limner.bot.ui.typed import AgainButton
 from tests.reviewing import show_to
 from tests.rows import asked
 from tests.simulated_discord import World, png

@@ -14,7 +14,8 @@ from limner.bot.place import Where
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
-from limner.generators.base import SEEDS, Expansion, GenerationRequest
+from limner.generators.base import Expansion
+from limner.generators.requests import SEEDS, GenerationRequest
 from tests.rows import asked, put_lora, seen
 
 MEMBER, HERE, CHANNEL = 11, 22, 33

@@ -231,4 +231,4 @@ def test_options_are_read_line_by_line():
 def test_a_message_brings_back_what_it_shows(texts: dict[str, str]):
     embeds = typed._embeds(texts)  # pyright: ignore[reportPrivateUsage]
     message = cast("discord.Message", SimpleNamespace(embeds=embeds))
-    assert dict(typed._shown(message)) == texts  # pyright: ignore[reportPrivateUsage]
+    assert dict(typed.shown(message)) == texts

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from limner.bot.queue import listen as listen_module
-from limner.bot.queue.jobs import JobQueue, NewJob
+from limner.bot.queue.enqueue import NewJob
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.listen import listen
 from limner.bot.queue.wakeup import Wakeup
 from limner.bot.storage.db import Database

@@ -18,8 +18,9 @@ from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import StorageReadOnly
 from limner.bot.queue import jobs
+from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
-from limner.bot.queue.jobs import NewJob, StoredPicture
+from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
@@ -29,9 +30,11 @@ from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.process import open_scoring
 from limner.bot.worker.worker import WARM_UP, Worker
-from limner.generators.base import DeviceLost, Event, Expansion, GenerationRequest
+from limner.generators.base import Event, Expansion
 from limner.generators.diffusion.stacked_calls import Call
+from limner.generators.errors import DeviceLost
 from limner.generators.executor import Executor
+from limner.generators.requests import GenerationRequest
 from tests.discord_records import until
 from tests.rows import asked, new_job
 from tests.tiny_models import build_tiny_pipeline, tiny_request, write_tiny_lora

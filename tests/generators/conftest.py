@@ -10,10 +10,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from limner.generators.base import ModelCard
 from limner.generators.diffusion import generator
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language import language_model
+from limner.generators.model_card import ModelCard
 from tests.tiny_models import FAMILIES, build_tiny_pipeline, build_tiny_xl_pipeline
 
 CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "

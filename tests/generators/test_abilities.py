@@ -14,8 +14,9 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 
 from limner.generators import base
 from limner.generators.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, abilities
-from limner.generators.base import ModelCard, NoNegative
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
+from limner.generators.errors import NoNegative
+from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.cyclegan import CycleGANGenerator
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import OnePass

@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.generators.base import (
-    SEEDS,
-    BadRequest,
-    GenerationError,
-    GenerationRequest,
-    ModelCard,
-    ModelNotFound,
-    OutOfMemory,
-)
+from limner.generators.errors import BadRequest, GenerationError, ModelNotFound, OutOfMemory
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import SEEDS, GenerationRequest
 from tests.tiny_models import tiny_request
 
 DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"

@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from limner.generators.base import BadRequest, Finished, ModelCard
+from limner.generators.base import Finished
+from limner.generators.errors import BadRequest
 from limner.generators.executor import Executor
+from limner.generators.model_card import ModelCard
 from limner.generators.training.data.collect import collect
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import cyclegan

@@ -22,25 +22,21 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from limner.generators.base import (
+from limner.generators.base import Event, Failed, Finished, Preview, Progress
+from limner.generators.diffusion import batch_size, generator
+from limner.generators.diffusion.batch_size import best_batch
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.errors import (
     BadRequest,
     DeviceLost,
-    Event,
-    Failed,
-    Finished,
-    GenerationRequest,
-    ModelCard,
     ModelFailed,
     ModelNotFound,
     NotNumbers,
     OutOfMemory,
-    Preview,
-    Progress,
     error_site,
 )
-from limner.generators.diffusion import batch_size, generator
-from limner.generators.diffusion.batch_size import best_batch
-from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 from tests.tiny_models import stock_pipeline, tiny_request
 
 DOODLE = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"

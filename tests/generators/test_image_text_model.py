@@ -16,7 +16,7 @@ from transformers import (
     VisionTextDualEncoderModel,
 )
 
-from limner.generators.base import ModelNotFound
+from limner.generators.errors import ModelNotFound
 from limner.generators.training.data.text_encoder import LENGTH
 from limner.generators.training.families.captioner import caption_tokenizer, train_captioner
 from limner.generators.training.families.clip import retrieval, settled, soften

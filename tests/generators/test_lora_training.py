@@ -12,8 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from limner.bot.settings import PRETRAINED
-from limner.generators.base import Finished, GenerationRequest, LoraFiles, ModelCard
+from limner.generators.base import Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.model_card import LoraFiles, ModelCard
+from limner.generators.requests import GenerationRequest
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.lora import WEIGHTS, LoRARecipe, Plan, train_lora

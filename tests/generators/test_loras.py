@@ -10,8 +10,11 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from limner.generators.base import BadRequest, Event, Failed, Finished, GenerationRequest, ModelCard
+from limner.generators.base import Event, Failed, Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.errors import BadRequest
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 from tests.tiny_models import tiny_request, write_tiny_lora
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from limner.generators.base import BadRequest, DeviceLost, GenerationRequest, ModelCard, ModelFailed, OutOfMemory
 from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, _container_room, measure, meter_of
+from limner.generators.errors import BadRequest, DeviceLost, ModelFailed, OutOfMemory
 from limner.generators.failures import understand
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 from tests.generators.test_diffusion import stock_images
 from tests.tiny_models import tiny_request
 

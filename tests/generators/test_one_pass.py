@@ -10,20 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from limner.generators.base import (
-    BadRequest,
-    Failed,
-    Finished,
-    GenerationRequest,
-    ImageGenerator,
-    ModelCard,
-    ModelNotFound,
-    NotNumbers,
-)
+from limner.generators.base import Failed, Finished, ImageGenerator
+from limner.generators.errors import BadRequest, ModelNotFound, NotNumbers
 from limner.generators.executor import Executor
+from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator
+from limner.generators.requests import GenerationRequest
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.one_pass import PLANS, CaptionLoss, OnePassRecipe, train_one_pass
 from limner.generators.vision.clip import FolderImageTextModel

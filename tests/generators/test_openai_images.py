@@ -13,23 +13,14 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from limner.generators.base import (
-    BadRequest,
-    BrokenImage,
-    Event,
-    Failed,
-    Finished,
-    GenerationError,
-    GenerationRequest,
-    ImagesServer,
-    ModelCard,
-    ModelNotFound,
-    NoNegative,
-)
+from limner.generators.base import Event, Failed, Finished
+from limner.generators.errors import BadRequest, BrokenImage, GenerationError, ModelNotFound, NoNegative
 from limner.generators.executor import Executor
+from limner.generators.model_card import ImagesServer, ModelCard
 from limner.generators.remote import images_client
 from limner.generators.remote.images_client import AccountRefused
 from limner.generators.remote.openai_images import OpenAIImagesGenerator
+from limner.generators.requests import GenerationRequest
 from tests.discord_records import until
 from tests.images_server import PaintingServer, encoded, error, open_painting_server
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from limner.generators.base import Finished, ModelCard
+from limner.generators.base import Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.model_card import ModelCard
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
 from limner.generators.training.loop import Plan

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from limner.generators.base import Finished, ModelCard
+from limner.generators.base import Finished
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import TransformersExpander
 from limner.generators.language.placement import (
@@ -25,6 +25,7 @@ from limner.generators.language.placement import (
     report,
     writer_bytes,
 )
+from limner.generators.model_card import ModelCard
 from tests.tiny_models import tiny_request
 
 GB = 10**9

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from limner.generators.base import Finish, GenerationRequest, ModelNotFound
+from limner.generators.errors import ModelNotFound
+from limner.generators.requests import Finish, GenerationRequest
 from limner.generators.vision.postprocess import MARGIN, TILE, Finisher
 from tests.tiny_models import tiny_request
 

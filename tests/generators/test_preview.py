@@ -10,8 +10,8 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
-from limner.generators.base import GenerationRequest
 from limner.generators.diffusion.preview import Previewer, Watch, denoised
+from limner.generators.requests import GenerationRequest
 from tests.generators.test_diffusion import DOODLE
 from tests.tiny_models import tiny_request
 

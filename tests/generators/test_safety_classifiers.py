@@ -15,7 +15,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from limner.generators.base import ModelNotFound
+from limner.generators.errors import ModelNotFound
 from limner.generators.vision.open_nsfw import OpenNsfwEyes, load_classifier, main
 from limner.generators.vision.transformers_nsfw import TransformersEyes
 from tests.tiny_models import tiny_tokenizer

@@ -14,19 +14,12 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 
-from limner.generators.base import (
-    BadRequest,
-    Event,
-    Failed,
-    Finished,
-    GenerationRequest,
-    NotNumbers,
-    OutOfMemory,
-    Progress,
-)
+from limner.generators.base import Event, Failed, Finished, Progress
 from limner.generators.diffusion.memory import Ladder
 from limner.generators.diffusion.pipelines import Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
+from limner.generators.errors import BadRequest, NotNumbers, OutOfMemory
+from limner.generators.requests import GenerationRequest
 from tests.tiny_models import SIDE, tiny_request
 
 

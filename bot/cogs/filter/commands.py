@@ -22,8 +22,9 @@ from limner.bot.place import Where
 from limner.bot.storage.filter_tables import RuleRow
 from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
+from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.form import open_form
-from limner.bot.ui.interactions import LimnerCog, moderated, tell, where
+from limner.bot.ui.interactions import moderated, tell, where
 from limner.bot.ui.listing import with_file
 from limner.bot.ui.suggestions import choices, few_at_once
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from limner.generators.base import ImageTextModel, ModelCard
+from limner.generators.base import ImageTextModel
 from limner.generators.loading import loading
+from limner.generators.model_card import ModelCard
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, open_picture, to_images
 from limner.generators.training.errors import TrainingError

@@ -12,7 +12,7 @@ from random import Random
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline
 
-from limner.generators.base import ModelNotFound
+from limner.generators.errors import ModelNotFound
 from limner.generators.language.caption_encoder import TextModelEncoder, load_caption_encoder
 from limner.generators.loading import loading
 from limner.generators.training.data.caption_states import CaptionStates

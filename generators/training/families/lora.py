@@ -18,8 +18,8 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
 
-from limner.generators.base import ModelNotFound
 from limner.generators.diffusion.pipelines import read_pipeline
+from limner.generators.errors import ModelNotFound
 from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError

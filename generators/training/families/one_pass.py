@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.generators.base import ModelNotFound
+from limner.generators.errors import ModelNotFound
 from limner.generators.language.caption_encoder import load_caption_encoder, pool
 from limner.generators.one_pass.generator import Words, plain, save, to_pictures
 from limner.generators.one_pass.networks import ConditionalVAE, Critic, Shape, StyleGenerator

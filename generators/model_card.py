@@ -1,0 +1,158 @@
+"""Model cards: what is known of a model before it is loaded, and what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, cast
+
+from limner.generators.abilities import abilities
+from limner.generators.card_schema import read_limner_json, read_table
+from limner.generators.model_files import downloaded, fault_of
+from limner.generators.samplers import samplers
+from limner.generators.sentences import sentence
+from limner.generators.text_files import read_text
+
+UNLOADABLE = sentence("cannot be loaded, and the operator finds the reason with `limner doctor`")
+"""The problem of a model whose files are missing or broken."""
+
+
+@dataclass(frozen=True)
+class ImagesServer:
+    """An OpenAI-compatible images API: its address with the version, its key, and seconds for one picture."""
+
+    url: str
+    api_key: str = field(repr=False)
+    timeout: float
+
+
+class LoraFiles(Mapping[str, str]):
+    """A model's LoRA files by name: those given, and those in a folder at the moment of the look-up."""
+
+    def __init__(self, given: Mapping[str, str], folder: Path) -> None:
+        self._given, self._folder = given, folder
+
+    def __getitem__(self, name: str) -> str:
+        return self._found()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found())
+
+    def __len__(self) -> int:
+        return len(self._found())
+
+    def _found(self) -> dict[str, str]:
+        return {path.stem: str(path) for path in sorted(self._folder.glob("*.safetensors"))} | dict(self._given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is known of a model before it is loaded, from its folder's JSON files, without torch.
+
+    A folder may hold a ``limner.json`` with any of these fields; the others come from the diffusers configuration
+    files, or have the defaults here.
+    """
+
+    name: str
+    source: str
+    title: str = ""
+    width: int = 1024
+    height: int = 1024
+    multiple_of: int = 16
+    num_inference_steps: int = 25
+    guidance_scale: float = 5.0
+    max_added_words: int = 60
+    english_only: bool = False
+    restyles: bool = False
+    """Image-to-image without words."""
+    leaves_out: bool = True
+    """Supports a negative prompt."""
+    starts: bool = True
+    """Supports an input picture."""
+    masks: bool = True
+    """Supports a mask (inpainting)."""
+    needs_picture: bool = False
+    """Requires an input picture."""
+    other_sizes: bool = True
+    """Supports other sizes than its own."""
+    subtle_strength: float = 0.35
+    strong_strength: float = 0.7
+    """How much of a picture its two variations change."""
+    is_tryout: bool = False
+    """A small model for trying Limner; a member's first picture by it has a note about that."""
+    words: frozenset[str] = frozenset()
+    """Its vocabulary, from the folder's ``words.txt``; empty: unknown, so every word counts as known."""
+    samplers: tuple[str, ...] = ()
+    """Samplers that a request may choose; empty: its own only."""
+    loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
+    lora_words: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """The words that a LoRA listens to, by its name; where none are given, its file may say them."""
+    kind: str = "diffusion"
+    """The entry point in the group ``limner.generators`` that loads it."""
+    server: ImagesServer | None = None
+    """The images server that runs it, if any; ``source`` is then its name there."""
+    problem: str = ""
+    """Why no command can use it, such as "needs a control picture"; empty if one can."""
+
+    @classmethod
+    def read(cls, name: str, source: str, **overrides: Any) -> Self:
+        """Read the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
+
+        Of a hub name nothing is known until it has been downloaded.
+
+        Raises:
+            BadText: one of its files is wrong, and where.
+        """
+        is_elsewhere = overrides.get("server") is not None
+        folder = (None if is_elsewhere else downloaded(source)) or Path(source)
+        said: dict[str, Any] = read_limner_json(folder / "limner.json")
+        scale = _vae_scale_factor(read_table(folder / "vae" / "config.json"))
+        transformer = read_table(folder / "transformer" / "config.json")
+        denoiser = read_table(folder / "unet" / "config.json") or transformer
+        sample_size = denoiser.get("sample_size")
+        if transformer:
+            said = {"multiple_of": scale * 2, **said}  # one token is two by two latents
+        if isinstance(sample_size, int):
+            said = {"width": sample_size * scale, "height": sample_size * scale, **said}
+        if isinstance(halvings := denoiser.get("down_block_types"), list):
+            said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
+        known = {field.name for field in fields(cls)} - {"name", "source", "server", "problem", "samplers"}
+        kind = str(overrides.get("kind") or said.get("kind", cls.kind))
+        pipeline = read_table(folder / "model_index.json").get("_class_name")
+        able = abilities(kind, pipeline)
+        values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
+        values["problem"] = UNLOADABLE if Path(source).is_dir() and fault_of(folder, kind) else able.get("problem", "")
+        if kind == "diffusion" and isinstance(pipeline, str):
+            values["samplers"] = tuple(samplers(pipeline, read_table(folder / "scheduler" / "scheduler_config.json")))
+        values["words"] = _read_words(folder / "words.txt")
+        values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
+        return cls(name=name, source=source, **{**values, **overrides})
+
+    @property
+    def origin(self) -> str:
+        """Where the model is, with its server: the same whatever it is called here."""
+        return f"{self.server.url} {self.source}" if self.server else self.source
+
+    def can_leave_out(self, guidance: float) -> bool:
+        """Whether a negative prompt has an effect: diffusers ignores it without guidance."""
+        return self.leaves_out and (self.kind != "diffusion" or guidance > 1)
+
+    def size(self, aspect: tuple[int, int]) -> tuple[int, int]:
+        """Width and height with about the model's own number of pixels and the given aspect ratio."""
+        ratio = aspect[0] / aspect[1]
+        area = self.width * self.height
+        exact = ((area * ratio) ** 0.5, (area / ratio) ** 0.5)
+        width, height = (max(1, round(side / self.multiple_of)) * self.multiple_of for side in exact)
+        return width, height
+
+
+def _read_words(path: Path) -> frozenset[str]:
+    return frozenset(read_text(path).split()) if path.is_file() else frozenset()
+
+
+def _vae_scale_factor(vae: dict[str, Any]) -> int:
+    """diffusers' rule: one halving for each block but the first; 8 where the VAE's config is missing."""
+    blocks = vae.get("block_out_channels")
+    return 2 ** (len(cast("list[Any]", blocks)) - 1) if isinstance(blocks, list) and blocks else 8

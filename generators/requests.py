@@ -1,0 +1,124 @@
+"""A request for pictures, in diffusers' own words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+SEEDS = 2**32
+"""Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """Postprocessing of each picture, in this order; JSON in and out.
+
+    ``crop`` is an aspect ratio, cut out of the middle; ``upscale`` a factor for width and height; ``resize`` the final
+    width and height in pixels; ``colour`` and ``sharpness`` are 1 for no change.
+    """
+
+    crop: tuple[int, int] | None = None
+    upscale: int = 1
+    resize: tuple[int, int] | None = None
+    colour: float = 1.0
+    sharpness: float = 1.0
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the result for a picture of this size."""
+        if self.crop:
+            across, down = self.crop
+            width, height = min(width, height * across // down), min(height, width * down // across)
+        return self.resize or (max(1, width) * self.upscale, max(1, height) * self.upscale)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""
+        pairs: dict[str, Any] = {name: tuple(data[name]) if data[name] else None for name in ("crop", "resize")}
+        return cls(**{**data, **pairs})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """A request in diffusers' own words; JSON in and out.
+
+    Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each can be repeated alone. ``scheduler``
+    is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
+    files, which are fitted to width and height; white in the mask is painted. ``strength`` is how much of the picture
+    may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the
+    idea by the image-text model; then comes `Finish`.
+    """
+
+    prompt: str
+    model: str
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+    negative_prompt: str = ""
+    num_images_per_prompt: int = 1
+    scheduler: str | None = None
+    init_image: str | None = None
+    mask: str | None = None
+    strength: float | None = None
+    loras: tuple[tuple[str, float], ...] = ()
+    keep: int = 0
+    finish: Finish | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is painted."""
+        return self.width, self.height
+
+    @property
+    def count(self) -> int:
+        """The number of pictures in the result."""
+        return self.keep or self.num_images_per_prompt
+
+    @property
+    def is_from_picture(self) -> bool:
+        """Whether it starts from an uploaded or an earlier picture."""
+        return bool(self.init_image or self.mask)
+
+    @property
+    def batch_key(self) -> str:
+        """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
+        return f"{self.weights_key}|{self.width}x{self.height}"
+
+    @property
+    def weights_key(self) -> str:
+        """Names the weights it needs: requests with equal keys need no loading between them."""
+        return f"{self.model}|{self.loras_text}"
+
+    @property
+    def loras_text(self) -> str:
+        """The LoRAs with their weights, in the form ink:0.7."""
+        return ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
+
+    @property
+    def in_words(self) -> Self:
+        """A copy with the negative prompt as a part of the prompt, for servers without a field for it."""
+        return replace(self, prompt=f"{self.prompt}\nAvoid: {self.negative_prompt}", negative_prompt="")
+
+    @property
+    def pixels(self) -> int:
+        """Width times height, summed over its samples: its share of a device's capacity."""
+        return self.width * self.height * self.num_images_per_prompt
+
+    @property
+    def seeds(self) -> list[int]:
+        """One seed for each image, in order."""
+        return [(self.seed + i) % SEEDS for i in range(self.num_images_per_prompt)]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary that `from_json` reads back unchanged."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read `to_json`'s dictionary, also after a trip through a JSON column."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        values["loras"] = tuple((str(name), float(weight)) for name, weight in values.get("loras", ()))
+        values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
+        return cls(**values)
