@@ -1,31 +1,24 @@
-"""The durable, fair queue; the only module that changes a job's status."""
+"""The durable, fair queue; with `leases` the only module that changes a job's status."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
-    Select,
-    Update,
-    and_,
     case,
-    event,
     func,
     insert,
     literal,
-    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from limner.bot.errors import NotFound, QueueFull
@@ -40,21 +33,14 @@ from limner.bot.queue.candidates import (
     write_accounts,
 )
 from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, row
-from limner.bot.queue.estimate import Position, positions_of
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
-from limner.bot.queue.faults import UNRESPONSIVE, Fault
-from limner.bot.queue.outbox import LONGEST_HOLD
-from limner.bot.queue.outbox import LONGEST_PAUSE as LONGEST_DELIVERY_PAUSE
-from limner.bot.queue.wakeup import Wakeup
+from limner.bot.queue.leases import JobLeases
 from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import (
     HELD,
-    QUARANTINED,
-    QUEUED,
     RUNNING,
-    UNDELIVERED,
     AnswerToken,
     Image,
     Job,
@@ -69,12 +55,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
 """The pause before a second attempt; it doubles with each one."""
-LOST_SECONDS = 10.0
-"""The pause before a third attempt after a job's worker died twice: a broken machine may recover."""
 LOOK_SECONDS = 2.0
 """The pause before unclassified pictures are classified again."""
-SHOWN_QUARANTINED = 50
-"""How many of the newest quarantined jobs are kept up to date in their channels."""
 UNLIMITED = 2**31 - 1
 
 EXPIRED = N_("Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like.")
@@ -104,10 +86,10 @@ class StoredPicture:
         return own | (vars(self.seen) if self.seen else dict.fromkeys(field.name for field in fields(Seen)))
 
 
-class JobQueue:
+class JobQueue(JobLeases):
     """Jobs as rows: enqueue, claim, finish. Every method is one short transaction.
 
-    ``queued`` rings when there may be something to claim, ``changed`` when there may be something to show.
+    The rows themselves are in `rows`, questions about them in `reads`, and lost workers in `leases`.
     """
 
     def __init__(
@@ -118,19 +100,9 @@ class JobQueue:
         max_attempts: int = 3,
         server_weights: Mapping[int, float] | None = None,
     ) -> None:
-        self.database = database
-        self.queued = Wakeup()
-        self.changed = Wakeup()
-        self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
-        self._lease_seconds = lease_seconds
-        self._ahead: dict[tuple[int, float | None], float] = {}  # leases that end too late, and when first seen
-        self._clock: float | None = None  # the shared clock less this process's monotonic one, at the last look
-        self._set_forward_at = -math.inf
-        self._max_attempts = max_attempts
-        self._server_weights = server_weights or {}
+        super().__init__(database, lease_seconds, max_attempts, server_weights or {})
         self._enqueuing = Together(self._enqueue_together)
         self._attaching = Together(self._attach_together)
-        self._positions = Together(self._tell_positions)
 
     async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
         """Accept a request: one INSERT, which also counts open jobs and assigns the turn (see `fairness`).
@@ -211,14 +183,6 @@ class JobQueue:
             log.info("job_claimed job=%s worker=%s attempt=%s", job.id, worker_id, job.attempts)
         return [_without_images(taken[job.id]) for job in choice.taken if job.id in taken]
 
-    async def heartbeat(self, worker_id: str) -> set[int]:
-        """Extend this worker's leases; returns the jobs that are still its own and not cancelled."""
-        until = await self.database.now() + self._lease_seconds
-        renewed = transitions.running(worker_id).values(lease_until=until)
-        async with self.database.begin() as session:
-            rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
-        return {job_id for job_id, cancelled in rows if not cancelled}
-
     async def record_steps(self, worker_id: str, steps: Mapping[int, int]) -> None:
         """Store how many steps the worker's jobs have taken."""
         if steps:
@@ -233,11 +197,6 @@ class JobQueue:
                     PreviewRow(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash)
                 )
                 await self._announce(session, self.changed)
-
-    async def preview(self, job_id: int) -> PreviewRow | None:
-        """The latest preview of a running job; None if there is none."""
-        async with self.database.read() as session:
-            return await session.get(PreviewRow, job_id)
 
     async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Store the expansion, so that it is made once; False if the job is not this worker's any more."""
@@ -380,104 +339,11 @@ class JobQueue:
         values = transitions.unclaimed() | {"attempts": Job.attempts - 1}
         await self._update(transitions.running(worker_id).values(**values), self.queued, self.changed)
 
-    async def abandon(self, worker_id: str, fault: Fault) -> None:
-        """Put back a dead worker's jobs with one attempt lost; those without attempts left fail."""
-        await self._lose(transitions.running(worker_id), fault)
-
-    async def requeue_stalled(self) -> None:
-        """Put back the jobs of workers whose leases have expired.
-
-        A lease that ends later than any current one could was given before the clock was set back. It expires too when
-        it was not renewed for its length by this process's monotonic clock. While leases from before the clock was set
-        forward may still be renewed, none expires.
-        """
-        now = await self.database.now()
-        if self._was_set_forward(now):
-            return
-        ahead = select(Job.id, Job.lease_until).where(text(RUNNING), Job.lease_until > now + 2 * self._lease_seconds)
-        async with self.database.read() as session:
-            found = [(row[0], row[1]) for row in await session.execute(ahead)]
-        seen = time.monotonic()
-        self._ahead = {lease: self._ahead.get(lease, seen) for lease in found}
-        unrenewed = [lease for lease, since in self._ahead.items() if seen - since >= self._lease_seconds]
-        over = [and_(Job.id == job_id, Job.lease_until == until) for job_id, until in unrenewed]
-        await self._lose(update(Job).where(text(RUNNING), or_(Job.lease_until < now, *over)), UNRESPONSIVE)
-
-    def _was_set_forward(self, now: float) -> bool:
-        """Whether the clock was set forward less than a lease ago, so that live leases only seem to have expired."""
-        seen = time.monotonic()
-        before, self._clock = self._clock, now - seen
-        if before is not None and self._clock - before > self._lease_seconds / 2:
-            self._set_forward_at = seen
-        return seen - self._set_forward_at < self._lease_seconds
-
-    async def _lose(self, lost: Update, fault: Fault) -> None:
-        last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
-        reason = fault.reason(self._max_attempts)
-        failed = {"status": JobStatus.FAILED, "reason_code": fault.code, "reason": reason, **transitions.ended()}
-        again = {"not_before": await self.database.now() + LOST_SECONDS * (Job.attempts - 1)}
-        async with self.database.begin() as session:
-            ended = set(await session.scalars(last.values(**failed).returning(Job.id)))
-            requeued = set(await session.scalars(lost.values(**again | transitions.unclaimed()).returning(Job.id)))
-            if ended or requeued:
-                await shared_sql.forget_previews(session, ended | requeued)
-                await self._announce(session, self.queued, self.changed)
-        for job_id in requeued:
-            log.warning("job_requeued job=%s code=%s", job_id, fault.code)
-        for job_id in ended:
-            log.warning("job_gave_up job=%s code=%s", job_id, fault.code)
-
     async def expire_held(self, older_than: float) -> None:
         """Cancel held jobs whose owner has not chosen a prompt within so many seconds."""
         waiting = update(Job).where(Job.held_at < time.time() - older_than)
         expired = transitions.cancelled() | {"reason_code": EndCode.EXPIRED, "reason": _(EXPIRED)}
         await self._update(waiting.values(**expired), self.changed)
-
-    async def get(self, job_id: int) -> Job:
-        """One job with its pictures; raises NotFound."""
-        async with self.database.read() as session:
-            job = await session.get(Job, job_id)
-        if job is None or job.deleted_at is not None:
-            raise NotFound
-        return job
-
-    async def is_stopped(self, job_id: int) -> bool:
-        """Whether a job was cancelled or deleted."""
-        async with self.database.read() as session:
-            return bool(await session.scalar(select(Job.cancel_requested).where(Job.id == job_id)))
-
-    async def open_jobs(self, user_id: int) -> Sequence[Job]:
-        """A user's queued and running jobs, in the order of service."""
-        mine = select(Job).where(Job.user_id == user_id, Job.status.in_(OPEN)).order_by(Job.turn, Job.id)
-        return await self._read(mine)
-
-    async def to_show(self) -> Sequence[Job]:
-        """Jobs whose placeholder may be out of date: running, held and quarantined ones."""
-        shown = select(Job).where(Job.channel_id.is_not(None))
-        kept = shown.where(text(QUARANTINED), Job.status == JobStatus.SUCCEEDED, Job.delivered_at.is_(None))
-        kept = kept.where(Job.deleted_at.is_(None)).order_by(Job.id.desc()).limit(SHOWN_QUARANTINED)
-        async with self.database.read() as session:
-            running = await session.scalars(shown.where(text(RUNNING)))
-            return [*running, *await session.scalars(shown.where(text(HELD))), *await session.scalars(kept)]
-
-    async def next_in_line(self) -> Sequence[Job]:
-        """The next waiting jobs (some tens at most) that have a message to update."""
-        async with self.database.read() as session:
-            waiting, _ = await read_waiting(session, self._server_weights, time.time())
-            shown = select(Job).where(
-                Job.id.in_([job.id for job in waiting]), text(QUEUED), Job.message_id.is_not(None)
-            )
-            return (await session.scalars(shown)).all()
-
-    async def undelivered(self, busy_channels: Iterable[int] = ()) -> Sequence[Job]:
-        """Final jobs whose answer is not posted and whose next attempt is due; oldest first.
-
-        Jobs of ``busy_channels`` are left out, so that a slow channel does not block the others.
-        """
-        free = Job.channel_id.not_in(list(busy_channels))
-        longest = case((Job.held_back_at.is_(None), LONGEST_DELIVERY_PAUSE), else_=LONGEST_HOLD)
-        due = select(Job).where(text(UNDELIVERED), shared_sql.is_due(Job.deliver_after, longest), free)
-        return await self._read(due.order_by(Job.id).limit(20))
 
     async def mark_delivered(self, job_id: int, message_id: int | None) -> None:
         """Record that the answer is posted (or never can be, because its channel is deleted)."""
@@ -491,25 +357,6 @@ class JobQueue:
         """Record a failed delivery; the next attempt comes after some seconds."""
         values = {"deliver_after": time.time() + seconds, "delivery_attempts": Job.delivery_attempts + 1}
         await self._update(update(Job).where(Job.id == job_id).values(**values))
-
-    async def position(self, job: Job) -> Position:
-        """How many jobs are served before this one, and seconds until it is done at the measured speed."""
-        return await self._positions.ask(job)
-
-    async def counts(self) -> tuple[int, int]:
-        """How many jobs are queued and how many are running."""
-        count = select(func.count()).select_from(Job)
-        async with self.database.read() as session:
-            queued = await session.scalar(count.where(text(QUEUED)))
-            running = await session.scalar(count.where(text(RUNNING)))
-        return queued or 0, running or 0
-
-    @asynccontextmanager
-    async def changing(self) -> AsyncGenerator[AsyncSession]:
-        """A transaction that wakes delivery and the review cards when it commits."""
-        async with self.database.begin() as session:
-            yield session
-            await self._announce(session, self.changed)
 
     async def _enqueue_together(self, asking: Sequence[Asking], patience: float) -> list[Job | int]:
         """The row of each request; of one that finds no room, how many open ones its member has."""
@@ -535,11 +382,6 @@ class JobQueue:
             await transitions.keep_tokens(session, answers)
         return [None] * len(attached)
 
-    async def _tell_positions(self, jobs: Sequence[Job], _patience: float) -> list[Position]:
-        async with self.database.read() as session:
-            now = await self.database.now()
-            return await positions_of(session, jobs, self._server_weights, now, self._lease_seconds)
-
     async def _take(
         self, session: AsyncSession, worker_id: str, chosen: Sequence[Waiting], now: float
     ) -> dict[int, Job]:
@@ -562,38 +404,6 @@ class JobQueue:
         if ended:
             log.warning("job_%s job=%s code=%s", status, job.id, code)
         return ended
-
-    async def _update(self, statement: Update, *wakeups: Wakeup) -> set[int]:
-        """Change rows and wake listeners if there were any; returns their ids. Previews of ended jobs are deleted."""
-        async with self.database.begin() as session:
-            rows = (await session.execute(statement.returning(Job.id, Job.status))).all()
-            if rows:
-                await shared_sql.forget_previews(
-                    session, [job_id for job_id, status in rows if status != JobStatus.RUNNING]
-                )
-                await self._announce(session, *wakeups)
-        return {job_id for job_id, _ in rows}
-
-    async def _changed(self, statement: Update, *wakeups: Wakeup) -> bool:
-        return bool(await self._update(statement, *wakeups))
-
-    async def _read(self, statement: Select[Job]) -> Sequence[Job]:
-        async with self.database.read() as session:
-            return (await session.scalars(statement)).all()
-
-    async def _announce(self, session: AsyncSession, *wakeups: Wakeup) -> None:
-        """Wake this process, and on Postgres those of other machines, when this transaction commits."""
-        for wakeup in wakeups:
-            _after_commit(session, wakeup)
-            if not self.database.is_sqlite:
-                await session.execute(select(func.pg_notify(self._channels[wakeup], "")))
-
-
-def _after_commit(session: AsyncSession, wakeup: Wakeup) -> None:
-    def ring(_session: Session) -> None:
-        wakeup.ring()
-
-    event.listen(session.sync_session, "after_commit", ring, once=True)
 
 
 def _queue_full(mine: int, per_user: int, per_guild: int) -> QueueFull:

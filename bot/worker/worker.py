@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
-
-from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.background import PATIENCE_SECONDS, patiently
@@ -19,16 +16,16 @@ from limner.bot.errors import NotClassified, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.reasons import JobKind
-from limner.bot.storage.image_files import encode_preview
 from limner.bot.storage.models import Job
-from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
 from limner.bot.translation import N_
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge
 from limner.bot.worker.prepare import settle_input, settle_negative, settle_prompt
-from limner.bot.worker.results import from_painting, hand_in, look_at
+from limner.bot.worker.reports import BEATS, Reports, State
+from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
@@ -46,12 +43,8 @@ PREVIEW_SECONDS = 2.0
 """Interval between two writes of the newest previews."""
 TIDY_SECONDS = 60.0
 TRIM_SECONDS = 3600.0
-HELD_SECONDS = 24 * 3600.0
-"""How long an expansion waits for its owner's choice."""
 STOP_SECONDS = 3.0
 """How long a stopping worker waits for the running step, and again for pictures that are being stored."""
-BEATS = 4
-"""Heartbeats in one lease."""
 
 T = TypeVar("T")
 
@@ -91,15 +84,12 @@ class Worker:
         self._storage = StorageWatch(app.images)
         self._lost: set[int] = set()  # in flight, but not this worker's any more by its heartbeat
         self._orphans: set[int] = set()  # this worker's by their rows, but not in flight
-        self._steps: dict[int, int] = {}  # taken, not yet in the rows
-        self._previews: dict[int, tuple[int, Image.Image]] = {}  # the newest, not yet in the rows
-        self._signed: tuple[object, float] = (None, 0.0)  # the last report to the worker registry, and its time
+        self._reports = Reports(app, classifier, worker_id)
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._fault: Fault | None = None
         self._woken = asyncio.Event()
-        self._stepped = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -121,14 +111,14 @@ class Worker:
         stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
         background = [
             asyncio.create_task(_repeat(self._watch, 0), name="watch"),
-            asyncio.create_task(_repeat(self._report, REPORT_SECONDS), name="report"),
-            asyncio.create_task(_repeat(self._show, PREVIEW_SECONDS), name="show"),
+            asyncio.create_task(_repeat(self._reports.write_steps, REPORT_SECONDS), name="report"),
+            asyncio.create_task(_repeat(self._reports.write_previews, PREVIEW_SECONDS), name="show"),
             asyncio.create_task(_repeat(self._live, beat_seconds), name="live"),
             asyncio.create_task(_repeat(self._beat, beat_seconds), name="beat"),
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
-            asyncio.create_task(_repeat(self._look_again, POLL_SECONDS), name="look-again"),
-            asyncio.create_task(_repeat(self._tidy, TIDY_SECONDS), name="tidy"),
-            asyncio.create_task(_repeat(self._trim, TRIM_SECONDS), name="trim"),
+            asyncio.create_task(_repeat(self._classify_again, POLL_SECONDS), name="look-again"),
+            asyncio.create_task(_repeat(lambda: tidy(self._app), TIDY_SECONDS), name="tidy"),
+            asyncio.create_task(_repeat(lambda: trim(self._app), TRIM_SECONDS), name="trim"),
             asyncio.create_task(_repeat(self._try_storage, TRY_SECONDS), name="storage"),
         ]
         try:
@@ -232,11 +222,7 @@ class Worker:
         """Forget a job that is not this worker's any more; its row has its end, or another worker."""
         if self._in_flight.drop(job_id):
             log.info("job_dropped job=%s", job_id)
-            self._forget_progress(job_id)
-
-    def _forget_progress(self, job_id: int) -> None:
-        self._steps.pop(job_id, None)
-        self._previews.pop(job_id, None)
+            self._reports.forget(job_id)
 
     # Pixels
 
@@ -276,10 +262,9 @@ class Worker:
             return
         match event:
             case Progress():
-                self._steps[job.id] = job.step = event.step
-                self._stepped.set()
+                self._reports.stepped(job, event.step)
             case Preview():
-                self._previews[job.id] = (job.step, event.image)
+                self._reports.previewed(job, event.image)
             case Finished():
                 self._let_go(job, self._store(job, event))
             case Failed():
@@ -287,7 +272,7 @@ class Worker:
 
     def _let_go(self, job: Job, ending: Coroutine[Any, Any, None]) -> None:
         """A job has left the executor: write its result into its row while the next step runs."""
-        self._forget_progress(job.id)
+        self._reports.forget(job.id)
         task = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
         self._in_flight.let_go(job, task)
         task.add_done_callback(lambda task: self._ended(job, task))
@@ -366,30 +351,6 @@ class Worker:
         await self._app.jobs.queued.wait(timeout=POLL_SECONDS)
         self._woken.set()
 
-    async def _report(self) -> None:
-        await self._stepped.wait()
-        self._stepped.clear()
-        steps, self._steps = self._steps, {}
-        await self._app.jobs.record_steps(self.worker_id, steps)
-
-    async def _show(self) -> None:
-        previews, self._previews = self._previews, {}
-        for job_id, (step, image) in previews.items():
-            with contextlib.suppress(NotClassified):  # it is not stored; the next one may be classified
-                seen = await self._classifier.look(image)
-                file = await asyncio.to_thread(encode_preview, image)
-                await self._app.jobs.save_preview(self.worker_id, job_id, step, file, seen)
-
-    async def _look_again(self) -> None:
-        """Classify stored pictures that could not be classified before, of any worker."""
-        while job := await self._app.quarantine.take():
-            await self._app.history.drop_missing(job)
-            images = [await asyncio.to_thread(self._app.images.open, image.sha256) for image in job.images]
-            seen = await look_at(self._classifier, job.id, images)
-            looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
-            if len(looks) == len(images):
-                await self._app.quarantine.looked(job.id, looks)
-
     async def _live(self) -> None:
         if self._executor.is_open:  # an import may block the loop for long without harm
             for beat in self.beats:
@@ -408,39 +369,17 @@ class Worker:
         await self._app.jobs.requeue_stalled()
         self._woken.set()
 
+    async def _classify_again(self) -> None:
+        await classify_again(self._app, self._classifier)
+
     async def _sign_in(self) -> None:
-        """Report loaded weights and batch: at each change, and often enough to count as alive."""
-        state = (self._executor.loaded, self._in_flight.weights_key, self._storage.trouble)
-        now = time.monotonic()
-        if state == self._signed[0] and now - self._signed[1] < self._app.settings.lease_seconds / BEATS:
-            return
-        weights, painting, trouble = state
-        await self._app.worker_registry.report(
-            self.worker_id,
-            device=self._app.settings.device,
-            weights=weights,
-            room=self._executor.room - self._in_flight.waiting_pixels,
-            painting=painting,
-            trouble=trouble,
-        )
-        self._signed = (state, now)
+        room = self._executor.room - self._in_flight.waiting_pixels
+        state = State(self._executor.loaded, self._in_flight.weights_key, self._storage.trouble)
+        await self._reports.sign_in(state, room)
 
     async def _try_storage(self) -> None:
         if await self._storage.recovered():
             self._woken.set()
-
-    async def _tidy(self) -> None:
-        await asyncio.to_thread(self._app.images.sweep)
-        await self._app.history.sweep()
-        await self._app.jobs.expire_held(HELD_SECONDS)
-
-    async def _trim(self) -> None:
-        settings, mb = self._app.settings, 2**20
-        refused = RowLimits(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
-        changes = RowLimits(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
-        count = await trim_refusals(self._app.history, refused), await trim_changes(self._app.database, changes)
-        if any(count):
-            log.info("rows_trimmed refusals=%s changes=%s", *count)
 
     async def _warm_up(self) -> None:
         """Load the default model, and a language model on this machine beside it, in advance."""

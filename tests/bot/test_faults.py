@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.queue import jobs
+from limner.bot.queue import leases
 from limner.bot.queue.faults import (
     CRASHED,
     DEVICE_LOST,
@@ -58,7 +58,7 @@ def settings(settings: Settings, tiny: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PYTHONPATH", str(plugin))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(jobs, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(leases, "LOST_SECONDS", 0.1)
     models = {"faulty": str(faulty_model(tiny, tmp_path / "faulty"))}
     return settings.using(models=models, device="cpu", workers=1, max_steps=100_000, step_timeout=2, lease_seconds=1)
 

@@ -1,0 +1,44 @@
+"""What a worker does for all jobs beside its own: deletes what is over its retention, and classifies leftovers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from limner.bot.app import App
+from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
+from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.results import look_at
+
+log = logging.getLogger(__name__)
+
+HELD_SECONDS = 24 * 3600.0
+"""How long an expansion waits for its owner's choice."""
+
+
+async def tidy(app: App) -> None:
+    """Delete files without a row and rows without a file, and end requests whose owner did not choose in time."""
+    await asyncio.to_thread(app.images.sweep)
+    await app.history.sweep()
+    await app.jobs.expire_held(HELD_SECONDS)
+
+
+async def trim(app: App) -> None:
+    """Delete the refused requests and rule changes that are older or larger than the settings allow."""
+    settings, mb = app.settings, 2**20
+    refused = RowLimits(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
+    changes = RowLimits(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
+    count = await trim_refusals(app.history, refused), await trim_changes(app.database, changes)
+    if any(count):
+        log.info("rows_trimmed refusals=%s changes=%s", *count)
+
+
+async def classify_again(app: App, classifier: ClassifierThread) -> None:
+    """Classify stored pictures that could not be classified before, of any worker."""
+    while job := await app.quarantine.take():
+        await app.history.drop_missing(job)
+        images = [await asyncio.to_thread(app.images.open, image.sha256) for image in job.images]
+        seen = await look_at(classifier, job.id, images)
+        looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
+        if len(looks) == len(images):
+            await app.quarantine.looked(job.id, looks)
