@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import NotFound, Suspended
@@ -24,6 +24,18 @@ DAY = 86_400.0
 LONGEST = 28 * DAY
 """Longest suspension; Discord's longest time-out."""
 LISTED = 15
+
+SUSPENDED = (
+    select(Suspension)
+    .where(
+        Suspension.guild_id.in_(bindparam("guilds", expanding=True)),
+        Suspension.user_id.in_(bindparam("users", expanding=True)),
+        Suspension.lifted_at.is_(None),
+        Suspension.until > bindparam("now"),
+    )
+    .order_by(Suspension.until)
+)
+"""Built once: building it takes longer than running it."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +154,8 @@ class Strikes:
 
     async def _suspensions_of(self, members: Sequence[tuple[int, int]], _patience: float) -> list[Suspension | None]:
         guilds, users = ({*ids} for ids in zip(*members, strict=True))
-        theirs = (Suspension.guild_id.in_(guilds), Suspension.user_id.in_(users))
-        counting = (Suspension.lifted_at.is_(None), Suspension.until > time.time())
         async with self.database.read() as session:
-            found = await session.scalars(select(Suspension).where(*theirs, *counting).order_by(Suspension.until))
+            found = await session.scalars(SUSPENDED, {"guilds": guilds, "users": users, "now": time.time()})
             last = {(one.guild_id, one.user_id): one for one in found}
         return [last.get(member) for member in members]
 

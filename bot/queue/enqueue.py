@@ -122,6 +122,7 @@ def _enqueue() -> Insert:
 
 ENQUEUE = _enqueue()
 """Built once: building it takes longer than running it."""
+WRITTEN = select(Job).where(Job.id.in_(bindparam("numbers", expanding=True))).options(lazyload(Job.images))
 LAST_NUMBER = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 NEXT_NUMBERS = text("SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :count)")
 
@@ -147,7 +148,7 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
         for number, one in zip(numbers, asking, strict=True)
     ]
     await session.execute(ENQUEUE, rows)
-    written = await session.scalars(select(Job).where(Job.id.in_(numbers)).options(lazyload(Job.images)))
+    written = await session.scalars(WRITTEN, {"numbers": numbers})
     jobs = {job.id: job for job in written}
     return [jobs.get(number) for number in numbers]
 

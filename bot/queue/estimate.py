@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Tuple, and_, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Tuple, and_, bindparam, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.queue.candidates import read_waiting
@@ -21,6 +22,30 @@ PACE_SAMPLE = 64
 """How many finished jobs of the same weights the speed is measured from."""
 LINE_SAMPLE = 1000
 """How many jobs ahead are read; those behind them are assumed to be alike."""
+
+# Built once: building a statement takes longer than running it.
+JOBS = Job.metadata.tables["jobs"].c
+PAINTING = select(JOBS.id, JOBS.weights_key, JOBS.pixels, JOBS.steps - JOBS.step, JOBS.worker_id).where(text(RUNNING))
+AHEAD = (
+    select(JOBS.turn, JOBS.id, JOBS.weights_key, JOBS.pixels, JOBS.steps)
+    .where(
+        text(QUEUED),
+        JOBS.server_id == bindparam("server"),
+        tuple_(JOBS.turn, JOBS.id)
+        < tuple_(bindparam("turn", type_=JOBS.turn.type), bindparam("id", type_=JOBS.id.type)),
+    )
+    .order_by(JOBS.turn, JOBS.id)
+    .limit(LINE_SAMPLE)
+)
+FINISH = select(Share.finish).where(Share.server_id == bindparam("server"))
+LIVE_WORKERS = select(func.count()).where(WorkerState.seen_at >= bindparam("since"))
+FINISHED = (
+    select(JOBS.pixels, JOBS.busy_seconds / (JOBS.pixels * JOBS.steps))
+    .where(text(PAINTED), JOBS.weights_key == bindparam("key"), JOBS.kind == JobKind.PAINT, JOBS.pixels > 0)
+    .order_by(JOBS.finished_at.desc())
+    .limit(PACE_SAMPLE)
+)
+"""Size and step time of the last finished jobs of some weights."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +118,9 @@ class JobsAhead:
 
     async def read(self, session: AsyncSession) -> None:
         """Read the server's own queue as far as the last of the jobs."""
-        first = select(Job.turn, Job.id, Job.weights_key, Job.pixels, Job.steps).where(_is_before(self._jobs[-1]))
-        rows = (await session.execute(first.order_by(Job.turn, Job.id).limit(LINE_SAMPLE))).all()
+        last = self._jobs[-1]
+        place = {"server": self._server_id, "turn": last.turn, "id": last.id}
+        rows = (await session.execute(AHEAD, place)).all()
         self._places = [(turn, job_id) for turn, job_id, *_ in rows]
         self._kinds = [(key, pixels, pixels * steps) for *_, key, pixels, steps in rows]
         self._numbers: dict[int, int] = {}
@@ -107,8 +133,7 @@ class JobsAhead:
                 number += 0 if counted is None else self._numbers[counted.id]
                 counted = job
             self._numbers[job.id] = number
-        own = select(Share.finish).where(Share.server_id == self._server_id)
-        self._finish = await session.scalar(own) or 0.0
+        self._finish = await session.scalar(FINISH, {"server": self._server_id}) or 0.0
 
     @property
     def weights_keys(self) -> set[str]:
@@ -120,8 +145,8 @@ class JobsAhead:
         seen, looked_at = NOTHING, 0
         for job in self._jobs:
             number = self._numbers[job.id]
-            for key, pixels, pixel_steps in self._kinds[looked_at:number]:
-                seen += paces.load(key, pixels, pixel_steps)
+            for (key, pixels, pixel_steps), alike in Counter(self._kinds[looked_at:number]).items():
+                seen += paces.load(key, pixels, pixel_steps).times(alike)
             looked_at = max(looked_at, min(number, len(self._kinds)))
             own = seen.times(number / seen.jobs) if seen.jobs else seen
             yield job, own + others.before(self._server_id, own, self._finish, paces)
@@ -133,11 +158,13 @@ class Others:
     def __init__(self, server_weights: Mapping[int, float]) -> None:
         self._server_weights = server_weights
 
-    async def read(self, session: AsyncSession, now: float) -> None:
-        """Read the servers' queues as far as they can matter."""
-        counts = select(Job.server_id, func.count()).where(text(QUEUED)).group_by(Job.server_id)
-        self._counts = dict((await session.execute(counts)).all())
+    async def read(self, session: AsyncSession, own: Set[int], now: float) -> None:
+        """Read the servers' queues as far as they can matter for jobs of the servers ``own``."""
         waiting, self._ledger = await read_waiting(session, self._server_weights, now)
+        self._counts: dict[int, int] = {}
+        if len(self._ledger.accounts.keys() | own) > 1:
+            counts = select(Job.server_id, func.count()).where(text(QUEUED)).group_by(Job.server_id)
+            self._counts = dict((await session.execute(counts)).all())
         self._waiting: dict[int, list[Waiting]] = {}
         for job in waiting:
             self._waiting.setdefault(job.server_id, []).append(job)
@@ -177,8 +204,7 @@ async def positions_of(
     A queued job waits for running jobs and for those served before it, divided among the workers that reported within
     ``lease`` seconds; a running one shares its worker with the others there, step by step.
     """
-    kind = (Job.id, Job.weights_key, Job.pixels, Job.steps - Job.step, Job.worker_id)
-    running = (await session.execute(select(*kind).where(text(RUNNING)))).all()
+    running = (await session.execute(PAINTING)).all()
     keys = {job.weights_key for job in jobs} | {key for _, key, *_ in running}
     queues: dict[int, list[Job]] = {}
     for job in jobs:
@@ -189,10 +215,10 @@ async def positions_of(
         await line.read(session)
         keys |= line.weights_keys
     if lines:
-        await others.read(session, now)
+        await others.read(session, queues.keys(), now)
         keys |= others.weights_keys
     paces = await StepTimes.read(session, keys)
-    workers = await session.scalar(select(func.count()).where(WorkerState.seen_at >= now - lease))
+    workers = await session.scalar(LIVE_WORKERS, {"since": now - lease})
     painters = workers or len({worker for *_, worker in running}) or 1
     before = {job.id: load for line in lines for job, load in line.loads(others, paces)}
     painting = [
@@ -243,8 +269,5 @@ def _literal(job: Job) -> Tuple:
 
 async def _finished(session: AsyncSession, weights_key: str) -> list[tuple[int, float]]:
     """Size and step time of the last finished jobs of these weights."""
-    pace = Job.busy_seconds / (Job.pixels * Job.steps)
-    ours = (Job.weights_key == weights_key, Job.kind == JobKind.PAINT, Job.pixels > 0)
-    last = select(Job.pixels, pace).where(text(PAINTED), *ours)
-    rows = await session.execute(last.order_by(Job.finished_at.desc()).limit(PACE_SAMPLE))
+    rows = await session.execute(FINISHED, {"key": weights_key})
     return [(pixels, pace or 0.0) for pixels, pace in rows]

@@ -138,7 +138,11 @@ class JobQueue(JobLeases):
         return job
 
     async def attach_message(self, job_id: int, message_id: int, answer: transitions.Answer | None = None) -> None:
-        """Store the placeholder message of a job, and the interaction that it answers."""
+        """Store the placeholder message of a job, and the interaction that it answers.
+
+        It rings ``changed`` in this process unless the job still waits: then its message is up to date. After a power
+        cut delivery finds the message by its buttons.
+        """
         await self._attaching.ask((job_id, message_id, answer))
 
     async def claim(
@@ -187,11 +191,12 @@ class JobQueue(JobLeases):
         """Store how many steps the worker's jobs have taken."""
         if steps:
             mine = transitions.running(worker_id).where(Job.id.in_(list(steps)))
-            await self._update(mine.values(step=case(steps, value=Job.id)), self.changed)
+            taken = mine.values(step=case(steps, value=Job.id))
+            await self._update(taken, self.changed, survives_power_cut=False)
 
     async def save_preview(self, worker_id: str, job_id: int, step: int, image: bytes, seen: Seen) -> None:
         """Replace the preview of this worker's job, a small JPEG."""
-        async with self.database.begin() as session:
+        async with self.database.begin(survives_power_cut=False) as session:
             if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
                 await session.merge(
                     PreviewRow(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash)
@@ -375,11 +380,14 @@ class JobQueue(JobLeases):
     async def _attach_together(
         self, attached: Sequence[tuple[int, int, transitions.Answer | None]], patience: float
     ) -> list[None]:
-        async with self.database.begin(patience) as session:
+        async with self.database.begin(patience, survives_power_cut=False) as session:
             messages = [{"job": job_id, "message": message_id} for job_id, message_id, _ in attached]
             await session.execute(transitions.ATTACH, messages)
             answers = {job_id: answer for job_id, _, answer in attached if answer}
             await transitions.keep_tokens(session, answers)
+            waiting = await session.scalar(transitions.COUNT_WAITING, {"jobs": [job_id for job_id, *_ in attached]})
+        if waiting != len(attached):
+            self.changed.hear()
         return [None] * len(attached)
 
     async def _take(

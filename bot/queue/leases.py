@@ -39,7 +39,7 @@ class JobLeases(JobReads):
         """Extend this worker's leases; returns the jobs that are still its own and not cancelled."""
         until = await self.database.now() + self._lease_seconds
         renewed = transitions.running(worker_id).values(lease_until=until)
-        async with self.database.begin() as session:
+        async with self.database.begin(survives_power_cut=False) as session:
             rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
         return {job_id for job_id, cancelled in rows if not cancelled}
 

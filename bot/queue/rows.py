@@ -35,9 +35,9 @@ class JobRows:
             yield session
             await self._announce(session, self.changed)
 
-    async def _update(self, statement: Update, *wakeups: Wakeup) -> set[int]:
+    async def _update(self, statement: Update, *wakeups: Wakeup, survives_power_cut: bool = True) -> set[int]:
         """Change rows and wake listeners if there were any; returns their ids. Previews of ended jobs are deleted."""
-        async with self.database.begin() as session:
+        async with self.database.begin(survives_power_cut=survives_power_cut) as session:
             rows = (await session.execute(statement.returning(Job.id, Job.status))).all()
             if rows:
                 await shared_sql.forget_previews(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Double, String, Update, bindparam, case, text, update
+from sqlalchemy import Double, String, Update, bindparam, case, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -48,6 +48,11 @@ def _claim() -> TypedReturnsRows[Job]:
 CLAIM = _claim()
 """Built once: building it takes longer than running it."""
 
+COUNT_WAITING = (
+    select(func.count())
+    .select_from(Job)
+    .where(Job.id.in_(bindparam("jobs", type_=Job.id.type, expanding=True)), text(QUEUED))
+)
 ATTACH = text("UPDATE jobs SET message_id = :message WHERE id = :job")
 KEEP_TOKEN = text("""
 INSERT INTO answer_tokens (job_id, token, expires_at) VALUES (:job, :token, :expires_at)

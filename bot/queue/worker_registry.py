@@ -48,7 +48,7 @@ class WorkerRegistry:
             "seen_at": now,
         }
         mine = update(WorkerState).where(WorkerState.worker_id == worker_id)
-        async with self._database.begin() as session:
+        async with self._database.begin(survives_power_cut=False) as session:
             known = await session.execute(mine.values(**said).returning(WorkerState.worker_id))
             if known.first() is None:
                 session.add(WorkerState(worker_id=worker_id, started_at=now, **said))

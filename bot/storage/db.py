@@ -8,12 +8,13 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
-from sqlalchemy import QueuePool, event, func, select
+from sqlalchemy import Connection, QueuePool, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly
+from limner.bot.storage.sqlite_driver import SqliteConnection, SqliteDriver
 
 BUSY_SECONDS = 2.0
 """How long a write waits for the lock before it fails; well within Discord's 3 seconds."""
@@ -56,11 +57,16 @@ class Database:
         self._in_use = 0
 
     @asynccontextmanager
-    async def begin(self, patience: float = BUSY_SECONDS) -> AsyncGenerator[AsyncSession]:
+    async def begin(
+        self, patience: float = BUSY_SECONDS, *, survives_power_cut: bool = True
+    ) -> AsyncGenerator[AsyncSession]:
         """A session whose writes are committed together or not at all.
 
-        On SQLite it holds the write lock from its start, so what it reads stays true until it commits; it waits for
-        that lock for ``patience`` seconds.
+        They survive a killed process in any case. SQLite waits for the disk only where they must survive a power cut
+        too, and those that were committed before them come to the disk with them.
+
+        On SQLite it holds the write lock from its first statement, so what it reads stays true until it commits; it
+        waits for that lock for ``patience`` seconds.
 
         Raises:
             DatabaseBusy: the lock is held for too long, or the database does not answer or is closed.
@@ -69,9 +75,11 @@ class Database:
         with self._using():
             async with self._my_turn(patience) as seconds, self._sessions.begin() as session:
                 if self.is_sqlite:
-                    connection = await session.connection()
-                    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
-                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    connection = cast(Connection, (await session.connection()).sync_connection)
+                    driver = cast(SqliteConnection, connection.connection.dbapi_connection)
+                    milliseconds, flushes = round(seconds * 1000), "FULL" if survives_power_cut else "NORMAL"
+                    pragmas = (f"PRAGMA busy_timeout = {milliseconds}", f"PRAGMA synchronous = {flushes}")
+                    driver.begin_with_next(*pragmas, "BEGIN IMMEDIATE")
                 yield session
 
     @asynccontextmanager
@@ -149,7 +157,9 @@ class Database:
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    engine = create_async_engine(
+        url, module=SqliteDriver(), connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:

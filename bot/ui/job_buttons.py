@@ -135,7 +135,6 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
             await app.jobs.cancel(job.id, _(job_messages.ANSWERED_ELSEWHERE))
         else:
             await app.jobs.attach_message(job.id, message_id, _answer(interaction))
-            app.jobs.changed.hear()
 
 
 async def stop(app: App, job: Job, user_id: int) -> str:

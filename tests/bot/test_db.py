@@ -8,9 +8,10 @@ import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from typing import cast
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import QueuePool, event, text
 
 from limner.bot.app import App
 from limner.bot.errors import DatabaseBusy, QueueFull, StorageFull
@@ -165,6 +166,38 @@ async def test_work_that_fails_half_way_leaves_nothing(database: Database):
 
     async with database.read() as session:
         assert await session.scalar(text("SELECT count(*) FROM synced_commands")) == 0
+
+
+async def test_a_write_whose_caller_is_cancelled_leaves_no_transaction_open(settings: Settings):
+    database, other = Database(settings.url), Database(settings.url)
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT count(*) FROM n"
+
+    async def write_slowly() -> None:
+        async with database.begin() as session:
+            await session.execute(text(f"INSERT INTO synced_commands SELECT 1, ({numbers})"))
+
+    writing = asyncio.create_task(write_slowly())
+    pool = cast(QueuePool, database.engine.sync_engine.pool)
+    while not pool.checkedout():
+        await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    for each in (database, other):
+        async with each.begin() as session:
+            assert await session.scalar(text("SELECT count(*) FROM synced_commands")) == 0
+    await asyncio.gather(database.close(), other.close())
+
+
+async def test_only_what_may_be_lost_in_a_power_cut_does_not_wait_for_the_disk(settings: Settings):
+    database, found = Database(settings.url), list[int]()
+    for survives in (True, False, True):
+        async with database.begin(survives_power_cut=survives) as session:
+            found.append(await session.scalar(text("PRAGMA synchronous")) or 0)
+
+    assert found == [2, 1, 2]  # FULL, NORMAL
+    await database.close()
 
 
 async def test_what_a_transaction_has_read_stays_true_until_it_commits(database_url: str):

@@ -696,3 +696,16 @@ async def test_changes_ring_and_nothing_rings_without_one(jobs: JobQueue):
     await painted(jobs, new_job())
 
     assert heard == ["queued", "changed", "changed"]
+
+
+async def test_the_message_of_a_job_that_waits_wakes_nobody(jobs: JobQueue):
+    """It says what is true already; a job that was claimed meanwhile has something to show."""
+    first = await jobs.enqueue(new_job())
+
+    await jobs.attach_message(first.id, 7)
+    assert not jobs.changed.is_ringing
+
+    await jobs.claim("w", capacity=1)
+    await jobs.changed.wait(1)
+    await jobs.attach_message(first.id, 7)
+    assert jobs.changed.is_ringing
