@@ -28,6 +28,7 @@ from limner.bot.storage.decoder import Decoder
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.input_images import Inputs
+from limner.bot.storage.pending_asks import PendingAsks
 from limner.bot.storage.private_files import close_folder_to_others
 from limner.bot.styles import Styles
 from limner.generators.measured import Measured
@@ -53,6 +54,7 @@ class App:
     decoder: Decoder
     held: Budget
     inputs: Inputs
+    pending: PendingAsks
     guilds: Guilds
     blocked: BlockedPictures
     quarantine: Quarantine
@@ -100,6 +102,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             decoder=decoder,
             held=Budget(),
             inputs=Inputs(database, images, decoder, settings),
+            pending=PendingAsks(database, history),
             guilds=guilds,
             blocked=blocked,
             quarantine=quarantine,

@@ -47,6 +47,21 @@ class Ask:
     where: Where = OUTSIDE
     locale: str = "en-US"
 
+    def to_json(self) -> dict[str, Any]:
+        """What the member chose, without who and where; `from_json` reads it back."""
+        return {
+            "text": self.text,
+            "options": dict(self.options),
+            "image_name": self.image_name,
+            "is_spoiler": self.is_spoiler,
+            "locale": self.locale,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, user_id: int, where: Where) -> Self:
+        """The same request of a member at a place."""
+        return cls(**data, user_id=user_id, where=where)
+
     def saying(self, **options: Any) -> Self:
         """A copy with these options added."""
         return replace(self, options={**self.options, **options})

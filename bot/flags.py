@@ -27,7 +27,6 @@ _FOREIGN: dict[str, tuple[Kind, str]] = {
     **dict.fromkeys(("v", "version", "niji"), (Kind.WHOLE, "--model")),
     **dict.fromkeys(("s", "stylize"), (Kind.NUMBER, "--guidance")),
     **dict.fromkeys(("q", "quality", "stop"), (Kind.NUMBER, "--steps")),
-    **dict.fromkeys(("r", "repeat"), (Kind.WHOLE, "--count")),
     **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, N_("the option image"))),
     **dict.fromkeys(("iw", "sw", "cw", "ow"), (Kind.NUMBER, "--strength")),
     **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (Kind.NUMBER, "")),
@@ -55,10 +54,10 @@ _IDLE_JOINERS = re.compile(rf"(?<![^\x00-\x7f])[{_JOINERS}]+|[{_JOINERS}]+(?![^\
 _DASH = r"\-\u058a\u05be\u1806\u2010-\u2015\u2043\u2212\u02d7\u2500\u2501\u2e3a\u2e3b\u30fc\ufe58\ufe63\uff0d"
 _LONG = "\u2e3a\u2e3b"
 _KANA_MARK = "\u30fc"
-_QUOTES = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
+QUOTES = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
 _STOPS = ",;，；、。"
 _MARK = rf"(?<![{_DASH}])(?P<mark>[{_DASH}]+|(?P<one>[{_DASH}])\ +(?P=one))"
-_PARTS = re.compile(f'(?<![^\\s(\\[,=])(?:{_QUOTES})|{_(_MARK)}(?P<name>\\w+|[^\\s\\w{_DASH}{_STOPS}.:!?)\\]}}\\"”…])')
+_PARTS = re.compile(f'(?<![^\\s(\\[,=])(?:{QUOTES})|{_(_MARK)}(?P<name>\\w+|[^\\s\\w{_DASH}{_STOPS}.:!?)\\]}}\\"”…])')
 _GAP = re.compile(rf"[\s=:：{_STOPS}]")
 _NEXT = re.compile(
     rf"[\s{_STOPS}]*(?:$|[{_DASH}]+(?:{'|'.join((*_FLAGS, *_FOREIGN))})(?:{_GAP.pattern}|$))", re.IGNORECASE
@@ -66,9 +65,9 @@ _NEXT = re.compile(
 _SPACED = re.compile(rf"(?![{UNSPACED}{KOREAN}])\w")
 # A value ends at a blank, where Chinese has none at its comma; but what follows a comma at once may belong to it.
 _VALUE = re.compile(
-    rf"[\s=:：]*(?:(?P<quoted>{_QUOTES})|(?P<plain>[^\s，；、。]+(?:[，；、。]+\d[^\s，；、。]*)*))[{_STOPS}]*"
+    rf"[\s=:：]*(?:(?P<quoted>{QUOTES})|(?P<plain>[^\s，；、。]+(?:[，；、。]+\d[^\s，；、。]*)*))[{_STOPS}]*"
 )
-_LORA = re.compile(rf"(?:{_QUOTES})|<lora:(?P<name>[^<>:]+)(?::(?P<weight>[^<>:]*))?>", re.IGNORECASE)
+_LORA = re.compile(rf"(?:{QUOTES})|<lora:(?P<name>[^<>:]+)(?::(?P<weight>[^<>:]*))?>", re.IGNORECASE)
 """A LoRA as other programs write it among the words: <lora:ink:0.7>."""
 _DIGIT = re.compile(r"[\s=:：]*\d")
 
@@ -141,9 +140,14 @@ def _readable(text: str, max_length: int) -> str:
     cleaned = clean(text)
     if not cleaned:
         raise BadPrompt(_(NOTHING_SEEN) if text.strip() else _(EMPTY))
-    if len(cleaned) > max_length:
-        raise BadPrompt(_(TOO_LONG, number=len(cleaned), most=max_length))
+    too_long(cleaned, max_length)
     return cleaned
+
+
+def too_long(cleaned: str, most: int) -> None:
+    """Raise BadPrompt for a cleaned prompt with more than ``most`` characters."""
+    if len(cleaned) > most:
+        raise BadPrompt(_(TOO_LONG, number=len(cleaned), most=most))
 
 
 def _flags(text: str) -> Iterator[re.Match[str]]:

@@ -86,6 +86,17 @@ class InJob:
         return replace(new, **{self.name: value})
 
 
+class Nowhere:
+    """An option about the asking, which no request stores."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> None:
+        """None: a request is one of them."""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The request as it is; `bot.several` reads the option."""
+        return new
+
+
 class Negative(InRequest):
     """The negative prompt, joined with the style's."""
 

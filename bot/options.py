@@ -19,6 +19,7 @@ from limner.bot.option_fields import (
     InRequest,
     Lora,
     Negative,
+    Nowhere,
     Sampler,
     Size,
 )
@@ -213,6 +214,17 @@ OPTIONS = (
         most=4,
         limit=lambda settings: settings.max_count,
         label=N_("Pictures"),
+    ),
+    Option(
+        name="repeat",
+        help=N_("How many requests like this one, with other seeds"),
+        kind=Kind.WHOLE,
+        kept=Nowhere(),
+        flags=("repeat", "r"),
+        example="3",
+        noun=N_("number of requests"),
+        least=1,
+        limit=lambda settings: settings.max_requests,
     ),
     Option(
         name="steps",

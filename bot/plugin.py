@@ -25,6 +25,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
 from limner.bot.ui.again import AgainButton
 from limner.bot.ui.appeal import AppealButton
+from limner.bot.ui.asking import GoButton
 from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery import Delivery
 from limner.bot.ui.job_buttons import JobButton
@@ -47,6 +48,7 @@ BUTTONS = (
     PageButton,
     AgainButton,
     AppealButton,
+    GoButton,
     ReviewButton,
     BlockChoice,
     PictureButton,

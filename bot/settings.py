@@ -27,6 +27,7 @@ PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 MOST_CANDIDATES = 8
+MOST_REQUESTS = 40
 
 RENAMED = {
     "eyes": "safety_classifier",
@@ -121,6 +122,9 @@ class Settings:
     styles: str = setting("", "TOML file with more style presets, in the form of the shipped bot/styles.toml.")
     max_prompt_length: int = setting(1500, "Characters in a prompt or negative prompt.")
     max_count: int = setting(4, "Pictures in one request, up to 4.")
+    max_requests: int = setting(
+        10, "Requests that one prompt may make by {a, b} or --repeat, up to 40; they need the room of one."
+    )
     max_steps: int = setting(50, "Denoising steps in one request.")
     max_pixels: int = setting(2048 * 2048, "Width times height of a picture.")
     max_jobs_per_user: int = setting(3, "Requests that one person may have waiting or running.")
@@ -191,6 +195,8 @@ class Settings:
             raise SetupError(_("The setting `max_batch` must be auto, or a whole number from 1 to 9999."))
         for name in ("max_jobs_per_user", "max_jobs_per_guild"):
             _at_least(name, getattr(self, name), 1)
+        if not 1 <= self.max_requests <= MOST_REQUESTS:
+            raise SetupError(_("The setting `max_requests` must be from 1 to {most}.", most=MOST_REQUESTS))
         if self.max_count > 4:
             raise SetupError(_("The setting `max_count` must be at most 4."))
         for name in ("max_input_bytes", "max_input_pixels"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, HoldReason, JobKind, JobStatus
+from limner.bot.several import read_each
 from limner.bot.storage.models import Job
 from limner.bot.translation import _
 from limner.generators.base import Expansion
@@ -41,6 +44,41 @@ NOT_YET = "not yet"
 async def imagine(app: App, ask: Ask) -> Job:
     """Paint what a member asks for."""
     return await submit(app, read(app, ask))
+
+
+async def requests(app: App, ask: Ask) -> list[NewJob]:
+    """Every request that a prompt makes, by choices in braces and by --repeat.
+
+    Raises:
+        UserError: one of them could not be painted, or there are too many.
+    """
+    found = read_each(app, ask)
+    for new in found:
+        check_limits(app.settings, find_card(app.settings, new.request.model), new)
+    return found
+
+
+async def submit_all(app: App, found: Sequence[NewJob]) -> list[Job]:
+    """Accept all requests of one prompt, or none; together they need the room of one request.
+
+    Raises:
+        UserError: as `submit`.
+    """
+    limits, first, more = app.settings, found[0], len(found) - 1
+    if not more:
+        return [await submit(app, first)]
+    guild_id, per_guild = first.where.guild_id, limits.max_jobs_per_guild
+    room = {"per_user": limits.max_jobs_per_user, "per_guild": per_guild - more}
+    await app.jobs.check_room(first.user_id, guild_id, **room)
+    allowed = [await _allowed(app, new) for new in found]
+    room = {"per_user": limits.max_jobs_per_user + more, "per_guild": per_guild}
+    told = await asyncio.gather(*(app.jobs.enqueue(new, **room) for new in allowed), return_exceptions=True)
+    jobs = [job for job in told if isinstance(job, Job)]
+    for error in (error for error in told if isinstance(error, BaseException)):
+        for job in jobs:
+            await app.history.delete(job.id)
+        raise error
+    return jobs
 
 
 async def reroll(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
@@ -166,10 +204,8 @@ async def check(app: App, ask: Ask) -> None:
     Raises:
         UserError: it would be refused whatever the picture shows.
     """
-    new = read(app, ask.saying(image=NOT_YET))
-    card = find_card(app.settings, new.request.model)
-    check_limits(app.settings, card, new)
-    as_model_leaves_out(app, card, new)
+    for new in await requests(app, ask.saying(image=NOT_YET)):
+        as_model_leaves_out(app, find_card(app.settings, new.request.model), new)
     await check_asker(app, ask)
 
 
@@ -188,17 +224,20 @@ async def submit(app: App, new: NewJob) -> Job:
     Raises:
         UserError: it is refused; a refusal by the filter is stored as a row.
     """
-    limits = app.settings
-    if new.kind == JobKind.PAINT:
-        card = find_card(limits, new.request.model)
-        check_limits(limits, card, new)
-        new = _as_negatives_are_taken(app, card, new)
-    await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
-    new = await _as_rules_want_it(app, new)
-    new = await app.evasion.keep_back_respelled(new)
+    limits, new = app.settings, await _allowed(app, new)
     if new.user_id == 0:
         return await app.jobs.enqueue(new)
     return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
+
+
+async def _allowed(app: App, new: NewJob) -> NewJob:
+    """The request as its model and the rules take it; raises UserError if they do not."""
+    if new.kind == JobKind.PAINT:
+        card = find_card(app.settings, new.request.model)
+        check_limits(app.settings, card, new)
+        new = _as_negatives_are_taken(app, card, new)
+    await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
+    return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
 
 
 def _as_negatives_are_taken(app: App, card: ModelCard, new: NewJob) -> NewJob:

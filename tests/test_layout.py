@@ -60,7 +60,7 @@ LAYERS = (
     ("ui",),
     ("worker",),
     ("picture_actions",),
-    ("submit", "ask", "flags", "options", "option_fields", "parameters", "notes"),
+    ("submit", "several", "permutations", "ask", "flags", "options", "option_fields", "parameters", "notes"),
     ("app",),
     ("moderation",),
     ("filters",),

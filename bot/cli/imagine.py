@@ -58,7 +58,7 @@ INTERRUPTED = N_("It was stopped from the command line.")
 
 
 async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, image: Path | None = None) -> int:
-    """Paint one request through the queue and print the result; the exit code is 1 if it was not painted.
+    """Paint a prompt's requests through the queue and print the results; the exit code is 1 if one was not painted.
 
     Starts a worker process, and stops it as soon as another running worker claims the job.
     """
@@ -67,19 +67,24 @@ async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bo
         if image:
             sha256 = await app.inputs.store(await asyncio.to_thread(_read, image))
             ask = replace(ask.saying(image=sha256), image_name=image.name)
-        job = await submit.imagine(app, ask)
+        jobs = await submit.submit_all(app, await submit.requests(app, ask))
         try:
-            job = await _paint(app, job)
+            jobs = await _paint(app, jobs)
         except BaseException:
-            await app.jobs.cancel(job.id, _(INTERRUPTED))
+            for job in jobs:
+                await app.jobs.cancel(job.id, _(INTERRUPTED))
             raise
-        job = await _let_through(app, job)
-        shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
-        pictures = (_copy(app, job, out) if out else _paths(app, job)) if shown else []
-    print(json.dumps(result(job, pictures), ensure_ascii=False) if as_json else _summary(job, pictures))
-    if not shown:
+        jobs = [await _let_through(app, job) for job in jobs]
+        pictures = [_shown(app, job, out) for job in jobs]
+    if as_json:
+        results = list(map(result, jobs, pictures))
+        print(json.dumps(results if len(results) > 1 else results[0], ensure_ascii=False))
+    else:
+        print("\n".join(map(_summary, jobs, pictures)))
+    hidden = [job for job in jobs if not _is_shown(job)]
+    for job in hidden:
         print(f"limner: {stored(job.reason or '') or _(NOT_SEEN)}", file=sys.stderr)
-    return 0 if shown else 1
+    return 1 if hidden else 0
 
 
 async def show_history(settings: Settings, user: int | None, search: str, limit: int, *, as_json: bool) -> None:
@@ -159,23 +164,36 @@ def _paths(app: App, job: Job) -> list[Path]:
     return [app.images.path(image.sha256) for image in job.images]
 
 
-async def _paint(app: App, job: Job) -> Job:
+def _is_shown(job: Job) -> bool:
+    return job.status == JobStatus.SUCCEEDED and not job.quarantine
+
+
+def _shown(app: App, job: Job, out: Path | None) -> list[Path]:
+    """The files of a job's pictures, copied into ``out`` if that is given; none if they may not be shown."""
+    if not _is_shown(job):
+        return []
+    return _copy(app, job, out) if out else _paths(app, job)
+
+
+async def _paint(app: App, jobs: Sequence[Job]) -> list[Job]:
     async with AsyncExitStack() as ours:
         supervisor = await ours.enter_async_context(
             Supervisor(app.settings.using(workers=1), app.jobs, devices=app.settings.devices[:1])
         )
-        with _progress(job) as show:
-            while not job.is_final or _is_looked_at_again(job):
+        with _progress(jobs) as show:
+            while any(not job.is_final or _is_looked_at_again(job) for job in jobs):
                 await app.jobs.changed.wait(POLL_SECONDS)
-                job = await app.jobs.get(job.id)
-                show(job, phase(job, await app.worker_registry.alive()))
-                if job.status == JobStatus.RUNNING and job.worker_id not in supervisor.worker_ids:
+                jobs = [await app.jobs.get(job.id) for job in jobs]
+                running = [job for job in jobs if job.status == JobStatus.RUNNING]
+                queued = [job for job in jobs if job.status == JobStatus.QUEUED]
+                show(jobs, phase([*running, *queued, jobs[-1]][0], await app.worker_registry.alive()))
+                if any(job.worker_id not in supervisor.worker_ids for job in running):
                     await ours.aclose()
-                elif job.status == JobStatus.QUEUED and (supervisor.is_over or supervisor.deaths >= DEATHS):
+                elif queued and not running and (supervisor.is_over or supervisor.deaths >= DEATHS):
                     raise SetupError(_(NO_WORKER))
-                elif job.status == JobStatus.QUEUED and (trouble := await app.worker_registry.trouble()):
+                elif queued and not running and (trouble := await app.worker_registry.trouble()):
                     raise StorageFull if trouble == StorageFull.code else StorageReadOnly
-    return job
+    return list(jobs)
 
 
 def _is_looked_at_again(job: Job) -> bool:
@@ -184,13 +202,14 @@ def _is_looked_at_again(job: Job) -> bool:
 
 
 @contextmanager
-def _progress(job: Job) -> Generator[Callable[[Job, str], None]]:
+def _progress(jobs: Sequence[Job]) -> Generator[Callable[[Sequence[Job], str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(_(STARTING), total=job.steps)
+        task = progress.add_task(_(STARTING), total=sum(job.steps for job in jobs))
 
-        def show(job: Job, phase: str) -> None:
-            progress.update(task, description=phase, completed=job.steps if job.is_final else job.step)
+        def show(jobs: Sequence[Job], phase: str) -> None:
+            done = sum(job.steps if job.is_final else job.step for job in jobs)
+            progress.update(task, description=phase, completed=done)
 
         yield show
 

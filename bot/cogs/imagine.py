@@ -14,9 +14,9 @@ from limner.bot import submit
 from limner.bot.ask import Ask
 from limner.bot.limits import named
 from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
+from limner.bot.ui.asking import ask_to_paint
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import app_of, where_to_post
-from limner.bot.ui.job_buttons import post_placeholder
 from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_picture
 
@@ -118,4 +118,4 @@ class Imagine(LimnerCog, name="Limner imagine"):
         if image:
             taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))
             ask = ask.saying(image=taken)
-        await post_placeholder(interaction, self.app, await submit.imagine(self.app, ask))
+        await ask_to_paint(interaction, self.app, ask)

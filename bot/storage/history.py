@@ -14,6 +14,7 @@ from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 from limner.bot.place import Where
 from limner.bot.reasons import STALE, EndCode, JobKind, JobStatus, ReviewState
 from limner.bot.storage import shared_sql
+from limner.bot.storage.asking_tables import PendingAsk
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import REFUSED, AnswerToken, Image, InputPicture, Job
@@ -207,7 +208,8 @@ class History:
         async with self.database.read() as session:
             held = set(await session.scalars(painted.where(Image.sha256.in_(hashes))))
             inputs = await session.scalars(given.where(Job.input_sha256.in_(hashes)))
-            return held | {sha256 for sha256 in inputs if sha256}
+            pending = await session.scalars(select(PendingAsk.input_sha256).where(PendingAsk.input_sha256.in_(hashes)))
+            return held | {sha256 for sha256 in (*inputs, *pending) if sha256}
 
     def _which(self, user_id: int | None, search: str, every_status: bool) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = [Job.deleted_at.is_(None)]

@@ -6,15 +6,15 @@ from typing import Any, Self
 
 import discord
 
-from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
 from limner.bot.options import OPTIONS
 from limner.bot.translation import N_, _, commas
+from limner.bot.ui.asking import ask_to_paint
 from limner.bot.ui.form import Form
 from limner.bot.ui.interactions import where_to_post
-from limner.bot.ui.job_buttons import ANSWER_LENGTH, post_placeholder
+from limner.bot.ui.job_buttons import ANSWER_LENGTH
 
 Interaction = discord.Interaction[Any]
 
@@ -51,7 +51,7 @@ class ImagineForm(Form, kind="imagine"):
             options={"negative": self.text("negative"), **read_options(self.text("options"))},
             where=where_to_post(interaction),
         )
-        await post_placeholder(interaction, app, await submit.imagine(app, ask))
+        await ask_to_paint(interaction, app, ask)
 
 
 def read_options(text: str) -> dict[str, str]:

@@ -70,10 +70,15 @@ async def think(interaction: Interaction) -> None:
 
 
 async def respond(interaction: Interaction, text: str, view: discord.ui.View) -> int | None:
-    """Send the public answer; returns its message id."""
+    """Send the public answer, or one more; returns its message id."""
     if interaction.extras.pop(THINKING, False):
         message = await interaction.edit_original_response(content=text, view=view, allowed_mentions=SILENT)
         return message.id
+    if interaction.response.is_done():
+        more = await interaction.followup.send(
+            text, view=view, allowed_mentions=SILENT, suppress_embeds=True, wait=True
+        )
+        return more.id
     answer = await interaction.response.send_message(text, view=view, allowed_mentions=SILENT, suppress_embeds=True)
     return answer.message_id
 

@@ -20,6 +20,7 @@ async def tidy(app: App) -> None:
     """Delete files without a row and rows without a file, and end requests whose owner did not choose in time."""
     await asyncio.to_thread(app.images.sweep)
     await app.history.sweep()
+    await app.pending.expire()
     await app.jobs.expire_held(HELD_SECONDS)
 
 

@@ -139,8 +139,9 @@ def test_each_mistake_is_told_in_its_own_sentence(text: str, sentence: str):
 def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     sentence = refused(f"fox {flag}")
     allowed = (
-        "is not a flag here; the flags are --no, --negative, --ar, --count, --steps, --sampler, --guidance, --seed, "
-        "--style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, --sharpen, --expand, --raw."
+        "is not a flag here; the flags are --no, --negative, --ar, --count, --repeat, --r, --steps, --sampler, "
+        "--guidance, --seed, --style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, --sharpen, "
+        "--expand, --raw."
     )
     assert sentence.endswith(allowed)
     assert len(sentence) < len(allowed) + 30

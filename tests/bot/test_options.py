@@ -30,6 +30,7 @@ SAID: dict[str, Any] = {
     "aspect": "3:2",
     "size": "128x96",
     "count": "2",
+    "repeat": "3",
     "steps": "9",
     "sampler": "unipc",
     "guidance": "2.5",

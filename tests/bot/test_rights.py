@@ -35,6 +35,7 @@ from limner.bot.storage.moderation_tables import Review
 from limner.bot.ui import review_cards
 from limner.bot.ui.again import AgainButton
 from limner.bot.ui.appeal import AppealButton
+from limner.bot.ui.asking import GoButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
 from limner.bot.ui.job_buttons import JobButton
 from limner.bot.ui.listing import ListingButton
@@ -147,6 +148,7 @@ BUTTONS: Table = {
     **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help"),
     **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
+    **each(GoButton, EVERYBODY, lambda _s, verb: GoButton(verb, 1), "go", "leave"),
     **each(AgainButton, {ASKER}, lambda s, _: AgainButton("remix", s.things.job.id), ""),
     **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *review_cards.LOOKS),
     **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *cards.LOOKS),
