@@ -191,9 +191,13 @@ class Trainer:
         _write(self._average, self._parameters)
 
     def _take_step(self, *, stop: bool) -> bool:
-        """Take one step; True if a process was asked to stop, and no step was taken."""
+        """Take one step; True if a process was asked to stop.
+
+        A process alone takes no step then. One of several tells the others with its gradient, so all of them finish the
+        step: the buffers that its loss has changed, such as a pool of pictures, are those of whole steps.
+        """
         if stop and self._world == 1:
-            return True  # with others beside it, it has to ask them first
+            return True
         plan, begun = self._plan, time.monotonic()
         numbers = self._numbers()[self._rank :: self._world]
         random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * 64 + self._rank)
@@ -206,8 +210,6 @@ class Trainer:
             dist.all_reduce(self._shared)
             self._shared /= self._world
         mean, asked, *found = self._shared[len(self._average) :].tolist()
-        if asked:
-            return True
         norm = float(self._weights.grad.norm())
         if not math.isfinite(norm) or not math.isfinite(mean):
             raise TrainingError(
@@ -223,7 +225,7 @@ class Trainer:
         _write(self._weights.data, self._parameters)
         self.step += 1
         self._table.append([self.step, mean, *found, rate, plan.batch / (time.monotonic() - begun)])
-        return False
+        return asked > 0
 
     def _add(self, numbers: list[int], random: torch.Generator) -> None:
         """Add the gradient and loss of these pictures to the shared sums, weighted as their part of the step's mean."""

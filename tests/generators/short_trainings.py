@@ -22,8 +22,20 @@ FAMILIES = ("autoencoder", "vae", "gan", "cyclegan", "diffusion", "lora", "reade
 SHORT = Plan(samples=12, batch=4, learning_rate=2e-3, warmup=2)
 
 
-def train(family: str, pictures: Path, out: Path, model: str, processes: int | None) -> object:
-    """Train for three steps in ``out`` on the toys in ``pictures``; words and denoisers are those of ``model``."""
+def train(
+    family: str,
+    pictures: Path,
+    out: Path,
+    model: str,
+    processes: int | None,
+    *,
+    plan: Plan = SHORT,
+    minutes: float | None = None,
+) -> object:
+    """Train for three steps in ``out`` on the toys in ``pictures``; words and denoisers are those of ``model``.
+
+    A GAN, a VAE and a CycleGAN take another plan, and stop after some minutes.
+    """
     if family == "diffusion":
         plans = {"plan": SHORT, "autoencoder_plan": SHORT}
         recipe = DiffusionRecipe(pictures=pictures, folder=out, words=model, widths=(32, 64), **plans)
@@ -41,11 +53,11 @@ def train(family: str, pictures: Path, out: Path, model: str, processes: int | N
         launch(train_captioner, processes, pictures, out, SHORT, None, batch=SHORT.batch)
         return out / "reader"
     if family == "cyclegan":
-        recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, width=8, blocks=1, plan=SHORT)
-        return train_cyclegan(recipe, processes=processes)
-    sizes = {"width": 8, "noise": 8, "plan": SHORT}
+        recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, width=8, blocks=1, plan=plan)
+        return train_cyclegan(recipe, minutes=minutes, processes=processes)
+    sizes = {"width": 8, "noise": 8, "plan": plan}
     recipe = OnePassRecipe(family=family, pictures=pictures, folder=out, words=model, **sizes)
-    return train_one_pass(recipe, processes=processes)
+    return train_one_pass(recipe, minutes=minutes, processes=processes)
 
 
 class Pairs:

@@ -70,6 +70,20 @@ def test_two_processes_of_accelerate_make_what_one_makes(family: str, tiny: Path
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("family", ["gan", "cyclegan"])
+def test_two_processes_that_were_stopped_learn_what_unbroken_ones_learn(family: str, tiny: Path, tmp_path: Path):
+    """In more steps than a pool of pictures takes to be full, and than the scores of an augmentation are counted in."""
+    write_squares(tmp_path / "toys", 12, 32)
+    plan = Plan(samples=80, batch=4, learning_rate=2e-3, warmup=2)
+    for folder, stops in (("unbroken", [None]), ("stopped", [0.0, 0.005, None])):
+        for minutes in stops:
+            train(family, tmp_path / "toys", tmp_path / folder, str(tiny), 2, plan=plan, minutes=minutes)
+    left, right = (load_file(tmp_path / name / CHECKPOINT) for name in ("unbroken", "stopped"))
+    assert [name for name in left if not left[name].equal(right[name])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("processes", [2, 3])
 def test_pairs_are_told_apart_from_those_of_other_processes(processes: int, tmp_path: Path):
     """Steps of five pairs: processes have parts of different sizes, and learn exactly what one process learns."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +20,7 @@ from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, read_average
-from limner.generators.training.processes import launch, once, own_device
+from limner.generators.training.processes import gather, launch, once, own_device
 
 CYCLE = 10.0
 """Weight of the cycle-consistency loss."""
@@ -44,7 +45,7 @@ SHOWN = 8
 class Memory(nn.Module):
     """A pool of earlier outputs that a critic sees again, so that it does not forget them (Shrivastava 2017).
 
-    The pictures are buffers, and so part of the checkpoint.
+    The pictures are buffers, and so part of the checkpoint. With several processes the pool is the same in all of them.
     """
 
     pictures: Tensor
@@ -57,17 +58,24 @@ class Memory(nn.Module):
 
     def exchange(self, painted: Tensor, random: torch.Generator) -> Tensor:
         """As many pictures as given: once the pool is full, each is replaced by an older one with probability 1/2."""
-        return torch.stack([self._exchange(picture, random) for picture in painted.detach()])
+        drawn = torch.rand(len(painted), 2, generator=random)
+        rank = torch.full((len(painted), 1), float(dist.get_rank() if dist.is_initialized() else 0))
+        everybody = gather(torch.cat([drawn, rank], dim=1).to(painted.device)).tolist()
+        met = [
+            (whose, self._exchange(picture, chance, place))
+            for picture, (chance, place, whose) in zip(gather(painted.detach()), everybody, strict=True)
+        ]
+        return torch.stack([picture for whose, picture in met if whose == rank[0, 0]])
 
-    def _exchange(self, picture: Tensor, random: torch.Generator) -> Tensor:
+    def _exchange(self, picture: Tensor, chance: float, drawn: float) -> Tensor:
         place = int(self.count)
-        if place < REMEMBERED:
+        if place < len(self.pictures):
             self.pictures[place] = picture
             self.count += 1
             return picture
-        if torch.rand((), generator=random) < 0.5:
+        if chance < 0.5:
             return picture
-        place = int(torch.randint(REMEMBERED, (), generator=random))
+        place = int(drawn * len(self.pictures))
         older = self.pictures[place].clone()
         self.pictures[place] = picture
         return older
@@ -154,8 +162,6 @@ class CycleGANRecipe:
 
 def train_cyclegan(recipe: CycleGANRecipe, *, minutes: float | None = None, processes: int | None = 1) -> list[Path]:
     """Continue the training; returns the models' folders, none if there are none yet.
-
-    With several processes each has a pool of its own, and a resumed one begins with the first one's.
 
     Raises:
         TrainingError: the pictures cannot be used, or the training cannot go on.
