@@ -110,6 +110,27 @@ class Negative(InRequest):
         return super().put(new, value, settings)
 
 
+@dataclass(frozen=True)
+class Tuned(InRequest):
+    """A number that every model has a value for, and that not every model uses: ``is_used`` names the card's field."""
+
+    is_used: str
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The field as it is given; the model's own value where the model does not use it."""
+        card = settings.cards[new.request.model]
+        if not getattr(card, self.is_used) and value != getattr(card, self.name):
+            option = "steps" if self.name == "num_inference_steps" else "guidance"
+            raise BadOption(
+                _(
+                    "The model {model} does nothing with the option {option}; leave it out.",
+                    model=card.name,
+                    option=option,
+                )
+            )
+        return super().put(new, value, settings)
+
+
 class Sampler(InRequest):
     """One of the model's samplers, by its name here or in other programs: DPM++ 2M Karras."""
 

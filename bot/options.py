@@ -22,6 +22,7 @@ from limner.bot.option_fields import (
     Nowhere,
     Sampler,
     Size,
+    Tuned,
 )
 from limner.bot.translation import N_, _
 from limner.generators.lora_words import trigger_words
@@ -230,7 +231,7 @@ OPTIONS = (
         name="steps",
         help=N_("Denoising steps: more take longer"),
         kind=Kind.WHOLE,
-        kept=InRequest("num_inference_steps"),
+        kept=Tuned("num_inference_steps", "has_steps"),
         flags=("steps",),
         example="20",
         noun=N_("number of steps"),
@@ -258,7 +259,7 @@ OPTIONS = (
         noun=N_("guidance"),
         help=N_("How closely the picture follows the prompt"),
         kind=Kind.NUMBER,
-        kept=InRequest("guidance_scale"),
+        kept=Tuned("guidance_scale", "has_guidance"),
         flags=("guidance",),
         example="5",
         least=0,

@@ -87,10 +87,11 @@ LEAVES_NOTHING_OUT = frozenset(
 )
 """diffusers pipelines without a negative prompt, or with one only for a second guidance of their own."""
 
+_ONE_PASS = {"leaves_out": False, "masks": False, "has_steps": False}
 _KINDS: dict[str, dict[str, Any]] = {
-    "gan": {"leaves_out": False, "starts": False, "masks": False, "other_sizes": False},
-    "vae": {"leaves_out": False, "starts": False, "masks": False, "other_sizes": False},
-    "cyclegan": {"leaves_out": False, "masks": False, "needs_picture": True},
+    "gan": _ONE_PASS | {"starts": False, "other_sizes": False},
+    "vae": _ONE_PASS | {"starts": False, "other_sizes": False},
+    "cyclegan": _ONE_PASS | {"has_guidance": False, "needs_picture": True},
     "openai": {"starts": False, "masks": False},
 }
 

@@ -19,7 +19,10 @@ NUMBERS = {
     "strong_strength": (float, 0.05, 1),
 }
 """Number fields: whether they are whole, and their range."""
-SWITCHES = ("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout")
+SWITCHES = (
+    *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
+    *("has_steps", "has_guidance"),
+)
 TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""
 TABLES = {"loras": "names and files", "lora_words": "names and words"}

@@ -10,18 +10,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+from filelock import FileLock
+
 from limner.generators.text_files import BadText, read_json
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 4 * 2**20
 """A larger file is not ours."""
+LOCK_SECONDS = 1.0
+"""Longest wait for a process that writes at the same time."""
 
 
 class Measured:
     """Values by subject and key. A broken file counts as empty and is rewritten with the next value.
 
-    Several processes may share the file: each write begins with what is there, and replaces the file at once.
+    Several processes may share the file: each write begins with what is there, and replaces the file at once, while a
+    lock beside the file keeps the others from writing.
 
     Args:
         file: where they are kept; None keeps them in memory only.
@@ -37,14 +42,18 @@ class Measured:
 
     def put(self, subject: str, key: str, value: Any) -> None:
         """Store a value; in memory only if it cannot be written."""
-        values = self._read()
-        values.setdefault(subject, {})[key] = value
-        self._values = values
-        if self._file is not None:
-            try:
-                _replace(self._file, json.dumps(values, indent=1))
-            except OSError as error:
-                log.warning("measured_not_kept subject=%s reason=%s", subject, type(error).__name__)
+        if self._file is None:
+            self._values.setdefault(subject, {})[key] = value
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self._file}.lock", timeout=LOCK_SECONDS, mode=0o600):
+                self._values = self._read()
+                self._values.setdefault(subject, {})[key] = value
+                _replace(self._file, json.dumps(self._values, indent=1))
+        except OSError as error:
+            self._values.setdefault(subject, {})[key] = value
+            log.warning("measured_not_kept subject=%s reason=%s", subject, type(error).__name__)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         if self._file is None:
@@ -59,7 +68,6 @@ class Measured:
 
 def _replace(file: Path, text: str) -> None:
     """Write a file that only its owner can read, atomically."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     number, part = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # with mode 0600
     try:
         with os.fdopen(number, "w", encoding="utf-8") as opened:

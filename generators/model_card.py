@@ -76,6 +76,10 @@ class ModelCard:
     """Requires an input picture."""
     other_sizes: bool = True
     """Supports other sizes than its own."""
+    has_steps: bool = True
+    """Paints in as many steps as it is asked for."""
+    has_guidance: bool = True
+    """Follows the guidance that it is asked for."""
     subtle_strength: float = 0.35
     strong_strength: float = 0.7
     """How much of a picture its two variations change."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 
-from tests.discord_records import CHANNEL, GUILD, Json, channel_json, guild_json, now
+from tests.discord_records import CHANNEL, GUILD, OTHER_GUILD, Json, channel_json, guild_json, now, user_json
 
 
 class Refusal(Exception):
@@ -46,6 +46,8 @@ class Places:
         self.upload_limit = 10 * 2**20
         self.nsfw_level = 0
         self.closed_dms: set[int] = set()
+        self.elsewhere: set[int] = set()
+        """Age-restricted channels of another guild, which the bot is not in: its members bring it along."""
 
     def add_thread(self) -> Thread:
         """A thread that is there when the bot comes."""
@@ -55,7 +57,21 @@ class Places:
 
     def channel_json(self, channel: int) -> Json:
         """A channel or thread as Discord tells it."""
+        if channel < CHANNEL:
+            return {"id": str(channel), "type": 1, "recipients": [user_json(channel)]}
+        if channel in self.elsewhere:
+            return channel_json(channel) | {"guild_id": str(OTHER_GUILD), "nsfw": True}
         return self.threads[channel].json() if channel in self.threads else channel_json(channel)
+
+    def origin_json(self, channel: int, member: Json) -> Json:
+        """Where a member uses the bot, and how they installed it, as an interaction tells it."""
+        if channel < CHANNEL:
+            return {"user": member["user"], "authorizing_integration_owners": {"1": member["user"]["id"]}, "context": 1}
+        guild = OTHER_GUILD if channel in self.elsewhere else GUILD
+        owners = {"1": member["user"]["id"]} if channel in self.elsewhere else {"0": str(GUILD)}
+        partial = {"id": str(guild), "features": [], "locale": "en-US"}
+        more = {"guild": partial, "member": member, "authorizing_integration_owners": owners, "context": 0}
+        return {"guild_id": str(guild), "guild_locale": "en-US", **more}
 
     def guild_json(self) -> Json:
         """The guild with its channels, and the threads that are not archived."""
@@ -68,6 +84,8 @@ class Places:
 
     def enter(self, channel: int) -> None:
         """Refuse what the bot does in a channel that is gone, or that it cannot see."""
+        if channel in self.elsewhere:
+            raise Refusal(403, 50001, "Missing Access")
         if channel not in self.channels and channel not in self.threads:
             raise Refusal(404, 10003, "Unknown Channel")
         if channel in self.closed_dms:

@@ -15,7 +15,7 @@ Json = dict[str, Any]
 Matching = Callable[[web.Request], bool]
 Seen = TypeVar("Seen")
 
-BOT, GUILD, CHANNEL = 1000, 2000, 3000
+BOT, GUILD, OTHER_GUILD, CHANNEL = 1000, 2000, 2001, 3000
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
 TEXT = 10
 

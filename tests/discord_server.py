@@ -149,17 +149,13 @@ class DiscordServer(Places):
             "data": data,
             "token": asked.token,
             "version": 1,
-            "guild_id": str(GUILD),
             "channel_id": str(channel),
             "channel": self.channel_json(channel),
-            "member": member_json(user) | {"permissions": str(self.member_permissions)},
             "locale": "en-US",
-            "guild_locale": "en-US",
             "app_permissions": str(self.permissions),
             "attachment_size_limit": self.upload_limit,
             "entitlements": [],
-            "authorizing_integration_owners": {"0": str(GUILD)},
-            "context": 0,
+            **self.origin_json(channel, member_json(user) | {"permissions": str(self.member_permissions)}),
         }
         if source:
             payload["message"] = self._shown(source)

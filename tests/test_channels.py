@@ -27,7 +27,7 @@ from tests.studio import Studio, open_studio
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALL = discord.Permissions.all_channel().value
-GONE, FIRST, SECOND = CHANNEL + 1, CHANNEL + 2, CHANNEL + 3
+GONE, FIRST, SECOND, ELSEWHERE = CHANNEL + 1, CHANNEL + 2, CHANNEL + 3, CHANNEL + 900
 
 
 def without(*names: str) -> int:
@@ -194,6 +194,37 @@ async def test_a_lost_permission_does_not_matter_for_15_minutes_even_after_a_res
     assert scene.letters() == []
     assert tokens(scene) == []
     assert asked.token not in scene.log()
+
+
+async def test_a_member_brings_the_bot_along_to_a_server_that_it_is_not_in(scene: Scene) -> None:
+    scene.server.elsewhere.add(ELSEWHERE)
+    asked = await scene.ask(ELSEWHERE)
+    job = await scene.delivered(await scene.paint())
+    assert_painted(shown(asked))
+    assert not job.is_age_restricted  # its own channel is; what the bot does not know counts as ordinary
+    assert scene.server.visible(ELSEWHERE) == [shown(asked)]
+    assert scene.letters() == []
+    assert tokens(scene) == []
+
+
+async def test_there_the_member_gets_a_letter_once_the_token_has_expired(scene: Scene) -> None:
+    scene.server.elsewhere.add(ELSEWHERE)
+    asked = await scene.ask(ELSEWHERE)
+    scene.server.token_seconds = 0.0
+    job = await scene.held_back(await scene.paint())
+    [letter] = scene.letters()
+    assert letter.endswith(job_messages.NO_MEMBER)
+    assert f"request {job.id} is done; /history id:{job.id} shows it" in letter
+    assert "queued" in shown(asked).content
+
+
+async def test_a_member_asks_in_a_direct_message(scene: Scene) -> None:
+    scene.server.channels.append(scene.users + 1)
+    asked = await scene.ask(scene.users + 1)
+    job = await scene.delivered(await scene.paint())
+    assert_painted(shown(asked))
+    assert (job.guild_id, job.is_age_restricted) == (None, False)
+    assert asked.token not in tokens(scene)
 
 
 async def test_after_that_it_is_posted_when_the_permission_is_given(scene: Scene) -> None:

@@ -24,7 +24,7 @@ from limner.bot.ui import job_messages
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.interactions import SILENT, owned, spot, tell, where_to_post
+from limner.bot.ui.interactions import SILENT, is_guest, owned, spot, tell, where_to_post
 from limner.bot.ui.job_buttons import details, post_placeholder
 
 Interaction = discord.Interaction[Any]
@@ -177,7 +177,8 @@ async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
 
 async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:
     """Why a request's pictures are hidden where the interaction is; None if they are not."""
-    here = spot(interaction.guild_id, interaction.channel_id, interaction.channel)
+    channel = None if is_guest(interaction) else interaction.channel
+    here = spot(interaction.guild_id, interaction.channel_id, channel)
     objection = await app.image_policy.objection(job, here)
     if objection is None:
         return None

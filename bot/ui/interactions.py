@@ -105,8 +105,13 @@ def where(interaction: Interaction) -> Where:
         channel_id=interaction.channel_id,
         parent_ids=tuple(filter(None, parents)),
         role_ids=tuple(role_ids(interaction)),
-        is_age_restricted=is_age_restricted(channel),
+        is_age_restricted=not is_guest(interaction) and is_age_restricted(channel),
     )
+
+
+def is_guest(interaction: Interaction) -> bool:
+    """Whether a member brought the bot along to a server that it is not in; strict limits hold there."""
+    return interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id) is None
 
 
 def where_to_post(interaction: Interaction) -> Where:

@@ -19,7 +19,7 @@ from limner.bot.options import OPTIONS, Kind, Option, values
 from limner.bot.place import OUTSIDE
 from limner.bot.settings import Settings
 from limner.generators.requests import Finish, GenerationRequest
-from tests.rows import asked, put_lora
+from tests.rows import asked, put_lora, put_restyler
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_flux_pipeline
 
@@ -180,6 +180,19 @@ async def test_a_sampler_that_the_model_does_not_have_is_refused_with_the_neares
         with pytest.raises(BadOption, match=r"flux has no sampler of that name; choose one of: euler\.$"):
             await submit.imagine(app, asked("a fox --sampler ddim", model="flux"))
         assert await app.history.count(None, every_status=True) == 0
+
+
+async def test_what_a_model_does_nothing_with_is_refused_unless_it_is_what_it_has_anyway(
+    settings: Settings, tmp_path: Path
+):
+    models = {"gan": "pretrained:digits-gan", "cyclegan": put_restyler(tmp_path / "cyclegan", guidance_scale=1.0)}
+    async with open_app(settings.using(models=models)) as app:
+        for model, text, option in (("gan", "seven --steps 9", "steps"), ("cyclegan", "a --guidance 4", "guidance")):
+            with pytest.raises(BadOption, match=f"The model {model} does nothing with the option {option}; leave it"):
+                await submit.imagine(app, asked(text, model=model, image="0" * 64 if model == "cyclegan" else None))
+        job = await submit.imagine(app, asked("seven --steps 1 --guidance 2", model="gan"))
+        again = await submit.remix(app, job, "eight", "", user_id=0, where=OUTSIDE)
+        assert (again.steps, again.generation.guidance_scale) == (1, 2)
 
 
 async def test_the_samplers_of_the_chosen_model_are_offered(world: World) -> None:

@@ -4,6 +4,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,6 +211,18 @@ def test_two_processes_keep_what_the_other_learned(tmp_path: Path):
     other.put("batch", "b", 2)
     one.put("batch", "c", 3)
     assert [other.get("batch", key) for key in "abc"] == [1, 2, 3]
+
+
+def test_what_many_write_at_the_same_moment_is_all_kept(tmp_path: Path):
+    def write(who: str) -> None:
+        measured = Measured(tmp_path / "measured.json")
+        for number in range(10):
+            measured.put(who, str(number), number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, "abcdefgh"))
+    kept = json.loads((tmp_path / "measured.json").read_text())
+    assert {who: len(values) for who, values in kept.items()} == dict.fromkeys("abcdefgh", 10)
 
 
 def test_the_executor_hands_on_what_was_learned(tiny: Path, tmp_path: Path):
