@@ -31,6 +31,7 @@ from limner.bot.storage.input_images import Inputs
 from limner.bot.storage.pending_asks import PendingAsks
 from limner.bot.storage.private_files import close_folder_to_others
 from limner.bot.styles import Styles
+from limner.bot.wildcards import FOLDER, Wildcards
 from limner.generators.measured import Measured
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class App:
     image_policy: ImagePolicy
     filters: ContentFilter
     styles: Styles
+    wildcards: Wildcards
     reviews: Reviews
     strikes: Strikes
     #: The turns of those who type an option with suggestions.
@@ -109,6 +111,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),
             filters=filters,
             styles=_styles(settings),
+            wildcards=Wildcards(settings.data / FOLDER),
             reviews=reviews,
             strikes=strikes,
             suggesting=asyncio.Semaphore(SUGGESTED_AT_ONCE),

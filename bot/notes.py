@@ -22,6 +22,8 @@ UNKNOWN, UNKNOWN_STYLE = "unknown", "unknown_style"
 """The words of the idea that the model does not know, and that the style has mostly unknown words."""
 TRYOUT = "tryout"
 """It is the member's first picture by the model for trying Limner."""
+CHOSEN = "chosen"
+"""The lines that stand for the wildcards of the prompt, with the names of their lists."""
 SHOWN = 160
 """Most characters of a member's words that a note repeats."""
 
@@ -69,6 +71,8 @@ def _sentences(job: Job) -> Iterator[str]:
     found = not_understood(job.idea) + not_understood(str(job.request["negative_prompt"]))
     if found:
         yield _("Not understood, read as plain words: {words}", words=_some(commas(dict.fromkeys(found))))
+    if chosen := notes.get(CHOSEN):
+        yield _("Chosen from lists: {choices}", choices=_some(commas(f"{name} = {line}" for name, line in chosen)))
     if notes.get(LEFT_OUT):
         yield _(
             "The model {model} leaves nothing out, so the style's negative prompt is not used.",

@@ -20,9 +20,9 @@ from limner.bot.ask import (
     weight_of,
 )
 from limner.bot.errors import BadOption, CannotDescribe, Refused
-from limner.bot.flags import parse_prompt
+from limner.bot.flags import parse_prompt, too_long
 from limner.bot.moderation import apply_verdict
-from limner.bot.notes import IN_WORDS, NO_NEGATIVE
+from limner.bot.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
@@ -235,9 +235,19 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
     if new.kind == JobKind.PAINT:
         card = find_card(app.settings, new.request.model)
         check_limits(app.settings, card, new)
-        new = _as_negatives_are_taken(app, card, new)
+        new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
+
+
+async def _with_wildcards(app: App, new: NewJob) -> NewJob:
+    """The request with a line for each wildcard of its idea."""
+    idea, chosen = await app.wildcards.fill(new.idea, new.where.guild_id, new.request.seed)
+    if not chosen:
+        return new
+    too_long(idea, app.settings.max_prompt_length)
+    notes = {**new.notes, CHOSEN: chosen}
+    return replace(new, idea=idea, request=replace(new.request, prompt=idea), notes=notes)
 
 
 def _as_negatives_are_taken(app: App, card: ModelCard, new: NewJob) -> NewJob:

@@ -67,7 +67,7 @@ LAYERS = (
     ("guild_settings",),
     ("queue",),
     ("storage",),
-    ("styles", "log"),
+    ("styles", "wildcards", "log"),
     ("settings",),
     ("place", "background"),
     ("errors",),

@@ -12,11 +12,12 @@ from discord import AppCommandOptionType, app_commands
 
 from limner.bot import submit
 from limner.bot.ask import Ask
-from limner.bot.limits import named
+from limner.bot.limits import CONTENT, first_lines, named
 from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
+from limner.bot.translation import N_, _
 from limner.bot.ui.asking import ask_to_paint
 from limner.bot.ui.cog import LimnerCog
-from limner.bot.ui.interactions import app_of, where_to_post
+from limner.bot.ui.interactions import app_of, tell, where_to_post
 from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_picture
 
@@ -24,6 +25,7 @@ Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
 
+NO_LISTS = N_("There are no lists here; the operator can put some into the folder `wildcards`.")
 OFFERED = tuple(option for option in OPTIONS if option.in_command)
 TYPES = {Kind.WHOLE: AppCommandOptionType.integer, Kind.NUMBER: AppCommandOptionType.number}
 
@@ -119,3 +121,11 @@ class Imagine(LimnerCog, name="Limner imagine"):
             taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))
             ask = ask.saying(image=taken)
         await ask_to_paint(interaction, self.app, ask)
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    async def wildcards(self, interaction: Interaction) -> None:
+        """Show the lists that __name__ in a prompt chooses from."""
+        names = await self.app.wildcards.names(interaction.guild_id)
+        shown = first_lines([f"`__{name}__`" for name in names], CONTENT)[0]
+        await tell(interaction, shown or _(NO_LISTS))

@@ -97,6 +97,7 @@ def the_rule(scene: Scene) -> dict[str, Any]:
 
 COMMANDS: dict[str, tuple[set[str], Options]] = {
     "imagine": (EVERYBODY, lambda _: {"prompt": "a fox"}),
+    "wildcards": (EVERYBODY, no_options),
     "history": (EVERYBODY, no_options),
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),

@@ -1,0 +1,90 @@
+"""Wildcards: `__animal__` in a prompt stands for a line of the list animal, which the operator keeps as a text file."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import random
+import re
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+
+from limner.bot.errors import BadPrompt
+from limner.bot.limits import some
+from limner.bot.translation import N_, _
+from limner.generators.text_files import BadText, decode, split_lines
+
+FOLDER = "wildcards"
+"""In the data folder: NAME.txt for everybody, and SERVER_ID/NAME.txt for one server."""
+MOST_LISTS = 500
+MOST_BYTES = 2**20
+MOST_LINES = 10_000
+LONGEST = 300
+"""Lists in a folder, bytes and lines of a list, and characters of a line; what is more is not read."""
+UNKNOWN = N_("There is no list {name} for __{name}__; {offered}.")
+EMPTY = N_("The list {name} has no line that can be read; the operator can mend its file.")
+
+_NAME = r"[^\W_](?:[\w-]{0,30}[^\W_])?"
+_WILDCARD = re.compile(rf"(?<!\w)__(?P<name>{_NAME})__(?!\w)")
+
+
+class Wildcards:
+    """The lists in a folder, read at the moment of the look-up."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def names(self, guild_id: int | None) -> list[str]:
+        """The names of the lists that a server can use; outside servers those for everybody."""
+        return sorted(await asyncio.to_thread(self._files, guild_id))
+
+    async def fill(self, text: str, guild_id: int | None, seed: int) -> tuple[str, list[tuple[str, str]]]:
+        """The text with a line for each wildcard, and what was chosen; the same seed chooses the same.
+
+        Raises:
+            BadPrompt: a list is missing or empty.
+        """
+        if not _WILDCARD.search(text):
+            return text, []
+        return await asyncio.to_thread(self._fill, text, guild_id, seed)
+
+    def _fill(self, text: str, guild_id: int | None, seed: int) -> tuple[str, list[tuple[str, str]]]:
+        files, read = self._files(guild_id), dict[str, list[str]]()
+        chosen: list[tuple[str, str]] = []
+
+        def choose(match: re.Match[str]) -> str:
+            name = match["name"].casefold()
+            read[name] = read.get(name) or _lines(name, files)
+            line = random.Random(f"{seed}:{len(chosen)}:{name}").choice(read[name])  # noqa: S311: no secret
+            chosen.append((name, line))
+            return line
+
+        return _WILDCARD.sub(choose, text), chosen
+
+    def _files(self, guild_id: int | None) -> dict[str, Path]:
+        """The files by name; a server's own replaces the one for everybody."""
+        folders = [self._folder, *([self._folder / str(guild_id)] if guild_id else [])]
+        found = (path for folder in folders for path in islice(sorted(folder.glob("*.txt")), MOST_LISTS))
+        return {path.stem.casefold(): path for path in found if re.fullmatch(_NAME, path.stem)}
+
+
+def _lines(name: str, files: Mapping[str, Path]) -> list[str]:
+    """The lines of a list; comments (#), empty lines, and lines with wildcards are left out."""
+    if name not in files:
+        close = difflib.get_close_matches(name, files, n=1)
+        if close:
+            offered = _("what comes nearest is {name}", name=close[0])
+        else:
+            offered = _("choose one of: {names}", names=some(files)) if files else _("write the words themselves")
+        raise BadPrompt(_(UNKNOWN, name=name, offered=offered))
+    try:
+        size = files[name].stat().st_size
+        text = decode(files[name].read_bytes(), name) if size <= MOST_BYTES else ""
+    except (OSError, BadText):
+        text = ""
+    found = (" ".join(line.split()) for line in split_lines(text)[:MOST_LINES])
+    lines = [line[:LONGEST] for line in found if line and not line.startswith("#") and not _WILDCARD.search(line)]
+    if not lines:
+        raise BadPrompt(_(EMPTY, name=name))
+    return lines
