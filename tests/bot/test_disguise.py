@@ -216,6 +216,7 @@ def test_digits_signs_repeats_masks_and_slips_are_found(data: st.DataObject) -> 
         ("dingo", "o|in6o", "drawn letters"),
         ("hamster", "harnster", "drawn letters"),
         ("massage", "nnassage", "drawn letters"),
+        ("wombat", "wom!3at", "drawn letters"),
         ("wombat", "vvo|\\/|13at", "drawn letters"),
         ("hooker", "hookuh", "sound"),
         ("genitals", "jenitals", "sound"),

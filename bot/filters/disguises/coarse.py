@@ -14,7 +14,7 @@ SPELLING = "spelling"
 """The kind of keys that are the coarse spelling itself."""
 _READINGS = 48
 """Most readings of a word with ambiguous characters."""
-_DOUBLE = re.compile(r"(.)\1+")
+_REPEATED = re.compile(r"(.)(?=\1)")
 
 
 class _Keys(dict[int, str]):
@@ -56,7 +56,7 @@ def likeliest(letters: str) -> str:
 
 def single(letters: str) -> str:
     """The same without repeated letters."""
-    return _DOUBLE.sub(r"\1", letters)
+    return _REPEATED.sub("", letters)
 
 
 def readings(letters: str) -> Iterator[str]:

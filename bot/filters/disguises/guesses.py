@@ -15,10 +15,9 @@ SHORTEST, LONGEST = 4, 40
 
 _VOWEL = re.compile(f"[{VOWELS}]")
 _SURE_VOWEL = re.compile(f"[{VOWELS.replace('y', '')}]")
-_DOUBLE = re.compile(r"(.)\1+")
 _SOUNDS = (
     ("z", "s"),
-    (r"([^aeiou])\1+", r"\1"),
+    (r"([^aeiou])(?=\1)", ""),
     ("^kn|ng$", "n"),
     ("^wr", "r"),
     ("ght", "t"),
@@ -43,7 +42,7 @@ _SOUNDS = (
     ("(?:er|ur|or|ar|ah|uh|a)$", "A"),
     ("(?<=...[^aeiE])e$", ""),
     ("(?:al|el|le|l)$", "L"),
-    (r"(.)\1+", r"\1"),
+    (r"(.)(?=\1)", ""),
 )
 """Letters with equal sounds and their common spelling; earlier entries apply first."""
 _SOUND = [(re.compile(letters), alike) for letters, alike in _SOUNDS]
@@ -144,9 +143,12 @@ def _is_in(written: str, meant: str) -> bool:
     return all(letter in letters for letter in written)
 
 
+@lru_cache(maxsize=1 << 12)
 def is_compound(word: str) -> bool:
-    """Whether the word consists of two real words, as in German."""
-    return any(is_word(word[:cut]) and is_word(word[cut:]) for cut in range(SHORTEST, len(word) - SHORTEST + 1))
+    """Whether the word, of at most `LONGEST` letters, consists of two real words, as in German."""
+    return len(word) <= LONGEST and any(
+        is_word(word[:cut]) and is_word(word[cut:]) for cut in range(SHORTEST, len(word) - SHORTEST + 1)
+    )
 
 
 @lru_cache(maxsize=1 << 14)

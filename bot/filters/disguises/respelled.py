@@ -22,7 +22,7 @@ ALIKE = 0.75
 SHORTEST = 4
 """Letters of the shortest forbidden text that is searched inside unknown words."""
 
-_DOUBLE = re.compile(r"(.)\1+")
+_REPEATED = re.compile(r"(.)(?=\1)")
 _VOWEL = re.compile(f"[{VOWELS}]")
 _BARE = re.compile(r"\W*+(.*\w)?", re.DOTALL)
 """The signs before a word, and the word up to its last letter or digit; possessive, so that signs are read once."""
@@ -100,7 +100,7 @@ def _new(before: Sequence[str], now: Sequence[str], work: Work) -> Iterator[tupl
 def _skeleton(words: Iterable[str]) -> str:
     """The letters that the words look like, without separators and repetitions."""
     signs = "".join(words).translate(ONE_SPELLING)
-    return _DOUBLE.sub(r"\1", "".join(LETTERS[sign][:1] for sign in signs))
+    return _REPEATED.sub("", "".join(LETTERS[sign][:1] for sign in signs))
 
 
 def _sounds(spellings: Iterable[str]) -> set[str]:

@@ -24,8 +24,8 @@ PIECES = 3
 _RUN = re.compile(rf"[^\W_{UNSPACED}{KOREAN}]+")
 _GAPS = re.compile(rf"[{GAP}.,'’/]{{1,3}}")
 """What stands between the pieces of a word that is split."""
-_HIT, _CHARACTER = 30, 2
-"""Steps for a word that is found, and for each character of the text."""
+_HIT, _COMPOUND, _CHARACTER = 30, 80, 2
+"""Steps for a word that is found, for looking whether it stands in a compound, and for each character of the text."""
 
 
 class StrictWords:
@@ -52,7 +52,7 @@ class StrictWords:
         joined = coarse.likeliest("".join(run for run, _ in runs))
         for last, meant in self._words.iter(joined):
             for number, word in meant:
-                work.spend_on(number, _HIT + len(word))
+                work.spend_on(number, _HIT + len(word) + _COMPOUND)
                 first = last + 1 - len(word)
                 some = slice(bisect_right(starts, first) - 1, bisect_right(starts, last))
                 before = first - starts[some.start]

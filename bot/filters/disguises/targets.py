@@ -16,7 +16,7 @@ SHORTEST = 3
 """Letters in the shortest word whose disguises are looked for."""
 _MOST_MASKS = 256
 """Characters of which a word remembers for which of its letters they may stand."""
-_DOUBLE = re.compile(r"(.)\1+")
+_REPEATED = re.compile(r"(.)(?=\1)")
 _EAST = "\u2e80"
 """The first character of Chinese, Japanese and Korean."""
 _USUAL = frozenset("áàâäãåæçéèêëíìîïñóòôöõøúùûüýÿßāăąćčďđēęěğīıķļłńňőœřśşšťţūůűźżžșțбвгдйё")
@@ -156,7 +156,7 @@ class Letters:
         """How the letters differ from the word; None if they differ too much, or in a way typical of names."""
         word = target.word
         steps: list[str] = []
-        shown = letters if len(letters) == len(word) else _DOUBLE.sub(r"\1", letters)
+        shown = letters if len(letters) == len(word) else _REPEATED.sub("", letters)
         signs = sum(map(_is_digit_or_sign, shown))
         if not target.is_part and (
             (signs > 1 and len(word) == SHORTEST) or (signs * 2 > len(word) and self.is_mostly_signs)

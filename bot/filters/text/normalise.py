@@ -37,7 +37,7 @@ _SELECTORS = r"\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e0fff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}{_SELECTORS}]+")
 
 _MARKED = re.compile(f"([^{_MARKS}]?)([{_MARKS}]+)", re.DOTALL)
-_TWICE = re.compile(f"([{_MARKS}])\\1+")
+_TWICE = re.compile(f"([{_MARKS}])(?=\\1)")
 _WITHOUT_VOWELS = frozenset({"HEBREW", "ARABIC", "SYRIAC", "SAMARITAN"})
 """Scripts with optional vowel points."""
 _STRETCH = "\u0640"
@@ -116,7 +116,7 @@ def _fold(piece: str) -> str:
     seen = _INVISIBLE.sub("", piece).translate(_APOSTROPHES).translate(_ENCLOSED).replace(_STRETCH, "")
     own = _with_marks(seen, lambda letter, mark: "COMBINING" in mark or _is_of_one_script(letter, mark))
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", own).casefold())
-    return _TWICE.sub(r"\1", _with_marks(folded, _spells))
+    return _TWICE.sub("", _with_marks(folded, _spells))
 
 
 def _with_marks(text: str, is_kept: Callable[[str, str], bool]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from limner.bot.filters.text.codes import Piece, decoded, unmarked
@@ -12,14 +14,14 @@ from limner.bot.filters.text.tables import LETTERS, is_word
 from limner.bot.filters.work import Work
 
 _SPELLED_CHUNK = re.compile(
-    r"(?<![^\W_])(?:\S(?P<sign>[^\w\s]|_)(?P=sign)*\S(?:(?P=sign)+\S)+|[^\W_](?:(?:[^\w\s]|_)+[^\W_]){2,})(?![^\W_])"
+    r"(?<![^\W_])(?=\S(?:[^\w\s]|_))(?:\S(?P<sign>[^\w\s]|_)(?P=sign)*\S(?:(?P=sign)+\S)+|[^\W_](?:(?:[^\w\s]|_)+[^\W_]){2,})(?![^\W_])"
 )
+_NO_LETTERS = re.compile(r"[^\w\s]|_")
 _PAIR = re.compile(r"(?<![^\s\"'«„“(])(\S)([^\w\s]|_)\2{0,20}+(\S)(?=[^\w\s]{0,20}+(?!\S))")
 """A word of two letters that are parted."""
 _SPELLED_RUN = re.compile(r"(?<!\S)[^\w\s]*(?P<run>\S(?:\s++\S){2,})(?=[^\w\s]*+(?!\S))")
 _LITTLE_WORDS = frozenset("aiyoàéаивскуоя")
 """One-letter words, which may stand beside spelled-out letters."""
-_LITTLE_WORD = re.compile(rf"\b[{''.join(_LITTLE_WORDS)}]\b")
 _MARKUP = re.compile(r"(\*{1,3}|_{1,3}|~~|\|\||`{1,3})(?=\S)(.{1,100}?)(?<=\S)\1", re.DOTALL)
 _TURNED = re.compile("\u202e([^\u202c\u202d\u2066-\u2069\n]*)")
 _UPRIGHT = dict(zip("ɐɔǝɟƃɥᴉıɾɿʞןɯɹʇʌʍʎqpudbn", "acefghiijjklmrtvwybdnpqu", strict=True))
@@ -82,15 +84,16 @@ def _letters_of_signs(drawn: Mapping[str, str]) -> _Signs:
     return any_sign, {sign: _UNSURE[many] if len(many) > 1 else many for sign, many in letters.items()}
 
 
-_HAS_MARK, _HAS_DRAWN = re.compile(r"[*_~|`]").search, re.compile(r"[|\\/(\[{<>^_]").search
+_HAS_MARK = re.compile(r"[*_~|`]").search
 _CHUNK = re.compile(r"\S+")
 _DRAWN_SIGNS, _DRAWN_WITH_SIGNS = _letters_of_signs(_DRAWN), _letters_of_signs(_DRAWN_WITH)
+_HAS_STROKE = re.compile(r"[|\\/(\[{<>^_]").search
 _SPELLED, _MARKED_UP, _UNDRAWN = 10, 10, 8
 """Steps for each character of a text that is read so."""
 _DECODED = 60
 """Steps for each code, tag or bracket."""
-_HAS_SPELLED = re.compile(" [^ ] [^ ] ")
-"""Two words of one letter: in the `line` of every text with letters that are spelled out."""
+_HAS_SPELLED = re.compile(r" [^ \d] (?:\d )*[^ \d] ")
+"""Two words of one letter, also with digits between: in the `line` of every text with letters that are spelled out."""
 _SIGN_LETTER = re.compile(f"[{''.join(sign for sign in LETTERS if unicodedata.category(sign) == 'So')}]")
 """Pictures of letters, which are no letters to a `line`."""
 _CODED = {"codes for letters": decoded, "mark-up": unmarked}
@@ -98,8 +101,31 @@ _LOOSE = re.compile(r"(?<!\w)(\w)[-–—.,;:/·•~=](?=\s+\w(?!\w))|(?<=\s)[-�
 """Signs that part letters beside spaces: b, a - d."""
 
 
-class Rewritten(NamedTuple):
-    """Another reading of a text: the origin of each character, and the removed disguise."""
+class Rewritten:
+    """Another reading of a text, and the removed disguise."""
+
+    def __init__(self, text: str, step: str, pieces: Sequence[Piece]) -> None:
+        out, here = list[str](), 0
+        for start, end, letters in pieces:
+            out += (text[here:start], letters)
+            here = end
+        self.text = f"{''.join(out)}{text[here:]}"
+        self.step = step
+        self._size = len(text)
+        self._pieces = pieces
+
+    @cached_property
+    def places(self) -> Sequence[int]:
+        """The origin of each character."""
+        places, here = list[int](), 0
+        for start, end, letters in self._pieces:
+            places += [*range(here, start), *_spread(start, end, len(letters))]
+            here = end
+        return [*places, *range(here, self._size + 1)]
+
+
+class Turned(NamedTuple):
+    """A text read in another direction: the origin of each character, and the removed disguise."""
 
     text: str
     places: list[int]
@@ -110,57 +136,43 @@ def rewrites(text: str, spaced: str, work: Work) -> Iterator[Rewritten]:
     """Every other reading of a normalised text that may hide a word; ``spaced`` is its `line`."""
     if _may_be_spelled(text, spaced):
         work.spend(_SPELLED * len(text))
-        loose = _LOOSE.sub(lambda match: f"{match[1] or ''} ", text)
-        choices = _CHOICES if _LITTLE_WORD.search(loose) else _CHOICES[:1]
-        different = dict.fromkeys(tuple(_with_pairs(loose, [*_spelled(loose, choose)])) for choose in choices)
-        different |= {
-            tuple((start, end, letters.replace(" ", "")) for start, end, letters in one): None for one in different
-        }
-        yield from (_rewritten(text, "spaced letters", pieces) for pieces in different if pieces)
+        for pieces in _spellings(_LOOSE.sub(lambda match: f"{match[1] or ''} ", text)):
+            yield Rewritten(text, "spaced letters", pieces)
     if _HAS_MARK(text) and _MARKUP.search(text):
         work.spend(_MARKED_UP * len(text))
         pieces = list(_markup(text, 0))
         if len(pieces) > 1:
-            yield _rewritten(text, "mark-up", pieces)
+            yield Rewritten(text, "mark-up", pieces)
     for step, read in _CODED.items():
         if pieces := sorted(read(text)):
             work.spend(_DECODED * len(pieces))
-            yield _rewritten(text, step, pieces)
-    if _HAS_DRAWN(text) or "vv" in text or "uu" in text:
+            yield Rewritten(text, step, pieces)
+    if _has_drawn(text):
         work.spend(_UNDRAWN * len(text))
         chunks = _CHUNK.finditer(text)
         drawn = [chunk.span() for chunk in chunks if _may_be_drawn(chunk[0])]
         for pieces in dict.fromkeys(tuple(_undrawn(text, drawn, with_letters=one)) for one in (False, True)):
             if pieces:
-                yield _rewritten(text, "drawn letters", pieces)
+                yield Rewritten(text, "drawn letters", pieces)
 
 
-def turned_around(text: str) -> Rewritten | None:
+def turned_around(text: str) -> Turned | None:
     """The original text read from right to left or upside down; None if that makes no sense."""
     places = list(range(len(text) + 1))
     if "\u202e" in text:
         for run in _TURNED.finditer(text):
             places[run.start(1) : run.end(1)] = reversed(range(*run.span(1)))
-        return Rewritten("".join(text[place] for place in places[:-1]), places, "reversed letters")
+        return Turned("".join(text[place] for place in places[:-1]), places, "reversed letters")
     if text.isascii() or not (turned := _UPSIDE_DOWN.search(text)):
         return None
     start, end = text.rfind(" ", 0, turned.start()) + 1, f"{text} ".find(" ", turned.end())
     places[start:end] = reversed(range(start, end))
     upright = "".join(_UPRIGHT.get(letter, letter) for letter in reversed(text[start:end]))
-    return Rewritten(text[:start] + upright + text[end:], places, "upside-down letters")
+    return Turned(text[:start] + upright + text[end:], places, "upside-down letters")
 
 
 def _may_be_spelled(text: str, spaced: str) -> bool:
     return bool(_HAS_SPELLED.search(spaced)) or (not text.isascii() and bool(_SIGN_LETTER.search(text)))
-
-
-def _rewritten(text: str, step: str, pieces: Sequence[Piece]) -> Rewritten:
-    out, places, here = list[str](), list[int](), 0
-    for start, end, letters in pieces:
-        out += [text[here:start], letters]
-        places += [*range(here, start), *_spread(start, end, len(letters))]
-        here = end
-    return Rewritten("".join(out) + text[here:], [*places, *range(here, len(text) + 1)], step)
 
 
 def _spread(start: int, end: int, count: int) -> Iterator[int]:
@@ -168,46 +180,52 @@ def _spread(start: int, end: int, count: int) -> Iterator[int]:
     return (start + (end - start - 1) * number // max(1, count - 1) for number in range(count))
 
 
-Choice = Callable[[re.Match[str]], tuple[int, int]]
+def _spellings(text: str) -> Iterable[Sequence[Piece]]:
+    """Every reading of the letters that are spelled out in a text: with and without little words, and with spaces."""
+    found = [*_spelled(text)]
+    little = (dict.fromkeys(_little_words(match)) for match in found)
+    choices = dict.fromkeys([(False, False), *chain.from_iterable(little)])
+    read = [
+        tuple(_with_pairs(text, [*filter(None, (_piece(text, match, choice) for match in found))]))
+        for choice in choices
+    ]
+    joined = [tuple((start, end, letters.replace(" ", "")) for start, end, letters in pieces) for pieces in read]
+    return filter(None, dict.fromkeys([*read, *joined]))
 
 
-def _all(match: re.Match[str]) -> tuple[int, int]:
-    return match.span("run")
+def _little_words(match: re.Match[str]) -> Iterator[tuple[bool, bool]]:
+    """Whether a run of spelled letters may begin after its first one, or end before its last one."""
+    if match.re is _SPELLED_RUN and match["run"][0] in _LITTLE_WORDS:
+        yield True, False
+    if match.re is _SPELLED_RUN and match["run"][-1] in _LITTLE_WORDS:
+        yield False, True
 
 
-def _without_first(match: re.Match[str]) -> tuple[int, int]:
-    start, end = match.span("run")
-    return (start + 2 if match["run"][0] in _LITTLE_WORDS else start), end
-
-
-def _without_last(match: re.Match[str]) -> tuple[int, int]:
-    start, end = match.span("run")
-    return start, (end - 2 if match["run"][-1] in _LITTLE_WORDS else end)
-
-
-_CHOICES = (_all, _without_first, _without_last)
-
-
-def _spelled(text: str, choose: Choice) -> Iterator[Piece]:
+def _spelled(text: str) -> Iterator[re.Match[str]]:
+    """The matches of both patterns, none inside of another one."""
     here = 0
     chunk, run = _SPELLED_CHUNK.search(text), _SPELLED_RUN.search(text)
-    while here < len(text):
+    while chunk or run:
         if chunk and chunk.start() < here:
             chunk = _SPELLED_CHUNK.search(text, here)
-        if run and run.start() < here:
+        elif run and run.start() < here:
             run = _SPELLED_RUN.search(text, here)
-        first = min((match for match in (chunk, run) if match), key=lambda match: match.start(), default=None)
-        if first is None:
-            return
-        if first is chunk:
-            letters = re.sub(rf"{re.escape(first['sign'])}+" if first["sign"] else r"[^\w\s]|_", "", first[0])
-            start, here = _with_signs(text, first)
-            if sum(map(_may_be_letter, letters)) > 1:
-                yield start, here, letters
         else:
-            start, end = choose(first)
-            yield start, end, _joined(text[start:end])
-            here = max(end, first.start() + 1)
+            first = min((match for match in (chunk, run) if match), key=lambda match: match.start())
+            yield first
+            here = _with_signs(text, first)[1] if first is chunk else first.end("run")
+
+
+def _piece(text: str, match: re.Match[str], is_without: tuple[bool, bool]) -> Piece | None:
+    """What a match stands for, without the first or the last letter of a run if that is a little word."""
+    if match.re is _SPELLED_CHUNK:
+        sign = match["sign"]
+        letters = match[0].replace(sign, "") if sign else _NO_LETTERS.sub("", match[0])
+        return (*_with_signs(text, match), letters) if sum(map(_may_be_letter, letters)) > 1 else None
+    start, end = match.span("run")
+    start += 2 * (is_without[0] and text[start] in _LITTLE_WORDS)
+    end -= 2 * (is_without[1] and text[end - 1] in _LITTLE_WORDS)
+    return start, end, _joined(text[start:end])
 
 
 def _with_signs(text: str, chunk: re.Match[str]) -> tuple[int, int]:
@@ -251,11 +269,18 @@ def _markup(text: str, offset: int) -> Iterator[Piece]:
         yield offset + match.end() - width, offset + match.end(), ""
 
 
+def _has_drawn(text: str) -> bool:
+    if _DRAWN_SIGNS[0].search(text):
+        return True
+    has_stroke = _HAS_STROKE(text) or "vv" in text or "uu" in text
+    return bool(has_stroke and _DRAWN_WITH_SIGNS[0].search(text))
+
+
 def _may_be_drawn(chunk: str) -> bool:
     """Whether signs may draw letters of a word; signs around a word that is in use draw nothing."""
-    if not any(map(str.isalpha, chunk)) or is_word(chunk.strip("\"'“”„«».,;:!?()")):
+    if not any(any_sign.search(chunk) for any_sign, _ in (_DRAWN_SIGNS, _DRAWN_WITH_SIGNS)):
         return False
-    return any(any_sign.search(chunk) for any_sign, _ in (_DRAWN_SIGNS, _DRAWN_WITH_SIGNS))
+    return any(map(str.isalpha, chunk)) and not is_word(chunk.strip("\"'“”„«».,;:!?()"))
 
 
 def _undrawn(text: str, chunks: Iterable[tuple[int, int]], *, with_letters: bool) -> Iterator[Piece]:
