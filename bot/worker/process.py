@@ -50,6 +50,8 @@ def be_worker(settings: Settings, worker_id: str) -> None:
             worker's own wake-ups go to stdout.
     """
     psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICE)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop what writes from the background
 
     async def work() -> None:
         code = await _work(settings, worker_id)

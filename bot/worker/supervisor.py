@@ -94,9 +94,10 @@ class Supervisor(Workers):
         Ends it on cancellation.
         """
         command = (sys.executable, "-P", "-m", "limner", "worker", "--id", worker_id, "--device", device)
-        # A session of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order.
+        # A group of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order. But the
+        # same session: Linux shares processors between sessions first, so a lower priority counts only within one.
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, env=self._environment(), start_new_session=True
+            *command, stdin=PIPE, stdout=PIPE, env=self._environment(), process_group=0
         )
         self._running[worker_id] = process
         hearing = asyncio.create_task(self._hear(process))

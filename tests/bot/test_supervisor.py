@@ -23,6 +23,7 @@ from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.bot.worker import supervisor
+from limner.bot.worker.process import NICE
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until
 from tests.rows import asked
@@ -90,6 +91,18 @@ async def test_a_killed_worker_is_replaced_and_its_job_finished(app: App, settin
     assert workers() == []
     stopped = await app.jobs.get(third.id)
     assert (stopped.status, stopped.worker_id, stopped.attempts) == (JobStatus.QUEUED, None, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither sessions nor groups")
+async def test_a_worker_shares_the_bots_session_but_not_its_process_group(app: App, settings: Settings) -> None:
+    async with Supervisor(settings, app.jobs):
+        await until(workers)
+        [process] = workers()
+        await until(lambda: process.nice() == NICE)
+        assert (os.getsid(process.pid), os.getpgid(process.pid)) == (os.getsid(0), process.pid)
+        process.send_signal(signal.SIGTTOU)  # output to a terminal whose foreground is another group
+        assert process.status() != psutil.STATUS_STOPPED
+        process.kill()
 
 
 @pytest.mark.slow
