@@ -20,6 +20,7 @@ from limner.bot.moderation.reviews import Reviews
 from limner.bot.moderation.strikes import Strikes
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
+from limner.bot.queue.steering import Steering
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage.budget import Budget
@@ -49,6 +50,7 @@ class App:
     database: Database
     jobs: JobQueue
     outbox: Outbox
+    steering: Steering
     worker_registry: WorkerRegistry
     history: History
     images: ImageStore
@@ -98,6 +100,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             database=database,
             jobs=jobs,
             outbox=Outbox(database),
+            steering=Steering(jobs),
             worker_registry=WorkerRegistry(database, lease_seconds=settings.lease_seconds),
             history=history,
             images=images,

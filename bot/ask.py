@@ -162,6 +162,10 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
         if option.name in said:
             option.check(said[option.name], settings, card)
     check_loras(card, request)
+    if (request.steering or request.stop_after) and not card.steers:
+        raise BadOption(
+            _("The model {model} cannot repeat what was changed while it was painted; use Remix.", model=card.name)
+        )
     if card.needs_picture and not request.init_image:
         raise BadOption(_("The model {model} changes pictures; give it one with the option image.", model=card.name))
     if request.strength is not None and not request.init_image:

@@ -17,6 +17,8 @@ CONTENT = 2000
 TITLE = 256
 DESCRIPTION = 4096
 FIELD = 1024
+ANSWER_LENGTH = 4000
+"""Most characters that Discord accepts from a text field."""
 FIELDS = 25
 FOOTER = 2048
 EMBED = 6000

@@ -8,7 +8,8 @@ from typing import Any
 
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.models import Job
-from limner.bot.translation import N_, _, commas
+from limner.bot.translation import N_, _, commas, stored
+from limner.generators.weights import without_weights
 
 LEFT_OUT = "left_out"
 """The style's negative prompt is not used, because the model leaves nothing out."""
@@ -20,10 +21,15 @@ UNREAD, UNREAD_NEGATIVE = "unread", "unread_negative"
 """The ends of the prompt and of the negative prompt that exceed the model's text encoders."""
 UNKNOWN, UNKNOWN_STYLE = "unknown", "unknown_style"
 """The words of the idea that the model does not know, and that the style has mostly unknown words."""
+WEIGHED = "weighed"
+"""The model reads weights of words, and there are some."""
+NOT_CHANGED = "not_changed"
+"""Why a change that a member made while it was painted could not be carried out."""
 TRYOUT = "tryout"
 """It is the member's first picture by the model for trying Limner."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
+TOO_LATE = N_("The last change came after the last step, so it has no effect.")
 SHOWN = 160
 """Most characters of a member's words that a note repeats."""
 
@@ -68,7 +74,8 @@ def not_understood(text: str) -> list[str]:
 
 def _sentences(job: Job) -> Iterator[str]:
     notes: dict[str, Any] = job.notes
-    found = not_understood(job.idea) + not_understood(str(job.request["negative_prompt"]))
+    said = job.idea, str(job.request["negative_prompt"])
+    found = [part for text in said for part in not_understood(without_weights(text) if notes.get(WEIGHED) else text)]
     if found:
         yield _("Not understood, read as plain words: {words}", words=_some(commas(dict.fromkeys(found))))
     if chosen := notes.get(CHOSEN):
@@ -88,6 +95,10 @@ def _sentences(job: Job) -> Iterator[str]:
         unknown.append(_("most words of the style {style}", style=job.style))
     if unknown:
         yield _("{model} does not know: {words}", model=model, words=_some(commas(unknown)))
+    if late := notes.get(NOT_CHANGED):
+        yield stored(str(late))
+    elif job.steer_to and job.is_final:
+        yield _(TOO_LATE)
     if notes.get(TRYOUT):
         yield _(
             "{model} is a small model to try Limner with. It knows few simple things; for other pictures the operator "

@@ -20,6 +20,8 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
     request = job.generation
     said = {"sampler": _scheduler(card)} | values(job, request) | {"seed": seed}
     pairs = {option.key: option.write(said[option.name]) for option in OPTIONS if option.key and option.name in said}
+    pairs |= {f"After step {step}": prompt for step, prompt in request.steering}
+    pairs |= {"Stopped after step": request.stop_after} if request.stop_after else {}
     pairs |= {"Version": f"Limner {version('limner')}"}
     lines = [request.prompt]
     if request.negative_prompt:

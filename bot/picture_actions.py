@@ -80,6 +80,8 @@ def _from_picture(
         mask=None,
         strength=strength,
         finish=None,
+        steering=(),
+        stop_after=None,
     )
     return _made_of(app, job, number, asker, action, request)
 
@@ -97,7 +99,7 @@ def _made_of(app: App, job: Job, number: int, asker: Asker, action: Action, requ
         request=request,
         style=job.style,
         expand="off" if job.expand == "off" else "on",
-        prompt=job.prompt,
+        prompt=job.generation.latest_prompt,
         expansion=job.expanded,
         is_spoiler=job.is_spoiler,
         input_name=f"{job.id}-{number}.png" if request.init_image else "",

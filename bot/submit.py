@@ -19,7 +19,7 @@ from limner.bot.ask import (
     read,
     weight_of,
 )
-from limner.bot.errors import BadOption, CannotDescribe, Refused
+from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused
 from limner.bot.flags import parse_prompt, too_long
 from limner.bot.moderation import apply_verdict
 from limner.bot.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
@@ -29,7 +29,7 @@ from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, HoldReason, JobKind, JobStatus
 from limner.bot.several import read_each
 from limner.bot.storage.models import Job
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
 from limner.generators.base import Expansion
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
@@ -37,6 +37,10 @@ from limner.generators.requests import SEEDS, Finish, GenerationRequest
 if TYPE_CHECKING:
     from limner.bot.app import App
 
+PAINTED = N_("That picture has taken its last step already; Remix paints it with other words.")
+NOT_PAINTED = N_("That request is not being painted yet; change it when its message counts steps, or cancel it.")
+WHOLE = N_("The model {model} takes no other words while it paints; cancel the request and ask again.")
+ANOTHER_CHANGE = N_("Another change of that picture is on its way; make yours after its next step.")
 NOT_YET = "not yet"
 """Stands for the hash of a picture that is not stored yet; no row has it."""
 
@@ -184,12 +188,52 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
     Raises:
         UserError: as `submit`; a refusal by the filter is stored as a row, and the held request stays held.
     """
+    new = await _in_own_words(app, job, text)
+    expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
+    return await choose(app, job, expansion, new.quarantine)
+
+
+def check_steers(app: App, job: Job) -> None:
+    """Raise BadOption if the job is not being painted, or its model cannot be changed between two steps."""
+    if job.is_final:
+        raise BadOption(_(PAINTED))
+    card = app.settings.cards.get(job.request["model"])
+    if card and not card.steers:
+        raise BadOption(_(WHOLE, model=card.name))
+    if not job.is_steerable:
+        raise BadOption(_(NOT_PAINTED))
+
+
+async def steer(app: App, job: Job, text: str) -> None:
+    """Paint a running request's remaining steps from the owner's own words, checked like those of a new request.
+
+    Raises:
+        UserError: as `submit`; a refusal by the filter is stored as a row, and the running request goes on unchanged.
+    """
+    check_steers(app, job)
+    new = await _in_own_words(app, job, text)
+    if not await app.steering.ask(job.id, new.idea, new.quarantine):
+        await _tell_why_not(app, job)
+
+
+async def stop_here(app: App, job: Job) -> None:
+    """Finish a running request after its next step; raises UserError if it cannot be."""
+    check_steers(app, job)
+    if not await app.steering.ask_to_stop(job.id):
+        await _tell_why_not(app, job)
+
+
+async def _in_own_words(app: App, job: Job, text: str) -> NewJob:
+    """What an accepted request would be with these words, by the rules for a new one; raises UserError."""
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
     said = replace(GenerationRequest.from_json(job.request), prompt=text)
     new = replace(_again(app, job, Action.REPEAT, job.user_id, job.where), idea=text, request=said, expand="off")
-    new = await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
-    expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
-    return await choose(app, job, expansion, new.quarantine)
+    return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
+
+
+async def _tell_why_not(app: App, job: Job) -> None:
+    check_steers(app, await app.jobs.get(job.id))
+    raise Decided(_(ANOTHER_CHANGE))
 
 
 def check_posted(job: Job) -> None:

@@ -20,6 +20,17 @@ ONLY_FROM_PICTURES = frozenset(
 )
 """diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
 
+WEIGHS = frozenset(
+    {
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionPipeline",
+        "StableDiffusionXLImg2ImgPipeline",
+        "StableDiffusionXLPipeline",
+    }
+)
+"""diffusers pipelines that are stepped here and have no text encoders but CLIP's, whose words can be weighed."""
+
 NEEDS = {
     r"Inpaint|Fill|DiffEdit": sentence("only fills a part of a picture, which no command asks for"),
     r"ControlNet|Control(?=Pipeline)|Adapter": sentence("needs a control picture, which no command gives"),
@@ -87,12 +98,12 @@ LEAVES_NOTHING_OUT = frozenset(
 )
 """diffusers pipelines without a negative prompt, or with one only for a second guidance of their own."""
 
-_ONE_PASS = {"leaves_out": False, "masks": False, "has_steps": False}
+_ONE_PASS = {"leaves_out": False, "masks": False, "has_steps": False, "steers": False}
 _KINDS: dict[str, dict[str, Any]] = {
     "gan": _ONE_PASS | {"starts": False, "other_sizes": False},
     "vae": _ONE_PASS | {"starts": False, "other_sizes": False},
     "cyclegan": _ONE_PASS | {"has_guidance": False, "needs_picture": True},
-    "openai": {"starts": False, "masks": False},
+    "openai": {"starts": False, "masks": False, "steers": False},
 }
 
 
@@ -104,6 +115,8 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "leaves_out": pipeline not in LEAVES_NOTHING_OUT,
         "starts": pipeline in STARTS,
         "masks": pipeline in STARTS,
+        "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
+        "weighs": pipeline in WEIGHS,
     }
     if pipeline in ONLY_FROM_PICTURES:
         return found | {"starts": True, "needs_picture": True}

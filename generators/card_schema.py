@@ -21,7 +21,7 @@ NUMBERS = {
 """Number fields: whether they are whole, and their range."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
-    *("has_steps", "has_guidance"),
+    *("has_steps", "has_guidance", "steers", "chunks"),
 )
 TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""

@@ -11,7 +11,15 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, ImageGenerator
-from limner.generators.errors import DeviceLost, GenerationError, ModelNotFound, error_site
+from limner.generators.errors import (
+    CANNOT_CHANGE,
+    TOO_LATE,
+    BadRequest,
+    DeviceLost,
+    GenerationError,
+    ModelNotFound,
+    error_site,
+)
 from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
@@ -180,6 +188,28 @@ class Executor:
             if isinstance(event, Finished | Failed):
                 del self._models[event.key]
         return events
+
+    def change(self, key: str, prompt: str | None) -> None:
+        """Paint the remaining steps of a request from another prompt, or with None finish it after its next step.
+
+        Raises:
+            BadRequest: its last step is taken, or its model cannot be changed between two steps.
+            GenerationError: the prompt cannot be encoded; the request continues unchanged.
+        """
+        generator = self._generators.get(self._models.get(key, ""))
+        if generator is None:
+            raise BadRequest(TOO_LATE)
+        change = getattr(generator, "change", None)
+        if change is None:
+            raise BadRequest(CANNOT_CHANGE)
+        with self._device_is_ours:
+            try:
+                change(key, prompt)
+            except GenerationError:
+                raise
+            except Exception as error:
+                log.error("change_failed key=%s reason=%s", key, error_site(error))
+                raise GenerationError from error
 
     def evict(self, key: str) -> None:
         """Drop a request now; unknown keys are ignored."""

@@ -80,6 +80,12 @@ class ModelCard:
     """Paints in as many steps as it is asked for."""
     has_guidance: bool = True
     """Follows the guidance that it is asked for."""
+    steers: bool = True
+    """Takes another prompt between two steps, and can stop early."""
+    weighs: bool = False
+    """Reads weights of words, and BREAK."""
+    chunks: bool = False
+    """Reads prompts that are longer than its CLIP encoders in pieces, instead of their beginning only."""
     subtle_strength: float = 0.35
     strong_strength: float = 0.7
     """How much of a picture its two variations change."""

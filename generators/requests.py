@@ -45,7 +45,8 @@ class GenerationRequest:
     is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
     files, which are fitted to width and height; white in the mask is painted. ``strength`` is how much of the picture
     may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the
-    idea by the image-text model; then comes `Finish`.
+    idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each with the number of steps
+    taken before it counts; after ``stop_after`` steps the picture is finished as it is.
     """
 
     prompt: str
@@ -64,6 +65,18 @@ class GenerationRequest:
     loras: tuple[tuple[str, float], ...] = ()
     keep: int = 0
     finish: Finish | None = None
+    steering: tuple[tuple[int, str], ...] = ()
+    stop_after: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """The number of denoising steps; a picture to start from saves some."""
+        return min(self.num_inference_steps, self.stop_after or self.num_inference_steps)
+
+    @property
+    def latest_prompt(self) -> str:
+        """The prompt of its last step."""
+        return self.steering[-1][1] if self.steering else self.prompt
 
     @property
     def size(self) -> tuple[int, int]:
@@ -120,5 +133,6 @@ class GenerationRequest:
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
         values["loras"] = tuple((str(name), float(weight)) for name, weight in values.get("loras", ()))
+        values["steering"] = tuple((int(step), str(prompt)) for step, prompt in values.get("steering", ()))
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

@@ -16,7 +16,7 @@ FOLDERS = ("bot", "generators", "migrations")
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
     *("abilities", "answers", "base", "errors", "image_files", "lora_words", "measured", "model_card", "model_files"),
-    *("requests", "samplers"),
+    *("requests", "samplers", "weights"),
     "text_files",
 )
 """Modules of generators that the bot imports too."""

@@ -12,10 +12,11 @@ from limner.bot.filters.work import TooCostly, Work
 from limner.bot.place import Place
 from limner.bot.reasons import EndCode
 from limner.bot.translation import N_, _
+from limner.generators.weights import without_weights
 
-CHOSEN = ("LoRA",)
-"""Fields that name an existing thing, in which a replacement makes no sense."""
-FIELDS = (N_("idea"), N_("negative prompt"), N_("expansion"), N_("style"), N_("file name"), N_("LoRA"))
+CHOSEN = ("LoRA", "change")
+"""Fields in which a replacement makes no sense: names of existing things, and words that are painted already."""
+FIELDS = (N_("idea"), N_("negative prompt"), N_("expansion"), N_("style"), N_("file name"), N_("LoRA"), N_("change"))
 """The texts of a request, as a refusal names them."""
 WITHOUT_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again.")
 WITH_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again. {reason}")
@@ -87,6 +88,8 @@ def judge(
     found, allowed, refusal = dict[Rule, None](), dict[str, str](), None
     for name, text in texts.items():
         settled = settle(text, matchers[name] if text else (), place, pardoned, work)
+        if (read := without_weights(settled.text)) != settled.text:
+            settled = _joined(settled, settle(read, matchers[name], place, pardoned, work))
         allowed[name] = settled.text
         found |= dict.fromkeys(settled.rules)
         blocking = next((rule for rule in settled.rules if _blocks(rule, name, flags_block)), settled.stubborn)
@@ -138,6 +141,13 @@ def settle(
         return Settled(text, [*rules], replaced[0].rule)
     is_gone = bool(before.strip()) and not text.strip()
     return Settled(text, [*rules], [*rules][-1] if is_gone else None)
+
+
+def _joined(written: Settled, read: Settled) -> Settled:
+    """What was found in a text and in its words without weights, in which nothing can be replaced."""
+    stubborn = written.stubborn or next((rule for rule in read.rules if rule.action == Action.REPLACE), read.stubborn)
+    given_up = written.given_up or read.given_up
+    return Settled(written.text, [*dict.fromkeys([*written.rules, *read.rules])], stubborn, given_up)
 
 
 def _counting(matches: list[Match], pardoned: Collection[int]) -> list[Match]:

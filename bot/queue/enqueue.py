@@ -93,7 +93,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "weights_key": new.request.weights_key,
         "pixels": new.request.pixels if new.kind == JobKind.PAINT else 1,  # other kinds use no executor capacity
         "samples": new.request.num_images_per_prompt,
-        "steps": new.request.num_inference_steps,
+        "steps": new.request.steps,
         "input_sha256": new.request.init_image,
         "expansion": new.expansion.to_json() if new.expansion else None,
         "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),

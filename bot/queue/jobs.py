@@ -243,8 +243,9 @@ class JobQueue(JobLeases):
 
         Unclassified pictures are in quarantine from the start.
         """
-        values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds, "step": job.steps}
-        values |= {"notes": job.notes}
+        steps = job.generation.steps  # fewer than were asked for after an early end; the pace is measured with them
+        values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds}
+        values |= {"step": steps, "steps": steps, "notes": job.notes, "request": job.request}
         if not all(picture.seen for picture in pictures):
             values |= transitions.unseen(LOOK_SECONDS)
         finished = (

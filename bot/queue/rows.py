@@ -29,11 +29,11 @@ class JobRows:
         self._channels = {self.queued: "limner_queued", self.changed: "limner_changed"}
 
     @asynccontextmanager
-    async def changing(self) -> AsyncGenerator[AsyncSession]:
-        """A transaction that wakes delivery and the review cards when it commits."""
+    async def changing(self, *also: Wakeup) -> AsyncGenerator[AsyncSession]:
+        """A transaction that wakes delivery and the review cards when it commits, and ``also`` others."""
         async with self.database.begin() as session:
             yield session
-            await self._announce(session, self.changed)
+            await self._announce(session, self.changed, *also)
 
     async def _update(self, statement: Update, *wakeups: Wakeup, survives_power_cut: bool = True) -> set[int]:
         """Change rows and wake listeners if there were any; returns their ids. Previews of ended jobs are deleted."""

@@ -132,6 +132,9 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     #: Since when its expansion waits for the owner's Keep, Edit or Raw.
     held_at: Mapped[float | None] = mapped_column(Double, default=None)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    #: While it is painted: the prompt for its remaining steps, and whether it ends early; until a worker takes them.
+    steer_to: Mapped[str | None] = mapped_column(Text, default=None)
+    stop_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     worker_id: Mapped[str | None] = mapped_column(String(64), default=None)
     lease_until: Mapped[float | None] = mapped_column(Double, default=None)
@@ -198,6 +201,11 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     def expanded(self) -> Expansion | None:
         """The language model's expansion of the idea, if there is one."""
         return Expansion.from_json(self.expansion) if self.expansion else None
+
+    @property
+    def is_steerable(self) -> bool:
+        """Whether it is being painted, so that its remaining steps can be changed, if its model can."""
+        return self.kind == JobKind.PAINT and self.status == JobStatus.RUNNING and self.prompt is not None
 
     @property
     def is_final(self) -> bool:

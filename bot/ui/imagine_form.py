@@ -9,12 +9,12 @@ import discord
 from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadOption
+from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.options import OPTIONS
 from limner.bot.translation import N_, _, commas
 from limner.bot.ui.asking import ask_to_paint
 from limner.bot.ui.form import Form
 from limner.bot.ui.interactions import where_to_post
-from limner.bot.ui.job_buttons import ANSWER_LENGTH
 
 Interaction = discord.Interaction[Any]
 

@@ -15,14 +15,14 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
 from limner.bot.flags import without_flags
-from limner.bot.limits import DESCRIPTION, fit
+from limner.bot.limits import ANSWER_LENGTH, DESCRIPTION, fit
 from limner.bot.notes import STATUSES, sentences
 from limner.bot.options import OPTIONS, values
 from limner.bot.queue.transitions import Answer
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
-from limner.bot.ui import job_messages
+from limner.bot.ui import job_messages, steering
 from limner.bot.ui.after_refusal import appeal_view
 from limner.bot.ui.controls import NUMBER, ForOwner, parts_of
 from limner.bot.ui.embeds import make_embed
@@ -45,8 +45,6 @@ NOT_TAKEN_AWAY = N_("Its message is in a channel where I may not write any more;
 ALREADY_ANSWERED = 40060
 VALUE_LENGTH = 500
 """Most characters of an option's value under Details."""
-ANSWER_LENGTH = 4000
-"""Most characters that Discord accepts from a text field."""
 
 LOOKS = {
     "keep": (N_("Keep"), discord.ButtonStyle.success),
@@ -59,6 +57,8 @@ LOOKS = {
     "details": (N_("Details"), discord.ButtonStyle.secondary),
     "delete": (N_("Delete"), discord.ButtonStyle.danger),
     "erase": (N_("Delete for good"), discord.ButtonStyle.danger),
+    "change": (N_("Change"), discord.ButtonStyle.primary),
+    "stop": (N_("Stop here"), discord.ButtonStyle.secondary),
     "cancel": (N_("Cancel"), discord.ButtonStyle.secondary),
 }
 OF_SEVERAL = {"upscale": N_("Upscale all")}
@@ -164,6 +164,7 @@ def details(job: Job) -> discord.Embed:
         _("Upscaled from"): _("request {job}", job=job.parent_id) if job.kind == JobKind.FINISH else "",
         _("Starts from"): job_messages.plain(job.input_name, 100),
         _("Language model"): expansion.model if expansion else "",
+        _("Changes"): job_messages.plain(_changes(job), VALUE_LENGTH),
         _("Seconds"): "" if job.seconds is None else f"{job.seconds:.1f}",
         _("Attempts"): job.attempts,
         _("Likeness to the idea"): _likeness(job),
@@ -308,6 +309,8 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "details": _details,
     "delete": _delete,
     "erase": _erase,
+    "change": steering.change,
+    "stop": steering.stop_here,
     "cancel": _cancel,
 }
 
@@ -317,6 +320,12 @@ def _size(job: Job) -> str:
     painted = f"{job.generation.width}x{job.generation.height}"
     sizes = job_messages.sizes(job)
     return _("{sizes}, painted as {painted}", sizes=sizes, painted=painted) if sizes not in ("", painted) else painted
+
+
+def _changes(job: Job) -> str:
+    """The prompts that it was given while it was painted, with the steps after which they count."""
+    given = job.generation.steering
+    return " · ".join(_("After step {step}: {words}", step=step, words=words) for step, words in given)
 
 
 def _likeness(job: Job) -> str:
@@ -329,7 +338,9 @@ def _likeness(job: Job) -> str:
 
 def _verbs(job: Job) -> tuple[str, ...]:
     if not job.is_final:
-        return ("keep", "edit", "raw", "cancel") if job.held_at is not None else ("cancel",)
+        if job.held_at is not None:
+            return ("keep", "edit", "raw", "cancel")
+        return ("change", "stop", "cancel") if job.is_steerable else ("cancel",)
     if job.status == JobStatus.REFUSED:
         return ("details", "delete")
     is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None

@@ -19,6 +19,7 @@ DESCRIPTION_LENGTH = 600
 ADDED_LENGTH = 400
 REASON_LENGTH = 600
 """Characters shown of an idea, of its addition, of a reason; together they fit into Discord's 2000."""
+SHOWN_CHANGES = 2
 NAME_LENGTH = 60
 NOTE_LENGTH = 240
 ROOM = CONTENT - 300
@@ -86,14 +87,15 @@ def painting(job: Job) -> str:
     if job.kind != JobKind.PAINT:
         does = _("looking at it") if job.kind == JobKind.DESCRIBE else _("finishing the pictures")
         return f"{_idea(job)}\n-# {does}"
+    head = "\n".join((_idea(job), *_changes(job)))
     if job.step == 0:
         waits_for_words = job.prompt is None and job.expand != "off"
         does = _("describing the picture") if waits_for_words else _("starting to paint")
-        return f"{_idea(job)}\n-# {does}"
+        return f"{head}\n-# {does}"
     full = round(10 * job.step / job.steps)
     bar = "▰" * full + "▱" * (10 - full)
     done = _("painting {bar} step {step} of {steps}", bar=bar, step=job.step, steps=job.steps)
-    return f"{_idea(job)}\n-# {done}"
+    return f"{head}\n-# {done}"
 
 
 def quarantined(job: Job) -> str:
@@ -114,7 +116,7 @@ def ended(job: Job) -> str:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
-        head, facts = [quoted(job.idea), *_addition(job)], [f"-# {_asker(job)}", f"-# {_facts(job)}"]
+        head, facts = [quoted(job.idea), *_addition(job), *_changes(job)], [f"-# {_asker(job)}", f"-# {_facts(job)}"]
         return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, *facts)))), *facts))
     return f"{_idea(job)}\n{_reason(job)}"
 
@@ -198,6 +200,14 @@ def _addition(job: Job) -> list[str]:
     return added + ([f"-# {plain(stored(expansion.note), IDEA_LENGTH)}"] if expansion.note else [])
 
 
+def _changes(job: Job) -> list[str]:
+    """The newest prompts that its owner gave it while it was painted, with the steps after which they count."""
+    if _is_unread(job):
+        return []
+    newest = [(step, f"*{plain(words, IDEA_LENGTH)}*") for step, words in job.generation.steering[-SHOWN_CHANGES:]]
+    return [_("After step {step}: {words}", step=step, words=words) for step, words in newest]
+
+
 def _notes(job: Job, room: int) -> list[str]:
     """Notes about words without effect, one line for each kind, as far as they fit; Details shows all."""
     lines: list[str] = []
@@ -224,7 +234,9 @@ def _facts(job: Job) -> str:
     else:
         seed = _("seeds {first} to {last}", first=seeds[0], last=seeds[-1])
     style = [_("style {style}", style=plain(job.style, CHOICE))] if job.style else []
-    facts = [seed, *style, plain(job.generation.model, CHOICE), seconds(job)]
+    steps = job.generation.num_inference_steps
+    early = [_("stopped after step {step} of {steps}", step=job.steps, steps=steps)] if job.steps < steps else []
+    facts = [seed, *style, plain(job.generation.model, CHOICE), seconds(job), *early]
     if job.kind == JobKind.FINISH:
         facts.insert(0, _("upscaled to {sizes}", sizes=sizes(job)))
     return " · ".join(facts)

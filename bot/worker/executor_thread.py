@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -28,6 +28,15 @@ LOOK_SECONDS = 0.5
 """Interval at which a running call's time is checked."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NotChanged:
+    """A request in progress continues without a change: another prompt, or an early end (None)."""
+
+    key: str
+    prompt: str | None
+    error: GenerationError
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +86,14 @@ class ExecutorThread:
         self.is_open = True
 
     async def paint(
-        self, leaving: Collection[str], coming: Mapping[str, GenerationRequest], model: str | None
-    ) -> list[Event]:
-        """One step: evict the leaving jobs, admit the coming ones by their keys, and return what happened to each."""
-        return await self._call(self._paint, leaving, coming, model)
+        self,
+        leaving: Collection[str],
+        coming: Mapping[str, GenerationRequest],
+        changes: Mapping[str, Sequence[str | None]],
+        model: str | None,
+    ) -> list[Event | NotChanged]:
+        """One step: evict the leaving jobs, admit the coming ones by their keys, change others; returns the events."""
+        return await self._call(self._paint, leaving, coming, changes, model)
 
     async def warm_up(self, card: ModelCard, key: str) -> None:
         """Load a model in advance."""
@@ -128,12 +141,16 @@ class ExecutorThread:
         self._executor.check()
 
     def _paint(
-        self, leaving: Collection[str], coming: Mapping[str, GenerationRequest], model: str | None
-    ) -> list[Event]:
+        self,
+        leaving: Collection[str],
+        coming: Mapping[str, GenerationRequest],
+        changes: Mapping[str, Sequence[str | None]],
+        model: str | None,
+    ) -> list[Event | NotChanged]:
         self._allow(self._settings.step_timeout)
         for key in leaving:
             self._executor.evict(key)
-        events: list[Event] = []
+        events: list[Event | NotChanged] = []
         for key, request in coming.items():
             try:
                 self._admit(key, request)
@@ -142,11 +159,22 @@ class ExecutorThread:
             except GenerationError as error:
                 events.append(Failed(key, error))
         self._allow(self._settings.step_timeout)
+        for key, prompts in changes.items():
+            events += self._change(key, prompts)
         events += self._executor.step()
         self._model = model or self._model
         self.room = self._executor.capacity(self._model)
         self.together = self._executor.together(self._model)
         return events
+
+    def _change(self, key: str, prompts: Sequence[str | None]) -> Iterator[NotChanged]:
+        for prompt in prompts:
+            try:
+                self._executor.change(key, prompt)
+            except DeviceLost:
+                raise
+            except GenerationError as error:
+                yield NotChanged(key, prompt, error)
 
     def _admit(self, key: str, request: GenerationRequest) -> None:
         is_loaded = request.model in self._executor.loaded

@@ -40,6 +40,11 @@ class InFlightJobs:
         return [job for job in self._jobs.values() if job.id not in self._preparing and job.id not in self._ready]
 
     @property
+    def ready(self) -> list[Job]:
+        """The jobs that are prepared and wait for the executor."""
+        return list(self._ready.values())
+
+    @property
     def has_work(self) -> bool:
         """Whether the executor has something to do."""
         return bool(self._ready or self._leaving or len(self._jobs) > len(self._preparing))

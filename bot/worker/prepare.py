@@ -91,6 +91,13 @@ async def settle_negative(app: App, job: Job) -> bool:
     return await patiently(lambda: app.jobs.put_back_changed(job))
 
 
+async def settle_change(app: App, job: Job, prompt: str) -> bool:
+    """Filter another prompt for a job that is being painted; False if it is forbidden and the job has ended."""
+    texts = _texts(job, job.expanded.text if job.expanded else "", job.prompt or "")
+    verdict = await _judge(app, job, texts | {"change": prompt}, paints_negative=bool(job.notes.get(IN_WORDS)))
+    return verdict.refusal is None
+
+
 async def settle_description(app: App, job: Job, text: str, seconds: float) -> bool:
     """Filter a picture's description and store it; False if the job has ended."""
     verdict = await _judge(app, job, _texts(job, "", "") | {"description": text})

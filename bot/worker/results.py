@@ -25,6 +25,7 @@ from limner.generators.base import Finished
 from limner.generators.language.unread import unknown_words
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import Finish
+from limner.generators.weights import is_weighted, without_weights
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +90,12 @@ async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Im
 
 async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dict[str, Any]:
     style, idea = app.styles.presets.get(job.style, PLAIN).text, _idea_as_painted(job)
+    is_weighed = card.weighs and (is_weighted(idea) or is_weighted(job.request["negative_prompt"]))
+    idea = without_weights(idea) if is_weighed else idea
     for part in notes.not_understood(idea):
         idea = idea.replace(part, " ")
     found = {
+        notes.WEIGHED: is_weighed,
         notes.UNREAD: finished.unread,
         notes.UNREAD_NEGATIVE: finished.unread_negative,
         notes.UNKNOWN: unknown_words(idea, card.words)[:KEPT_WORDS] if card.words else [],

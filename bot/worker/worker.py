@@ -18,8 +18,9 @@ from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
 from limner.bot.reasons import JobKind
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_
+from limner.bot.worker.changes import Changes
 from limner.bot.worker.classifier_thread import ClassifierThread
-from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.executor_thread import ExecutorThread, NotChanged
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge
@@ -81,6 +82,7 @@ class Worker:
         self._classifier = classifier
         self._scoring = scoring
         self._in_flight = InFlightJobs()
+        self._changes = Changes(app, worker_id)
         self._storage = StorageWatch(app.images)
         self._lost: set[int] = set()  # in flight, but not this worker's any more by its heartbeat
         self._orphans: set[int] = set()  # this worker's by their rows, but not in flight
@@ -158,12 +160,14 @@ class Worker:
                 await self._woken.wait()
 
     async def _look_around(self) -> None:
-        """Evict cancelled and lost jobs, and claim what fits."""
+        """Evict cancelled and lost jobs, take members' changes of the others, and claim what fits."""
         jobs = self._app.jobs
         try:
             for job_id in await jobs.end_cancelled(self.worker_id) | self._lost:
                 self._drop(job_id)
             self._lost.clear()
+            for job_id in await self._changes.read(self._in_flight):
+                self._drop(job_id)
             if (room := self._room()) > 0:
                 claimed = await jobs.claim(
                     self.worker_id,
@@ -232,7 +236,7 @@ class Worker:
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
             requests = {str(job.id): self._request(job) for job in coming}
-            events = await self._executor.paint(leaving, requests, model)
+            events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model)
         except WorkerBroken:
             raise
         except Exception as error:
@@ -256,7 +260,7 @@ class Worker:
             return request
         return replace(request, init_image=str(self._app.images.path(request.init_image)))
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event | NotChanged) -> None:
         job = self._in_flight.jobs.get(int(event.key))
         if job is None:
             return
@@ -267,6 +271,8 @@ class Worker:
                 self._reports.previewed(job, event.image)
             case Finished():
                 self._let_go(job, self._store(job, event))
+            case NotChanged():
+                self._changes.undo(job, event)
             case Failed():
                 self._let_go(job, self._end_failed(job, event.error))
 

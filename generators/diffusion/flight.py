@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import inspect
 import time
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ from limner.generators.requests import GenerationRequest
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
     from PIL import Image
+
+
+WORDS = ("encoder_hidden_states", "pooled_projections", "added_cond_kwargs", "txt_ids")
+"""Arguments of denoisers that come from the prompts."""
 
 
 class Flight:
@@ -53,20 +58,23 @@ class Flight:
         self.busy = 0.0
         self.step = 0
         self.passed_over = 0
+        self.stop_after = request.stop_after
         self.watch = Watch(scheduler)
         self.waiting: Call | None = None
         self.images: list[Image.Image] | None = None
         self.error: GenerationError | None = None
+        self._steering: list[tuple[int, dict[str, Any]]] = []
         self._pipe = shared.own(scheduler)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
-        self._went_on(self._loop.switch(self._pipe, **arguments, callback_on_step_end=self._note))
+        reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
+        self._went_on(self._loop.switch(self._pipe, **arguments, **reads))
         self.busy = time.perf_counter() - self.admitted
 
     @property
     def steps(self) -> int:
         """How many steps its loop takes; a picture to start from saves some, a scheduler of second order adds some."""
-        return self._pipe.num_timesteps
+        return min(self._pipe.num_timesteps, self.stop_after or self._pipe.num_timesteps)
 
     @property
     def pixels_left(self) -> int:
@@ -77,6 +85,17 @@ class Flight:
     def decoding(self) -> bool:
         """Whether only the decoding is left."""
         return self.step == self.steps
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """The encoded prompts, as its waiting call of the denoiser has them."""
+        given = self.waiting.kwargs if self.waiting else {}
+        return {name: given[name] for name in WORDS if name in given}
+
+    def steer(self, step: int, words: dict[str, Any]) -> None:
+        """Denoise from these `words` once ``step`` steps are taken."""
+        self._steering.append((step, words))
+        self.waiting = self.waiting and self._steered(self.waiting)
 
     def take(self) -> Call | None:
         """The calls that the loop waits for; the caller must answer them."""
@@ -97,13 +116,27 @@ class Flight:
         """End the loop at its current point."""
         self._loop.throw()
 
-    def _note(self, _pipe: Any, step: int, _time: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
+    def _note(self, pipe: Any, step: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         self.step = step + 1
-        return {}
+        if self.step < self.steps or self.steps == pipe.num_timesteps:
+            return {}
+        pipe._interrupt = True  # the loop skips its other steps
+        return {"latents": self._clean(**tensors)}
+
+    def _clean(self, latents: Tensor, init_mask: Tensor | None = None, image_latents: Any = None) -> Tensor:
+        """The latents that the denoiser predicts; outside a mask those of the picture to start from."""
+        predicted = self.watch.denoised()
+        clean = latents if predicted is None else predicted
+        return clean if init_mask is None else (1 - init_mask) * image_latents + init_mask * clean
+
+    def _steered(self, call: Call) -> Call:
+        """The call with the words of the present step, if the prompt was changed; decoding has none."""
+        words = [words for step, words in self._steering if step <= self.step]
+        return replace(call, kwargs=call.kwargs | words[-1]) if words and WORDS[0] in call.kwargs else call
 
     def _went_on(self, result: Any) -> None:
         if isinstance(result, Call):
-            self.waiting = result
+            self.waiting = self._steered(result)
         elif any(getattr(result, "nsfw_content_detected", None) or ()):
             raise BadRequest("The model's own safety check held this picture back; change the words or the seed.")
         else:
@@ -170,6 +203,9 @@ class Shared:
     """A stock pipeline with all that is the same for every flight: its models, and the device that they run on.
 
     diffusers walks through all modules of the models for their device and their precision at each call.
+
+    Attributes:
+        noted: the loop's variables that a flight reads after each step.
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
@@ -177,7 +213,9 @@ class Shared:
         models = {name: model for name, model in pipe.components.items() if isinstance(model, nn.Module)}
         self._pipe = pipe
         self._parts = {name: _KINDS.get(name, _Part)(model) for name, model in models.items()}
-        self._kind = type(kind.__name__, (kind,), {"__module__": kind.__module__, "_execution_device": device})
+        self.noted = ["latents", *(["init_mask", "image_latents"] if _is_blended(pipe) else [])]
+        own = {"__module__": kind.__module__, "_execution_device": device, "_callback_tensor_inputs": self.noted}
+        self._kind = type(kind.__name__, (kind,), own)
 
     def own(self, scheduler: Any) -> DiffusionPipeline:
         """A pipeline for one flight; around vars, since setting an attribute would rewrite its configuration."""
@@ -185,6 +223,12 @@ class Shared:
         vars(own).update(self._parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
         object.__setattr__(own, "__class__", self._kind)
         return own
+
+
+def _is_blended(pipe: Any) -> bool:
+    """Whether its loop pastes the picture around the mask at each step; a denoiser that reads masks needs that not."""
+    denoiser = getattr(pipe, "unet", None) or pipe.transformer
+    return "Inpaint" in type(pipe).__name__ and denoiser.config.in_channels % pipe.vae.config.latent_channels == 0
 
 
 def _wait_for(call: Call) -> Any:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,9 @@ from limner.generators.diffusion.memory import Budget, Ladder, measure, releasab
 from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dtype, place, read_pipeline
 from limner.generators.diffusion.preview import Previewer
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
+from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
 from limner.generators.diffusion.whole_call import WholeCalls
-from limner.generators.errors import BadRequest, GenerationError, OutOfMemory, error_site
+from limner.generators.errors import CANNOT_CHANGE, TOO_LATE, BadRequest, GenerationError, OutOfMemory, error_site
 from limner.generators.failures import understand
 from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
@@ -166,6 +168,27 @@ class DiffusionGenerator:
             self._decode(wait=not denoising)
             return [event for key, step in before.items() for event in self._events(self._flights[key], step)]
 
+    def change(self, key: str, prompt: str | None) -> None:
+        """Denoise a request from another prompt from its next step on, or with None finish it after that step.
+
+        A finished-early picture is decoded from the latents that the denoiser predicts. Its neighbours are not touched.
+
+        Raises:
+            BadRequest: its last step is taken.
+            OutOfMemory: the prompt cannot be encoded beside what is in flight; the request continues unchanged.
+        """
+        flight = self._flights.get(key)
+        if flight is None or flight.decoding:
+            raise BadRequest(TOO_LATE)
+        if prompt is None:
+            flight.stop_after = flight.step + 1
+            return
+        try:
+            with torch.no_grad():
+                self._steer(flight, flight.step, prompt)
+        except Exception as error:
+            raise understand(error) from error
+
     def evict(self, key: str) -> None:
         """Drop a request now; its neighbours are not touched. Unknown keys are ignored."""
         if key in self._flights:
@@ -257,11 +280,32 @@ class DiffusionGenerator:
         return (flight.request for flight in self._flights.values())
 
     def _start(self, key: str, request: GenerationRequest) -> None:
+        flight = self._flight(key, request)
+        for step, prompt in request.steering:
+            self._steer(flight, step, prompt)
+        self._flights[key] = flight
+
+    def _flight(self, key: str, request: GenerationRequest) -> Flight:
         self._adapters.attach(request)
         pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
         if type(pipe) not in self._shared:
             self._shared[type(pipe)] = Shared(pipe)
-        self._flights[key] = Flight(key, request, self._shared[type(pipe)], scheduler, arguments(pipe, request))
+        return Flight(key, request, self._shared[type(pipe)], scheduler, self._arguments(pipe, request))
+
+    def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
+        """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""
+        given = arguments(pipe, request)
+        is_long = self._card.chunks and any(self._pipelines.unread(request))
+        if not self._pipelines.weighs or not (is_long or has_weights(request)):
+            return given
+        words = {name: value for name, value in given.items() if name not in ("prompt", "negative_prompt")}
+        return words | embeddings(pipe, request, in_chunks=self._card.chunks)
+
+    def _steer(self, flight: Flight, step: int, prompt: str) -> None:
+        """Give a flight the words that the stock pipeline would denoise from with that prompt."""
+        other = self._flight("", replace(flight.request, prompt=prompt))
+        flight.steer(step, other.words)
+        other.stop()
 
     def _next(self) -> list[Flight]:
         """The flights that take the next step."""
@@ -308,7 +352,7 @@ class DiffusionGenerator:
             yield Failed(flight.key, flight.error)
         elif flight.images is not None:
             seconds = now - flight.admitted
-            unread = self._pipelines.unread(flight.request)
+            unread = ("", "") if self._card.chunks else self._pipelines.unread(flight.request)
             yield Finished(flight.key, flight.images, flight.request.seeds, seconds, flight.busy, *unread)
         else:
             return
@@ -373,6 +417,10 @@ class _WholeCallGenerator(DiffusionGenerator):
         """Take one step of the current call, or begin the next one."""
         return self._calls.step()
 
+    def change(self, key: str, prompt: str | None) -> None:
+        """Raise BadRequest: the pipeline's call is not proven to take another prompt."""
+        raise BadRequest(CANNOT_CHANGE)
+
     def evict(self, key: str) -> None:
         """Drop a request now; unknown keys are ignored."""
         self._calls.evict(key)
@@ -381,4 +429,6 @@ class _WholeCallGenerator(DiffusionGenerator):
         return self._calls.requests
 
     def _start(self, key: str, request: GenerationRequest) -> None:
+        if request.steering or request.stop_after is not None:
+            raise BadRequest(CANNOT_CHANGE)
         self._calls.admit(key, request)

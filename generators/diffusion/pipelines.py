@@ -14,6 +14,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
+from limner.generators.abilities import WEIGHS
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
@@ -21,6 +22,7 @@ from limner.generators.loading import loading
 from limner.generators.model_files import variant_of
 from limner.generators.requests import GenerationRequest
 from limner.generators.samplers import samplers
+from limner.generators.weights import parts
 
 Scheduler = Any
 """One of diffusers' schedulers; they share `set_timesteps`, `scale_model_input` and `step`, but no typed base."""
@@ -56,6 +58,7 @@ class Pipelines:
     Attributes:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
+        weighs: whether its text encoders are CLIP's, so that words can be weighed.
         samplers: the samplers that work with it, by name.
     """
 
@@ -64,6 +67,7 @@ class Pipelines:
         name = type(pipe).__name__
         found = [family for family in STEPWISE if name == next(filter(None, family))]
         self.stepwise = bool(found)
+        self.weighs = name in WEIGHS
         self._family = found[0] if found else Family(words=name)
         self._made: dict[str, DiffusionPipeline] = {name: pipe}
         own = self._own = pipe.scheduler  # a whole call leaves its own in the pipeline
@@ -104,7 +108,12 @@ class Pipelines:
         """The ends of a request's prompt and negative prompt that exceed every text encoder."""
         longest = inspect.signature(self.pipeline(request).__call__).parameters.get("max_sequence_length")
         limit = longest.default if longest else None
-        return unread_by(self.loaded, limit, request.prompt), unread_by(self.loaded, limit, request.negative_prompt)
+        return self._unread(request.prompt, limit), self._unread(request.negative_prompt, limit)
+
+    def _unread(self, text: str, limit: int | None) -> str:
+        """The ends of its parts between BREAKs, if the encoders read those one after the other."""
+        alone = ["".join(words for words, _ in part) for part in parts(text)] if self.weighs else [text]
+        return ", ".join(filter(None, (unread_by(self.loaded, limit, part) for part in alone)))
 
     def _make(self, kind: type[DiffusionPipeline]) -> DiffusionPipeline:
         known = {**self.loaded.config, **self.loaded.components}

@@ -185,6 +185,20 @@ async def test_a_refusal_names_field_and_code_but_no_word(filters: ContentFilter
     )
 
 
+async def test_weights_hide_no_words(filters: ContentFilter):
+    await filters.add(HERE, "purple cow", MODERATOR)
+    for idea in ("(pur:1.1)(ple:1.1) cow", "a (purple:1.4) (cow:0.5)", "purple BREAK cow", "(purple cow:1.2)"):
+        assert await is_refused(filters, idea), idea
+    assert not await is_refused(filters, "a (purple:1.4) fox and a (cow:1.1)")
+
+
+async def test_a_weighted_word_is_replaced_where_that_is_possible(filters: ContentFilter):
+    await filters.add(HERE, "cow", MODERATOR, action=Action.REPLACE, replacement="fox")
+    verdict = await filters.check(Where(HERE), {"idea": "a (red cow:1.3)"})
+    assert (verdict.refusal, verdict.texts["idea"]) == (None, "a (red fox:1.3)")
+    assert await is_refused(filters, "a (c:1.1)(ow:1.1)")
+
+
 async def test_rules_hold_in_their_server_and_the_operators_everywhere(filters: ContentFilter):
     await filters.add(HERE, "cow", MODERATOR)
     await filters.add(0, "bull", MODERATOR)

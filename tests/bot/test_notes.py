@@ -96,7 +96,7 @@ async def test_what_the_shipped_model_does_with_words_is_told(app: App):
             "a small house beside a quiet lake with green trees and a path of grey stones to a red door and a cat",
             "noir",
         ),
-        ("a red apple", ""),
+        ("a (red:1.4) apple", ""),
     ]
     jobs = [
         await submit.imagine(app, asked(text=text, style=style, expand="off", steps=1, user_id=user))

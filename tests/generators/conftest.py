@@ -5,8 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -14,7 +16,7 @@ from limner.generators.diffusion import generator
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language import language_model
 from limner.generators.model_card import ModelCard
-from tests.tiny_models import FAMILIES, build_tiny_pipeline, build_tiny_xl_pipeline
+from tests.tiny_models import FAMILIES, SIDE, build_tiny_pipeline, build_tiny_xl_pipeline
 
 CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "
 
@@ -46,6 +48,18 @@ def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return FAMILIES[name](tmp_path_factory.mktemp(name))
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A picture to start from and a mask, as a request names them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(folder / "picture.png")
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    mask[4:12, 2:9] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    return {"init_image": str(folder / "picture.png"), "mask": str(folder / "mask.png")}
 
 
 @pytest.fixture

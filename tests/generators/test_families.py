@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -41,24 +42,13 @@ PIPELINES = {
 }
 
 
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
-    Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(folder / "picture.png")
-    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
-    mask[4:12, 2:9] = 255
-    Image.fromarray(mask).save(folder / "mask.png")
-    return {"init_image": str(folder / "picture.png"), "mask": str(folder / "mask.png")}
-
-
 def load(folder: Path) -> DiffusionGenerator:
     card = ModelCard.read("tiny", str(folder), width=SIDE, height=SIDE)
     return DiffusionGenerator.load(card, device="cpu", max_batch=16)
 
 
-def stock_images(family: str, folder: Path, request: GenerationRequest) -> list[np.ndarray]:
-    """Each sample painted alone by the stock pipeline that is made for such requests."""
+def stock_images(family: str, folder: Path, request: GenerationRequest, **more: Any) -> list[np.ndarray]:
+    """Each sample painted alone by the stock pipeline that is made for such requests, called with ``more``."""
     task = "Inpaint" if request.mask else "Img2Img" if request.init_image else ""
     loaded = stock_pipeline(folder)
     kind = getattr(diffusers, f"{PIPELINES[family]}{task}Pipeline")
@@ -88,6 +78,7 @@ def stock_images(family: str, folder: Path, request: GenerationRequest) -> list[
                 guidance_scale=request.guidance_scale,
                 generator=torch.Generator().manual_seed(seed),
                 **{name: value for name, value in options.items() if name in inspect.signature(pipe).parameters},
+                **more,
             ).images[0],
             dtype=int,
         )
