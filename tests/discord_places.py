@@ -69,8 +69,8 @@ class Places:
             return {"user": member["user"], "authorizing_integration_owners": {"1": member["user"]["id"]}, "context": 1}
         guild = OTHER_GUILD if channel in self.elsewhere else GUILD
         owners = {"1": member["user"]["id"]} if channel in self.elsewhere else {"0": str(GUILD)}
-        partial = {"id": str(guild), "features": [], "locale": "en-US"}
-        more = {"guild": partial, "member": member, "authorizing_integration_owners": owners, "context": 0}
+        partial: Json = {"id": str(guild), "features": [], "locale": "en-US"}
+        more: Json = {"guild": partial, "member": member, "authorizing_integration_owners": owners, "context": 0}
         return {"guild_id": str(guild), "guild_locale": "en-US", **more}
 
     def guild_json(self) -> Json:
