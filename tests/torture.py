@@ -223,7 +223,7 @@ def table(rounds: list[dict[str, Any]]) -> Table:
 
 
 def _is_of(post: Post, job_id: int) -> bool:
-    return any(custom_id.rpartition(":")[2] == str(job_id) for custom_id in post.custom_ids)
+    return any(custom_id.split(":")[2:3] == [str(job_id)] for custom_id in post.custom_ids)
 
 
 def _is_answer(post: Post, row: dict[str, Any]) -> bool:

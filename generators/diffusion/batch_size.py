@@ -80,7 +80,9 @@ class BatchSize:
         elif pixels > 0.75 * smaller:
             self._smaller.append(seconds / rows)
             self._settled = seconds > LONG_SECONDS and not self._is_doubted
-        if len(self._larger) == TIMED_CALLS:
+        if len(self._larger) > TIMED_CALLS:
+            self._larger.pop(0)  # one request may be as large as two smaller calls, so that none of those is made
+        if len(self._larger) == TIMED_CALLS and self._smaller:
             self._decide()
 
     def ran_out(self, fits: int) -> None:

@@ -81,6 +81,16 @@ def test_a_size_from_an_earlier_process_is_measured_again_and_goes_down_where_it
     assert (size.samples, made[-1], [kept, *written][-1]) == (expected, expected, expected)
 
 
+def test_requests_that_are_larger_than_a_call_are_no_measurement():
+    size = BatchSize(CARD, 64 * SAMPLE, 1, [].append)
+    for _ in range(10):
+        size.choose(2 * SAMPLE)
+        size.took(2 * SAMPLE, 4, 0.1)
+    assert size.samples == 1
+    feed(size, 4, {1: 0.1, 2: 0.1, 4: 0.5})
+    assert size.samples == 2
+
+
 def test_a_size_that_does_not_fit_goes_down_and_is_not_tried_again():
     written: list[int] = []
     size = BatchSize(CARD, 64 * SAMPLE, 4, written.append)
