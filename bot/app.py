@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from limner.bot.background import CommandsFirst
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.appeals import Appeals
@@ -38,7 +38,9 @@ from limner.generators.measured import Measured
 log = logging.getLogger(__name__)
 
 SUGGESTED_AT_ONCE = 20
-"""Autocompletes that are answered at the same time; commands have their turn in between."""
+"""Autocompletes that are answered at the same time."""
+SUGGESTING_PATIENCE = 1.0
+"""Longest that an autocomplete waits while commands are answered, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class App:
     reviews: Reviews
     strikes: Strikes
     #: The turns of those who type an option with suggestions.
-    suggesting: asyncio.Semaphore
+    suggesting: CommandsFirst
     appeals: Appeals
     refusals: Refusals
     evasion: Evasion
@@ -117,7 +119,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             wildcards=Wildcards(settings.data / FOLDER),
             reviews=reviews,
             strikes=strikes,
-            suggesting=asyncio.Semaphore(SUGGESTED_AT_ONCE),
+            suggesting=CommandsFirst(SUGGESTED_AT_ONCE, SUGGESTING_PATIENCE),
             appeals=Appeals(guilds, filters, jobs, reviews),
             refusals=refusals,
             evasion=Evasion(guilds, filters, refusals, jobs, strikes),

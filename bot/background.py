@@ -1,4 +1,4 @@
-"""Background tasks, lanes of limited concurrency, signals, and retries of database writes."""
+"""Background tasks, lanes and turns of limited concurrency, signals, and retries of database writes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import logging
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from limner.bot.errors import DatabaseBusy, StorageFailed
@@ -53,6 +53,43 @@ class Lanes:
             await work()
         finally:
             del self._busy[lane]
+
+
+class CommandsFirst:
+    """Lets a few suggestions be made at once, and none while a command is being answered.
+
+    Args:
+        most: suggestions that are made at once.
+        patience: seconds that a suggestion waits for commands; Discord accepts it for three.
+    """
+
+    def __init__(self, most: int, patience: float) -> None:
+        self._few = asyncio.Semaphore(most)
+        self._patience = patience
+        self._commands = 0
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @contextmanager
+    def command(self) -> Generator[None]:
+        """Answer a command inside this block."""
+        self._commands += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._commands -= 1
+            if not self._commands:
+                self._free.set()
+
+    @asynccontextmanager
+    async def suggestion(self) -> AsyncGenerator[None]:
+        """Make and send suggestions inside this block; its beginning waits for its turn."""
+        async with self._few:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._free.wait()
+            yield
 
 
 async def to_its_end(work: Coroutine[None, None, None]) -> None:

@@ -120,7 +120,8 @@ class Imagine(LimnerCog, name="Limner imagine"):
         if image:
             taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))
             ask = ask.saying(image=taken)
-        await ask_to_paint(interaction, self.app, ask)
+        with self.app.suggesting.command():
+            await ask_to_paint(interaction, self.app, ask)
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)

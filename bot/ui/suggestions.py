@@ -20,11 +20,11 @@ Found = Callable[[OwnerT, Interaction, TypedT], Coroutine[Any, Any, list[app_com
 
 
 def few_at_once(find: Found[OwnerT, TypedT, ValueT]) -> Found[OwnerT, TypedT, ValueT]:
-    """An autocomplete that waits until few others are being answered, so that commands have their turn in between."""
+    """An autocomplete that waits until no command and few other autocompletes are being answered."""
 
     @functools.wraps(find)
     async def answer(owner: OwnerT, interaction: Interaction, typed: TypedT, /) -> list[app_commands.Choice[ValueT]]:
-        async with app_of(interaction.client).suggesting:
+        async with app_of(interaction.client).suggesting.suggestion():
             found = await find(owner, interaction, typed)
             await interaction.response.autocomplete(found)
         return found

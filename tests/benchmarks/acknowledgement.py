@@ -1,4 +1,4 @@
-"""How soon people who type /imagine are answered while pictures are painted: 200 at one moment, and 20 a second."""
+"""How soon people who type /imagine are answered: 200 at one moment, 20 a second, one beside 1,000 autocompletes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import sys
 from asyncio.subprocess import DEVNULL
 from dataclasses import dataclass
+from statistics import median
 
 from limner.bot.settings import Settings
 from tests.benchmarks.figures import ROUNDS, fresh_studio, share, show, spread
@@ -16,6 +17,9 @@ from tests.studio import ROOT
 PEOPLE = 200
 RATE, SECONDS = 20, 5
 """Commands a second, and for how long, when they come one after the other."""
+TYPING = 1000
+"""Autocompletes that are in flight when one command comes."""
+PAIRS = 7
 BUSY = 6
 PLACEHOLDERS = (4, 5)
 """The types of answer that make a message: at once, or deferred."""
@@ -49,7 +53,36 @@ def main() -> None:
 async def _limner() -> tuple[list[Round], list[Round]]:
     async with fresh_studio() as studio:
         await studio.start(stderr=DEVNULL)
-        return await _measure(studio.server)
+        measured = await _measure(studio.server)
+    async with fresh_studio(workers=0) as studio:
+        await studio.start(stderr=DEVNULL)
+        await _measure_typing(studio.server)
+    return measured
+
+
+async def _measure_typing(server: DiscordServer) -> None:
+    """Print how long one command takes alone and beside autocompletes, in turn."""
+    alone, beside = list[float](), list[float]()
+    for _ in range(PAIRS):
+        alone.append(await _ask_beside(server, 0))
+        beside.append(await _ask_beside(server, TYPING))
+    show(
+        f"one /imagine when {TYPING} autocompletes are in flight",
+        ("", "seconds"),
+        [("alone", spread(alone)), ("beside them", spread(beside))],
+        f"Median (lowest to highest) of {PAIRS} commands each, in turn; {median(beside) / median(alone):.1f} times.",
+    )
+
+
+async def _ask_beside(server: DiscordServer, typing: int) -> float:
+    suggestions = [
+        server.suggest(1000 + number, CHANNEL, "imagine", "style", "wat", wait=100.0) for number in range(typing)
+    ]
+    suggesting = [asyncio.create_task(one) for one in suggestions]
+    await asyncio.sleep(0)
+    asked = await server.slash(99, CHANNEL, "imagine", prompt="a red cat", wait=100.0)
+    await asyncio.gather(*suggesting)
+    return asked.seconds or 0.0
 
 
 async def _naive() -> tuple[list[Round], list[Round]]:
