@@ -22,6 +22,7 @@ from limner.bot.worker import worker as worker_room
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.process import open_scoring
+from limner.bot.worker.reports import Reports
 from limner.bot.worker.worker import Worker
 from limner.generators.base import SafetyScores
 from limner.generators.executor import Executor
@@ -210,20 +211,11 @@ async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: W
 
 async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Scripted) -> None:
     eyes.blind = True
-    painter = ExecutorThread(Executor(app.settings.cards, device="cpu"), app.settings)
-    worker = Worker(
-        app,
-        painter,
-        NoExpander(),
-        ClassifierThread(app.settings, lambda _: eyes),
-        open_scoring(app.settings),
-        "painter",
-    )
+    reports = Reports(app, ClassifierThread(app.settings, lambda _: eyes), "painter")
     job = await ask(app)
     await app.jobs.claim("painter", capacity=10**6)
-    rough = {job.id: (1, Image.new("RGB", (32, 32)))}
     for blind in (True, False):
         eyes.blind = blind
-        worker._previews = dict(rough)  # pyright: ignore[reportPrivateUsage]
-        await worker._show()  # pyright: ignore[reportPrivateUsage]
+        reports.previewed(job, Image.new("RGB", (32, 32)))
+        await reports.write_previews()
         assert (await app.jobs.preview(job.id) is None) == blind
