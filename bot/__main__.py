@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -172,19 +172,38 @@ def _quiet_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    with importing():
-        from limner.bot.demo import run_demo
-
-    asyncio.run(run_demo(_settings(arguments), arguments.port))
+    asyncio.run(_demo_beside_worker(_settings(arguments), arguments.port))
     return 0
+
+
+async def _demo_beside_worker(settings: Settings, port: int) -> None:
+    with importing():
+        from limner.bot.storage.migrate import upgrade
+        from limner.bot.worker.launch import launched_early
+
+    await upgrade(settings.url)
+    async with launched_early(settings) as early:
+        with importing():
+            from limner.bot.demo import run_demo
+
+        await run_demo(settings, early, port)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with importing():
-        from limner.bot.client import run_bot
-
-    asyncio.run(run_bot(_settings(arguments)))
+    asyncio.run(_run_beside_worker(_settings(arguments)))
     return 0
+
+
+async def _run_beside_worker(settings: Settings) -> None:
+    """Run the bot; its libraries are loaded while a worker loads its own."""
+    with importing():
+        from limner.bot.worker.launch import launched_early
+
+    async with launched_early(settings) if settings.token else nullcontext([]) as early:
+        with importing():
+            from limner.bot.client import run_bot
+
+        await run_bot(settings, early)
 
 
 def _worker(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.worker_tables import SyncedCommands
 from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import SILENT, app_of
+from limner.bot.worker.launch import Launched
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ UNREACHABLE = N_("Discord cannot be reached; check the network connection and st
 class LimnerBot(commands.Bot):
     """A bot with Limner only: no privileged intent, no text commands, no message cache."""
 
-    def __init__(self, settings: Settings, intents: discord.Intents | None = None) -> None:
+    def __init__(
+        self, settings: Settings, intents: discord.Intents | None = None, *, early: list[Launched] | None = None
+    ) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # voice is not used
         super().__init__(
             commands.when_mentioned,
@@ -46,6 +49,7 @@ class LimnerBot(commands.Bot):
             member_cache_flags=discord.MemberCacheFlags.none(),
         )
         self.limner_settings = settings
+        self.limner_early = early
 
     async def setup_hook(self) -> None:
         """Load the extension before any command can arrive."""
@@ -53,15 +57,15 @@ class LimnerBot(commands.Bot):
         await sync_commands(self)
 
 
-async def run_bot(settings: Settings) -> None:
-    """Run on Discord until SIGINT or SIGTERM.
+async def run_bot(settings: Settings, early: list[Launched] | None = None) -> None:
+    """Run on Discord until SIGINT or SIGTERM; ``early`` is a worker that runs already.
 
     Raises:
         SetupError: the token, the network or the database is not usable; its text says what to do.
     """
     if not settings.token:
         raise SetupError(_(UNCONFIGURED))
-    async with LimnerBot(settings) as bot:
+    async with LimnerBot(settings, early=early) as bot:
         online = asyncio.create_task(bot.start(settings.token))
         cancel_on_signals(online)
         try:

@@ -21,9 +21,9 @@ from limner.bot.background import cancel_on_signals, running
 from limner.bot.client import LimnerBot
 from limner.bot.errors import SetupError, UserError
 from limner.bot.settings import Settings
-from limner.bot.storage.migrate import upgrade
 from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import app_of
+from limner.bot.worker.launch import Launched
 
 SETTLE_SECONDS = 30.0
 """How long the page waits for the answer to a click; a busy machine may be slow."""
@@ -62,21 +62,20 @@ PLACES = {
 """Channel topics by channel name."""
 
 
-async def run_demo(settings: Settings, port: int = 0) -> None:
+async def run_demo(settings: Settings, early: list[Launched], port: int = 0) -> None:
     """Serve the page until Ctrl-C or until its session ends; port 0 takes a free one.
 
     Raises:
         SetupError: the port is taken, or the data folder cannot be used; its text says what to do.
     """
-    await upgrade(settings.url)
-    serving = asyncio.create_task(_serve(settings, port))
+    serving = asyncio.create_task(_serve(settings, early, port))
     cancel_on_signals(serving)
     with suppress(asyncio.CancelledError):
         await serving
 
 
-async def _serve(settings: Settings, port: int) -> None:
-    async with open_page(settings, port) as page:
+async def _serve(settings: Settings, early: list[Launched], port: int) -> None:
+    async with open_page(settings, port, early) as page:
         print(_(WELCOME, url=page.url), flush=True)
         if _has_screen():
             await asyncio.to_thread(webbrowser.open, page.url)
@@ -84,9 +83,11 @@ async def _serve(settings: Settings, port: int) -> None:
 
 
 @asynccontextmanager
-async def open_page(settings: Settings, port: int = 0) -> AsyncGenerator[simcord.Preview]:
-    """The bot in a simulated Discord, and its page, for the length of the block."""
-    bot = LimnerBot(settings, discord.Intents(guilds=True, messages=True))
+async def open_page(
+    settings: Settings, port: int = 0, early: list[Launched] | None = None
+) -> AsyncGenerator[simcord.Preview]:
+    """The bot in a simulated Discord, and its page, for the length of the block; ``early`` is a worker that runs."""
+    bot = LimnerBot(settings, discord.Intents(guilds=True, messages=True), early=early)
     env = simcord.Env(bot, check_errors=False, settle_timeout=SETTLE_SECONDS)
     _keep_refusals_out_of_the_inspector(env)
     guild, people = _furnish(env)

@@ -40,8 +40,8 @@ from limner.bot.worker.supervisor import Supervisor
 
 AnyBot = commands.Bot | commands.AutoShardedBot
 
-APP, SETTINGS, OPEN = "limner", "limner_settings", "limner_open"
-"""Attributes of the client that hold the App, the host's Settings and the exit stack."""
+APP, SETTINGS, OPEN, EARLY = "limner", "limner_settings", "limner_open", "limner_early"
+"""Attributes of the client that hold the App, the host's Settings, the exit stack and a worker that runs already."""
 BUTTONS = (
     JobButton,
     HistoryButton,
@@ -72,8 +72,10 @@ async def load(bot: AnyBot) -> None:
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(open_app(settings))
         await _add_commands(bot, app, stack)
-        keeper = RayWorkers if settings.executor == "ray" else Supervisor
-        await stack.enter_async_context(keeper(settings, app.jobs))
+        early = vars(bot).pop(EARLY, None)
+        ray = settings.executor == "ray"
+        workers = RayWorkers(settings, app.jobs) if ray else Supervisor(settings, app.jobs, early=early)
+        await stack.enter_async_context(workers)
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
         vars(bot)[OPEN] = stack.pop_all()

@@ -15,14 +15,19 @@ TORCH_SECONDS = 120.0
 
 async def find_devices(wanted: Sequence[str]) -> list[str]:
     """The devices that ``wanted`` (the setting `device`) means here: auto is every CUDA GPU, else the best there is."""
-    if list(wanted) != ["auto"]:
-        return list(wanted)
-    if version("torch").endswith("+cpu"):  # the build for CPUs, as its name says
-        return ["cpu"]
+    if known := known_devices(wanted):
+        return known
     found = await ask_generators("device")
     if found is None:
         return ["auto"]  # the worker's own log reports what is wrong with torch
     return [f"cuda:{number}" for number in range(len(found["cuda"]))] or ["mps" if found["mps"] else "cpu"]
+
+
+def known_devices(wanted: Sequence[str]) -> list[str] | None:
+    """The same, as far as it is known without torch; None where torch must be asked."""
+    if list(wanted) != ["auto"]:
+        return list(wanted)
+    return ["cpu"] if version("torch").endswith("+cpu") else None  # the build for CPUs, as its name says
 
 
 async def ask_generators(module: str, *arguments: str, seconds: float = TORCH_SECONDS) -> dict[str, Any] | None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
@@ -105,8 +102,3 @@ class Workers(ABC):
             await self._jobs.abandon(worker_id, fault)
         except Exception as error:  # the lease expires by itself
             log.warning("worker_not_abandoned worker=%s error=%s", worker_id, type(error).__name__)
-
-
-def new_worker_id() -> str:
-    """A worker id that was never used: leases belong to it alone."""
-    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -15,6 +15,7 @@ from limner.bot.queue.faults import CRASHED, EXIT_SETUP, UNRESPONSIVE, WorkerBro
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.translation import N_, _
+from limner.bot.worker.launch import new_worker_id
 from limner.bot.worker.pool import (
     FIRST_PAUSE,
     GROWN_UP,
@@ -22,7 +23,6 @@ from limner.bot.worker.pool import (
     NOT_STARTED,
     PUT_BACK_SECONDS,
     Workers,
-    new_worker_id,
 )
 from limner.generators.errors import error_site
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from typing import cast
 
@@ -21,6 +19,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
 from limner.bot.translation import _
 from limner.bot.worker.devices import find_devices
+from limner.bot.worker.launch import Launched, launch
 from limner.bot.worker.pool import (
     FIRST_PAUSE,
     GROWN_UP,
@@ -28,7 +27,6 @@ from limner.bot.worker.pool import (
     NOT_STARTED,
     PUT_BACK_SECONDS,
     Workers,
-    new_worker_id,
 )
 
 log = logging.getLogger(__name__)
@@ -50,13 +48,22 @@ class Supervisor(Workers):
         settings: passed on to the workers.
         jobs: the queue that they work on.
         devices: where to paint; None means those of the settings.
+        early: a worker that runs already on the first device (`launched_early`); it is taken over.
     """
 
     _running: dict[str, Process]
 
-    def __init__(self, settings: Settings, jobs: JobQueue, *, devices: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: JobQueue,
+        *,
+        devices: Sequence[str] | None = None,
+        early: list[Launched] | None = None,
+    ) -> None:
         super().__init__(settings, jobs)
         self._devices = devices
+        self._early = early or []
 
     def _wake(self) -> None:
         for process in self._running.values():
@@ -76,29 +83,24 @@ class Supervisor(Workers):
         """Keep one worker running on this device; raises SetupError if it says that its setup is wrong."""
         pause = FIRST_PAUSE
         while True:
-            worker_id = new_worker_id()
             born = time.monotonic()
             try:
-                if await self._run(worker_id, device) == EXIT_SETUP:
+                launched = self._early.pop() if self._early else await launch(self._settings, device)
+                if await self._run(launched) == EXIT_SETUP:
                     raise SetupError(_(NOT_STARTED))
             except OSError as error:
-                log.error("worker_not_started worker=%s reason=%s", worker_id, error.strerror)
+                log.error("worker_not_started device=%s reason=%s", device, error.strerror)
             pause = FIRST_PAUSE if time.monotonic() - born > GROWN_UP else pause
-            log.warning("worker_restarts worker=%s seconds=%.1f", worker_id, pause)
+            log.warning("worker_restarts device=%s seconds=%.1f", device, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
 
-    async def _run(self, worker_id: str, device: str) -> int:
-        """Start one worker process and return its exit code when its jobs are abandoned.
+    async def _run(self, launched: Launched) -> int:
+        """Look after one worker process and return its exit code when its jobs are abandoned.
 
         Ends it on cancellation.
         """
-        command = (sys.executable, "-P", "-m", "limner", "worker", "--id", worker_id, "--device", device)
-        # A group of its own: Ctrl-C in the terminal is for this process, which then stops its workers in order. But the
-        # same session: Linux shares processors between sessions first, so a lower priority counts only within one.
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, env=self._environment(), process_group=0
-        )
+        worker_id, process = launched.worker_id, launched.process
         self._running[worker_id] = process
         hearing = asyncio.create_task(self._hear(process))
         try:
@@ -111,11 +113,6 @@ class Supervisor(Workers):
             fell_silent = await hearing
             del self._running[worker_id]
             await self._abandon(worker_id, UNRESPONSIVE if fell_silent else fault_of(process.returncode))
-
-    def _environment(self) -> dict[str, str]:
-        """This process's variables and settings, without the token, which workers do not need."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}
-        return inherited | self._settings.environment()
 
     async def _hear(self, process: Process) -> bool:
         """Relay a worker's wake-ups until it exits; kill it if it sends no sign of life, and return whether it did."""

@@ -23,6 +23,7 @@ from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job
 from limner.bot.worker import supervisor
+from limner.bot.worker.launch import launched_early
 from limner.bot.worker.process import NICE
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until
@@ -103,6 +104,23 @@ async def test_a_worker_shares_the_bots_session_but_not_its_process_group(app: A
         process.send_signal(signal.SIGTTOU)  # output to a terminal whose foreground is another group
         assert process.status() != psutil.STATUS_STOPPED
         process.kill()
+
+
+async def test_a_worker_that_was_launched_early_is_taken_over(app: App, settings: Settings) -> None:
+    async with launched_early(settings) as early:
+        [launched] = early
+        async with Supervisor(settings, app.jobs, early=early) as keeper:
+            await until(lambda: keeper.worker_ids)
+            assert keeper.worker_ids == {launched.worker_id}
+            assert [worker.pid for worker in workers()] == [launched.process.pid]
+            launched.process.kill()
+        assert early == []
+
+
+async def test_a_worker_that_was_launched_early_ends_with_a_bot_that_cannot_start(app: App, settings: Settings) -> None:
+    async with launched_early(settings):
+        assert len(workers()) == 1
+    assert workers() == []
 
 
 @pytest.mark.slow
