@@ -9,7 +9,7 @@ from pathlib import Path
 SOURCE = '''
 import ctypes, os, pathlib, signal, time
 
-from limner.generators.base import DeviceLost
+from limner.generators.errors import DeviceLost
 from limner.generators.diffusion.generator import DiffusionGenerator
 
 HERE = pathlib.Path(__file__).parent
