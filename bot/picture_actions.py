@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from limner.bot.ask import MOST_PIXELS, find_card, weight_of
+from limner.bot.ask import MOST_PIXELS, Ask, find_card, read, weight_of
 from limner.bot.errors import BadOption, BadPicture
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
@@ -19,6 +20,12 @@ from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App
+    from limner.bot.settings import Settings
+
+PAN = 1.5
+"""How many times as long a picture becomes where it is extended to one side."""
+WHOLLY = 1.0
+"""The strength of what is painted anew inside a mask."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,83 @@ async def upscale(app: App, job: Job, number: int, asker: Asker, *, times: int) 
     return await submit(app, replace(_made_of(app, job, number, asker, Action.UPSCALE, request), kind=JobKind.FINISH))
 
 
+async def zoom_out(app: App, job: Job, number: int, asker: Asker, *, times: float) -> Job:
+    """Paint what is around a picture, which becomes smaller: the result has the picture's size as painted."""
+    new = _from_picture(app, job, number, asker, Action.ZOOM_OUT)
+    width, height = new.request.size
+    inner_width, inner_height = round(width / times), round(height / times)
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    return await submit(app, _extended(app, new, (left, top, left + inner_width, top + inner_height)))
+
+
+async def pan(app: App, job: Job, number: int, asker: Asker, *, action: Action) -> Job:
+    """Paint what is beside a picture: the result is half as long again in that direction.
+
+    Where that is over the operator's limit of pixels, the whole becomes smaller.
+    """
+    new = _from_picture(app, job, number, asker, action)
+    card = find_card(app.settings, new.request.model)
+    if not card.other_sizes:
+        raise BadOption(_("The model {model} paints one size only, so it extends no picture.", model=card.name))
+    is_wide = action in (Action.PAN_LEFT, Action.PAN_RIGHT)
+    width, height = _longer(new.request.size, is_wide, app.settings.max_pixels, card.multiple_of)
+    kept = round((width if is_wide else height) / PAN)
+    boxes = {
+        Action.PAN_LEFT: (width - kept, 0, width, height),
+        Action.PAN_RIGHT: (0, 0, kept, height),
+        Action.PAN_UP: (0, height - kept, width, height),
+        Action.PAN_DOWN: (0, 0, width, kept),
+    }
+    new = replace(new, request=replace(new.request, width=width, height=height))
+    return await submit(app, _extended(app, new, boxes[action]))
+
+
+async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, strength: str) -> Job:
+    """Paint other words with the picture as the start; flags in the text win."""
+    picture, request = picture_of(job, number), GenerationRequest.from_json(job.request)
+    card = find_card(app.settings, request.model)
+    ask = Ask(
+        text=text,
+        options={
+            "model": card.name,
+            "style": job.style,
+            "image": picture.sha256,
+            "strength": strength,
+            "size": _size(card, request, picture),
+        },
+        image_name=f"{job.id}-{number}.png",
+        is_spoiler=job.is_spoiler,
+        user_id=asker.user_id,
+        locale=asker.locale,
+        where=asker.where,
+    )
+    return await submit(app, replace(read(app, ask), parent_id=job.id, parent_picture=number, action=Action.START))
+
+
+def check_masks(settings: Settings, card: ModelCard) -> None:
+    """Raise BadOption if a model paints no part of a picture; the sentence names one that does."""
+    if not card.masks:
+        able = next((name for name, other in settings.offered.items() if other.masks), "")
+        instead = _("; Remix it with --model {model} first", model=able) if able else ""
+        raise BadOption(
+            _("The model {model} cannot paint a part of a picture{instead}.", model=card.name, instead=instead)
+        )
+
+
+def _extended(app: App, new: NewJob, box: tuple[int, int, int, int]) -> NewJob:
+    """The request with the picture in a box on its canvas."""
+    check_masks(app.settings, find_card(app.settings, new.request.model))
+    return replace(new, request=replace(new.request, box=box, strength=WHOLLY))
+
+
+def _longer(size: tuple[int, int], is_wide: bool, most: int, step: int) -> tuple[int, int]:
+    """A size that is longer to one side, within so many pixels and in multiples of ``step``."""
+    across, down = (size[0] * PAN, size[1]) if is_wide else (size[0], size[1] * PAN)
+    scale = min(1.0, (most / (across * down)) ** 0.5)
+    width, height = (max(step, int(side * scale) // step * step) for side in (across, down))
+    return width, height
+
+
 def _from_picture(
     app: App, job: Job, number: int, asker: Asker, action: Action, *, strength: float | None = None
 ) -> NewJob:
@@ -78,7 +162,9 @@ def _from_picture(
         seed=secrets.randbelow(SEEDS),
         init_image=picture.sha256,
         mask=None,
+        box=None,
         strength=strength,
+        num_inference_steps=max(request.num_inference_steps, math.ceil(1 / (strength or 1))),
         finish=None,
         steering=(),
         stop_after=None,

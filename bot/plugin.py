@@ -30,7 +30,7 @@ from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery import Delivery
 from limner.bot.ui.job_buttons import JobButton
 from limner.bot.ui.listing import ListingButton
-from limner.bot.ui.picture_buttons import MakeButton, PictureButton
+from limner.bot.ui.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
 from limner.bot.ui.places import Places
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
@@ -53,6 +53,8 @@ BUTTONS = (
     BlockChoice,
     PictureButton,
     MakeButton,
+    TakeButton,
+    TendButton,
     RestyleButton,
     RestyleChoice,
     ListingButton,

@@ -42,6 +42,12 @@ class Action(StrEnum):
     DESCRIBED = "described"
     VARY_SUBTLE = "vary_subtle"
     VARY_STRONG = "vary_strong"
+    ZOOM_OUT = "zoom_out"
+    PAN_LEFT = "pan_left"
+    PAN_RIGHT = "pan_right"
+    PAN_UP = "pan_up"
+    PAN_DOWN = "pan_down"
+    START = "start"
 
 
 class HoldReason(StrEnum):

@@ -43,10 +43,11 @@ class GenerationRequest:
 
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each can be repeated alone. ``scheduler``
     is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
-    files, which are fitted to width and height; white in the mask is painted. ``strength`` is how much of the picture
-    may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the
-    idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each with the number of steps
-    taken before it counts; after ``stop_after`` steps the picture is finished as it is.
+    files, which are fitted to width and height; white in the mask is painted. ``box`` (left, upper, right, lower) says
+    where the picture lies on a canvas of width and height, around which the rest is painted. ``strength`` is how much
+    of the picture may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most
+    similar to the idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each with the
+    number of steps taken before it counts; after ``stop_after`` steps the picture is finished as it is.
     """
 
     prompt: str
@@ -61,6 +62,7 @@ class GenerationRequest:
     scheduler: str | None = None
     init_image: str | None = None
     mask: str | None = None
+    box: tuple[int, int, int, int] | None = None
     strength: float | None = None
     loras: tuple[tuple[str, float], ...] = ()
     keep: int = 0
@@ -134,5 +136,6 @@ class GenerationRequest:
         values = {name: value for name, value in data.items() if name in known}
         values["loras"] = tuple((str(name), float(weight)) for name, weight in values.get("loras", ()))
         values["steering"] = tuple((int(step), str(prompt)) for step, prompt in values.get("steering", ()))
+        values["box"] = tuple(values["box"]) if values.get("box") else None
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

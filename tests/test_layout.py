@@ -15,9 +15,8 @@ FOLDERS = ("bot", "generators", "migrations")
 
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
-    *("abilities", "answers", "base", "errors", "image_files", "lora_words", "measured", "model_card", "model_files"),
-    *("requests", "samplers", "weights"),
-    "text_files",
+    *("abilities", "answers", "base", "errors", "image_canvas", "image_files", "lora_words", "measured", "model_card"),
+    *("model_files", "requests", "samplers", "text_files", "weights"),
 )
 """Modules of generators that the bot imports too."""
 GENERATORS = tuple(

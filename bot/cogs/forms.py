@@ -17,11 +17,15 @@ from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.imagine_form import ImagineForm
 from limner.bot.ui.interactions import speak_privately
 from limner.bot.ui.job_buttons import EditPrompt, Remix
+from limner.bot.ui.picture_buttons import StartForm
 from limner.bot.ui.steering import ChangePrompt
 
 Interaction = discord.Interaction[Any]
 
-FORMS: tuple[type[Form], ...] = (AppealWords, EditPrompt, ChangePrompt, ImagineForm, Remix, RuleForm, PlaceForm)
+FORMS: tuple[type[Form], ...] = (
+    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, Remix, StartForm),
+    *(RuleForm, PlaceForm),
+)
 _KINDS = {form.kind: form for form in FORMS}
 
 

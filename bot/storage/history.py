@@ -157,6 +157,13 @@ class History:
         async with self.database.begin() as session:
             await session.execute(delete(Image).where(mine))
 
+    async def drop_picture(self, job_id: int, number: int) -> None:
+        """Remove one picture of a request, counted from 1; its file stays where another row refers to it."""
+        which = (Image.job_id == job_id, Image.position == number - 1)
+        async with self.database.begin() as session:
+            hashes = set(await session.scalars(delete(Image).where(*which).returning(Image.sha256)))
+        await self.drop_files(hashes)
+
     async def drop_refused(self, job: Job) -> None:
         """Remove a refused request's generated pictures, and its input picture if that was the reason."""
         if job.images:

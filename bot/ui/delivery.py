@@ -368,7 +368,7 @@ def _moving(job: Job) -> str:
 
 
 def _files(job: Job, rungs: Sequence[tuple[str, bytes]]) -> list[discord.File]:
-    names = (f"limner-{job.id}-{number}" for number, _ in enumerate(rungs, 1))
+    names = (f"limner-{job.id}-{image.position + 1}" for image in job.images)
     return [
         discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=describe(job))
         for name, (extension, data) in zip(names, rungs, strict=True)

@@ -185,7 +185,7 @@ class EditPrompt(Form, kind="edit"):
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
         text = (job.expanded.text if job.expanded else job.idea)[:longest]
-        self.ask("text", _("What is to be painted"), _paragraph(text, longest))
+        self.ask("text", _("What is to be painted"), paragraph(text, longest))
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -212,8 +212,8 @@ class Remix(Form, kind="remix"):
         super().__init__(_("Remix"))
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
-        self.ask("idea", _("What you want to see"), _paragraph(job.idea[:longest], longest))
-        negative = _paragraph(
+        self.ask("idea", _("What you want to see"), paragraph(job.idea[:longest], longest))
+        negative = paragraph(
             app.styles.own_negative(job.style, job.request["negative_prompt"])[:longest], longest, required=False
         )
         self.ask("negative", _("What you do not want to see"), negative)
@@ -272,7 +272,8 @@ async def _details(interaction: Interaction, app: App, job: Job) -> None:
     await tell(interaction, "", embed=details(job), **({"view": appeal} if appeal else {}))
 
 
-async def _delete(interaction: Interaction, app: App, job: Job) -> None:
+async def ask_to_delete(interaction: Interaction, app: App, job: Job) -> None:
+    """Ask once more before a whole request is deleted."""
     view = discord.ui.View(timeout=None)
     kept = f" {_(KEPT)}" if await app.reviews.waits(job.id) else ""
     sure = _(SURE, which=job_messages.named(job)) + kept
@@ -307,7 +308,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "upscale": _upscale,
     "paint": _paint,
     "details": _details,
-    "delete": _delete,
+    "delete": ask_to_delete,
     "erase": _erase,
     "change": steering.change,
     "stop": steering.stop_here,
@@ -366,7 +367,8 @@ async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_fir
             await app.jobs.attach_message(job.id, job.message_id, _answer(interaction))
 
 
-def _paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
+def paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
+    """A field for several lines, with a text to change."""
     return discord.ui.TextInput(
         style=discord.TextStyle.paragraph,
         default=text,

@@ -60,6 +60,12 @@ BY = {
     Action.UPSCALE: N_("upscale of request {job} by {member}"),
     Action.VARY_SUBTLE: N_("subtle variation of picture {picture} of request {job} by {member}"),
     Action.VARY_STRONG: N_("strong variation of picture {picture} of request {job} by {member}"),
+    Action.ZOOM_OUT: N_("picture {picture} of request {job} zoomed out by {member}"),
+    Action.PAN_LEFT: N_("picture {picture} of request {job} extended to the left by {member}"),
+    Action.PAN_RIGHT: N_("picture {picture} of request {job} extended to the right by {member}"),
+    Action.PAN_UP: N_("picture {picture} of request {job} extended upwards by {member}"),
+    Action.PAN_DOWN: N_("picture {picture} of request {job} extended downwards by {member}"),
+    Action.START: N_("started from picture {picture} of request {job} by {member}"),
     Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
 }
 """Who asked, and for what, by what made a request of its parent."""
@@ -226,10 +232,11 @@ def _asker(job: Job) -> str:
 
 
 def _facts(job: Job) -> str:
-    seeds = [image.seed for image in job.images] if job.generation.keep else job.generation.seeds
+    is_chosen = job.generation.keep or 0 < len(job.images) < job.generation.count
+    seeds = [image.seed for image in job.images] if is_chosen else job.generation.seeds
     if len(seeds) == 1:
         seed = _("seed {seed}", seed=seeds[0])
-    elif job.generation.keep:
+    elif is_chosen:
         seed = _("seeds {seeds}", seeds=commas(seeds))
     else:
         seed = _("seeds {first} to {last}", first=seeds[0], last=seeds[-1])

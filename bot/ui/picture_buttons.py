@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,13 +12,18 @@ import discord
 
 from limner.bot import picture_actions
 from limner.bot.app import App
-from limner.bot.picture_actions import Asker
-from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.errors import BadOption, BadPicture, FilesGone
+from limner.bot.picture_actions import Asker, picture_of
+from limner.bot.place import Where
+from limner.bot.reasons import Action, JobKind, JobStatus
+from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Job
+from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _
-from limner.bot.ui.controls import NUMBER, ForViewers
-from limner.bot.ui.interactions import tell, where_to_post
-from limner.bot.ui.job_buttons import post_placeholder
+from limner.bot.ui.controls import NUMBER, ForOwner, ForViewers
+from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
+from limner.bot.ui.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
 
 Interaction = discord.Interaction[Any]
 Making = Callable[[App, Job, int, Asker], Awaitable[Job]]
@@ -30,8 +36,34 @@ MAKING: dict[str, tuple[str, Making]] = {
     "strong": (N_("Vary strong"), partial(picture_actions.vary, is_strong=True)),
     "larger2": (N_("Upscale 2x"), partial(picture_actions.upscale, times=2)),
     "larger4": (N_("Upscale 4x"), partial(picture_actions.upscale, times=4)),
+    "zoom15": (N_("Zoom out 1.5x"), partial(picture_actions.zoom_out, times=1.5)),
+    "zoom2": (N_("Zoom out 2x"), partial(picture_actions.zoom_out, times=2)),
+    "left": (N_("Pan left"), partial(picture_actions.pan, action=Action.PAN_LEFT)),
+    "right": (N_("Pan right"), partial(picture_actions.pan, action=Action.PAN_RIGHT)),
+    "up": (N_("Pan up"), partial(picture_actions.pan, action=Action.PAN_UP)),
+    "down": (N_("Pan down"), partial(picture_actions.pan, action=Action.PAN_DOWN)),
 }
 """Verbs that make a new request of a picture, with their labels."""
+TAKING = {"start": N_("Start from this"), "send": N_("Send to me"), "file": N_("Download")}
+"""Verbs for all who see a picture."""
+TENDING = {
+    "hide": (N_("Hide"), discord.ButtonStyle.secondary),
+    "drop": (N_("Delete this one"), discord.ButtonStyle.danger),
+    "dropped": (N_("Delete for good"), discord.ButtonStyle.danger),
+}
+"""Verbs for its owner and moderators."""
+NUMBERS = 10
+"""A form's subject is a request's number times this and the picture's."""
+USUAL_STRENGTH = "0.6"
+SENT = N_("Picture {number} of request {job}.")
+IN_MESSAGES = N_("The picture is in your direct messages.")
+NO_MESSAGES = N_("Discord does not let me write to you; Download gives you the picture here.")
+SMALLER = N_("The picture is too large for Discord here, so this is a copy of less quality.")
+NOT_THERE = N_("That picture is not for that place; look at it in its channel.")
+HIDDEN = N_("The pictures are hidden behind a click in a moment, and so is what is made of them from now on.")
+SURE = N_("Picture {number} of request {job} is deleted if you say so. That cannot be undone.")
+DROPPED = N_("Picture {number} of request {job} is deleted.")
+WAITS = N_("A moderator has yet to decide about that request, so nothing of it can be deleted alone.")
 
 
 class PictureButton(
@@ -41,7 +73,7 @@ class PictureButton(
 
     def __init__(self, label: str, job_id: int, number: int) -> None:
         custom_id = f"limner:picture:{job_id}:{number}"
-        super().__init__(discord.ui.Button(label=label, style=discord.ButtonStyle.primary, custom_id=custom_id))
+        super().__init__(discord.ui.Button(label=label, custom_id=custom_id))
         self.job_id = job_id
         self.number = number
 
@@ -53,10 +85,15 @@ class PictureButton(
         return cls("", int(match["job"]), int(match["number"]))
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
-        """Show the actions."""
+        """Show the actions: those of the picture, and what its owner and moderators may do with it."""
         view = discord.ui.View(timeout=None)
         for verb in MAKING:
             view.add_item(MakeButton(verb, job.id, self.number))
+        for verb in TAKING:
+            view.add_item(TakeButton(verb, job.id, self.number))
+        if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
+            for verb in ("hide", "drop"):
+                view.add_item(TendButton(verb, job.id, self.number))
         await tell(interaction, _(OPENED, number=self.number, job=job.id), view=view)
 
 
@@ -82,8 +119,154 @@ class MakeButton(
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Submit the request for the member who pressed."""
-        asker = Asker(interaction.user.id, str(interaction.locale), where_to_post(interaction))
-        await post_placeholder(interaction, app, await MAKING[self.verb][1](app, job, self.number, asker))
+        made = await MAKING[self.verb][1](app, job, self.number, _asker(interaction))
+        await post_placeholder(interaction, app, made)
+
+
+class TakeButton(
+    ForViewers[discord.ui.Button[Any]],
+    template=rf"limner:take:(?P<verb>{'|'.join(TAKING)}):(?P<job>{NUMBER}):(?P<number>{PICTURE})",
+):
+    """Gives a picture to the member who presses it, or opens a form about it; survives restarts."""
+
+    def __init__(self, verb: str, job_id: int, number: int) -> None:
+        custom_id = f"limner:take:{verb}:{job_id}:{number}"
+        super().__init__(discord.ui.Button(label=_(TAKING[verb]), custom_id=custom_id))
+        self.verb = verb
+        self.job_id = job_id
+        self.number = number
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["verb"], int(match["job"]), int(match["number"]))
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Carry out the verb."""
+        await _TAKEN[self.verb](interaction, app, job, self.number)
+
+
+class TendButton(
+    ForOwner[discord.ui.Button[Any]],
+    template=rf"limner:tend:(?P<verb>{'|'.join(TENDING)}):(?P<job>{NUMBER}):(?P<number>{PICTURE})",
+):
+    """Hides the pictures behind a click, or deletes one, for the owner and members with Manage Messages."""
+
+    def __init__(self, verb: str, job_id: int, number: int) -> None:
+        label, style = TENDING[verb]
+        custom_id = f"limner:tend:{verb}:{job_id}:{number}"
+        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=custom_id))
+        self.verb = verb
+        self.job_id = job_id
+        self.number = number
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(match["verb"], int(match["job"]), int(match["number"]))
+
+    @property
+    def is_for_cleaners(self) -> bool:
+        """Moderators may hide and delete others' pictures."""
+        return True
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Carry out the verb."""
+        check_posted(job)
+        picture_of(job, self.number)
+        await _TENDED[self.verb](interaction, app, job, self.number)
+
+
+class StartForm(Form, kind="start"):
+    """Other words for a picture to start from."""
+
+    def __init__(self, app: App, job: Job, number: int) -> None:
+        super().__init__(_("Start from this picture"))
+        self._job, self._number = job, number
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        self.ask("idea", _("What you want to see"), paragraph(job.idea[:longest], longest))
+        strength: discord.ui.TextInput[Any] = discord.ui.TextInput(default=USUAL_STRENGTH, max_length=6)
+        self.ask("strength", _("How much may change, from 0.05 to 1"), strength)
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For those who see the picture."""
+        job_id, number = divmod(subject, NUMBERS)
+        return cls(app, await viewed(interaction, app, job_id, number), number)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Submit the request for the member who filled the form."""
+        texts = self.text("idea"), self.text("strength")
+        job = await picture_actions.start_from(app, self._job, self._number, _asker(interaction), *texts)
+        await post_placeholder(interaction, app, job)
+
+
+async def _start(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await open_form(interaction, app, "start", job.id * NUMBERS + number)
+
+
+async def _send(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    file = await _file(app, job, number, Where(), discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
+    try:
+        await interaction.user.send(_(SENT, number=number, job=job.id), file=file, allowed_mentions=SILENT)
+    except discord.Forbidden as error:
+        raise BadOption(_(NO_MESSAGES)) from error
+    await tell(interaction, _(IN_MESSAGES))
+
+
+async def _download(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    here = spot(interaction.guild_id, interaction.channel_id, interaction.channel)
+    file = await _file(app, job, number, here, interaction.filesize_limit)
+    await tell(interaction, "" if file.filename.endswith(".png") else _(SMALLER), file=file)
+
+
+async def _file(app: App, job: Job, number: int, where: Where, most: int) -> discord.File:
+    """A picture's file, at most so large; raises BadPicture if it is gone or may not be shown there."""
+    picture = picture_of(job, number)
+    objection = await app.image_policy.objection(job, where)
+    if objection and picture.id in objection.codes:
+        raise BadPicture(_(NOT_THERE))
+    [found] = await app.decoder.fit([app.images.path(picture.sha256)], most)
+    if found is None:
+        raise FilesGone
+    name = f"limner-{job.id}-{number}.{found[0]}"
+    return discord.File(io.BytesIO(found[1]), name, spoiler=job.is_spoiler, description=describe(job))
+
+
+async def _hide(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await app.outbox.post_again(job.id, is_spoiler=True)
+    app.jobs.changed.hear()
+    await tell(interaction, _(HIDDEN))
+
+
+async def _ask_to_drop(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    if len(job.images) == 1:
+        return await ask_to_delete(interaction, app, job)
+    view = discord.ui.View(timeout=None).add_item(TendButton("dropped", job.id, number))
+    await tell(interaction, _(SURE, number=number, job=job.id), view=view)
+
+
+async def _drop(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    if await app.reviews.waits(job.id):
+        raise BadOption(_(WAITS))
+    await app.history.drop_picture(job.id, number)
+    await app.outbox.post_again(job.id)
+    app.jobs.changed.hear()
+    await interaction.response.edit_message(content=_(DROPPED, number=number, job=job.id), view=None)
+
+
+_TAKEN = {"start": _start, "send": _send, "file": _download}
+_TENDED = {"hide": _hide, "drop": _ask_to_drop, "dropped": _drop}
+
+
+def _asker(interaction: Interaction) -> Asker:
+    return Asker(interaction.user.id, str(interaction.locale), where_to_post(interaction))
 
 
 def picture_items(job: Job) -> list[PictureButton]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -13,15 +13,18 @@ from PIL import Image
 from limner.bot import notes
 from limner.bot.app import App
 from limner.bot.background import patiently
-from limner.bot.errors import NotClassified
+from limner.bot.errors import BadPicture, NotClassified
 from limner.bot.parameters import parameters, with_pairs
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.storage.image_files import encode_png
+from limner.bot.storage.input_images import GONE
 from limner.bot.storage.models import Job, Seen
 from limner.bot.styles import PLAIN
+from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.scoring_thread import Kept, ScoringThread
 from limner.generators.base import Finished
+from limner.generators.image_canvas import pasted
 from limner.generators.language.unread import unknown_words
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import Finish
@@ -45,7 +48,7 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     """The results of the images painted for a job; its notes list words without effect."""
     card = app.settings.cards[job.request["model"]]
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
-    kept = await _nearest(scoring, job, finished)
+    kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     told = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
     return [await finish(scoring, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
 
@@ -86,6 +89,19 @@ async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Im
     if None in seen:
         log.warning("job_unseen job=%s", job_id)
     return seen
+
+
+async def _with_the_rest(app: App, job: Job, one: Kept) -> Kept:
+    """A painting of a part of a picture, with the picture's own pixels in the rest."""
+    request = job.generation
+    if not request.init_image or not (request.mask or request.box):
+        return one
+    try:
+        original = await asyncio.to_thread(app.images.open, request.init_image)
+        mask = await asyncio.to_thread(app.images.open, request.mask) if request.mask else None
+    except FileNotFoundError as error:
+        raise BadPicture(_(GONE)) from error
+    return replace(one, image=await asyncio.to_thread(pasted, one.image, original, mask, request))
 
 
 async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dict[str, Any]:

@@ -252,13 +252,13 @@ class Worker:
             self._woken.set()
 
     def _request(self, job: Job) -> GenerationRequest:
-        """The request for the executor, with the path of the input picture, which the row stores as a hash."""
+        """The request for the executor, with the paths of the picture and the mask, which the row stores as hashes."""
         request = job.generation
         if request.negative_prompt and job.notes.get(IN_WORDS):
             request = request.in_words
-        if request.init_image is None:
-            return request
-        return replace(request, init_image=str(self._app.images.path(request.init_image)))
+        path = self._app.images.path
+        paths = {name: str(path(sha256)) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
+        return replace(request, **paths)
 
     def _handle(self, event: Event | NotChanged) -> None:
         job = self._in_flight.jobs.get(int(event.key))

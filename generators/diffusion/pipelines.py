@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from limner.generators.abilities import WEIGHS
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
+from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
@@ -82,7 +83,7 @@ class Pipelines:
         """
         name = self._family.words
         if request.init_image:
-            name = self._family.part if request.mask else self._family.picture
+            name = self._family.part if request.mask or request.box else self._family.picture
         if name is None:
             raise BadRequest(_refusal(self._family))
         if name not in self._made:
@@ -136,8 +137,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt or None,
         # one per sample: diffusers would encode a single one with the first sample's random numbers
-        "image": request.init_image and [read_picture(request.init_image, "RGB", request)] * count,
-        "mask_image": request.mask and [read_picture(request.mask, "L", request)] * count,
+        **{name: [picture] * count for name, picture in _pictures(request).items()},
         "strength": request.strength,
         "width": request.width,
         "height": request.height,
@@ -149,14 +149,25 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
     return {name: value for name, value in given.items() if name in takes and value is not None}
 
 
-def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
-    """The picture at the request's size, cropped to its aspect ratio.
+def _pictures(request: GenerationRequest) -> dict[str, Image.Image]:
+    """The picture to start from, and the mask of the part that is painted."""
+    if not request.init_image:
+        return {}
+    if not (request.mask or request.box):
+        return {"image": read_picture(request.init_image, "RGB", request)}
+    mask = opened(request.mask) if request.mask else None
+    return {"image": canvas(opened(request.init_image), request), "mask_image": canvas_mask(mask, request)}
 
-    Raises:
-        BadRequest: it cannot be read.
-    """
+
+def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
+    """The picture at the request's size, cropped to its aspect ratio; raises as `opened` does."""
+    return ImageOps.fit(opened(path).convert(mode), (request.width, request.height))
+
+
+def opened(path: str) -> Image.Image:
+    """The picture in a file; raises BadRequest if it cannot be read."""
     try:
-        return ImageOps.fit(open_image(Path(path).read_bytes()).convert(mode), (request.width, request.height))
+        return open_image(Path(path).read_bytes())
     except (OSError, BadImage) as error:
         raise BadRequest("The picture to start from cannot be read; choose another one.") from error
 

@@ -11,12 +11,20 @@ from sqlalchemy import update
 from limner.bot.errors import NotYours
 from limner.bot.reasons import JobKind
 from limner.bot.storage.models import Job
+from tests.reviewing import told
 from tests.simulated_discord import World, labels, text_of
 
 SIZE = (160, 112)
+PART = {"strength": 1.0, "kind": JobKind.PAINT}
 MADE: Mapping[str, Mapping[str, Any]] = {
     "Vary subtle": {"strength": 0.35, "kind": JobKind.PAINT, "action": "vary_subtle", "size": SIZE},
     "Vary strong": {"strength": 0.7, "kind": JobKind.PAINT, "action": "vary_strong", "size": SIZE},
+    "Zoom out 1.5x": {**PART, "action": "zoom_out", "size": SIZE, "box": (26, 18, 133, 93)},
+    "Zoom out 2x": {**PART, "action": "zoom_out", "size": SIZE, "box": (40, 28, 120, 84)},
+    "Pan left": {**PART, "action": "pan_left", "size": (240, 112), "box": (80, 0, 240, 112)},
+    "Pan right": {**PART, "action": "pan_right", "size": (240, 112), "box": (0, 0, 160, 112)},
+    "Pan up": {**PART, "action": "pan_up", "size": (160, 160), "box": (0, 53, 160, 160)},
+    "Pan down": {**PART, "action": "pan_down", "size": (160, 160), "box": (0, 0, 160, 107)},
     "Upscale 2x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
@@ -59,9 +67,59 @@ async def test_every_action_makes_a_request_of_the_member_who_presses(world: Wor
             request = job.generation
             assert (job.kind, job.action, request.strength) == (wanted["kind"], wanted["action"], wanted["strength"])
             assert (request.size, request.count, job.idea) == (wanted["size"], 1, "a red fox"), label
+            assert request.box == wanted.get("box"), label
             assert request.init_image == (picture.sha256 if job.kind == JobKind.PAINT else None)
             assert (request.seed == picture.seed) == (job.kind == JobKind.FINISH)
             await who.click(world.message(job), label="Cancel")
+
+
+async def test_a_picture_is_the_start_of_other_words(world: World) -> None:
+    first = await painted(world)
+    form = await press(await opened(world, first, world.bob), world.bob, "Start from this")
+    await world.restart()
+    await world.bob.submit_modal(form, {"idea": "a red fox in the rain --steps 9", "strength": "0,5"})
+    job = await world.newest()
+    request = job.generation
+    assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (world.bob.id, first.id, 2, "start")
+    assert (job.idea, request.num_inference_steps) == ("a red fox in the rain", 9)
+    assert (request.init_image, request.strength, request.size) == (first.images[1].sha256, 0.5, SIZE)
+
+
+async def test_who_sees_a_picture_may_take_it_away(world: World) -> None:
+    first = await painted(world)
+    file = world.app.images.read(first.images[1].sha256)
+    shown = await opened(world, first, world.bob)
+    given = await press(shown, world.bob, "Download")
+    assert given.response
+    assert [await one.read() for one in given.response.message.attachments] == [file]
+    assert given.ephemeral
+    assert told(await press(shown, world.bob, "Send to me")) == "The picture is in your direct messages."
+    world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
+    refused = await press(shown, world.bob, "Send to me")
+    assert "does not let me write to you" in told(refused)
+
+
+async def test_owner_and_moderators_hide_pictures_and_delete_one(world: World) -> None:
+    first = await painted(world, 3)
+    shown = await opened(world, first, world.bob)
+    assert shown.response
+    assert "Hide" not in labels(shown.response.message)
+    for who in (world.ada, world.grace):
+        shown = await opened(world, first, who)
+        await press(shown, who, "Hide")
+        first = await world.delivered(first)
+        assert all(file.is_spoiler() for file in world.message(first).attachments)
+        number = first.images[-1].position + 1
+        sure = await press(await opened(world, first, who, number), who, "Delete this one")
+        file = world.app.images.path(first.images[-1].sha256)
+        assert file.exists()
+        await press(sure, who, "Delete for good")
+        first = await world.delivered(first)
+        assert not file.exists()
+        assert len(world.message(first).attachments) == len(first.images) == number - 1
+    last = await press(await opened(world, first, world.ada, 1), world.ada, "Delete this one")
+    assert last.response
+    assert last.response.content.startswith(f"Request {first.id} (**a red fox**) is deleted")
 
 
 async def test_two_clicks_are_two_requests_within_the_members_limit(world: World) -> None:

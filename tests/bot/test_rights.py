@@ -39,7 +39,15 @@ from limner.bot.ui.asking import GoButton
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
 from limner.bot.ui.job_buttons import JobButton
 from limner.bot.ui.listing import ListingButton
-from limner.bot.ui.picture_buttons import MAKING, MakeButton, PictureButton
+from limner.bot.ui.picture_buttons import (
+    MAKING,
+    TAKING,
+    TENDING,
+    MakeButton,
+    PictureButton,
+    TakeButton,
+    TendButton,
+)
 from limner.bot.ui.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.review_cards import ReviewButton
 from tests.reviewing import show_to
@@ -142,6 +150,8 @@ BUTTONS: Table = {
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "cancel"),
     **each(PictureButton, VIEWERS, lambda s, _: PictureButton("1", s.things.job.id, 1), ""),
     **each(MakeButton, VIEWERS, lambda s, verb: MakeButton(verb, s.things.job.id, 1), *MAKING),
+    **each(TakeButton, VIEWERS, lambda s, verb: TakeButton(verb, s.things.job.id, 1), *TAKING),
+    **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *TENDING),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, 0, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),

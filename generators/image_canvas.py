@@ -1,0 +1,94 @@
+"""Pixels around a painting of a part: canvases to extend a picture on, masks, and what the mask leaves out."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageChops, ImageFilter
+
+from limner.generators.requests import GenerationRequest
+
+Box = tuple[int, int, int, int]
+
+SEAM = 8
+"""Pixels inside the painted part over which it passes into the rest."""
+HALF = 128
+"""Grey from which a mask is white."""
+BLACK_AND_WHITE = [255 * (grey >= HALF) for grey in range(256)]
+
+
+def canvas(image: Image.Image, request: GenerationRequest) -> Image.Image:
+    """The picture to start from at the request's size: all of it, or in its box with its edges drawn outwards."""
+    size, box = (request.width, request.height), request.box
+    image = image.convert("RGB")
+    if box is None:
+        return image.resize(size, Image.Resampling.LANCZOS)
+    left, top, right, bottom = box
+    inner = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+    return _stretched(inner, size, box)
+
+
+def canvas_mask(mask: Image.Image | None, request: GenerationRequest) -> Image.Image:
+    """The mask at the request's size, white where it is painted: the given one, or all but the box without its seam."""
+    size = (request.width, request.height)
+    if mask is not None:
+        return fitted(mask, size)
+    assert request.box  # noqa: S101 - a request with neither has no mask
+    left, top, right, bottom = request.box
+    seam = min(SEAM, (right - left) // 4, (bottom - top) // 4)
+    kept = (
+        left + seam * (left > 0),
+        top + seam * (top > 0),
+        right - seam * (right < size[0]),
+        bottom - seam * (bottom < size[1]),
+    )
+    white = Image.new("L", size, 255)
+    white.paste(0, kept)
+    return white
+
+
+def pasted(
+    painted: Image.Image, original: Image.Image, mask: Image.Image | None, request: GenerationRequest
+) -> Image.Image:
+    """The painting inside the mask, and the original's very pixels outside of it, at the original's size.
+
+    An extended picture has the canvas for its original.
+    """
+    start = canvas(original, request) if request.box else original.convert("RGB")
+    white = canvas_mask(mask, request) if mask is None else fitted(mask, start.size)
+    return Image.composite(painted.convert("RGB").resize(start.size, Image.Resampling.LANCZOS), start, soft(white))
+
+
+def fitted(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A mask of any size and shape at this one, black and white."""
+    return mask.convert("L").point(BLACK_AND_WHITE).resize(size, Image.Resampling.NEAREST)
+
+
+def soft(mask: Image.Image) -> Image.Image:
+    """A mask whose edges are soft on their white side; what is black stays black."""
+    inner = mask.filter(ImageFilter.MinFilter(SEAM + 1)).filter(ImageFilter.GaussianBlur(SEAM / 3))
+    return ImageChops.darker(inner, mask)
+
+
+def covered(mask: Image.Image) -> float:
+    """The share of a mask that is white, from 0 to 1."""
+    white = fitted(mask, mask.size).histogram()[255]
+    return white / (mask.width * mask.height)
+
+
+def _stretched(inner: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
+    """A picture in its box, whose edges go on to the canvas's."""
+    left, top, right, bottom = box
+    wide = Image.new("RGB", (size[0], inner.height))
+    wide.paste(inner, (left, 0))
+    if left:
+        wide.paste(inner.crop((0, 0, 1, inner.height)).resize((left, inner.height)), (0, 0))
+    if right < size[0]:
+        edge = inner.crop((inner.width - 1, 0, inner.width, inner.height))
+        wide.paste(edge.resize((size[0] - right, inner.height)), (right, 0))
+    whole = Image.new("RGB", size)
+    whole.paste(wide, (0, top))
+    if top:
+        whole.paste(wide.crop((0, 0, size[0], 1)).resize((size[0], top)), (0, 0))
+    if bottom < size[1]:
+        edge = wide.crop((0, inner.height - 1, size[0], inner.height))
+        whole.paste(edge.resize((size[0], size[1] - bottom)), (0, bottom))
+    return whole
