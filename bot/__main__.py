@@ -127,13 +127,19 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     imagine.add_argument("idea", help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord")
     imagine.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
     for option in OPTIONS:
-        flags = [f"--{name}" for name in dict.fromkeys((option.name, *option.flags))]
+        names = dict.fromkeys((option.name, *option.flags))
+        flags = [f"--{name}" for name in names if name not in option.bare]
         kind = Path if option.kind == Kind.PICTURE else str
         shown = "|".join(option.choices) if option.kind == Kind.NAME and option.choices else option.kind
-        imagine.add_argument(*flags, dest=option.name, type=kind, metavar=shown, help=option.help)
+        if flags:
+            imagine.add_argument(*flags, dest=option.name, type=kind, metavar=shown, help=option.help)
         for flag, value in option.bare.items():
             imagine.add_argument(
-                f"--{flag}", dest=option.name, action="store_const", const=value, help=f"--{option.name} {value}"
+                f"--{flag}",
+                dest=option.name,
+                action="store_const",
+                const=value,
+                help=f"--{option.name} {value}" if flags else option.help,
             )
     imagine.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     imagine.set_defaults(verb=_imagine)

@@ -30,7 +30,7 @@ _FOREIGN: dict[str, tuple[Kind, str]] = {
     **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, N_("the option image"))),
     **dict.fromkeys(("iw", "sw", "cw", "ow"), (Kind.NUMBER, "--strength")),
     **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (Kind.NUMBER, "")),
-    **dict.fromkeys(("tile", "video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
+    **dict.fromkeys(("video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
     **dict.fromkeys(("p", "profile", "personalize"), (Kind.NAME, "")),
     "aspect": (Kind.RATIO, "--ar"),
     "color": (Kind.NUMBER, "--colour"),

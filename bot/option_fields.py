@@ -131,6 +131,18 @@ class Tuned(InRequest):
         return super().put(new, value, settings)
 
 
+class Switch(InRequest):
+    """A field that is true when the option is on."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """On, or empty."""
+        return "on" if super().get(job, request) else ""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """True."""
+        return super().put(new, True, settings)
+
+
 class Sampler(InRequest):
     """One of the model's samplers, by its name here or in other programs: DPM++ 2M Karras."""
 

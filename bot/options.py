@@ -22,6 +22,7 @@ from limner.bot.option_fields import (
     Nowhere,
     Sampler,
     Size,
+    Switch,
     Tuned,
 )
 from limner.bot.translation import N_, _
@@ -181,6 +182,12 @@ def _no_start(card: ModelCard) -> str:
     if card.starts:
         return ""
     return _("The model {model} cannot start from a picture; ask again with words only.", model=card.name)
+
+
+def _no_tiles(card: ModelCard) -> str:
+    if card.tiles:
+        return ""
+    return _("The model {model} cannot join a picture's edges; ask again without tile.", model=card.name)
 
 
 OPTIONS = (
@@ -349,6 +356,21 @@ OPTIONS = (
         most=1,
         label=N_("Strength"),
         key="Denoising strength",
+    ),
+    Option(
+        name="tile",
+        help=N_("A picture whose opposite edges continue each other, as for a pattern"),
+        kind=Kind.NAME,
+        kept=Switch("tile"),
+        bare={"tile": "on"},
+        in_command=False,
+        wanted=N_("on"),
+        example="on",
+        choices=("on",),
+        cannot=_no_tiles,
+        is_of_model=True,
+        label=N_("Tile"),
+        key="Tiling",
     ),
     Option(
         name="upscale",

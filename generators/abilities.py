@@ -20,7 +20,7 @@ ONLY_FROM_PICTURES = frozenset(
 )
 """diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
 
-WEIGHS = frozenset(
+UNETS = frozenset(
     {
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionInpaintPipeline",
@@ -29,7 +29,8 @@ WEIGHS = frozenset(
         "StableDiffusionXLPipeline",
     }
 )
-"""diffusers pipelines that are stepped here and have no text encoders but CLIP's, whose words can be weighed."""
+"""diffusers pipelines that are stepped here, with a UNet, whose pictures can be tiles, and CLIP's encoders alone, whose
+words can be weighed."""
 
 NEEDS = {
     r"Inpaint|Fill|DiffEdit": sentence("only fills a part of a picture, which no command asks for"),
@@ -116,7 +117,8 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "starts": pipeline in STARTS,
         "masks": pipeline in STARTS,
         "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
-        "weighs": pipeline in WEIGHS,
+        "weighs": pipeline in UNETS,
+        "tiles": pipeline in UNETS,
     }
     if pipeline in ONLY_FROM_PICTURES:
         return found | {"starts": True, "needs_picture": True}

@@ -84,6 +84,8 @@ class ModelCard:
     """Takes another prompt between two steps, and can stop early."""
     weighs: bool = False
     """Reads weights of words, and BREAK."""
+    tiles: bool = False
+    """Paints pictures whose opposite edges continue each other."""
     chunks: bool = False
     """Reads prompts that are longer than its CLIP encoders in pieces, instead of their beginning only."""
     subtle_strength: float = 0.35

@@ -48,6 +48,7 @@ class GenerationRequest:
     of the picture may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most
     similar to the idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each with the
     number of steps taken before it counts; after ``stop_after`` steps the picture is finished as it is.
+    With ``tile`` its opposite edges continue each other.
     """
 
     prompt: str
@@ -69,6 +70,7 @@ class GenerationRequest:
     finish: Finish | None = None
     steering: tuple[tuple[int, str], ...] = ()
     stop_after: int | None = None
+    tile: bool = False
 
     @property
     def steps(self) -> int:
@@ -98,7 +100,7 @@ class GenerationRequest:
     @property
     def batch_key(self) -> str:
         """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
-        return f"{self.weights_key}|{self.width}x{self.height}"
+        return f"{self.weights_key}|{self.width}x{self.height}{'|tile' if self.tile else ''}"
 
     @property
     def weights_key(self) -> str:

@@ -19,6 +19,7 @@ from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.batch_size import BatchSize, best_batch
 from limner.generators.diffusion.decoder import Decoder
+from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.memory import Budget, Ladder, measure, releasable
@@ -67,6 +68,7 @@ class DiffusionGenerator:
         self._card = card
         self._pipelines = Pipelines(pipe)
         self._adapters = Adapters(pipe, card.loras)
+        self._edges = Edges(pipe)
         self._ladder = ladder
         self._denoiser = Stacker(ladder, decoding=False)
         self._decoder = Decoder(Stacker(ladder, decoding=True), aside)
@@ -160,7 +162,7 @@ class DiffusionGenerator:
             denoising = self._groups(self._next())
             for flights in denoising:
                 with _sharing_time(flights):
-                    self._adapters.attach(flights[0].request)
+                    self._prepare(flights[0].request)
                     calls, pixels = _calls(flights)
                     answers = self._answers(calls, pixels, flights)
                     for flight, answer in zip(flights, answers, strict=True):
@@ -210,7 +212,16 @@ class DiffusionGenerator:
         """Free the device; the generator cannot be used any more."""
         for key in list(self._flights):
             self.evict(key)
-        del self._shared, self._pipelines, self._adapters, self._ladder, self._denoiser, self._decoder, self._previewer
+        del (
+            self._shared,
+            self._pipelines,
+            self._adapters,
+            self._edges,
+            self._ladder,
+            self._denoiser,
+            self._decoder,
+            self._previewer,
+        )
         clear_device_cache(garbage_collection=True)
 
     def _check(self, request: GenerationRequest) -> None:
@@ -226,6 +237,8 @@ class DiffusionGenerator:
             raise BadRequest(
                 "The strength is at most 1 and must leave at least one step; change it or take more steps."
             )
+        if request.tile and not self._pipelines.has_unet:
+            raise BadRequest("This painter cannot join a picture's edges; ask again without tile.")
         step = self._card.multiple_of
         if min(request.width, request.height) < step or request.width % step or request.height % step:
             raise BadRequest(f"This painter needs a width and height that are multiples of {step}; change the size.")
@@ -286,17 +299,22 @@ class DiffusionGenerator:
         self._flights[key] = flight
 
     def _flight(self, key: str, request: GenerationRequest) -> Flight:
-        self._adapters.attach(request)
+        self._prepare(request)
         pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
         if type(pipe) not in self._shared:
             self._shared[type(pipe)] = Shared(pipe)
         return Flight(key, request, self._shared[type(pipe)], scheduler, self._arguments(pipe, request))
 
+    def _prepare(self, request: GenerationRequest) -> None:
+        """Set the models up for calls of requests with this one's `batch_key`."""
+        self._adapters.attach(request)
+        self._edges.join(request.tile)
+
     def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
         """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""
         given = arguments(pipe, request)
         is_long = self._card.chunks and any(self._pipelines.unread(request))
-        if not self._pipelines.weighs or not (is_long or has_weights(request)):
+        if not self._pipelines.has_unet or not (is_long or has_weights(request)):
             return given
         words = {name: value for name, value in given.items() if name not in ("prompt", "negative_prompt")}
         return words | embeddings(pipe, request, in_chunks=self._card.chunks)
@@ -335,6 +353,7 @@ class DiffusionGenerator:
         groups = self._groups(flight for flight in self._flights.values() if flight.decoding)
         for flights in groups:
             with _sharing_time(flights):
+                self._edges.join(flights[0].request.tile)
                 self._decoder.start(flights, *_calls(flights))
         for flight, answer in self._decoder.landed(wait=wait):
             if self._flights.get(flight.key) is flight:

@@ -14,7 +14,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.abilities import WEIGHS
+from limner.generators.abilities import UNETS
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image
@@ -59,7 +59,7 @@ class Pipelines:
     Attributes:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
-        weighs: whether its text encoders are CLIP's, so that words can be weighed.
+        has_unet: whether it has a UNet and CLIP's text encoders alone.
         samplers: the samplers that work with it, by name.
     """
 
@@ -68,7 +68,7 @@ class Pipelines:
         name = type(pipe).__name__
         found = [family for family in STEPWISE if name == next(filter(None, family))]
         self.stepwise = bool(found)
-        self.weighs = name in WEIGHS
+        self.has_unet = name in UNETS
         self._family = found[0] if found else Family(words=name)
         self._made: dict[str, DiffusionPipeline] = {name: pipe}
         own = self._own = pipe.scheduler  # a whole call leaves its own in the pipeline
@@ -113,7 +113,7 @@ class Pipelines:
 
     def _unread(self, text: str, limit: int | None) -> str:
         """The ends of its parts between BREAKs, if the encoders read those one after the other."""
-        alone = ["".join(words for words, _ in part) for part in parts(text)] if self.weighs else [text]
+        alone = ["".join(words for words, _ in part) for part in parts(text)] if self.has_unet else [text]
         return ", ".join(filter(None, (unread_by(self.loaded, limit, part) for part in alone)))
 
     def _make(self, kind: type[DiffusionPipeline]) -> DiffusionPipeline:

@@ -141,7 +141,7 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     allowed = (
         "is not a flag here; the flags are --no, --negative, --ar, --count, --repeat, --r, --steps, --sampler, "
         "--guidance, --seed, --style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, --sharpen, "
-        "--expand, --raw."
+        "--expand, --tile, --raw."
     )
     assert sentence.endswith(allowed)
     assert len(sentence) < len(allowed) + 30
@@ -160,8 +160,8 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
         ("--sed 7", "--sed is not a flag here; what comes nearest is --seed."),
         ("--chaos 50", "--chaos is not a flag here, and nothing here does the same; leave it out."),
         (
-            "--v 6 --s 250 --ar 3:2 --tile --weird 5",
-            "--v (nearest: --model), --s (nearest: --guidance), --tile and 1 more are not flags "
+            "--v 6 --s 250 --ar 3:2 --video --weird 5",
+            "--v (nearest: --model), --s (nearest: --guidance), --video and 1 more are not flags "
             "here; change them or leave them out.",
         ),
     ],

@@ -40,6 +40,7 @@ SAID: dict[str, Any] = {
     "lora": "ink:0.5",
     "image": "0" * 64,
     "strength": "0.6",
+    "tile": "on",
     "upscale": "2",
     "crop": "2:1",
     "resize": "640x480",
@@ -55,6 +56,7 @@ NAMES = {
     "lora": ["ink", "ink:0.125"],
     "image": ["0" * 64],
     "expand": ["on", "off"],
+    "tile": ["on"],
 }
 
 

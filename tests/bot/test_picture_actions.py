@@ -17,8 +17,8 @@ from tests.simulated_discord import World, labels, text_of
 SIZE = (160, 112)
 PART = {"strength": 1.0, "kind": JobKind.PAINT}
 MADE: Mapping[str, Mapping[str, Any]] = {
-    "Vary subtle": {"strength": 0.35, "kind": JobKind.PAINT, "action": "vary_subtle", "size": SIZE},
-    "Vary strong": {"strength": 0.7, "kind": JobKind.PAINT, "action": "vary_strong", "size": SIZE},
+    "Vary subtle": {"strength": 0.7, "kind": JobKind.PAINT, "action": "vary_subtle", "size": SIZE},
+    "Vary strong": {"strength": 0.94, "kind": JobKind.PAINT, "action": "vary_strong", "size": SIZE},
     "Zoom out 1.5x": {**PART, "action": "zoom_out", "size": SIZE, "box": (26, 18, 133, 93)},
     "Zoom out 2x": {**PART, "action": "zoom_out", "size": SIZE, "box": (40, 28, 120, 84)},
     "Pan left": {**PART, "action": "pan_left", "size": (240, 112), "box": (80, 0, 240, 112)},
