@@ -174,7 +174,7 @@ class TransformersExpander:
             return read.as_it_is(self.name, ENGLISH_ONLY)
         # Loading is not retried at every idea, because it takes long.
         self._loading = self._loading or self._thread.submit(self._load)
-        await asyncio.to_thread(wait, [self._loading], self.loading_seconds)
+        await asyncio.to_thread(self._await_model, self._loading)
         if not self._loading.done():
             return read.as_it_is(self.name, LOADING)
         model = self._loading.result()
@@ -192,6 +192,13 @@ class TransformersExpander:
         """Wait for the current description, and free the model."""
         await asyncio.to_thread(self._thread.shutdown)
         self._loading = None
+
+    def _await_model(self, model: Future[LanguageModel | None]) -> None:
+        """Wait for the model, unless it is certain to take longer than an idea waits."""
+        from limner.generators.language.language_model import CONVERTING_SECONDS, is_converted
+
+        if self.loading_seconds > CONVERTING_SECONDS or self._source or is_converted(self._cache):
+            wait([model], self.loading_seconds)
 
     def _load(self) -> LanguageModel | None:
         from limner.generators.language.language_model import LanguageModel

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import importlib.util
 import io
+import os
 import random
 import shutil
 import subprocess
@@ -73,6 +74,10 @@ THINGS = (
 )
 
 
+CONVERTING_SECONDS = 20.0
+"""How long the bundled model's conversion takes on one core of a server."""
+
+
 class LanguageModel:
     """A loaded model that continues a description. Calls come from one thread at a time."""
 
@@ -86,9 +91,9 @@ class LanguageModel:
     def load(cls, model: str, cache: Path, *, device: str = "cpu", waits: bool = False) -> LanguageModel:
         """Load a folder or hub name of an instruct model, or the bundled one where ``model`` is empty.
 
-        The bundled model's first load takes about half a minute and writes 260 MB into ``cache``; other models can be
-        loaded meanwhile. Later loads take about a second. On the CPU the numbers are float32: bfloat16 is ten times
-        slower there.
+        The bundled model's first load takes `CONVERTING_SECONDS` or longer and writes 260 MB into ``cache``; other
+        models can be loaded meanwhile. Later loads take about a second. On the CPU the numbers are float32: bfloat16
+        is ten times slower there.
 
         Args:
             model: the folder or hub name.
@@ -231,6 +236,14 @@ def _use_one_thread() -> None:
     other.join()
 
 
+def is_converted(cache: Path) -> bool:
+    """Whether the bundled model need not be converted before it is loaded."""
+    try:
+        return _folder(cache)[1].is_dir()
+    except ModuleNotFoundError:
+        return True  # there is none to convert
+
+
 def unpacked(cache: Path) -> Path:
     """The same as `converted`, in a process of its own, so that other models can load meanwhile."""
     folder = _folder(cache)[1]
@@ -301,4 +314,6 @@ def _after_last(written: list[int], mark: int) -> list[int]:
 
 
 if __name__ == "__main__":
+    if sys.platform != "win32":
+        os.nice(10)  # the first pictures are painted meanwhile
     converted(Path(sys.argv[1]))

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from limner.generators.language import language_model
 from limner.generators.language.expanders import (
+    LOADING_SECONDS,
     MARKS,
     MAX_CHARACTERS,
     Idea,
@@ -193,10 +194,11 @@ async def test_a_slow_or_broken_model_leaves_the_idea(tiny_llama: Path, tmp_path
     await absent.close()
 
 
+@pytest.mark.parametrize("converted", [False, True])
 async def test_an_idea_does_not_wait_for_a_model_that_is_being_loaded(
-    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, converted: bool
 ):
-    """Its note says so; the next idea is described."""
+    """Its note says so; the next idea is described. A model that must be converted first is not waited for at all."""
     free = threading.Event()
 
     def slow(cache: Path) -> Path:
@@ -205,8 +207,12 @@ async def test_an_idea_does_not_wait_for_a_model_that_is_being_loaded(
 
     monkeypatch.setattr(language_model, "unpacked", slow)
     expander = TransformersExpander.create(model="", url="", api_key="", timeout=30, cache=tmp_path)
-    expander.loading_seconds = 0.05
+    if converted:
+        monkeypatch.setattr(language_model, "is_converted", lambda cache: True)
+        expander.loading_seconds = 0.05
+    began = time.monotonic()
     first = await expander.expand("夕阳下的海滩", locale="zh-CN", seed=1, max_words=9, english_only=True)
+    assert time.monotonic() - began < LOADING_SECONDS / 2
     free.set()
     second = await patient(expander).expand("a fox", locale="en-US", seed=1, max_words=9)
     await expander.close()
