@@ -23,9 +23,9 @@ from limner.bot.queue.outbox import Outbox
 from limner.bot.queue.steering import Steering
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
-from limner.bot.storage.budget import Budget
+from limner.bot.storage.budget import ByteBudget
 from limner.bot.storage.db import Database
-from limner.bot.storage.decoder import Decoder
+from limner.bot.storage.decoder import PictureDecoder
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.input_images import Inputs
@@ -56,8 +56,8 @@ class App:
     worker_registry: WorkerRegistry
     history: History
     images: ImageStore
-    decoder: Decoder
-    held: Budget
+    decoder: PictureDecoder
+    held: ByteBudget
     inputs: Inputs
     pending: PendingAsks
     guilds: Guilds
@@ -82,7 +82,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     close_folder_to_others(settings.data)
     database = Database(settings.url)
     images = ImageStore(settings.data / "images")
-    decoder = Decoder(settings.max_input_pixels)
+    decoder = PictureDecoder(settings.max_input_pixels)
     guilds = Guilds(database)
     jobs = JobQueue(
         database,
@@ -107,7 +107,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             history=history,
             images=images,
             decoder=decoder,
-            held=Budget(),
+            held=ByteBudget(),
             inputs=Inputs(database, images, decoder, settings),
             pending=PendingAsks(database, history),
             guilds=guilds,

@@ -14,7 +14,7 @@ from limner.bot.errors import DatabaseBusy, StorageFailed
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 1.0
+WRITE_AGAIN_SECONDS = 1.0
 """Seconds between two attempts of a write that a busy or full database refused."""
 
 T = TypeVar("T")
@@ -133,4 +133,4 @@ async def patiently(write: Callable[[], Awaitable[T]]) -> T:
             return await write()
         except (DatabaseBusy, StorageFailed) as error:
             log.warning("database_waits code=%s", error.code)
-            await asyncio.sleep(PATIENCE_SECONDS)
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)

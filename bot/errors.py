@@ -51,7 +51,7 @@ class BadPicture(UserError):
 class NotClassified(UserError):
     """A picture could not be looked at just now; ask again in a few minutes."""
 
-    code = "eyes"
+    code = "unclassified"
 
 
 class BadRule(UserError):

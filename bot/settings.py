@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from limner.bot.errors import SetupError
 from limner.bot.translation import N_, _
+from limner.generators.installed import safety_classifiers
 from limner.generators.model_card import UNLOADABLE, ImagesServer, LoraFiles, ModelCard
 from limner.generators.model_files import downloaded
 from limner.generators.text_files import BadText, read_toml
@@ -93,7 +93,8 @@ class Settings:
     expander: str = setting("transformers", "Expander of ideas: transformers, openai or off.")
     expander_model: str = setting("", "Language model folder or name; empty means the SmolLM2 that ships with it.")
     expander_device: str = setting(
-        "auto", "Where the language model runs beside the painter: auto, cpu, resident (same GPU) or swap (in turn)."
+        "auto",
+        "Where the language model runs beside the image model: auto, cpu, resident (same GPU) or swap (in turn).",
     )
     expander_url: str = setting("", "Address of an OpenAI-compatible chat server, such as http://localhost:11434/v1.")
     expander_api_key: str = setting("", "Key for that server, if it wants one.")
@@ -369,7 +370,7 @@ class Settings:
             return "", ""
         if self.safety_classifier == "default":
             return "opennsfw", ""
-        if self.safety_classifier in {entry.name for entry in entry_points(group="limner.eyes")}:
+        if self.safety_classifier in safety_classifiers():
             return self.safety_classifier, ""
         if "/" not in self.safety_classifier and not Path(self.safety_classifier).is_dir():
             raise SetupError(

@@ -12,7 +12,7 @@ from limner.generators.sentences import sentence
 
 TOO_LATE = sentence("That picture has taken its last step, so nothing of it can be changed any more; use Remix.")
 CANNOT_CHANGE = sentence(
-    "This painter takes no other words while it paints and cannot stop early; cancel and ask again."
+    "This model takes no other words while it paints and cannot stop early; cancel and ask again."
 )
 WITH_LORA = sentence("With the LoRA {lora} this model computes values that are not numbers; ask again without it.")
 IN_PRECISION = sentence(
@@ -26,7 +26,7 @@ DAMAGED = sentence(
 
 
 class GenerationError(Exception):
-    """The painter could not finish this picture."""
+    """This picture could not be finished."""
 
     retryable: ClassVar[bool] = True
     """Whether another attempt may end otherwise; what fails the same way each time is tried once."""
@@ -73,17 +73,17 @@ class NotNumbers(GenerationError):
 
 
 class BadRequest(GenerationError):
-    """The painter cannot paint this request; change its size, steps or model."""
+    """The model cannot paint this request; change its size, steps or model."""
 
     retryable = False
 
 
 class NoNegative(BadRequest):
-    """This painter cannot leave things out; ask again without a negative prompt."""
+    """This model cannot leave things out; ask again without a negative prompt."""
 
 
 class DeviceLost(GenerationError):
-    """The painter's device stopped answering; the request is painted again when it is back."""
+    """The device stopped answering; the request is painted again when it is back."""
 
 
 class ModelNotFound(GenerationError):

@@ -237,7 +237,9 @@ class Executor:
             log.error("generator_crashed model=%s requests=%d reason=%s", model, len(keys), error_site(error))
             with suppress(Exception):  # a crashed generator may fail to close too
                 self._unload(model)
-            stumbled = GenerationError(sentence("The painter stumbled and starts afresh; ask again in a moment."))
+            stumbled = GenerationError(
+                sentence("Painting failed, and the model is loaded anew; ask again in a moment.")
+            )
             return [Failed(key, stumbled) for key in keys]
         log.debug("batch_stepped model=%s requests=%d seconds=%.3f", model, len(keys), time.perf_counter() - started)
         return events
@@ -251,7 +253,7 @@ class Executor:
         while len(self._generators) >= self._max_models:
             idle = self._idle()
             if idle is None:
-                raise GenerationError(sentence("The painter is busy with another model; ask again in a moment."))
+                raise GenerationError(sentence("The device is busy with another model; ask again in a moment."))
             self._unload(idle)
 
     def _load(self, card: ModelCard) -> ImageGenerator:
@@ -290,5 +292,5 @@ def _move(generator: ImageGenerator, device: str) -> None:
 def _generator_class(kind: str) -> GeneratorClass:
     found = {entry.name: entry for entry in entry_points(group="limner.generators")}
     if kind not in found:
-        raise ModelNotFound("No installed painter can use this model; the operator can see why with `limner doctor`.")
+        raise ModelNotFound("No installed package can use this model; the operator can see why with `limner doctor`.")
     return found[kind].load()

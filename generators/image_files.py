@@ -38,7 +38,7 @@ _MOST_PROFILE = 4 * 2**20
 """Largest colour profile in bytes; printers' have up to 2 MB."""
 
 
-class Fault(StrEnum):
+class FileFault(StrEnum):
     """Why a picture file cannot be used."""
 
     KIND = "kind"
@@ -51,7 +51,7 @@ class Fault(StrEnum):
 class BadImage(ValueError):
     """A picture file cannot be used; ``fault`` says why."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: FileFault) -> None:
         super().__init__(fault.value)
         self.fault = fault
 
@@ -101,15 +101,15 @@ def open_image(
                 exif = parts.exif or image.info.get("exif")
                 seen = _flattened(image, profile, most_side)
     except UnidentifiedImageError as error:
-        raise BadImage(Fault.KIND) from error
+        raise BadImage(FileFault.KIND) from error
     except Image.DecompressionBombError as error:
-        raise BadImage(Fault.PIXELS) from error
+        raise BadImage(FileFault.PIXELS) from error
     except MemoryError as error:
-        raise BadImage(Fault.MEMORY) from error
+        raise BadImage(FileFault.MEMORY) from error
     except BadImage:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # Pillow's exceptions for broken files
-        raise BadImage(Fault.BROKEN) from error
+        raise BadImage(FileFault.BROKEN) from error
     if most_side:
         seen.thumbnail((most_side, most_side))
     turned = _TRANSPOSED.get(_orientation(exif))
@@ -126,9 +126,9 @@ def encode_png(image: Image.Image) -> bytes:
 def _check_size(size: tuple[int, int], most_pixels: int, most_ratio: float | None) -> None:
     width, height = size
     if width * height > most_pixels:
-        raise BadImage(Fault.PIXELS)
+        raise BadImage(FileFault.PIXELS)
     if most_ratio and max(size) > most_ratio * min(size):
-        raise BadImage(Fault.NARROW)
+        raise BadImage(FileFault.NARROW)
 
 
 def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:

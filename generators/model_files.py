@@ -22,14 +22,14 @@ LFS = b"version https://git-lfs"
 """The beginning of a Git LFS pointer, which stands for a large file."""
 
 
-class Fault(NamedTuple):
+class ModelFault(NamedTuple):
     """A problem with a model's files and its fix; each continues a sentence."""
 
     what: str
     mend: str
 
 
-def fault_of(folder: Path, kind: str) -> Fault | None:
+def fault_of(folder: Path, kind: str) -> ModelFault | None:
     """Why a model's folder cannot be loaded; None if no problem is found, or the kind is unknown here."""
     try:
         if kind == "diffusion":
@@ -37,7 +37,7 @@ def fault_of(folder: Path, kind: str) -> Fault | None:
         if kind in ("gan", "vae", "cyclegan"):
             return next(_of_weights(folder, sentence("the model")), None)
     except BadText as error:
-        return Fault(str(error).rstrip("."), sentence("copy or save the model again"))
+        return ModelFault(str(error).rstrip("."), sentence("copy or save the model again"))
     return None
 
 
@@ -109,15 +109,15 @@ def _header(file: Path, most: int) -> tuple[int, Any]:
         return length, json.loads(opened.read(length))
 
 
-def _of_pipeline(folder: Path) -> Iterator[Fault]:
+def _of_pipeline(folder: Path) -> Iterator[ModelFault]:
     index = folder / "model_index.json"
     if not index.is_file():
-        yield Fault(sentence("it has no model_index.json"), sentence("name a diffusers folder"))
+        yield ModelFault(sentence("it has no model_index.json"), sentence("name a diffusers folder"))
         return
     told = _table(read_json(index))
     pipeline = told.get("_class_name")
     if not isinstance(pipeline, str) or f'"{pipeline}"' not in _diffusers_names():
-        yield Fault(
+        yield ModelFault(
             sentence("diffusers knows no pipeline {pipeline!r}", pipeline=pipeline),
             sentence("install a newer diffusers, or name another model"),
         )
@@ -126,36 +126,36 @@ def _of_pipeline(folder: Path) -> Iterator[Fault]:
             yield from _of_part(folder / name, cast("list[Any]", wanted)[-1])
 
 
-def _of_part(part: Path, wanted: object) -> Iterator[Fault]:
+def _of_part(part: Path, wanted: object) -> Iterator[ModelFault]:
     """The problem of a part of the class ``wanted``; null stands for an optional part that is left out."""
     if not isinstance(wanted, str):
         return
     if not part.is_dir() and part.name == "safety_checker":
         mend = sentence('copy that folder too, or write "safety_checker": [null, null] in model_index.json')
-        yield Fault(sentence("it has no folder safety_checker, which its model_index.json names"), mend)
+        yield ModelFault(sentence("it has no folder safety_checker, which its model_index.json names"), mend)
     elif not part.is_dir():
-        yield Fault(
+        yield ModelFault(
             sentence("it has no folder {part} ({wanted})", part=part.name, wanted=wanted),
             sentence("copy that folder too"),
         )
     elif not WITHOUT_WEIGHTS.search(wanted):
         if not (part / "config.json").is_file():
-            yield Fault(sentence("{part} has no config.json", part=part.name), sentence("copy that folder again"))
+            yield ModelFault(sentence("{part} has no config.json", part=part.name), sentence("copy that folder again"))
         yield from _of_weights(part, part.name)
 
 
-def _of_weights(folder: Path, name: str) -> Iterator[Fault]:
+def _of_weights(folder: Path, name: str) -> Iterator[ModelFault]:
     """The problem of the weights directly in a folder."""
     files = default_weights(folder)
     if not files and any(folder.glob("*.bin")):
         mend = sentence("save it again with safe_serialization=True; pickled weights are not loaded")
-        yield Fault(sentence("{name} has no safetensors weights", name=name), mend)
+        yield ModelFault(sentence("{name} has no safetensors weights", name=name), mend)
     elif not files:
-        yield Fault(sentence("{name} has no safetensors weights", name=name), sentence("copy that folder again"))
+        yield ModelFault(sentence("{name} has no safetensors weights", name=name), sentence("copy that folder again"))
     for index in folder.glob("*.safetensors.index.json"):
         shards = _table(_table(read_json(index)).get("weight_map"))
         for shard in sorted(set(shards.values()) - {file.name for file in _files(folder)}):
-            yield Fault(
+            yield ModelFault(
                 sentence("{name} has no file {shard}", name=name, shard=shard), sentence("copy that folder again")
             )
     for file in files:
@@ -168,7 +168,7 @@ def _of_weights(folder: Path, name: str) -> Iterator[Fault]:
                 if "Git LFS" in what
                 else sentence("copy or download it again")
             )
-            yield Fault(f"{name}/{file.name} {what}", mend)
+            yield ModelFault(f"{name}/{file.name} {what}", mend)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -65,12 +65,12 @@ def new_job(
 
 
 def seen(score: float = 0.01, phash: str = "f0" * 8) -> Seen:
-    """What the eyes saw in a harmless picture."""
-    return Seen(looked_at=time.time(), eyes="test", score=score, scores={"explicit": score}, phash=phash)
+    """The classifier's result for a harmless picture."""
+    return Seen(looked_at=time.time(), classifier="test", score=score, scores={"explicit": score}, phash=phash)
 
 
 def picture(sha256: str = "0" * 64) -> StoredPicture:
-    """A stored picture that the eyes have looked at."""
+    """A stored picture that the classifier has scored."""
     return StoredPicture(sha256=sha256, width=16, height=16, size=100, seed=7, seen=seen())
 
 

@@ -107,7 +107,7 @@ class World:
     async def finish(
         self, job: Job, *, count: int = 1, size: tuple[int, int] = (16, 16), look: Seen | None = HARMLESS
     ) -> None:
-        """Store real pictures for a claimed job, as a worker does; ``look`` is what the eyes saw, if anything."""
+        """Store real pictures for a claimed job, as a worker does; ``look`` is the classifier's result."""
         pictures = [replace(_picture(self.app, seed, size), seen=look) for seed in range(count)]
         assert await self.app.jobs.finish(job, pictures, seconds=1.25, busy_seconds=1.0)
 

@@ -120,7 +120,7 @@ def test_every_kind_of_training_and_its_options() -> None:
     for line in told:
         usage = help_text("train", line.split()[0]).split("\n\n")[0]
         assert re.findall(r"--[a-z-]+", line) == re.findall(r"--(?!data)[a-z-]+", usage), line
-    kinds = re.findall(r"^    ([a-z]+)(?: |$)", help_text("train"), re.MULTILINE)
+    kinds = re.findall(r"^    ([a-z-]+)(?: |$)", help_text("train"), re.MULTILINE)
     assert [line.split()[0] for line in told] == kinds
 
 

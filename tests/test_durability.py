@@ -44,13 +44,13 @@ hanging("replace")
 
 
 WATCHED_EYES = '''
-"""The real eyes, which hang or are blind while the file `hang` beside them says so."""
+"""The real classifier, which hangs or fails while the file `hang` beside it says so."""
 import pathlib, time
-from limner.generators.vision.open_nsfw import OpenNsfwEyes
+from limner.generators.vision.open_nsfw import OpenNsfwClassifier
 here = pathlib.Path(__file__).parent
 def told():
     return (here / "hang").read_text() if (here / "hang").exists() else ""
-class WatchedEyes(OpenNsfwEyes):
+class WatchedClassifier(OpenNsfwClassifier):
     def look(self, image):
         if told() == "blind":
             raise RuntimeError("it is dark")
@@ -114,8 +114,8 @@ async def scene(tmp_path: Path, tiny: Path) -> AsyncGenerator[Scene]:
     disk = tmp_path / "disk"
     disk.mkdir()
     (disk / "sitecustomize.py").write_text(HANGING_DISK)
-    (disk / "watched_eyes.py").write_text(WATCHED_EYES)
-    entry_point(disk, "limner.eyes", "watched = watched_eyes:WatchedEyes")
+    (disk / "watched_classifier.py").write_text(WATCHED_EYES)
+    entry_point(disk, "limner.safety_classifiers", "watched = watched_classifier:WatchedClassifier")
     settings = {"models": f"tiny={tiny}", "expander": "off", "max_steps": 1000, "lease_seconds": 2}
     settings |= {"device": "cpu", "previews": "off", "safety_classifier": "watched"}
     async with (

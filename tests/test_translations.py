@@ -207,7 +207,7 @@ async def test_an_english_member_of_a_chinese_server_reads_both(world: World, lo
 def test_what_a_row_kept_in_english_is_shown_in_the_readers_language() -> None:
     with speaking("zh-CN"):
         assert stored("Cancelled by a moderator.") == "由管理员取消。"
-        told = "The painter crashed twice on this request, so it was given up; try another size, model or wording."
+        told = "Painting crashed twice on this request, so it was given up; try another size, model or wording."
         assert stored(told) == "生成程序在这个请求上崩溃了两次，因此放弃了；请换其他大小、模型或措辞。"
         assert stored("Something else.") == "Something else."
         assert stored("x" * 10_000) == "x" * 10_000

@@ -39,3 +39,34 @@ def test_docstrings_and_comments_are_plain():
 @pytest.mark.parametrize("source", ['"""A LoRA that it wears."""', "x = 1  # whoever asks is told so"])
 def test_odd_words_are_found(source: str):
     assert [*odd_lines(source)]
+
+
+OLD_NAMES = re.compile(r"\b(eyes|\w+Eyes|[Tt](?:he|his) painters?)\b")
+"""Names of the safety classifier and of models that were metaphors."""
+KEPT = {
+    "bot/setting_sources.py": "old names of settings",
+    "bot/settings.py": "old names of settings",
+    "generators/installed.py": "the old group of entry points",
+    "generators/vision/open_nsfw.py": "the old name of the class",
+    "generators/vision/transformers_nsfw.py": "the old name of the class",
+    "generators/training/doodle/pictograms.py": "an animal's eyes",
+}
+
+
+def test_metaphors_do_not_come_back_as_names():
+    files = [file for folder in ("bot", "generators") for file in (ROOT / folder).rglob("*.py")]
+    found = {str(file.relative_to(ROOT)): OLD_NAMES.findall(file.read_text("utf-8")) for file in files}
+
+    assert {file: names for file, names in found.items() if names and file not in KEPT} == {}
+
+
+MEANINGS = ("Answer", "Budget", "Decoder", "Entry", "Fault", "Ledger")
+"""Names of classes that once had two meanings."""
+
+
+def test_a_class_name_has_one_meaning():
+    files = [file for folder in ("bot", "generators") for file in (ROOT / folder).rglob("*.py")]
+    defined = "\n".join(file.read_text("utf-8") for file in files)
+
+    for name in MEANINGS:
+        assert len(re.findall(rf"^class {name}\b", defined, re.MULTILINE)) <= 1, name

@@ -41,7 +41,7 @@ POLL_SECONDS = 0.5
 DEATHS = 3
 """Workers that may die before one claims the job; more mean a broken installation."""
 
-PATIENCE_SECONDS = 30.0
+UNCLASSIFIED_SECONDS = 30.0
 """How long to wait for unclassified pictures."""
 
 STARTING, LOADING = N_("starting a worker"), N_("loading the model")
@@ -198,7 +198,7 @@ async def _paint(app: App, jobs: Sequence[Job]) -> list[Job]:
 
 def _is_looked_at_again(job: Job) -> bool:
     """Whether a worker may still classify the finished pictures."""
-    return job.quarantine == HoldReason.UNSEEN and time.time() - (job.finished_at or 0.0) < PATIENCE_SECONDS
+    return job.quarantine == HoldReason.UNSEEN and time.time() - (job.finished_at or 0.0) < UNCLASSIFIED_SECONDS
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, ScalarSelect, func, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, Ledger, Waiting, WorkerCapacity
+from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, ShareAccounts, Waiting, WorkerCapacity
 from limner.bot.storage.models import QUEUED, TURNED, Job
 from limner.bot.storage.worker_tables import Share, WorkerState
 
@@ -76,7 +76,7 @@ def next_turn(user_id: ColumnElement[int], server_id: ColumnElement[int]) -> Sca
 
 async def read_waiting(
     session: AsyncSession, server_weights: Mapping[int, float], now: float
-) -> tuple[list[Waiting], Ledger]:
+) -> tuple[list[Waiting], ShareAccounts]:
     """The first jobs of the servers that are next, and their accounts; ``server_weights`` are those that are not 1."""
     rows = (await session.execute(WALK, {"now": now, "limit": LOOK_AHEAD})).all()
     accounts = {
@@ -88,10 +88,10 @@ async def read_waiting(
         )
         for row in rows
     }
-    return list(map(_waiting, rows)), Ledger(accounts, rows[0].clock if rows else 0.0)
+    return list(map(_waiting, rows)), ShareAccounts(accounts, rows[0].clock if rows else 0.0)
 
 
-async def write_accounts(session: AsyncSession, ledger: Ledger, server_ids: Iterable[int]) -> None:
+async def write_accounts(session: AsyncSession, ledger: ShareAccounts, server_ids: Iterable[int]) -> None:
     """Store these servers' accounts and the queue's virtual time."""
     accounts = [ledger.accounts[server_id] for server_id in server_ids]
     rows = [

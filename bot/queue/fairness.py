@@ -97,7 +97,7 @@ class WorkerCapacity:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Claim:
     """The jobs that a claim takes, in fair order, and the jobs that it passes over for the first time."""
 
     taken: Sequence[Waiting] = ()
@@ -105,14 +105,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class ShareAccounts:
     """The accounts of the waiting servers, and the queue's virtual time."""
 
     accounts: Mapping[int, Account] = field(default_factory=dict[int, Account])
     clock: float = 0.0
 
 
-def fair_order(waiting: Iterable[Waiting], ledger: Ledger, limit: int = LOOK_AHEAD) -> list[Waiting]:
+def fair_order(waiting: Iterable[Waiting], ledger: ShareAccounts, limit: int = LOOK_AHEAD) -> list[Waiting]:
     """The jobs in the order in which a single worker would get them, at most ``limit``."""
     lines: dict[int, deque[Waiting]] = {}
     for job in sorted(waiting, key=lambda job: (job.turn, job.id)):
@@ -131,7 +131,7 @@ def fair_order(waiting: Iterable[Waiting], ledger: Ledger, limit: int = LOOK_AHE
     return order
 
 
-def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[WorkerCapacity], now: float) -> Choice:
+def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[WorkerCapacity], now: float) -> Claim:
     """The jobs that a worker gets, from the due jobs in fair order.
 
     All use the same weights and fit the free capacity; an idle worker may take one oversized job. A later job of the
@@ -144,10 +144,10 @@ def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[Wo
     left = {job.id for job in order if _is_for_another(job, worker, others, now)}
     mine = [job for job in order if job.id not in left]
     if not mine:
-        return Choice()
+        return Claim()
     head = mine[0]
     if worker.painting is not None:
-        return Choice() if order[0].tried else _gather(order, left, worker.painting, worker, now)
+        return Claim() if order[0].tried else _gather(order, left, worker.painting, worker, now)
     if head.tried:
         return _passing(order, [head])
     at_hand = [job.weights_key for job in mine if job.weights_key in worker.loaded]
@@ -155,7 +155,7 @@ def choose(order: Sequence[Waiting], worker: WorkerCapacity, others: Sequence[Wo
     return next(choice for choice in choices if choice.taken)
 
 
-def settle(order: Sequence[Waiting], taken: Sequence[Waiting], ledger: Ledger) -> Ledger:
+def settle(order: Sequence[Waiting], taken: Sequence[Waiting], ledger: ShareAccounts) -> ShareAccounts:
     """The accounts after a claim: taken jobs are charged, and virtual time advances.
 
     Neither the queue's time nor a server's turn passes a job that still waits, so jobs passed over lose nothing.
@@ -173,7 +173,7 @@ def settle(order: Sequence[Waiting], taken: Sequence[Waiting], ledger: Ledger) -
         still = [job.turn for job in waiting if job.server_id == server_id and not job.tried]
         if turns:
             accounts[server_id] = replace(account, turn=max(account.turn, min([max(turns), *still])))
-    return Ledger(accounts, max(clock, min([served_until, *starts])))
+    return ShareAccounts(accounts, max(clock, min([served_until, *starts])))
 
 
 def _place(account: Account, clock: float) -> tuple[float, float, int]:
@@ -196,7 +196,7 @@ def _is_for_another(job: Waiting, worker: WorkerCapacity, others: Sequence[Worke
     return job.is_new(now) and any(other.fitness(job) > worker.fitness(job) for other in others)
 
 
-def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: WorkerCapacity, now: float) -> Choice:
+def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: WorkerCapacity, now: float) -> Claim:
     """The jobs of these weights until one does not fit, or until one of others has been passed over for too long."""
     taken: list[Waiting] = []
     room = worker.room
@@ -211,8 +211,8 @@ def _gather(order: Sequence[Waiting], left: set[int], weights_key: str, worker: 
     return _passing(order, taken)
 
 
-def _passing(order: Sequence[Waiting], taken: list[Waiting]) -> Choice:
+def _passing(order: Sequence[Waiting], taken: list[Waiting]) -> Claim:
     """The choice, with the jobs before the last taken one that are passed over for the first time."""
     gone = {job.id for job in taken}
     last = max((place for place, job in enumerate(order) if job.id in gone), default=0)
-    return Choice(taken, [job for job in order[:last] if job.id not in gone and job.passed_over_at is None])
+    return Claim(taken, [job for job in order[:last] if job.id not in gone and job.passed_over_at is None])

@@ -9,7 +9,7 @@ from limner.bot.translation import N_, _
 
 
 @dataclass(frozen=True)
-class Fault:
+class WorkerFault:
     """Why a worker lost its jobs: a code for their rows, and a plain description."""
 
     code: str
@@ -22,23 +22,25 @@ class Fault:
         return _("{what}, so it was given up; {advice}.", what=_(self.what, times=times), advice=_(self.advice))
 
 
-CRASHED = Fault("crashed", N_("The painter crashed {times} on this request"), N_("try another size, model or wording"))
-HUNG = Fault(
-    "hung", N_("The painter got stuck {times} on this request"), N_("try fewer steps, another size or another model")
+CRASHED = WorkerFault(
+    "crashed", N_("Painting crashed {times} on this request"), N_("try another size, model or wording")
 )
-DEVICE_LOST = Fault(
+HUNG = WorkerFault(
+    "hung", N_("Painting got stuck {times} on this request"), N_("try fewer steps, another size or another model")
+)
+DEVICE_LOST = WorkerFault(
     "device_lost",
-    N_("The painter's device stopped answering {times} while this was painted"),
+    N_("The device stopped answering {times} while this was painted"),
     N_("ask again later, the operator finds more in the log"),
 )
-KILLED = Fault(
+KILLED = WorkerFault(
     "out_of_memory",
-    N_("The machine ended the painter {times} while it worked on this, most likely because memory ran out"),
+    N_("The machine ended the worker process {times} while it painted this, most likely because memory ran out"),
     N_("ask for a smaller picture or for fewer"),
 )
-UNRESPONSIVE = Fault(
+UNRESPONSIVE = WorkerFault(
     "silent",
-    N_("The painter fell silent {times} while it worked on this"),
+    N_("The worker process fell silent {times} while it painted this"),
     N_("ask again later, or try another size or model"),
 )
 
@@ -49,7 +51,7 @@ EXIT_HUNG, EXIT_DEVICE_LOST = 70, 71
 EXIT_CODES = {EXIT_HUNG: HUNG, EXIT_DEVICE_LOST: DEVICE_LOST, -getattr(signal, "SIGKILL", 9): KILLED}
 
 
-def fault_of(exit_code: int | None) -> Fault:
+def fault_of(exit_code: int | None) -> WorkerFault:
     """The fault that an exit code stands for."""
     return EXIT_CODES.get(exit_code or 0, CRASHED)
 
@@ -57,7 +59,7 @@ def fault_of(exit_code: int | None) -> Fault:
 class WorkerBroken(Exception):
     """The worker cannot continue in this process; its jobs are back in the queue."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: WorkerFault) -> None:
         super().__init__(fault.code)
         self.fault = fault
 

@@ -137,7 +137,9 @@ class JobQueue(JobLeases):
         log.info("job_refused job=%s code=%s", job.id, code)
         return job
 
-    async def attach_message(self, job_id: int, message_id: int, answer: transitions.Answer | None = None) -> None:
+    async def attach_message(
+        self, job_id: int, message_id: int, answer: transitions.InteractionToken | None = None
+    ) -> None:
         """Store the placeholder message of a job, and the interaction that it answers.
 
         It rings ``changed`` in this process unless the job still waits: then its message is up to date. After a power
@@ -379,7 +381,7 @@ class JobQueue(JobLeases):
         return told
 
     async def _attach_together(
-        self, attached: Sequence[tuple[int, int, transitions.Answer | None]], patience: float
+        self, attached: Sequence[tuple[int, int, transitions.InteractionToken | None]], patience: float
     ) -> list[None]:
         async with self.database.begin(patience, survives_power_cut=False) as session:
             messages = [{"job": job_id, "message": message_id} for job_id, message_id, _ in attached]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from sqlalchemy import Update, and_, or_, select, text, update
 
 from limner.bot.queue import transitions
-from limner.bot.queue.faults import UNRESPONSIVE, Fault
+from limner.bot.queue.faults import UNRESPONSIVE, WorkerFault
 from limner.bot.queue.reads import JobReads
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import shared_sql
@@ -43,7 +43,7 @@ class JobLeases(JobReads):
             rows = (await session.execute(renewed.returning(Job.id, Job.cancel_requested))).all()
         return {job_id for job_id, cancelled in rows if not cancelled}
 
-    async def abandon(self, worker_id: str, fault: Fault) -> None:
+    async def abandon(self, worker_id: str, fault: WorkerFault) -> None:
         """Put back a dead worker's jobs with one attempt lost; those without attempts left fail."""
         await self._lose(transitions.running(worker_id), fault)
 
@@ -74,7 +74,7 @@ class JobLeases(JobReads):
             self._set_forward_at = seen
         return seen - self._set_forward_at < self._lease_seconds
 
-    async def _lose(self, lost: Update, fault: Fault) -> None:
+    async def _lose(self, lost: Update, fault: WorkerFault) -> None:
         last = lost.where(Job.attempts >= self._max_attempts, Job.cancel_requested.is_(False))
         reason = fault.reason(self._max_attempts)
         failed = {"status": JobStatus.FAILED, "reason_code": fault.code, "reason": reason, **transitions.ended()}

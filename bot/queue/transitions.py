@@ -19,7 +19,7 @@ from limner.generators.base import Expansion
 
 
 @dataclass(frozen=True)
-class Answer:
+class InteractionToken:
     """The interaction token that can edit a command's answer, and its expiry (Unix seconds)."""
 
     token: str = field(repr=False)
@@ -119,7 +119,7 @@ def ruled(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in names}
 
 
-async def keep_tokens(session: AsyncSession, answers: Mapping[int, Answer]) -> None:
+async def keep_tokens(session: AsyncSession, answers: Mapping[int, InteractionToken]) -> None:
     """Remember how jobs' messages may be written without any permission, and until when."""
     if answers:
         rows = [{"job": job_id, **vars(answer)} for job_id, answer in answers.items()]

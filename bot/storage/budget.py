@@ -15,7 +15,7 @@ MESSAGE_BYTES = 24 * 2**20
 """Bytes of files in one message; Discord takes requests of at most 25 MiB (Create Message, in its documentation)."""
 
 
-class Budget:
+class ByteBudget:
     """At most ``most`` bytes are held at a time; first come, first served, one turn per owner at a time."""
 
     def __init__(self, most: int = MOST_HELD) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from limner.bot.errors import BadPicture
 from limner.bot.translation import N_, _
-from limner.generators.image_files import Fault
+from limner.generators.image_files import FileFault
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ LONGEST_SIDE = 2048
 LONGEST_RATIO = 8
 MOST_STORED = 4096 * 4096
 """Most pixels of a picture that was generated here."""
-PATIENCE_SECONDS = 90.0
+PROCESS_SECONDS = 90.0
 """Wall-clock limit of one process; its own limit is on processor time."""
 
 KIND = N_("That file is not a picture that can be used; choose a PNG, JPEG, WebP, GIF or BMP file.")
@@ -32,21 +32,21 @@ NARROW = N_("That picture is too narrow; neither side may be over {ratio} times 
 PIXELS = N_("That picture has over {most} million pixels; choose a smaller one.")
 MEMORY = N_("That picture takes too much memory or time to open; choose a smaller one.")
 SENTENCES = {
-    Fault.KIND: KIND,
-    Fault.BROKEN: BROKEN,
-    Fault.NARROW: NARROW,
-    Fault.PIXELS: PIXELS,
-    Fault.MEMORY: MEMORY,
+    FileFault.KIND: KIND,
+    FileFault.BROKEN: BROKEN,
+    FileFault.NARROW: NARROW,
+    FileFault.PIXELS: PIXELS,
+    FileFault.MEMORY: MEMORY,
 }
 
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-Answer = tuple[dict[str, Any], bytes]
+Decoded = tuple[dict[str, Any], bytes]
 """A process's answer about a picture (empty if there is none), and the file that it made."""
 
 
-class Decoder:
+class PictureDecoder:
     """Opens one input picture at a time, and beside it one stored picture.
 
     Each is opened in a process of its own with bounded memory and time: a file that crashes a decoder, or takes all its
@@ -96,18 +96,18 @@ class Decoder:
             [(told, made)] = await _ask({"do": do, **limits}, data)
         if "fault" in told:
             raise BadPicture(
-                _(SENTENCES[Fault(told["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
+                _(SENTENCES[FileFault(told["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
             )
         return made
 
-    async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Answer]:
+    async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Decoded]:
         if not files:
             return []
         async with self._own:
             return await _ask({"files": [str(file) for file in files], "most_pixels": MOST_STORED, **task})
 
 
-async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Answer]:
+async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Decoded]:
     """A process's answer to a task; raises BadPicture if the process fails or reports an error."""
     answers = _answers(await _run(json.dumps(task), data))
     if problem := next((told["problem"] for told, _ in answers if "problem" in told), None):
@@ -124,7 +124,7 @@ async def _run(task: str, data: bytes | None) -> bytes:
         env={name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")} | ONE_THREAD,
     )
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(PROCESS_SECONDS):
             printed, _errors = await process.communicate(data)
     except TimeoutError as error:
         raise BadPicture(_(MEMORY)) from error
@@ -138,8 +138,8 @@ async def _run(task: str, data: bytes | None) -> bytes:
     return printed
 
 
-def _answers(printed: bytes) -> list[Answer]:
-    answers: list[Answer] = []
+def _answers(printed: bytes) -> list[Decoded]:
+    answers: list[Decoded] = []
     position = 0
     while position < len(printed):
         end = printed.index(b"\n", position)

@@ -22,7 +22,7 @@ MEMORY = 256 * 2**20
 BYTES_A_PIXEL = 16
 """Bytes per pixel that WebP, the most expensive format, takes while decoding."""
 
-Answer = tuple[dict[str, Any], bytes]
+Decoded = tuple[dict[str, Any], bytes]
 
 
 def main() -> None:
@@ -35,14 +35,14 @@ def main() -> None:
         sys.stdout.buffer.write(json.dumps(told | {"bytes": len(data)}).encode() + b"\n" + data)
 
 
-def _answers(task: dict[str, Any]) -> Iterator[Answer]:
+def _answers(task: dict[str, Any]) -> Iterator[Decoded]:
     if "files" in task:
         yield from (_own(task, Path(file)) for file in task["files"])
     else:
         yield _given(task, sys.stdin.buffer.read())
 
 
-def _given(task: dict[str, Any], data: bytes) -> Answer:
+def _given(task: dict[str, Any], data: bytes) -> Decoded:
     """Handles the file of an input picture."""
     wanted = {name: task[name] for name in ("most_pixels", "most_side", "most_ratio")}
     try:
@@ -54,7 +54,7 @@ def _given(task: dict[str, Any], data: bytes) -> Answer:
         return {"problem": str(error)}, b""
 
 
-def _own(task: dict[str, Any], file: Path) -> Answer:
+def _own(task: dict[str, Any], file: Path) -> Decoded:
     """Handles a stored file; the answer has no ``kind`` if it is missing or cannot be made so small."""
     try:
         png = file.read_bytes()

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from limner.bot.errors import BadPicture
 from limner.bot.storage.db import Database
-from limner.bot.storage.decoder import Decoder
+from limner.bot.storage.decoder import PictureDecoder
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import InputPicture, Seen
 from limner.bot.translation import N_, _
@@ -24,7 +24,7 @@ BYTES = N_("That picture file has over {most} MB; choose a smaller one.")
 class Inputs:
     """The pictures that members upload as a start, each stored once by its content."""
 
-    def __init__(self, database: Database, images: ImageStore, decoder: Decoder, settings: Settings) -> None:
+    def __init__(self, database: Database, images: ImageStore, decoder: PictureDecoder, settings: Settings) -> None:
         self.database = database
         self._decoder = decoder
         self._images = images

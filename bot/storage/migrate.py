@@ -23,7 +23,7 @@ from limner.bot.storage.private_files import make_database
 from limner.bot.translation import N_, _
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
-PATIENCE_SECONDS = 60.0
+UPGRADE_SECONDS = 60.0
 """How long an upgrade waits for another process that upgrades the same database."""
 
 EMPTY = N_("The database has no tables yet; run `limner migrate`.")
@@ -109,7 +109,7 @@ def _file(url: str) -> Path | None:
 
 async def _use_write_ahead_log(connection: AsyncConnection) -> None:
     """Switch to WAL before any `Database` opens: SQLite refuses at once while another process reads."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + UPGRADE_SECONDS
     while True:
         try:
             await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -127,7 +127,7 @@ async def connected(url: str) -> AsyncGenerator[AsyncConnection]:
     try:
         if file:
             make_database(file)
-        waiting = {"timeout": PATIENCE_SECONDS} if file else {}
+        waiting = {"timeout": UPGRADE_SECONDS} if file else {}
         engine = create_async_engine(url, poolclass=NullPool, connect_args=waiting, hide_parameters=True)
         async with engine.begin() as connection:
             yield connection

@@ -46,7 +46,7 @@ class Looked(MappedAsDataclass, kw_only=True):
 
     looked_at: Mapped[float | None] = mapped_column(Double, default=None)
     #: The classifier: the setting `safety_classifier` at that time.
-    eyes: Mapped[str | None] = mapped_column(String(200), default=None)
+    classifier: Mapped[str | None] = mapped_column(String(200), default=None)
     #: How explicit it is, from 0 to 1; None if the operator has switched the classifier off.
     score: Mapped[float | None] = mapped_column(Double, default=None)
     #: The classifier's score for each label.
@@ -273,7 +273,7 @@ class Seen:
     """The classifier's result and the perceptual hash of one picture (`Looked`)."""
 
     looked_at: float
-    eyes: str
+    classifier: str
     score: float | None
     scores: dict[str, float] | None
     phash: str

@@ -54,7 +54,7 @@ WAITING_SECONDS = 15.0
 """Interval at which a waiting job's position and time left are updated."""
 CHANNELS_AT_ONCE = 8
 """Channels served at once, one message at a time in each, so that a slow channel delays only itself."""
-PATIENCE_SECONDS = 120.0
+MESSAGE_SECONDS = 120.0
 """Time limit of one message, with all of discord.py's own retries."""
 LAST_WORDS_SECONDS = 3.0
 """Time for messages in progress when the bot stops."""
@@ -143,7 +143,7 @@ class Delivery:
         try:
             if not await self._may_be_posted(job):
                 return
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(MESSAGE_SECONDS):
                 message_id = await self._post_or_explain(job)
             await self._app.jobs.mark_delivered(job.id, message_id)
             self._shown.pop(job.id, None)
@@ -295,7 +295,7 @@ class Delivery:
             return
         self._moved[_channel_id(job)] = now
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(MESSAGE_SECONDS):
                 message_id = await self._put_with_preview(job, text)
             if message_id != job.message_id:
                 await self._app.jobs.attach_message(job.id, message_id)

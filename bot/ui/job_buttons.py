@@ -18,7 +18,7 @@ from limner.bot.flags import without_flags
 from limner.bot.limits import ANSWER_LENGTH, DESCRIPTION, fit
 from limner.bot.notes import STATUSES, sentences
 from limner.bot.options import OPTIONS, values
-from limner.bot.queue.transitions import Answer
+from limner.bot.queue.transitions import InteractionToken
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, commas, stored
@@ -396,8 +396,8 @@ async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | N
     return given.id if is_of(given, job.id) else None
 
 
-def _answer(interaction: Interaction) -> Answer:
-    return Answer(interaction.token, interaction.expires_at.timestamp())
+def _answer(interaction: Interaction) -> InteractionToken:
+    return InteractionToken(interaction.token, interaction.expires_at.timestamp())
 
 
 @contextmanager

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 """Longest wait of a review from another process for its card."""
 SERVERS_AT_ONCE = 8
-PATIENCE_SECONDS = 60.0
+CARD_SECONDS = 60.0
 """Time limit of one card, with all of discord.py's own retries."""
 RETRY_SECONDS = 10.0
 """Pause after a card that Discord refused for now."""
@@ -113,7 +113,7 @@ class ReviewPoster:
         """Update one card; any error is retried later."""
         pause, told_of = RETRY_SECONDS, None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(CARD_SECONDS):
                 with self._speaking(review.guild_id):
                     await (self._post(review) if review.state == ReviewState.OPEN else self._close(review))
             return self._app.reviews.changed.hear()  # the server's next card

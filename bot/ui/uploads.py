@@ -16,7 +16,7 @@ from limner.bot.ui.interactions import think
 
 QUICK_SECONDS = 1.5
 """How long an upload may take before the answer is deferred."""
-PATIENCE_SECONDS = 60.0
+UPLOAD_SECONDS = 60.0
 
 Check = Callable[[], Awaitable[None]]
 
@@ -65,7 +65,7 @@ async def download(
             await check()
         async with app.held.take(attachment.size):
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(UPLOAD_SECONDS):
                     data = await attachment.read()
             except (discord.HTTPException, OSError, TimeoutError) as error:
                 raise BadPicture(_(LOST)) from error

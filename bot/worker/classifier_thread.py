@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from limner.bot.errors import NotClassified
@@ -16,6 +15,7 @@ from limner.bot.storage.models import Seen
 from limner.bot.storage.perceptual_hash import fingerprint
 from limner.generators.base import SafetyClassifier
 from limner.generators.errors import error_site
+from limner.generators.installed import safety_classifiers
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,9 +54,9 @@ class ClassifierThread:
         """
         if time.monotonic() < self._blind_until:
             raise NotClassified
-        eyes = await self._loaded()
+        classifier = await self._loaded()
         thread = self._thread
-        call = thread.submit(_look, eyes, self._settings.safety_classifier, image)
+        call = thread.submit(_look, classifier, self._settings.safety_classifier, image)
         await asyncio.wait({asyncio.wrap_future(call)}, timeout=self._settings.safety_classifier_timeout)
         if call.cancel() or not call.done():  # it hangs, or waits behind a call that hangs
             self._leave_behind(thread)
@@ -112,7 +112,7 @@ def load_classifier(settings: Settings) -> SafetyClassifier | None:
     if settings.safety_classifier == "off":
         return None
     kind, model = settings.safety_classifier_entry
-    [entry] = entry_points(group="limner.eyes", name=kind)
+    entry = safety_classifiers()[kind]
     unwanted, wanted = settings.safety_classifier_texts
     return entry.load().create(model=model, unwanted=unwanted, wanted=wanted)
 

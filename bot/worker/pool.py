@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from limner.bot.background import start
 from limner.bot.errors import SetupError
-from limner.bot.queue.faults import Fault
+from limner.bot.queue.faults import WorkerFault
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.listen import listen
 from limner.bot.settings import Settings
@@ -96,7 +96,7 @@ class Workers(ABC):
     def _wake(self) -> None:
         """Wake every worker to claim."""
 
-    async def _abandon(self, worker_id: str, fault: Fault) -> None:
+    async def _abandon(self, worker_id: str, fault: WorkerFault) -> None:
         """Make a dead worker's jobs claimable at once."""
         try:
             await self._jobs.abandon(worker_id, fault)

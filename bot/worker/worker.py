@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from limner.bot.app import App
-from limner.bot.background import PATIENCE_SECONDS, patiently
+from limner.bot.background import WRITE_AGAIN_SECONDS, patiently
 from limner.bot.errors import NotClassified, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
-from limner.bot.queue.faults import DEVICE_LOST, Fault, WorkerBroken
+from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import JobKind
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_
@@ -50,7 +50,7 @@ STOP_SECONDS = 3.0
 T = TypeVar("T")
 
 WARM_UP = "a red fox"
-STUMBLED = N_("The painter stumbled over this request; ask again in a moment.")
+STUMBLED = N_("Painting this request failed; ask again in a moment.")
 
 
 class Worker:
@@ -90,7 +90,7 @@ class Worker:
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._fault: Fault | None = None
+        self._fault: WorkerFault | None = None
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -142,7 +142,7 @@ class Worker:
 
     async def _work(self, burst: bool) -> None:
         await self._executor.open()
-        self._opening = asyncio.create_task(self._classifier.open(), name="open-eyes")
+        self._opening = asyncio.create_task(self._classifier.open(), name="open-classifier")
         while not self._stopping.is_set():
             if self._woken.is_set() or self._app.jobs.queued.is_ringing:
                 self._woken.clear()
@@ -181,7 +181,7 @@ class Worker:
                     self._take(job)
         except Exception as error:
             log.warning("worker_waits reason=%s", error_site(error))
-            await asyncio.sleep(PATIENCE_SECONDS)
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)
             self._woken.set()
 
     def _room(self) -> int:
@@ -345,7 +345,7 @@ class Worker:
                 self._classifier.close()
                 self._scoring.close()
 
-    async def _charge(self, fault: Fault) -> None:
+    async def _charge(self, fault: WorkerFault) -> None:
         """Count a lost attempt for each job of the broken executor: one of them may be the cause."""
         for job in self._in_flight.painting:
             reason = fault.reason(job.attempts)
@@ -415,7 +415,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
             await work()
         except Exception as error:
             log.warning("worker_waits reason=%s", error_site(error))
-            await asyncio.sleep(PATIENCE_SECONDS)
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)
         await asyncio.sleep(pause)
 
 

@@ -136,7 +136,7 @@ class DiffusionGenerator:
         self._check(request)
         in_flight = any(self._in_flight())
         if in_flight and request.pixels > self.capacity():
-            raise OutOfMemory("The painter has no room beside what it is painting now; ask again in a moment.")
+            raise OutOfMemory("The device has no room beside what it is painting now; ask again in a moment.")
         if not in_flight:
             self._ladder.climb()
         try:
@@ -241,7 +241,7 @@ class DiffusionGenerator:
             raise BadRequest("This painter cannot join a picture's edges; ask again without tile.")
         step = self._card.multiple_of
         if min(request.width, request.height) < step or request.width % step or request.height % step:
-            raise BadRequest(f"This painter needs a width and height that are multiples of {step}; change the size.")
+            raise BadRequest(f"This model needs a width and height that are multiples of {step}; change the size.")
 
         if self._budget is not None:
             self._budget.check(request)

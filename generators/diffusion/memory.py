@@ -103,7 +103,7 @@ class Budget:
         if needed > room:
             raise BadRequest(
                 f"A picture of {request.width}x{request.height} needs about {needed / GIB:.1f} GiB of memory and this "
-                f"painter has {room / GIB:.1f} GiB; ask for a smaller one."
+                f"device has {room / GIB:.1f} GiB; ask for a smaller one."
             )
 
 

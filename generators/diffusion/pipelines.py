@@ -209,7 +209,7 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def _refusal(family: Family) -> str:
     if family.picture and family.words is None:
-        return "This painter only changes pictures; ask again with one to start from."
+        return "This model only changes pictures; ask again with one to start from."
     if family.words is None:
-        return "This painter only fills a part of a picture; ask again with a picture and a mask."
-    return "This painter cannot start from a picture; ask again with words only."
+        return "This model only fills a part of a picture; ask again with a picture and a mask."
+    return "This model cannot start from a picture; ask again with words only."

@@ -76,7 +76,7 @@ def load_caption_encoder(name: str) -> CaptionEncoder:
             model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
             return LanguageModelEncoder(name, model, AutoTokenizer.from_pretrained(folder), layers=LAYERS)
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        raise ModelNotFound("The language model that reads for this painter is not there.") from error
+        raise ModelNotFound("The language model that this model reads with is not there.") from error
 
 
 class LanguageModelEncoder:

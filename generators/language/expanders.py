@@ -158,7 +158,7 @@ class TransformersExpander:
             api_key: Not used.
             timeout: Seconds that one description may take, not counting the loading of the model.
             cache: A folder for the bundled model's converted copy (260 MB).
-            beside: The painter that it shares a device with; None: it has the CPU.
+            beside: The image model that it shares a device with; None: it has the CPU.
         """
         return cls(model, timeout, cache, beside or Neighbour())
 

@@ -72,7 +72,7 @@ def describe(policy: Policy, sizes: Sizes) -> str:
     if sizes.free is None:
         return f"language model on the CPU: {writer}; no accelerator"
     where = {
-        "cpu": f"language model on the CPU: {writer}; the painter alone on the GPU: {painter}",
+        "cpu": f"language model on the CPU: {writer}; the image model alone on the GPU: {painter}",
         "resident": f"language model and painter both on the GPU: {writer} + {painter}",
         "swap": f"language model and painter on the GPU in turn: {writer} and {painter}",
     }

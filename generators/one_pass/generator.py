@@ -148,7 +148,7 @@ class OnePass(ABC):
         """
         taken = self._take(request)
         if self._requests and request.pixels > self.capacity():
-            raise OutOfMemory("The painter has no room beside what it is painting now; ask again in a moment.")
+            raise OutOfMemory("The device has no room beside what it is painting now; ask again in a moment.")
         self._requests[key] = (request, taken, time.perf_counter())
 
     def step(self) -> list[Event]:
@@ -245,9 +245,9 @@ class OnePassGenerator(OnePass):
         if request.negative_prompt:
             raise NoNegative
         if request.init_image or request.mask or request.loras or request.scheduler:
-            raise BadRequest("This painter knows only words; ask without a picture, a LoRA or a scheduler.")
+            raise BadRequest("This model knows only words; ask without a picture, a LoRA or a scheduler.")
         if (request.width, request.height) != (self._card.width, self._card.height):
-            raise BadRequest(f"This painter paints {self._card.width}x{self._card.height} only; leave the size out.")
+            raise BadRequest(f"This model paints {self._card.width}x{self._card.height} only; leave the size out.")
         return self._words.vectors([request.prompt], self._load_reader)[0]
 
     def _unread(self, request: GenerationRequest) -> str:

@@ -36,7 +36,13 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
     _add_scenes(
         kinds.add_parser("scenes", help="captioned pictures composed of pictograms, to learn from or test with")
     )
-    _add_reader(kinds.add_parser("reader", help="tells how near pictures are to words, and what they show"))
+    _add_image_text(
+        kinds.add_parser(
+            "image-text",
+            aliases=["reader"],  # the old name, until version 0.3
+            help="an image-text model, which scores how near pictures are to words, and a captioner",
+        )
+    )
     _add_features(kinds.add_parser("features", help="what limner evaluate compares pictures by, fitted to your own"))
 
 
@@ -107,7 +113,10 @@ def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
     kind.add_argument("--width", type=whole(1, 4096), default=16, metavar="N", help="channels at the finest level (16)")
     if family == "gan":
         kind.add_argument(
-            "--reader", metavar="DIR", help="CLIP-style folder that judges whether pictures show the words"
+            *("--image-text-model", "--reader"),  # the second is the old name, until version 0.3
+            dest="reader",
+            metavar="DIR",
+            help="CLIP-style folder that judges whether pictures show the words",
         )
     kind.set_defaults(kind=_one_pass, family=family, reader=None)
 
@@ -128,11 +137,11 @@ def _add_scenes(kind: argparse.ArgumentParser) -> None:
     kind.set_defaults(kind=_scenes)
 
 
-def _add_reader(kind: argparse.ArgumentParser) -> None:
+def _add_image_text(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
     _add_common(kind, "data/training/reader", 400_000)
     kind.add_argument("--words", type=Path, metavar="DIR", help="a CLIP text encoder's folder (made of a download)")
-    kind.set_defaults(kind=_reader)
+    kind.set_defaults(kind=_image_text)
 
 
 def _add_features(kind: argparse.ArgumentParser) -> None:
@@ -289,7 +298,7 @@ def _scenes(arguments: argparse.Namespace) -> None:
     compose(arguments.folder, maker, 0, arguments.count)
 
 
-def _reader(arguments: argparse.Namespace) -> None:
+def _image_text(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.clip_and_captioner import train_reading
 

@@ -10,7 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any, Self
 
@@ -19,12 +18,13 @@ from PIL import Image
 
 from limner.generators.base import SafetyClassifier, SafetyScores
 from limner.generators.errors import ModelNotFound
+from limner.generators.installed import safety_classifiers
 
 LOOKS, SIDE = 5, 1024
 """Repetitions and picture side in pixels for timing a classifier."""
 
 
-class OpenNsfwEyes:
+class OpenNsfwClassifier:
     """A ResNet-50 thin that detects nudity in photographs (https://github.com/yahoo/open_nsfw).
 
     Its authors call scores below 0.2 safe and above 0.8 explicit.
@@ -45,20 +45,24 @@ class OpenNsfwEyes:
         return SafetyScores(seen.nsfw, {"explicit": seen.nsfw, "safe": seen.sfw})
 
 
+OpenNsfwEyes = OpenNsfwClassifier
+"""Its name before version 0.2, kept until 0.3 for packages that name it."""
+
+
 def load_classifier(kind: str, **options: Any) -> SafetyClassifier:
     """A safety classifier by its entry point's name; raises ModelNotFound."""
-    for entry in entry_points(group="limner.eyes", name=kind):
+    if entry := safety_classifiers().get(kind):
         return entry.load().create(**options)
     raise ModelNotFound(f"No installed package has the safety classifier {kind!r}.")
 
 
-def measure(eyes: SafetyClassifier) -> float:
+def measure(classifier: SafetyClassifier) -> float:
     """Median milliseconds for a large picture."""
     picture = Image.effect_noise((SIDE, SIDE), 80).convert("RGB")
     seconds: list[float] = []
     for _ in range(LOOKS):
         began = time.perf_counter()
-        eyes.look(picture)
+        classifier.look(picture)
         seconds.append(time.perf_counter() - began)
     return 1000 * statistics.median(seconds)
 

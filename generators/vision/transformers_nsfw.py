@@ -29,7 +29,7 @@ UNWANTED = ("explicit nudity", "pornography", "a naked person", "sexual activity
 WANTED = ("a landscape", "an animal", "a person in clothes", "a building", "food", "a drawing", "an object")
 
 
-class TransformersEyes:
+class TransformersClassifier:
     """A classifier on the CPU, in float32; safetensors only. The score is the sum of the ``unwanted`` labels."""
 
     def __init__(self, model: Any, labels: Sequence[str], unwanted: Sequence[str], prepare: Any) -> None:
@@ -89,3 +89,7 @@ class TransformersEyes:
             return processor(text=texts, images=image, return_tensors="pt", padding="max_length", truncation=True)
 
         return cls(network, texts, unwanted, prepare)
+
+
+TransformersEyes = TransformersClassifier
+"""Its name before version 0.2, kept until 0.3 for packages that name it."""

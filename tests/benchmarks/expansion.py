@@ -1,4 +1,4 @@
-"""What a description costs: by each policy that this machine can follow for a language model beside the painter."""
+"""What a description costs: by each policy that this machine can follow for a language model beside the image model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOVED = re.compile(r"expander_swapped seconds=([0-9.]+)")
 
 
 class Moves(logging.Handler):
-    """Hears how long the painter's weights and the language model's took to change places."""
+    """Hears how long the image model's weights and the language model's took to change places."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What looking costs: milliseconds a picture, and how many pictures a second are posted with the eyes on and off."""
+"""What classification costs: milliseconds a picture, and pictures posted per second with the classifier on and off."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def main() -> None:
     ratio = median(on / off for on, off in zip(*rates.values(), strict=True))
     show(
         f"{USERS} users, one picture each",
-        ("the eyes", "pictures per second"),
+        ("the classifier", "pictures per second"),
         [(name, spread(values)) for name, values in rates.items()],
-        f"Median (lowest to highest) of {ROUNDS} rounds in turn. With the eyes on it is {ratio:.2f} of the rate.",
+        f"Median (lowest to highest) of {ROUNDS} rounds in turn. With the classifier on it is {ratio:.2f} of the rate.",
     )
 
 
 def _show_looks() -> None:
-    eyes = load_classifier("opennsfw", model="", unwanted=(), wanted=())
-    parts: dict[str, Callable[[Image.Image], object]] = {"open_nsfw": eyes.look, "the likeness": fingerprint}
+    classifier = load_classifier("opennsfw", model="", unwanted=(), wanted=())
+    parts: dict[str, Callable[[Image.Image], object]] = {"open_nsfw": classifier.look, "the likeness": fingerprint}
     rows: list[tuple[str, ...]] = []
     for side in SIDES:
         picture = Image.effect_noise((side, side), 80).convert("RGB")
@@ -82,8 +82,8 @@ async def _warm(studio: Studio) -> None:
     await paint_all(studio, 1)  # loads the model
 
 
-def _settings(eyes: str) -> dict[str, object]:
-    return {**NO_LIMITS, "expander": "off", "previews": "off", "log_level": "ERROR", "safety_classifier": eyes}
+def _settings(classifier: str) -> dict[str, object]:
+    return {**NO_LIMITS, "expander": "off", "previews": "off", "log_level": "ERROR", "safety_classifier": classifier}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The worker and its eyes: every picture is looked at, and one that cannot be waits without holding anybody up."""
+"""The worker and its classifier: every picture is scored, and one that cannot be waits without delaying others."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -70,19 +70,19 @@ def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def eyes() -> Scripted:
+def classifier() -> Scripted:
     return Scripted()
 
 
 @pytest.fixture
-async def worker(app: App, eyes: Scripted) -> AsyncGenerator[Worker]:
+async def worker(app: App, classifier: Scripted) -> AsyncGenerator[Worker]:
     """A worker that works beside the test."""
     painter = ExecutorThread(Executor(app.settings.cards, device="cpu"), app.settings)
     worker = Worker(
         app,
         painter,
         NoExpander(),
-        ClassifierThread(app.settings, lambda _: eyes),
+        ClassifierThread(app.settings, lambda _: classifier),
         open_scoring(app.settings),
         "worker-1",
     )
@@ -104,37 +104,41 @@ async def ended(app: App, job: Job, quarantine: str | None) -> Job:
     return found
 
 
-async def test_every_picture_is_looked_at_before_its_job_is_done(app: App, worker: Worker, eyes: Scripted) -> None:
+async def test_every_picture_is_looked_at_before_its_job_is_done(
+    app: App, worker: Worker, classifier: Scripted
+) -> None:
     job = await ended(app, await ask(app, count=2), None)
 
     assert [(image.score, image.scores) for image in job.images] == [(0.1, {"explicit": 0.1})] * 2
-    assert all(image.phash and image.looked_at and image.eyes == "default" for image in job.images)
-    assert eyes.looks == 2
+    assert all(image.phash and image.looked_at and image.classifier == "default" for image in job.images)
+    assert classifier.looks == 2
 
 
-async def test_broken_eyes_keep_pictures_and_mended_ones_let_them_go(app: App, worker: Worker, eyes: Scripted) -> None:
-    eyes.blind = True
+async def test_a_broken_classifier_keeps_pictures_and_a_mended_one_releases_them(
+    app: App, worker: Worker, classifier: Scripted
+) -> None:
+    classifier.blind = True
     job = await ended(app, await ask(app, count=2), HoldReason.UNSEEN)
     other = await ended(app, await ask(app), HoldReason.UNSEEN)  # nobody is held up
     assert job.status == JobStatus.SUCCEEDED
     assert [image.looked_at for image in job.images] == [None, None]
 
-    eyes.blind = False
+    classifier.blind = False
     for one in (job, other):
         assert (await ended(app, one, None)).images[0].score == 0.1
 
 
-async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, eyes: Scripted) -> None:
-    eyes.blind = True
+async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, classifier: Scripted) -> None:
+    classifier.blind = True
     job = await ended(app, await ask(app), HoldReason.UNSEEN)
     app.images.path(job.images[0].sha256).unlink()
-    eyes.blind = False
+    classifier.blind = False
 
     assert (await ended(app, job, None)).images == []
 
 
 async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
-    app: App, worker: Worker, eyes: Scripted
+    app: App, worker: Worker, classifier: Scripted
 ) -> None:
     sha256 = await app.inputs.store(png((64, 48)))
     first = await ended(app, await ask(app, image=sha256, strength=0.7), None)
@@ -143,17 +147,17 @@ async def test_the_picture_to_start_from_is_looked_at_once_and_painted_over(
 
     assert first.status == JobStatus.SUCCEEDED, first.reason
     assert first.images[0].sha256 == second.images[0].sha256 != plain.images[0].sha256
-    assert eyes.looks == 4  # at three results, and once at what two of them began with
+    assert classifier.looks == 4  # at three results, and once at what two of them began with
     assert (await app.inputs.get(sha256)) is not None
 
 
 @pytest.mark.parametrize("code", [HoldReason.EXPLICIT, HoldReason.BLOCKED])
 async def test_one_that_is_not_allowed_is_never_painted_over(
-    app: App, worker: Worker, eyes: Scripted, code: HoldReason
+    app: App, worker: Worker, classifier: Scripted, code: HoldReason
 ) -> None:
     sha256 = await app.inputs.store(png((64, 48)))
     if code == HoldReason.EXPLICIT:
-        eyes.score = 0.9
+        classifier.score = 0.9
     else:
         await app.blocked.block(0, classifier_thread.fingerprint(app.images.open(sha256)), 0)
     job = await ended(app, await ask(app, image=sha256), None)
@@ -165,18 +169,18 @@ async def test_one_that_is_not_allowed_is_never_painted_over(
     assert await app.inputs.get(sha256) is None
 
 
-async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker: Worker, eyes: Scripted) -> None:
-    eyes.blind = True
+async def test_one_that_nobody_can_look_at_is_not_painted_over(app: App, worker: Worker, classifier: Scripted) -> None:
+    classifier.blind = True
     job = await ended(app, await ask(app, image=await app.inputs.store(png((64, 48)))), None)
 
-    assert (job.status, job.reason_code, job.attempts) == (JobStatus.FAILED, "eyes", 2)
+    assert (job.status, job.reason_code, job.attempts) == (JobStatus.FAILED, "unclassified", 2)
     assert job.step == 0
 
 
 async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
-    app: App, worker: Worker, eyes: Scripted
+    app: App, worker: Worker, classifier: Scripted
 ) -> None:
-    eyes.score = 0.4
+    classifier.score = 0.4
     sha256 = await app.inputs.store(png((64, 48)))
     assert (await ended(app, await ask(app, image=sha256, guild_id=5), None)).status == JobStatus.SUCCEEDED
     await app.guilds.change(5, 1, explicit_limit=0.3)
@@ -185,37 +189,36 @@ async def test_one_that_was_harmless_is_judged_again_when_the_limits_change(
     assert (job.status, job.reason_code) == (JobStatus.REFUSED, "picture:explicit")
 
 
-async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Worker, eyes: Scripted) -> None:
+async def test_a_larger_picture_is_looked_at_like_any_other(app: App, worker: Worker, classifier: Scripted) -> None:
     job = await ended(app, await ask(app), None)
-    eyes.score = 0.9
+    classifier.score = 0.9
     larger = await ended(app, await submit.upscale(app, job, user_id=0, where=job.where), None)
     assert [(image.width, image.score) for image in (*job.images, *larger.images)] == [(16, 0.1), (32, 0.9)]
-    eyes.blind = True
+    classifier.blind = True
     larger = await ended(app, await submit.upscale(app, larger, user_id=0, where=job.where), HoldReason.UNSEEN)
     assert [image.looked_at for image in larger.images] == [None]
 
 
-async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker: Worker, eyes: Scripted) -> None:
-    eyes.blind = True
+async def test_pictures_that_are_kept_back_are_not_made_larger(app: App, worker: Worker, classifier: Scripted) -> None:
+    classifier.blind = True
     job = await ended(app, await ask(app), HoldReason.UNSEEN)
     with pytest.raises(BadOption, match="not posted yet"):
         await submit.upscale(app, job, user_id=0, where=job.where)
 
 
-async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, eyes: Scripted) -> None:
-    eyes.score = 0.9
+async def test_a_picture_is_looked_at_before_it_is_described(app: App, worker: Worker, classifier: Scripted) -> None:
+    classifier.score = 0.9
     image = await app.inputs.store(png((64, 48)))
     job = await ended(app, await submit.describe(app, asked(text="", image=image, image_name="a.png")), None)
     assert (job.status, job.reason) == (JobStatus.REFUSED, OF_INPUTS[HoldReason.EXPLICIT])
 
 
-async def test_a_rough_picture_that_nobody_has_seen_is_not_kept(app: App, eyes: Scripted) -> None:
-    eyes.blind = True
-    reports = Reports(app, ClassifierThread(app.settings, lambda _: eyes), "painter")
+async def test_a_preview_that_could_not_be_classified_is_not_kept(app: App, classifier: Scripted) -> None:
+    reports = Reports(app, ClassifierThread(app.settings, lambda _: classifier), "painter")
     job = await ask(app)
     await app.jobs.claim("painter", capacity=10**6)
     for blind in (True, False):
-        eyes.blind = blind
+        classifier.blind = blind
         reports.previewed(job, Image.new("RGB", (32, 32)))
         await reports.write_previews()
         assert (await app.jobs.preview(job.id) is None) == blind

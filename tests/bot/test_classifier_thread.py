@@ -21,14 +21,14 @@ PICTURE = Image.linear_gradient("L").convert("RGB")
 POISON = Image.new("RGB", (8, 8))
 
 
-class FaultyEyes:
+class FaultyClassifier:
     """See everything but one picture, at which they fail as they are told."""
 
     def __init__(self, fail: Callable[[], float] = lambda: 0.9) -> None:
         self._fail = fail
 
     @classmethod
-    def create(cls, **_: object) -> "FaultyEyes":
+    def create(cls, **_: object) -> "FaultyClassifier":
         return cls()
 
     def look(self, image: Image.Image) -> SafetyScores:
@@ -48,10 +48,10 @@ async def looking(
 
 
 async def test_a_look_is_kept_with_its_likeness(settings: Settings):
-    async with looking(settings, lambda _: FaultyEyes()) as out:
+    async with looking(settings, lambda _: FaultyClassifier()) as out:
         seen = await out.look(PICTURE)
 
-    assert (seen.score, seen.scores, seen.eyes) == (0.25, {"explicit": 0.25}, "default")
+    assert (seen.score, seen.scores, seen.classifier) == (0.25, {"explicit": 0.25}, "default")
     assert seen.phash == fingerprint(PICTURE)
     assert abs(seen.looked_at - time.time()) < 60
 
@@ -75,14 +75,14 @@ async def test_eyes_that_are_off_see_the_likeness_only(settings: Settings):
 
 @pytest.mark.parametrize("score", [float("nan"), -0.1, 1.5])
 async def test_a_score_that_is_none_is_no_look(settings: Settings, score: float):
-    async with looking(settings, lambda _: FaultyEyes(lambda: score)) as out:
+    async with looking(settings, lambda _: FaultyClassifier(lambda: score)) as out:
         with pytest.raises(NotClassified):
             await out.look(POISON)
         assert (await out.look(PICTURE)).score == 0.25
 
 
 async def test_eyes_that_raise_miss_one_picture_only(settings: Settings):
-    async with looking(settings, lambda _: FaultyEyes(lambda: 1 // 0)) as out:
+    async with looking(settings, lambda _: FaultyClassifier(lambda: 1 // 0)) as out:
         for _ in range(3):
             with pytest.raises(NotClassified):
                 await out.look(POISON)
@@ -99,7 +99,7 @@ async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settin
 
     def load(_: Settings) -> SafetyClassifier:
         loads.append(time.monotonic())
-        return FaultyEyes(hang)
+        return FaultyClassifier(hang)
 
     async with looking(settings.using(safety_classifier_timeout=1.0), load) as out:
         poisoned, next_one = await asyncio.gather(out.look(POISON), out.look(PICTURE), return_exceptions=True)

@@ -29,7 +29,7 @@ from limner.bot.queue.fairness import (
     LOOK_AHEAD,
     PATIENCE,
     Account,
-    Ledger,
+    ShareAccounts,
     Waiting,
     WorkerCapacity,
     choose,
@@ -70,8 +70,8 @@ class Simulation:
     now: float = 0.0
     waiting: dict[int, Served] = field(default_factory=dict[int, Served])
     served: list[Served] = field(default_factory=list[Served])
-    ledger: Ledger = field(
-        default_factory=lambda: Ledger({one: Account(server_id=one, weight=SERVERS[one]) for one in SERVERS})
+    ledger: ShareAccounts = field(
+        default_factory=lambda: ShareAccounts({one: Account(server_id=one, weight=SERVERS[one]) for one in SERVERS})
     )
     ends: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
     passed_since: dict[int, float] = field(default_factory=dict[int, float])

@@ -28,8 +28,8 @@ from limner.bot.queue.faults import (
     EXIT_HUNG,
     HUNG,
     UNRESPONSIVE,
-    Fault,
     WorkerBroken,
+    WorkerFault,
     fault_of,
 )
 from limner.bot.reasons import JobStatus
@@ -82,8 +82,8 @@ def test_exit_codes_tell_what_a_worker_died_of() -> None:
     assert (fault_of(EXIT_HUNG), fault_of(EXIT_DEVICE_LOST)) == (HUNG, DEVICE_LOST)
     assert fault_of(-11) is fault_of(1) is CRASHED
     assert fault_of(-9).code == "out_of_memory"
-    assert HUNG.reason(3).startswith("The painter got stuck 3 times on this request, so it was given up;")
-    assert CRASHED.reason(1).startswith("The painter crashed once on")
+    assert HUNG.reason(3).startswith("Painting got stuck 3 times on this request, so it was given up;")
+    assert CRASHED.reason(1).startswith("Painting crashed once on")
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_exit_codes_tell_what_a_worker_died_of() -> None:
     ],
 )
 async def test_a_poison_prompt_takes_its_worker_down_at_each_attempt_and_no_neighbour_with_it(
-    settings: Settings, idea: str, fault: Fault, attempts: int
+    settings: Settings, idea: str, fault: WorkerFault, attempts: int
 ) -> None:
     settings = settings.using(max_attempts=attempts)
     async with open_app(settings) as app:

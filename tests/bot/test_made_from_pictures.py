@@ -40,7 +40,7 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
 
 
 async def shown(world: World, job: Job, score: float = RACY) -> Job:
-    """A worker's part, in which the eyes see this much, and what delivery does then."""
+    """A worker's part, in which the classifier gives this score, and what delivery does then."""
     claimed = await world.claim()
     assert claimed.id == job.id
     added = Expansion(f"{job.idea}, snow", "snow", (), "", 0.1)

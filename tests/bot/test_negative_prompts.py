@@ -142,7 +142,7 @@ async def test_a_model_whose_card_did_not_tell_is_asked_again_without(settings: 
         styled, own = await app.jobs.get(styled.id), await app.jobs.get(own.id)
         assert (styled.status, styled.attempts, styled.notes) == (JobStatus.SUCCEEDED, 1, {LEFT_OUT: True})
         assert (own.status, own.attempts) == (JobStatus.FAILED, 1)
-        assert own.reason == "This painter cannot leave things out; ask again without a negative prompt."
+        assert own.reason == "This model cannot leave things out; ask again without a negative prompt."
         with pytest.raises(BadOption, match="cannot leave things out"):  # it is known now
             await ask(app, negative="fog", steps=2)
         assert (await ask(app, style="noir", steps=2)).notes == {LEFT_OUT: True}

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
-from limner.bot.queue.transitions import Answer
+from limner.bot.queue.transitions import InteractionToken
 from limner.bot.storage.db import Database
 from limner.bot.storage.models import AnswerToken, Job
 from tests.rows import new_job, painted
@@ -65,18 +65,18 @@ async def test_a_token_is_erased_when_it_has_expired_and_when_its_answer_is_post
     for number, (token, seconds) in enumerate([("old", -1), ("young", 60), ("used", 60)], 1):
         job = await painted(jobs, new_job(channel_id=3))
         assert job.id == number
-        await jobs.attach_message(job.id, 7, Answer(token, time.time() + seconds))
+        await jobs.attach_message(job.id, 7, InteractionToken(token, time.time() + seconds))
     assert [await outbox.token(number) for number in (1, 2, 3)] == [None, "young", "used"]
     await outbox.forget_expired()
     await jobs.mark_delivered(3, 7)
     async with database.read() as session:
         assert (await session.scalars(select(AnswerToken.token))).all() == ["young"]
-    await jobs.attach_message(2, 7, Answer("younger", time.time() + 90))
+    await jobs.attach_message(2, 7, InteractionToken("younger", time.time() + 90))
     assert await outbox.token(2) == "younger"
     async with database.read() as session:
         assert await session.scalar(select(func.count()).select_from(AnswerToken)) == 1
 
 
 def test_a_token_is_in_no_representation() -> None:
-    assert "secret" not in repr(Answer("secret", 1.0))
+    assert "secret" not in repr(InteractionToken("secret", 1.0))
     assert "secret" not in repr(AnswerToken(job_id=1, token="secret", expires_at=1.0))

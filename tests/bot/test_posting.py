@@ -1,4 +1,4 @@
-"""What is posted, and where: the eyes' scores against the channel as it is when the pictures are posted."""
+"""What is posted, and where: the classifier's scores against the channel as it is when the pictures are posted."""
 
 import discord
 import pytest
@@ -28,7 +28,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """With eyes, whose worker the tests play."""
+    """With a classifier, whose worker the tests play."""
     return settings.using(safety_classifier="default")
 
 
@@ -104,7 +104,7 @@ async def test_a_channel_that_lost_its_age_restriction_meanwhile_gets_the_strict
 
 
 async def test_pictures_of_a_bot_without_eyes_are_looked_at_before_they_are_posted(world: World) -> None:
-    """Rows of an older version, or of a time when the eyes were off."""
+    """Rows of an older version, or of a time when the classifier was off."""
     unseen = Seen(1.0, "off", None, None, "f0" * 8)
     job = await explicit(world, look=unseen)
     await world.settled(job, job_messages.NOT_SEEN)

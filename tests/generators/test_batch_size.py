@@ -118,7 +118,7 @@ def test_a_given_number_stays():
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the painter reads."""
+    """The time that the generator reads."""
     seconds = [0.0]
     monkeypatch.setattr(generator, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
     return seconds

@@ -425,7 +425,7 @@ def test_a_refusal_is_not_its_own_cause(tiny_generator: DiffusionGenerator):
 
 
 def test_what_can_never_fit_is_refused_at_once(tiny_generator: DiffusionGenerator):
-    with pytest.raises(BadRequest, match=r"needs about [\d.]+ GiB of memory and this painter has [\d.]+ GiB"):
+    with pytest.raises(BadRequest, match=r"needs about [\d.]+ GiB of memory and this device has [\d.]+ GiB"):
         tiny_generator.admit("a", tiny_request(width=2**20, height=2**20))
 
 

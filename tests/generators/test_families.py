@@ -218,7 +218,7 @@ def test_a_picture_of_another_shape_is_fitted(family_folder: MakeFolder, picture
     [("sd1_inpainting", {}), ("sdxl_refiner", {}), ("flux_dev", {"negative_prompt": "green"})],
 )
 def test_what_a_family_cannot_do_is_told(family: str, change: dict, family_folder: MakeFolder):
-    with pytest.raises(BadRequest, match=r"^This painter [^.]+\.$"):
+    with pytest.raises(BadRequest, match=r"^This model [^.]+\.$"):
         load(family_folder(family)).admit("a", tiny_request(**change))
 
 

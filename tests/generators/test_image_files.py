@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from limner.generators.image_files import FORMATS, OWN_FORMATS, BadImage, Fault, encode_png, open_image
+from limner.generators.image_files import FORMATS, OWN_FORMATS, BadImage, FileFault, encode_png, open_image
 from tests.pictures import (
     RED,
     WHITE,
@@ -185,19 +185,19 @@ def test_a_large_one_is_made_smaller_and_keeps_its_shape(kind: str, size: tuple[
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        (b"", Fault.KIND),
-        (b"hello", Fault.KIND),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Fault.KIND),
-        (saved(drawn(), "EPS"), Fault.KIND),
-        (saved(drawn(), "TIFF"), Fault.KIND),
-        (saved(drawn(size=(900, 10))), Fault.NARROW),
-        (saved(drawn(size=(400, 400)), "JPEG")[:-800], Fault.BROKEN),
-        (saved(Image.effect_noise((200, 200), 90))[:-3000], Fault.BROKEN),
-        (png_of(30_000, 30_000), Fault.PIXELS),
-        (png_of(2**31 - 1, 2**31 - 1), Fault.PIXELS),
+        (b"", FileFault.KIND),
+        (b"hello", FileFault.KIND),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", FileFault.KIND),
+        (saved(drawn(), "EPS"), FileFault.KIND),
+        (saved(drawn(), "TIFF"), FileFault.KIND),
+        (saved(drawn(size=(900, 10))), FileFault.NARROW),
+        (saved(drawn(size=(400, 400)), "JPEG")[:-800], FileFault.BROKEN),
+        (saved(Image.effect_noise((200, 200), 90))[:-3000], FileFault.BROKEN),
+        (png_of(30_000, 30_000), FileFault.PIXELS),
+        (png_of(2**31 - 1, 2**31 - 1), FileFault.PIXELS),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_its_reason(data: bytes, fault: Fault):
+def test_what_cannot_be_used_is_refused_with_its_reason(data: bytes, fault: FileFault):
     began = time.monotonic()
     with pytest.raises(BadImage) as refused:
         open_image(data, most_ratio=8)

@@ -103,7 +103,7 @@ def test_what_can_never_fit_is_refused_and_told_how_far_off_it_is():
     with pytest.raises(BadRequest) as refused:
         budget.check(tiny_request(width=2048, height=1024))
     assert str(refused.value) == (
-        "A picture of 2048x1024 needs about 3.0 GiB of memory and this painter has 2.0 GiB; ask for a smaller one."
+        "A picture of 2048x1024 needs about 3.0 GiB of memory and this device has 2.0 GiB; ask for a smaller one."
     )
     assert Budget(free=1, releasable=0, painting=Cost(2, 1), denoising=Cost(0, 1)).pixels == 0
 

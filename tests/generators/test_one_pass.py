@@ -101,7 +101,7 @@ def test_words_that_were_not_learnt_are_read_by_the_language_model(recipe: OnePa
 
 @pytest.mark.parametrize("what", [{"negative_prompt": "a dog"}, {"width": 256}, {"init_image": "x.png"}])
 def test_what_it_cannot_do_is_told(what: dict[str, object], generator: ImageGenerator):
-    with pytest.raises(BadRequest, match=r"^This painter [^.]+\.$"):
+    with pytest.raises(BadRequest, match=r"^This model [^.]+\.$"):
         generator.admit("it", ask("a red square", **what))
     assert generator.step() == []
 

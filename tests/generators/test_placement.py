@@ -1,4 +1,4 @@
-"""The language model and the painter on one device: how it is decided, and that taking turns harms nobody."""
+"""The language model and the image model on one device: how it is decided, and that taking turns harms nobody."""
 
 # pyright: basic, reportPrivateUsage=false
 

@@ -1,4 +1,4 @@
-"""The eyes: open_nsfw as it comes in its package, and models from a folder; all on pictures of our own."""
+"""Safety classifiers: open_nsfw as it comes in its package, and models from a folder; all on pictures of our own."""
 
 # pyright: basic
 
@@ -16,8 +16,10 @@ from transformers import (
 )
 
 from limner.generators.errors import ModelNotFound
-from limner.generators.vision.open_nsfw import OpenNsfwEyes, load_classifier, main
-from limner.generators.vision.transformers_nsfw import TransformersEyes
+from limner.generators.installed import GROUPS
+from limner.generators.vision.open_nsfw import OpenNsfwClassifier, load_classifier, main
+from limner.generators.vision.transformers_nsfw import TransformersClassifier
+from tests.faulty_plugin import entry_point
 from tests.tiny_models import tiny_tokenizer
 
 TEXTS = {"unwanted": ["a skull"], "wanted": ["a house", "a tree"]}
@@ -36,8 +38,8 @@ def write_processor(folder: Path, **names: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def open_nsfw() -> OpenNsfwEyes:
-    return OpenNsfwEyes.create(model="", unwanted=(), wanted=())
+def open_nsfw() -> OpenNsfwClassifier:
+    return OpenNsfwClassifier.create(model="", unwanted=(), wanted=())
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
-def test_open_nsfw_finds_a_drawing_harmless_in_every_mode(open_nsfw: OpenNsfwEyes, mode: str):
+def test_open_nsfw_finds_a_drawing_harmless_in_every_mode(open_nsfw: OpenNsfwClassifier, mode: str):
     seen = open_nsfw.look(drawing().convert(mode))
 
     assert 0 <= seen.score < 0.2
@@ -85,7 +87,7 @@ def test_open_nsfw_finds_a_drawing_harmless_in_every_mode(open_nsfw: OpenNsfwEye
     assert sum(seen.scores.values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_open_nsfw_tells_pictures_apart(open_nsfw: OpenNsfwEyes):
+def test_open_nsfw_tells_pictures_apart(open_nsfw: OpenNsfwClassifier):
     """Skin alone makes it more careful, so something is really looked at."""
     skin = open_nsfw.look(Image.new("RGB", (128, 128), (224, 180, 150))).score
 
@@ -94,7 +96,7 @@ def test_open_nsfw_tells_pictures_apart(open_nsfw: OpenNsfwEyes):
 
 
 def test_a_classifier_from_a_folder_sums_what_is_unwanted(classifier: Path):
-    seen = TransformersEyes.create(model=str(classifier), unwanted=(), wanted=()).look(drawing())
+    seen = TransformersClassifier.create(model=str(classifier), unwanted=(), wanted=()).look(drawing())
 
     assert seen.scores.keys() == {"neutral", "porn", "sexy"}
     assert seen.score == pytest.approx(seen.scores["porn"] + seen.scores["sexy"])
@@ -102,20 +104,20 @@ def test_a_classifier_from_a_folder_sums_what_is_unwanted(classifier: Path):
 
 
 def test_the_operator_names_the_labels(classifier: Path):
-    seen = TransformersEyes.create(model=str(classifier), unwanted=["Neutral"], wanted=()).look(drawing())
+    seen = TransformersClassifier.create(model=str(classifier), unwanted=["Neutral"], wanted=()).look(drawing())
 
     assert seen.score == pytest.approx(seen.scores["neutral"])
 
 
 def test_labels_that_mean_nothing_are_told_with_those_that_there_are(classifier: Path):
     with pytest.raises(ModelNotFound, match=r"safety_classifier_unwanted.*neutral, porn, sexy"):
-        TransformersEyes.create(model=str(classifier), unwanted=["cats"], wanted=())
+        TransformersClassifier.create(model=str(classifier), unwanted=["cats"], wanted=())
 
 
 def test_clip_compares_a_picture_with_texts(clip: Path):
-    eyes = TransformersEyes.create(model=str(clip), **TEXTS)
+    classifier = TransformersClassifier.create(model=str(clip), **TEXTS)
 
-    seen, of_noise = eyes.look(drawing()), eyes.look(Image.effect_noise((64, 64), 90))
+    seen, of_noise = classifier.look(drawing()), classifier.look(Image.effect_noise((64, 64), 90))
 
     assert list(seen.scores) == ["a skull", "a house", "a tree"]
     assert seen.score == seen.scores["a skull"] != of_noise.score
@@ -124,7 +126,7 @@ def test_clip_compares_a_picture_with_texts(clip: Path):
 
 def test_what_is_neither_is_told(tmp_path: Path):
     with pytest.raises(ModelNotFound, match="neither an image classifier nor CLIP-style"):
-        TransformersEyes.create(model=str(tmp_path), unwanted=(), wanted=())
+        TransformersClassifier.create(model=str(tmp_path), unwanted=(), wanted=())
 
 
 def test_pickled_weights_are_not_loaded(classifier: Path, tmp_path: Path):
@@ -133,13 +135,23 @@ def test_pickled_weights_are_not_loaded(classifier: Path, tmp_path: Path):
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
 
     with pytest.raises(ModelNotFound):
-        TransformersEyes.create(model=str(tmp_path), unwanted=(), wanted=())
+        TransformersClassifier.create(model=str(tmp_path), unwanted=(), wanted=())
 
 
-def test_eyes_come_by_the_name_of_their_entry_point():
-    assert isinstance(load_classifier("opennsfw", model="", unwanted=(), wanted=()), OpenNsfwEyes)
+def test_classifiers_come_by_the_name_of_their_entry_point():
+    assert isinstance(load_classifier("opennsfw", model="", unwanted=(), wanted=()), OpenNsfwClassifier)
     with pytest.raises(ModelNotFound, match="'none'"):
         load_classifier("none")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_package_may_name_its_classifier_in_the_old_group_too(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    entry_point(tmp_path, group, "theirs = limner.generators.vision.open_nsfw:OpenNsfwClassifier")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert isinstance(load_classifier("theirs", model="", unwanted=(), wanted=()), OpenNsfwClassifier)
 
 
 def test_doctor_is_told_how_long_a_look_takes_or_what_is_wrong(tmp_path: Path):

@@ -33,7 +33,7 @@ FORMS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class CaptionEntry:
     """A picture in its folder's metadata.
 
     Attributes:
@@ -53,7 +53,7 @@ class Entry:
     problem: str = ""
 
 
-def read_folder(folder: Path) -> list[Entry] | None:
+def read_folder(folder: Path) -> list[CaptionEntry] | None:
     """The entries of a folder; None without metadata.
 
     Raises:
@@ -66,7 +66,7 @@ def read_folder(folder: Path) -> list[Entry] | None:
     return entries if any(entry.captions for entry in entries) else None
 
 
-def read_metadata(file: Path) -> Iterator[Entry]:
+def read_metadata(file: Path) -> Iterator[CaptionEntry]:
     """The entries of a metadata file, one by one; raises like `read_folder`."""
     rows = {".jsonl": _json_lines, ".csv": _table, ".parquet": _parquet}[file.suffix]
     folder = Folder(file.parent)
@@ -75,15 +75,15 @@ def read_metadata(file: Path) -> Iterator[Entry]:
         if not isinstance(name, str) or not name.strip() or "text" not in told:
             raise TrainingError(f'{place} is not {{"file_name": ..., "text": ...}}; mend or remove it.')
         found, nouns = folder.find(name, place), tuple(map(str, told.get("nouns") or ()))
-        yield Entry(name, found, _captions(told["text"], place), nouns, place, "" if found else MISSING)
+        yield CaptionEntry(name, found, _captions(told["text"], place), nouns, place, "" if found else MISSING)
 
 
-def read_without_captions(folder: Path) -> list[Entry]:
+def read_without_captions(folder: Path) -> list[CaptionEntry]:
     """The picture files of a folder and its subfolders, by file name endings."""
     within = Folder(folder)
     problems = {picture: within.why_not(picture) or "" for picture in _find_pictures(folder)}
     return [
-        Entry(str(picture.relative_to(folder)), None if problem else picture, ("",), (), str(folder), problem)
+        CaptionEntry(str(picture.relative_to(folder)), None if problem else picture, ("",), (), str(folder), problem)
         for picture, problem in problems.items()
     ]
 
@@ -215,7 +215,7 @@ def _find_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def _beside(folder: Path, picture: Path) -> Entry:
+def _beside(folder: Path, picture: Path) -> CaptionEntry:
     """A picture with the lines of its caption file, if there is one."""
     within = Folder(folder)
     name, problem = str(picture.relative_to(folder)), within.why_not(picture) or ""
@@ -223,7 +223,7 @@ def _beside(folder: Path, picture: Path) -> Entry:
     text = next((one for one in texts if within.why_not(one) is None), None)
     lines = split_lines(_text(text)) if text else []
     captions = tuple(filter(None, map(_one_line, lines)))
-    return Entry(name, None if problem else picture, captions, (), str(text or folder), problem)
+    return CaptionEntry(name, None if problem else picture, captions, (), str(text or folder), problem)
 
 
 def _text(file: Path) -> str:

@@ -17,10 +17,10 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
-from limner.generators.image_files import OWN_FORMATS, BadImage, Fault, open_image
+from limner.generators.image_files import OWN_FORMATS, BadImage, FileFault, open_image
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.augment import augment
-from limner.generators.training.data.captions import FORMS, Entry, Folder, read_folder, read_without_captions
+from limner.generators.training.data.captions import FORMS, CaptionEntry, Folder, read_folder, read_without_captions
 from limner.generators.training.data.idx import find_idx, read_idx
 from limner.generators.training.errors import TrainingError
 
@@ -162,7 +162,7 @@ def find(folder: Path) -> Iterator[Raw]:
         raise TrainingError(f"{folder} has no captions: {FORMS}.")
 
 
-def _raw(entry: Entry) -> Raw:
+def _raw(entry: CaptionEntry) -> Raw:
     return Raw(entry.name, entry.captions, entry.file, entry.problem)
 
 
@@ -192,7 +192,7 @@ def open_picture(raw: Raw) -> Image.Image:
     try:
         return open_image(raw.source.read_bytes(), formats=OWN_FORMATS)
     except BadImage as error:
-        raise Broken("too many pixels" if error.fault == Fault.PIXELS else "not a readable picture") from error
+        raise Broken("too many pixels" if error.fault == FileFault.PIXELS else "not a readable picture") from error
     except OSError as error:
         raise Broken("not a readable picture") from error
 

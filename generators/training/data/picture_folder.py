@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from limner.generators.image_files import OWN_FORMATS, BadImage, open_image
-from limner.generators.training.data.captions import Entry, read_metadata
+from limner.generators.training.data.captions import CaptionEntry, read_metadata
 from limner.generators.training.errors import TrainingError
 
 PREPARE = "make a folder that is fit with limner train data."
@@ -97,7 +97,7 @@ def open_picture(file: Path) -> Image.Image:
         raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
 
 
-def _captioned(entry: Entry) -> CaptionedPicture:
+def _captioned(entry: CaptionEntry) -> CaptionedPicture:
     if entry.file is None:
         raise TrainingError(f"{entry.place} names {entry.name!r}, and there is no such file; {PREPARE}")
     return CaptionedPicture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns)

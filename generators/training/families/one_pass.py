@@ -149,7 +149,7 @@ class GANTask:
         self.parts = ("generator", "discriminator", "r1", "augmentation", *(("read_back",) if reading else ()))
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
-        """The critic's and the painter's loss; without saturation, and with a penalty on real pictures' gradients."""
+        """The losses of critic and generator; without saturation, and with a penalty on real pictures' gradients."""
         real, words = self._data.pixels(numbers), self._data.words(numbers)
         painted = self._painter(self._data.noise(len(numbers), random), words)
         read_back = {"read_back": self._reading.loss(painted, numbers)} if self._reading else {}
