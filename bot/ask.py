@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.flags import clean, parse_prompt, without_flags
 from limner.bot.limits import named, some
-from limner.bot.notes import LEFT_OUT
+from limner.bot.notes import LEFT_OUT, TOO_LONG, too_long
 from limner.bot.option_fields import check_loras, check_ratio
 from limner.bot.options import OPTIONS, by_name, values
 from limner.bot.place import OUTSIDE, Where
@@ -80,7 +80,9 @@ def read(app: App, ask: Ask) -> NewJob:
         if option.name in said:
             new = option.kept.put(new, said[option.name], settings)
     negative = ", ".join(filter(None, (new.request.negative_prompt, style.negative)))
-    return replace(new, request=replace(new.request, negative_prompt=negative))
+    most = too_long(typed.idea, None if card.chunks else card.max_tokens)
+    notes = {**new.notes, TOO_LONG: most} if most else new.notes
+    return replace(new, request=replace(new.request, negative_prompt=negative), notes=notes)
 
 
 def plain_request(settings: Settings, card: ModelCard, idea: str) -> GenerationRequest:

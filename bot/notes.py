@@ -19,6 +19,8 @@ NO_NEGATIVE = "no_negative"
 """What is remembered of a model (`generators.measured`) that was seen to take no negative prompt."""
 UNREAD, UNREAD_NEGATIVE = "unread", "unread_negative"
 """The ends of the prompt and of the negative prompt that exceed the model's text encoders."""
+TOO_LONG = "too_long"
+"""How many tokens the model reads, of an idea with more words than that."""
 UNKNOWN, UNKNOWN_STYLE = "unknown", "unknown_style"
 """The words of the idea that the model does not know, and that the style has mostly unknown words."""
 WEIGHED = "weighed"
@@ -48,6 +50,7 @@ _SYNTAX = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\W\d_]+")
 _BREAK = re.compile(r"(?<!\S)BREAK(?!\S)")
 
 STATUSES = {
@@ -63,6 +66,11 @@ STATUSES = {
 def sentences(job: Job) -> list[str]:
     """One sentence for each kind of words that do nothing, the most important one first."""
     return list(_sentences(job))
+
+
+def too_long(text: str, most: int | None) -> int | None:
+    """The limit ``most`` in tokens if a text certainly exceeds it; a word has one token at least."""
+    return most if most and len(_WORD.findall(text)) > most else None
 
 
 def not_understood(text: str) -> list[str]:
@@ -88,6 +96,12 @@ def _sentences(job: Job) -> Iterator[str]:
     model = job.request["model"]
     if unread := notes.get(UNREAD):
         yield _("Not read, there is room for no more: {words}", words=_some(unread))
+    elif most := notes.get(TOO_LONG):
+        yield _(
+            "{model} reads at most {number} tokens, and each word is one or more: the end of the idea has no effect.",
+            model=model,
+            number=most,
+        )
     if unread := notes.get(UNREAD_NEGATIVE):
         yield _("Not read of what is not wanted: {words}", words=_some(unread))
     unknown = [*notes.get(UNKNOWN, ())]

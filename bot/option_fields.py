@@ -264,6 +264,8 @@ def _lora(card: ModelCard, written: str) -> tuple[str, float]:
 
 
 def _no_lora(card: ModelCard, name: str) -> BadOption:
+    if not card.takes_loras:
+        return BadOption(_("The model {model} takes no LoRA; ask again without one.", model=card.name))
     close = difflib.get_close_matches(name[:64], card.loras, n=1)
     if close:
         offered = _("what comes nearest is {name}", name=close[0])

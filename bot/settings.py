@@ -528,7 +528,7 @@ def _here(card: ModelCard) -> ModelCard:
 
 def _card(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
     card = read_card(name, source, **more)
-    return replace(card, loras=LoraFiles(card.loras, loras)) if loras else card
+    return replace(card, loras=LoraFiles(card.loras, loras)) if loras and card.takes_loras else card
 
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:

@@ -99,12 +99,24 @@ LEAVES_NOTHING_OUT = frozenset(
 )
 """diffusers pipelines without a negative prompt, or with one only for a second guidance of their own."""
 
-_ONE_PASS = {"leaves_out": False, "masks": False, "has_steps": False, "steers": False}
+TAKES_NO_LORA = re.compile(
+    "Allegro|Amused|AudioLDM|BlipDiffusion|Bria(?=Pipeline)|CogView3Plus|CogView4Control|Cosmos2TextToImage"
+    "|Cosmos2VideoToWorld|Cosmos2_5_Transfer|Cosmos3Omni|CosmosTextToWorld|CosmosVideoToWorld|DiffusionGemma|DreamLite"
+    "|EasyAnimate|GlmImage|HunyuanDiT|HunyuanImage|HunyuanVideo15|I2VGenXL|JoyImageEdit|Kandinsky6TI2VA"
+    "|Kandinsky(?=Combined|Img2Img|Inpaint|Pipeline|Prior)|KandinskyV22|LDMTextToImage|LLaDA2|Latte|LongCat"
+    "|Lumina(?=Pipeline)|MotifVideo|MusicLDM|NucleusMoEImage|OmniGen|Onnx|OvisImage|PRXPixel|PixArt|SanaPAG|SanaWM"
+    "|SemanticStableDiffusion|ShapE|StableAudio|StableCascade"
+    "|StableDiffusion(?=Adapter|AttendAndExcite|GLIGEN|LatentUpscale|Pix2PixZero|SAG)|UniDiffuser|VQDiffusion"
+    "|VersatileDiffusion|Wuerstchen(?!Prior)"
+)
+"""The beginnings of the names of diffusers pipelines that load no LoRA."""
+
+_ONE_PASS = {"takes_loras": False, "leaves_out": False, "masks": False, "has_steps": False, "steers": False}
 _KINDS: dict[str, dict[str, Any]] = {
     "gan": _ONE_PASS | {"starts": False, "other_sizes": False},
     "vae": _ONE_PASS | {"starts": False, "other_sizes": False},
     "cyclegan": _ONE_PASS | {"has_guidance": False, "needs_picture": True},
-    "openai": {"starts": False, "masks": False, "steers": False},
+    "openai": {"takes_loras": False, "starts": False, "masks": False, "steers": False},
 }
 
 
@@ -119,6 +131,7 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
         "weighs": pipeline in UNETS,
         "tiles": pipeline in UNETS,
+        "takes_loras": not TAKES_NO_LORA.match(pipeline),
     }
     if pipeline in ONLY_FROM_PICTURES:
         return found | {"starts": True, "needs_picture": True}

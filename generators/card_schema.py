@@ -15,13 +15,14 @@ NUMBERS = {
     "num_inference_steps": (int, 1, 1000),
     "guidance_scale": (float, 0, 100),
     "max_added_words": (int, 0, 1000),
+    "max_tokens": (int, 1, 1_000_000),
     "subtle_strength": (float, 0.05, 1),
     "strong_strength": (float, 0.05, 1),
 }
 """Number fields: whether they are whole, and their range."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
-    *("has_steps", "has_guidance", "steers", "chunks"),
+    *("has_steps", "has_guidance", "steers", "chunks", "takes_loras"),
 )
 TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""

@@ -16,6 +16,8 @@ from limner.generators.text_files import read_text
 
 UNLOADABLE = sentence("cannot be loaded, and the operator finds the reason with `limner doctor`")
 """The problem of a model whose files are missing or broken."""
+NO_LIMIT = 10**6
+"""More tokens than any text has; a tokenizer without a limit reports 10**30."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class ModelCard:
     num_inference_steps: int = 25
     guidance_scale: float = 5.0
     max_added_words: int = 60
+    max_tokens: int | None = None
+    """Most tokens that its text encoders read; None: unknown."""
     english_only: bool = False
     restyles: bool = False
     """Image-to-image without words."""
@@ -88,6 +92,8 @@ class ModelCard:
     """Paints pictures whose opposite edges continue each other."""
     chunks: bool = False
     """Reads prompts that are longer than its CLIP encoders in pieces, instead of their beginning only."""
+    takes_loras: bool = True
+    """Supports LoRA files."""
     subtle_strength: float = 0.35
     strong_strength: float = 0.7
     """How much of a picture its two variations change."""
@@ -138,6 +144,8 @@ class ModelCard:
         values["problem"] = UNLOADABLE if Path(source).is_dir() and fault_of(folder, kind) else able.get("problem", "")
         if kind == "diffusion" and isinstance(pipeline, str):
             values["samplers"] = tuple(samplers(pipeline, read_table(folder / "scheduler" / "scheduler_config.json")))
+        if kind == "diffusion":
+            values.setdefault("max_tokens", _most_tokens(folder))
         values["words"] = _read_words(folder / "words.txt")
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
@@ -158,6 +166,13 @@ class ModelCard:
         exact = ((area * ratio) ** 0.5, (area / ratio) ** 0.5)
         width, height = (max(1, round(side / self.multiple_of)) * self.multiple_of for side in exact)
         return width, height
+
+
+def _most_tokens(folder: Path) -> int | None:
+    """The limit of the tokenizer that reads most, in the folder of a diffusers pipeline."""
+    limits = [read_table(file).get("model_max_length") for file in folder.glob("tokenizer*/tokenizer_config.json")]
+    known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < NO_LIMIT]
+    return max(known) if known and len(known) == len(limits) else None
 
 
 def _read_words(path: Path) -> frozenset[str]:

@@ -89,9 +89,9 @@ def live_worker(worker_id: str) -> WorkerState:
     return WorkerState(worker_id=worker_id, device="cuda:1", weights=["a|"], room=PIXELS, started_at=now, seen_at=now)
 
 
-def put_lora(settings: Settings, name: str) -> None:
-    """A LoRA of the model doodle, on offer at once; its file cannot be loaded."""
-    folder = settings.data / LORAS / "doodle"
+def put_lora(settings: Settings, name: str, *, model: str = "doodle") -> None:
+    """A LoRA in a model's folder, on offer at once; its file cannot be loaded."""
+    folder = settings.data / LORAS / model
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").touch()
 

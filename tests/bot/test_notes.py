@@ -38,6 +38,14 @@ def test_what_other_tools_understand_is_named(text: str, found: list[str]):
     assert not_understood(text) == found
 
 
+async def test_an_idea_of_more_words_than_the_model_has_tokens_is_noted_before_it_is_painted(app: App):
+    most = app.settings.default_card.max_tokens
+    assert most == 24, "the shipped model's tokenizer says so"
+    long = await submit.imagine(app, asked(" ".join(["fox"] * (most + 1))))
+    assert any("reads at most 24 tokens" in sentence for sentence in notes.sentences(long))
+    assert not notes.sentences(await submit.imagine(app, asked(" ".join(["fox"] * most))))
+
+
 @pytest.mark.parametrize(
     "text",
     [

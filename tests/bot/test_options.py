@@ -131,6 +131,13 @@ async def test_the_button_keeps_every_option(app: App, names: list[str]) -> None
     assert (again.input_name, again.parent_id) == ("a.png", first.id)
 
 
+async def test_a_model_that_takes_no_lora_says_so_whatever_lies_in_its_folder(settings: Settings) -> None:
+    async with open_app(settings.using(models={"digits": "pretrained:digits-gan"})) as app:
+        put_lora(app.settings, "ink", model="digits")
+        with pytest.raises(BadOption, match="The model digits takes no LoRA; ask again without one"):
+            read(app, asked("a seven --lora ink"))
+
+
 async def test_flags_win_over_what_a_remix_keeps_one_by_one(app: App) -> None:
     first = await submit.imagine(app, asked("a fox --upscale 2 --crop 2:1 --steps 9 --seed 7"))
     again = await submit.remix(app, first, "a hare --upscale 1 --ar 2:3", "", user_id=0, where=OUTSIDE)

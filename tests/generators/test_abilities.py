@@ -4,6 +4,7 @@
 
 import json
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from limner.generators import base
-from limner.generators.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, abilities
+from limner.generators.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, TAKES_NO_LORA, abilities
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
 from limner.generators.errors import NoNegative
 from limner.generators.model_card import ModelCard
@@ -25,20 +26,34 @@ from limner.generators.samplers import NOISE
 from tests.tiny_models import FAMILIES, tiny_request
 
 
-def signatures() -> dict[str, list[str]]:
-    """What each pipeline of diffusers that reads words is called with, from its source: importing all takes long."""
+@cache
+def sources() -> dict[str, tuple[str, list[str]]]:
+    """The bases of each pipeline of diffusers that reads words, and what it is called with, from its source.
+
+    Importing all takes long.
+    """
     spec = find_spec("diffusers")
     assert spec
     assert spec.submodule_search_locations
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[str, list[str]]] = {}
     for file in (Path(spec.submodule_search_locations[0]) / "pipelines").rglob("*.py"):
         for part in re.split(r"^class ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             called = re.search(r"^    def __call__\(\n(.*?)^    \)", part, re.MULTILINE | re.DOTALL)
             names = re.findall(r"^        (\w+)", called[1], re.MULTILINE) if called else []
             name = re.match(r"\w+Pipeline\b", part)
             if name and {"prompt", "num_inference_steps"} <= set(names):
-                found[name[0]] = names
+                found[name[0]] = part.partition(":\n")[0], names
     return found
+
+
+def signatures() -> dict[str, list[str]]:
+    """What each of these pipelines is called with."""
+    return {name: names for name, (_bases, names) in sources().items()}
+
+
+def test_the_pipelines_that_take_no_lora_are_those_without_a_loader_for_it():
+    none = {name for name, (bases, _names) in sources().items() if "Lora" not in bases}
+    assert {name for name in sources() if TAKES_NO_LORA.match(name)} == none
 
 
 def test_the_list_of_pipelines_that_leave_nothing_out_is_diffusers_own():
@@ -139,3 +154,20 @@ def test_the_schedulers_are_those_that_diffusers_calls_compatible():
 def test_limner_json_cannot_name_samplers(tmp_path: Path):
     (tmp_path / "limner.json").write_text('{"samplers": ["magic"]}')
     assert ModelCard.read("m", str(tmp_path)).samplers == ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"), [([77], 77), ([77, 512], 512), ([77, 10**30], None), ([], None), ([{}], None)]
+)
+def test_a_card_says_how_many_tokens_are_read(tmp_path: Path, limits: list[Any], most: int | None):
+    for number, limit in enumerate(limits):
+        folder = tmp_path / f"tokenizer_{number}"
+        folder.mkdir()
+        (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": limit}))
+    assert ModelCard.read("m", str(tmp_path)).max_tokens == most
+
+
+def test_limner_json_may_say_how_many_tokens_are_read_and_that_no_lora_is_taken(tmp_path: Path):
+    (tmp_path / "limner.json").write_text('{"max_tokens": 300, "takes_loras": false}')
+    card = ModelCard.read("m", str(tmp_path))
+    assert (card.max_tokens, card.takes_loras) == (300, False)
