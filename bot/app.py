@@ -131,7 +131,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
 
 def _styles(settings: Settings) -> Styles:
     for name in settings.broken_models:
-        log.warning("model_ignored model=%s; limner doctor tells what is wrong with its files", name)
+        log.warning("model_ignored model=%s; limner doctor names what is wrong with its files", name)
     styles = Styles.load(settings.styles)
     if styles.problems:
         log.warning("styles_ignored count=%d; limner doctor names them", len(styles.problems))

@@ -177,6 +177,6 @@ class StorageReadOnly(StorageFailed):
 
 
 class SetupError(UserError):
-    """Limner cannot start; `limner doctor` tells what is missing."""
+    """Limner cannot start; `limner doctor` says what is missing."""
 
     code = "setup"

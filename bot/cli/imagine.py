@@ -53,7 +53,7 @@ NOT_COPIED = N_(
     "Nothing can be written into {folder} ({why}). The pictures are kept in the data folder, where `limner history "
     "--json` finds them."
 )
-NO_WORKER = N_("No worker stays alive to paint this; the lines above and `limner doctor` tell why.")
+NO_WORKER = N_("No worker stays alive to paint this; the lines above and `limner doctor` say why.")
 INTERRUPTED = N_("It was stopped from the command line.")
 
 

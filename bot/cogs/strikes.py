@@ -21,7 +21,7 @@ from limner.bot.ui.suggestions import choices, few_at_once
 Interaction = discord.Interaction[Any]
 
 WHY_LENGTH = 200
-BY_MODERATOR = N_("told off by a moderator")
+BY_MODERATOR = N_("warned by a moderator")
 NONE = N_("There are no strikes that count.")
 SEARCHED = 500
 """Strikes that the autocomplete searches."""

@@ -109,7 +109,7 @@ class StepTimes:
 class JobsAhead:
     """Jobs ahead of some queued jobs of one server, read in a bounded number of rows and a count of index entries.
 
-    The first rows tell what the others are like.
+    The first rows show what the others are like.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:

@@ -19,7 +19,7 @@ Interaction = discord.Interaction[Any]
 
 WORDS_LENGTH = 500
 """Most characters of an appeal."""
-ASKED = N_("Your appeal is with the moderators; /me tells you what they decide.")
+ASKED = N_("Your appeal is with the moderators; /me shows what they decide.")
 
 
 class AppealButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:appeal:(?P<job>{NUMBER})"):

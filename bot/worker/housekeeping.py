@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from limner.bot.app import App
-from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
+from limner.bot.storage.retention import Retention, trim_changes, trim_refusals
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import look_at
 
@@ -27,8 +27,8 @@ async def tidy(app: App) -> None:
 async def trim(app: App) -> None:
     """Delete the refused requests and rule changes that are older or larger than the settings allow."""
     settings, mb = app.settings, 2**20
-    refused = RowLimits(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
-    changes = RowLimits(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
+    refused = Retention(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
+    changes = Retention(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
     count = await trim_refusals(app.history, refused), await trim_changes(app.database, changes)
     if any(count):
         log.info("rows_trimmed refusals=%s changes=%s", *count)

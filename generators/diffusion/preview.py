@@ -128,7 +128,7 @@ def denoised(scheduler: Any, sample: Tensor, predicted: Tensor, timestep: Tensor
     """The latents that the denoiser believes in, from what it read and answered; None for a scheduler of no known kind.
 
     Whatever a scheduler does with the latents in between, what the denoiser reads is ``signal * x0 + noise * epsilon``
-    as it was in its training, and the timestep tells how much of each.
+    as it was in its training, and the timestep says how much of each.
     """
     kind = getattr(scheduler.config, "prediction_type", "flow_prediction")
     if kind == "sample":

@@ -83,7 +83,7 @@ class _Positions:
             self.follow[place] |= first
 
     def accepting(self) -> list[int]:
-        """For each kind of character that the regex tells apart the places where it may stand, one bit each."""
+        """For each kind of character that the regex distinguishes, the places where it may stand, one bit each."""
         places: dict[Ranges, int] = {}
         for place, ranges in enumerate(self.sets):
             places[ranges] = places.get(ranges, 0) | 1 << place

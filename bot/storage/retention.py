@@ -1,4 +1,4 @@
-"""Limits of the rows that members and moderators make without end: refused requests, and the log of changes."""
+"""Retention: how long, and how many, refused requests and entries of the log of changes are kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROW = 500
 
 
 @dataclass(frozen=True)
-class RowLimits:
+class Retention:
     """How long rows are kept, and how many bytes of them, for one member in one server and for one server."""
 
     days: float
@@ -62,7 +62,7 @@ def _octets(element: octets, compiler: Any, **kw: Any) -> str:
     return f"coalesce(octet_length(CAST({compiler.process(element.clauses, **kw)} AS TEXT)), 0)"
 
 
-async def trim_refusals(history: History, limits: RowLimits) -> int:
+async def trim_refusals(history: History, limits: Retention) -> int:
     """Remove the oldest refused requests that are over the limits, with the pictures that they were to start from.
 
     What a moderator has decided or has yet to decide about stays, and so do the last ones of a member within a day.
@@ -115,7 +115,7 @@ def _newer(size: ColumnElement[int], whose: Sequence[InstrumentedAttribute[Any]]
     return func.sum(size).over(partition_by=whose, order_by=newest)
 
 
-async def trim_changes(database: Database, limits: RowLimits) -> int:
+async def trim_changes(database: Database, limits: Retention) -> int:
     """Remove the oldest changes of rules and settings that are over the limits; what is kept can be undone.
 
     A server's newest change stays, however large it is. Tells how many rows.

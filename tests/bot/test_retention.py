@@ -17,17 +17,17 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.moderation import refusals
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.queue.jobs import JobQueue
-from limner.bot.storage import audit_log, row_limits
+from limner.bot.storage import audit_log, retention
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import Job
-from limner.bot.storage.row_limits import RowLimits, trim_changes, trim_refusals
+from limner.bot.storage.retention import Retention, trim_changes, trim_refusals
 from limner.bot.submit import submit
 from tests.rows import new_job, painted
 
 DAY = 86_400.0
-FREE = RowLimits(days=90, member_bytes=1e9, server_bytes=1e9)
+FREE = Retention(days=90, member_bytes=1e9, server_bytes=1e9)
 SERVER, MEMBER, MODERATOR = 101, 1, 7
 
 
@@ -91,8 +91,8 @@ async def test_refusals_go_by_bytes_of_a_member_and_of_a_server_the_oldest_first
 async def test_what_evasion_is_compared_with_and_what_moderators_see_stays(
     history: History, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(row_limits, "LAST", 2)
-    none = RowLimits(days=0.1, member_bytes=1, server_bytes=1)
+    monkeypatch.setattr(retention, "LAST", 2)
+    none = Retention(days=0.1, member_bytes=1, server_bytes=1)
     reviews = Reviews(history.database)
     appealed = await refused(history, "appealed", 200)
     review = await reviews.appeal(appealed, "It is a duck.")
