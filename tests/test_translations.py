@@ -208,7 +208,7 @@ def test_what_a_row_kept_in_english_is_shown_in_the_readers_language() -> None:
     with speaking("zh-CN"):
         assert stored("Cancelled by a moderator.") == "由管理员取消。"
         told = "Painting crashed twice on this request, so it was given up; try another size, model or wording."
-        assert stored(told) == "生成程序在这个请求上崩溃了两次，因此放弃了；请换其他大小、模型或措辞。"
+        assert stored(told) == "生成这个请求时崩溃了两次，因此放弃了；请换其他大小、模型或措辞。"
         assert stored("Something else.") == "Something else."
         assert stored("x" * 10_000) == "x" * 10_000
     assert stored("Cancelled by a moderator.") == "Cancelled by a moderator."
