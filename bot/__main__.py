@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="the bot on Discord; starts and supervises its workers")
     run.set_defaults(verb=_run)
 
-    worker = verbs.add_parser("worker", help="the painting only, for another machine on the same database")
+    worker = verbs.add_parser("worker", help="paint only, for another machine on the same database")
     worker.add_argument("--device", metavar="D", help="where the models run: auto, cuda:0,cuda:1, mps or cpu")
     worker.add_argument(
         "--id", metavar="X", help="set by the process that starts this one: wake-ups come on stdin, whose end stops it"
@@ -124,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_imagine(imagine: argparse.ArgumentParser) -> None:
-    imagine.add_argument("idea", help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord")
+    imagine.add_argument("idea", metavar="IDEA", help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord")
     imagine.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
     for option in OPTIONS:
         names = dict.fromkeys((option.name, *option.flags))
@@ -146,7 +146,9 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
 
 
 def _add_history(history: argparse.ArgumentParser) -> None:
-    history.add_argument("--user", type=int, metavar="ID", help="of one Discord user only; 0 is this command line")
+    history.add_argument(
+        "--user", type=int, metavar="ID", help="requests of one Discord user only; 0 is this command line"
+    )
     history.add_argument("--search", default="", metavar="TEXT", help="words in the idea or the prompt")
     history.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
     history.add_argument("--json", action="store_true", help="print a list of results as JSON")
@@ -155,8 +157,10 @@ def _add_history(history: argparse.ArgumentParser) -> None:
 
 def _add_block(block: argparse.ArgumentParser) -> None:
     block.add_argument("file", nargs="*", type=Path, metavar="FILE", help="pictures to block (none: print the list)")
-    block.add_argument("--server", type=int, default=0, metavar="ID", help="in one Discord server only (everywhere)")
-    block.add_argument("--allow", type=int, metavar="N", help="take a picture from the list, by its number")
+    block.add_argument(
+        "--server", type=int, default=0, metavar="ID", help="block in one Discord server only (everywhere)"
+    )
+    block.add_argument("--allow", type=int, metavar="N", help="remove a picture from the list, by its number")
     block.add_argument("--json", action="store_true", help="print the list as JSON")
     block.set_defaults(verb=_block)
 

@@ -226,7 +226,7 @@ def test_a_terminal_is_answered_in_its_language() -> None:
     assert "把图片复制到这个文件夹" in shown
     assert "\n选项：\n" in shown
     assert limner("imagin", "x", LANG="zh_CN.UTF-8").endswith("limner：错误：没有 'imagin'；你是指 imagine 吗？\n")
-    assert "copy the pictures into this folder" in limner("imagine", "--help", LANG="en_US.UTF-8")
+    assert "Copy the pictures into this folder" in limner("imagine", "--help", LANG="en_US.UTF-8")
 
 
 SHOWN = {"tell", "respond", "make_embed", "Listing", "elsewhere", "SetupError", "send_message", "ask", "_ask", "Check"}

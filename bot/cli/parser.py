@@ -42,8 +42,10 @@ class TranslatedHelp(argparse.HelpFormatter):
         """Write the line that shows how the options are written."""
         super().add_usage(usage, actions, groups, _("usage: ") if prefix is None else prefix)
 
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return _(action.help) if action.help else action.help
+    def _get_help_string(self, action: argparse.Action) -> str:
+        """A help text, with a capital whether it is Discord's description of an option or a phrase of ours."""
+        text = _(action.help) if action.help else ""
+        return text[:1].upper() + text[1:]
 
 
 class Parser(argparse.ArgumentParser):

@@ -95,9 +95,13 @@ def _add_lora(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("--name", default="mine", metavar="NAME", help="what /imagine lora: will call it (mine)")
     _add_common(kind, "data/training/lora-NAME", 4_000)
     kind.add_argument("--batch", type=whole(), default=4, metavar="N", help="pictures computed at a time (4)")
-    kind.add_argument("--accumulate", type=whole(), default=1, metavar="N", help="such batches in one step (1)")
-    kind.add_argument("--gradient-checkpointing", action="store_true", help="slower, in less memory")
-    kind.add_argument("--rank", type=whole(1, 1024), default=8, metavar="N", help="how much it can hold (8)")
+    kind.add_argument("--accumulate", type=whole(), default=1, metavar="N", help="batches in one step (1)")
+    kind.add_argument(
+        "--gradient-checkpointing", action="store_true", help="compute again what would take memory: slower"
+    )
+    kind.add_argument(
+        "--rank", type=whole(1, 1024), default=8, metavar="N", help="rank of the LoRA: how much it can hold (8)"
+    )
     kind.set_defaults(kind=_lora)
 
 
@@ -157,22 +161,27 @@ def _add_pictures(kind: argparse.ArgumentParser) -> None:
 def _add_common(kind: argparse.ArgumentParser, folder: str, samples: int) -> None:
     kind.add_argument("--out", type=Path, metavar="DIR", help=f"everything is kept here ({folder})")
     kind.add_argument(
-        "--max-minutes", type=above_zero("30"), metavar="N", help="stop then; the same command goes on (when done)"
+        "--max-minutes",
+        type=above_zero("30"),
+        metavar="N",
+        help="stop after so many minutes; the same command goes on (when done)",
     )
-    kind.add_argument("--processes", type=whole(), metavar="N", help="that share each step (one for each GPU or core)")
+    kind.add_argument(
+        "--processes", type=whole(), metavar="N", help="processes that share each step (one for each GPU or core)"
+    )
     kind.add_argument(
         "--samples", type=whole(), default=samples, metavar="N", help=f"pictures to learn from in all ({samples:,})"
     )
     kind.add_argument(
         "--learning-rate", type=above_zero("0.0005"), metavar="X", help="how fast it learns (the kind's own)"
     )
-    kind.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of all chance in it (0)")
+    kind.add_argument("--seed", type=whole(0), default=0, metavar="N", help="seed of all random numbers (0)")
     kind.add_argument(
         "--checkpoint-every",
         type=above_zero("60"),
         default=300,
         metavar="SECONDS",
-        help="and the sheet of samples (300)",
+        help="seconds between two checkpoints, each with a sheet of samples (300)",
     )
     kind.add_argument(
         "--tensorboard", action="store_true", help="event files beside losses.csv (pip install limner[train])"
