@@ -11,9 +11,7 @@ from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 
 TOO_LATE = sentence("That picture has taken its last step, so nothing of it can be changed any more; use Remix.")
-CANNOT_CHANGE = sentence(
-    "This model takes no other words while it paints and cannot stop early; cancel and ask again."
-)
+CANNOT_CHANGE = sentence("This model takes no other words while it paints and cannot stop early; cancel and ask again.")
 WITH_LORA = sentence("With the LoRA {lora} this model computes values that are not numbers; ask again without it.")
 IN_PRECISION = sentence(
     "The model {model} computes values that are not numbers in {precision}; choose another model. The operator can set "
