@@ -238,7 +238,7 @@ class DiffusionGenerator:
                 "The strength is at most 1 and must leave at least one step; change it or take more steps."
             )
         if request.tile and not self._pipelines.has_unet:
-            raise BadRequest("This painter cannot join a picture's edges; ask again without tile.")
+            raise BadRequest("This model cannot join a picture's edges; ask again without tile.")
         step = self._card.multiple_of
         if min(request.width, request.height) < step or request.width % step or request.height % step:
             raise BadRequest(f"This model needs a width and height that are multiples of {step}; change the size.")
