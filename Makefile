@@ -20,7 +20,7 @@ test: check
 	@$(BIN)/pytest -n 3
 
 test-all: check
-	@$(BIN)/pytest -n 2 -m "not gpu and not torture"
+	@$(BIN)/pytest -n 2 -m "not gpu and not torture" --hypothesis-profile thorough
 
 torture: $(VENV)/.dev
 	@$(BIN)/pytest -n 2 -m torture tests/test_torture.py

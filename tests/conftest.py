@@ -19,8 +19,6 @@ import pytest
 from rich.console import Console
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from limner.bot.app import App, open_app
 from limner.bot.settings import Settings
@@ -35,8 +33,10 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.simulated_discord"]
 
 # An example that takes long shows a busy machine, not a fault.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("thorough", PATIENT)
+hypothesis.settings.register_profile("quick", PATIENT, max_examples=40)
+hypothesis.settings.load_profile("quick")
 
 # Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -44,6 +44,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 cheap_database.use()
 
 gc.disable()  # while modules are imported
+
+
+SHARED = ("postgres", "tiny_reader")
+"""Fixtures of a session that take seconds to make: of several processes only one makes them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the tests here unless ``-n`` asks for processes, which keep the tests of an `xdist_group` together."""
+    if not config.getoption("numprocesses"):
+        config.option.dist = "no"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of whole processes, which take longest: at the end everybody would wait for one of them."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+    for item in items:
+        for name in SHARED:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_collection_finish() -> None:
@@ -80,6 +101,17 @@ def torch_is_left_as_it_was() -> Generator[None]:
             assert torch.nn.Module.register_parameter.__module__ == "torch.nn.modules.module", "new modules stay empty"
 
 
+@pytest.fixture(autouse=True)
+def large_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many samples go into a call must not depend on how busy this machine is; the timing has a test of its own."""
+
+    def eight(*_: object) -> int:
+        return 8
+
+    if module := sys.modules.get("limner.generators.diffusion.generator"):
+        monkeypatch.setattr(module, "best_batch", eight)
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file without rows; tests copy it, because migrating costs more."""
@@ -102,18 +134,6 @@ async def app(settings: Settings) -> AsyncGenerator[App]:
     """An open App on a migrated SQLite database of this test's own."""
     async with open_app(settings) as app:
         yield app
-
-
-class Grouped(LoadScopeScheduling):
-    """Keeps together, in one of several processes, the tests that start the same large thing."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return next((name for name in ("test_bad_input", "postgres") if name in nodeid), nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Grouped:
-    """Give out the tests by what they start."""
-    return Grouped(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -21,7 +21,11 @@ from tests.discord_server import DiscordServer
 from tests.studio import Studio, open_studio
 from tests.tiny_models import build_tiny_pipeline
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(90),
+    pytest.mark.xdist_group("bad_input"),
+]
 
 USER = 7
 FULL_DISK = '''

@@ -24,7 +24,7 @@ from tests.rows import picture
 from tests.simulated_discord import png
 from tests.studio import Studio, open_studio
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("channels")]
 
 ALL = discord.Permissions.all_channel().value
 GONE, FIRST, SECOND, ELSEWHERE = CHANNEL + 1, CHANNEL + 2, CHANNEL + 3, CHANNEL + 900

@@ -17,7 +17,7 @@ from tests.simulated_discord import World, labels, text_of
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(delivery, "ADOPT_AFTER", 0.0)
 
 

@@ -21,7 +21,7 @@ from tests.simulated_discord import World, labels, png
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.1)
 
 
 def files(world: World) -> list[str]:

@@ -21,7 +21,7 @@ NEKKID = "a nekkid woman on the beach at sunset"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.1)
 
 
 async def held(world: World, prompt: str = "a red fox") -> Job:

@@ -29,7 +29,7 @@ UPLOAD: dict[str, Any] = {"image": ("a.png", png((64, 48))), "strength": 0.5}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.simulated_discord import World, labels, text_of
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The desk looks often, because no other process tells it of painted requests here."""
-    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.1)
 
 
 OPEN = ["Approve", "Reject", "Reject + strike"]

@@ -15,7 +15,7 @@ from tests.simulated_discord import World
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(review_poster, "POLL_SECONDS", 0.1)
 
 
 async def told(world: World, command: str, who: simcord.MemberActor | None = None, **options: object) -> str:

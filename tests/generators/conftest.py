@@ -12,19 +12,12 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from limner.generators.diffusion import generator
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language import language_model
 from limner.generators.model_card import ModelCard
 from tests.tiny_models import FAMILIES, SIDE, build_tiny_pipeline, build_tiny_xl_pipeline
 
 CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "
-
-
-@pytest.fixture(autouse=True)
-def large_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many samples go into a call must not depend on how busy this machine is; the timing has a test of its own."""
-    monkeypatch.setattr(generator, "best_batch", lambda _card, _pixels, _paint: 8)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from limner.generators.training.evaluation import features, measures
 from limner.generators.training.evaluation.features import FEATURES, FILE, OwnFeatures, load_features
 from tests.drawn_pictograms import build_pictograms, figure
 
+pytestmark = pytest.mark.xdist_group("features")  # they share what takes long to make
+
 Change = Callable[[Image.Image], Image.Image]
 DIGIT = Image.fromarray(np.kron(np.eye(8, dtype=np.uint8) * 255, np.ones((16, 16), np.uint8))).convert("RGB")
 

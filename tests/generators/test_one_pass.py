@@ -24,6 +24,8 @@ from limner.generators.vision.clip import FolderImageTextModel
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
 
+pytestmark = pytest.mark.xdist_group("one_pass")  # they share what takes long to make
+
 GENERATOR_CLASSES: dict[str, Any] = {"vae": VAEGenerator, "gan": GANGenerator}
 
 

@@ -21,6 +21,8 @@ from limner.generators.training.objectives import PREDICTIONS, Objective, build_
 from tests.generators.toys import write_squares
 from tests.tiny_models import tiny_request
 
+pytestmark = pytest.mark.xdist_group("own_diffusion")  # they share what takes long to make
+
 SHORT = Plan(samples=24, batch=6, learning_rate=2e-3, warmup=2)
 
 

@@ -17,6 +17,8 @@ from limner.generators.training.doodle.pictograms import read_nouns, with_articl
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_models import tiny_request
 
+pytestmark = pytest.mark.xdist_group("shipped_models")  # they share what takes long to make
+
 DOODLE, READER = PRETRAINED / "doodle", PRETRAINED / "reader"
 ASKED = ["apple", "cat", "fish", "house", "robot", "snowman", "strawberry", "rainbow", "ghost", "pizza"]
 

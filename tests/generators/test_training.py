@@ -38,6 +38,8 @@ from limner.generators.training.normalisation import quicken
 from tests.generators.toys import write_squares
 from tests.tiny_models import stock_pipeline
 
+pytestmark = pytest.mark.xdist_group("training")  # they share what takes long to make
+
 PLAN = Plan(samples=48, batch=4, learning_rate=4e-3, warmup=2, decay=0.1)
 
 

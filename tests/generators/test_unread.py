@@ -2,6 +2,7 @@
 
 # pyright: basic
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language.caption_encoder import load_caption_encoder
 from limner.generators.language.unread import first_unread, unknown_words, unread_from
 from limner.generators.model_card import ModelCard
-from tests.tiny_models import FAMILIES, stock_pipeline, tiny_request, tiny_tokenizer
+from tests.tiny_models import stock_pipeline, tiny_request, tiny_tokenizer
 
 LONG = "a red cat sits on a mat "
 """Too long for the tiny encoders of CLIP's kind: they read 16 letters."""
@@ -35,8 +36,8 @@ def painted(folder: Path, **request: Any) -> Finished:
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
-def test_what_is_told_as_not_read_changes_nothing(tmp_path: Path, family: str):
-    folder = FAMILIES[family](tmp_path)
+def test_what_is_told_as_not_read_changes_nothing(family_folder: Callable[[str], Path], family: str):
+    folder = family_folder(family)
     prompt, negative = LONG * 2, "blue, green, yellow, grey"
     long = painted(folder, prompt=prompt, negative_prompt=negative)
     assert long.unread == "mat a red cat sits on a mat"
@@ -47,8 +48,8 @@ def test_what_is_told_as_not_read_changes_nothing(tmp_path: Path, family: str):
 
 
 @pytest.mark.parametrize(("family", "longest"), [("sd3", 256), ("flux_dev", 512)])
-def test_the_encoder_that_reads_most_counts(tmp_path: Path, family: str, longest: int):
-    folder = FAMILIES[family](tmp_path)
+def test_the_encoder_that_reads_most_counts(family_folder: Callable[[str], Path], family: str, longest: int):
+    folder = family_folder(family)
     assert painted(folder, prompt=LONG).unread == ""
     words = "".join(chr(ord("a") + i % 26) + " " for i in range(longest))
     unread = painted(folder, prompt=words).unread
