@@ -174,9 +174,9 @@ async def test_a_server_that_is_stricter_in_age_restricted_channels_stays_so(wor
 async def test_the_command_line_obeys_it(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`limner imagine --image`, with the worker's part done here."""
 
-    async def painted(_: Any, job: Job) -> Job:
+    async def painted(_: Any, jobs: list[Job]) -> list[Job]:
         await world.finish(await world.claim(), look=seen(RACY))
-        return await world.app.jobs.get(job.id)
+        return [await world.app.jobs.get(job.id) for job in jobs]
 
     (tmp_path / "a.png").write_bytes(png((64, 48)))
     monkeypatch.setattr(imagine, "_paint", painted)

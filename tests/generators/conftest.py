@@ -1,7 +1,7 @@
 # pyright: basic, reportPrivateUsage=false
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,16 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language import language_model
 from limner.generators.model_card import ModelCard
+from limner.generators.training.families import latent_diffusion
 from tests.tiny_models import FAMILIES, SIDE, build_tiny_pipeline, build_tiny_xl_pipeline
 
 CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant "
+
+
+@pytest.fixture(autouse=True)
+def quick_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sheet of a short training shows noise, which takes two steps as well as sixteen."""
+    monkeypatch.setattr(latent_diffusion, "paint_sheet", partial(latent_diffusion.paint_sheet, steps=2))
 
 
 @pytest.fixture(scope="session")
