@@ -22,6 +22,7 @@ from limner.bot.options import OPTIONS, PROMPT, Kind
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import LORAS, Settings
 from limner.bot.translation import _, commas, of_terminal, speak, stored
+from limner.generators.sentences import translation
 from limner.generators.text_files import read_text, stream_lines
 from limner.generators.training.command import add_kinds
 from limner.generators.training.errors import TrainingError
@@ -321,9 +322,10 @@ def _train(arguments: argparse.Namespace) -> int:
     arguments.loras = settings.data / LORAS
     arguments.training = settings.data / "training"
     try:
+        translation.set(stored)
         arguments.kind(arguments)
     except TrainingError as error:
-        raise SetupError(str(error)) from error
+        raise SetupError(stored(str(error))) from error
     return 0
 
 
@@ -334,9 +336,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     settings = _quiet_settings(arguments)
     card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
     try:
+        translation.set(stored)
         run(arguments, card, reader=settings.image_text_source, device=settings.devices[0])
     except TrainingError as error:
-        raise SetupError(str(error)) from error
+        raise SetupError(stored(str(error))) from error
     return 0
 
 

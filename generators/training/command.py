@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limner.generators.sentences import sentence, shown
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.groups import GROUPS
 from limner.generators.training.options import above_zero, share, whole, widths
@@ -195,7 +196,7 @@ def _data(arguments: argparse.Namespace) -> None:
     out = arguments.out or folder.with_name(folder.name + "-ready")
     kept = {"side": arguments.side, "variants": arguments.variants, "test": arguments.test, "seed": arguments.seed}
     print(collect(folder, out, captioned=not arguments.no_captions, **kept))
-    print(f"It is in {out}; look at contacts.png.")
+    print(shown(sentence("It is in {out}; look at contacts.png.", out=out)))
 
 
 def _diffusion(arguments: argparse.Namespace) -> None:
@@ -233,7 +234,7 @@ def _lora(arguments: argparse.Namespace) -> None:
     from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
-        raise TrainingError("The option --name needs letters, digits, - and _ only.")
+        raise TrainingError(sentence("The option --name needs letters, digits, - and _ only."))
     known = arguments.model in arguments.models
     steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
     recipe = LoRARecipe(
@@ -249,7 +250,13 @@ def _lora(arguments: argparse.Namespace) -> None:
     file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
     _tell(file)
     if file and known:
-        print(f"Ask for it with /imagine model:{arguments.model} lora:{arguments.name}.")
+        print(
+            shown(
+                sentence(
+                    "Ask for it with /imagine model:{model} lora:{name}.", model=arguments.model, name=arguments.name
+                )
+            )
+        )
 
 
 def _one_pass(arguments: argparse.Namespace) -> None:
@@ -355,4 +362,4 @@ def _model(arguments: argparse.Namespace, name: str) -> str:
 
 def _tell(result: Path | None) -> None:
     if result:
-        print(f"It is in {result}.")
+        print(shown(sentence("It is in {result}.", result=result)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from limner.generators.sentences import sentence
+
 
 class TrainingError(Exception):
     """The training cannot go on; its text says why and what to do, in one sentence."""
@@ -18,4 +20,10 @@ def need_room(folder: Path, size: int) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < size:
-        raise TrainingError(f"{folder} needs {size / 2**20:.0f} MiB that the disk does not have; make room and go on.")
+        raise TrainingError(
+            sentence(
+                "{folder} needs {size:.0f} MiB that the disk does not have; make room and go on.",
+                folder=folder,
+                size=size / 2**20,
+            )
+        )

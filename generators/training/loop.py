@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from limner.generators.sentences import sentence, shown
 from limner.generators.training.curves import draw_curve
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.losses import EVENTS, LOSSES, Events, LossTable
@@ -121,7 +122,11 @@ class Trainer:
         self._rank, self._world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         if self._world > plan.batch:
             raise TrainingError(
-                f"{self._world} processes cannot share a step of {plan.batch} pictures; start at most {plan.batch}."
+                sentence(
+                    "{processes} processes cannot share a step of {most} pictures; start at most {most}.",
+                    processes=self._world,
+                    most=plan.batch,
+                )
             )
         self._parameters = [part for part in task.network.parameters() if part.requires_grad]
         self._weights = nn.Parameter(torch.cat([part.detach().float().reshape(-1) for part in self._parameters]))
@@ -213,8 +218,12 @@ class Trainer:
         norm = float(self._weights.grad.norm())
         if not math.isfinite(norm) or not math.isfinite(mean):
             raise TrainingError(
-                f"The loss is no longer a number at step {self.step + 1}; the last checkpoint is kept: go on from it "
-                f"with a smaller --learning-rate than {plan.learning_rate:g}, or with another --seed."
+                sentence(
+                    "The loss is no longer a number at step {step}; the last checkpoint is kept: go on from it with a "
+                    "smaller --learning-rate than {rate:g}, or with another --seed.",
+                    step=self.step + 1,
+                    rate=plan.learning_rate,
+                )
             )
         self._weights.grad.mul_(min(1.0, plan.clip / (norm + 1e-6)))
         rate = plan.rate(self.step)
@@ -276,8 +285,10 @@ class Trainer:
         except (OSError, SafetensorError) as error:
             part.unlink(missing_ok=True)
             raise TrainingError(
-                "The checkpoint cannot be written, perhaps because the disk is full; the one before it is kept: "
-                "make room and go on."
+                sentence(
+                    "The checkpoint cannot be written, perhaps because the disk is full; the one before it is kept: "
+                    "make room and go on."
+                )
             ) from error
         finally:
             _write(self._weights.data, self._parameters)
@@ -298,17 +309,28 @@ class Trainer:
         told, tensors = _read(self._folder)
         if told.get("family") != self._task.family or len(tensors["weights"]) != len(self._average):
             raise TrainingError(
-                f"{self._folder} holds the checkpoint of another training ({told.get('family', 'unknown')}); "
-                "choose another folder."
+                sentence(
+                    "{folder} holds the checkpoint of another training ({family}); choose another folder.",
+                    folder=self._folder,
+                    family=told.get("family", "unknown"),
+                )
             )
         if told.get("version", VERSION) != VERSION or not {KEPT + name for name in self._buffers()} <= tensors.keys():
             raise TrainingError(
-                f"{self._folder} holds the checkpoint of another version of Limner; choose another folder."
+                sentence(
+                    "{folder} holds the checkpoint of another version of Limner; choose another folder.",
+                    folder=self._folder,
+                )
             )
         if told.get("data", self._task.fingerprint) != self._task.fingerprint and self.leads:
             print(
-                f"{self._folder} has learnt from other pictures or captions; it goes on with these. "
-                "To begin again, choose another folder.",
+                shown(
+                    sentence(
+                        "{folder} has learnt from other pictures or captions; it goes on with these. To begin again, "
+                        "choose another folder.",
+                        folder=self._folder,
+                    )
+                ),
                 flush=True,
             )
         self.step, self.seconds = told["step"], told["seconds"]
@@ -363,11 +385,12 @@ class _Progress:
         self._told = now
         loss = sum(value for _, value in losses) / len(losses)
         left = (self._plan.steps - step) * self._plan.batch / speed / 60
-        text = f"step {step}/{self._plan.steps}  loss {loss:.4f}  {speed:.1f} pictures/s  {left:.0f} min left"
+        now_at = {"step": step, "steps": self._plan.steps, "loss": loss, "speed": speed, "left": left}
+        text = sentence("step {step}/{steps}  loss {loss:.4f}  {speed:.1f} pictures/s  {left:.0f} min left", **now_at)
         if self._bar.console.is_terminal:
-            self._bar.update(self._line, completed=step, description=text)
+            self._bar.update(self._line, completed=step, description=shown(text))
         else:
-            print(text, flush=True)
+            print(shown(text), flush=True)
 
 
 def read_average(folder: Path, network: nn.Module) -> int:
@@ -385,7 +408,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(
-            f"{folder / CHECKPOINT} is damaged; put a copy of it back, or delete it to begin again."
+            sentence("{file} is damaged; put a copy of it back, or delete it to begin again.", file=folder / CHECKPOINT)
         ) from error
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from limner.generators.sentences import sentence
 from limner.generators.training.errors import TrainingError
 
 LOSSES, EVENTS = "losses.csv", "tensorboard"
@@ -75,7 +76,10 @@ class LossTable:
                     self.append(row)
         except (ValueError, IndexError) as error:
             raise TrainingError(
-                f"{file} is damaged; delete it, and the training goes on from its checkpoint with a new one."
+                sentence(
+                    "{file} is damaged; delete it, and the training goes on from its checkpoint with a new one.",
+                    file=file,
+                )
             ) from error
 
     def row(self, number: int) -> Sequence[float]:
@@ -96,7 +100,7 @@ class Events:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError as error:
             raise TrainingError(
-                "TensorBoard is not installed, and --tensorboard needs it: pip install 'limner[train]'."
+                sentence("TensorBoard is not installed, and --tensorboard needs it: pip install 'limner[train]'.")
             ) from error
         self._table, self._written = table, len(table)
         self._writer: Any = SummaryWriter(str(folder))

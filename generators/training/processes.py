@@ -19,6 +19,7 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from torch import Tensor
 
+from limner.generators.sentences import sentence
 from limner.generators.training.errors import TrainingError
 
 Result = TypeVar("Result")
@@ -95,7 +96,11 @@ def once(work: Callable[..., Result], *arguments: object) -> Result:
         found = [work(*arguments) if state.is_main_process else None]
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"The result cannot be written ({error}); the checkpoint is kept: see to that and give the command again."
+            sentence(
+                "The result cannot be written ({error}); the checkpoint is kept: see to that and give the command "
+                "again.",
+                error=error,
+            )
         ) from error
     if state.num_processes > 1:
         dist.broadcast_object_list(found)

@@ -154,7 +154,7 @@ def test_a_name_that_leads_elsewhere_is_refused_with_its_line(folder: Path, name
     for reads in (lambda: collect(folder, folder.parent / "out"), lambda: PictureFolder(folder)):
         with pytest.raises(TrainingError, match=sentence) as told:
             reads()
-        assert str(told.value).startswith(f"Line 2 of {folder / 'metadata.jsonl'} names {name!r}, ")
+        assert str(told.value).startswith(f"Line 2 of the file {folder / 'metadata.jsonl'} names {name!r}, ")
     assert not (folder.parent / "out").exists()
 
 

@@ -191,5 +191,5 @@ def test_a_gan_learns_from_what_a_reader_sees(tiny_reader: Path, tiny: Path, tmp
         assert train_one_pass(OnePassRecipe(**plan, folder=tmp_path / name, reader=reader))
         losses[name] = float((tmp_path / name / "losses.csv").read_text().splitlines()[1].split(",")[1])
     assert losses["read"] > losses["unread"]
-    with pytest.raises(TrainingError, match=r"holds no reader; name a CLIP-style folder of transformers\.$"):
+    with pytest.raises(TrainingError, match=r"holds no image-text model; name a CLIP-style folder of transformers\.$"):
         train_one_pass(OnePassRecipe(**plan, folder=tmp_path / "none", reader=str(tmp_path)))

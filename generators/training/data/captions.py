@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText, parse_json, read_text, split_lines
 from limner.generators.training.errors import TrainingError
 
@@ -25,8 +26,8 @@ METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SIDE_FILES = (".txt", ".caption")
 """Endings of caption files beside pictures of the same name, as in kohya's scripts."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-MISSING = "the file is missing"
-FORMS = (
+MISSING = sentence("the file is missing")
+FORMS = sentence(
     'write a metadata.jsonl with one line {"file_name": "cat.png", "text": "a cat"} for each picture, a metadata.csv '
     "with the columns file_name and text, or a text file beside each picture (cat.txt)"
 )
@@ -73,7 +74,9 @@ def read_metadata(file: Path) -> Iterator[CaptionEntry]:
     for place, told in rows(file):
         name = told.get("file_name")
         if not isinstance(name, str) or not name.strip() or "text" not in told:
-            raise TrainingError(f'{place} is not {{"file_name": ..., "text": ...}}; mend or remove it.')
+            raise TrainingError(
+                sentence('{place} is not {{"file_name": ..., "text": ...}}; mend or remove it.', place=place)
+            )
         found, nouns = folder.find(name, place), tuple(map(str, told.get("nouns") or ()))
         yield CaptionEntry(name, found, _captions(told["text"], place), nouns, place, "" if found else MISSING)
 
@@ -104,17 +107,36 @@ class Folder:
             TrainingError: it leads out of the folder, is not a plain file, or is ambiguous.
         """
         if _leads_out(name):
-            raise TrainingError(f"{place} names {name!r}, which leads out of the folder; name a file inside it.")
+            raise TrainingError(
+                sentence(
+                    "{place} names {name!r}, which leads out of the folder; name a file inside it.",
+                    place=place,
+                    name=name,
+                )
+            )
         file = self._folder / name
         if not os.path.lexists(file):
             found = self._by_key.get(_key(name), [])
             if len(found) > 1:
-                raise TrainingError(f"{place} names {name!r}, and several files are called so but for upper case.")
+                raise TrainingError(
+                    sentence(
+                        "{place} names {name!r}, and several files are called so but for upper case.",
+                        place=place,
+                        name=name,
+                    )
+                )
             if not found:
                 return None
             file = found[0]
         if reason := self.why_not(file):
-            raise TrainingError(f"{place} names {name!r}, but {reason}; put the picture itself into the folder.")
+            raise TrainingError(
+                sentence(
+                    "{place} names {name!r}, but {reason}; put the picture itself into the folder.",
+                    place=place,
+                    name=name,
+                    reason=reason,
+                )
+            )
         return file
 
     def why_not(self, file: Path) -> str | None:
@@ -159,7 +181,11 @@ def _key(name: str) -> str:
 def _captions(told: Any, place: str) -> tuple[str, ...]:
     texts = told if isinstance(told, list) else [told]
     if not all(text is None or isinstance(text, str) for text in texts):
-        raise TrainingError(f"{place} has a text that is neither a text, a list of texts nor null; mend or remove it.")
+        raise TrainingError(
+            sentence(
+                "{place} has a text that is neither a text, a list of texts nor null; mend or remove it.", place=place
+            )
+        )
     return tuple(filter(None, map(_one_line, filter(None, texts))))
 
 
@@ -173,7 +199,7 @@ def _one_line(text: str) -> str:
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(split_lines(_text(file)), 1):
         if line.strip():
-            place = f"Line {number} of {file}"
+            place = sentence("Line {line} of the file {file}", line=number, file=file)
             try:
                 told = parse_json(line, str(file), number)
             except BadText as error:
@@ -188,27 +214,50 @@ def _table(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         if missing := {"file_name", "text"} - {*(rows.fieldnames or ())}:
-            raise TrainingError(f"{file} has no column {min(missing)}; its first line must name file_name and text.")
+            raise TrainingError(
+                sentence(
+                    "{file} has no column {column}; its first line must name file_name and text.",
+                    file=file,
+                    column=min(missing),
+                )
+            )
         for row in rows:
-            place = f"Line {rows.line_num} of {file}"
+            place = sentence("Line {line} of the file {file}", line=rows.line_num, file=file)
             if None in row:
-                raise TrainingError(f"{place} has too many cells; put a text that has a {delimiter!r} into quotes.")
+                raise TrainingError(
+                    sentence(
+                        "{place} has too many cells; put a text that has a {delimiter!r} into quotes.",
+                        place=place,
+                        delimiter=delimiter,
+                    )
+                )
             yield place, row
     except csv.Error as error:
-        raise TrainingError(f"Line {rows.line_num + 1} of {file} is not a line of a table: {error}.") from error
+        raise TrainingError(
+            sentence(
+                "Line {line} of the file {file} is not a line of a table: {error}.",
+                line=rows.line_num + 1,
+                file=file,
+                error=error,
+            )
+        ) from error
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise TrainingError(f"{file} cannot be read without pyarrow; pip install pyarrow, or {FORMS}.") from error
+        raise TrainingError(
+            sentence("{file} cannot be read without pyarrow; pip install pyarrow, or {forms}.", file=file, forms=FORMS)
+        ) from error
     try:
         table = parquet.read_table(file, columns=["file_name", "text"])
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these
-        raise TrainingError(f"{file} is not a Parquet file with the columns file_name and text.") from error
+        raise TrainingError(
+            sentence("{file} is not a Parquet file with the columns file_name and text.", file=file)
+        ) from error
     for number, row in enumerate(table.to_pylist(), 1):
-        yield f"Row {number} of {file}", row
+        yield sentence("Row {number} of the file {file}", number=number, file=file), row
 
 
 def _find_pictures(folder: Path) -> list[Path]:

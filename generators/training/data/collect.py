@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from limner.generators.image_files import OWN_FORMATS, BadImage, FileFault, open_image
+from limner.generators.sentences import sentence, shown
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.augment import augment
 from limner.generators.training.data.captions import FORMS, CaptionEntry, Folder, read_folder, read_without_captions
@@ -27,6 +28,7 @@ from limner.generators.training.errors import TrainingError
 NEAR = 4
 """Pictures whose perceptual hashes differ by at most so many of 64 bits count as equal."""
 CONTACTS = 40
+TOO_LARGE, UNREADABLE = sentence("too many pixels"), sentence("not a readable picture")
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGIT_CAPTIONS = (
     "{digit}",
@@ -69,12 +71,17 @@ class Report:
 
     def __str__(self) -> str:
         reasons = Counter({reason: len(names) for reason, names in self.dropped.items()})
-        lines = [f"{self.kept} pictures: {self.train} to learn from, {self.test} to test with."]
+        split = {"kept": self.kept, "train": self.train, "test": self.test}
+        lines = [sentence("{kept} pictures: {train} to learn from, {test} to test with.", **split)]
         lines += [
-            f"{count} left out: {reason} ({', '.join(self.dropped[reason][:3])}{', ...' if count > 3 else ''})."
+            sentence("{count} left out: {reason} ({names}).", count=count, reason=reason, names=self._some(reason))
             for reason, count in reasons.most_common()
         ]
-        return "\n".join(lines)
+        return "\n".join(map(shown, lines))
+
+    def _some(self, reason: str) -> str:
+        names = self.dropped[reason]
+        return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
 class Broken(Exception):
@@ -102,7 +109,7 @@ def collect(
     """
     raws = list(find(folder) if captioned else map(_raw, read_without_captions(folder)))
     if out.exists():
-        raise TrainingError(f"{out} exists already; remove it or choose another folder with --out.")
+        raise TrainingError(sentence("{out} exists already; remove it or choose another folder with --out.", out=out))
     report = Report()
     writers = {part: _Writer(out / part) for part in ("train", "test")}
     order = Random(seed)
@@ -111,7 +118,7 @@ def collect(
     for raw in raws:
         try:
             if not raw.texts:
-                raise Broken("without a caption")
+                raise Broken(sentence("without a caption"))
             image = _cut(open_picture(raw), side)
             if (twin := _nearest(image, hashes, report.kept)) is not None:
                 raise Broken(twin)
@@ -133,7 +140,11 @@ def collect(
         shutil.rmtree(out)
         reasons = "; ".join(f"{len(names)} left out: {reason}" for reason, names in report.dropped.items())
         raise TrainingError(
-            f"{folder} has fewer than two usable pictures ({reasons or 'there are no more'}); add some."
+            sentence(
+                "{folder} has fewer than two usable pictures ({reasons}); add some.",
+                folder=folder,
+                reasons=reasons or sentence("there are no more"),
+            )
         )
     (out / "report.json").write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
     lay_out([image for image, _ in contacts], 8, [text for _, text in contacts]).save(out / "contacts.png")
@@ -151,7 +162,9 @@ def find(folder: Path) -> Iterator[Raw]:
     if pairs := find_idx(folder):
         for images, labels in pairs:
             if problem := Folder(folder).why_not(images) or Folder(folder).why_not(labels):
-                raise TrainingError(f"{images} and its labels cannot be used: {problem}.")
+                raise TrainingError(
+                    sentence("{images} and its labels cannot be used: {problem}.", images=images, problem=problem)
+                )
             for number, (pixels, label) in enumerate(read_idx(images, labels)):
                 yield Raw(f"{images.name}:{number}", (f"the digit {label}",), pixels)
     elif folder.name == "digits" and not folder.exists():
@@ -159,7 +172,7 @@ def find(folder: Path) -> Iterator[Raw]:
     elif (entries := read_folder(folder)) is not None:
         yield from map(_raw, entries)
     else:
-        raise TrainingError(f"{folder} has no captions: {FORMS}.")
+        raise TrainingError(sentence("{folder} has no captions: {forms}.", folder=folder, forms=FORMS))
 
 
 def _raw(entry: CaptionEntry) -> Raw:
@@ -175,7 +188,9 @@ def read_digits() -> Iterator[Raw]:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
-        raise TrainingError("The digits come with scikit-learn; pip install limner[train] and try again.") from error
+        raise TrainingError(
+            sentence("The digits come with scikit-learn; pip install limner[train] and try again.")
+        ) from error
     digits: Any = load_digits()
     choice = Random(0)
     for number, (levels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
@@ -192,9 +207,9 @@ def open_picture(raw: Raw) -> Image.Image:
     try:
         return open_image(raw.source.read_bytes(), formats=OWN_FORMATS)
     except BadImage as error:
-        raise Broken("too many pixels" if error.fault == FileFault.PIXELS else "not a readable picture") from error
+        raise Broken(TOO_LARGE if error.fault == FileFault.PIXELS else UNREADABLE) from error
     except OSError as error:
-        raise Broken("not a readable picture") from error
+        raise Broken(UNREADABLE) from error
 
 
 def _drawn(texts: Sequence[str], random: Random) -> str:

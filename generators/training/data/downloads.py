@@ -8,6 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from limner.generators.sentences import sentence
 from limner.generators.training.errors import TrainingError
 
 
@@ -58,10 +59,15 @@ def fetch(download: Download, folder: Path) -> Path:
         urllib.request.urlretrieve(download.url, part)  # noqa: S310 - the addresses are the constants above
     except OSError as error:
         raise TrainingError(
-            f"{download.name} cannot be downloaded; fetch {download.url} yourself and put it into {folder}."
+            sentence(
+                "{name} cannot be downloaded; fetch {url} yourself and put it into {folder}.",
+                name=download.name,
+                url=download.url,
+                folder=folder,
+            )
         ) from error
     if _sha256(part) != download.sha256:
-        raise TrainingError(f"{download.url} is not the file that was expected; it was not kept.")
+        raise TrainingError(sentence("{url} is not the file that was expected; it was not kept.", url=download.url))
     os.replace(part, kept)
     return kept
 

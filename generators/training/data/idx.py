@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from limner.generators.sentences import sentence
 from limner.generators.training.errors import TrainingError
 
 _IMAGES, _LABELS = 0x803, 0x801
@@ -34,11 +35,15 @@ def read_idx(images: Path, labels: Path) -> Iterator[tuple[np.ndarray, int]]:
     with _open(images) as pictures, _open(labels) as names:
         count, height, width = _header(pictures, images, _IMAGES, 3)
         if _header(names, labels, _LABELS, 1) != (count,):
-            raise TrainingError(f"{images} and {labels} do not hold the same number; fetch both again.")
+            raise TrainingError(
+                sentence(
+                    "{images} and {labels} do not hold the same number; fetch both again.", images=images, labels=labels
+                )
+            )
         for _ in range(count):
             pixels, label = pictures.read(height * width), names.read(1)
             if len(pixels) < height * width or not label:
-                raise TrainingError(f"{images} ends too early; fetch it again.")
+                raise TrainingError(sentence("{images} ends too early; fetch it again.", images=images))
             yield np.frombuffer(pixels, np.uint8).reshape(height, width), label[0]
 
 
@@ -49,5 +54,9 @@ def _open(file: Path) -> BinaryIO:
 def _header(file: BinaryIO, path: Path, magic: int, dimensions: int) -> tuple[int, ...]:
     head = file.read(4 + 4 * dimensions)
     if len(head) < 4 + 4 * dimensions or struct.unpack(">I", head[:4])[0] != magic:
-        raise TrainingError(f"{path} is not an IDX file of {'pictures' if magic == _IMAGES else 'labels'}.")
+        raise TrainingError(
+            sentence(
+                "{path} is not an IDX file of {kind}.", path=path, kind="pictures" if magic == _IMAGES else "labels"
+            )
+        )
     return struct.unpack(f">{dimensions}I", head[4:])

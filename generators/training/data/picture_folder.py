@@ -16,10 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from limner.generators.image_files import OWN_FORMATS, BadImage, open_image
+from limner.generators.sentences import sentence
 from limner.generators.training.data.captions import CaptionEntry, read_metadata
 from limner.generators.training.errors import TrainingError
 
-PREPARE = "make a folder that is fit with limner train data."
+PREPARE = sentence("make a folder that is fit with limner train data.")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class PictureFolder:
             self.pictures += map(_captioned, read_metadata(metadata))
         if not self.pictures:
             raise TrainingError(
-                f"{folder} has no captioned pictures; it needs a metadata.jsonl with file_name and text."
+                sentence(
+                    "{folder} has no captioned pictures; it needs a metadata.jsonl with file_name and text.",
+                    folder=folder,
+                )
             )
 
     def __len__(self) -> int:
@@ -66,7 +70,9 @@ class PictureFolder:
         file = self.pictures[0].file
         image = open_picture(file)
         if image.width != image.height or image.width % 8:
-            raise TrainingError(f"{file} is not a square of 8, 16, 24 ... pixels; {PREPARE}")
+            raise TrainingError(
+                sentence("{file} is not a square of 8, 16, 24 ... pixels; {prepare}", file=file, prepare=PREPARE)
+            )
         return image.width
 
     def pixels(self, numbers: Sequence[int]) -> Tensor:
@@ -81,7 +87,9 @@ class PictureFolder:
     def _read(self, file: Path) -> np.ndarray:
         image = open_picture(file)
         if image.size != (self.side, self.side):
-            raise TrainingError(f"{file} has not the size of the other pictures; {PREPARE}")
+            raise TrainingError(
+                sentence("{file} has not the size of the other pictures; {prepare}", file=file, prepare=PREPARE)
+            )
         return np.asarray(image)
 
 
@@ -94,12 +102,19 @@ def open_picture(file: Path) -> Image.Image:
     try:
         return open_image(file.read_bytes(), formats=OWN_FORMATS)
     except (OSError, BadImage) as error:
-        raise TrainingError(f"{file} cannot be read; {PREPARE}") from error
+        raise TrainingError(sentence("{file} cannot be read; {prepare}", file=file, prepare=PREPARE)) from error
 
 
 def _captioned(entry: CaptionEntry) -> CaptionedPicture:
     if entry.file is None:
-        raise TrainingError(f"{entry.place} names {entry.name!r}, and there is no such file; {PREPARE}")
+        raise TrainingError(
+            sentence(
+                "{place} names {name!r}, and there is no such file; {prepare}",
+                place=entry.place,
+                name=entry.name,
+                prepare=PREPARE,
+            )
+        )
     return CaptionedPicture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns)
 
 

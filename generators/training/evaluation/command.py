@@ -14,6 +14,7 @@ from rich.table import Table
 
 from limner.generators.errors import GenerationError
 from limner.generators.model_card import ModelCard
+from limner.generators.sentences import sentence, shown
 from limner.generators.text_files import BadText, read_text, split_lines
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.options import whole
@@ -66,7 +67,10 @@ def read_old_name(arguments: argparse.Namespace) -> None:
         return
     if next(folder.rglob("metadata.jsonl"), None):
         arguments.pictures, arguments.data = folder, None
-        print("limner: --data means the data folder now; name captioned pictures with --pictures.", file=sys.stderr)
+        print(
+            shown(sentence("limner: --data means the data folder now; name captioned pictures with --pictures.")),
+            file=sys.stderr,
+        )
 
 
 def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: str) -> None:
@@ -78,7 +82,11 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
     from limner.generators.training.evaluation.painting import Painting
 
     if arguments.out.suffix.lower() != ".png" or not arguments.out.parent.is_dir():
-        raise TrainingError(f"No sheet can be written to {arguments.out}; name a .png file in a folder that is there.")
+        raise TrainingError(
+            sentence(
+                "No sheet can be written to {file}; name a .png file in a folder that is there.", file=arguments.out
+            )
+        )
     painting = Painting(card, device=device)
     terminal = Console(stderr=True)
     with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
@@ -102,10 +110,13 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
         sheet.save(arguments.out)
     except OSError as error:
         raise TrainingError(
-            f"The sheet cannot be written ({error.strerror}); make room, or give the right to write there."
+            sentence(
+                "The sheet cannot be written ({reason}); make room, or give the right to write there.",
+                reason=error.strerror,
+            )
         ) from error
     if not arguments.json:
-        print(f"The pictures are in {arguments.out}.")
+        print(shown(sentence("The pictures are in {file}.", file=arguments.out)))
 
 
 def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, dict[str, Any]]:
@@ -116,7 +127,7 @@ def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, d
     except BadText as error:
         raise TrainingError(str(error)) from error
     if not prompts:
-        raise TrainingError(f"The file {file} has no prompts; write one on each line.")
+        raise TrainingError(sentence("The file {file} has no prompts; write one on each line.", file=file))
     images = painting.paint(prompts, tell)
     figures = {"pictures_per_second": painting.painted / painting.seconds}
     return contact_sheet(images, prompts), {"painted": figures, "pictures": len(prompts)}
@@ -126,7 +137,9 @@ def _evaluate(
     painting: Painting, arguments: argparse.Namespace, reader: str, tell: Tell
 ) -> tuple[Image, dict[str, Any]]:
     if not arguments.pictures:
-        raise TrainingError("Give captioned pictures to compare with (--pictures), or prompts to paint (--prompts).")
+        raise TrainingError(
+            sentence("Give captioned pictures to compare with (--pictures), or prompts to paint (--prompts).")
+        )
     from limner.generators.training.data.picture_folder import PictureFolder, tested_part
     from limner.generators.training.evaluation.evaluate import evaluate
     from limner.generators.training.evaluation.features import FEATURES
@@ -138,7 +151,7 @@ def _evaluate(
         reads = FolderImageTextModel.load(reader)
     except GenerationError as error:
         raise TrainingError(
-            "There is no image-text model; name a CLIP-style folder in the setting `image_text_model`."
+            sentence("There is no image-text model; name a CLIP-style folder in the setting `image_text_model`.")
         ) from error
     features = arguments.inception or FEATURES
     result = evaluate(painting, folder, reads, features=features, count=arguments.count, tell=tell)
@@ -173,8 +186,14 @@ def show(card: ModelCard, told: dict[str, Any]) -> None:
     Console().print(table)
     if "features" in told:
         print(
-            f"In brackets: 95 % intervals and numbers of pictures. Distances are from {told['references']} other real "
-            f"pictures, in the features of {told['features']}; figures of others cannot be compared with them."
+            shown(
+                sentence(
+                    "In brackets: 95 % intervals and numbers of pictures. Distances are from {count} other real "
+                    "pictures, in the features of {features}; figures of others cannot be compared with them.",
+                    count=told["references"],
+                    features=told["features"],
+                )
+            )
         )
 
 
@@ -191,11 +210,17 @@ def _warn(told: dict[str, Any]) -> None:
     """Say on stderr what makes the figures weak."""
     if told["part"] == "all":
         print(
-            "limner: the pictures have no part `test`; a model that learnt from them looks too good.", file=sys.stderr
+            shown(sentence("limner: the pictures have no part `test`; a model that learnt from them looks too good.")),
+            file=sys.stderr,
         )
     if min(told["references"], told["samples"]["painted"]["frechet_distance"]) < FEW:
         print(
-            f"limner: fewer than {FEW:,} painted or real pictures; distances of so few tell little "
-            f"(--count {FEW}, and twice as many pictures).",
+            shown(
+                sentence(
+                    "limner: fewer than {few:,} painted or real pictures; distances of so few say little (--count "
+                    "{few}, and twice as many pictures).",
+                    few=FEW,
+                )
+            ),
             file=sys.stderr,
         )

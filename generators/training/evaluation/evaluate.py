@@ -16,6 +16,7 @@ from PIL import Image
 from limner.generators.base import ImageTextModel
 from limner.generators.loading import loading
 from limner.generators.model_card import ModelCard
+from limner.generators.sentences import sentence
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, open_picture, to_images
 from limner.generators.training.errors import TrainingError
@@ -63,7 +64,13 @@ def evaluate(
         TrainingError: the folder has too few pictures, the model does not paint, or there are no such features.
     """
     if len(folder) < FEWEST:
-        raise TrainingError(f"There are {len(folder)} pictures to compare with, but it takes {FEWEST}; add some.")
+        raise TrainingError(
+            sentence(
+                "There are {count} pictures to compare with, but it takes {fewest}; add some.",
+                count=len(folder),
+                fewest=FEWEST,
+            )
+        )
     judge = load_features(features)
     questions = Questions.of(folder, count)
     images = painting.paint(questions.prompts, tell)

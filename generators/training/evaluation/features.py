@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limner.generators.loading import loading
+from limner.generators.sentences import sentence
 from limner.generators.training.data.picture_folder import PictureFolder, open_picture
 from limner.generators.training.errors import TrainingError
 from limner.generators.vision.clip import FolderImageTextModel
@@ -66,13 +67,20 @@ class OwnFeatures:
         try:
             with safe_open(folder / FILE, "np") as file:
                 if (file.metadata() or {}).get("reader") != _digest():
-                    raise TrainingError(f"{folder} was fitted with another reader; run limner train features again.")
+                    raise TrainingError(
+                        sentence(
+                            "{folder} was fitted with another image-text model; run limner train features again.",
+                            folder=folder,
+                        )
+                    )
                 self._parts = [
                     (file.get_tensor(f"{part}.mean"), file.get_tensor(f"{part}.directions"))
                     for part in ("statistics", "reader")
                 ]
         except SafetensorError as error:
-            raise TrainingError(f"{folder / FILE} cannot be read; run limner train features again.") from error
+            raise TrainingError(
+                sentence("{file} cannot be read; run limner train features again.", file=folder / FILE)
+            ) from error
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """One row for each picture; in each number, the pictures that they were fitted to have a spread of 1."""
@@ -94,10 +102,15 @@ class Classifier:
                 self._whole = transformers.AutoModelForImageClassification.from_pretrained(folder, **weights).eval()
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(
-                f"{folder} holds no image classifier of transformers with safetensors weights; name another folder."
+                sentence(
+                    "{folder} holds no image classifier of transformers with safetensors weights; name another folder.",
+                    folder=folder,
+                )
             ) from error
         except ImportError as error:
-            raise TrainingError(f"The classifier in {folder} needs another package: pip install timm") from error
+            raise TrainingError(
+                sentence("The classifier in {folder} needs another package: pip install timm", folder=folder)
+            ) from error
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """The last layer before the classes: one row for each picture."""
@@ -129,7 +142,9 @@ def fit(pictures: PictureFolder, folder: Path) -> None:
         TrainingError: there are too few pictures, or one cannot be read.
     """
     if len(pictures) < FEWEST:
-        raise TrainingError(f"There are {len(pictures)} pictures, but it takes {FEWEST}; add some.")
+        raise TrainingError(
+            sentence("There are {count} pictures, but it takes {fewest}; add some.", count=len(pictures), fewest=FEWEST)
+        )
     chosen = Random(0).sample(pictures.pictures, min(len(pictures), MOST))
     images = [open_picture(picture.file) for picture in chosen]
     found: dict[str, np.ndarray] = {}

@@ -12,6 +12,7 @@ from limner.generators.errors import GenerationError
 from limner.generators.executor import Executor
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 from limner.generators.training.errors import TrainingError
 
 Tell = Callable[[int, int], None]
@@ -45,7 +46,7 @@ class Painting:
             begun = begun or time.perf_counter()  # without the time for loading
             for event in self._executor.step():
                 if isinstance(event, Failed):
-                    raise TrainingError(f"The model does not paint: {event.error}")
+                    raise TrainingError(sentence("The model does not paint: {error}", error=event.error))
                 if isinstance(event, Finished):
                     images[event.key] = event.images[0]
                     tell(len(images), len(prompts))
@@ -64,7 +65,7 @@ class Painting:
         try:
             self._executor.admit(key, request)
         except GenerationError as error:
-            raise TrainingError(f"The model cannot be used: {error}") from error
+            raise TrainingError(sentence("The model cannot be used: {error}", error=error)) from error
 
     def _request(self, prompt: str, seed: int) -> GenerationRequest:
         card = self.card

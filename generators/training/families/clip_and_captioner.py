@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from limner.generators.sentences import sentence
 from limner.generators.training.data import downloads, text_encoder
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
@@ -42,7 +43,9 @@ def train_reading(
     """
     left = countdown(minutes)
     if not clip.kept_back(PictureFolder(data)):
-        raise TrainingError("A reader needs ten pictures at least, as it is tested with a tenth of them; add some.")
+        raise TrainingError(
+            sentence("An image-text model needs at least ten pictures, as it is tested with a tenth of them; add some.")
+        )
     with first_alone():
         known = encoder or _prepare_words(data, folder)
     plan = replace(clip.PLAN, samples=samples, **chosen)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from limner.generators.one_pass.cyclegan import FAMILY, save
 from limner.generators.one_pass.translators import STRIDE, Depth, PatchCritic, Translator
+from limner.generators.sentences import sentence
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.errors import TrainingError
@@ -169,7 +170,13 @@ def train_cyclegan(recipe: CycleGANRecipe, *, minutes: float | None = None, proc
     a, b = PictureFolder(recipe.a), PictureFolder(recipe.b)
     if a.side != b.side or a.side < SMALLEST:
         raise TrainingError(
-            f"The pictures are {a.side} and {b.side} pixels wide; both folders need the same side, at least {SMALLEST}."
+            sentence(
+                "The pictures are {side} and {side_2} pixels wide; both folders need the same side, at least "
+                "{smallest}.",
+                side=a.side,
+                side_2=b.side,
+                smallest=SMALLEST,
+            )
         )
     launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
     return once(_export, recipe) if (recipe.folder / CHECKPOINT).is_file() else []

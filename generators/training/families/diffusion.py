@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline
 from limner.generators.errors import ModelNotFound
 from limner.generators.language.caption_encoder import TextModelEncoder, load_caption_encoder
 from limner.generators.loading import loading
+from limner.generators.sentences import sentence
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.picture_folder import PictureFolder
@@ -111,21 +112,27 @@ def _export(recipe: DiffusionRecipe) -> Path:
 def _read_autoencoder(recipe: DiffusionRecipe) -> AutoencoderKL | AutoencoderTiny:
     folder = Path(recipe.autoencoder or recipe.folder / "autoencoder") / "vae"
     if not folder.is_dir():
-        raise TrainingError(f"{folder} is not there; name a diffusers folder with an autoencoder.")
+        raise TrainingError(
+            sentence("{folder} is not there; name a diffusers folder with an autoencoder.", folder=folder)
+        )
     try:
         with loading():
             config = AutoencoderKL.load_config(folder)
             kind = AutoencoderTiny if "encoder_block_out_channels" in config else AutoencoderKL
             return kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{folder} holds no autoencoder; name a diffusers folder.") from error
+        raise TrainingError(
+            sentence("{folder} holds no autoencoder; name a diffusers folder.", folder=folder)
+        ) from error
 
 
 def _read_words(recipe: DiffusionRecipe) -> TextModelEncoder:
     try:
         reader = load_caption_encoder(recipe.words)
     except ModelNotFound as error:
-        raise TrainingError(f"{recipe.words} has no tokenizer and text encoder; name a diffusers folder.") from error
+        raise TrainingError(
+            sentence("{words} has no tokenizer and text encoder; name a diffusers folder.", words=recipe.words)
+        ) from error
     if not isinstance(reader, TextModelEncoder):
-        raise TrainingError("A pipeline's words are read by a text encoder; name a diffusers folder.")
+        raise TrainingError(sentence("A pipeline's words are read by a text encoder; name a diffusers folder."))
     return reader

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from limner.generators.diffusion.pipelines import read_pipeline
 from limner.generators.errors import ModelNotFound
+from limner.generators.sentences import sentence
 from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
@@ -123,9 +124,15 @@ def _read_model(recipe: LoRARecipe) -> Pipeline:
     try:
         pipe = read_pipeline(recipe.model, torch.float32)
     except ModelNotFound as error:
-        raise TrainingError(f"{recipe.model} is no diffusers folder or hub name with safetensors weights.") from error
+        raise TrainingError(
+            sentence("{model} is no diffusers folder or hub name with safetensors weights.", model=recipe.model)
+        ) from error
     if not isinstance(pipe, Pipeline):
-        raise TrainingError(f"{recipe.model} is not a Stable Diffusion 1, 2 or XL model; only these learn LoRAs here.")
+        raise TrainingError(
+            sentence(
+                "{model} is not a Stable Diffusion 1, 2 or XL model; only these learn LoRAs here.", model=recipe.model
+            )
+        )
     return pipe
 
 
@@ -134,8 +141,12 @@ def _latents(recipe: LoRARecipe, pipe: Pipeline) -> Latents:
     step = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
     if pictures.side % step:
         raise TrainingError(
-            f"This model needs pictures with sides that are multiples of {step}, and these have {pictures.side}; "
-            "prepare them with limner train data --side."
+            sentence(
+                "This model needs pictures with sides that are multiples of {step}, and these have {side}; prepare "
+                "them with limner train data --side.",
+                step=step,
+                side=pictures.side,
+            )
         )
     return Latents(pipe.vae, pictures, recipe.folder / "latents")
 

