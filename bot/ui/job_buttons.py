@@ -65,6 +65,8 @@ OF_SEVERAL = {"upscale": N_("Upscale all")}
 """Labels of the verbs that act on all pictures of a request where it has several."""
 AGAIN = ("reroll", "remix", "paint")
 """Verbs that are offered for some requests only."""
+STEERING = ("change", "stop")
+"""Verbs that are offered while a picture is painted, if its model takes another prompt between two steps."""
 CLEANING = ("delete", "erase", "cancel")
 """Verbs that members with Manage Messages may use on others' requests."""
 
@@ -104,11 +106,12 @@ def items(job: Job) -> list[JobButton]:
     return [JobButton(verb, job.id, labels.get(verb, "")) for verb in _verbs(job)]
 
 
-def buttons(job: Job) -> discord.ui.View:
-    """The same under a message of text."""
+def buttons(job: Job, *, steers: bool = True) -> discord.ui.View:
+    """The same under a message of text; ``steers`` is whether the job's model can be changed while it paints."""
     view = discord.ui.View(timeout=None)
     for item in items(job):
-        view.add_item(item)
+        if steers or item.verb not in STEERING:
+            view.add_item(item)
     return view
 
 

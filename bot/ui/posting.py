@@ -124,7 +124,8 @@ class Posting:
         settings = self._app.settings
         if files and job.status == JobStatus.SUCCEEDED:
             return {"content": None, "view": result_message(settings, job, text, files)}
-        view = buttons(job)
+        card = settings.cards.get(job.request["model"])
+        view = buttons(job, steers=card is None or card.steers)
         for item in restyle_items(job, settings.offered):
             view.add_item(item)
         return {"content": text, "view": view}

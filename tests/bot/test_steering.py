@@ -94,6 +94,8 @@ async def test_a_model_of_whole_calls_says_so(world: World, monkeypatch: pytest.
     for verb in ("change", "stop"):
         said = f"The model {model} takes no other words while it paints; cancel the request and ask again."
         assert told(await press(world, job, verb)) == said
+    await world.app.jobs.record_steps("painter", {job.id: 3})
+    assert labels(await world.settled(job, "step 3")) == ["Cancel"]
 
 
 # In the worker, with a tiny real pipeline.
