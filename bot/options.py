@@ -154,7 +154,7 @@ class Option:
 
 
 def _styles(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
-    return ((style.title, style.name) for style in app.styles.search(typed))
+    return ((style.shown, style.name) for style in app.styles.search(typed))
 
 
 def _models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:

@@ -11,10 +11,12 @@ from typing import Any, Self, cast
 
 from limner.bot.errors import UnknownStyle
 from limner.bot.limits import CHOICES, named
-from limner.bot.translation import N_, _
+from limner.bot.translation import N_, _, pgettext
 from limner.generators.text_files import BadText, line_of, parse_toml, read_text
 
 PLACE = "{prompt}"
+STYLE = "style"
+"""The context of the titles in the catalogues: a logo is another word elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Style:
     title: str
     prompt: str = PLACE
     negative: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its title in the current language; an operator's own title stays as it is."""
+        return pgettext(STYLE, self.title)
 
     @property
     def text(self) -> str:
@@ -85,8 +92,9 @@ class Styles:
         If there are none, those that come close.
         """
         key = _key(typed)[:64]
-        begins = [style for style, words in self._words if any(word.startswith(key) for word in words)]
-        contains = [style for style, words in self._words if any(key in word for word in words)]
+        known = [(style, (*words, _key(style.shown))) for style, words in self._words]
+        begins = [style for style, words in known if any(word.startswith(key) for word in words)]
+        contains = [style for style, words in known if any(key in word for word in words)]
         found = list(dict.fromkeys([*begins, *contains]))[:CHOICES]
         return found or [self.presets[name] for name in difflib.get_close_matches(key, self.presets, n=5)]
 

@@ -22,6 +22,7 @@ from limner.bot.cogs.describe import describe_menu
 from limner.bot.cogs.pictures import block_menu
 from limner.bot.errors import UserError
 from limner.bot.plugin import COGS
+from limner.bot.styles import STYLE, Styles
 from limner.bot.translation import ENGLISH, FOLDER, languages, read_catalogue
 from limner.bot.ui.command_names import NAME
 from limner.generators.errors import GenerationError
@@ -41,7 +42,7 @@ def template() -> Catalog:
         with file.open("rb") as source:
             for _line, text, comments, context in extract("python", source, KEYWORDS, ["Translators:"]):
                 catalog.add(text, locations=[(_shown(file), 0)], auto_comments=comments, context=context)
-    for text, context, file in (*_of_commands(), *_of_errors(), *_of_help(build_parser())):
+    for text, context, file in (*_of_commands(), *_of_errors(), *_of_help(build_parser()), *_of_styles()):
         catalog.add(text, locations=[(file, 0)], context=context)
     return catalog
 
@@ -105,6 +106,12 @@ def _of_errors() -> Iterator[tuple[str, None, str]]:
         subclasses = [one for one in kind.__subclasses__() if one.__module__.startswith("limner.")]
         kinds += [one for one in subclasses if one not in kinds]
         yield kind.__doc__ or "", None, _file(kind)
+
+
+def _of_styles() -> Iterator[tuple[str, str, str]]:
+    """The titles of the styles that ship."""
+    for style in Styles.load("").presets.values():
+        yield style.title, STYLE, "bot/styles.toml"
 
 
 def _of_help(parser: argparse.ArgumentParser) -> Iterator[tuple[str, None, str]]:

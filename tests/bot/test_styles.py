@@ -5,6 +5,7 @@ import pytest
 
 from limner.bot.errors import UnknownStyle
 from limner.bot.styles import CHOICES, Styles
+from limner.bot.translation import speaking
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,11 @@ def test_a_file_of_notepad_or_powershell_is_read(tmp_path: Path, encoding: str):
     file = tmp_path / "mine.toml"
     file.write_text('["größe"]\r\nprompt = "{prompt}, größer"\r\n', encoding=encoding, newline="")
     assert Styles.load(str(file)).apply("größe", "a fox") == "a fox, größer"
+
+
+def test_a_style_is_shown_and_found_by_its_title_in_the_members_language():
+    styles = Styles.load("")
+    with speaking("zh-CN"):
+        assert [(style.shown, style.name) for style in styles.search("水彩")] == [("水彩", "watercolor")]
+        assert [style.name for style in styles.search("watercolor")] == ["watercolor"]
+    assert styles.find("watercolor").shown == "Watercolor"
