@@ -136,6 +136,11 @@ class Option:
             return f"{value[0]}{':' if self.kind == Kind.RATIO else 'x'}{value[1]}"
         return f"{value:.9g}" if self.kind == Kind.NUMBER else str(value)
 
+    def show(self, value: Any) -> str:
+        """The text of a value for a reader: a choice in the current language."""
+        written = self.write(value)
+        return _(written) if written in self.choices else written
+
     def needs(self, before: str = "") -> str:
         """The expected value, with an example after ``before``, which may be a flag."""
         return _(

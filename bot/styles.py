@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from limner.bot.errors import UnknownStyle
 from limner.bot.limits import CHOICES, named
-from limner.bot.translation import N_, _, pgettext
+from limner.bot.translation import N_, _, commas, pgettext
 from limner.generators.text_files import BadText, line_of, parse_toml, read_text
 
 PLACE = "{prompt}"
@@ -82,7 +82,7 @@ class Styles:
         if key not in self.presets:
             close = difflib.get_close_matches(key[:64], self.presets, n=3)
             raise UnknownStyle(
-                _("That style is not known; did you mean {join}?", join=" or ".join(close)) if close else None
+                _("That style is not known; did you mean {join}?", join=commas(close)) if close else None
             )
         return self.presets[key]
 

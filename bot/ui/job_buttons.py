@@ -158,7 +158,7 @@ def details(job: Job) -> discord.Embed:
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
     said = values(job, request)
     options = {
-        _(option.label): job_messages.plain(option.write(said[option.name]), VALUE_LENGTH)
+        _(option.label): job_messages.plain(option.show(said[option.name]), VALUE_LENGTH)
         for option in OPTIONS
         if option.label and option.name in said
     }

@@ -9,6 +9,8 @@ import simcord
 from limner.bot.errors import NotYours
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.models import Job
+from limner.bot.translation import speaking
+from limner.bot.ui.job_buttons import details
 from limner.generators.base import Expansion
 from tests.simulated_discord import World, labels, text_of
 
@@ -78,6 +80,12 @@ async def test_details_are_private_and_complete(world: World) -> None:
     assert (fields["Seed"], fields["Model"], fields["Language model"]) == ("5", "doodle", "SmolLM2")
     assert (fields["Seconds"], fields["Attempts"]) == ("1.2", "1")
     assert {"Steps", "Guidance", "Size"} <= fields.keys()
+
+
+async def test_details_show_a_choice_in_the_language_of_their_reader(world: World) -> None:
+    job = await world.imagine("a red fox")
+    with speaking("zh-CN"):
+        assert {field.name: field.value for field in details(job).fields}["扩写"] == "开"
 
 
 async def test_a_refusal_tells_its_reason_to_its_owner_only(world: World) -> None:
