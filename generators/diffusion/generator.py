@@ -271,10 +271,10 @@ class DiffusionGenerator:
         started = time.perf_counter()
         answers = self._denoiser.answers(calls, pixels)
         asked, rows = sum(flight.request.pixels for flight in flights), sum(call.rows for call in calls)
-        if (fitted := self._ladder.rows(pixels, decoding=False)) < rows:
-            self._batch.ran_out(asked * fitted // rows)
-        else:
+        if (fitted := self._ladder.rows(pixels, decoding=False)) >= rows:
             self._batch.took(asked, rows, time.perf_counter() - started)
+        elif sum(flight.request.num_images_per_prompt for flight in flights) > 1:  # one that is too large says nothing
+            self._batch.ran_out(asked * fitted // rows)
         return answers
 
     def _try_out(self, request: GenerationRequest) -> Generator[None]:
