@@ -102,7 +102,7 @@ def torch_is_left_as_it_was() -> Generator[None]:
 
 
 @pytest.fixture(autouse=True)
-def large_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def large_calls(torch_is_left_as_it_was: None, monkeypatch: pytest.MonkeyPatch) -> None:  # patches end before that look
     """How many samples go into a call must not depend on how busy this machine is; the timing has a test of its own."""
 
     def eight(*_: object) -> int:
