@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from limner.bot.ask import MOST_PIXELS, Ask, find_card, read, weight_of
 from limner.bot.errors import BadOption, BadPicture
+from limner.bot.flags import without_flags
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.models import Image, Job
-from limner.bot.submit import submit
+from limner.bot.submit import check_asker, submit
 from limner.bot.translation import _
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
@@ -121,6 +122,21 @@ async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, s
         where=asker.where,
     )
     return await submit(app, replace(read(app, ask), parent_id=job.id, parent_picture=number, action=Action.START))
+
+
+async def edit(app: App, job: Job, number: int, asker: Asker, text: str, mask: str, *, keeps_rest: bool) -> Job:
+    """Paint a part of a picture anew from the member's words as they are; ``mask`` is the stored mask's hash."""
+    new = _from_picture(app, job, number, asker, Action.EDIT, strength=WHOLLY)
+    check_masks(app.settings, find_card(app.settings, new.request.model))
+    idea = without_flags(text, _("{flag} is a flag, and no flag counts here; leave it out.")) or job.idea
+    request = replace(new.request, prompt=idea, mask=mask, keeps_rest=keeps_rest)
+    return await submit(app, replace(new, idea=idea, request=request, prompt=None, expansion=None, expand="off"))
+
+
+async def check_edit(app: App, job: Job, asker: Asker) -> None:
+    """Check an edit as far as possible without its mask; raises UserError."""
+    check_masks(app.settings, find_card(app.settings, job.request["model"]))
+    await check_asker(app, Ask(text="", user_id=asker.user_id, where=asker.where))
 
 
 def check_masks(settings: Settings, card: ModelCard) -> None:

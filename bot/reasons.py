@@ -48,6 +48,7 @@ class Action(StrEnum):
     PAN_UP = "pan_up"
     PAN_DOWN = "pan_down"
     START = "start"
+    EDIT = "edit"
 
 
 class HoldReason(StrEnum):

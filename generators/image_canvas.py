@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from PIL import Image, ImageChops, ImageFilter
 
 from limner.generators.requests import GenerationRequest
@@ -12,6 +14,8 @@ SEAM = 8
 """Pixels inside the painted part over which it passes into the rest."""
 HALF = 128
 """Grey from which a mask is white."""
+ROWS, COLUMNS = "ABCD", "1234"
+"""Names of the cells of a picture, from its upper left corner."""
 BLACK_AND_WHITE = [255 * (grey >= HALF) for grey in range(256)]
 
 
@@ -66,6 +70,14 @@ def soft(mask: Image.Image) -> Image.Image:
     """A mask whose edges are soft on their white side; what is black stays black."""
     inner = mask.filter(ImageFilter.MinFilter(SEAM + 1)).filter(ImageFilter.GaussianBlur(SEAM / 3))
     return ImageChops.darker(inner, mask)
+
+
+def mask_of_cells(cells: Iterable[str]) -> Image.Image:
+    """A mask of 4x4 pixels, white at cells such as B3: row B, column 3."""
+    mask = Image.new("L", (len(COLUMNS), len(ROWS)))
+    for row, column in cells:
+        mask.putpixel((COLUMNS.index(column), ROWS.index(row)), 255)
+    return mask
 
 
 def covered(mask: Image.Image) -> float:

@@ -48,6 +48,10 @@ class LoraFiles(Mapping[str, str]):
         return {path.stem: str(path) for path in sorted(self._folder.glob("*.safetensors"))} | dict(self._given)
 
 
+INPAINTED = (4, 9)
+"""Input channels of the UNets that diffusers' inpainting pipelines take."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """What is known of a model before it is loaded, from its folder's JSON files, without torch.
@@ -128,10 +132,13 @@ class ModelCard:
         said: dict[str, Any] = read_limner_json(folder / "limner.json")
         scale = _vae_scale_factor(read_table(folder / "vae" / "config.json"))
         transformer = read_table(folder / "transformer" / "config.json")
-        denoiser = read_table(folder / "unet" / "config.json") or transformer
+        unet = read_table(folder / "unet" / "config.json")
+        denoiser = unet or transformer
         sample_size = denoiser.get("sample_size")
         if transformer:
             said = {"multiple_of": scale * 2, **said}  # one token is two by two latents
+        if unet.get("in_channels", 4) not in INPAINTED:
+            said = {"masks": False, **said}
         if isinstance(sample_size, int):
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if isinstance(halvings := denoiser.get("down_block_types"), list):

@@ -44,11 +44,12 @@ class GenerationRequest:
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each can be repeated alone. ``scheduler``
     is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
     files, which are fitted to width and height; white in the mask is painted. ``box`` (left, upper, right, lower) says
-    where the picture lies on a canvas of width and height, around which the rest is painted. ``strength`` is how much
-    of the picture may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all), those most
-    similar to the idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each with the
-    number of steps taken before it counts; after ``stop_after`` steps the picture is finished as it is.
-    With ``tile`` its opposite edges continue each other.
+    where the picture lies on a canvas of width and height, around which the rest is painted; with ``keeps_rest`` what
+    is not painted gets the picture's own pixels back. ``strength`` is how much of the picture may change, over 0 to 1,
+    None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the idea by the image-text
+    model; then comes `Finish`. ``steering`` are later prompts, each with the number of steps taken before it counts;
+    after ``stop_after`` steps the picture is finished as it is. With ``tile`` its
+    opposite edges continue each other.
     """
 
     prompt: str
@@ -64,6 +65,7 @@ class GenerationRequest:
     init_image: str | None = None
     mask: str | None = None
     box: tuple[int, int, int, int] | None = None
+    keeps_rest: bool = True
     strength: float | None = None
     loras: tuple[tuple[str, float], ...] = ()
     keep: int = 0

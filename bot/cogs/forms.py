@@ -18,12 +18,13 @@ from limner.bot.ui.imagine_form import ImagineForm
 from limner.bot.ui.interactions import speak_privately
 from limner.bot.ui.job_buttons import EditPrompt, Remix
 from limner.bot.ui.picture_buttons import StartForm
+from limner.bot.ui.region_form import RegionForm
 from limner.bot.ui.steering import ChangePrompt
 
 Interaction = discord.Interaction[Any]
 
 FORMS: tuple[type[Form], ...] = (
-    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, Remix, StartForm),
+    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, Remix, StartForm, RegionForm),
     *(RuleForm, PlaceForm),
 )
 _KINDS = {form.kind: form for form in FORMS}
@@ -44,7 +45,14 @@ class Forms(LimnerCog, name="Limner forms"):
             if (int(named["guild"]), int(named["user"])) != (interaction.guild_id or 0, interaction.user.id):
                 raise NotYours
             form = await _KINDS[named["kind"]].of(interaction, self.app, int(named["subject"]))
-            form.read(data["components"])
+            form.read(data["components"], _files(interaction, data))
             await form.act(interaction, self.app)
         except Exception as error:
             await answer_error(interaction, error)
+
+
+def _files(interaction: Interaction, data: Mapping[str, Any]) -> dict[str, discord.Attachment]:
+    """The files of a submitted form by their ids."""
+    given: Mapping[str, Any] = data.get("resolved", {}).get("attachments", {})
+    state = cast("Any", interaction)._state
+    return {number: discord.Attachment(data=file, state=state) for number, file in given.items()}

@@ -63,6 +63,7 @@ _DERIVED = (
     "samples",
     "steps",
     "input_sha256",
+    "mask_sha256",
     "expansion",
     "search_text",
 )
@@ -95,6 +96,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "samples": new.request.num_images_per_prompt,
         "steps": new.request.steps,
         "input_sha256": new.request.init_image,
+        "mask_sha256": new.request.mask,
         "expansion": new.expansion.to_json() if new.expansion else None,
         "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),
     }

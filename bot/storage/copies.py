@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 JPEG_QUALITIES = (92, 80, 65, 50, 35, 20)
 COPY_QUALITY = 85
@@ -41,6 +41,25 @@ def small_copy(png: bytes, side: int, kind: str) -> bytes:
     small = Image.open(io.BytesIO(png)).convert("RGB")
     small.thumbnail((side, side))
     return encode(small, kind, quality=COPY_QUALITY)
+
+
+def under_grid(png: bytes, side: int, rows: str, columns: str) -> bytes:
+    """A JPEG copy under a grid of cells with their names, in white and black so that any picture lets them be read."""
+    small = Image.open(io.BytesIO(png)).convert("RGB")
+    scale = side / max(small.size)
+    small = small.resize((max(1, round(small.width * scale)), max(1, round(small.height * scale))))
+    draw, width, height = ImageDraw.Draw(small), small.width / len(columns), small.height / len(rows)
+    for thickness, colour in ((5, "black"), (1, "white")):
+        for number in range(1, len(columns)):
+            draw.line((number * width, 0, number * width, small.height), colour, thickness)
+        for number in range(1, len(rows)):
+            draw.line((0, number * height, small.width, number * height), colour, thickness)
+    font = ImageFont.load_default(max(12, min(width, height) / 4))
+    for down, row in enumerate(rows):
+        for across, column in enumerate(columns):
+            middle = ((across + 0.5) * width, (down + 0.5) * height)
+            draw.text(middle, row + column, "white", font, "mm", stroke_width=3, stroke_fill="black")
+    return encode(small, "JPEG", quality=COPY_QUALITY)
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -31,6 +31,12 @@ BROKEN = N_("That picture file is broken or incomplete; open and save it again, 
 NARROW = N_("That picture is too narrow; neither side may be over {ratio} times the other.")
 PIXELS = N_("That picture has over {most} million pixels; choose a smaller one.")
 MEMORY = N_("That picture takes too much memory or time to open; choose a smaller one.")
+BLACK = N_("That mask is black almost everywhere, so nothing would be painted; make what is to change white in it.")
+WHITE = N_("That mask is white almost everywhere, so nothing would be kept; make what is to stay black in it.")
+LEAST_SHARE = 0.001
+"""Least share of a mask that must be white, and that must be black."""
+GRID_SIDE = 1024
+"""Longer side, in pixels, of a picture under a grid."""
 SENTENCES = {
     FileFault.KIND: KIND,
     FileFault.BROKEN: BROKEN,
@@ -63,11 +69,18 @@ class PictureDecoder:
         Raises:
             BadPicture: it cannot be used, and why, in one sentence.
         """
-        return await self._open("clean", data)
+        return (await self._open("clean", data))[1]
+
+    async def mask(self, data: bytes) -> bytes:
+        """A black-and-white PNG file of a mask; raises BadPicture as `clean` does, and where it is of one colour."""
+        told, made = await self._open("mask", data)
+        if not LEAST_SHARE <= told["share"] <= 1 - LEAST_SHARE:
+            raise BadPicture(_(BLACK) if told["share"] < LEAST_SHARE else _(WHITE))
+        return made
 
     async def fingerprint(self, data: bytes) -> str:
         """The perceptual hash of an input picture; raises BadPicture like `clean`."""
-        return (await self._open("fingerprint", data)).decode()
+        return (await self._open("fingerprint", data))[1].decode()
 
     async def fingerprints(self, files: Sequence[Path]) -> list[str | None]:
         """The perceptual hashes of stored pictures; None where the file is missing."""
@@ -90,7 +103,12 @@ class PictureDecoder:
         answers = await self._ask_own(files, do="copy", side=side, kind=kind)
         return [data if told else None for told, data in answers]
 
-    async def _open(self, do: str, data: bytes) -> bytes:
+    async def under_grid(self, file: Path) -> bytes | None:
+        """A JPEG copy of a stored picture under a grid of named cells; None where the file is missing."""
+        [(told, data)] = await self._ask_own([file], do="grid", side=GRID_SIDE)
+        return data if told else None
+
+    async def _open(self, do: str, data: bytes) -> Decoded:
         limits = {"most_pixels": self._most_pixels, "most_side": LONGEST_SIDE, "most_ratio": LONGEST_RATIO}
         async with self._given:
             [(told, made)] = await _ask({"do": do, **limits}, data)
@@ -98,7 +116,7 @@ class PictureDecoder:
             raise BadPicture(
                 _(SENTENCES[FileFault(told["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
             )
-        return made
+        return told, made
 
     async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Decoded]:
         if not files:

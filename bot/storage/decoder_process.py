@@ -13,8 +13,9 @@ from typing import Any
 from PIL import Image
 
 from limner.bot.errors import BadPicture
-from limner.bot.storage.copies import fit, small_copy
+from limner.bot.storage.copies import fit, small_copy, under_grid
 from limner.bot.storage.perceptual_hash import known_by
+from limner.generators.image_canvas import COLUMNS, ROWS, covered, fitted
 from limner.generators.image_files import BadImage, encode_png, open_image
 
 CPU_SECONDS = 60
@@ -47,6 +48,9 @@ def _given(task: dict[str, Any], data: bytes) -> Decoded:
     wanted = {name: task[name] for name in ("most_pixels", "most_side", "most_ratio")}
     try:
         image = open_image(data, **wanted)
+        if task["do"] == "mask":
+            mask = fitted(image, image.size)
+            return {"share": covered(mask)}, encode_png(mask.convert("1"))
         return ({}, encode_png(image)) if task["do"] == "clean" else ({}, known_by(image).encode())
     except BadImage as error:
         return {"fault": error.fault}, b""
@@ -62,6 +66,8 @@ def _own(task: dict[str, Any], file: Path) -> Decoded:
             return {"kind": "text"}, known_by(Image.open(io.BytesIO(png))).encode()
         if task["do"] == "copy":
             return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"])
+        if task["do"] == "grid":
+            return {"kind": "jpg"}, under_grid(png, task["side"], ROWS, COLUMNS)
     except FileNotFoundError:
         return {}, b""
     except BadPicture as error:

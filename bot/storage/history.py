@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, update
@@ -26,6 +27,8 @@ ABANDONED_SECONDS = 3600.0
 """How long a saved picture may wait for its row; longer than a busy database takes."""
 
 
+GIVEN = (Job.input_sha256, Job.mask_sha256)
+"""The pictures that a request was given."""
 _ASKED = (
     Job.id,
     Job.user_id,
@@ -143,8 +146,8 @@ class History:
         """Remove the files of a deleted request, except those that await a moderator's decision."""
         async with self.database.read() as session:
             painted = await session.scalars(select(Image.sha256).where(Image.job_id == job_id))
-            given = await session.scalars(select(Job.input_sha256).where(Job.id == job_id))
-            hashes = {sha256 for sha256 in (*painted, *given) if sha256}
+            given = (await session.execute(select(*GIVEN).where(Job.id == job_id))).all()
+            hashes = {sha256 for sha256 in (*painted, *chain(*given)) if sha256}
         await self.drop_files(hashes)
 
     async def drop_pictures(self, job_id: int) -> None:
@@ -168,8 +171,8 @@ class History:
         """Remove a refused request's generated pictures, and its input picture if that was the reason."""
         if job.images:
             await self.drop_pictures(job.id)
-        if job.input_sha256:
-            await self.drop_files({job.input_sha256})
+        if given := {sha256 for sha256 in (job.input_sha256, job.mask_sha256) if sha256}:
+            await self.drop_files(given)
 
     async def drop_missing(self, job: Job) -> None:
         """Delete the rows of a job's pictures whose files are missing."""
@@ -211,10 +214,10 @@ class History:
         kept = Job.deleted_at.is_(None) | undecided()
         painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)
         is_refused = Job.reason_code.startswith(EndCode.PICTURE.prefix)
-        given = select(Job.input_sha256).where(kept, Job.reason_code.is_(None) | ~is_refused)
+        given = [select(one).where(kept, Job.reason_code.is_(None) | ~is_refused, one.in_(hashes)) for one in GIVEN]
         async with self.database.read() as session:
             held = set(await session.scalars(painted.where(Image.sha256.in_(hashes))))
-            inputs = await session.scalars(given.where(Job.input_sha256.in_(hashes)))
+            inputs = [sha256 for one in given for sha256 in await session.scalars(one)]
             pending = await session.scalars(select(PendingAsk.input_sha256).where(PendingAsk.input_sha256.in_(hashes)))
             return held | {sha256 for sha256 in (*inputs, *pending) if sha256}
 

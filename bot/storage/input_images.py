@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +14,8 @@ from limner.bot.storage.decoder import PictureDecoder
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import InputPicture, Seen
 from limner.bot.translation import N_, _
+from limner.generators.image_canvas import mask_of_cells
+from limner.generators.image_files import encode_png
 
 if TYPE_CHECKING:
     from limner.bot.settings import Settings
@@ -44,6 +47,15 @@ class Inputs:
         """
         self.check_size(len(data))
         return await asyncio.to_thread(self._images.save, await self._decoder.clean(data))
+
+    async def store_mask(self, data: bytes) -> str:
+        """Read a mask's file and write it in black and white; raises as `store` does, and where it is of one colour."""
+        self.check_size(len(data))
+        return await asyncio.to_thread(self._images.save, await self._decoder.mask(data))
+
+    async def store_cells(self, cells: Iterable[str]) -> str:
+        """Write the mask of some cells of a picture's grid."""
+        return await asyncio.to_thread(lambda: self._images.save(encode_png(mask_of_cells(cells))))
 
     async def get(self, sha256: str) -> InputPicture | None:
         """The classifier's result for a picture; None if it was not classified yet."""

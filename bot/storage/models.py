@@ -39,6 +39,7 @@ UNDELIVERED = (
     " AND (quarantine IS NULL OR status != 'succeeded')"
 )
 WITH_INPUT = "input_sha256 IS NOT NULL"
+WITH_MASK = "mask_sha256 IS NOT NULL"
 
 
 class Looked(MappedAsDataclass, kw_only=True):
@@ -96,6 +97,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     steps: Mapped[int] = mapped_column(default=1)
     #: The input picture, if any, and its file name.
     input_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
+    #: The mask of the part of it that is painted.
+    mask_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
     input_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
     #: The final prompt: the expansion in the style; None until expanded.
     prompt: Mapped[str | None] = mapped_column(Text, default=None)
@@ -178,6 +181,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         partial_index("ix_jobs_quarantined", "id", where=QUARANTINED),
         partial_index("ix_jobs_unseen", "look_after", where=UNLOOKED),
         partial_index("ix_jobs_input", "input_sha256", where=WITH_INPUT),
+        partial_index("ix_jobs_mask", "mask_sha256", where=WITH_MASK),
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal, or_, select
@@ -15,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.filter_tables import FilterChange
-from limner.bot.storage.history import History
+from limner.bot.storage.history import GIVEN, History
 from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review
 
@@ -94,9 +95,9 @@ async def trim_refusals(history: History, limits: Retention) -> int:
         async with history.database.begin() as session:
             await session.execute(those)
             gone = delete(Job).where(Job.id.in_(ids[first : first + BATCH]), *_removable())
-            given = list(await session.scalars(gone.returning(Job.input_sha256)))
+            given = (await session.execute(gone.returning(*GIVEN))).all()
         removed += len(given)
-        await history.drop_files({sha256 for sha256 in given if sha256})
+        await history.drop_files({sha256 for sha256 in chain(*given) if sha256})
     return removed
 
 

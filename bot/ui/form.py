@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
 import discord
@@ -14,7 +15,13 @@ from limner.bot.errors import BadOption
 from limner.bot.translation import N_, _
 
 Interaction = discord.Interaction[Any]
-Field = discord.ui.TextInput[Any] | discord.ui.Select[Any] | discord.ui.RoleSelect[Any] | discord.ui.ChannelSelect[Any]
+Field = (
+    discord.ui.TextInput[Any]
+    | discord.ui.Select[Any]
+    | discord.ui.RoleSelect[Any]
+    | discord.ui.ChannelSelect[Any]
+    | discord.ui.FileUpload[Any]
+)
 
 TOO_LONG = N_("“{label}” has {length} characters, and there is room for {most}; shorten it.")
 TOO_SHORT = N_("“{label}” must have at least {least} characters.")
@@ -42,6 +49,7 @@ class Form(discord.ui.Modal, ABC):
         super().__init__(title=title)
         self._fields: dict[str, tuple[str, Field]] = {}
         self._given: dict[str, list[str]] = {}
+        self._files: Mapping[str, discord.Attachment] = {}
 
     @classmethod
     @abstractmethod
@@ -66,6 +74,10 @@ class Form(discord.ui.Modal, ABC):
         """A field's selected values, or ids of roles or channels."""
         return self._given[name]
 
+    def file(self, name: str) -> discord.Attachment | None:
+        """The file given in a field, if any."""
+        return next((self._files[number] for number in self._given[name] if number in self._files), None)
+
     def fill(self, given: Mapping[str, str]) -> None:
         """Fill fields by name; a text that is too long stays for the member to shorten."""
         for name, (_label, field) in self._fields.items():
@@ -76,8 +88,11 @@ class Form(discord.ui.Modal, ABC):
                 for option in field.options:
                     option.default = option.value in given[name].split(", ")
 
-    def read(self, components: Sequence[Mapping[str, Any]]) -> None:
-        """Take the submitted values; raises BadOption for values that the form does not offer."""
+    def read(
+        self, components: Sequence[Mapping[str, Any]], files: Mapping[str, discord.Attachment] = MappingProxyType({})
+    ) -> None:
+        """Take the submitted values, and the files by their ids; raises BadOption for values that it does not offer."""
+        self._files = files
         parts = [component["component"] for component in components if "component" in component]
         given = {str(part.get("custom_id")): part for part in parts}
         for name, (label, field) in self._fields.items():
@@ -117,7 +132,7 @@ def _chosen(label: str, field: Any, values: list[str]) -> list[str]:
     if isinstance(field, discord.ui.Select):
         offered = {option.value for option in cast("discord.ui.Select[Any]", field).options}
         is_offered = offered.issuperset(values)
-    least = field.min_values if field.required or values else 0
-    if not is_offered or not least <= len(values) <= field.max_values:
+    least = field.min_values or 0 if field.required or values else 0
+    if not is_offered or not least <= len(values) <= (field.max_values or 1):
         raise BadOption(_(NOT_OFFERED, label=label))
     return values

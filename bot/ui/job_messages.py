@@ -66,6 +66,7 @@ BY = {
     Action.PAN_UP: N_("picture {picture} of request {job} extended upwards by {member}"),
     Action.PAN_DOWN: N_("picture {picture} of request {job} extended downwards by {member}"),
     Action.START: N_("started from picture {picture} of request {job} by {member}"),
+    Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
     Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
 }
 """Who asked, and for what, by what made a request of its parent."""

@@ -12,12 +12,13 @@ import discord
 
 from limner.bot import picture_actions
 from limner.bot.app import App
+from limner.bot.ask import find_card
 from limner.bot.errors import BadOption, BadPicture, FilesGone
-from limner.bot.picture_actions import Asker, picture_of
+from limner.bot.picture_actions import Asker, check_masks, picture_of
 from limner.bot.place import Where
 from limner.bot.reasons import Action, JobKind, JobStatus
 from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job
+from limner.bot.storage.models import Image, Job
 from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForOwner, ForViewers
@@ -44,7 +45,13 @@ MAKING: dict[str, tuple[str, Making]] = {
     "down": (N_("Pan down"), partial(picture_actions.pan, action=Action.PAN_DOWN)),
 }
 """Verbs that make a new request of a picture, with their labels."""
-TAKING = {"start": N_("Start from this"), "send": N_("Send to me"), "file": N_("Download")}
+TAKING = {
+    "start": N_("Start from this"),
+    "edit": N_("Edit region"),
+    "region": N_("Choose the part"),
+    "send": N_("Send to me"),
+    "file": N_("Download"),
+}
 """Verbs for all who see a picture."""
 TENDING = {
     "hide": (N_("Hide"), discord.ButtonStyle.secondary),
@@ -55,6 +62,7 @@ TENDING = {
 NUMBERS = 10
 """A form's subject is a request's number times this and the picture's."""
 USUAL_STRENGTH = "0.6"
+CELLS = N_("Rows are A to D, columns 1 to 4. Choose the cells to paint anew, or give a mask file.")
 SENT = N_("Picture {number} of request {job}.")
 IN_MESSAGES = N_("The picture is in your direct messages.")
 NO_MESSAGES = N_("Discord does not let me write to you; Download gives you the picture here.")
@@ -89,7 +97,7 @@ class PictureButton(
         view = discord.ui.View(timeout=None)
         for verb in MAKING:
             view.add_item(MakeButton(verb, job.id, self.number))
-        for verb in TAKING:
+        for verb in ("start", "edit", "send", "file"):
             view.add_item(TakeButton(verb, job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
             for verb in ("hide", "drop"):
@@ -119,7 +127,7 @@ class MakeButton(
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Submit the request for the member who pressed."""
-        made = await MAKING[self.verb][1](app, job, self.number, _asker(interaction))
+        made = await MAKING[self.verb][1](app, job, self.number, asker(interaction))
         await post_placeholder(interaction, app, made)
 
 
@@ -201,12 +209,28 @@ class StartForm(Form, kind="start"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit the request for the member who filled the form."""
         texts = self.text("idea"), self.text("strength")
-        job = await picture_actions.start_from(app, self._job, self._number, _asker(interaction), *texts)
+        job = await picture_actions.start_from(app, self._job, self._number, asker(interaction), *texts)
         await post_placeholder(interaction, app, job)
 
 
 async def _start(interaction: Interaction, app: App, job: Job, number: int) -> None:
     await open_form(interaction, app, "start", job.id * NUMBERS + number)
+
+
+async def _edit(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    check_masks(app.settings, find_card(app.settings, job.request["model"]))
+    await interaction.response.defer(ephemeral=True, thinking=True)
+    picture = await _shown(app, job, number, spot(interaction.guild_id, interaction.channel_id, interaction.channel))
+    data = await app.decoder.under_grid(app.images.path(picture.sha256))
+    if data is None:
+        raise FilesGone
+    file = discord.File(io.BytesIO(data), f"limner-{job.id}-{number}-cells.jpg", spoiler=job.is_spoiler)
+    view = discord.ui.View(timeout=None).add_item(TakeButton("region", job.id, number))
+    await tell(interaction, _(CELLS), file=file, view=view)
+
+
+async def _region(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await open_form(interaction, app, "region", job.id * NUMBERS + number)
 
 
 async def _send(interaction: Interaction, app: App, job: Job, number: int) -> None:
@@ -228,15 +252,20 @@ async def _download(interaction: Interaction, app: App, job: Job, number: int) -
 
 async def _file(app: App, job: Job, number: int, where: Where, most: int) -> discord.File:
     """A picture's file, at most so large; raises BadPicture if it is gone or may not be shown there."""
-    picture = picture_of(job, number)
-    objection = await app.image_policy.objection(job, where)
-    if objection and picture.id in objection.codes:
-        raise BadPicture(_(NOT_THERE))
+    picture = await _shown(app, job, number, where)
     [found] = await app.decoder.fit([app.images.path(picture.sha256)], most)
     if found is None:
         raise FilesGone
     name = f"limner-{job.id}-{number}.{found[0]}"
     return discord.File(io.BytesIO(found[1]), name, spoiler=job.is_spoiler, description=describe(job))
+
+
+async def _shown(app: App, job: Job, number: int, where: Where) -> Image:
+    """A picture that may be shown there; raises BadPicture otherwise."""
+    picture, objection = picture_of(job, number), await app.image_policy.objection(job, where)
+    if objection and picture.id in objection.codes:
+        raise BadPicture(_(NOT_THERE))
+    return picture
 
 
 async def _hide(interaction: Interaction, app: App, job: Job, number: int) -> None:
@@ -261,11 +290,12 @@ async def _drop(interaction: Interaction, app: App, job: Job, number: int) -> No
     await interaction.response.edit_message(content=_(DROPPED, number=number, job=job.id), view=None)
 
 
-_TAKEN = {"start": _start, "send": _send, "file": _download}
+_TAKEN = {"start": _start, "edit": _edit, "region": _region, "send": _send, "file": _download}
 _TENDED = {"hide": _hide, "drop": _ask_to_drop, "dropped": _drop}
 
 
-def _asker(interaction: Interaction) -> Asker:
+def asker(interaction: Interaction) -> Asker:
+    """The member of an interaction, and where."""
     return Asker(interaction.user.id, str(interaction.locale), where_to_post(interaction))
 
 

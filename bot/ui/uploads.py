@@ -28,8 +28,9 @@ async def take_picture(
     app: App,
     attachment: discord.Attachment,
     check: Check,
+    keep: Callable[[bytes], Awaitable[str]] | None = None,
 ) -> str:
-    """Store an uploaded picture and return its hash.
+    """Store an uploaded picture, or what ``keep`` stores of it, and return its hash.
 
     Uploads of a member are handled one after another, and each only after ``check`` has accepted the request: nothing
     of a refused request is downloaded, opened or stored.
@@ -41,7 +42,7 @@ async def take_picture(
 
     async def store() -> str:
         async with download(app, interaction.user.id, attachment, check) as data:
-            return await app.inputs.store(data)
+            return await (keep or app.inputs.store)(data)
 
     storing = asyncio.create_task(store())
     done, _ = await asyncio.wait({storing}, timeout=QUICK_SECONDS)

@@ -94,7 +94,7 @@ async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Im
 async def _with_the_rest(app: App, job: Job, one: Kept) -> Kept:
     """A painting of a part of a picture, with the picture's own pixels in the rest."""
     request = job.generation
-    if not request.init_image or not (request.mask or request.box):
+    if not request.init_image or not (request.mask or request.box) or not request.keeps_rest:
         return one
     try:
         original = await asyncio.to_thread(app.images.open, request.init_image)

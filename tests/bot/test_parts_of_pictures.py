@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from limner.bot import picture_actions
+from limner.bot import picture_actions, submit
 from limner.bot.app import App
-from limner.bot.errors import BadOption
+from limner.bot.errors import BadOption, BadPicture
 from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
 from limner.bot.reasons import Action
 from limner.bot.settings import Settings
+from limner.bot.storage.decoder import BLACK, WHITE
 from limner.bot.storage.models import Job
 from limner.generators.image_canvas import SEAM
 from tests.bot.test_worker import AddingExpander, ask, make_worker
+from tests.pictures import saved
 from tests.tiny_models import build_tiny_pipeline
 
 SOMEBODY = Asker(5, "en-US", Where())
@@ -92,3 +96,68 @@ async def test_a_model_that_fills_no_part_refuses_before_the_queue(app: App) -> 
     app.settings.cards["tiny"] = picture_actions.replace(app.settings.cards["tiny"], masks=False)
     with pytest.raises(BadOption, match="The model tiny cannot paint a part of a picture\\."):
         await picture_actions.zoom_out(app, first, 1, SOMEBODY, times=2)
+
+
+async def edited(app: App, first: Job, mask: str, *, keeps_rest: bool = True) -> Job:
+    """An edit of a request's first picture."""
+    return await picture_actions.edit(app, first, 1, SOMEBODY, "a blue cat", mask, keeps_rest=keeps_rest)
+
+
+async def test_outside_of_the_cells_not_one_pixel_changes(app: App) -> None:
+    [first] = await done(app, await ask(app, size="64x64", upscale=2))
+    mask = await app.inputs.store_cells(["B2", "B3", "C2"])
+    job, loose = await done(app, await edited(app, first, mask), await edited(app, first, mask, keeps_rest=False))
+    inside = np.zeros((128, 128), dtype=bool)
+    inside[32:64, 32:96] = inside[64:96, 32:64] = True
+    original, result = pixels(app, first), pixels(app, job)
+    assert result.shape == original.shape == (128, 128, 3)
+    assert np.array_equal(result[~inside], original[~inside])
+    assert (result[inside] != original[inside]).any(axis=1).mean() > 0.5
+    assert (job.prompt, job.expand, job.mask_sha256) == ("a blue cat", "off", mask)
+    assert pixels(app, loose).shape == (64, 64, 3)  # as it was painted
+
+
+async def test_a_given_mask_of_any_size_is_fitted_and_its_edges_are_soft(app: App) -> None:
+    [first] = await done(app, await ask(app, size="64x64"))
+    drawn = Image.new("RGB", (1000, 700))
+    drawn.paste("white", (0, 0, 500, 700))
+    job = await edited(app, first, await app.inputs.store_mask(saved(drawn)))
+    [job] = await done(app, job)
+    original, result = pixels(app, first).astype(int), pixels(app, job).astype(int)
+    assert np.array_equal(result[:, 32:], original[:, 32:])
+    changed = np.abs(result - original).mean(axis=(0, 2))[:32]
+    assert changed[31] < changed[:24].mean()
+
+
+async def test_a_mask_stays_as_long_as_its_request(app: App) -> None:
+    [first] = await done(app, await ask(app))
+    mask = await app.inputs.store_cells(["A1"])
+    job = await edited(app, first, mask)
+    await app.history.sweep(older_than=-1)
+    again = await submit.reroll(app, job, user_id=5)
+    await app.history.delete(job.id)
+    assert app.images.path(mask).exists()
+    assert again.generation.mask == mask
+    await app.history.delete(again.id)
+    assert not app.images.path(mask).exists()
+
+
+@pytest.mark.parametrize(("white", "sentence"), [((0, 0, 0, 0), BLACK), ((0, 0, 1, 1), BLACK), ((0, 0, 99, 99), WHITE)])
+async def test_a_mask_of_one_colour_is_refused(app: App, white: tuple[int, int, int, int], sentence: str) -> None:
+    drawn = Image.new("L", (99, 99))
+    drawn.paste(255, white)
+    with pytest.raises(BadPicture, match=sentence[:20]):
+        await app.inputs.store_mask(saved(drawn))
+
+
+async def test_a_picture_under_a_grid_names_its_cells(app: App) -> None:
+    for shade in (0, 128, 255):
+        path = app.images.path(app.images.save(saved(Image.new("RGB", (96, 64), (shade,) * 3))))
+        data = await app.decoder.under_grid(path)
+        assert data
+        shown = np.asarray(Image.open(io.BytesIO(data)).convert("L")).astype(int)
+        assert shown.shape == (683, 1024)
+        for row in range(4):
+            for column in range(4):
+                cell = shown[row * 171 + 40 : row * 171 + 130, column * 256 + 60 : column * 256 + 196]
+                assert cell.max() - cell.min() > 100, (shade, row, column)

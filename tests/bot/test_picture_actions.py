@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pytest
 import simcord
+from PIL import Image
 from sqlalchemy import update
 
 from limner.bot.errors import NotYours
 from limner.bot.reasons import JobKind
+from limner.bot.settings import Settings
+from limner.bot.storage.decoder import BLACK, KIND, WHITE
 from limner.bot.storage.models import Job
+from limner.bot.ui.region_form import ALL_PARTS, CELLS, NO_PART
+from tests.pictures import saved
 from tests.reviewing import told
 from tests.simulated_discord import World, labels, text_of
+from tests.tiny_models import build_tiny_pipeline
 
 SIZE = (160, 112)
 PART = {"strength": 1.0, "kind": JobKind.PAINT}
 MADE: Mapping[str, Mapping[str, Any]] = {
-    "Vary subtle": {"strength": 0.7, "kind": JobKind.PAINT, "action": "vary_subtle", "size": SIZE},
-    "Vary strong": {"strength": 0.94, "kind": JobKind.PAINT, "action": "vary_strong", "size": SIZE},
+    "Vary subtle": {"strength": 0.35, "kind": JobKind.PAINT, "action": "vary_subtle", "size": SIZE},
+    "Vary strong": {"strength": 0.7, "kind": JobKind.PAINT, "action": "vary_strong", "size": SIZE},
     "Zoom out 1.5x": {**PART, "action": "zoom_out", "size": SIZE, "box": (26, 18, 133, 93)},
     "Zoom out 2x": {**PART, "action": "zoom_out", "size": SIZE, "box": (40, 28, 120, 84)},
     "Pan left": {**PART, "action": "pan_left", "size": (240, 112), "box": (80, 0, 240, 112)},
     "Pan right": {**PART, "action": "pan_right", "size": (240, 112), "box": (0, 0, 160, 112)},
-    "Pan up": {**PART, "action": "pan_up", "size": (160, 160), "box": (0, 53, 160, 160)},
-    "Pan down": {**PART, "action": "pan_down", "size": (160, 160), "box": (0, 0, 160, 107)},
+    "Pan up": {**PART, "action": "pan_up", "size": (160, 168), "box": (0, 56, 160, 168)},
+    "Pan down": {**PART, "action": "pan_down", "size": (160, 168), "box": (0, 0, 160, 112)},
     "Upscale 2x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
 """What a button's request has."""
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path) -> Settings:
+    """With a model that paints parts of pictures, and doodle, which does not."""
+    width, height = SIZE
+    return settings.using(models={"tiny": f"{tiny}@{width}x{height}", **settings.models})
+
+
 async def painted(world: World, count: int = 2) -> Job:
     """A posted request of ada's, with several pictures."""
-    job = await world.imagine("a red fox --ar 3:2", count=count, seed=5)
+    job = await world.imagine("a red fox", count=count, seed=5)
     [claimed] = await world.app.jobs.claim("painter", capacity=10**6)
     await world.finish(claimed, count=count, size=SIZE)
     return await world.delivered(job)
@@ -120,6 +140,72 @@ async def test_owner_and_moderators_hide_pictures_and_delete_one(world: World) -
     last = await press(await opened(world, first, world.ada, 1), world.ada, "Delete this one")
     assert last.response
     assert last.response.content.startswith(f"Request {first.id} (**a red fox**) is deleted")
+
+
+async def under_grid(world: World, first: Job, who: simcord.MemberActor) -> simcord.InteractionResult:
+    """The second picture under its grid, in private."""
+    grid = await press(await opened(world, first, who), who, "Edit region")
+    assert grid.response
+    assert grid.ephemeral
+    assert [file.filename for file in grid.response.message.attachments] == [f"limner-{first.id}-2-cells.jpg"]
+    return grid
+
+
+async def test_a_part_is_chosen_by_cells_or_by_a_mask(world: World) -> None:
+    first = await painted(world)
+    given = drawn_mask((0, 0, 30, 60))
+    chosen: dict[simcord.MemberActor, dict[str, Any]] = {
+        world.ada: {"cells": ["A1", "D4"], "rest": ["exact"]},
+        world.bob: {"mask": ("mask.png", given), "rest": ["about"]},
+    }
+    for who, values in chosen.items():
+        form = await press(await under_grid(world, first, who), who, "Choose the part")
+        await world.restart()
+        await who.submit_modal(form, {"idea": "a green hat", **values})
+        job = await world.newest()
+        request = job.generation
+        assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (who.id, first.id, 2, "edit")
+        assert (job.idea, request.init_image) == ("a green hat", first.images[1].sha256)
+        mask = world.app.images.open(job.mask_sha256 or "")
+        white = sum(value > 0 for value in mask.convert("L").tobytes())
+        by_cells = who is world.ada
+        assert (request.keeps_rest, mask.size, white) == ((True, (4, 4), 2) if by_cells else (False, (60, 60), 1800))
+
+
+async def test_a_part_that_is_none_or_all_gets_a_sentence(world: World) -> None:
+    first = await painted(world)
+    grid = await under_grid(world, first, world.ada)
+    usual: dict[str, Any] = {"idea": "a green hat", "rest": ["exact"]}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({}, NO_PART),
+        ({"cells": CELLS}, ALL_PARTS),
+        ({"mask": ("mask.png", drawn_mask((0, 0, 1, 1)))}, BLACK),
+        ({"mask": ("mask.png", drawn_mask((0, 0, 60, 60)))}, WHITE),
+        ({"mask": ("mask.png", b"no picture")}, KIND),
+        ({"cells": ["A1"], "idea": "a hat --ar 3:2"}, "--ar is a flag, and no flag counts here; leave it out."),
+    ]
+    for chosen, sentence in wrong:
+        form = await press(grid, world.ada, "Choose the part")
+        assert told(await world.ada.submit_modal(form, {**usual, **chosen})) == sentence
+    assert (await world.newest()).id == first.id
+
+
+def drawn_mask(white: tuple[int, int, int, int]) -> bytes:
+    mask = Image.new("RGB", (60, 60))
+    mask.paste("white", white)
+    return saved(mask)
+
+
+async def test_a_model_that_paints_no_parts_refuses_at_once_and_names_one_that_does(world: World) -> None:
+    await world.imagine("a red fox", model="doodle")
+    [claimed] = await world.app.jobs.claim("painter", capacity=10**6)
+    await world.finish(claimed)
+    first = await world.delivered(await world.newest())
+    shown = await opened(world, first, world.bob, 1)
+    sentence = "The model doodle cannot paint a part of a picture; Remix it with --model tiny first."
+    for label in ("Zoom out 2x", "Pan left", "Edit region"):
+        assert told(await press(shown, world.bob, label)) == sentence
+    assert (await world.newest()).id == first.id
 
 
 async def test_two_clicks_are_two_requests_within_the_members_limit(world: World) -> None:

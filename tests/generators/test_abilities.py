@@ -171,3 +171,8 @@ def test_limner_json_may_say_how_many_tokens_are_read_and_that_no_lora_is_taken(
     (tmp_path / "limner.json").write_text('{"max_tokens": 300, "takes_loras": false}')
     card = ModelCard.read("m", str(tmp_path))
     assert (card.max_tokens, card.takes_loras) == (300, False)
+
+
+def test_a_unet_that_the_inpainting_pipelines_do_not_take_paints_no_parts():
+    doodle = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
+    assert not ModelCard.read("doodle", str(doodle)).masks
