@@ -26,11 +26,11 @@ _FLAGS: dict[str, tuple[Option, str]] = {
 _FOREIGN: dict[str, tuple[Kind, str]] = {
     **dict.fromkeys(("v", "version", "niji"), (Kind.WHOLE, "--model")),
     **dict.fromkeys(("s", "stylize"), (Kind.NUMBER, "--guidance")),
-    **dict.fromkeys(("q", "quality", "stop"), (Kind.NUMBER, "--steps")),
+    **dict.fromkeys(("q", "stop"), (Kind.NUMBER, "--steps")),
     **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, N_("the option image"))),
     **dict.fromkeys(("iw", "sw", "cw", "ow"), (Kind.NUMBER, "--strength")),
     **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (Kind.NUMBER, "")),
-    **dict.fromkeys(("video", "draft", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
+    **dict.fromkeys(("video", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
     **dict.fromkeys(("p", "profile", "personalize"), (Kind.NAME, "")),
     "aspect": (Kind.RATIO, "--ar"),
     "color": (Kind.NUMBER, "--colour"),

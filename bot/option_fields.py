@@ -11,6 +11,7 @@ from limner.bot.errors import BadOption, BadPrompt
 from limner.bot.limits import named, some
 from limner.bot.translation import _, commas
 from limner.generators.model_card import ModelCard
+from limner.generators.qualities import STANDARD, quality
 from limner.generators.requests import Finish, GenerationRequest
 
 if TYPE_CHECKING:
@@ -166,6 +167,25 @@ class Sampler(InRequest):
                 )
             )
         return super().put(new, name, settings)
+
+
+class InQuality(InRequest):
+    """A quality: the model's steps, size and sampler for it; `Aspect` comes before, and what is chosen singly after."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str | None:
+        """The quality, if it is not the standard one."""
+        return None if request.quality == STANDARD else request.quality
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The quality's steps, scaled size and sampler."""
+        card, request = settings.cards[new.request.model], new.request
+        meant = quality(card, value)
+        width, height = (
+            max(1, round(side * meant.scale / card.multiple_of)) * card.multiple_of for side in request.size
+        )
+        steps = min(meant.num_inference_steps, settings.max_steps)
+        sides = {"width": width, "height": height} if meant.scale != 1 else {}
+        return _asking(new, quality=value, num_inference_steps=steps, scheduler=meant.scheduler, **sides)
 
 
 class Count:

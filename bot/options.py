@@ -16,6 +16,7 @@ from limner.bot.option_fields import (
     Field,
     InFinish,
     InJob,
+    InQuality,
     InRequest,
     Lora,
     Negative,
@@ -28,6 +29,7 @@ from limner.bot.option_fields import (
 from limner.bot.translation import N_, _
 from limner.generators.lora_words import trigger_words
 from limner.generators.model_card import ModelCard
+from limner.generators.qualities import QUALITIES
 from limner.generators.requests import SEEDS, GenerationRequest
 
 if TYPE_CHECKING:
@@ -195,6 +197,12 @@ def _no_tiles(card: ModelCard) -> str:
     return _("The model {model} cannot join a picture's edges; ask again without tile.", model=card.name)
 
 
+def _one_quality(card: ModelCard) -> str:
+    if card.has_steps and not card.server:
+        return ""
+    return _("The model {model} paints in one quality only; leave out the option quality.", model=card.name)
+
+
 OPTIONS = (
     Option(
         name="negative",
@@ -238,6 +246,19 @@ OPTIONS = (
         noun=N_("number of requests"),
         least=1,
         limit=lambda settings: settings.max_requests,
+    ),
+    Option(
+        name="quality",
+        help=N_("draft is quick and small, and Enhance completes it; fine takes longer"),
+        kind=Kind.NAME,
+        kept=InQuality("quality"),
+        flags=("quality",),
+        bare={"draft": "draft"},
+        wanted=N_("draft, standard or fine"),
+        example="draft",
+        choices=QUALITIES,
+        cannot=_one_quality,
+        label=N_("Quality"),
     ),
     Option(
         name="steps",

@@ -40,6 +40,7 @@ class Action(StrEnum):
     RESTYLE = "restyle"
     UPSCALE = "upscale"
     DESCRIBED = "described"
+    ENHANCE = "enhance"
     VARY_SUBTLE = "vary_subtle"
     VARY_STRONG = "vary_strong"
     ZOOM_OUT = "zoom_out"

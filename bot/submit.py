@@ -23,6 +23,7 @@ from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused
 from limner.bot.flags import parse_prompt, too_long
 from limner.bot.moderation import apply_verdict
 from limner.bot.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
+from limner.bot.option_fields import Aspect, InQuality
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
@@ -32,6 +33,7 @@ from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
 from limner.generators.base import Expansion
 from limner.generators.model_card import ModelCard
+from limner.generators.qualities import STANDARD, quality
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
@@ -101,6 +103,33 @@ async def repeat(app: App, job: Job, *, where: Where) -> Job:
 async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = None) -> Job:
     """Paint the same idea with the same seed, without the language model."""
     return await submit(app, replace(_again(app, job, Action.RAW, user_id, where or job.where), expand="off"))
+
+
+async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job]:
+    """Paint each picture of a draft again in standard quality: the same composition, by image-to-image."""
+    check_posted(job)
+    draft = GenerationRequest.from_json(job.request)
+    card = find_card(app.settings, draft.model)
+    full = {"scheduler": None, "num_images_per_prompt": 1, "keep": 0, "steering": (), "stop_after": None}
+    again = _again(app, job, Action.ENHANCE, user_id, where)
+    prompt = job.generation.latest_prompt if draft.steering else job.prompt
+    again = replace(again, request=replace(draft, **full), prompt=prompt, expansion=job.expanded)
+    again = Aspect().put(InQuality("quality").put(again, STANDARD, app.settings), draft.size, app.settings)
+    return await submit_all(
+        app,
+        [
+            replace(
+                again,
+                request=replace(
+                    again.request, init_image=picture.sha256, seed=picture.seed, strength=card.enhance_strength
+                ),
+                input_name=f"{job.id}-{number}.png",
+                parent_picture=number,
+                is_spoiler=job.is_spoiler,
+            )
+            for number, picture in enumerate(job.images, 1)
+        ],
+    )
 
 
 async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, where: Where) -> Job:
@@ -280,6 +309,7 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
         card = find_card(app.settings, new.request.model)
         check_limits(app.settings, card, new)
         new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
+        new = replace(new, weight=new.weight / quality(card, new.request.quality).cost(card))
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
 

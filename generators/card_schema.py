@@ -18,6 +18,7 @@ NUMBERS = {
     "max_tokens": (int, 1, 1_000_000),
     "subtle_strength": (float, 0.05, 1),
     "strong_strength": (float, 0.05, 1),
+    "enhance_strength": (float, 0.05, 1),
 }
 """Number fields: whether they are whole, and their range."""
 SWITCHES = (
@@ -26,6 +27,8 @@ SWITCHES = (
 )
 TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""
+QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "scheduler": (str, 0, 0)}
+"""Fields of the tables draft and fine, with their ranges; a sampler is a text."""
 TABLES = {"loras": "names and files", "lora_words": "names and words"}
 """Fields that are tables of texts, and what they hold."""
 
@@ -62,15 +65,31 @@ def _wanted(name: str, value: Any) -> str | None:
     """The expected value of a field, if its value is wrong."""
     if name in NUMBERS:
         kind, least, most = NUMBERS[name]
-        is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-        is_right = is_number and math.isfinite(value) and least <= value <= most
+        is_right = _is_number(value, kind, least, most)
         return None if is_right else f"a {'whole ' if kind is int else ''}number from {least} to {most}"
     if name in SWITCHES:
         return None if isinstance(value, bool) else "true or false"
     if name in TEXTS:
         is_right = isinstance(value, str) and len(value) <= TEXTS[name]
         return None if is_right else f"a text of at most {TEXTS[name]} characters"
+    if name in ("draft", "fine"):
+        return None if _is_quality(value) else 'a table such as {"num_inference_steps": 8, "scale": 0.75}'
     if name in TABLES:
         texts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
         return None if all(isinstance(text, str) for text in texts) else f"a table of {TABLES[name]}"
     return None
+
+
+def _is_number(value: Any, kind: type, least: float, most: float) -> bool:
+    is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and least <= value <= most
+
+
+def _is_quality(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    said = cast("dict[str, Any]", value)
+    return all(
+        isinstance(one, str) if name == "scheduler" else name in QUALITY and _is_number(one, *QUALITY[name])
+        for name, one in said.items()
+    )

@@ -101,6 +101,11 @@ class ModelCard:
     subtle_strength: float = 0.35
     strong_strength: float = 0.7
     """How much of a picture its two variations change."""
+    enhance_strength: float = 0.5
+    """How much of a draft changes when it is painted again in full quality."""
+    draft: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    fine: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    """Steps, scale and sampler of these qualities, where they are not what suits the family (`qualities`)."""
     is_tryout: bool = False
     """A small model for trying Limner; a member's first picture by it has a note about that."""
     words: frozenset[str] = frozenset()

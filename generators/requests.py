@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from limner.generators.qualities import STANDARD
+
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
 
@@ -49,7 +51,7 @@ class GenerationRequest:
     None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the idea by the image-text
     model; then comes `Finish`. ``steering`` are later prompts, each with the number of steps taken before it counts;
     after ``stop_after`` steps the picture is finished as it is. With ``tile`` its
-    opposite edges continue each other.
+    opposite edges continue each other. ``quality`` names the steps, size and sampler that were chosen together.
     """
 
     prompt: str
@@ -73,6 +75,7 @@ class GenerationRequest:
     steering: tuple[tuple[int, str], ...] = ()
     stop_after: int | None = None
     tile: bool = False
+    quality: str = STANDARD
 
     @property
     def steps(self) -> int:

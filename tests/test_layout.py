@@ -16,7 +16,7 @@ FOLDERS = ("bot", "generators", "migrations")
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
     *("abilities", "answers", "base", "errors", "image_canvas", "image_files", "lora_words", "measured", "model_card"),
-    *("installed", "model_files", "requests", "samplers", "sentences", "text_files", "weights"),
+    *("installed", "model_files", "qualities", "requests", "samplers", "sentences", "text_files", "weights"),
 )
 """Modules of generators that the bot imports too."""
 GENERATORS = tuple(

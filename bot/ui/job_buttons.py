@@ -53,6 +53,7 @@ LOOKS = {
     "remix": (N_("Remix"), discord.ButtonStyle.secondary),
     "raw": (N_("Raw"), discord.ButtonStyle.secondary),
     "upscale": (N_("Upscale"), discord.ButtonStyle.secondary),
+    "enhance": (N_("Enhance"), discord.ButtonStyle.success),
     "paint": (N_("Paint this"), discord.ButtonStyle.primary),
     "details": (N_("Details"), discord.ButtonStyle.secondary),
     "delete": (N_("Delete"), discord.ButtonStyle.danger),
@@ -63,7 +64,7 @@ LOOKS = {
 }
 OF_SEVERAL = {"upscale": N_("Upscale all")}
 """Labels of the verbs that act on all pictures of a request where it has several."""
-AGAIN = ("reroll", "remix", "paint")
+AGAIN = ("reroll", "remix", "paint", "enhance")
 """Verbs that are offered for some requests only."""
 STEERING = ("change", "stop")
 """Verbs that are offered while a picture is painted, if its model takes another prompt between two steps."""
@@ -265,6 +266,11 @@ async def _upscale(interaction: Interaction, app: App, job: Job) -> None:
     await post_placeholder(interaction, app, larger)
 
 
+async def _enhance(interaction: Interaction, app: App, job: Job) -> None:
+    for larger in await submit.enhance(app, job, user_id=interaction.user.id, where=where_to_post(interaction)):
+        await post_placeholder(interaction, app, larger)
+
+
 async def _paint(interaction: Interaction, app: App, job: Job) -> None:
     painting = await submit.paint_described(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
     await post_placeholder(interaction, app, painting)
@@ -309,6 +315,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "remix": _remix,
     "raw": _raw,
     "upscale": _upscale,
+    "enhance": _enhance,
     "paint": _paint,
     "details": _details,
     "delete": ask_to_delete,
@@ -352,8 +359,9 @@ def _verbs(job: Job) -> tuple[str, ...]:
         return ("paint", "delete") if is_posted else ("delete",)
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()
-    upscale = ("upscale",) if is_posted else ()
-    return ("reroll", "remix", *raw, *upscale, "details", "delete")
+    is_draft = job.request.get("quality") == "draft"
+    larger = ("enhance" if is_draft else "upscale",) if is_posted else ()
+    return ("reroll", "remix", *raw, *larger, "details", "delete")
 
 
 async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_first: bool) -> None:

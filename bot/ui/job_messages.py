@@ -58,6 +58,7 @@ BY = {
     Action.REPEAT: N_("repeat of request {job} by {member}"),
     Action.RESTYLE: N_("restyle of picture {picture} of request {job} by {member}"),
     Action.UPSCALE: N_("upscale of request {job} by {member}"),
+    Action.ENHANCE: N_("full quality of picture {picture} of request {job} by {member}"),
     Action.VARY_SUBTLE: N_("subtle variation of picture {picture} of request {job} by {member}"),
     Action.VARY_STRONG: N_("strong variation of picture {picture} of request {job} by {member}"),
     Action.ZOOM_OUT: N_("picture {picture} of request {job} zoomed out by {member}"),

@@ -139,9 +139,9 @@ def test_each_mistake_is_told_in_its_own_sentence(text: str, sentence: str):
 def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     sentence = refused(f"fox {flag}")
     allowed = (
-        "is not a flag here; the flags are --no, --negative, --ar, --count, --repeat, --r, --steps, --sampler, "
-        "--guidance, --seed, --style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, --sharpen, "
-        "--expand, --tile, --raw."
+        "is not a flag here; the flags are --no, --negative, --ar, --count, --repeat, --r, --quality, --steps, "
+        "--sampler, --guidance, --seed, --style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, "
+        "--sharpen, --expand, --draft, --tile, --raw."
     )
     assert sentence.endswith(allowed)
     assert len(sentence) < len(allowed) + 30
@@ -283,7 +283,7 @@ def test_any_text_is_parsed_or_refused_in_a_sentence(text: str):
     outcome = parse_or_refuse(text)
     if isinstance(outcome, UserError):
         assert str(outcome).endswith(".")
-        assert len(str(outcome)) < (250 if "the flags are" in str(outcome) else 200)
+        assert len(str(outcome)) < (300 if "the flags are" in str(outcome) else 200)
     else:
         assert outcome.idea == clean(outcome.idea)
 

@@ -31,6 +31,7 @@ SAID: dict[str, Any] = {
     "size": "128x96",
     "count": "2",
     "repeat": "3",
+    "quality": "draft",
     "steps": "9",
     "sampler": "unipc",
     "guidance": "2.5",
@@ -51,6 +52,7 @@ SAID: dict[str, Any] = {
 NAMES = {
     "negative": ["fog", "text, people"],
     "sampler": ["unipc", "dpmpp_2m"],
+    "quality": ["draft", "fine"],
     "style": ["noir", "watercolor"],
     "model": ["doodle"],
     "lora": ["ink", "ink:0.125"],

@@ -145,7 +145,16 @@ def each(kind: type, who: set[str], make: Callable[[Scene, str], discord.ui.Dyna
 
 BUTTONS: Table = {
     **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "keep", "edit", "reroll", "remix"),
-    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "raw", "details", "upscale", "paint"),
+    **each(
+        JobButton,
+        {ASKER},
+        lambda s, verb: JobButton(verb, s.things.job.id),
+        "raw",
+        "details",
+        "upscale",
+        "paint",
+        "enhance",
+    ),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "erase"),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "cancel"),
     **each(PictureButton, VIEWERS, lambda s, _: PictureButton("1", s.things.job.id, 1), ""),

@@ -1,0 +1,49 @@
+"""Draft, standard and fine: how a model paints quickly, as usual, and carefully."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limner.generators.model_card import ModelCard
+
+STANDARD = "standard"
+QUALITIES = ("draft", STANDARD, "fine")
+DRAFT_STEPS, FINE_STEPS = 0.5, 1.6
+"""Steps of draft and fine for each one of standard, where the model's card says nothing else."""
+DRAFT_SCALE = 0.75
+"""A draft's width and height for those of standard, where the model's own are at least LEAST_SIDE."""
+LEAST_SIDE = 512
+DRAFT_SAMPLER = "dpmpp_2m"
+"""What needs few steps (DPM-Solver++, Lu et al. 2022), where the model's family has it."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Steps, a factor for width and height, and a sampler; None is the model's own sampler."""
+
+    num_inference_steps: int
+    scale: float = 1.0
+    scheduler: str | None = None
+
+    def cost(self, card: ModelCard) -> float:
+        """The denoising work for that of standard."""
+        return self.num_inference_steps * self.scale**2 / card.num_inference_steps
+
+
+def quality(card: ModelCard, name: str) -> Quality:
+    """How a model paints in a quality: what its card says, or what suits its family."""
+    steps = card.num_inference_steps
+    if name == STANDARD:
+        return Quality(steps)
+    if name == "fine":
+        return _said(Quality(max(steps, round(steps * FINE_STEPS))), card.fine)
+    scale = DRAFT_SCALE if card.other_sizes and min(card.width, card.height) >= LEAST_SIDE else 1.0
+    sampler = DRAFT_SAMPLER if DRAFT_SAMPLER in card.samplers else None
+    return _said(Quality(max(1, round(steps * DRAFT_STEPS)), scale, sampler), card.draft)
+
+
+def _said(usual: Quality, said: Mapping[str, Any]) -> Quality:
+    return Quality(**{**vars(usual), **said})

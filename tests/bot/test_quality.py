@@ -1,0 +1,104 @@
+"""Draft, standard and fine: what each asks of a model, its turns in the queue, and Enhance."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.ask import read
+from limner.bot.errors import BadOption
+from limner.generators.model_card import ModelCard
+from limner.generators.qualities import QUALITIES, Quality, quality
+from limner.generators.text_files import BadText
+from tests.rows import asked
+from tests.simulated_discord import World, labels
+
+CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler", "dpmpp_2m"))
+
+
+@pytest.mark.parametrize(
+    ("card", "draft", "fine"),
+    [
+        (CARD, Quality(10, 0.75, "dpmpp_2m"), Quality(32)),
+        (replace(CARD, width=128, height=128, samplers=()), Quality(10), Quality(32)),
+        (replace(CARD, num_inference_steps=1, other_sizes=False, samplers=()), Quality(1), Quality(2)),
+        (replace(CARD, draft={"num_inference_steps": 4, "scheduler": "lcm"}), Quality(4, 0.75, "lcm"), Quality(32)),
+    ],
+)
+def test_each_quality_suits_the_model(card: ModelCard, draft: Quality, fine: Quality) -> None:
+    assert [quality(card, name) for name in QUALITIES] == [draft, Quality(card.num_inference_steps), fine]
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 4}, {"scale": 9}, {"scheduler": 7}, {"num_inference_steps": 2.5}, 4])
+def test_a_wrong_quality_in_limner_json_is_named(tmp_path: Path, wrong: Any) -> None:
+    (tmp_path / "limner.json").write_text(json.dumps({"draft": wrong}))
+    with pytest.raises(BadText, match="line 1: draft must be a table such as"):
+        ModelCard.read("m", str(tmp_path))
+
+
+def test_flag_and_option_say_the_same_and_what_is_chosen_singly_counts(app: App) -> None:
+    app.settings.cards["large"] = replace(app.settings.default_card, name="large", width=512, height=512)
+    for ask in (asked("a fox --draft --model large"), asked("a fox", quality="draft", model="large")):
+        request = read(app, ask).request
+        assert (request.quality, request.num_inference_steps, request.size) == ("draft", 8, (384, 384))
+    request = read(app, asked("a fox --draft --model large --ar 2:1 --steps 3 --sampler unipc")).request
+    assert (request.num_inference_steps, request.size, request.scheduler) == (3, (544, 272), "unipc")
+    assert read(app, asked("a fox --quality fine")).request.num_inference_steps == 26
+    assert read(app, asked("a fox")).request.quality == "standard"
+
+
+async def test_a_model_with_one_quality_refuses_others(app: App) -> None:
+    app.settings.cards["gan"] = replace(app.settings.default_card, name="gan", has_steps=False)
+    sentence = r"^The model gan paints in one quality only; leave out the option quality\.$"
+    with pytest.raises(BadOption, match=sentence):
+        await submit.imagine(app, asked("a fox --draft --model gan"))
+
+
+@pytest.mark.parametrize(("flag", "turn"), [("--draft", 0.5), ("", 1.0), ("--quality fine", 26 / 16)])
+async def test_a_turn_costs_what_the_quality_costs(app: App, flag: str, turn: float) -> None:
+    first, second = [await submit.imagine(app, asked(f"a fox {flag}", user_id=1)) for _ in range(2)]
+    assert second.turn - first.turn == pytest.approx(turn)
+    again = await submit.reroll(app, second, user_id=1)
+    assert again.turn - second.turn == pytest.approx(turn)
+    assert again.request["quality"] == second.request["quality"]
+
+
+async def drafted(world: World, count: int = 1) -> Any:
+    job = await world.imagine("a red fox --draft --seed 7", count=count)
+    await world.finish(await world.claim(), count=count)
+    return await world.delivered(job)
+
+
+async def test_enhance_paints_the_same_composition_in_full(world: World) -> None:
+    job = await drafted(world, count=2)
+    assert "Enhance" in labels(world.message(job))
+    assert "Upscale all" not in labels(world.message(job))
+    await world.ada.click(world.message(job), custom_id=f"limner:enhance:{job.id}")
+    made = sorted(await world.app.history.page(None, every_status=True, limit=9), key=lambda one: one.id)[1:]
+    card = world.settings.default_card
+    for number, (new, picture) in enumerate(zip(made, job.images, strict=True), 1):
+        request = new.generation
+        assert (request.quality, request.num_inference_steps) == (
+            "standard",
+            card.num_inference_steps,
+        )
+        assert (request.size, request.seed, request.init_image) == ((128, 128), picture.seed, picture.sha256)
+        assert (request.strength, request.count, new.idea) == (0.5, 1, "a red fox")
+        assert (new.parent_id, new.parent_picture, new.action) == (job.id, number, "enhance")
+
+
+async def test_enhance_is_for_the_owner_of_a_draft(world: World) -> None:
+    job = await drafted(world)
+    told = await world.bob.click(world.message(job), custom_id=f"limner:enhance:{job.id}")
+    assert told.response
+    assert told.response.content == "Only the person who asked for this picture can do that."
+    usual = await world.painted("a fox")
+    assert "Enhance" not in labels(world.message(usual))
+    with pytest.raises(BadOption, match="not posted yet"):
+        await submit.enhance(world.app, await world.imagine(), user_id=world.ada.id, where=job.where)
