@@ -87,6 +87,18 @@ class InJob:
         return replace(new, **{self.name: value})
 
 
+class Private(InJob):
+    """Whether only the member sees the answer."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """On, or empty."""
+        return "on" if super().get(job, request) else ""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """True."""
+        return super().put(new, True, settings)
+
+
 class Nowhere:
     """An option about the asking, which no request stores."""
 

@@ -21,6 +21,7 @@ from limner.bot.option_fields import (
     Lora,
     Negative,
     Nowhere,
+    Private,
     Sampler,
     Size,
     Switch,
@@ -467,6 +468,17 @@ OPTIONS = (
         example="preview",
         choices=EXPAND,
         label=N_("Expand"),
+    ),
+    Option(
+        name="private",
+        help=N_("Show the answer to you alone: here, or in a direct message if it takes long"),
+        kind=Kind.NAME,
+        kept=Private("is_private"),
+        bare={"private": "on"},
+        wanted=N_("on"),
+        example="on",
+        choices=("on",),
+        label=N_("Private"),
     ),
 )
 """All options in the order of their display; PNG parameters use the same order."""

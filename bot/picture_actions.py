@@ -203,6 +203,7 @@ def _made_of(app: App, job: Job, number: int, asker: Asker, action: Action, requ
         expand="off" if job.expand == "off" else "on",
         prompt=job.generation.latest_prompt,
         expansion=job.expanded,
+        is_private=job.is_private,
         is_spoiler=job.is_spoiler,
         input_name=f"{job.id}-{number}.png" if request.init_image else "",
         user_id=asker.user_id,

@@ -354,6 +354,7 @@ def _again(app: App, job: Job, action: Action, user_id: int, where: Where) -> Ne
         idea=job.idea,
         request=request,
         is_spoiler=job.is_spoiler and request.is_from_picture,
+        is_private=job.is_private,
         style=job.style,
         expand=_expand_again(job),
         user_id=user_id,

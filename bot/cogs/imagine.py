@@ -14,10 +14,11 @@ from limner.bot import submit
 from limner.bot.ask import Ask
 from limner.bot.limits import CONTENT, first_lines, named
 from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
+from limner.bot.several import read_each
 from limner.bot.translation import N_, _
 from limner.bot.ui.asking import ask_to_paint
 from limner.bot.ui.cog import LimnerCog
-from limner.bot.ui.interactions import app_of, tell, where_to_post
+from limner.bot.ui.interactions import app_of, tell, where, where_to_post
 from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_picture
 
@@ -106,7 +107,6 @@ class Imagine(LimnerCog, name="Limner imagine"):
     @with_options
     async def imagine(self, interaction: Interaction, prompt: str, **given: Any) -> None:
         """Paint pictures from an idea."""
-        here = where_to_post(interaction)
         image: discord.Attachment | None = given.pop("image")
         ask = Ask(
             text=prompt,
@@ -115,10 +115,15 @@ class Imagine(LimnerCog, name="Limner imagine"):
             is_spoiler=image is not None and image.is_spoiler(),
             user_id=interaction.user.id,
             locale=str(interaction.locale),
-            where=here,
+            where=where(interaction),
         )
+        is_private = any(new.is_private for new in read_each(self.app, ask))
+        if not is_private:
+            where_to_post(interaction)  # refuses a channel where the pictures could not be posted
         if image:
-            taken = await take_picture(interaction, self.app, image, lambda: submit.check(self.app, ask))
+            taken = await take_picture(
+                interaction, self.app, image, lambda: submit.check(self.app, ask), is_private=is_private
+            )
             ask = ask.saying(image=taken)
         with self.app.suggesting.command():
             await ask_to_paint(interaction, self.app, ask)

@@ -45,6 +45,7 @@ class NewJob:
     rule_ids: Sequence[int] = ()
     rule_action: str | None = None
     is_spoiler: bool = False
+    is_private: bool = False
     quarantine: HoldReason | None = None
 
 

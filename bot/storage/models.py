@@ -112,6 +112,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
     is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: Whether only its member sees the answer.
+    is_private: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: Why its pictures must not be posted yet, a `HoldReason`; None if nothing is known against it.
     quarantine: Mapped[str | None] = mapped_column(String(32), default=None)
     #: Rules from which a moderator has exempted this job.

@@ -166,6 +166,8 @@ class Delivery:
 
     def _spot(self, job: Job) -> Where:
         """The job's place as it is now; an archived thread, which is in no cache, counts as its channel."""
+        if job.is_private:  # it may come as a direct message
+            return Where(job.guild_id, job.channel_id)
         known = map(self._client.get_channel, [_channel_id(job), *job.parent_ids])
         return spot(job.guild_id, job.channel_id, next(filter(None, known), None))
 
@@ -201,7 +203,7 @@ class Delivery:
 
     def _largest(self, job: Job) -> int:
         """Most bytes of one file where the job was requested."""
-        guild = self._client.get_guild(job.guild_id or 0)
+        guild = None if job.is_private else self._client.get_guild(job.guild_id or 0)
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
     def _room(self, amount: int) -> AbstractAsyncContextManager[None]:

@@ -63,23 +63,28 @@ async def tell(interaction: Interaction, text: str, **more: Any) -> None:
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=SILENT, **more)
 
 
-async def think(interaction: Interaction) -> None:
-    """Show "thinking" in the channel until `respond` or `tell`."""
-    await interaction.response.defer(thinking=True)
+async def think(interaction: Interaction, *, is_private: bool = False) -> None:
+    """Show "thinking" in the channel, or to the member alone, until `respond` or `tell`."""
+    await interaction.response.defer(thinking=True, ephemeral=is_private)
     interaction.extras[THINKING] = True
 
 
-async def respond(interaction: Interaction, text: str, view: discord.ui.View) -> int | None:
-    """Send the public answer, or one more; returns its message id."""
+async def respond(
+    interaction: Interaction, text: str, view: discord.ui.View, *, is_private: bool = False
+) -> int | None:
+    """Send the answer, or one more, to the channel or to the member alone; returns its message id."""
     if interaction.extras.pop(THINKING, False):
         message = await interaction.edit_original_response(content=text, view=view, allowed_mentions=SILENT)
         return message.id
+    more: dict[str, Any] = {
+        "view": view,
+        "ephemeral": is_private,
+        "allowed_mentions": SILENT,
+        "suppress_embeds": True,
+    }
     if interaction.response.is_done():
-        more = await interaction.followup.send(
-            text, view=view, allowed_mentions=SILENT, suppress_embeds=True, wait=True
-        )
-        return more.id
-    answer = await interaction.response.send_message(text, view=view, allowed_mentions=SILENT, suppress_embeds=True)
+        return (await interaction.followup.send(text, wait=True, **more)).id
+    answer = await interaction.response.send_message(text, **more)
     return answer.message_id
 
 
@@ -168,7 +173,7 @@ async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: 
     job = await app.jobs.get(job_id)
     is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
     cleans = or_cleaner and is_here and job.guild_id is not None and interaction.permissions.manage_messages
-    if interaction.user.id != job.user_id and not cleans:
+    if interaction.user.id != job.user_id and (job.is_private or not cleans):
         raise NotYours
     return job
 
@@ -185,7 +190,8 @@ async def viewed(interaction: Interaction, app: App, job_id: int, number: int) -
     job = await app.jobs.get(job_id)
     if interaction.user.id != job.user_id:
         is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
-        if job.guild_id is None or not is_here or not (await app.guilds.get(job.guild_id)).shares_pictures:
+        is_public = job.guild_id is not None and is_here and not job.is_private
+        if not is_public or not (await app.guilds.get(job.guild_id)).shares_pictures:
             raise NotYours
     check_posted(job)
     picture_of(job, number)

@@ -399,7 +399,7 @@ async def _answer_once(interaction: Interaction, job: Job, text: str) -> int | N
     discord.py retries an answer with a lost receipt, which then counts as already given.
     """
     try:
-        return await respond(interaction, text, buttons(job))
+        return await respond(interaction, text, buttons(job), is_private=job.is_private)
     except discord.HTTPException as error:
         if error.code != ALREADY_ANSWERED:
             raise

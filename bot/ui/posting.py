@@ -56,6 +56,8 @@ class Posting:
         Raises:
             discord.HTTPException: Discord accepts neither.
         """
+        if job.is_private:
+            return await self._put_privately(job, text, files)
         if self._is_guest(job):
             if await self._put_with_token(job, text, files):
                 return job.message_id or 0
@@ -69,6 +71,25 @@ class Posting:
             if error.code in FORBIDDEN and await self._put_with_token(job, text, again):
                 return job.message_id or 0
             raise
+
+    async def _put_privately(self, job: Job, text: str, files: Sequence[discord.File]) -> int:
+        """Edit the answer that the member alone sees; once its token has expired, an ended job comes by direct message.
+
+        Raises:
+            discord.HTTPException: Discord accepts neither; nothing is ever posted in the channel.
+        """
+        if await self._put_with_token(job, text, files) or not job.is_final:
+            return job.message_id or 0
+        again = _unread(files)
+        owner = await self._client.create_dm(discord.Object(job.user_id))
+        letter = await owner.send(
+            **self._written(job, text, again),
+            files=again,
+            nonce=nonce("private", job.id),
+            allowed_mentions=SILENT,
+            suppress_embeds=True,
+        )
+        return letter.id
 
     def _is_guest(self, job: Job) -> bool:
         """Whether the bot was used through a member's installation, in a server without the bot."""

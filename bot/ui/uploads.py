@@ -29,11 +29,15 @@ async def take_picture(
     attachment: discord.Attachment,
     check: Check,
     keep: Callable[[bytes], Awaitable[str]] | None = None,
+    *,
+    is_private: bool = False,
 ) -> str:
     """Store an uploaded picture, or what ``keep`` stores of it, and return its hash.
 
     Uploads of a member are handled one after another, and each only after ``check`` has accepted the request: nothing
     of a refused request is downloaded, opened or stored.
+
+    With ``is_private`` the channel is shown nothing meanwhile.
 
     Raises:
         UserError: raised by ``check``; BadPicture for the file; StorageFailed.
@@ -47,7 +51,7 @@ async def take_picture(
     storing = asyncio.create_task(store())
     done, _ = await asyncio.wait({storing}, timeout=QUICK_SECONDS)
     if not done:
-        await think(interaction)
+        await think(interaction, is_private=is_private)
     return await storing
 
 

@@ -141,7 +141,7 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     allowed = (
         "is not a flag here; the flags are --no, --negative, --ar, --count, --repeat, --r, --quality, --steps, "
         "--sampler, --guidance, --seed, --style, --model, --lora, --strength, --upscale, --crop, --resize, --colour, "
-        "--sharpen, --expand, --draft, --tile, --raw."
+        "--sharpen, --expand, --draft, --tile, --raw, --private."
     )
     assert sentence.endswith(allowed)
     assert len(sentence) < len(allowed) + 30

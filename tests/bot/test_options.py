@@ -48,6 +48,7 @@ SAID: dict[str, Any] = {
     "colour": "0.5",
     "sharpen": "1.5",
     "expand": "off",
+    "private": "on",
 }
 NAMES = {
     "negative": ["fog", "text, people"],
@@ -58,6 +59,7 @@ NAMES = {
     "lora": ["ink", "ink:0.125"],
     "image": ["0" * 64],
     "expand": ["on", "off"],
+    "private": ["on"],
     "tile": ["on"],
 }
 
