@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
-from limner.bot.filters.disguises import latin
+from limner.bot.filters.disguises import latin, word_games
 from limner.bot.filters.disguises.coarse import Key
 from limner.bot.filters.disguises.disguise import Disguises
 from limner.bot.filters.disguises.east_asian import EastAsianWords
@@ -74,9 +74,9 @@ class Matcher:
         self._allow = list(allow)
         self._regexes = Regexes([rule.pattern for rule in self._regex_rules])
         plain = [keyword(rule.pattern) for rule in self._rules]
-        self._variants = [(number, variant) for number, known in enumerate(plain) for variant in _variants(known)]
+        self._variants = [(number, *variant) for number, known in enumerate(plain) for variant in _variants(known)]
         allowed = [keyword(rule.pattern) for rule in self._allow]
-        self._keywords = Keywords([*plain, *allowed, *(variant for _, variant in self._variants)])
+        self._keywords = Keywords([*plain, *allowed, *(variant for _, variant, _ in self._variants)])
         phrases = [(number, known, line(known.text).split()) for number, known in enumerate(plain)]
         targets = merged(chain.from_iterable(_targets(*phrase) for phrase in phrases))
         self._phrases = Phrases({number: words for number, _, words in phrases}, targets)
@@ -188,7 +188,8 @@ class Matcher:
             if one.number < len(self._rules):
                 yield _Hit(*one)
             elif one.number >= variants:
-                yield _Hit(self._variants[one.number - variants][0], one.start, one.end, ("another spelling",))
+                number, _, step = self._variants[one.number - variants]
+                yield _Hit(number, one.start, one.end, (step,))
 
     def _disguised(self, text: str, work: Work) -> Iterator[_Hit]:
         for found in self._east_asian.find(text, work):
@@ -280,14 +281,16 @@ def _romanised_target(number: int, known: Keyword) -> Iterator[Target]:
         yield Target(known.text, known.is_open_left, known.is_open_right, False, [(number, 0)])
 
 
-def _variants(known: Keyword) -> Iterator[Keyword]:
-    """Spellings of the keyword without accents."""
+def _variants(known: Keyword) -> Iterator[tuple[Keyword, str]]:
+    """Other forms of the keyword that are searched literally: without accents, in pinyin, with swapped first sounds."""
     if not known.text.isascii():
         bare = "".join(base(character) if character not in "йё" else character for character in known.text)
         bare = bare.replace("ё", "е")
-        if pinyin := latin.spaced(known.text):
-            yield Keyword(pinyin, is_open_left=False, is_open_right=False)
-        yield from (known._replace(text=text) for text in {known.text.translate(_VARIANTS), bare} if not is_word(text))
+        yield from ((Keyword(pinyin, False, False), "another spelling") for pinyin in latin.spaced(known.text))
+        spellings = {known.text.translate(_VARIANTS), bare}
+        yield from ((known._replace(text=text), "another spelling") for text in spellings if not is_word(text))
+    if spoonerism := word_games.spoonerism(known.text):
+        yield known._replace(text=spoonerism), "word game"
 
 
 def _is_foreign(chunk: str) -> bool:

@@ -106,6 +106,7 @@ DISGUISES = frozenset(
         N_("letters swapped"),
         N_("vowels left out"),
         N_("sound"),
+        N_("word game"),
         N_("digits or signs for letters"),
         N_("accents"),
         N_("look-alike letters"),

@@ -241,6 +241,27 @@ def test_digits_signs_repeats_masks_and_slips_are_found(data: st.DataObject) -> 
         ("じてんしゃ", "zitensya", "Latin letters"),
         ("おおかみ", "ōkami", "Latin letters"),
         ("기차", "keecha", "Latin letters"),
+        ("석류", "seongnyu", "Latin letters"),
+        ("юбка", "ubka", "Latin letters"),
+        ("ёжик", "ejic", "Latin letters"),
+        ("椅子", "yi zi", "another spelling"),
+        ("绿茶", "lü cha", "another spelling"),
+        ("thunder", "dundur", "sound"),
+        ("umbrella", "umbreya", "sound"),
+        ("treasure", "treesur", "sound"),
+        ("scarecrow", "scarecro", "sound"),
+        ("highway", "hiewaie", "sound"),
+        ("fountain", "fou_tain", "masked letters"),
+        ("oyster", "()yster", "drawn letters"),
+        ("badger", "adgerbay", "word game"),
+        ("apple", "appleway", "word game"),
+        ("destroy", "estroyday", "word game"),
+        ("badger", "bubadguber", "word game"),
+        ("badger", "bizadgizer", "word game"),
+        ("badger", "bapadgeper", "word game"),
+        ("badger", "bobadodgogeror", "word game"),
+        ("bad dog", "adbay ogday", "word game"),
+        ("hot dog", "dot hog", "word game"),
     ],
 )
 def test_other_drawings_sounds_and_lost_vowels_are_seen_through(term: str, written: str, step: str) -> None:
@@ -260,8 +281,8 @@ def test_every_disguise_has_a_name_that_is_translated() -> None:
 @pytest.mark.parametrize("half", [0, 1])
 def test_most_respellings_of_other_words_are_found(half: int) -> None:
     counts = {kind: disguises.recall(kind, half)[:2] for kind in disguises.KINDS}
-    assert all(found >= 0.75 * every for found, every in counts.values()), counts
-    assert sum(found for found, _ in counts.values()) >= 0.95 * sum(every for _, every in counts.values())
+    assert all(found >= 0.95 * every for found, every in counts.values()), counts
+    assert sum(found for found, _ in counts.values()) >= 0.98 * sum(every for _, every in counts.values())
 
 
 @pytest.mark.parametrize(
@@ -276,6 +297,9 @@ def test_most_respellings_of_other_words_are_found(half: int) -> None:
         ("*shit*", "un schïtter"),
         ("nutte", "Kristiina Nuut"),
         ("massacre", "the macer and the sacred mass"),
+        ("penis*", "a pen-shaped tower"),
+        ("门蝶", "a sauna, the end, two men die"),
+        ("dan", "Danay and Danubay"),
     ],
 )
 def test_words_of_other_languages_are_no_misspellings(pattern: str, text: str) -> None:

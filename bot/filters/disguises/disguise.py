@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, product
 from operator import attrgetter
 
-from limner.bot.filters.disguises import coarse, guesses, latin
+from limner.bot.filters.disguises import coarse, guesses, latin, word_games
 from limner.bot.filters.disguises.masked import MaskedWords
 from limner.bot.filters.disguises.targets import SHORTEST, Letters, Sighting, Spelling, Target
 from limner.bot.filters.text.keywords import automaton
@@ -25,6 +25,8 @@ _PIECE, _READING, _CHARACTER = 10, 30, 4
 _KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
 """Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for
 looking whether letters spell it."""
+_GAMES = 60
+"""Steps for reading a word as one of a word game."""
 _BEYOND_ASCII = 2
 """The factor of steps for characters beyond ASCII."""
 _RUN = re.compile(r"(.)\1*")
@@ -33,6 +35,8 @@ _DRAWN_AS = {"rn": "m", "nn": "m", "vv": "w", "uu": "w", "cl": "d", "ii": "u"}
 _DRAWN = re.compile("|".join(_DRAWN_AS))
 _MASK = re.compile(r"[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2})(?:[^\W\d_]+(?:[^\w\s,:;'/\\|]{1,2}|_{1,2}))*[^\W\d_]+")
 _PARTS = re.compile(r"[^\W_]+")
+_SURELY_JOINED = 4
+"""Letters of real words that are joined and never masked; shorter ones are often parts of a masked word."""
 _JOINTS = frozenset("-._+&~=\u2010\u2011\u2012\u2013\u2014\u00b7")
 
 
@@ -118,6 +122,8 @@ class Disguises:
         if len(word) >= guesses.SHORTEST and word.isalpha():
             for step, key in guesses.keys(word):
                 self._guesses[step, key].append(target)
+            for sound in guesses.heard(target.word):
+                self._guesses["sound", sound].append(target)
             self._open_up(target, word)
         if not word.isascii():
             script = latin.script_of(target.word)
@@ -224,7 +230,9 @@ class Disguises:
                 if steps and target not in found:
                     found[target] = Sighting(target, places[first], places[last - 1] + 1, steps)
             if not found and letters.isalpha() and len(places) == end - start:
-                for sighting in chain(self._guessed(letters, work), self._reversed(letters)):
+                for sighting in chain(
+                    self._guessed(letters, work), self._reversed(letters), self._in_word_games(letters, work)
+                ):
                     found.setdefault(sighting.target, sighting._replace(start=start, end=end))
             if not found and _DRAWN.search(letters):
                 redrawn = Letters(_DRAWN.sub(lambda pair: _DRAWN_AS[pair[0]], letters))
@@ -270,6 +278,15 @@ class Disguises:
             for target in self._whole.get(coarse.key(letters[::-1]), ()):
                 if target.word == letters[::-1] and not target.is_part:
                     yield Sighting(target, 0, 0, ("reversed letters",))
+
+    def _in_word_games(self, letters: str, work: Work) -> Iterator[Sighting]:
+        work.spend(_GAMES)
+        for word in word_games.meant(letters):
+            work.spend(_GUESS)
+            for target in self._whole.get(coarse.key(word), ()):
+                work.spend_on(target.number, _CANDIDATE)
+                if target.word == word:
+                    yield Sighting(target, 0, 0, ("word game",))
 
     def _guessed(self, letters: str, work: Work) -> Iterator[Sighting]:
         if not guesses.SHORTEST <= len(letters) <= guesses.LONGEST or is_word(letters):
@@ -329,6 +346,7 @@ class Disguises:
         if guesses.SHORTEST <= end - start <= latin.LONGEST and not is_word(chunk[start:end]):
             work.spend(_cost(_GUESS, chunk) * 4)
             for key in latin.keys(chunk[start:end], self._scripts):
+                work.spend(_SPELLING)
                 for target in self._latin.get(key, ()):
                     work.spend_on(target.number, _CANDIDATE)
                     yield Sighting(target, start, end, ("Latin letters",))
@@ -338,12 +356,12 @@ class Disguises:
             return
         start, end = _core(chunk)
         match = _MASK.fullmatch(chunk[start:end].replace("...", "…"))
-        if match is None or _is_joined(match[0]):
+        if match is None or _is_joined(match[0], _SURELY_JOINED):
             return
-        written = guesses.plain(match[0])
+        written, is_joined = guesses.plain(match[0]), _is_joined(match[0], SHORTEST)
         for target in self._masked.find(written, work):
             work.spend_on(target.number, _CANDIDATE)
-            if _fits(written, target.plain):
+            if _fits(written, target.plain) and not (is_joined and target.is_open):
                 yield Sighting(target, start, end, ("masked letters",))
 
 
@@ -419,10 +437,10 @@ def _is_guess(step: str, written: str, target: Target) -> bool:
     return step == "sound" or (written != target.plain and guesses.is_guess(step, written, target.plain))
 
 
-def _is_joined(core: str) -> bool:
-    """Whether joining symbols stand between real words."""
+def _is_joined(core: str, shortest: int) -> bool:
+    """Whether joining symbols stand between real words of so many letters."""
     signs = {character for character in core if not character.isalpha()}
-    return signs <= _JOINTS and all(len(part) >= SHORTEST and is_word(part) for part in _PARTS.findall(core))
+    return signs <= _JOINTS and all(len(part) >= shortest and is_word(part) for part in _PARTS.findall(core))
 
 
 def _fits(written: str, meant: str) -> bool:

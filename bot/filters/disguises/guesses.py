@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain, combinations
 
 from limner.bot.filters.text.tables import base, is_word, pinyin
 
@@ -18,14 +19,14 @@ _SURE_VOWEL = re.compile(f"[{VOWELS.replace('y', '')}]")
 _SOUNDS = (
     ("z", "s"),
     (r"([^aeiou])(?=\1)", ""),
-    ("^kn|ng$", "n"),
-    ("^wr", "r"),
+    ("^[kc]n|ng$", "n"),
+    ("^wh?r", "r"),
     ("ght", "t"),
-    ("(?<=[aeiou])gh", ""),
+    ("(?<=[aeiouw])gh", ""),
     ("shch|sch|stch|sh|^sj", "S"),
     ("[ts]ion$|Sun$", "Sn"),
     ("tch", "ch"),
-    ("ew|eu|ue", "u"),
+    ("ew(?![aeiou])|eu|(?<!q)ue", "u"),
     ("kw", "k"),
     ("aw(?![aeiou])", "au"),
     ("ow(?![aeiou])", "ou"),
@@ -33,19 +34,52 @@ _SOUNDS = (
     ("dg|dj", "j"),
     ("ck|qu|q|c", "k"),
     ("ks", "x"),
-    ("ph", "f"),
+    ("ph|pf", "f"),
     ("dt|th", "t"),
     ("eau|au", "o"),
     ("oo|ou", "u"),
     ("a[iy]|e[iy](?!$)", "E"),
     ("ee|ea|ie|ey|y|j", "i"),
-    ("(?:er|ur|or|ar|ah|uh|a)$", "A"),
+    ("ai", "E"),
+    ("(?:er|ure?|or|ar|ah|uh|a|(?<=[bdgkptv])re)$", "A"),
+    ("Ei?e$", "E"),
     ("(?<=...[^aeiE])e$", ""),
     ("(?:al|el|le|l)$", "L"),
     (r"(.)(?=\1)", ""),
 )
 """Letters with equal sounds and their common spelling; earlier entries apply first."""
 _SOUND = [(re.compile(letters), alike) for letters, alike in _SOUNDS]
+_OTHERWISE = (
+    ("th", "d"),
+    ("th", "f"),
+    ("ll", "y"),
+    ("ñ", "ny"),
+    ("j", "h"),
+    ("ow", "o"),
+    ("ow", "ou"),
+    ("ough", "uff"),
+    ("ough", "o"),
+    ("ch", "sh"),
+    ("ch", "k"),
+    ("[st]u(?=r)", "chu"),
+    ("ier$", "ia"),
+    ("ier$", "ea"),
+    ("ier$", "er"),
+    ("ower$", "oua"),
+    ("ou(?=[aeiou])", "ow"),
+    ("igh", "ie"),
+    ("eigh", "ey"),
+    ("(?<=[aeiou][^aeiou]|dg)e$", ""),
+    ("mb$", "m"),
+    ("st(?=[le][en]$)", "s"),
+    ("oa", "o"),
+    ("ea", "e"),
+    ("(?<=[rg])h", ""),
+    ("a(?=[^aeiou]e$)", "ai"),
+    ("o(?=[^aeiou]e$)", "oa"),
+)
+"""Letters of a word that many speakers or other languages sound in another way, and how that is written."""
+_HEARD = [(re.compile(letters), written) for letters, written in _OTHERWISE]
 _SOFT = re.compile("([cg])(?=[eiy])")
 """Letters with two sounds before these vowels, depending on the language."""
 _RUSSIAN = """
@@ -109,6 +143,16 @@ def sounds(word: str) -> tuple[str, ...]:
     """Rough spellings by sound: with a hard and a soft c and g."""
     soft = _SOFT.sub(lambda letter: "s" if letter[1] == "c" else "j", word)
     return tuple(dict.fromkeys(map(_sound, (word, soft))))
+
+
+def heard(word: str) -> Iterator[str]:
+    """More rough spellings by sound of a word that is searched, with one or two letters sounded in another way."""
+    ambiguous = [one for one in _HEARD if one[0].search(word)]
+    for changed in chain(combinations(ambiguous, 1), combinations(ambiguous, 2)):
+        spelling = word
+        for letters, written in changed:
+            spelling = letters.sub(written, spelling)
+        yield from sounds(plain(spelling))
 
 
 @lru_cache(maxsize=1 << 14)

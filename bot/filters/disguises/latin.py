@@ -7,11 +7,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice, product
 
 from limner.bot.filters.text.tables import pinyin
 
-SHORTEST, LONGEST = 5, 40
-"""Letters in the shortest and the longest word that is compared; with the tones of pinyin one fewer is enough."""
+SHORTEST, LONGEST = 4, 40
+"""Letters in the shortest and the longest word that is compared."""
 
 
 class Script(StrEnum):
@@ -85,6 +86,9 @@ _ALIKE = {
         ("r", "l"),
         ("[fv]", "p"),
         ("(?<=[kln])[kln]", "n"),
+        ("k(?=[mn])", "N"),
+        ("p(?=[mn])", "m"),
+        ("t(?=[mn])", "n"),
         (r"(.)(?=\1)", ""),
     ),
     Script.CHINESE: _rules(("['’]", ""), ("[1-5]", ""), ("[üv]|u:", "u")),
@@ -99,6 +103,11 @@ _ELSEWHERE = (
 """Syllables of pinyin that are words, names or parts of names elsewhere."""
 _COMMON = frozenset(_ELSEWHERE.split())
 _TONED = re.compile(r"(?:[a-z:ü]{1,7}[1-5])+|(?:[a-z:]*[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ][a-z:]*)+")
+_UNSURE = re.compile("(c(?!h)|j)")
+_EITHER = {"c": ("c", "k"), "j": ("j", "zh")}
+"""Latin letters that are written for two Russian ones."""
+_READINGS = 8
+"""Most readings of a word with such letters."""
 _LATIN = re.compile(r"[a-zü1-6'’ʹ`:]+")
 
 
@@ -121,30 +130,34 @@ def keys(written: str, scripts: Sequence[Script]) -> tuple[tuple[Script, str], .
     return tuple(_keys(written, scripts))
 
 
-def spaced(word: str) -> str:
-    """The pinyin of a Chinese word with spaces between the syllables; "" for one that may be other words together."""
-    syllables = [pinyin().get(sign, "").replace("v", "u") for sign in word]
-    if len(syllables) < 2 or not all(syllables) or sum(map(len, syllables)) <= SHORTEST:
-        return ""
-    return "" if set(syllables) <= _COMMON else " ".join(syllables)
+def spaced(word: str) -> Iterator[str]:
+    """The pinyin of a Chinese word with spaces between the syllables; nothing for one that may be other words."""
+    syllables = [pinyin().get(sign, "") for sign in word]
+    if len(syllables) > 1 and all(syllables) and sum(map(len, syllables)) >= SHORTEST:
+        written = dict.fromkeys(" ".join(syllables).replace("v", umlaut) for umlaut in "uvü")
+        yield from (one for one in written if not _COMMON.issuperset(one.split()))
 
 
 def _keys(written: str, scripts: Sequence[Script]) -> Iterator[tuple[Script, str]]:
     is_toned = _TONED.fullmatch(written) is not None
     bare = _bare(written)
     letters = sum(map(str.isalpha, bare))
-    if not _LATIN.fullmatch(bare) or letters + is_toned < SHORTEST or len(bare) > LONGEST:
+    if not _LATIN.fullmatch(bare) or letters < SHORTEST or len(bare) > LONGEST:
         return
     for script in scripts:
         if script == Script.CHINESE:
             if is_toned or bare.isalpha():
                 yield script, key(bare, script)
         elif not re.search("[1-35]", bare) and (script == Script.RUSSIAN or bare.isalpha() or "'" in bare):
-            yield script, key(bare, script)
-            if script == Script.RUSSIAN and "c" in bare:
-                yield script, key(re.sub("c(?!h)", "k", bare), script)
-            if script == Script.RUSSIAN and "j" in bare:
-                yield script, key(bare.replace("j", "zh"), script)
+            for one in _read_otherwise(bare) if script == Script.RUSSIAN else (bare,):
+                yield script, key(one, script)
+
+
+def _read_otherwise(written: str) -> Iterator[str]:
+    """Latin letters with each c as ц or к, and each j as й or ж."""
+    parts = _UNSURE.split(written)
+    for letters in islice(product(*(_EITHER.get(part, (part,)) for part in parts)), _READINGS):
+        yield "".join(letters)
 
 
 def _bare(written: str) -> str:

@@ -280,7 +280,7 @@ def _may_be_drawn(chunk: str) -> bool:
     """Whether signs may draw letters of a word; signs around a word that is in use draw nothing."""
     if not any(any_sign.search(chunk) for any_sign, _ in (_DRAWN_SIGNS, _DRAWN_WITH_SIGNS)):
         return False
-    return any(map(str.isalpha, chunk)) and not is_word(chunk.strip("\"'“”„«».,;:!?()"))
+    return any(map(str.isalpha, chunk)) and ("()" in chunk or not is_word(chunk.strip("\"'“”„«».,;:!?()")))
 
 
 def _undrawn(text: str, chunks: Iterable[tuple[int, int]], *, with_letters: bool) -> Iterator[Piece]:
