@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-LEAST = 10_000
+LEAST = 20_000
 """Steps that a check of any text may take."""
-A_CHARACTER = 250
-"""Steps added by each character of the text; ordinary text takes about ten."""
+A_CHARACTER = 110
+"""Steps added by each character of the text; ordinary text takes about ten, the most disguised one a few dozen."""
 LONGEST = 8_000
 """Characters that add steps; longer texts get no more."""
 _BREATH = 10_000

@@ -104,6 +104,8 @@ DISGUISES = frozenset(
         N_("vowel changed"),
         N_("u and v"),
         N_("letters swapped"),
+        N_("letter left out"),
+        N_("letter added"),
         N_("vowels left out"),
         N_("sound"),
         N_("word game"),

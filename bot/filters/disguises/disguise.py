@@ -124,6 +124,10 @@ class Disguises:
                 self._guesses[step, key].append(target)
             for sound in guesses.heard(target.word):
                 self._guesses["sound", sound].append(target)
+            if len(word) >= guesses.LONG:
+                self._guesses["letter added", word].append(target)
+                for shorter in guesses.without_one(word):
+                    self._guesses["letter left out", shorter].append(target)
             self._open_up(target, word)
         if not word.isascii():
             script = latin.script_of(target.word)
@@ -297,6 +301,13 @@ class Disguises:
 
     def _misspelt(self, word: str, work: Work) -> Iterator[Sighting]:
         yield from self._under(guesses.keys(word), word, work)
+        if len(word) >= guesses.LONG - 1:
+            work.spend(_KEY * len(word))
+            near = [("letter left out", word), *(("letter added", one) for one in guesses.without_one(word))]
+            for step, key in near:
+                for target in self._guesses.get((step, key), ()):
+                    work.spend_on(target.number, _CANDIDATE)
+                    yield Sighting(target, 0, 0, (step,))
         if self._open is None or guesses.is_compound(word):
             return
         yield from self._guessed_parts(word, self._starts, attrgetter("is_open_right"), work)

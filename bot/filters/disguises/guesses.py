@@ -13,6 +13,8 @@ from limner.bot.filters.text.tables import base, is_word, pinyin
 VOWELS = "aeiouyаеёиоуыэюя"
 SHORTEST, LONGEST = 4, 40
 """Lengths of the shortest and the longest word that is guessed."""
+LONG = 7
+"""Letters of the shortest word that is found with one letter left out or added."""
 
 _VOWEL = re.compile(f"[{VOWELS}]")
 _SURE_VOWEL = re.compile(f"[{VOWELS.replace('y', '')}]")
@@ -106,6 +108,11 @@ def keys(word: str) -> Iterator[tuple[str, str]]:
     yield "vowels left out", word[0] + _VOWEL.sub("", word[1:])
     for one in sounds(word):
         yield "sound", one
+
+
+def without_one(word: str) -> Iterator[str]:
+    """The word without one of its letters, except the first one; each once."""
+    yield from dict.fromkeys(word[:place] + word[place + 1 :] for place in range(1, len(word)))
 
 
 def without_vowels(word: str) -> str:
