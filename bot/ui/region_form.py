@@ -65,6 +65,7 @@ class RegionForm(Form, kind="region"):
                 file,
                 lambda: picture_actions.check_edit(app, self._job, member),
                 app.inputs.store_mask,
+                is_private=self._job.is_private,
             )
         else:
             mask = await app.inputs.store_cells(cells)
