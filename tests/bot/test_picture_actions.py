@@ -243,6 +243,16 @@ async def test_a_server_may_leave_pictures_to_their_owners(world: World) -> None
     assert not (await press(await opened(world, first, world.ada), world.ada, "Vary subtle")).ephemeral
 
 
+async def test_a_private_picture_answers_its_owner_alone(world: World) -> None:
+    first = await painted(world)
+    shown = await opened(world, first, world.bob)
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == first.id).values(is_private=True))
+    for label in ("Vary subtle", "Download"):
+        assert told(await press(shown, world.bob, label)) == str(NotYours())
+    assert (await world.newest()).id == first.id
+
+
 async def test_a_picture_that_nobody_sees_any_more_makes_nothing(world: World) -> None:
     first = await painted(world)
     shown = await opened(world, first, world.bob)
