@@ -121,7 +121,9 @@ async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, s
         locale=asker.locale,
         where=asker.where,
     )
-    return await submit(app, replace(read(app, ask), parent_id=job.id, parent_picture=number, action=Action.START))
+    new = read(app, ask)
+    new = replace(new, is_private=job.is_private or new.is_private)
+    return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.START))
 
 
 async def edit(app: App, job: Job, number: int, asker: Asker, text: str, mask: str, *, keeps_rest: bool) -> Job:

@@ -251,6 +251,10 @@ async def test_a_private_picture_answers_its_owner_alone(world: World) -> None:
     for label in ("Vary subtle", "Download"):
         assert told(await press(shown, world.bob, label)) == str(NotYours())
     assert (await world.newest()).id == first.id
+    shown = await opened(world, first, world.ada)
+    form = await press(shown, world.ada, "Start from this")
+    await world.ada.submit_modal(form, {"idea": "a blue fox", "strength": "0.5"})
+    assert (await world.newest()).is_private
 
 
 async def test_a_picture_that_nobody_sees_any_more_makes_nothing(world: World) -> None:
