@@ -12,7 +12,7 @@ from typing import Any
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.costs import Ledger
-from limner.bot.filters.disguises.respelled import is_respelled
+from limner.bot.filters.disguises.respelled import A_CHARACTER, is_respelled
 from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rulebook.entries import Entry
@@ -132,7 +132,8 @@ class ContentFilter(RuleBook):
             forbidden = [(match.start, match.end) for match in await self.matches(there, text)]
 
             def compare(text: str = text, forbidden: Sequence[tuple[int, int]] = forbidden) -> bool:
-                return is_respelled(idea, text, forbidden, Work.of([idea, text], is_beside_loop=True))
+                work = Work.of([idea, text], a_character=A_CHARACTER, is_beside_loop=True)
+                return is_respelled(idea, text, forbidden, work)
 
             if await self._checks.run(_guilds(where)[0], compare):
                 return True

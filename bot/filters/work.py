@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 LEAST = 20_000
 """Steps that a check of any text may take."""
-A_CHARACTER = 110
+A_CHARACTER = 120
 """Steps added by each character of the text; ordinary text takes about ten, the most disguised one a few dozen."""
 LONGEST = 8_000
 """Characters that add steps; longer texts get no more."""
@@ -40,9 +40,9 @@ class Work:
         self._rule_ids: Sequence[str] = ()
 
     @classmethod
-    def of(cls, texts: Iterable[str], *, is_beside_loop: bool = False) -> Work:
+    def of(cls, texts: Iterable[str], *, a_character: int = A_CHARACTER, is_beside_loop: bool = False) -> Work:
         """The step limit for these texts, proportional to their length."""
-        return cls(LEAST + A_CHARACTER * min(sum(map(len, texts)), LONGEST), is_beside_loop=is_beside_loop)
+        return cls(LEAST + a_character * min(sum(map(len, texts)), LONGEST), is_beside_loop=is_beside_loop)
 
     def begin(self, rule_ids: Sequence[str]) -> None:
         """Number these rules from here on."""

@@ -216,7 +216,7 @@ def test_looking_for_a_refused_idea_takes_steps_in_proportion_to_the_texts(piece
         lambda: respelled.is_respelled(idea, refused, [(place, place + 3) for place in range(0, 1400, 7)], work)
     )
     taken = MUCH - work.left
-    assert taken < A_CHARACTER * 3000
+    assert taken < respelled.A_CHARACTER * 3000
     assert calls <= taken / 2 + FEW
 
 

@@ -22,6 +22,8 @@ ALIKE = 0.75
 SHORTEST = 4
 """Letters of the shortest forbidden text that is searched inside unknown words."""
 
+A_CHARACTER = 150
+"""Steps that each character of both texts adds to those that a comparison may take."""
 _REPEATED = re.compile(r"(.)(?=\1)")
 _VOWEL = re.compile(f"[{VOWELS}]")
 _BARE = re.compile(r"\W*+(.*\w)?", re.DOTALL)
