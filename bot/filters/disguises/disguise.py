@@ -250,7 +250,7 @@ class Disguises:
     def _read(self, letters: Letters, work: Work) -> Iterator[Sighting]:
         for translated in coarse.readings(letters.text):
             key = coarse.single(translated)
-            work.spend(_KEY + len(key) / 4)
+            work.spend(_KEY + len(key))
             for target in self._whole.get(key, ()):
                 work.spend_on(target.number, _cost(_SPELLING, letters.text))
                 if sighting := letters.spell(target):
