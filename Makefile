@@ -42,6 +42,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench acknowledgement
 	@$(BIN)/limner bench expansion
 	@$(BIN)/limner bench latency
+	@$(BIN)/limner bench first_picture
 	@$(BIN)/limner bench throughput
 	@$(BIN)/limner bench claims
 	@$(BIN)/limner bench estimate
