@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
 
+from limner.generators.language.language_model import is_converted
 from tests.benchmarks.figures import ROUNDS, show, spread
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer
@@ -63,6 +64,7 @@ async def _start(folder: Path, server: DiscordServer) -> Mapping[str, float]:
         assert post
         await until(lambda: post.files, 120, "the first picture")
         reached[POSTED] = time.perf_counter() - began
+        await until(lambda: is_converted(folder / "cache"), 120, "the language model is converted")
         await studio.stop()
         await reading
         return reached
