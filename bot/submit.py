@@ -39,6 +39,9 @@ from limner.generators.requests import SEEDS, Finish, GenerationRequest
 if TYPE_CHECKING:
     from limner.bot.app import App
 
+MOST_EXPANSIONS = 10
+"""How often the owner of a held request may ask for another expansion."""
+NO_MORE = N_("The idea has been expanded {most} times anew, which is the most; choose Keep, Edit or Raw.")
 PAINTED = N_("That picture has taken its last step already; Remix paints it with other words.")
 NOT_PAINTED = N_("That request is not being painted yet; change it when its message counts steps, or cancel it.")
 WHOLE = N_("The model {model} takes no other words while it paints; cancel the request and ask again.")
@@ -220,6 +223,19 @@ async def choose_edited(app: App, job: Job, text: str) -> bool:
     new = await _in_own_words(app, job, text)
     expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
     return await choose(app, job, expansion, new.quarantine)
+
+
+async def expand_again(app: App, job: Job) -> bool:
+    """Expand a held request's idea once more, from another seed; False if its owner chose or asked before.
+
+    Raises:
+        BadOption: its owner has asked as often as possible.
+        Suspended: its owner is suspended in its server.
+    """
+    await app.strikes.refuse_suspended(job.guild_id, job.user_id)
+    if job.more_expansions >= MOST_EXPANSIONS:
+        raise BadOption(_(NO_MORE, most=MOST_EXPANSIONS))
+    return await app.jobs.expand_again(job)
 
 
 def check_steers(app: App, job: Job) -> None:

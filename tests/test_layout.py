@@ -15,8 +15,9 @@ FOLDERS = ("bot", "generators", "migrations")
 
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
-    *("abilities", "answers", "base", "errors", "image_canvas", "image_files", "lora_words", "measured", "model_card"),
-    *("installed", "model_files", "qualities", "requests", "samplers", "sentences", "text_files", "weights"),
+    *("abilities", "added_words", "answers", "base", "errors", "image_canvas", "image_files", "lora_words"),
+    *("installed", "measured", "model_card", "model_files", "qualities", "requests", "samplers", "sentences"),
+    *("text_files", "weights"),
 )
 """Modules of generators that the bot imports too."""
 GENERATORS = tuple(

@@ -240,6 +240,16 @@ class JobQueue(JobLeases):
                 await self._announce(session, self.queued)
         return won
 
+    async def expand_again(self, job: Job) -> bool:
+        """Queue a held job for another expansion, which replaces the present one.
+
+        False if its owner has chosen one, or asked for another one, since the job was read.
+        """
+        whose = (literal(one, Job.user_id.type) for one in (job.user_id, job.server_id))
+        held = update(Job).where(Job.id == job.id, text(HELD), Job.more_expansions == job.more_expansions)
+        again = held.values(**transitions.unexpanded(job.idea), held_at=None, turn=next_turn(*whose))
+        return await self._changed(again, self.queued)
+
     async def finish(self, job: Job, pictures: Sequence[StoredPicture], *, seconds: float, busy_seconds: float) -> bool:
         """Commit the pictures and the success together; False if the job is not this worker's or was cancelled.
 

@@ -113,6 +113,12 @@ def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
     return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
 
 
+def unexpanded(idea: str) -> dict[str, Any]:
+    """Values of a job that gets another expansion."""
+    values: dict[str, Any] = {"expansion": None, "prompt": None, "search_text": searchable(idea)}
+    return values | {"more_expansions": Job.more_expansions + 1}
+
+
 def ruled(job: Job) -> dict[str, Any]:
     """Values that the filter may have changed."""
     names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine")

@@ -104,6 +104,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     prompt: Mapped[str | None] = mapped_column(Text, default=None)
     #: Expansion as JSON; kept, so that a retry or a reroll does not expand again.
     expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
+    #: How often its owner has asked for another expansion instead of choosing one.
+    more_expansions: Mapped[int] = mapped_column(default=0, server_default="0")
     #: Which of its words have no effect, by the names of `bot.notes`.
     notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
     #: Idea and prompt in the full-text index's form (`bot.storage.search.searchable`).

@@ -49,6 +49,7 @@ VALUE_LENGTH = 500
 LOOKS = {
     "keep": (N_("Keep"), discord.ButtonStyle.success),
     "edit": (N_("Edit"), discord.ButtonStyle.secondary),
+    "another": (N_("Again"), discord.ButtonStyle.secondary),
     "reroll": (N_("Reroll"), discord.ButtonStyle.primary),
     "remix": (N_("Remix"), discord.ButtonStyle.secondary),
     "raw": (N_("Raw"), discord.ButtonStyle.secondary),
@@ -261,6 +262,11 @@ async def _raw(interaction: Interaction, app: App, job: Job) -> None:
         await _answer_choice(interaction, app, job, is_first=is_first)
 
 
+async def _another(interaction: Interaction, app: App, job: Job) -> None:
+    is_first = await submit.expand_again(app, job)
+    await _answer_choice(interaction, app, job, is_first=is_first)
+
+
 async def _upscale(interaction: Interaction, app: App, job: Job) -> None:
     larger = await submit.upscale(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
     await post_placeholder(interaction, app, larger)
@@ -314,6 +320,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "reroll": _reroll,
     "remix": _remix,
     "raw": _raw,
+    "another": _another,
     "upscale": _upscale,
     "enhance": _enhance,
     "paint": _paint,
@@ -350,7 +357,8 @@ def _likeness(job: Job) -> str:
 def _verbs(job: Job) -> tuple[str, ...]:
     if not job.is_final:
         if job.held_at is not None:
-            return ("keep", "edit", "raw", "cancel")
+            again = ("another",) if job.more_expansions < submit.MOST_EXPANSIONS else ()
+            return ("keep", "edit", *again, "raw", "cancel")
         return ("change", "stop", "cancel") if job.is_steerable else ("cancel",)
     if job.status == JobStatus.REFUSED:
         return ("details", "delete")

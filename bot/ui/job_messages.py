@@ -12,7 +12,9 @@ from limner.bot.notes import sentences
 from limner.bot.queue.estimate import Position
 from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.models import Job
+from limner.bot.submit import MOST_EXPANSIONS
 from limner.bot.translation import N_, _, commas, stored
+from limner.generators.added_words import runs
 
 IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600
@@ -22,10 +24,16 @@ REASON_LENGTH = 600
 SHOWN_CHANGES = 2
 NAME_LENGTH = 60
 NOTE_LENGTH = 240
+LEAST_ROOM = 10
+"""Characters left of `ADDED_LENGTH` with which no further piece is begun."""
 ROOM = CONTENT - 300
 """Characters of a message with its notes; delivery may add a mention and a sentence."""
 LEAST_SECONDS = 0.1
 
+CHOOSE_OR_AGAIN = N_(
+    "Keep paints it, Edit lets you change it, Again expands your idea anew (up to {left} times more), Raw paints your "
+    "own words. Nothing is painted before you choose."
+)
 CHOOSE = N_("Keep paints it, Edit lets you change it, Raw paints your own words. Nothing is painted before you choose.")
 ANSWERED_ELSEWHERE = N_("Another process of this bot had answered already.")
 NOBODY_CHOSE = N_("Its preview was deleted, so nothing was painted.")
@@ -113,7 +121,9 @@ def quarantined(job: Job) -> str:
 
 def held(job: Job) -> str:
     """An expansion that waits for its owner's choice."""
-    return "\n".join((_idea(job), *([] if _is_unread(job) else _addition(job)), f"-# {_(CHOOSE)}"))
+    left = MOST_EXPANSIONS - job.more_expansions
+    choose = _(CHOOSE_OR_AGAIN, left=left) if left else _(CHOOSE)
+    return "\n".join((_idea(job), *([] if _is_unread(job) else _addition(job)), f"-# {choose}"))
 
 
 def ended(job: Job) -> str:
@@ -202,10 +212,24 @@ def _addition(job: Job) -> list[str]:
     expansion = job.expanded
     if expansion is None:
         return []
-    shown = expansion.added if expansion.text.startswith(job.idea) else expansion.text
-    head = _("Added:") if shown == expansion.added else _("Painted as:")
-    added = [f"{head} *{plain(shown, ADDED_LENGTH)}*"] if shown.strip() else []
-    return added + ([f"-# {plain(stored(expansion.note), IDEA_LENGTH)}"] if expansion.note else [])
+    if not expansion.text.startswith(job.idea):
+        head, words = _("Painted as:"), _marked(job.idea, expansion.text)
+    else:
+        head, words = _("Added:"), f"*{plain(expansion.added, ADDED_LENGTH)}*" if expansion.added.strip() else ""
+    note = [f"-# {plain(stored(expansion.note), IDEA_LENGTH)}"] if expansion.note else []
+    return [f"{head} {words}", *note] if words else note
+
+
+def _marked(idea: str, text: str) -> str:
+    """A text with the words of the idea in bold and the others in italics."""
+    shown, room = list[str](), ADDED_LENGTH
+    for run, is_kept in runs(idea, text):
+        mark = "**" if is_kept else "*"
+        shown.append(f"{mark}{plain(run, room)}{mark}")
+        room -= length(shown[-1]) + 1
+        if room < LEAST_ROOM:
+            break
+    return " ".join(shown)
 
 
 def _changes(job: Job) -> list[str]:

@@ -20,6 +20,7 @@ from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.generators.base import Expansion, PromptExpander
 from limner.generators.model_card import ModelCard
+from limner.generators.requests import SEEDS
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ async def settle_input(app: App, classifier: ClassifierThread, job: Job) -> bool
 async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     """Make the job's final prompt and filter it; False if the job has ended, or waits for its owner's choice.
 
-    An expansion is made once and kept in the row, so that retries, rerolls and owners' choices reuse it. The filter
+    An expansion is kept in the row, so that retries, rerolls and owners' choices reuse it. The filter
     checks every prompt, reused ones included.
 
     Raises:
@@ -123,7 +124,7 @@ async def _expand(expander: PromptExpander, job: Job, card: ModelCard) -> Expans
     return await expander.expand(
         job.idea,
         locale=job.locale,
-        seed=job.request["seed"],
+        seed=(job.request["seed"] + job.more_expansions) % SEEDS,
         max_words=card.max_added_words,
         english_only=card.english_only,
     )

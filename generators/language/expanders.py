@@ -14,15 +14,16 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
+from limner.generators.added_words import CJK, added
 from limner.generators.answers import parse_json, read_answer
 from limner.generators.base import Expansion
 from limner.generators.errors import error_site
-from limner.generators.language.glossary import CJK, language, translate
+from limner.generators.language.glossary import language, translate
 from limner.generators.language.guard import WROTE_NOTHING, check
 from limner.generators.language.placement import Neighbour, Policy
 from limner.generators.sentences import sentence
@@ -356,45 +357,6 @@ def grow(read: Idea, continuation: str, max_words: int) -> str:
         if fits and phrase.casefold() not in text.casefold() and not check(read.text, longer, read.locale).reason:
             text = longer
     return text
-
-
-def added(start: str, text: str) -> str:
-    """The words of ``text`` that are not in ``start``, in order."""
-    if text.startswith(start):
-        return text.removeprefix(start).strip(" ,;，；")
-    before, after = (re.findall(rf"{CJK}|(?:(?!{CJK})\S)+", words) for words in (start, text))
-    kept = _common(before, after)
-    runs = (" ".join(after[at] for at in run) for old, run in groupby(range(len(after)), kept.__contains__) if not old)
-    joined = " … ".join(run.strip(" ,;，；") for run in runs)
-    return re.sub(rf"(?<={CJK}) (?={CJK})", "", joined)
-
-
-def _common(before: list[str], after: list[str]) -> set[int]:
-    """The places in ``after`` of a longest sequence of words that ``before`` has in the same order.
-
-    The rows of the table of lengths are kept as bits (Hyyrö 2004, "Bit-parallel LCS-length computation revisited"):
-    bit i of row j is 0 where the first i + 1 words of ``before`` have more in common with the first j of ``after`` than
-    the first i have. So 1,500 characters against as many take milliseconds, whatever they are.
-    """
-    places: dict[str, int] = {}
-    for at, word in enumerate(before):
-        places[word] = places.get(word, 0) | 1 << at
-    all_ones = (1 << len(before)) - 1
-    rows = [all_ones]
-    for word in after:
-        met = rows[-1] & places.get(word, 0)
-        rows.append((rows[-1] + met | rows[-1] - met) & all_ones)
-    found: set[int] = set()
-    old, new = len(before), len(after)
-    while old and new:
-        if rows[new] >> old - 1 & 1:
-            old -= 1
-        elif not rows[new - 1] >> old - 1 & 1:
-            new -= 1
-        else:
-            old, new = old - 1, new - 1
-            found.add(new)
-    return found
 
 
 def _spoken(answer: str) -> str:

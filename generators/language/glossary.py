@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from limner.generators.added_words import CJK
+
 LATIN = ("en", "de", "fr", "es", "pt")
 
 QUOTED = re.compile(
@@ -27,7 +29,6 @@ EMOJI = (
     r"[\uFE0F\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*"
     r"(?:\u200D[\U0001F300-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF][\uFE0F\U0001F3FB-\U0001F3FF]*)*)"
 )
-CJK = r"[\u3005-\u3007\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF\uF900-\uFAFF\U00020000-\U0003FFFF]"
 NUMBER = r"\d+(?:[.,]\d+)*"
 WORD = r"(?:(?![\d_])\w(?<!" + CJK + r")[\u0300-\u036F]*)+(?:['’](?:(?![\d_])\w)+)*"
 PIECE = re.compile(rf"(?P<emoji>{EMOJI})|(?P<cjk>{CJK}+)|(?P<number>{NUMBER})|(?P<word>{WORD})|(?P<mark>[^\w\s])")

@@ -13,8 +13,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
+from limner.generators.added_words import CJK
 from limner.generators.language.glossary import (
-    CJK,
     EMOJI,
     FUNCTION_WORDS,
     NUMBER,

@@ -8,7 +8,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from limner.generators.language.glossary import CJK, FUNCTION_WORDS
+from limner.generators.added_words import CJK
+from limner.generators.language.glossary import FUNCTION_WORDS
 
 ENCODERS = ("", "_2", "_3", "_4")
 """Suffixes of further tokenizers and text encoders of a pipeline."""

@@ -443,7 +443,7 @@ async def test_a_preview_without_a_message_gets_one(world: World, at_once: None)
         return world.channel.history()
 
     [message] = await world.until(posted, "the preview is posted")
-    assert labels(message) == ["Keep", "Edit", "Raw", "Cancel"]
+    assert labels(message) == ["Keep", "Edit", "Again", "Raw", "Cancel"]
     await world.until(lambda: has_message(world, job), "its number is kept")
     await world.ada.click(message, label="Keep")
     await world.finish(await world.claim())

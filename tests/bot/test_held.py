@@ -99,8 +99,10 @@ async def test_an_edit_that_a_rule_changes_or_flags_is_painted_so(world: World) 
     assert "fox" not in text_of(world.message(job))
 
 
-PAINTS = {"keep", "edit", "reroll", "remix", "raw", "upscale", "paint"}
+PAINTS = {"keep", "edit", "another", "reroll", "remix", "raw", "upscale", "paint"}
 DOES_NOT = {"details", "delete", "erase", "cancel"}
+OF_OTHER_STATES = {"enhance", "change", "stop"}
+"""Verbs of drafts and of requests that are being painted, which have tests of their own."""
 
 
 async def suspend(world: World) -> None:
@@ -115,7 +117,7 @@ async def untouched(world: World, job: Job, newest: int, result: simcord.Interac
 
 
 async def test_nobody_suspended_paints_by_any_door(world: World) -> None:
-    assert set(job_buttons.LOOKS) == PAINTS | DOES_NOT
+    assert set(job_buttons.LOOKS) == PAINTS | DOES_NOT | OF_OTHER_STATES
     painted, job = await world.painted(), await held(world)
     described = await world.imagine(who=world.ada)
     async with world.app.database.begin() as session:
@@ -123,7 +125,7 @@ async def test_nobody_suspended_paints_by_any_door(world: World) -> None:
         row.kind, row.status, row.prompt = "describe", "succeeded", "a fox"
     await suspend(world)
     newest = (await world.newest()).id
-    of = {"keep": job, "edit": job, "raw": job, "paint": described}
+    of = {"keep": job, "edit": job, "another": job, "raw": job, "paint": described}
     for verb in sorted(PAINTS - {"edit", "remix"}):
         name = f"limner:{verb}:{of.get(verb, painted).id}"
         view = discord.ui.View(timeout=None)

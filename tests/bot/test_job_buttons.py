@@ -173,7 +173,7 @@ async def test_a_preview_shows_what_was_added(world: World) -> None:
     job = await held(world)
     message = world.message(job)
     assert text_of(message).startswith(f"**a red fox**\nAdded: *{ADDED}*\n")
-    assert labels(message) == ["Keep", "Edit", "Raw", "Cancel"]
+    assert labels(message) == ["Keep", "Edit", "Again", "Raw", "Cancel"]
     assert await world.app.jobs.claim("painter", capacity=1) == []
 
 
@@ -246,7 +246,39 @@ async def test_of_two_choices_one_wins(world: World) -> None:
     assert (await world.claim()).prompt == f"a red fox, {ADDED}"
 
 
-@pytest.mark.parametrize("verb", ["keep", "edit", "raw", "cancel"])
+async def test_again_shows_another_expansion_with_its_additions_marked(world: World) -> None:
+    job = await held(world)
+    before = world.message(job)
+    assert "up to 10 times more" in text_of(before)
+    await press(world, job, "another")
+    assert labels(world.message(job)) == ["Cancel"]
+    assert "made already" in told(await stale_press(world, job, before, "another"))
+    await world.restart()
+    claimed = await world.claim()
+    assert (claimed.id, claimed.prompt, claimed.more_expansions) == (job.id, None, 1)
+    text = "soft light on a red fox in snow"
+    await world.app.jobs.hold(claimed, Expansion(text, "soft light on … in snow", (), "m", 0.1), text)
+    shown = await world.settled(job, "up to 9 times more")
+    assert text_of(shown).startswith("**a red fox**\nPainted as: *soft light on* **a red fox** *in snow*\n")
+    assert labels(shown) == ["Keep", "Edit", "Again", "Raw", "Cancel"]
+    await press(world, job, "keep")
+    assert (await world.claim()).prompt == text
+
+
+async def test_again_is_offered_ten_times(world: World) -> None:
+    job = await held(world)
+    before = world.message(job)
+    await press(world, job, "another")
+    async with world.app.database.begin() as session:
+        (await session.get_one(Job, job.id)).more_expansions = 10
+    assert await world.app.jobs.hold(await world.claim(), expansion(job), expansion(job).text)
+    await world.settled(job, "Keep paints it, Edit lets you change it, Raw")
+    assert labels(world.message(job)) == ["Keep", "Edit", "Raw", "Cancel"]
+    assert "10 times anew" in told(await stale_press(world, job, before, "another"))
+    assert (await world.app.jobs.get(job.id)).held_at is not None
+
+
+@pytest.mark.parametrize("verb", ["keep", "edit", "another", "raw", "cancel"])
 async def test_a_strangers_choice_does_not_count(world: World, verb: str) -> None:
     job = await held(world)
     assert told(await press(world, job, verb, world.bob)) == str(NotYours())

@@ -155,7 +155,7 @@ BUTTONS: Table = {
         "paint",
         "enhance",
     ),
-    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "change", "stop"),
+    **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "another", "change", "stop"),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "delete", "erase"),
     **each(JobButton, CLEANERS, lambda s, verb: JobButton(verb, s.things.job.id), "cancel"),
     **each(PictureButton, VIEWERS, lambda s, _: PictureButton("1", s.things.job.id, 1), ""),

@@ -267,6 +267,24 @@ async def test_a_preview_waits_for_its_owner_and_then_paints_what_was_chosen(
     assert len(expander.asked) == 1
 
 
+async def test_another_expansion_comes_from_another_seed_and_replaces_the_one_before(
+    app: App, worker: Worker, expander: AddingExpander
+) -> None:
+    job = await ask(app, expand="preview", seed=5)
+    await worker.run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert await app.jobs.expand_again(job)
+    assert not await app.jobs.expand_again(job)
+    waiting = await app.jobs.get(job.id)
+    assert (waiting.held_at, waiting.prompt, waiting.expansion) == (None, None, None)
+    await make_worker(app, expander).run(burst=True)
+    job = await app.jobs.get(job.id)
+    assert [asked["seed"] for asked in expander.asked] == [5, 6]
+    assert (job.status, job.attempts, job.more_expansions, job.images) == (JobStatus.QUEUED, 0, 1, [])
+    assert job.held_at
+    assert job.request["seed"] == 5
+
+
 async def test_a_request_that_cannot_be_painted_fails_alone(app: App, expander: AddingExpander) -> None:
     executor = WatchedExecutor(app.settings)
     before = await ask(app, user_id=1)

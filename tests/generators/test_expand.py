@@ -24,6 +24,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from limner.generators.added_words import added, runs
 from limner.generators.language import language_model
 from limner.generators.language.expanders import (
     LOADING_SECONDS,
@@ -33,7 +34,6 @@ from limner.generators.language.expanders import (
     NoExpander,
     OpenAIExpander,
     TransformersExpander,
-    added,
     one_line,
     shorten,
     word_count,
@@ -528,6 +528,12 @@ def test_text_helpers():
     assert shorten("one two, three four, five six", 5) == "one two, three four"
     assert added("a red fox", "a red fox, soft light") == "soft light"
     assert added("a red fox", "a small red fox in fog") == "small … in fog"
+
+
+def test_a_text_in_pieces_of_old_and_of_new_words():
+    pieces = list(runs("a red fox", "Soft light: a small Red fox, in fog"))
+    assert pieces == [("Soft light:", False), ("a", True), ("small", False), ("Red fox,", True), ("in fog", False)]
+    assert list(runs("红狐狸", "雪中红狐狸在跑")) == [("雪中", False), ("红狐狸", True), ("在跑", False)]
 
 
 @pytest.mark.slow
