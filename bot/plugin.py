@@ -17,6 +17,7 @@ from limner.bot.cogs.help import Help
 from limner.bot.cogs.history import HistoryButton, HistoryCog, PageButton
 from limner.bot.cogs.imagine import Imagine
 from limner.bot.cogs.me import Me
+from limner.bot.cogs.message_menus import message_menus
 from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
 from limner.bot.cogs.queue import Queue
 from limner.bot.cogs.review import ReviewCog
@@ -100,6 +101,6 @@ async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
         stack.push_async_callback(bot.tree.set_translator, None)
     for cog in COGS:
         await bot.add_cog(cog(app))
-    for menu in (block_menu(), describe_menu()):
+    for menu in (block_menu(), describe_menu(), *message_menus()):
         bot.tree.add_command(menu)
         stack.callback(bot.tree.remove_command, menu.name, type=menu.type)

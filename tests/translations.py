@@ -19,6 +19,7 @@ from discord import app_commands
 
 from limner.bot.__main__ import build_parser
 from limner.bot.cogs.describe import describe_menu
+from limner.bot.cogs.message_menus import message_menus
 from limner.bot.cogs.pictures import block_menu
 from limner.bot.errors import UserError
 from limner.bot.plugin import COGS
@@ -76,7 +77,7 @@ def commands() -> Iterator[tuple[Any, Any]]:
             yield command, cog
             if isinstance(command, app_commands.Group):
                 yield from ((one, cog) for one in command.walk_commands())
-    for menu in (describe_menu(), block_menu()):
+    for menu in (describe_menu(), block_menu(), *message_menus()):
         yield menu, menu.callback
 
 

@@ -14,7 +14,7 @@ from limner.bot.ui.appeal import AppealWords
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import FORM_ID, Form
-from limner.bot.ui.imagine_form import ImagineForm
+from limner.bot.ui.imagine_form import ImagineForm, UploadForm
 from limner.bot.ui.interactions import speak_privately
 from limner.bot.ui.job_buttons import EditPrompt, Remix
 from limner.bot.ui.picture_buttons import StartForm
@@ -24,7 +24,7 @@ from limner.bot.ui.steering import ChangePrompt
 Interaction = discord.Interaction[Any]
 
 FORMS: tuple[type[Form], ...] = (
-    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, Remix, StartForm, RegionForm),
+    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, RegionForm),
     *(RuleForm, PlaceForm),
 )
 _KINDS = {form.kind: form for form in FORMS}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import discord
@@ -14,6 +15,7 @@ from limner.bot.ask import Ask
 from limner.bot.errors import Decided
 from limner.bot.limits import CONTENT, first_lines
 from limner.bot.queue.enqueue import NewJob
+from limner.bot.storage.asking_tables import PendingAsk
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import job_messages
@@ -51,21 +53,28 @@ class GoButton(ForAnyone[discord.ui.Button[Any]], template=rf"limner:several:(?P
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit all requests once, or none."""
-        row = await app.pending.take(self.pending, interaction.user.id)
-        if row is None:
-            raise Decided(_(DONE))
-        if self.verb == "leave":
-            await app.pending.drop(row.id, interaction.user.id)
-            return await _say(interaction, _(LEFT))
-        try:
-            ask = Ask.from_json(row.ask, user_id=interaction.user.id, where=where_to_post(interaction))
-            jobs = await submit.submit_all(app, await submit.requests(app, ask))
-        except Exception:
-            await app.pending.give_back(row.id)
-            raise
-        await app.pending.drop(row.id, interaction.user.id)
-        await _say(interaction, on_their_way(jobs))
+        async with used_once(app, self.pending, interaction.user.id) as row:
+            jobs = await self._submit(interaction, app, row) if self.verb == "go" else []
+        await _say(interaction, on_their_way(jobs) if jobs else _(LEFT))
         await post_placeholders(interaction, app, jobs)
+
+    async def _submit(self, interaction: Interaction, app: App, row: PendingAsk) -> list[Job]:
+        ask = Ask.from_json(row.ask, user_id=interaction.user.id, where=where_to_post(interaction))
+        return await submit.submit_all(app, await submit.requests(app, ask))
+
+
+@asynccontextmanager
+async def used_once(app: App, number: int, user_id: int) -> AsyncGenerator[PendingAsk]:
+    """A member's pending request, deleted when the block succeeds and free again when it fails; raises Decided."""
+    row = await app.pending.take(number, user_id)
+    if row is None:
+        raise Decided(_(DONE))
+    try:
+        yield row
+    except Exception:
+        await app.pending.give_back(row.id)
+        raise
+    await app.pending.drop(row.id, user_id)
 
 
 async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:

@@ -14,7 +14,7 @@ from limner.bot.errors import BadOption
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import app_of, managers_only, moderated, owned, speak_privately, viewed
+from limner.bot.ui.interactions import app_of, managers_only, moderated, owned, readable, speak_privately, viewed
 
 Interaction = discord.Interaction[Any]
 ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])
@@ -79,6 +79,11 @@ class ForOwner(Control[ItemT], template="limner:"):
     job_id: int
 
     @property
+    def is_for_readers(self) -> bool:
+        """Whether all who see its posted pictures may use it too."""
+        return False
+
+    @property
     def is_for_cleaners(self) -> bool:
         """Whether members with Manage Messages in the request's channel may use it too."""
         return False
@@ -88,8 +93,12 @@ class ForOwner(Control[ItemT], template="limner:"):
         """Carry out the action on the request."""
 
     async def check_and_act(self, interaction: Interaction, app: App) -> None:
-        """Act for the owner; raises NotFound or NotYours."""
-        await self.act(interaction, app, await owned(interaction, app, self.job_id, or_cleaner=self.is_for_cleaners))
+        """Act for the permitted member; raises NotFound or NotYours."""
+        if self.is_for_readers:
+            job = await readable(interaction, app, self.job_id)
+        else:
+            job = await owned(interaction, app, self.job_id, or_cleaner=self.is_for_cleaners)
+        await self.act(interaction, app, job)
 
 
 class ForViewers(Control[ItemT], template="limner:"):

@@ -12,6 +12,7 @@ from limner.bot.app import App
 from limner.bot.errors import CannotPost, NotModerator, NotYours
 from limner.bot.picture_actions import picture_of
 from limner.bot.place import Where
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.models import Job
 from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _, speak, speaking
@@ -178,6 +179,20 @@ async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: 
     return job
 
 
+async def readable(interaction: Interaction, app: App, job_id: int) -> Job:
+    """A request whose words and settings the member may read: its owner any, others those of pictures posted here.
+
+    Raises:
+        NotFound: it was deleted.
+        NotYours: the member may not.
+    """
+    job = await app.jobs.get(job_id)
+    is_public = _is_public_here(interaction, job) and job.status == JobStatus.SUCCEEDED and not job.quarantine
+    if interaction.user.id != job.user_id and not is_public:
+        raise NotYours
+    return job
+
+
 async def viewed(interaction: Interaction, app: App, job_id: int, number: int) -> Job:
     """A request whose posted picture ``number`` the member sees: its owner anywhere, others in its channel.
 
@@ -189,13 +204,18 @@ async def viewed(interaction: Interaction, app: App, job_id: int, number: int) -
     """
     job = await app.jobs.get(job_id)
     if interaction.user.id != job.user_id:
-        is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
-        is_public = job.guild_id is not None and is_here and not job.is_private
-        if not is_public or not (await app.guilds.get(job.guild_id)).shares_pictures:
+        is_public = _is_public_here(interaction, job)
+        if not is_public or not (await app.guilds.get(job.guild_id or 0)).shares_pictures:
             raise NotYours
     check_posted(job)
     picture_of(job, number)
     return job
+
+
+def _is_public_here(interaction: Interaction, job: Job) -> bool:
+    """Whether a request is for all who see this channel of a server."""
+    is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
+    return job.guild_id is not None and is_here and not job.is_private
 
 
 def managers_only(interaction: Interaction) -> None:

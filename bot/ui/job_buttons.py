@@ -95,6 +95,11 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
         """Moderators may clean up others' requests, and do nothing else to them."""
         return self.verb in CLEANING
 
+    @property
+    def is_for_readers(self) -> bool:
+        """Everybody who sees the pictures may read how they were made."""
+        return self.verb == "details"
+
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Carry out the verb."""
         if self.verb in AGAIN and self.verb not in _verbs(job):
@@ -153,8 +158,8 @@ async def stop(app: App, job: Job, user_id: int) -> str:
     return _("{which} is done already, so there is nothing to cancel.", which=which)
 
 
-def details(job: Job) -> discord.Embed:
-    """Everything about a job for its owner."""
+def details(job: Job, *, for_owner: bool = True) -> discord.Embed:
+    """Everything about a job; the name of a member's file is for its owner only."""
     request, expansion = job.generation, job.expanded
     texts = {_("Idea"): job.idea, _("Prompt"): job.prompt or "", _("Added"): expansion.added if expansion else ""}
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
@@ -167,7 +172,7 @@ def details(job: Job) -> discord.Embed:
     facts = options | {
         _("Size"): _size(job),
         _("Upscaled from"): _("request {job}", job=job.parent_id) if job.kind == JobKind.FINISH else "",
-        _("Starts from"): job_messages.plain(job.input_name, 100),
+        _("Starts from"): job_messages.plain(job.input_name, 100) if for_owner else "",
         _("Language model"): expansion.model if expansion else "",
         _("Changes"): job_messages.plain(_changes(job), VALUE_LENGTH),
         _("Seconds"): "" if job.seconds is None else f"{job.seconds:.1f}",
@@ -282,9 +287,11 @@ async def _paint(interaction: Interaction, app: App, job: Job) -> None:
     await post_placeholder(interaction, app, painting)
 
 
-async def _details(interaction: Interaction, app: App, job: Job) -> None:
+async def show_details(interaction: Interaction, app: App, job: Job) -> None:
+    """Tell a member who may read it everything about a job."""
     appeal = await appeal_view(app, job)
-    await tell(interaction, "", embed=details(job), **({"view": appeal} if appeal else {}))
+    embed = details(job, for_owner=interaction.user.id == job.user_id)
+    await tell(interaction, "", embed=embed, **({"view": appeal} if appeal else {}))
 
 
 async def ask_to_delete(interaction: Interaction, app: App, job: Job) -> None:
@@ -324,7 +331,7 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
     "upscale": _upscale,
     "enhance": _enhance,
     "paint": _paint,
-    "details": _details,
+    "details": show_details,
     "delete": ask_to_delete,
     "erase": _erase,
     "change": steering.change,

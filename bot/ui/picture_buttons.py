@@ -137,9 +137,9 @@ class TakeButton(
 ):
     """Gives a picture to the member who presses it, or opens a form about it; survives restarts."""
 
-    def __init__(self, verb: str, job_id: int, number: int) -> None:
+    def __init__(self, verb: str, job_id: int, number: int, label: str = "") -> None:
         custom_id = f"limner:take:{verb}:{job_id}:{number}"
-        super().__init__(discord.ui.Button(label=_(TAKING[verb]), custom_id=custom_id))
+        super().__init__(discord.ui.Button(label=label or _(TAKING[verb]), custom_id=custom_id))
         self.verb = verb
         self.job_id = job_id
         self.number = number
@@ -213,7 +213,8 @@ class StartForm(Form, kind="start"):
         await post_placeholder(interaction, app, job)
 
 
-async def _start(interaction: Interaction, app: App, job: Job, number: int) -> None:
+async def start(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    """Open the form about a picture to start from."""
     await open_form(interaction, app, "start", job.id * NUMBERS + number)
 
 
@@ -290,7 +291,7 @@ async def _drop(interaction: Interaction, app: App, job: Job, number: int) -> No
     await interaction.response.edit_message(content=_(DROPPED, number=number, job=job.id), view=None)
 
 
-_TAKEN = {"start": _start, "edit": _edit, "region": _region, "send": _send, "file": _download}
+_TAKEN = {"start": start, "edit": _edit, "region": _region, "send": _send, "file": _download}
 _TENDED = {"hide": _hide, "drop": _ask_to_drop, "dropped": _drop}
 
 

@@ -82,6 +82,16 @@ async def test_details_are_private_and_complete(world: World) -> None:
     assert {"Steps", "Guidance", "Size"} <= fields.keys()
 
 
+async def test_details_of_posted_pictures_are_for_all_who_see_them(world: World) -> None:
+    job = await expanded(world)
+    await world.restart()
+    for who in (world.bob, world.grace):
+        result = await press(world, job, "details", who)
+        assert result.response
+        assert result.ephemeral
+        assert result.response.embeds[0].title == f"Request {job.id}: succeeded"
+
+
 async def test_details_show_a_choice_in_the_language_of_their_reader(world: World) -> None:
     job = await world.imagine("a red fox")
     with speaking("zh-CN"):
@@ -117,7 +127,7 @@ async def test_delete_takes_message_and_file_away(world: World, owner: bool) -> 
     assert await world.app.history.count(world.ada.id) == 0
 
 
-@pytest.mark.parametrize("verb", ["reroll", "raw", "details", "delete"])
+@pytest.mark.parametrize("verb", ["reroll", "raw", "delete"])
 async def test_a_stranger_is_told_politely(world: World, verb: str) -> None:
     job = await expanded(world)
     assert told(await press(world, job, verb, world.bob)) == str(NotYours())

@@ -17,7 +17,7 @@ import simcord
 from discord import app_commands
 
 from limner.bot.ask import read
-from limner.bot.cogs import describe, pictures
+from limner.bot.cogs import describe, message_menus, pictures
 from limner.bot.cogs.filter import cards
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
 from limner.bot.cogs.filter.files import ImportButton
@@ -61,6 +61,7 @@ MANAGERS = {MANAGER, ADMINISTRATOR, OWNER}
 MODERATORS = {NAMED, MANAGER, ADMINISTRATOR, OWNER}
 CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
+MENUS = (pictures.BLOCK, describe.MENU, message_menus.START, message_menus.DETAILS, message_menus.REUSE)
 VIEWERS = EVERYBODY - {IN_DM}
 """Who sees the message in its channel."""
 REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")
@@ -112,6 +113,9 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "help": (EVERYBODY, no_options),
     "describe": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     describe.MENU: (EVERYBODY - {IN_DM}, no_options),
+    message_menus.START: (EVERYBODY - {IN_DM}, no_options),
+    message_menus.DETAILS: (EVERYBODY - {IN_DM}, no_options),
+    message_menus.REUSE: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
     "filter add": (MODERATORS, no_options),
     "filter edit": (MODERATORS, the_rule),
@@ -259,6 +263,17 @@ async def test_who_may_press_a_button(scene: Scene, button: tuple[type, str]) ->
     await _walk(scene, who, lambda kind: _press(scene, kind, *make(scene)))
 
 
+@pytest.mark.slow
+async def test_details_and_settings_of_posted_pictures_are_for_all_who_see_them(scene: Scene) -> None:
+    world, may = scene.world, VIEWERS
+    job = await world.painted()
+    await _walk(scene, may, lambda kind: _press(scene, kind, JobButton("details", job.id), []))
+    for menu in (message_menus.DETAILS, message_menus.REUSE):
+        for kind in sorted(may):
+            answer = await scene.people[kind].context_menu(world.channel, menu, world.message(job))
+            assert not _is_refused(answer), (menu, kind)
+
+
 async def _walk(scene: Scene, who: set[str], act: Callable[[str], Awaitable[simcord.InteractionResult | None]]) -> None:
     """Let one person of each kind do it; what those do who may changes things, so they are made anew after them."""
     may: set[str] = set()
@@ -293,7 +308,7 @@ async def _command(scene: Scene, kind: str, name: str, options: dict[str, Any]) 
     try:
         if kind == IN_DM:
             return await scene.dora.slash(name, **options)
-        if name in (pictures.BLOCK, describe.MENU):
+        if name in MENUS:
             message = await scene.world.bot.get_partial_messageable(scene.world.channel.id).send("a message")
             return await scene.people[kind].context_menu(scene.world.channel, name, message)
         return await scene.people[kind].slash(scene.world.channel, name, **options)
