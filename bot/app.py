@@ -29,6 +29,7 @@ from limner.bot.storage.decoder import PictureDecoder
 from limner.bot.storage.history import History
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.input_images import Inputs
+from limner.bot.storage.members import Members
 from limner.bot.storage.pending_asks import PendingAsks
 from limner.bot.storage.private_files import close_folder_to_others
 from limner.bot.styles import Styles
@@ -61,6 +62,7 @@ class App:
     inputs: Inputs
     pending: PendingAsks
     guilds: Guilds
+    members: Members
     blocked: BlockedPictures
     quarantine: Quarantine
     image_policy: ImagePolicy
@@ -111,6 +113,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             inputs=Inputs(database, images, decoder, settings),
             pending=PendingAsks(database, history),
             guilds=guilds,
+            members=Members(database),
             blocked=blocked,
             quarantine=quarantine,
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),

@@ -61,6 +61,8 @@ class GuildSettings:
     evasion_minutes: int = 10
     #: Whether members may make something of each other's posted pictures.
     shares_pictures: bool = True
+    #: on, off or preview: the expansion of a request whose member has not chosen it.
+    expand: str = "on"
     #: Explicit limit in ordinary and in age-restricted channels; None: the operator's.
     explicit_limit: float | None = None
     explicit_limit_restricted: float | None = None

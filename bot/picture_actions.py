@@ -14,7 +14,7 @@ from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.models import Image, Job
-from limner.bot.submit import check_asker, submit
+from limner.bot.submit import check_asker, submit, with_usual_expansion
 from limner.bot.translation import _
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
@@ -121,7 +121,7 @@ async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, s
         locale=asker.locale,
         where=asker.where,
     )
-    new = read(app, ask)
+    new = read(app, await with_usual_expansion(app, ask))
     new = replace(new, is_private=job.is_private or new.is_private)
     return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.START))
 

@@ -52,7 +52,15 @@ NOT_YET = "not yet"
 
 async def imagine(app: App, ask: Ask) -> Job:
     """Paint what a member asks for."""
-    return await submit(app, read(app, ask))
+    return await submit(app, read(app, await with_usual_expansion(app, ask)))
+
+
+async def with_usual_expansion(app: App, ask: Ask) -> Ask:
+    """The same with the member's usual expansion, otherwise the server's, unless the member said it."""
+    if ask.options.get("expand"):
+        return ask
+    usual = await app.members.expand(ask.user_id) or (await app.guilds.get(ask.where.guild_id)).expand
+    return ask.saying(expand=usual)
 
 
 async def requests(app: App, ask: Ask) -> list[NewJob]:
@@ -61,7 +69,7 @@ async def requests(app: App, ask: Ask) -> list[NewJob]:
     Raises:
         UserError: one of them could not be painted, or there are too many.
     """
-    found = read_each(app, ask)
+    found = read_each(app, await with_usual_expansion(app, ask))
     for new in found:
         check_limits(app.settings, find_card(app.settings, new.request.model), new)
     return found
@@ -200,7 +208,8 @@ async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> 
     """Paint a picture's description."""
     check_posted(job)
     ask = Ask(text=job.prompt or "", is_spoiler=job.is_spoiler, user_id=user_id, locale=job.locale, where=where)
-    return await submit(app, replace(read(app, ask), parent_id=job.id, action=Action.DESCRIBED))
+    new = read(app, await with_usual_expansion(app, ask))
+    return await submit(app, replace(new, parent_id=job.id, action=Action.DESCRIBED))
 
 
 async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReason | None = None) -> bool:

@@ -1,8 +1,8 @@
-"""/me: the data that Limner stores about a member. The answer is private."""
+"""/me and /expand: what Limner stores about a member, and what the member chooses. Answers are private."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import discord
 from discord import app_commands
@@ -23,6 +23,12 @@ from limner.bot.ui.listing import PAGE, Listing, ListingButton, listed, page_of
 Interaction = discord.Interaction[Any]
 
 DAY = 86_400.0
+EXPANDS = {
+    None: N_("Your ideas are expanded as the server of each request has it, outside servers always."),
+    "on": N_("A language model adds details to your ideas, unless a request says otherwise."),
+    "off": N_("Your ideas are painted as they are, unless a request says otherwise."),
+    "preview": N_("You see the added details and choose before anything is painted, unless a request says otherwise."),
+}
 NOTHING_HELD = N_("You have no strikes here, and nothing of yours waits for a moderator.")
 
 
@@ -34,6 +40,7 @@ class Me(LimnerCog, name="Limner me"):
     async def me(self, interaction: Interaction) -> None:
         """Show what is known about you here: requests, limits, strikes, and what moderators decided."""
         fields, note = {_("Requests"): await self._requests(interaction.user.id)}, ""
+        fields[_("Expansion")] = _(EXPANDS[await self.app.members.expand(interaction.user.id)])
         view = discord.ui.View(timeout=None)
         if interaction.guild_id:
             held = await self._held(interaction.guild_id, interaction.user.id)
@@ -44,6 +51,17 @@ class Me(LimnerCog, name="Limner me"):
                 view.add_item(ListingButton(_("All strikes"), "mine", 0, 1))
         told = [(name, text, False) for name, text in fields.items()]
         await tell(interaction, "", embed=make_embed(_("What I know about you here"), note, told), view=view)
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    @app_commands.describe(default="on, off, preview, or what the server of each request has chosen")
+    async def expand(
+        self, interaction: Interaction, default: Literal["on", "off", "preview", "server"] | None = None
+    ) -> None:
+        """Show or change whether a language model adds details to your ideas by default."""
+        if default:
+            await self.app.members.choose_expand(interaction.user.id, None if default == "server" else default)
+        await tell(interaction, _(EXPANDS[await self.app.members.expand(interaction.user.id)]))
 
     async def _requests(self, user_id: int) -> str:
         waiting = len(await self.app.jobs.open_jobs(user_id))

@@ -36,6 +36,11 @@ SHARED = N_(
     "picture stays as it is."
 )
 NOT_SHARED = N_("Only the member who asked for a picture may make something of it.")
+EXPANDS = {
+    "on": N_("A language model adds details to ideas in this server; members and requests may say otherwise."),
+    "off": N_("Ideas in this server are painted as they are; members and requests may say otherwise."),
+    "preview": N_("Members see the added details and choose before anything is painted here; they may say otherwise."),
+}
 EMPTY = N_("No picture is blocked here; use the menu of a message: Apps, Block this picture.")
 BLOCK = "Block this picture"
 
@@ -92,6 +97,16 @@ class Pictures(LimnerCog, name="Limner pictures"):
             await self.app.guilds.change(guild_id, interaction.user.id, shares_pictures=who == "everybody")
         is_shared = (await self.app.guilds.get(guild_id)).shares_pictures
         await tell(interaction, _(SHARED) if is_shared else _(NOT_SHARED))
+
+    @group.command()
+    @app_commands.describe(default="Whether a language model adds details where neither member nor request says it")
+    async def expand(self, interaction: Interaction, default: Literal["on", "off", "preview"] | None = None) -> None:
+        """Show or change whether ideas are expanded here by default."""
+        guild_id = await moderated(interaction, self.app)
+        if default:
+            managers_only(interaction)
+            await self.app.guilds.change(guild_id, interaction.user.id, expand=default)
+        await tell(interaction, _(EXPANDS[(await self.app.guilds.get(guild_id)).expand]))
 
     @group.command()
     @app_commands.describe(page="Which page, with 10 pictures on each")

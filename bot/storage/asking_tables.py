@@ -1,4 +1,4 @@
-"""Tables for what members are about to ask for."""
+"""Tables for what members are about to ask for, and for how they usually ask."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ class PendingAsk(Base, kw_only=True, eq=False):
     taken_at: Mapped[float | None] = mapped_column(Double, default=None)
 
     __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class MemberSettings(Base, kw_only=True, eq=False):
+    """What a member has chosen for all requests; no row: nothing."""
+
+    __tablename__ = "member_settings"
+
+    user_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: on, off or preview: the expansion of a request that does not say it.
+    expand: Mapped[str] = mapped_column(String(8))
