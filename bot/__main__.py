@@ -330,7 +330,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from limner.bot.settings import read_card
+    from limner.bot.model_sources import read_card
 
     read_old_name(arguments)
     settings = _quiet_settings(arguments)

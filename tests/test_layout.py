@@ -69,6 +69,8 @@ LAYERS = (
     ("storage",),
     ("styles", "wildcards", "log"),
     ("settings",),
+    ("setting_checks", "setting_sources", "model_sources"),
+    ("setting_fields",),
     ("place", "background"),
     ("errors",),
     ("limits", "reasons"),

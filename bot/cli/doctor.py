@@ -26,7 +26,8 @@ from limner.bot.cli.permissions import DISCORD, Channel, Login, invite_link, log
 from limner.bot.errors import SetupError, StorageFull
 from limner.bot.guild_settings import review_channels
 from limner.bot.queue.worker_registry import WorkerRegistry
-from limner.bot.settings import Settings, outdated
+from limner.bot.setting_sources import outdated
+from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 from limner.bot.storage.worker_tables import WorkerState

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from limner.bot.errors import SetupError
-from limner.bot.settings import PRETRAINED, Settings, names
+from limner.bot.model_sources import PRETRAINED
+from limner.bot.setting_fields import setting_names
+from limner.bot.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -179,7 +181,7 @@ def test_nothing_is_read_at_import(tmp_path: Path):
 def test_every_setting_can_be_told_apart_in_the_environment():
     variables = Settings().environment()
 
-    assert set(variables) == {f"LIMNER_{name.upper()}" for name in names() if name != "token"}
+    assert set(variables) == {f"LIMNER_{name.upper()}" for name in setting_names() if name != "token"}
 
 
 @pytest.mark.parametrize(

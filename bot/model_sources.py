@@ -1,0 +1,50 @@
+"""Models as the settings name them: folder, hub name or one that ships, with its own size; and their cards."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from limner.bot.errors import SetupError
+from limner.bot.translation import _
+from limner.generators.model_card import UNLOADABLE, LoraFiles, ModelCard
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
+
+
+def model_source(source: str) -> str:
+    """The folder of a model that ships with the project; any other stays what it is."""
+    is_ours = source.startswith("pretrained:")
+    return str(PRETRAINED / source.removeprefix("pretrained:")) if is_ours else source
+
+
+def loadable_here(card: ModelCard) -> ModelCard:
+    """The card on the machine that loads the model: only folders and hub names can be loaded."""
+    folder = Path(card.source)
+    is_on_hub = card.source.count("/") == 1 and not folder.is_absolute()
+    return card if folder.is_dir() or is_on_hub else replace(card, problem=card.problem or UNLOADABLE)
+
+
+def card_with_loras(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
+    """The card of a model, with the LoRA files in a folder beside its own."""
+    card = read_card(name, source, **more)
+    return replace(card, loras=LoraFiles(card.loras, loras)) if loras and card.takes_loras else card
+
+
+def read_card(name: str, source: str, **more: Any) -> ModelCard:
+    """The card of a model, given as in the setting ``models``."""
+    source, _at, own = source.partition("@")
+    source = model_source(source)
+    if not own:
+        return ModelCard.read(name, source, **more)
+    said = re.fullmatch(r"(\d+)x(\d+)(?::(\d+)(?::(\d+(?:\.\d+)?))?)?", own)
+    if not said:
+        raise SetupError(
+            _("The model {name!r} has the size {own!r}; write it as name=folder@WIDTHxHEIGHT.", name=name, own=own)
+        )
+    width, height, steps, guidance = said.groups()
+    more |= {"num_inference_steps": int(steps)} if steps else {}
+    more |= {"guidance_scale": float(guidance)} if guidance else {}
+    return ModelCard.read(name, source, width=int(width), height=int(height), **more)

@@ -1,0 +1,134 @@
+"""Every setting: its name, default and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+def setting(default: str | float | Path, meaning: str) -> Any:
+    """A field with its meaning, for the docs."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def table(default: dict[str, str], meaning: str) -> Any:
+    """A field that is a table in the settings file and name=value,name=value in the environment."""
+    return field(default_factory=default.copy, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingFields:
+    """All of an operator's settings, as they are written."""
+
+    data: Path = setting(Path("data"), "Folder for the database, the pictures and the caches.")
+    token: str = setting("", "The Discord bot's token, for `limner run`.")
+    database_url: str = setting("", "SQLAlchemy URL of the database; empty means SQLite in the data folder.")
+
+    models: dict[str, str] = table(
+        {"doodle": "pretrained:doodle"},
+        "Models on offer: name = diffusers folder, hub name, or `pretrained:` name; `@WIDTHxHEIGHT:STEPS:GUIDANCE` "
+        "says how it paints.",
+    )
+    default_model: str = setting("", "The model that paints when none is asked for; empty means the first one.")
+    english_only: str = setting(
+        "", "Models that read English only, with commas; the glossary translates for them. Folders say it themselves."
+    )
+    executor: str = setting(
+        "local", "Where pictures are painted: local (worker processes), ray (Ray actors) or openai (a server)."
+    )
+    images_url: str = setting("", "Address of an OpenAI-compatible images server, such as http://localhost:8000/v1.")
+    images_api_key: str = setting("", "Key for that server, if it wants one.")
+    images_timeout: float = setting(300.0, "Seconds that the server may take for one picture.")
+    ray_address: str = setting("", "Address of a Ray cluster, such as `auto`; empty starts Ray on this machine.")
+    device: str = setting(
+        "auto", "Where the models run: auto (every GPU, else the CPU), or a list such as cuda:0,cuda:1; mps; cpu."
+    )
+    dtype: str = setting("auto", "Number format of the weights: auto, float32, float16 or bfloat16.")
+    offload: str = setting("none", "Move weights off the GPU between uses: none, model or sequential.")
+    max_batch: str = setting(
+        "auto",
+        "Samples that one denoiser call holds at most: a number, or auto for what fits and saves time on the device.",
+    )
+    workers: int = setting(1, "Workers that `limner run` starts on each device, or on Ray; 0 if they run elsewhere.")
+    previews: str = setting("on", "Show a rough picture while one is being painted: on or off.")
+
+    expander: str = setting("transformers", "Expander of ideas: transformers, openai or off.")
+    expander_model: str = setting("", "Language model folder or name; empty means the SmolLM2 that ships with it.")
+    expander_device: str = setting(
+        "auto",
+        "Where the language model runs beside the image model: auto, cpu, resident (same GPU) or swap (in turn).",
+    )
+    expander_url: str = setting("", "Address of an OpenAI-compatible chat server, such as http://localhost:11434/v1.")
+    expander_api_key: str = setting("", "Key for that server, if it wants one.")
+    expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
+
+    safety_classifier: str = setting(
+        "default",
+        "Safety classifier that scores every picture before it is posted: default (open_nsfw), a folder or hub name (a "
+        "transformers image classifier or a CLIP-style model), the name of an installed package's, or off.",
+    )
+    safety_classifier_unwanted: str = setting(
+        "", "Its labels, or texts for CLIP, that count as explicit, with commas; empty: the usual ones."
+    )
+    safety_classifier_wanted: str = setting(
+        "", "Texts for CLIP of harmless subjects, with commas; empty: the usual ones."
+    )
+    safety_classifier_timeout: float = setting(
+        20.0, "Seconds that classifying a picture may take; after that the pictures wait for another attempt."
+    )
+    explicit_limit: float = setting(0.5, "How explicit a picture may be, 0 (nothing is posted) to 1 (everything is).")
+    explicit_limit_restricted: float = setting(0.9, "The same in channels that Discord calls age-restricted.")
+    block_distance: int = setting(6, "Of 64 bits, in how many a picture may differ from a blocked one and be blocked.")
+    max_input_bytes: int = setting(10 * 2**20, "Bytes of a picture file to start from.")
+    max_input_pixels: int = setting(40_000_000, "Width times height of a picture to start from.")
+
+    styles: str = setting("", "TOML file with more style presets, in the form of the shipped bot/styles.toml.")
+    max_prompt_length: int = setting(1500, "Characters in a prompt or negative prompt.")
+    max_count: int = setting(4, "Pictures in one request, up to 4.")
+    max_requests: int = setting(
+        10, "Requests that one prompt may make by {a, b} or --repeat, up to 40; they need the room of one."
+    )
+    max_steps: int = setting(50, "Denoising steps in one request.")
+    max_pixels: int = setting(2048 * 2048, "Width times height of a picture.")
+    max_jobs_per_user: int = setting(3, "Requests that one person may have waiting or running.")
+    max_jobs_per_guild: int = setting(50, "Requests that one server may have waiting or running.")
+    refused_days: float = setting(90.0, "Days that a refused request is kept; longer if a moderator has seen it.")
+    refused_member_mb: float = setting(8.0, "Megabytes of a member's refused requests in one server; its oldest go.")
+    refused_server_mb: float = setting(64.0, "The same of all members of a server.")
+    changes_days: float = setting(365.0, "Days that a change stays in a server's /filter log.")
+    changes_member_mb: float = setting(32.0, "Megabytes of one moderator's changes in that log; the oldest ones go.")
+    changes_server_mb: float = setting(64.0, "The same of all moderators of a server.")
+    server_weights: dict[str, str] = table(
+        {}, "Queue weight of a server, 1 for all others: server id = weight, from 0.01 to 100."
+    )
+    class_weights: dict[str, str] = table(
+        {},
+        "Queue weight by role id (2: two turns for each turn of others); a member's largest one counts.",
+    )
+
+    image_text_model: str = setting(
+        "pretrained:reader",
+        "Image-text model that scores pictures against words: a CLIP-style folder or hub name of transformers, or a "
+        "`pretrained:` name; empty: none.",
+    )
+    captioner: str = setting(
+        "", "Image-to-text folder or hub name for /describe; empty means the image-text model's own."
+    )
+    image_text_device: str = setting("cpu", "Where image-text model, captioner and upscaler run: cpu, cuda:0 or mps.")
+    candidates: dict[str, str] = table(
+        {},
+        "Pictures painted for each one kept, the best match to the idea: model = number, from 1 to 8.",
+    )
+    upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
+
+    lease_seconds: float = setting(15.0, "How long a silent worker keeps its jobs before others may take them.")
+    step_timeout: float = setting(300.0, "Seconds that one denoising step may take before its worker is started again.")
+    load_timeout: float = setting(1800.0, "Seconds that loading a model may take, its download included.")
+    max_attempts: int = setting(3, "How often a job is tried before its owner reads why it failed.")
+    log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+
+
+def setting_names() -> list[str]:
+    """Every setting's name, in the order of the docs' table."""
+    return [item.name for item in fields(SettingFields)]
