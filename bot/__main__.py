@@ -311,7 +311,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from limner.bot.cli.doctor import examine
+    from limner.bot.cli.doctor.examine import examine
 
     return asyncio.run(examine(arguments.data, as_json=arguments.json))
 

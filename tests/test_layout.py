@@ -244,7 +244,7 @@ LIGHT = [
     "limner.bot.worker.worker, limner.generators.executor",
     "limner.generators.language.expanders, limner.generators.remote.openai_images",
     "limner, limner.bot.__main__, limner.bot.client, limner.bot.demo, limner.bot.plugin, limner.bot.cogs.imagine",
-    "limner.bot.cli.doctor, limner.bot.cli.imagine",
+    "limner.bot.cli.doctor.examine, limner.bot.cli.imagine",
 ]
 
 

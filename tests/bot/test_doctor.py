@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from limner.bot.app import App
-from limner.bot.cli import doctor
-from limner.bot.cli.doctor import examine
+from limner.bot.cli.doctor import machine
+from limner.bot.cli.doctor.examine import examine
 from limner.bot.cli.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
@@ -367,8 +367,8 @@ def test_an_nvidia_card_that_torch_cannot_use_is_not_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wanted: str, status: str
 ) -> None:
     torch: dict[str, Any] = {"version": "2.13.0+cpu", "cuda": [], "mps": False}
-    monkeypatch.setattr(doctor, "DRIVER", tmp_path)
-    check = doctor._device(wanted, torch)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(machine, "DRIVER", tmp_path)
+    check = machine.device_state(wanted, torch)
     assert (check.status, "CUDA build of torch" in check.mend) == (status, True)
 
 
@@ -376,8 +376,8 @@ async def test_a_clock_that_is_off_is_told(
     settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere, real = settings.using(database_url=postgres_url), time.time
-    assert await doctor._clock(elsewhere) is None  # pyright: ignore[reportPrivateUsage]
+    assert await machine.clock(elsewhere) is None
     monkeypatch.setattr(time, "time", lambda: real() - 30)
-    check = await doctor._clock(elsewhere)  # pyright: ignore[reportPrivateUsage]
+    check = await machine.clock(elsewhere)
     assert check
     assert check.what == "this machine's clock is 30 s behind the database server's"

@@ -8,7 +8,7 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.cli.doctor import examine
+from limner.bot.cli.doctor.examine import examine
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.settings import Settings
 from tests.rows import asked

@@ -1,0 +1,73 @@
+"""Checks of Discord: token, permissions in each channel, and who can read the review channel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import groupby
+
+from limner.bot.cli.doctor.check import Check
+from limner.bot.cli.permissions import Channel, Login, log_in
+from limner.bot.errors import SetupError
+from limner.bot.guild_settings import review_channels
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.db import Database
+from limner.bot.translation import _
+
+
+async def discord_rights(settings: Settings, api: str) -> tuple[Login | None, list[Check]]:
+    """The bot's login, if there is one, and findings about its permissions."""
+    if not settings.token:
+        return None, [
+            Check("warn", _("there is no Discord token; only `limner run` needs one"), _("see the steps below"))
+        ]
+    try:
+        login = await log_in(settings.token, api)
+    except SetupError as error:
+        return None, [Check("fail", str(error), "LIMNER_TOKEN")]
+    found = [Check("ok", _("the token belongs to the bot {login}", login=login.name)), *_channels(login.channels)]
+    found += [*_public_reviews(login.channels, await _review_channels(settings))]
+    if not login.channels:
+        found.append(Check("warn", _("the bot is in no server yet"), _("open the invite link below")))
+    return login, found
+
+
+async def _review_channels(settings: Settings) -> set[int]:
+    """Where moderators decide, in every server; none while there is no database."""
+    try:
+        await migrate.check(settings.url)
+    except SetupError:
+        return set()
+    database = Database(settings.url)
+    try:
+        return await review_channels(database)
+    finally:
+        await database.close()
+
+
+def _public_reviews(channels: list[Channel], reviews: Collection[int]) -> Iterator[Check]:
+    mend = _("deny View Channel to @everyone in the channel's settings, and allow it to moderators")
+    for channel in channels:
+        if channel.id in reviews and channel.is_public:
+            what = _(
+                "{guild}: everybody can read the review channel #{channel}, and what is held back there",
+                guild=channel.guild,
+                channel=channel.name,
+            )
+            yield Check("warn", what, mend)
+
+
+def _channels(channels: list[Channel]) -> Iterator[Check]:
+    """One line for all channels of a server that lack the same permissions."""
+    ordered = sorted(channels, key=lambda channel: (channel.guild, channel.missing))
+    for (guild, missing), group in groupby(ordered, key=lambda channel: (channel.guild, channel.missing)):
+        names = ", ".join(f"#{channel.name}" for channel in group)
+        if missing:
+            mend = _("allow it in the channel's settings, or open the invite link below again")
+            yield Check(
+                "warn",
+                _("{guild}: the bot lacks {join} in {names}", guild=guild, join=", ".join(missing), names=names),
+                mend,
+            )
+        else:
+            yield Check("ok", _("{guild}: all permissions in {names}", guild=guild, names=names))
