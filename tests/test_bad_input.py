@@ -99,7 +99,7 @@ async def test_painted_and_nobody_pinged(studio: Studio, case: str) -> None:
     assert len(post.files) == 1
     for _, body, _ in post.edits:
         assert body["allowed_mentions"]["parse"] == []
-        assert len(body["content"]) <= 2000
+        assert len(body["content"] or "") <= 2000
 
 
 async def test_a_model_that_is_not_there_is_refused_before_the_queue(studio: Studio) -> None:

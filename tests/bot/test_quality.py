@@ -93,6 +93,16 @@ async def test_enhance_paints_the_same_composition_in_full(world: World) -> None
         assert (new.parent_id, new.parent_picture, new.action) == (job.id, number, "enhance")
 
 
+async def test_a_suspended_member_does_not_enhance(world: World) -> None:
+    job = await drafted(world)
+    settings = await world.app.guilds.change(world.guild.id, 1, strike_limit=1)
+    await world.app.strikes.give(world.guild.id, world.ada.id, by=1, why="spam", settings=settings)
+    told = await world.ada.click(world.message(job), custom_id=f"limner:enhance:{job.id}")
+    assert told.response
+    assert "You may not paint in this server until <t:" in told.response.content
+    assert (await world.newest()).id == job.id
+
+
 async def test_enhance_is_for_the_owner_of_a_draft(world: World) -> None:
     job = await drafted(world)
     told = await world.bob.click(world.message(job), custom_id=f"limner:enhance:{job.id}")

@@ -112,7 +112,7 @@ async def test_a_refused_idea_in_another_spelling_waits_for_a_moderator(world: W
     [strike] = await world.app.strikes.active(world.guild.id, world.ada.id)
     assert (strike.given_by, strike.why) == (0, evasion.STRIKE)
     await world.app.guilds.change(world.guild.id, world.grace.id, evasion="off")
-    assert (await world.imagine("a naquede woman on the beach at sunset")).quarantine is None
+    assert (await world.imagine("a naikd woman on the beach at sunset")).quarantine is None
 
 
 async def test_the_rule_is_ignored_in_the_channel_where_it_was_wrong(world: World) -> None:

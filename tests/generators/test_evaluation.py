@@ -220,7 +220,7 @@ def test_only_the_pictures_to_test_with_are_compared_with(
     assert (found["part"], found["samples"]["real"]["psnr" if "psnr" in found["real"] else "precision"]) == ("test", 4)
     assert found["references"] == 5
     assert printed.err.splitlines() == [
-        "limner: fewer than 2,000 painted or real pictures; distances of so few tell little "
+        "limner: fewer than 2,000 painted or real pictures; distances of so few say little "
         "(--count 2000, and twice as many pictures)."
     ]
 

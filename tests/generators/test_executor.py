@@ -149,7 +149,7 @@ def test_a_crash_fails_its_own_generators_requests_and_the_next_one_gets_a_fresh
 
 def test_a_crash_in_admit_costs_that_request(executor: MakeExecutor):
     it = executor()
-    with pytest.raises(GenerationError, match="could not finish") as failed:
+    with pytest.raises(GenerationError, match="could not be finished") as failed:
         it.admit("a", tiny_request(model="shaky", prompt="crash in admit"))
     assert "secret" not in str(failed.value)
     it.admit("b", tiny_request(model="shaky"))

@@ -61,7 +61,7 @@ def test_a_result_that_cannot_be_written_keeps_the_checkpoint(recipe: CycleGANRe
 def test_too_few_pictures_for_a_reader_are_told_at_once(tmp_path: Path):
     write_squares(tmp_path / "toys", 9, 16)
     told = {"encoder": None, "samples": 1, "chosen": {}, "minutes": None, "processes": 1}
-    with pytest.raises(TrainingError, match="ten pictures at least"):
+    with pytest.raises(TrainingError, match="at least ten pictures"):
         train_reading(tmp_path / "toys", tmp_path / "out", **told)
 
 
