@@ -131,6 +131,21 @@ async def test_a_choice_made_twice_at_once_counts_once(database_url: str):
         assert (await bot.get(job.id)).prompt == ("one" if won[0] else "other")
 
 
+async def test_a_choice_and_two_wishes_for_another_expansion_at_once_count_once(database_url: str):
+    async with several(database_url, 3) as (bot, one, other):
+        await bot.enqueue(new_job())
+        [job] = await bot.claim("w", capacity=1)
+        await bot.hold(job, EXPANSION, "first")
+        held = await bot.get(job.id)
+        won = await asyncio.gather(
+            one.expand_again(held), other.expand_again(held), one.release_held(job.id, EXPANSION, "chosen")
+        )
+
+        assert sorted(won) == [False, False, True]
+        now = await bot.get(job.id)
+        assert (now.more_expansions, now.prompt) == ((0, "chosen") if won[2] else (1, None))
+
+
 async def test_postgres_wakes_other_machines(postgres_url: str):
     async with several(postgres_url, 2) as (here, there):
         listening = asyncio.create_task(listen(there))

@@ -249,6 +249,7 @@ async def test_of_two_choices_one_wins(world: World) -> None:
     for result in (
         await stale_press(world, job, before, "keep"),
         await stale_press(world, job, before, "raw"),
+        await stale_press(world, job, before, "another"),
         await stale_press(world, job, before, "edit"),
         await world.ada.submit_modal(shown, {field(shown): "something else"}),
     ):

@@ -581,6 +581,20 @@ async def test_a_held_job_is_painted_after_the_choice_and_only_the_first_counts(
     assert (again.prompt, again.attempts, again.held_at) == ("two", 1, None)
 
 
+async def test_a_held_job_is_expanded_again_once_for_each_expansion_that_was_seen(jobs: JobQueue):
+    await jobs.enqueue(new_job(channel_id=3))
+    [job] = await jobs.claim("w", capacity=1)
+    await jobs.hold(job, EXPANSION, "one")
+    seen = await jobs.get(job.id)
+    assert await jobs.expand_again(seen)
+    [again] = await jobs.claim("w", capacity=1)
+    assert (again.prompt, again.expansion, again.more_expansions, again.attempts) == (None, None, 1, 1)
+    await jobs.hold(again, EXPANSION, "two")
+
+    assert not await jobs.expand_again(seen)
+    assert (await jobs.get(job.id)).prompt == "two"
+
+
 async def test_a_choice_comes_back_into_the_owners_next_turn(jobs: JobQueue):
     """A turn from long ago would let its owner, and every newcomer, overtake all that wait."""
     await jobs.enqueue(new_job(user_id=1))

@@ -12,6 +12,7 @@ from limner.bot.storage.models import AnswerToken, Job
 from limner.bot.ui import uploads
 from limner.bot.ui.job_buttons import buttons
 from limner.bot.ui.picture_buttons import picture_items
+from limner.generators.base import Expansion
 from tests.rows import seen
 from tests.simulated_discord import World, png
 
@@ -48,6 +49,24 @@ async def test_only_its_member_sees_the_answer(world: World, prompt: str) -> Non
     assert world.ada.user.dm_channel.history() == []
     [shown] = [one for one in world.channel.history(viewer=world.ada) if one.id == job.message_id]
     assert len(shown.attachments) == 1
+
+
+async def test_another_expansion_is_shown_to_its_member_alone(world: World) -> None:
+    job, answer = await asked(world, private="on", expand="preview")
+    for number, words in enumerate(("snow", "fog")):
+        text = f"a red fox, {words}"
+        assert await world.app.jobs.hold(await world.claim(), Expansion(text, words, (), "", 0.1), text)
+
+        async def offers(words: str = words) -> bool:
+            [shown] = [one for one in world.channel.history(viewer=world.ada) if one.id == answer.id]
+            return f"Added: *{words}*" in shown.content
+
+        await world.until(offers, f"the expansion with {words} is shown")
+        if number == 0:
+            await world.ada.click(answer, custom_id=f"limner:another:{job.id}")
+    assert public(world) == []
+    await world.ada.click(answer, custom_id=f"limner:keep:{job.id}")
+    assert (await world.claim()).prompt == "a red fox, fog"
 
 
 async def test_after_its_time_the_answer_comes_as_a_direct_message(world: World) -> None:
