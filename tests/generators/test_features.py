@@ -189,7 +189,7 @@ def test_features_of_another_reader_are_refused(tmp_path: Path):
     with safe_open(FEATURES / FILE, "np") as file:
         names = file.keys()
         save_file({name: file.get_tensor(name) for name in names}, tmp_path / FILE, {"reader": "another"})
-    with pytest.raises(TrainingError, match="was fitted with another image-text model; run limner train features again"):
+    with pytest.raises(TrainingError, match="was fitted with another image-text model; run limner train"):
         load_features(tmp_path)
 
 
