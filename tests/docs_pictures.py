@@ -22,6 +22,7 @@ from limner.bot.demo import open_page
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.ui.interactions import app_of
+from limner.generators.language.language_model import is_converted
 from tests.bot.test_demo import Browser
 from tests.discord_records import until
 from tests.simulated_discord import kept_modules
@@ -55,6 +56,8 @@ async def draw_demo(file: Path, data: Path) -> list[str]:
         await migrate.upgrade(settings.url)
         async with open_page(settings) as page, Browser(page.url) as member, _tab(page.url) as tab:
             await member.act("send_message", content="#after-dark")
+            await _paint(page, member, WARM_UP)
+            await until(lambda: is_converted(settings.data / "cache"), PAINT_SECONDS, "the language model is converted")
             await _paint(page, member, WARM_UP)
             await member.act("send_message", content="#studio")
             for idea in IDEAS:
