@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import discord
@@ -25,6 +26,7 @@ from limner.bot.plugin import APP
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.models import Job, Seen
+from limner.bot.ui import uploads
 from limner.bot.ui.controls import parts_of
 from tests.discord_records import LONGEST_PAUSE
 from tests.discord_spec import complaints
@@ -177,6 +179,16 @@ def png(size: tuple[int, int] = (16, 16), shade: int = 0) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, (200, shade % 256, 40)).save(file, "PNG")
     return file.getvalue()
+
+
+def slow_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on every upload takes longer than Discord waits for an answer; SimCord's clock would not say so."""
+
+    async def wait(tasks: set[asyncio.Task[str]], timeout: float) -> tuple[set[object], set[asyncio.Task[str]]]:
+        return set(), tasks
+
+    slow = SimpleNamespace(create_task=asyncio.create_task, timeout=asyncio.timeout, wait=wait)
+    monkeypatch.setattr(uploads, "asyncio", slow)
 
 
 @contextmanager

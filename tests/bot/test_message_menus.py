@@ -28,7 +28,7 @@ from limner.bot.ui.imagine_form import USED
 from limner.bot.ui.uploads import LOST
 from tests.other_clients import fill, told
 from tests.pictures import png_of, two_frames
-from tests.simulated_discord import World, labels, png
+from tests.simulated_discord import World, labels, png, slow_uploads
 
 
 async def menu(
@@ -94,12 +94,14 @@ async def test_what_is_wrong_in_the_form_comes_back_and_the_picture_stays(world:
     assert (await world.newest()).input_name == "my fox.png"
 
 
-async def test_a_private_request_from_an_upload_shows_the_channel_nothing(world: World) -> None:
+async def test_a_private_request_from_an_upload_shows_the_channel_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_uploads(monkeypatch)
     shown = await menu(world, world.ada, START, await upload(world))
-    before = len(world.channel.history())
     answer = await world.ada.submit_modal(shown, {"prompt": "a blue fox --private", "negative": "", "options": ""})
     assert (answer.ephemeral, (await world.newest()).is_private) == (True, True)
-    assert len(world.channel.history()) == before
+    assert [message.content for message in world.channel.history() if not message.flags.ephemeral] == ["look"]
 
 
 async def test_the_row_of_an_upload_is_no_request_and_no_other_members(world: World) -> None:

@@ -9,12 +9,11 @@ import simcord
 from sqlalchemy import update
 
 from limner.bot.storage.models import AnswerToken, Job
-from limner.bot.ui import uploads
 from limner.bot.ui.job_buttons import buttons
 from limner.bot.ui.picture_buttons import picture_items
 from limner.generators.base import Expansion
 from tests.rows import seen
-from tests.simulated_discord import World, png
+from tests.simulated_discord import World, png, slow_uploads
 
 
 async def asked(world: World, prompt: str = "a red fox", **options: Any) -> tuple[Job, simcord.ResponseMessage]:
@@ -105,7 +104,7 @@ async def test_strangers_and_moderators_cannot_act_on_it(world: World) -> None:
 
 
 async def test_a_slow_upload_shows_the_channel_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "QUICK_SECONDS", 0.0)
+    slow_uploads(monkeypatch)
     job, _answer = await asked(world, "a fox --private", image=("start.png", png()))
     assert (await painted(world, job)).input_name == "start.png"
     assert public(world) == []
