@@ -56,7 +56,7 @@ class Wildcards:
         def choose(match: re.Match[str]) -> str:
             name = match["name"].casefold()
             read[name] = read.get(name) or _lines(name, files)
-            line = random.Random(f"{seed}:{len(chosen)}:{name}").choice(read[name])  # noqa: S311: no secret
+            line = random.Random(f"{seed}:{len(chosen)}:{name}").choice(read[name])
             chosen.append((name, line))
             return line
 
