@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
@@ -269,3 +269,21 @@ async def test_a_repeated_request_passes_the_rules_and_limits_of_today(app: App,
     async with open_app(other) as changed:
         with pytest.raises(UnknownModel):
             await submit.repeat_raw(changed, first, user_id=MEMBER)
+
+
+async def test_members_who_ask_at_once_share_every_statement(app: App):
+    statements = 0
+
+    @event.listens_for(app.database.engine.sync_engine, "before_cursor_execute")
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    await submit.imagine(app, asked("a fox", user_id=1, guild_id=HERE))
+    for_one, statements = statements, 0
+    jobs = await asyncio.gather(
+        *(submit.imagine(app, asked("a fox", user_id=user, guild_id=HERE)) for user in range(2, 42))
+    )
+
+    assert len({job.id for job in jobs}) == 40
+    assert statements <= for_one
