@@ -253,6 +253,7 @@ async def test_a_request_that_always_takes_its_worker_down_ends_with_a_reason(sc
         await scene.row(lambda row, n=attempt: row["attempts"] == n and row["status"] == "running" and row["step"] > 0)
         await scene.studio.kill("worker")
     scene.ask(USERS[1])
+    await asyncio.gather(*scene.asking)
     await _all_delivered(scene)
     await scene.studio.stop()
     given_up, painted = scene.studio.rows()
