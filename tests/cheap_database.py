@@ -49,7 +49,7 @@ class Postgres(_Equal, PGDialect_asyncpg):
 
 
 def use() -> None:
-    """Open these engines from now on, whoever asks SQLAlchemy for one."""
+    """Make SQLAlchemy open these engines from now on."""
     registry.register("sqlite.aiosqlite", __name__, SQLite.__name__)
     registry.register("postgresql.asyncpg", __name__, Postgres.__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import discord
 
@@ -21,7 +21,7 @@ from limner.bot.storage.image_files import describe
 from limner.bot.storage.models import Image, Job
 from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _
-from limner.bot.ui.controls import NUMBER, ForOwner, ForViewers
+from limner.bot.ui.controls import NUMBER, Control, ForOwner, ForViewers
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
 from limner.bot.ui.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
@@ -105,15 +105,18 @@ class PictureButton(
         await tell(interaction, _(OPENED, number=self.number, job=job.id), view=view)
 
 
-class MakeButton(
-    ForViewers[discord.ui.Button[Any]],
-    template=rf"limner:make:(?P<verb>{'|'.join(MAKING)}):(?P<job>{NUMBER}):(?P<number>{PICTURE})",
-):
-    """Makes a request of a picture; survives restarts."""
+class VerbButton(Control[discord.ui.Button[Any]], template="limner:"):
+    """A verb and a picture; survives restarts."""
 
-    def __init__(self, verb: str, job_id: int, number: int) -> None:
-        custom_id = f"limner:make:{verb}:{job_id}:{number}"
-        super().__init__(discord.ui.Button(label=_(MAKING[verb][0]), custom_id=custom_id))
+    GROUP: ClassVar[str]
+    """Stands before the verb in the custom_id."""
+    LABELS: ClassVar[Mapping[str, str]]
+    STYLES: ClassVar[Mapping[str, discord.ButtonStyle]] = {}
+
+    def __init__(self, verb: str, job_id: int, number: int, label: str = "") -> None:
+        custom_id = f"limner:{self.GROUP}:{verb}:{job_id}:{number}"
+        style = self.STYLES.get(verb, discord.ButtonStyle.secondary)
+        super().__init__(discord.ui.Button(label=label or _(self.LABELS[verb]), style=style, custom_id=custom_id))
         self.verb = verb
         self.job_id = job_id
         self.number = number
@@ -124,6 +127,17 @@ class MakeButton(
     ) -> Self:
         """The button that was pressed, in whichever process it was sent."""
         return cls(match["verb"], int(match["job"]), int(match["number"]))
+
+
+class MakeButton(
+    VerbButton,
+    ForViewers[discord.ui.Button[Any]],
+    template=rf"limner:make:(?P<verb>{'|'.join(MAKING)}):(?P<job>{NUMBER}):(?P<number>{PICTURE})",
+):
+    """Makes a request of a picture; survives restarts."""
+
+    GROUP = "make"
+    LABELS: ClassVar = {verb: label for verb, (label, _making) in MAKING.items()}
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Submit the request for the member who pressed."""
@@ -132,24 +146,14 @@ class MakeButton(
 
 
 class TakeButton(
+    VerbButton,
     ForViewers[discord.ui.Button[Any]],
     template=rf"limner:take:(?P<verb>{'|'.join(TAKING)}):(?P<job>{NUMBER}):(?P<number>{PICTURE})",
 ):
     """Gives a picture to the member who presses it, or opens a form about it; survives restarts."""
 
-    def __init__(self, verb: str, job_id: int, number: int, label: str = "") -> None:
-        custom_id = f"limner:take:{verb}:{job_id}:{number}"
-        super().__init__(discord.ui.Button(label=label or _(TAKING[verb]), custom_id=custom_id))
-        self.verb = verb
-        self.job_id = job_id
-        self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The button that was pressed, in whichever process it was sent."""
-        return cls(match["verb"], int(match["job"]), int(match["number"]))
+    GROUP = "take"
+    LABELS = TAKING
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Carry out the verb."""
@@ -157,25 +161,15 @@ class TakeButton(
 
 
 class TendButton(
+    VerbButton,
     ForOwner[discord.ui.Button[Any]],
     template=rf"limner:tend:(?P<verb>{'|'.join(TENDING)}):(?P<job>{NUMBER}):(?P<number>{PICTURE})",
 ):
     """Hides the pictures behind a click, or deletes one, for the owner and members with Manage Messages."""
 
-    def __init__(self, verb: str, job_id: int, number: int) -> None:
-        label, style = TENDING[verb]
-        custom_id = f"limner:tend:{verb}:{job_id}:{number}"
-        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=custom_id))
-        self.verb = verb
-        self.job_id = job_id
-        self.number = number
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """The button that was pressed, in whichever process it was sent."""
-        return cls(match["verb"], int(match["job"]), int(match["number"]))
+    GROUP = "tend"
+    LABELS: ClassVar = {verb: label for verb, (label, _style) in TENDING.items()}
+    STYLES: ClassVar = {verb: style for verb, (_label, style) in TENDING.items()}
 
     @property
     def is_for_cleaners(self) -> bool:
