@@ -1,10 +1,10 @@
-"""SQLAlchemy's engines in the tests: statements are compiled once a process, and no commit waits for the disk."""
+"""SQLAlchemy's engines in the tests: statements are compiled once a process."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -12,7 +12,6 @@ from sqlalchemy.util import LRUCache
 
 STATEMENTS = LRUCache[Any, Any](5000)
 """Every engine of this process finds the compiled statements here; each test opens a few engines of its own."""
-FULL = 2
 
 
 class _Equal:
@@ -32,14 +31,9 @@ class _Equal:
 
 
 class SQLite(_Equal, SQLiteDialect_aiosqlite):
-    """SQLite without waiting for the disk: no test cuts the power, and a killed process loses nothing by it."""
+    """SQLite, whose statements are shared."""
 
     supports_statement_cache = True
-
-    @classmethod
-    def engine_created(cls, engine: Engine) -> None:
-        super().engine_created(engine)
-        event.listen(engine, "checkout", _do_not_wait)
 
 
 class Postgres(_Equal, PGDialect_asyncpg):
@@ -52,14 +46,3 @@ def use() -> None:
     """Make SQLAlchemy open these engines from now on."""
     registry.register("sqlite.aiosqlite", __name__, SQLite.__name__)
     registry.register("postgresql.asyncpg", __name__, Postgres.__name__)
-
-
-def _do_not_wait(connection: Any, record: Any, _checked_out: Any) -> None:
-    """Once a connection, after its own settings, which must keep every commit through a power cut."""
-    if not record.info:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous")
-        assert cursor.fetchone() == (FULL,)
-        cursor.execute("PRAGMA synchronous = OFF")
-        cursor.close()
-        record.info["synchronous"] = "OFF"
