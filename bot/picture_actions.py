@@ -46,10 +46,20 @@ def picture_of(job: Job, number: int) -> Image:
     return found
 
 
+def varies(card: ModelCard) -> bool:
+    """Whether a model paints variations of a picture."""
+    return card.starts and not card.restyles
+
+
+def extends(card: ModelCard) -> bool:
+    """Whether a model paints what is beside a picture, so that the result is longer."""
+    return card.masks and card.other_sizes
+
+
 async def vary(app: App, job: Job, number: int, asker: Asker, *, is_strong: bool) -> Job:
     """Paint a picture again from another seed, so that a little or much of it changes."""
     card = find_card(app.settings, job.request["model"])
-    if card.restyles or not card.starts:
+    if not varies(card):
         raise BadOption(_("The model {model} cannot vary a picture; Reroll paints another one.", model=card.name))
     strength = card.strong_strength if is_strong else card.subtle_strength
     action = Action.VARY_STRONG if is_strong else Action.VARY_SUBTLE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -25,9 +25,11 @@ from limner.bot.ui.controls import NUMBER, Control, ForOwner, ForViewers
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
 from limner.bot.ui.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
+from limner.generators.model_card import ModelCard
 
 Interaction = discord.Interaction[Any]
 Making = Callable[[App, Job, int, Asker], Awaitable[Job]]
+Able = Callable[[ModelCard], bool]
 
 PICTURE = "[1-9]"
 """A picture's number in a custom_id, counted from 1."""
@@ -45,6 +47,13 @@ MAKING: dict[str, tuple[str, Making]] = {
     "down": (N_("Pan down"), partial(picture_actions.pan, action=Action.PAN_DOWN)),
 }
 """Verbs that make a new request of a picture, with their labels."""
+NEEDS: dict[str, Able] = {
+    **dict.fromkeys(("subtle", "strong"), picture_actions.varies),
+    **dict.fromkeys(("zoom15", "zoom2", "edit"), lambda card: card.masks),
+    **dict.fromkeys(("left", "right", "up", "down"), picture_actions.extends),
+    "start": lambda card: card.starts,
+}
+"""What a model must be able to do so that a verb is shown; the other verbs need no model."""
 TAKING = {
     "start": N_("Start from this"),
     "edit": N_("Edit region"),
@@ -95,14 +104,20 @@ class PictureButton(
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Show the actions: those of the picture, and what its owner and moderators may do with it."""
         view = discord.ui.View(timeout=None)
-        for verb in MAKING:
+        card = app.settings.offered.get(job.request["model"])
+        for verb in _served(MAKING, card):
             view.add_item(MakeButton(verb, job.id, self.number))
-        for verb in ("start", "edit", "send", "file"):
+        for verb in _served(("start", "edit", "send", "file"), card):
             view.add_item(TakeButton(verb, job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
             for verb in ("hide", "drop"):
                 view.add_item(TendButton(verb, job.id, self.number))
         await tell(interaction, _(OPENED, number=self.number, job=job.id), view=view)
+
+
+def _served(verbs: Iterable[str], card: ModelCard | None) -> list[str]:
+    """The verbs that a model can serve; without one those that need none."""
+    return [verb for verb in verbs if verb not in NEEDS or (card and NEEDS[verb](card))]
 
 
 class VerbButton(Control[discord.ui.Button[Any]], template="limner:"):

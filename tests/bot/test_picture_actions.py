@@ -37,6 +37,7 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
 """What a button's request has."""
+OF_DOODLE = ["Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Start from this", "Send to me", "Download"]
 
 
 @pytest.fixture(scope="session")
@@ -196,16 +197,29 @@ def drawn_mask(white: tuple[int, int, int, int]) -> bytes:
     return saved(mask)
 
 
-async def test_a_model_that_paints_no_parts_refuses_at_once_and_names_one_that_does(world: World) -> None:
-    await world.imagine("a red fox", model="doodle")
+async def test_a_model_that_paints_no_parts_shows_no_such_actions_and_refuses_old_ones(world: World) -> None:
+    await world.imagine("a red fox", model="tiny")
     [claimed] = await world.app.jobs.claim("painter", capacity=10**6)
     await world.finish(claimed)
     first = await world.delivered(await world.newest())
     shown = await opened(world, first, world.bob, 1)
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).values(request={**first.request, "model": "doodle"}))
+    now = await opened(world, first, world.bob, 1)
+    assert now.response
+    assert labels(now.response.message) == OF_DOODLE
     sentence = "The model doodle cannot paint a part of a picture; Remix it with --model tiny first."
     for label in ("Zoom out 2x", "Pan left", "Edit region"):
         assert told(await press(shown, world.bob, label)) == sentence
     assert (await world.newest()).id == first.id
+
+
+async def test_a_model_that_is_not_offered_any_more_shows_what_needs_none(world: World) -> None:
+    first = await painted(world, 1)
+    world.app.settings.cards.clear()
+    shown = await opened(world, first, world.bob, 1)
+    assert shown.response
+    assert labels(shown.response.message) == ["Upscale 2x", "Upscale 4x", "Send to me", "Download"]
 
 
 async def test_two_clicks_are_two_requests_within_the_members_limit(world: World) -> None:
