@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from limner.generators.qualities import STANDARD
+from limner.generators.references import Reference
 
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
@@ -51,7 +52,8 @@ class GenerationRequest:
     None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the idea by the image-text
     model; then comes `Finish`. ``steering`` are later prompts, each with the number of steps taken before it counts;
     after ``stop_after`` steps the picture is finished as it is. With ``tile`` its
-    opposite edges continue each other. ``quality`` names the steps, size and sampler that were chosen together.
+    opposite edges continue each other. ``references`` are other given pictures. ``quality`` names the steps, size and
+    sampler that were chosen together.
     """
 
     prompt: str
@@ -75,6 +77,7 @@ class GenerationRequest:
     steering: tuple[tuple[int, str], ...] = ()
     stop_after: int | None = None
     tile: bool = False
+    references: tuple[Reference, ...] = ()
     quality: str = STANDARD
 
     @property
@@ -99,8 +102,13 @@ class GenerationRequest:
 
     @property
     def is_from_picture(self) -> bool:
-        """Whether it starts from an uploaded or an earlier picture."""
-        return bool(self.init_image or self.mask)
+        """Whether it starts from an uploaded or an earlier picture, or refers to one."""
+        return bool(self.init_image or self.mask or self.references)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The pictures that it is made from, without the mask."""
+        return (*filter(None, (self.init_image,)), *(one.picture for one in self.references))
 
     @property
     def batch_key(self) -> str:
@@ -144,5 +152,6 @@ class GenerationRequest:
         values["loras"] = tuple((str(name), float(weight)) for name, weight in values.get("loras", ()))
         values["steering"] = tuple((int(step), str(prompt)) for step, prompt in values.get("steering", ()))
         values["box"] = tuple(values["box"]) if values.get("box") else None
+        values["references"] = tuple(map(Reference.from_json, values.get("references", ())))
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

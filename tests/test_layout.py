@@ -15,7 +15,17 @@ FOLDERS = ("bot", "generators", "migrations")
 
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
-    *("abilities", "added_words", "answers", "base", "errors", "image_canvas", "image_files", "lora_words"),
+    *(
+        "abilities",
+        "added_words",
+        "answers",
+        "base",
+        "errors",
+        "image_canvas",
+        "image_files",
+        "lora_words",
+        "references",
+    ),
     *("installed", "measured", "model_card", "model_files", "qualities", "requests", "samplers", "sentences"),
     *("text_files", "weights"),
 )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import lazyload
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
-from limner.bot.storage.models import Job
+from limner.bot.storage.models import Job, ReferencePicture
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
@@ -153,7 +153,18 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
     await session.execute(ENQUEUE, rows)
     written = await session.scalars(WRITTEN, {"numbers": numbers})
     jobs = {job.id: job for job in written}
+    await keep_references(session, {job.id: job.generation for job in jobs.values()})
     return [jobs.get(number) for number in numbers]
+
+
+async def keep_references(session: AsyncSession, requests: Mapping[int, GenerationRequest]) -> None:
+    """Write down which pictures the requests refer to, by the numbers of their jobs."""
+    if rows := [
+        {"job_id": number, "sha256": reference.picture}
+        for number, request in requests.items()
+        for reference in request.references
+    ]:
+        await session.execute(insert(ReferencePicture), rows)
 
 
 async def _new_numbers(session: AsyncSession, count: int) -> Sequence[int]:

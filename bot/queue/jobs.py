@@ -32,7 +32,7 @@ from limner.bot.queue.candidates import (
     take_room,
     write_accounts,
 )
-from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, row
+from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, keep_references, row
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
 from limner.bot.queue.leases import JobLeases
 from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
@@ -134,6 +134,7 @@ class JobQueue(JobLeases):
         async with self.database.begin() as session:
             rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
             job = rows.one()
+            await keep_references(session, {job.id: new.request})
         log.info("job_refused job=%s code=%s", job.id, code)
         return job
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Select, TextClause, delete, func, select, text, update
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 
 from limner.bot.place import Where
@@ -18,7 +18,7 @@ from limner.bot.storage import shared_sql
 from limner.bot.storage.asking_tables import PendingAsk
 from limner.bot.storage.db import Database
 from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import REFUSED, AnswerToken, Image, InputPicture, Job
+from limner.bot.storage.models import REFUSED, AnswerToken, Image, InputPicture, Job, ReferencePicture
 from limner.bot.storage.moderation_tables import Review
 from limner.bot.storage.search import matches
 from limner.bot.storage.shared_sql import undecided
@@ -28,7 +28,7 @@ ABANDONED_SECONDS = 3600.0
 
 
 GIVEN = (Job.input_sha256, Job.mask_sha256)
-"""The pictures that a request was given."""
+"""The pictures that a request was given, without those that it refers to."""
 _ASKED = (
     Job.id,
     Job.user_id,
@@ -147,7 +147,8 @@ class History:
         async with self.database.read() as session:
             painted = await session.scalars(select(Image.sha256).where(Image.job_id == job_id))
             given = (await session.execute(select(*GIVEN).where(Job.id == job_id))).all()
-            hashes = {sha256 for sha256 in (*painted, *chain(*given)) if sha256}
+            referred = await session.scalars(references_of([job_id]))
+            hashes = {sha256 for sha256 in (*painted, *chain(*given), *referred) if sha256}
         await self.drop_files(hashes)
 
     async def drop_pictures(self, job_id: int) -> None:
@@ -171,7 +172,7 @@ class History:
         """Remove a refused request's generated pictures, and its input picture if that was the reason."""
         if job.images:
             await self.drop_pictures(job.id)
-        if given := {sha256 for sha256 in (job.input_sha256, job.mask_sha256) if sha256}:
+        if given := {sha256 for sha256 in (*job.generation.given, job.mask_sha256) if sha256}:
             await self.drop_files(given)
 
     async def drop_missing(self, job: Job) -> None:
@@ -214,7 +215,11 @@ class History:
         kept = Job.deleted_at.is_(None) | undecided()
         painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)
         is_refused = Job.reason_code.startswith(EndCode.PICTURE.prefix)
-        given = [select(one).where(kept, Job.reason_code.is_(None) | ~is_refused, one.in_(hashes)) for one in GIVEN]
+        holds = (kept, Job.reason_code.is_(None) | ~is_refused)
+        given = [select(one).where(*holds, one.in_(hashes)) for one in GIVEN]
+        # The outer join also finds the pictures of pending requests, which have no job yet.
+        referred = select(ReferencePicture.sha256).outerjoin(Job, Job.id == ReferencePicture.job_id)
+        given.append(referred.where(*holds, ReferencePicture.sha256.in_(hashes)))
         async with self.database.read() as session:
             held = set(await session.scalars(painted.where(Image.sha256.in_(hashes))))
             inputs = [sha256 for one in given for sha256 in await session.scalars(one)]
@@ -230,3 +235,8 @@ class History:
         if search.strip():
             conditions.append(matches(search, is_sqlite=self.database.is_sqlite))
         return conditions
+
+
+def references_of(job_ids: Collection[int]) -> Select[tuple[str]]:
+    """The pictures that these requests refer to."""
+    return select(ReferencePicture.sha256).where(ReferencePicture.job_id.in_(job_ids))

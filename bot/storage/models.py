@@ -249,6 +249,21 @@ class InputPicture(Looked, Base, kw_only=True, eq=False):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
+class ReferencePicture(Base, kw_only=True, eq=False):
+    """A picture that a request, or one that is yet to be confirmed, refers to without starting from it."""
+
+    __tablename__ = "reference_pictures"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), default=None, index=True)
+    pending_id: Mapped[int | None] = mapped_column(
+        ForeignKey("pending_asks.id", ondelete="CASCADE"), default=None, index=True
+    )
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
 class PreviewRow(Base, kw_only=True, eq=False):
     """The latest preview of a running job: a small JPEG."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from limner.bot.storage.asking_tables import PendingAsk
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import History
+from limner.bot.storage.models import ReferencePicture
 
 KEPT_SECONDS = 24 * 3600.0
 MOST_OF_MEMBER = 5
@@ -26,14 +27,17 @@ class PendingAsks:
         self.database = database
         self._history = history
 
-    async def keep(self, user_id: int, ask: dict[str, Any], input_sha256: str | None) -> int:
-        """Store a request and return its number; the member's oldest ones make room."""
+    async def keep(
+        self, user_id: int, ask: dict[str, Any], input_sha256: str | None, references: Sequence[str] = ()
+    ) -> int:
+        """Store a request with its pictures and return its number; the member's oldest ones make room."""
         row = PendingAsk(user_id=user_id, created_at=time.time(), ask=ask, input_sha256=input_sha256)
         mine = select(PendingAsk.id).where(PendingAsk.user_id == user_id).order_by(PendingAsk.id.desc())
         async with self.database.begin() as session:
             session.add(row)
             await session.flush()
             number = row.id
+            session.add_all(ReferencePicture(pending_id=number, sha256=sha256) for sha256 in references)
             old = (await session.scalars(mine.offset(MOST_OF_MEMBER))).all()
         if old:
             await self._delete(PendingAsk.id.in_(old))
@@ -65,9 +69,13 @@ class PendingAsks:
 
     async def _delete(self, *which: ColumnElement[bool]) -> None:
         async with self.database.begin() as session:
-            gone: Sequence[str | None] = list(
-                await session.scalars(delete(PendingAsk).where(*which).returning(PendingAsk.input_sha256))
+            referred = await session.scalars(
+                select(ReferencePicture.sha256)
+                .join(PendingAsk, PendingAsk.id == ReferencePicture.pending_id)
+                .where(*which)
             )
+            gone: list[str | None] = list(referred)
+            gone += await session.scalars(delete(PendingAsk).where(*which).returning(PendingAsk.input_sha256))
         if pictures := {sha256 for sha256 in gone if sha256}:
             await self._history.drop_files(pictures)
 

@@ -16,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.filter_tables import FilterChange
-from limner.bot.storage.history import GIVEN, History
+from limner.bot.storage.history import GIVEN, History, references_of
 from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review
 
@@ -94,10 +94,11 @@ async def trim_refusals(history: History, limits: Retention) -> int:
         those = select(Job.id).where(Job.id.in_(ids[first : first + BATCH])).with_for_update()
         async with history.database.begin() as session:
             await session.execute(those)
+            referred = await session.scalars(references_of(ids[first : first + BATCH]))
             gone = delete(Job).where(Job.id.in_(ids[first : first + BATCH]), *_removable())
             given = (await session.execute(gone.returning(*GIVEN))).all()
         removed += len(given)
-        await history.drop_files({sha256 for sha256 in chain(*given) if sha256})
+        await history.drop_files({sha256 for sha256 in (*chain(*given), *referred) if sha256})
     return removed
 
 

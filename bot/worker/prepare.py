@@ -26,24 +26,27 @@ log = logging.getLogger(__name__)
 
 
 async def settle_input(app: App, classifier: ClassifierThread, job: Job) -> bool:
-    """Classify the job's input picture; False if the picture is not allowed and the job has ended.
+    """Classify the job's given pictures; False if one of them is not allowed and the job has ended.
 
     Raises:
         NotClassified: the classifier cannot score it now.
         BadPicture: its file is missing.
     """
-    sha256 = job.input_sha256
-    if sha256 is None:
-        return True
+    for sha256 in dict.fromkeys(job.generation.given):
+        if code := await _against(app, classifier, job, sha256):
+            await patiently(lambda: app.jobs.refuse(job, EndCode.PICTURE.about(code), OF_INPUTS[code]))
+            return False
+    return True
+
+
+async def _against(app: App, classifier: ClassifierThread, job: Job, sha256: str) -> HoldReason | None:
+    """The objection to one of a job's given pictures; it is classified if that was not done before."""
     picture = await patiently(lambda: app.inputs.get(sha256))
     code = await patiently(lambda: app.image_policy.against(picture, job.where, job)) if picture else HoldReason.UNSEEN
     if code == HoldReason.UNSEEN:
         seen = await _look_at_input(app, classifier, sha256)
         code = await patiently(lambda: app.image_policy.against(seen, job.where, job))
-    if code is None:
-        return True
-    await patiently(lambda: app.jobs.refuse(job, EndCode.PICTURE.about(code), OF_INPUTS[code]))
-    return False
+    return code
 
 
 async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:

@@ -252,13 +252,14 @@ class Worker:
             self._woken.set()
 
     def _request(self, job: Job) -> GenerationRequest:
-        """The request for the executor, with the paths of the picture and the mask, which the row stores as hashes."""
+        """The request for the executor, with the paths of its pictures, which the row stores as hashes."""
         request = job.generation
         if request.negative_prompt and job.notes.get(IN_WORDS):
             request = request.in_words
         path = self._app.images.path
         paths = {name: str(path(sha256)) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
-        return replace(request, **paths)
+        references = tuple(replace(one, picture=str(path(one.picture))) for one in request.references)
+        return replace(request, references=references, **paths)
 
     def _handle(self, event: Event | NotChanged) -> None:
         job = self._in_flight.jobs.get(int(event.key))

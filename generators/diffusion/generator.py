@@ -237,6 +237,8 @@ class DiffusionGenerator:
             raise BadRequest(
                 "The strength is at most 1 and must leave at least one step; change it or take more steps."
             )
+        if request.references:
+            raise BadRequest("This model refers to no picture; ask again without one.")
         if request.tile and not self._pipelines.has_unet:
             raise BadRequest("This model cannot join a picture's edges; ask again without tile.")
         step = self._card.multiple_of

@@ -43,7 +43,7 @@ class CycleGANGenerator(OnePass):
             raise BadRequest("This model changes pictures; ask again with one to start from.")
         if request.negative_prompt:
             raise NoNegative
-        if request.mask or request.loras or request.scheduler:
+        if request.mask or request.references or request.loras or request.scheduler:
             raise BadRequest("This model knows only pictures; ask without a mask, a LoRA or a scheduler.")
         picture = np.asarray(read_picture(request.init_image, "RGB", request))
         return torch.from_numpy(picture.copy()).permute(2, 0, 1).float().div_(127.5).sub_(1)

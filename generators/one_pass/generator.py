@@ -244,7 +244,7 @@ class OnePassGenerator(OnePass):
     def _take(self, request: GenerationRequest) -> Tensor:
         if request.negative_prompt:
             raise NoNegative
-        if request.init_image or request.mask or request.loras or request.scheduler:
+        if request.is_from_picture or request.loras or request.scheduler:
             raise BadRequest("This model knows only words; ask without a picture, a LoRA or a scheduler.")
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(f"This model paints {self._card.width}x{self._card.height} only; leave the size out.")

@@ -84,7 +84,7 @@ class OpenAIImagesGenerator:
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Add a request; it is sent with the next `step`."""
-        if request.init_image or request.mask or request.loras or request.scheduler:
+        if request.is_from_picture or request.loras or request.scheduler:
             raise BadRequest(WORDS_ONLY)
         if self._paintings and request.pixels > self.capacity():
             raise GenerationError(BUSY)

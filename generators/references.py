@@ -1,0 +1,55 @@
+"""Pictures that a painting refers to without starting from them: styles, subjects, blends and control pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Role(StrEnum):
+    """What a painting takes from a given picture: by an IP-Adapter, or by a ControlNet."""
+
+    STYLE = "style"
+    SUBJECT = "subject"
+    BLEND = "blend"
+    CANNY = "canny"
+    DEPTH = "depth"
+    SCRIBBLE = "scribble"
+    POSE = "pose"
+    EDGES = "edges"
+    SKETCH = "sketch"
+
+
+OF_ADAPTERS = (Role.STYLE, Role.SUBJECT, Role.BLEND)
+"""Roles of the pictures that IP-Adapters read (Ye et al. 2023)."""
+OF_CONTROLNETS = {role: role for role in (Role.CANNY, Role.DEPTH, Role.SCRIBBLE, Role.POSE)} | {
+    Role.EDGES: Role.CANNY,
+    Role.SKETCH: Role.SCRIBBLE,
+}
+"""Roles of control pictures with the ControlNet that reads them (Zhang et al. 2023); the control pictures of edges and
+sketch are made from any picture, the others are given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A given picture, the path of its file, and how a painting uses it; JSON in and out.
+
+    ``weight`` is 1 for its full effect. A ControlNet counts from the share ``start`` of the steps to the share ``end``.
+    """
+
+    role: Role
+    picture: str
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    @property
+    def is_control(self) -> bool:
+        """Whether a ControlNet reads it."""
+        return self.role in OF_CONTROLNETS
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""
+        return cls(**{**data, "role": Role(data["role"])})
