@@ -17,6 +17,7 @@ from limner.bot.reasons import STALE, EndCode, JobKind, JobStatus, ReviewState
 from limner.bot.storage import shared_sql
 from limner.bot.storage.asking_tables import PendingAsk
 from limner.bot.storage.db import Database
+from limner.bot.storage.erasing import erasable, erase_rows
 from limner.bot.storage.image_store import ImageStore
 from limner.bot.storage.models import REFUSED, AnswerToken, Image, InputPicture, Job, ReferencePicture
 from limner.bot.storage.moderation_tables import Review
@@ -130,26 +131,44 @@ class History:
         ]
 
     async def delete(self, job_id: int) -> None:
-        """Delete a request: no page, search, card or file shows it any more, and it is not generated.
+        """Delete a request: no page, search, card or file shows it any more, it is not generated, and its words go.
 
-        Words and pictures that await a moderator's decision stay on the review card until then.
+        Words and pictures that await a moderator's decision stay on the review card until then; see `erasable`.
         """
-        decided = (Review.job_id == job_id, Review.state != ReviewState.OPEN, Review.shown == Review.state)
-        async with self.database.begin() as session:
-            await session.execute(update(Job).where(Job.id == job_id).values(**shared_sql.deleted()))
-            await session.execute(update(Review).where(*decided).values(shown=STALE))
-            await shared_sql.forget_previews(session, [job_id])
-            await shared_sql.forget_tokens(session, AnswerToken.job_id == job_id)
-        await self.erase(job_id)
+        await self.delete_all([job_id])
 
-    async def erase(self, job_id: int) -> None:
-        """Remove the files of a deleted request, except those that await a moderator's decision."""
+    async def delete_all(self, ids: Sequence[int]) -> None:
+        """The same for several requests, in one transaction."""
+        decided = (Review.job_id.in_(ids), Review.state != ReviewState.OPEN, Review.shown == Review.state)
+        async with self.database.begin() as session:
+            await session.execute(update(Job).where(Job.id.in_(ids)).values(**shared_sql.deleted()))
+            await session.execute(update(Review).where(*decided).values(shown=STALE))
+            await shared_sql.forget_previews(session, ids)
+            await shared_sql.forget_tokens(session, AnswerToken.job_id.in_(ids))
+        await self.erase(ids)
+
+    async def erase(self, ids: Sequence[int]) -> Sequence[int]:
+        """Remove the files of deleted requests, except those that await a moderator's decision, and then their words.
+
+        The files go first, so that an interrupted call is completed by the next one. Returns the requests whose words
+        are gone now; `erase_deleted` erases the others once nobody needs them.
+        """
+        painted = select(Image.sha256).where(Image.job_id.in_(ids))
         async with self.database.read() as session:
-            painted = await session.scalars(select(Image.sha256).where(Image.job_id == job_id))
-            given = (await session.execute(select(*GIVEN).where(Job.id == job_id))).all()
-            referred = await session.scalars(references_of([job_id]))
-            hashes = {sha256 for sha256 in (*painted, *chain(*given), *referred) if sha256}
-        await self.drop_files(hashes)
+            given = (await session.execute(select(*GIVEN).where(Job.id.in_(ids)))).all()
+            named = (*await session.scalars(painted), *await session.scalars(references_of(ids)), *chain(*given))
+        await self.drop_files({sha256 for sha256 in named if sha256})
+        free = select(Job.id).where(Job.id.in_(ids), *erasable()).with_for_update()
+        async with self.database.begin() as session:
+            if erased := (await session.scalars(free)).all():
+                await erase_rows(session, erased)
+        return erased
+
+    async def erase_deleted(self, most: int = 500) -> int:
+        """Erase the words of deleted requests that nobody needs any more, oldest first; returns their number."""
+        async with self.database.read() as session:
+            due = (await session.scalars(select(Job.id).where(*erasable()).order_by(Job.id).limit(most))).all()
+        return len(await self.erase(due)) if due else 0
 
     async def drop_pictures(self, job_id: int) -> None:
         """Remove a request's pictures and keep its words; repeating it completes an interrupted call."""

@@ -40,6 +40,7 @@ UNDELIVERED = (
 )
 WITH_INPUT = "input_sha256 IS NOT NULL"
 WITH_MASK = "mask_sha256 IS NOT NULL"
+UNERASED = "deleted_at IS NOT NULL AND erased_at IS NULL"
 
 
 class Looked(MappedAsDataclass, kw_only=True):
@@ -168,6 +169,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     #: Since when its channel refuses the answer (its owner is notified); None otherwise.
     held_back_at: Mapped[float | None] = mapped_column(Double, default=None)
     deleted_at: Mapped[float | None] = mapped_column(Double, default=None)
+    #: When its words were erased, which is with or after its deletion.
+    erased_at: Mapped[float | None] = mapped_column(Double, default=None)
 
     images: Mapped[list[Image]] = relationship(
         back_populates="job", order_by="Image.position", lazy="selectin", default_factory=list, repr=False
@@ -186,6 +189,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         partial_index("ix_jobs_unseen", "look_after", where=UNLOOKED),
         partial_index("ix_jobs_input", "input_sha256", where=WITH_INPUT),
         partial_index("ix_jobs_mask", "mask_sha256", where=WITH_MASK),
+        partial_index("ix_jobs_unerased", "id", where=UNERASED),
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),

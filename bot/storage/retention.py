@@ -15,15 +15,14 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
+from limner.bot.storage.erasing import LATELY
 from limner.bot.storage.filter_tables import FilterChange
 from limner.bot.storage.history import GIVEN, History, references_of
 from limner.bot.storage.models import Job
 from limner.bot.storage.moderation_tables import Review
 
-LATELY = 86_400.0
-"""Seconds in which the last refusals of a member are never removed: evasion is looked for in at most a day."""
 LAST = 501
-"""How many these are: as many as one request is compared with, and one more."""
+"""How many refusals of a member within `LATELY` are never removed: one more than one request is compared with."""
 MOST_AT_ONCE = 5_000
 """Rows that one sweep removes; the next one goes on."""
 BATCH = 500

@@ -6,12 +6,12 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, TextClause, and_, case, delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from limner.bot.reasons import HoldReason, JobStatus
-from limner.bot.storage.models import AnswerToken, Job, PreviewRow
+from limner.bot.storage.models import QUARANTINED, AnswerToken, Job, PreviewRow
 from limner.bot.storage.moderation_tables import OPEN_REVIEW, Review
 
 
@@ -54,9 +54,10 @@ def undecided() -> ColumnElement[bool]:
     return is_open | and_(*waits_for_moderators())
 
 
-def waits_for_moderators() -> tuple[ColumnElement[bool], ...]:
+def waits_for_moderators() -> tuple[ColumnElement[bool] | TextClause, ...]:
     """Whether a finished request's pictures wait for a moderator of its server."""
-    return Job.quarantine.in_(FOR_MODERATORS), Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
+    is_held = func.coalesce(Job.quarantine, "").in_(FOR_MODERATORS)  # never NULL, so that it can be negated
+    return text(QUARANTINED), is_held, Job.status == JobStatus.SUCCEEDED, Job.guild_id.is_not(None)
 
 
 FOR_MODERATORS = (HoldReason.FLAGGED, HoldReason.EVASION, HoldReason.EXPLICIT)

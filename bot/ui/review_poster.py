@@ -191,7 +191,7 @@ class ReviewPoster:
         if review.shown != STALE:
             await carry_out(self._app, self._client, review, job)
         if job.deleted_at is not None:
-            await self._app.history.erase(job.id)
+            await self._app.history.erase([job.id])
         try:
             if message_id is None and review.channel_id is not None:
                 message_id = await self._find(review)
@@ -203,6 +203,8 @@ class ReviewPoster:
         await self._app.reviews.mark_shown(review.id, review.state, message_id)
         if job.deleted_at is None:
             await self._app.reviews.refresh_deleted(review.id)
+        else:
+            await self._app.history.erase([job.id])
 
     async def _edit(self, review: Review, job: Job | None, message_id: int) -> None:
         channel = self._client.get_partial_messageable(review.channel_id or 0, guild_id=review.guild_id)

@@ -17,11 +17,12 @@ HELD_SECONDS = 24 * 3600.0
 
 
 async def tidy(app: App) -> None:
-    """Delete files without a row and rows without a file, and end requests whose owner did not choose in time."""
+    """Delete files without a row, words of deleted requests, and requests whose owner did not choose in time."""
     await asyncio.to_thread(app.images.sweep)
     await app.history.sweep()
     await app.pending.expire()
     await app.jobs.expire_held(HELD_SECONDS)
+    await app.history.erase_deleted()
 
 
 async def trim(app: App) -> None:

@@ -16,6 +16,7 @@ from limner.bot.errors import NotClassified, StorageFailed, UserError
 from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import JobKind
+from limner.bot.storage.erasing import merge_index
 from limner.bot.storage.models import Job
 from limner.bot.translation import N_
 from limner.bot.worker.changes import Changes
@@ -44,6 +45,8 @@ PREVIEW_SECONDS = 2.0
 """Interval between two writes of the newest previews."""
 TIDY_SECONDS = 60.0
 TRIM_SECONDS = 3600.0
+MERGE_SECONDS = 86_400.0
+"""Interval at which the full-text index is rewritten without the words of deleted requests."""
 STOP_SECONDS = 3.0
 """How long a stopping worker waits for the running step, and again for pictures that are being stored."""
 
@@ -121,6 +124,7 @@ class Worker:
             asyncio.create_task(_repeat(self._classify_again, POLL_SECONDS), name="look-again"),
             asyncio.create_task(_repeat(lambda: tidy(self._app), TIDY_SECONDS), name="tidy"),
             asyncio.create_task(_repeat(lambda: trim(self._app), TRIM_SECONDS), name="trim"),
+            asyncio.create_task(_repeat(lambda: merge_index(self._app.database), MERGE_SECONDS), name="merge"),
             asyncio.create_task(_repeat(self._try_storage, TRY_SECONDS), name="storage"),
         ]
         try:
