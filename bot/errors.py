@@ -91,6 +91,12 @@ class Decided(UserError):
     code = "decided"
 
 
+class ClickedTwice(UserError):
+    """That is on its way already; press again if you want another one."""
+
+    code = "twice"
+
+
 class QueueFull(UserError):
     """Too many pictures are waiting; ask again when one of them is done."""
 

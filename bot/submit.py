@@ -87,7 +87,7 @@ async def submit_all(app: App, found: Sequence[NewJob]) -> list[Job]:
     guild_id, per_guild = first.where.guild_id, limits.max_jobs_per_guild
     room = {"per_user": limits.max_jobs_per_user, "per_guild": per_guild - more}
     await app.jobs.check_room(first.user_id, guild_id, **room)
-    allowed = [await _allowed(app, new) for new in found]
+    allowed = [await _allowed(app, replace(new, nth=nth)) for nth, new in enumerate(found)]
     room = {"per_user": limits.max_jobs_per_user + more, "per_guild": per_guild}
     told = await asyncio.gather(*(app.jobs.enqueue(new, **room) for new in allowed), return_exceptions=True)
     jobs = [job for job in told if isinstance(job, Job)]

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import update
+
 from limner.bot.ask import Ask
 from limner.bot.place import Where
-from limner.bot.queue.enqueue import NewJob
+from limner.bot.queue.enqueue import CLICK_SECONDS, NewJob
 from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.settings import LORAS, Settings
+from limner.bot.storage.db import Database
 from limner.bot.storage.models import Job, Seen
 from limner.bot.storage.worker_tables import WorkerState
 from limner.generators.requests import GenerationRequest
@@ -81,6 +84,12 @@ async def painted(jobs: JobQueue, new: NewJob, *pictures: StoredPicture) -> Job:
     assert [other.id for other in claimed] == [job.id]
     assert await jobs.finish(claimed[0], pictures or [picture()], seconds=2.0, busy_seconds=1.0)
     return await jobs.get(job.id)
+
+
+async def a_moment_passes(database: Database) -> None:
+    """From now on a click on the same button is another request."""
+    async with database.begin() as session:
+        await session.execute(update(Job).values(created_at=Job.created_at - CLICK_SECONDS))
 
 
 def live_worker(worker_id: str) -> WorkerState:

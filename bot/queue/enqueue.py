@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Integer, Select, bindparam, func, insert, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Insert,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import lazyload
 
@@ -18,6 +34,11 @@ from limner.bot.storage.models import Job, ReferencePicture
 from limner.bot.storage.search import searchable
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
+
+CLICK_SECONDS = 1.5
+"""Two equal requests within this time are one click too many."""
+UNANSWERED_SECONDS = 15.0
+"""So are two within this time if the first has no answer in Discord yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +68,21 @@ class NewJob:
     is_spoiler: bool = False
     is_private: bool = False
     quarantine: HoldReason | None = None
+    #: Which one it is of the requests that one click makes.
+    nth: int = 0
+
+    @property
+    def click_key(self) -> str | None:
+        """Equal for two clicks of a member on one button, which differ in the seed only; None for what is typed."""
+        if self.parent_id is None:
+            return None
+        made_of = (self.user_id, self.parent_id, self.parent_picture, self.action, self.kind, self.nth)
+        words = (self.idea, self.style, self.expand, self.is_private)
+        said = json.dumps([made_of, words, self.request.to_json() | {"seed": 0}])
+        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
-_GIVEN = [each.name for each in fields(NewJob) if each.name not in ("where", "request", "expansion")]
+_GIVEN = [each.name for each in fields(NewJob) if each.name not in ("where", "request", "expansion", "nth")]
 _DERIVED = (
     "created_at",
     "guild_id",
@@ -67,6 +100,7 @@ _DERIVED = (
     "mask_sha256",
     "expansion",
     "search_text",
+    "click_key",
 )
 _FRESH = {
     "status": JobStatus.QUEUED,
@@ -100,6 +134,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "mask_sha256": new.request.mask,
         "expansion": new.expansion.to_json() if new.expansion else None,
         "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),
+        "click_key": new.click_key,
     }
 
 
@@ -107,6 +142,17 @@ def count_open(condition: ColumnElement[bool]) -> Select[int]:
     """How many of these jobs are queued or running."""
     is_open = or_(*(Job.status == status for status in OPEN))  # IN cannot be part of a statement for many rows
     return select(func.count()).select_from(Job).where(condition, is_open)
+
+
+def _of_same_click() -> Select[int]:
+    """The number of the request that the same click made before."""
+    age = func.abs(Job.created_at - bindparam("created_at", type_=Double))  # the clock may have been set back
+    is_recent = or_(age < CLICK_SECONDS, and_(Job.message_id.is_(None), age < UNANSWERED_SECONDS))
+    is_same = Job.click_key == bindparam("click_key", type_=String)
+    return select(Job.id).where(is_same, is_recent, Job.status != JobStatus.CANCELLED)
+
+
+OF_SAME_CLICK = _of_same_click()
 
 
 def _enqueue() -> Insert:
@@ -119,6 +165,7 @@ def _enqueue() -> Insert:
     row = select(*(value.label(name) for name, value in values.items())).where(
         mine.scalar_subquery() < bindparam("per_user", type_=Integer),
         servers.scalar_subquery() < bindparam("per_guild", type_=Integer),
+        ~OF_SAME_CLICK.exists(),
     )
     return insert(table).from_select(list(values), row)
 
@@ -139,11 +186,20 @@ class Asking:
     per_guild: int
 
 
-async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[Job | None]:
-    """Insert each request in order; None for one that is over a limit.
+@dataclass(frozen=True)
+class NotTaken:
+    """Why a request was not written: the one that the same click made before, or else a limit."""
+
+    clicked_id: int | None
+    #: Open requests of its member.
+    mine: int
+
+
+async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[Job | NotTaken]:
+    """Insert each request in order, except those over a limit and those of a second click.
 
     Ids are assigned first, so that one statement inserts all rows: running it a hundred times takes longer than writing
-    a hundred rows. The id of a request over the limit is never used.
+    a hundred rows. The id of a request that is not written is never used.
     """
     numbers = await _new_numbers(session, len(asking))
     rows = [
@@ -154,7 +210,12 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
     written = await session.scalars(WRITTEN, {"numbers": numbers})
     jobs = {job.id: job for job in written}
     await keep_references(session, {job.id: job.generation for job in jobs.values()})
-    return [jobs.get(number) for number in numbers]
+    return [jobs.get(one["id"]) or await _why_not(session, one) for one in rows]
+
+
+async def _why_not(session: AsyncSession, row: Mapping[str, Any]) -> NotTaken:
+    clicked = await session.scalar(OF_SAME_CLICK, {name: row[name] for name in ("click_key", "created_at")})
+    return NotTaken(clicked, await session.scalar(count_open(Job.user_id == row["user_id"])) or 0)
 
 
 async def keep_references(session: AsyncSession, requests: Mapping[int, GenerationRequest]) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
-from limner.bot.errors import NotFound, QueueFull
+from limner.bot.errors import ClickedTwice, NotFound, QueueFull
 from limner.bot.queue import transitions
 from limner.bot.queue.candidates import (
     LONGEST_PAUSE,
@@ -32,7 +32,7 @@ from limner.bot.queue.candidates import (
     take_room,
     write_accounts,
 )
-from limner.bot.queue.enqueue import Asking, NewJob, count_open, insert_rows, keep_references, row
+from limner.bot.queue.enqueue import Asking, NewJob, NotTaken, count_open, insert_rows, keep_references, row
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
 from limner.bot.queue.leases import JobLeases
 from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
@@ -59,6 +59,7 @@ LOOK_SECONDS = 2.0
 """The pause before unclassified pictures are classified again."""
 UNLIMITED = 2**31 - 1
 
+ON_ITS_WAY = N_("Request {job} is on its way already; press again if you want another one.")
 EXPIRED = N_("Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like.")
 YOUR_LIMIT = N_(
     "You have {limit} waiting or running, which is the most allowed; wait for one to finish or stop one with /cancel."
@@ -111,11 +112,14 @@ class JobQueue(JobLeases):
 
         Raises:
             QueueFull: the user or the server has too many open jobs; nothing was written.
+            ClickedTwice: the same click made a request a moment before (see `NewJob.click_key`); nothing was written.
         """
         asking = Asking(new, per_user or UNLIMITED, per_guild or UNLIMITED)
         job = await self._enqueuing.ask(asking)
-        if isinstance(job, int):
-            raise _queue_full(job, asking.per_user, asking.per_guild)
+        if isinstance(job, NotTaken):
+            if job.clicked_id:
+                raise ClickedTwice(_(ON_ITS_WAY, job=job.clicked_id))
+            raise _queue_full(job.mine, asking.per_user, asking.per_guild)
         log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
         return _without_images(job)
 
@@ -129,7 +133,13 @@ class JobQueue(JobLeases):
 
     async def log_refusal(self, new: NewJob, code: str, reason: str) -> Job:
         """Store a request that was refused before acceptance; the requester has the answer already."""
-        ended = {"status": JobStatus.REFUSED, "reason_code": code, "reason": english(reason), "turn": 0.0}
+        ended = {
+            "status": JobStatus.REFUSED,
+            "reason_code": code,
+            "reason": english(reason),
+            "turn": 0.0,
+            "click_key": None,
+        }
         times = dict.fromkeys(("finished_at", "delivered_at"), time.time())
         async with self.database.begin() as session:
             rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
@@ -377,16 +387,14 @@ class JobQueue(JobLeases):
         values = {"deliver_after": time.time() + seconds, "delivery_attempts": Job.delivery_attempts + 1}
         await self._update(update(Job).where(Job.id == job_id).values(**values))
 
-    async def _enqueue_together(self, asking: Sequence[Asking], patience: float) -> list[Job | int]:
-        """The row of each request; of one that finds no room, how many open ones its member has."""
+    async def _enqueue_together(self, asking: Sequence[Asking], patience: float) -> list[Job | NotTaken]:
+        """The row of each request, or why there is none."""
         users = {f"limner.user.{one.new.user_id}" for one in asking if one.per_user != UNLIMITED}
         guilds = {one.new.where.guild_id for one in asking if one.per_guild != UNLIMITED} - {None}
         async with self.database.begin(patience) as session:
             # In one order in all processes, so that no two wait for each other.
             await self.database.lock(session, *sorted(users), *sorted(f"limner.guild.{guild}" for guild in guilds))
-            told: list[Job | int] = []
-            for one, job in zip(asking, await insert_rows(session, asking), strict=True):
-                told.append(job or await session.scalar(count_open(Job.user_id == one.new.user_id)) or 0)
+            told = await insert_rows(session, asking)
             if any(isinstance(one, Job) for one in told):
                 await self._announce(session, self.queued)
         return told

@@ -52,7 +52,10 @@ def _nothing() -> dict[str, Any]:
         "search_text": "",
         "locale": "",
     }
-    gone = ("input_sha256", "mask_sha256", "prompt", "expansion", "reason", "steer_to", "channel_id", "message_id")
+    gone = (
+        *("input_sha256", "mask_sha256", "prompt", "expansion", "reason", "steer_to", "channel_id", "message_id"),
+        "click_key",
+    )
     unplaced: dict[str, Any] = {"parent_ids": [], "role_ids": []}
     unclassified = {"quarantine": None, "look_after": None}
     return empty | unplaced | unclassified | dict.fromkeys(gone) | {"erased_at": time.time()}

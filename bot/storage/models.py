@@ -41,6 +41,7 @@ UNDELIVERED = (
 WITH_INPUT = "input_sha256 IS NOT NULL"
 WITH_MASK = "mask_sha256 IS NOT NULL"
 UNERASED = "deleted_at IS NOT NULL AND erased_at IS NULL"
+CLICKED = "click_key IS NOT NULL"
 
 
 class Looked(MappedAsDataclass, kw_only=True):
@@ -125,6 +126,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
     parent_picture: Mapped[int | None] = mapped_column(default=None)
     action: Mapped[str | None] = mapped_column(String(16), default=None)
+    #: Equal for two clicks on one button (see `bot.queue.enqueue`).
+    click_key: Mapped[str | None] = mapped_column(String(32), default=None)
 
     #: The position in the queue: lowest first (see `bot.queue.fairness`).
     turn: Mapped[float] = mapped_column(Double, default=0.0)
@@ -190,6 +193,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         partial_index("ix_jobs_input", "input_sha256", where=WITH_INPUT),
         partial_index("ix_jobs_mask", "mask_sha256", where=WITH_MASK),
         partial_index("ix_jobs_unerased", "id", where=UNERASED),
+        partial_index("ix_jobs_click", "click_key", where=CLICKED),
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),

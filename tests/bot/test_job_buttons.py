@@ -12,6 +12,7 @@ from limner.bot.storage.models import Job
 from limner.bot.translation import speaking
 from limner.bot.ui.job_buttons import details
 from limner.generators.base import Expansion
+from tests.rows import a_moment_passes
 from tests.simulated_discord import World, labels, text_of
 
 ADDED = "soft light, deep snow"
@@ -58,6 +59,7 @@ async def test_reroll_posts_a_new_request_with_another_seed_and_the_same_prompt(
     assert (result.ephemeral, again.message_id) == (False, result.response.id)
     assert (again.parent_id, again.prompt, again.status) == (job.id, job.prompt, JobStatus.QUEUED)
     assert again.generation.seed != 5
+    await a_moment_passes(world.app.database)
     await press(world, job, "reroll")
     assert (await world.newest()).id == again.id + 1
 

@@ -19,6 +19,7 @@ from limner.bot.storage.models import Job
 from limner.bot.ui.region_form import ALL_PARTS, CELLS, NO_PART
 from tests.pictures import saved
 from tests.reviewing import told
+from tests.rows import a_moment_passes
 from tests.simulated_discord import World, labels, text_of
 from tests.tiny_models import build_tiny_pipeline
 
@@ -222,13 +223,14 @@ async def test_a_model_that_is_not_offered_any_more_shows_what_needs_none(world:
     assert labels(shown.response.message) == ["Upscale 2x", "Upscale 4x", "Send to me", "Download"]
 
 
-async def test_two_clicks_are_two_requests_within_the_members_limit(world: World) -> None:
+async def test_clicks_with_a_pause_are_requests_within_the_members_limit(world: World) -> None:
     first = await painted(world)
     shown = await opened(world, first, world.bob)
     most = world.settings.max_jobs_per_user
     for number in range(1, most + 1):
         assert not (await press(shown, world.bob, "Vary subtle")).ephemeral
         assert (await world.newest()).id == first.id + number
+        await a_moment_passes(world.app.database)
     assert (await press(shown, world.bob, "Vary subtle")).ephemeral
     assert (await world.newest()).id == first.id + most
 
