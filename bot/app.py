@@ -23,14 +23,14 @@ from limner.bot.queue.outbox import Outbox
 from limner.bot.queue.steering import Steering
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
-from limner.bot.storage.budget import ByteBudget
 from limner.bot.storage.db import Database
-from limner.bot.storage.decoder import PictureDecoder
-from limner.bot.storage.history import History
-from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.input_images import Inputs
+from limner.bot.storage.history.history import History
+from limner.bot.storage.history.pending_asks import PendingAsks
 from limner.bot.storage.members import Members
-from limner.bot.storage.pending_asks import PendingAsks
+from limner.bot.storage.pictures.budget import ByteBudget
+from limner.bot.storage.pictures.decoder import PictureDecoder
+from limner.bot.storage.pictures.image_store import ImageStore
+from limner.bot.storage.pictures.input_images import Inputs
 from limner.bot.storage.private_files import close_folder_to_others
 from limner.bot.styles import Styles
 from limner.bot.wildcards import FOLDER, Wildcards

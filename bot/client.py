@@ -14,7 +14,7 @@ from discord.ext import commands
 from limner.bot.background import cancel_on_signals
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
-from limner.bot.storage.worker_tables import SyncedCommands
+from limner.bot.storage.tables.worker_tables import SyncedCommands
 from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import SILENT, app_of
 from limner.bot.worker.launch import Launched

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.errors import BadRule
 from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
-from limner.bot.storage.filter_tables import FilterChange, GuildSettingsRow
+from limner.bot.storage.tables.filter_tables import FilterChange, GuildSettingsRow
 from limner.bot.storage.together import Together
 from limner.bot.translation import _
 

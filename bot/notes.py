@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas, stored
 from limner.generators.weights import without_weights
 

@@ -17,7 +17,7 @@ from limner.generators.requests import Finish, GenerationRequest
 if TYPE_CHECKING:
     from limner.bot.queue.enqueue import NewJob
     from limner.bot.settings import Settings
-    from limner.bot.storage.models import Job
+    from limner.bot.storage.tables.models import Job
 
 MAX_LORA_WEIGHT = 2
 MOST_LORAS = 5

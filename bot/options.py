@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from limner.bot.app import App
     from limner.bot.queue.enqueue import NewJob
     from limner.bot.settings import Settings
-    from limner.bot.storage.models import Job
+    from limner.bot.storage.tables.models import Job
 
 PROMPT = N_("What you want to see")
 ASPECTS = ("1:1", "3:2", "2:3", "16:9", "9:16")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from limner.bot.options import OPTIONS, values
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.model_card import ModelCard
 
 

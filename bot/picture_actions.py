@@ -13,7 +13,7 @@ from limner.bot.flags import without_flags
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
-from limner.bot.storage.models import Image, Job
+from limner.bot.storage.tables.models import Image, Job
 from limner.bot.submit import check_asker, submit, with_usual_expansion
 from limner.bot.translation import _
 from limner.generators.model_card import ModelCard

@@ -24,18 +24,18 @@ from limner.bot.cogs.review import ReviewCog
 from limner.bot.cogs.strikes import StrikesCog
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
-from limner.bot.ui.again import AgainButton
-from limner.bot.ui.appeal import AppealButton
-from limner.bot.ui.asking import GoButton
 from limner.bot.ui.command_names import CommandNames
-from limner.bot.ui.delivery import Delivery
-from limner.bot.ui.job_buttons import JobButton
+from limner.bot.ui.delivery.delivery import Delivery
+from limner.bot.ui.delivery.places import Places
+from limner.bot.ui.job.job_buttons import JobButton
+from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
-from limner.bot.ui.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
-from limner.bot.ui.places import Places
-from limner.bot.ui.restyle import RestyleButton, RestyleChoice
-from limner.bot.ui.review_cards import ReviewButton
-from limner.bot.ui.review_poster import ReviewPoster
+from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
+from limner.bot.ui.request.again import AgainButton
+from limner.bot.ui.request.asking import GoButton
+from limner.bot.ui.review.appeal import AppealButton
+from limner.bot.ui.review.review_cards import ReviewButton
+from limner.bot.ui.review.review_poster import ReviewPoster
 from limner.bot.worker.ray_pool import RayWorkers
 from limner.bot.worker.supervisor import Supervisor
 

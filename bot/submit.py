@@ -29,7 +29,7 @@ from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, HoldReason, JobKind, JobStatus
 from limner.bot.several import read_each
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.generators.base import Expansion
 from limner.generators.model_card import ModelCard

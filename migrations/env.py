@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.schema import SCHEMA
+from limner.bot.storage.tables.schema import SCHEMA
 
 
 def run(connection: Connection) -> None:

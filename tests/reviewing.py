@@ -8,8 +8,8 @@ import discord
 import simcord
 from sqlalchemy import update
 
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
 from tests.simulated_discord import World
 
 

@@ -17,8 +17,8 @@ from limner.bot.queue.enqueue import CLICK_SECONDS, NewJob
 from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job, Seen
-from limner.bot.storage.worker_tables import WorkerState
+from limner.bot.storage.tables.models import Job, Seen
+from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.generators.requests import GenerationRequest
 
 NO_WEIGHTS = struct.pack("<Q", 2) + b"{}"

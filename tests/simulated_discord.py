@@ -25,7 +25,7 @@ from limner.bot.errors import UserError
 from limner.bot.plugin import APP
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job, Seen
+from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.ui import uploads
 from limner.bot.ui.controls import parts_of
 from tests.discord_records import LONGEST_PAUSE

@@ -15,8 +15,8 @@ import pytest_asyncio
 from limner.bot.app import App, open_app
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.models import Job
-from limner.bot.ui import job_messages
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job import job_messages
 from tests.discord_places import Thread
 from tests.discord_records import CHANNEL, GUILD, Asked, Post, until
 from tests.discord_server import DiscordServer

@@ -87,35 +87,62 @@ LAYERS = (
     ("importing", "translation"),
 )
 """The modules and folders of `bot`, from the top down: imports, for types too, lead to the same row or a lower one."""
-FILTER_LAYERS = (
-    ("content_filter", "lines"),
-    ("rulebook",),
-    ("costs", "trials"),
-    ("verdicts",),
-    ("matcher",),
-    ("disguises",),
-    ("rules",),
-    ("scopes", "regex"),
-    ("text",),
-    ("fair_thread", "work"),
-)
-"""The same of `bot/filters`."""
+INNER_LAYERS = {
+    "filters": (
+        ("content_filter", "lines"),
+        ("rulebook",),
+        ("costs", "trials"),
+        ("verdicts",),
+        ("matcher",),
+        ("disguises",),
+        ("rules",),
+        ("scopes", "regex"),
+        ("text",),
+        ("fair_thread", "work"),
+    ),
+    "ui": (
+        ("review",),
+        ("delivery",),
+        ("request", "rule_texts"),
+        ("picture",),
+        ("job",),
+        ("listing",),
+        ("cog", "controls"),
+        ("error_answers",),
+        ("typed",),
+        ("after_refusal", "form"),
+        ("suggestions", "uploads"),
+        ("interactions",),
+        ("command_names", "embeds"),
+    ),
+    "storage": (
+        ("copy_database",),
+        ("history",),
+        ("audit_log", "erasing", "members", "pictures", "shared_sql"),
+        ("migrate", "together"),
+        ("db",),
+        ("sqlite_driver", "private_files", "tables"),
+    ),
+}
+"""The same of the folders of `bot` that have many files or folders."""
 
 
 def layer(module: str) -> tuple[int, int | None] | None:
-    """The row of a module of `bot`, and for the filter's the row among these; None outside of `bot`."""
+    """The row of a module of `bot`, and its row in its folder if that has rows; None outside of `bot`."""
     if "limner.bot." not in module:
         return None
     part, inner, *_ = [*module.removeprefix("limner.bot.").split("."), ""]
     row = _row(part, LAYERS)
-    return None if row is None else (row, _row(inner, FILTER_LAYERS) if part == "filters" else None)
+    return None if row is None else (row, _row(inner, INNER_LAYERS.get(part, ())))
 
 
 def is_upward(here: tuple[int, int | None] | None, there: tuple[int, int | None] | None) -> bool:
     """Whether an import from one row to another one leads up."""
     if here is None or there is None:
         return False
-    return there[0] < here[0] or (here[1] is not None and there[1] is not None and there[1] < here[1])
+    if here[0] != there[0] or here[1] is None or there[1] is None:
+        return there[0] < here[0]
+    return there[1] < here[1]
 
 
 def _row(part: str, layers: tuple[tuple[str, ...], ...]) -> int | None:
@@ -177,6 +204,31 @@ def test_imports_go_down_also_those_for_types():
     assert not found, "\n" + "\n".join(found)
 
 
+def missing(source: str) -> list[str]:
+    """The names that a source imports from a module or folder of ours that is not there, anywhere in it."""
+    named = [name for name in imports(source, for_types=True) if _is_in(name, ("limner.bot", "limner.generators"))]
+    return [name for name in named if not (_is_module(name) or _is_in_module(*name.rsplit(".", 1)))]
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split(".")[1:])
+    return path.with_suffix(".py").exists() or path.is_dir()
+
+
+def _is_in_module(module: str, name: str) -> bool:
+    path = ROOT.joinpath(*module.split(".")[1:])
+    return path.with_suffix(".py").exists() or (path.is_dir() and name in (path / "__init__.py").read_text("utf-8"))
+
+
+def test_every_import_of_ours_leads_to_a_module():
+    files = [file for folder in (*FOLDERS, "tests") for file in (ROOT / folder).rglob("*.py")]
+    found = [f"{file.relative_to(ROOT)} imports {name}" for file in files for name in missing(file.read_text("utf-8"))]
+
+    assert not found, "\n" + "\n".join(found)
+    assert missing("def f():\n    from limner.bot.moved import job") == ["limner.bot.moved.job"]
+    assert missing("from limner.bot.ui import moved") == ["limner.bot.ui.moved"]
+
+
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
     """The groups of modules that import each other, directly or through others."""
     reached = {start: _reachable(graph, start) for start in graph}
@@ -214,7 +266,10 @@ def test_a_bare_import_of_our_folders_is_refused(tmp_path: Path):
         assert said.stdout.count(f"use limner.{name}") == 2, said.stdout + said.stderr
 
 
-@pytest.mark.parametrize(("folder", "layers"), [("bot", LAYERS), ("bot/filters", FILTER_LAYERS)])
+ROWS = [("bot", LAYERS), *((f"bot/{name}", rows) for name, rows in INNER_LAYERS.items())]
+
+
+@pytest.mark.parametrize(("folder", "layers"), ROWS)
 def test_every_file_of_the_bot_has_its_row(folder: str, layers: tuple[tuple[str, ...], ...]):
     assert {name for row in layers for name in row} == {
         path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -226,7 +281,7 @@ def test_every_file_of_the_bot_has_its_row(folder: str, layers: tuple[tuple[str,
     [
         ("limner.bot.queue.jobs", "import discord", "limner.bot.queue.jobs imports discord; only limner.bot.client"),
         ("limner.bot.cogs.queue", "from sqlalchemy import select", "may import sqlalchemy."),
-        ("limner.bot.ui.delivery", "def f():\n    import torch.nn", "may import torch."),
+        ("limner.bot.ui.delivery.delivery", "def f():\n    import torch.nn", "may import torch."),
         ("limner.generators.base", "import torch", "may import torch."),
         ("limner.generators.__init__", "from torch import nn", "may import torch."),
         ("limner.generators.diffusion.generator", "from limner.bot import errors", "may import limner.bot."),

@@ -14,7 +14,7 @@ import pytest
 from limner.bot.app import App, open_app
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker.worker import POLL_SECONDS
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer

@@ -24,10 +24,10 @@ from limner.bot.reasons import STALE
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.filter_tables import RuleRow
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
-from limner.bot.storage.schema import SCHEMA
+from limner.bot.storage.tables.filter_tables import RuleRow
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
+from limner.bot.storage.tables.schema import SCHEMA
 from tests.conftest import Postgres
 from tests.rows import new_job
 

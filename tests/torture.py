@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from limner.bot.storage.history import ABANDONED_SECONDS
+from limner.bot.storage.history.history import ABANDONED_SECONDS
 from tests.discord_records import CHANNEL, Fault, Post, until
 from tests.discord_server import DiscordServer
 from tests.moved_clock import MovedClock

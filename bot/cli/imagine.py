@@ -30,8 +30,8 @@ from limner.bot.place import OUTSIDE
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.models import Job
-from limner.bot.storage.worker_tables import WorkerState
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.translation import N_, _, stored
 from limner.bot.worker.supervisor import Supervisor
 

@@ -15,7 +15,7 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.interactions import app_of, speak_privately, where_to_post
-from limner.bot.ui.job_buttons import post_placeholder
+from limner.bot.ui.job.job_buttons import post_placeholder
 from limner.bot.ui.uploads import take_picture
 
 Interaction = discord.Interaction[Any]

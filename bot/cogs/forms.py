@@ -10,16 +10,16 @@ from discord.ext import commands
 
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
 from limner.bot.errors import NotYours
-from limner.bot.ui.appeal import AppealWords
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import FORM_ID, Form
-from limner.bot.ui.imagine_form import ImagineForm, UploadForm
 from limner.bot.ui.interactions import speak_privately
-from limner.bot.ui.job_buttons import EditPrompt, Remix
-from limner.bot.ui.picture_buttons import StartForm
-from limner.bot.ui.region_form import RegionForm
-from limner.bot.ui.steering import ChangePrompt
+from limner.bot.ui.job.job_buttons import EditPrompt, Remix
+from limner.bot.ui.job.steering import ChangePrompt
+from limner.bot.ui.picture.picture_buttons import StartForm
+from limner.bot.ui.picture.region_form import RegionForm
+from limner.bot.ui.request.imagine_form import ImagineForm, UploadForm
+from limner.bot.ui.review.appeal import AppealWords
 
 Interaction = discord.Interaction[Any]
 

@@ -16,16 +16,16 @@ from discord import app_commands
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.reasons import HoldReason, JobKind
-from limner.bot.storage.budget import MESSAGE_BYTES
-from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.budget import MESSAGE_BYTES
+from limner.bot.storage.pictures.image_files import describe
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, ngettext
-from limner.bot.ui import job_messages
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import SILENT, is_guest, owned, spot, tell, where_to_post
-from limner.bot.ui.job_buttons import details, post_placeholder
+from limner.bot.ui.job import job_messages
+from limner.bot.ui.job.job_buttons import details, post_placeholder
 
 Interaction = discord.Interaction[Any]
 

@@ -16,9 +16,9 @@ from limner.bot.limits import CONTENT, first_lines, named
 from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
 from limner.bot.several import read_each
 from limner.bot.translation import N_, _
-from limner.bot.ui.asking import ask_to_paint
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import app_of, tell, where, where_to_post
+from limner.bot.ui.request.asking import ask_to_paint
 from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_picture
 

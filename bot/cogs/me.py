@@ -12,12 +12,12 @@ from limner.bot.cogs.review import policy
 from limner.bot.limits import FIELD, first_lines
 from limner.bot.moderation.reviews import OUTCOMES
 from limner.bot.reasons import ReviewState
-from limner.bot.storage.moderation_tables import Review, Strike
+from limner.bot.storage.tables.moderation_tables import Review, Strike
 from limner.bot.translation import N_, _, stored
-from limner.bot.ui import job_messages
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.interactions import tell
+from limner.bot.ui.job import job_messages
 from limner.bot.ui.listing import PAGE, Listing, ListingButton, listed, page_of
 
 Interaction = discord.Interaction[Any]

@@ -11,14 +11,14 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture
 from limner.bot.reasons import JobKind
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import open_form
-from limner.bot.ui.imagine_form import open_for_upload, settings_of
 from limner.bot.ui.interactions import app_of, readable, speak_privately, tell, viewed
-from limner.bot.ui.job_buttons import job_of, show_details
-from limner.bot.ui.picture_buttons import TakeButton, picture_items, start
+from limner.bot.ui.job.job_buttons import job_of, show_details
+from limner.bot.ui.picture.picture_buttons import TakeButton, picture_items, start
+from limner.bot.ui.request.imagine_form import open_for_upload, settings_of
 
 Interaction = discord.Interaction[Any]
 Chosen = Callable[[Interaction, App, discord.Message], Awaitable[None]]

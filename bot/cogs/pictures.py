@@ -14,14 +14,14 @@ from limner.bot.errors import BadPicture, NotFound
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Where
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.interactions import app_of, managers_only, moderated, speak_privately, tell
-from limner.bot.ui.job_buttons import job_of
+from limner.bot.ui.job.job_buttons import job_of
 from limner.bot.ui.uploads import download
 
 Interaction = discord.Interaction[Any]

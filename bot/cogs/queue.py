@@ -11,12 +11,12 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.limits import cut
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
-from limner.bot.ui import job_messages
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import owned, tell
-from limner.bot.ui.job_buttons import stop
+from limner.bot.ui.job import job_messages
+from limner.bot.ui.job.job_buttons import stop
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
 from limner.bot.ui.suggestions import choices, few_at_once
 

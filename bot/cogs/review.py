@@ -10,12 +10,12 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings, OnEvasion
 from limner.bot.reasons import HoldReason
-from limner.bot.storage.moderation_tables import Review
+from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import managers_only, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
-from limner.bot.ui.review_cards import REASONS
+from limner.bot.ui.review.review_cards import REASONS
 
 Interaction = discord.Interaction[Any]
 

@@ -9,13 +9,13 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.errors import UserError
-from limner.bot.storage.moderation_tables import Strike
+from limner.bot.storage.tables.moderation_tables import Strike
 from limner.bot.translation import N_, _, stored
-from limner.bot.ui import job_messages
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import forbid_own, moderated, tell
+from limner.bot.ui.job import job_messages
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
-from limner.bot.ui.review_cards import told_lines
+from limner.bot.ui.review.review_cards import told_lines
 from limner.bot.ui.suggestions import choices, few_at_once
 
 Interaction = discord.Interaction[Any]

@@ -25,7 +25,7 @@ from limner.bot.filters.work import TooCostly, Work
 from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
 from limner.bot.place import Place, Where
 from limner.bot.storage.db import Database
-from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _
 
 log = logging.getLogger(__name__)

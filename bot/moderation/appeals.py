@@ -8,8 +8,8 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.reviews import APPEALED, Reviews
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import EndCode, JobStatus
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.translation import N_, _
 
 MOST = 5

@@ -9,7 +9,7 @@ from limner.bot.filters.rules import Action, strongest
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
 

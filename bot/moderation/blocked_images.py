@@ -12,8 +12,8 @@ from limner.bot.errors import NotFound
 from limner.bot.guild_settings import EVERYWHERE, Guilds
 from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
-from limner.bot.storage.moderation_tables import BlockedPicture
-from limner.bot.storage.perceptual_hash import distance
+from limner.bot.storage.pictures.perceptual_hash import distance
+from limner.bot.storage.tables.moderation_tables import BlockedPicture
 from limner.bot.translation import _
 
 PAGE = 10

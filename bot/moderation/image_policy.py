@@ -11,7 +11,7 @@ from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
 from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Image, InputPicture, Job, PreviewRow
+from limner.bot.storage.tables.models import Image, InputPicture, Job, PreviewRow
 from limner.bot.translation import N_, _
 
 REASONS = {

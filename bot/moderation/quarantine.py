@@ -12,7 +12,7 @@ from limner.bot.queue import transitions
 from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
 from limner.bot.reasons import HoldReason, ImageVerdict, JobStatus
 from limner.bot.storage import shared_sql
-from limner.bot.storage.models import UNLOOKED, Image, Job, Seen
+from limner.bot.storage.tables.models import UNLOOKED, Image, Job, Seen
 from limner.bot.translation import english
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from limner.bot.errors import QueueFull
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.storage.history import Asked, History
+from limner.bot.storage.history.history import Asked, History
 from limner.bot.translation import N_, _
 
 MOST, MOST_SECONDS = 30, 600.0

@@ -14,9 +14,9 @@ from limner.bot.errors import Decided, NotFound
 from limner.bot.queue.wakeup import Wakeup
 from limner.bot.reasons import STALE, JobStatus, ReviewState
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import OPEN_REVIEW, UNSHOWN, Review
 from limner.bot.storage.shared_sql import is_due, undecided, waits_for_moderators
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import OPEN_REVIEW, UNSHOWN, Review
 from limner.bot.translation import N_, _
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from limner.bot.errors import NotFound, Suspended
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.reasons import TimeOut
 from limner.bot.storage.db import Database
-from limner.bot.storage.moderation_tables import Strike, Suspension
+from limner.bot.storage.tables.moderation_tables import Strike, Suspension
 from limner.bot.storage.together import Together
 from limner.bot.translation import _
 

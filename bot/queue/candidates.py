@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Row, ScalarSelect, func, select, text, uni
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.queue.fairness import LOOK_AHEAD, PICTURE, Account, ShareAccounts, Waiting, WorkerCapacity
-from limner.bot.storage.models import QUEUED, TURNED, Job
-from limner.bot.storage.worker_tables import Share, WorkerState
+from limner.bot.storage.tables.models import QUEUED, TURNED, Job
+from limner.bot.storage.tables.worker_tables import Share, WorkerState
 
 LONGEST_PAUSE = 600.0
 """Most seconds before a job's next attempt; a longer pause is left over from before the clock was set back."""

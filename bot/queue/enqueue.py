@@ -30,8 +30,8 @@ from sqlalchemy.orm import lazyload
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
-from limner.bot.storage.models import Job, ReferencePicture
-from limner.bot.storage.search import searchable
+from limner.bot.storage.history.search import searchable
+from limner.bot.storage.tables.models import Job, ReferencePicture
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
 

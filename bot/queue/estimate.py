@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from limner.bot.queue.candidates import read_waiting
 from limner.bot.queue.fairness import PICTURE, Account, Waiting
 from limner.bot.reasons import JobKind, JobStatus
-from limner.bot.storage.models import PAINTED, QUEUED, RUNNING, Job
-from limner.bot.storage.worker_tables import Share, WorkerState
+from limner.bot.storage.tables.models import PAINTED, QUEUED, RUNNING, Job
+from limner.bot.storage.tables.worker_tables import Share, WorkerState
 
 PACE_SAMPLE = 64
 """How many finished jobs of the same weights the speed is measured from."""

@@ -38,7 +38,7 @@ from limner.bot.queue.leases import JobLeases
 from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import (
+from limner.bot.storage.tables.models import (
     HELD,
     RUNNING,
     AnswerToken,

@@ -15,7 +15,7 @@ from limner.bot.queue.reads import JobReads
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import RUNNING, Job
+from limner.bot.storage.tables.models import RUNNING, Job
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, update
 from limner.bot.errors import UserError
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import UNDELIVERED, AnswerToken, Job
+from limner.bot.storage.tables.models import UNDELIVERED, AnswerToken, Job
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from limner.bot.queue.rows import JobRows
 from limner.bot.reasons import OPEN, JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import HELD, QUARANTINED, QUEUED, RUNNING, UNDELIVERED, Job, PreviewRow
+from limner.bot.storage.tables.models import HELD, QUARANTINED, QUEUED, RUNNING, UNDELIVERED, Job, PreviewRow
 from limner.bot.storage.together import Together
 
 SHOWN_QUARANTINED = 50

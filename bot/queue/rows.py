@@ -13,7 +13,7 @@ from limner.bot.queue.wakeup import Wakeup
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 
 
 class JobRows:

@@ -11,7 +11,7 @@ from sqlalchemy import func, or_, select, text, update
 from limner.bot.queue import transitions
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import HoldReason
-from limner.bot.storage.models import RUNNING, Job
+from limner.bot.storage.tables.models import RUNNING, Job
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from limner.bot.reasons import EndCode, HoldReason, JobStatus
-from limner.bot.storage.models import QUEUED, RUNNING, Job
-from limner.bot.storage.search import searchable
+from limner.bot.storage.history.search import searchable
+from limner.bot.storage.tables.models import QUEUED, RUNNING, Job
 from limner.generators.base import Expansion
 
 

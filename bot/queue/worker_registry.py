@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from limner.bot.storage.db import Database
-from limner.bot.storage.worker_tables import WorkerState
+from limner.bot.storage.tables.worker_tables import WorkerState
 
 
 class WorkerRegistry:

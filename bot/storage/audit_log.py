@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import NotFound
 from limner.bot.storage.db import Database
-from limner.bot.storage.filter_tables import FilterChange, GuildSettingsRow
+from limner.bot.storage.tables.filter_tables import FilterChange, GuildSettingsRow
 from limner.bot.translation import _
 
 log = logging.getLogger(__name__)

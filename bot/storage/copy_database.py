@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 
 from limner.bot.errors import SetupError
 from limner.bot.storage import migrate
-from limner.bot.storage.schema import SCHEMA
+from limner.bot.storage.tables.schema import SCHEMA
 from limner.bot.translation import N_, _
 
 ROWS = 1000

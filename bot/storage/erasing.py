@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.reasons import FINAL, EndCode, JobStatus
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import UNERASED, Image, Job, ReferencePicture
-from limner.bot.storage.moderation_tables import UNSHOWN, Review
 from limner.bot.storage.shared_sql import undecided
+from limner.bot.storage.tables.models import UNERASED, Image, Job, ReferencePicture
+from limner.bot.storage.tables.moderation_tables import UNSHOWN, Review
 
 LATELY = 86_400.0
 """Seconds for which a server's refusals keep their words: evasion is looked for in at most a day."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, delete, select, text
 
-from limner.bot.storage.asking_tables import MemberSettings
 from limner.bot.storage.db import Database
+from limner.bot.storage.tables.asking_tables import MemberSettings
 from limner.bot.storage.together import Together
 
 CHOSEN = select(MemberSettings.user_id, MemberSettings.expand).where(

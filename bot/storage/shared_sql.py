@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from limner.bot.reasons import HoldReason, JobStatus
-from limner.bot.storage.models import QUARANTINED, AnswerToken, Job, PreviewRow
-from limner.bot.storage.moderation_tables import OPEN_REVIEW, Review
+from limner.bot.storage.tables.models import QUARANTINED, AnswerToken, Job, PreviewRow
+from limner.bot.storage.tables.moderation_tables import OPEN_REVIEW, Review
 
 
 def deleted() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import discord
 
 from limner.bot.app import App
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import _
 
 

@@ -11,7 +11,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.errors import BadOption
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.interactions import app_of, managers_only, moderated, owned, readable, speak_privately, viewed

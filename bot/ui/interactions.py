@@ -13,7 +13,7 @@ from limner.bot.errors import CannotPost, NotModerator, NotYours
 from limner.bot.picture_actions import picture_of
 from limner.bot.place import Where
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _, speak, speaking
 

@@ -15,10 +15,10 @@ from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
-from limner.bot.storage.filter_tables import FilterChange, RuleRow
+from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.translation import N_, _, listed, ngettext, semicolons
-from limner.bot.ui import job_messages
 from limner.bot.ui.embeds import make_embed
+from limner.bot.ui.job import job_messages
 
 PATTERN_LENGTH = 60
 ACTIONS = {

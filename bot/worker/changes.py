@@ -9,7 +9,7 @@ from limner.bot.app import App
 from limner.bot.background import patiently
 from limner.bot.notes import NOT_CHANGED
 from limner.bot.queue.steering import Wanted
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker.executor_thread import NotChanged
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.prepare import settle_change

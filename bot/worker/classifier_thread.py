@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from limner.bot.errors import NotClassified
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Seen
-from limner.bot.storage.perceptual_hash import fingerprint
+from limner.bot.storage.pictures.perceptual_hash import fingerprint
+from limner.bot.storage.tables.models import Seen
 from limner.generators.base import SafetyClassifier
 from limner.generators.errors import error_site
 from limner.generators.installed import safety_classifiers

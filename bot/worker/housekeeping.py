@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from limner.bot.app import App
-from limner.bot.storage.retention import Retention, trim_changes, trim_refusals
+from limner.bot.storage.history.retention import Retention, trim_changes, trim_refusals
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import look_at
 

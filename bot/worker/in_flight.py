@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 
 Task = asyncio.Task[Any]
 

@@ -10,8 +10,8 @@ from PIL import Image
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, CannotDescribe, FilesGone
 from limner.bot.picture_actions import picture_of
-from limner.bot.storage.input_images import GONE
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.input_images import GONE
+from limner.bot.storage.tables.models import Job
 from limner.bot.submit import check_posted
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread

@@ -14,8 +14,8 @@ from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
 from limner.bot.reasons import EndCode, HoldReason
-from limner.bot.storage.input_images import GONE
-from limner.bot.storage.models import InputPicture, Job
+from limner.bot.storage.pictures.input_images import GONE
+from limner.bot.storage.tables.models import InputPicture, Job
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.generators.base import Expansion, PromptExpander

@@ -12,8 +12,8 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.errors import NotClassified
-from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.image_files import encode_preview
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker.classifier_thread import ClassifierThread
 
 BEATS = 4

@@ -16,9 +16,9 @@ from limner.bot.background import patiently
 from limner.bot.errors import BadPicture, NotClassified
 from limner.bot.parameters import parameters, with_pairs
 from limner.bot.queue.jobs import StoredPicture
-from limner.bot.storage.image_files import encode_png
-from limner.bot.storage.input_images import GONE
-from limner.bot.storage.models import Job, Seen
+from limner.bot.storage.pictures.image_files import encode_png
+from limner.bot.storage.pictures.input_images import GONE
+from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.styles import PLAIN
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from limner.bot.errors import StorageFailed
-from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.pictures.image_store import ImageStore
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from limner.bot.notes import IN_WORDS
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import JobKind
 from limner.bot.storage.erasing import merge_index
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_
 from limner.bot.worker.changes import Changes
 from limner.bot.worker.classifier_thread import ClassifierThread

@@ -19,7 +19,7 @@ from limner.bot.queue.enqueue import NewJob, row
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from tests.benchmarks.figures import share, show
 from tests.rows import new_job, picture
 

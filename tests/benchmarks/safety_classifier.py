@@ -12,7 +12,7 @@ from statistics import median
 
 from PIL import Image
 
-from limner.bot.storage.perceptual_hash import fingerprint
+from limner.bot.storage.pictures.perceptual_hash import fingerprint
 from limner.generators.vision.open_nsfw import load_classifier
 from tests.benchmarks.figures import NO_LIMITS, ROUNDS, show, spread
 from tests.benchmarks.throughput import USERS, paint_all

@@ -8,9 +8,10 @@ from limner.bot.moderation import appeals
 from limner.bot.moderation.appeals import NOBODY
 from limner.bot.moderation.reviews import APPEALED
 from limner.bot.reasons import JobStatus, ReviewState
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
-from limner.bot.ui import delivery, review_outcomes, review_poster
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
+from limner.bot.ui.delivery import delivery
+from limner.bot.ui.review import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
 from tests.simulated_discord import World, labels, text_of
 

@@ -16,7 +16,7 @@ from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.queue import jobs
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker import classifier_thread
 from limner.bot.worker import worker as worker_room
 from limner.bot.worker.classifier_thread import ClassifierThread

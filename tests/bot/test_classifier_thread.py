@@ -11,7 +11,7 @@ from PIL import Image
 
 from limner.bot.errors import NotClassified
 from limner.bot.settings import Settings
-from limner.bot.storage.perceptual_hash import fingerprint
+from limner.bot.storage.pictures.perceptual_hash import fingerprint
 from limner.bot.worker import classifier_thread
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.generators.base import SafetyClassifier, SafetyScores

@@ -12,7 +12,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.listen import listen
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from tests.rows import PIXELS, new_job, picture
 

@@ -20,7 +20,7 @@ from limner.bot.cogs.forms import FORMS
 from limner.bot.errors import NotFound, NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.ui.controls import NOT_OFFERED, Control, ForAnyone, ForManagers, ForModerators, ForOwner, ForViewers
 from limner.bot.ui.form import Form
 from limner.generators.base import Expansion

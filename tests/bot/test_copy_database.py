@@ -15,8 +15,8 @@ from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.copy_database import copy_database
-from limner.bot.storage.filter_tables import RuleRow
-from limner.bot.storage.schema import SCHEMA
+from limner.bot.storage.tables.filter_tables import RuleRow
+from limner.bot.storage.tables.schema import SCHEMA
 from tests.rows import new_job, painted
 
 

@@ -18,7 +18,7 @@ from limner.bot.errors import DatabaseBusy, QueueFull, StorageFull
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from tests.rows import new_job
 
 

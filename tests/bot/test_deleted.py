@@ -8,10 +8,10 @@ from sqlalchemy import update
 
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
-from limner.bot.ui import review_poster
-from limner.bot.ui.job_buttons import KEPT
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
+from limner.bot.ui.job.job_buttons import KEPT
+from limner.bot.ui.review import review_poster
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import Result, hand_in
 from limner.bot.worker.scoring_thread import Kept

@@ -17,10 +17,11 @@ from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import AnswerToken, Job
-from limner.bot.ui import delivery, job_messages
-from limner.bot.ui.delivery import Delivery
+from limner.bot.storage.pictures.image_files import encode_preview
+from limner.bot.storage.tables.models import AnswerToken, Job
+from limner.bot.ui.delivery import delivery
+from limner.bot.ui.delivery.delivery import Delivery
+from limner.bot.ui.job import job_messages
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
 from tests.discord_records import until

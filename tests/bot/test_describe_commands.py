@@ -8,8 +8,8 @@ from limner.bot.errors import CannotDescribe
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.decoder import KIND
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.decoder import KIND
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png, text_of

@@ -20,8 +20,8 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import Action
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
-from limner.bot.ui.picture_buttons import MAKING
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture.picture_buttons import MAKING
 from limner.generators.base import Expansion
 from tests.rows import a_moment_passes, new_job, put_restyler
 from tests.simulated_discord import World, png

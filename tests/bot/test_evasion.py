@@ -13,7 +13,7 @@ from limner.bot.filters.disguises import respelled
 from limner.bot.filters.work import Work
 from limner.bot.moderation import refusals
 from limner.bot.queue.enqueue import row
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from tests.reviewing import choose_channel
 from tests.rows import asked
 from tests.simulated_discord import World

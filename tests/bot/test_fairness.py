@@ -39,9 +39,9 @@ from limner.bot.queue.fairness import (
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.history import History
-from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import Job
+from limner.bot.storage.history.history import History
+from limner.bot.storage.pictures.image_store import ImageStore
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from tests.rows import new_job, picture
 

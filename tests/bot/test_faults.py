@@ -34,7 +34,7 @@ from limner.bot.queue.faults import (
 )
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker import supervisor
 from limner.bot.worker.supervisor import Supervisor
 from tests.discord_records import until

@@ -19,8 +19,8 @@ from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.scopes import Scope
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.filter_tables import RuleRow
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.filter_tables import RuleRow
+from limner.bot.storage.tables.models import Job
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 

@@ -28,7 +28,7 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.place import Where
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.tables.filter_tables import RuleRow
 
 HERE, THERE, MODERATOR = 101, 202, 7
 

@@ -7,8 +7,9 @@ import pytest
 import simcord
 
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.models import Job
-from limner.bot.ui import job_buttons, review_poster
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job import job_buttons
+from limner.bot.ui.review import review_poster
 from limner.generators.base import Expansion
 from tests import other_clients
 from tests.other_clients import told

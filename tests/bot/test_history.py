@@ -11,8 +11,8 @@ from sqlalchemy import text
 from limner.bot.errors import NotFound
 from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.storage.db import Database
-from limner.bot.storage.history import History
-from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.history.history import History
+from limner.bot.storage.pictures.image_store import ImageStore
 from tests.rows import new_job, painted, seen
 
 

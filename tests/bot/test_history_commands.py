@@ -14,7 +14,7 @@ from limner.bot.cogs import history
 from limner.bot.cogs.history import FILE_GONE, MISSING, NOTHING_FOUND, NOTHING_YET, PAGE
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from tests.rows import seen
 from tests.simulated_discord import World, labels
 

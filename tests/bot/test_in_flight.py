@@ -2,7 +2,7 @@
 
 import asyncio
 
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker.in_flight import InFlightJobs
 from tests.rows import new_job
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture
-from limner.bot.storage.budget import ByteBudget
-from limner.bot.storage.decoder import BROKEN, KIND, MEMORY, NARROW, PictureDecoder
-from limner.bot.storage.perceptual_hash import PLAIN, distance, fingerprint
+from limner.bot.storage.pictures.budget import ByteBudget
+from limner.bot.storage.pictures.decoder import BROKEN, KIND, MEMORY, NARROW, PictureDecoder
+from limner.bot.storage.pictures.perceptual_hash import PLAIN, distance, fingerprint
 from tests.pictures import RED, display_p3, drawn, png_bomb, png_of, saved, two_frames
 
 MOST = 4_000_000
@@ -75,7 +75,7 @@ import resource, sys
 limit = resource.setrlimit
 def less(what, limits):
     limit(what, (100 * 2**20,) * 2 if what == resource.RLIMIT_AS else limits)
-if "limner.bot.storage.decoder_process" in sys.orig_argv:
+if "limner.bot.storage.pictures.decoder_process" in sys.orig_argv:
     resource.setrlimit = less
 """
 
@@ -98,7 +98,7 @@ async def test_bombs_given_at_once_cost_the_bot_and_the_machine_little(app: App)
     before, most_children = _peak(), 0
     storing = [asyncio.create_task(app.inputs.store(bomb)) for _ in range(3)]
     while not all(one.done() for one in storing):
-        children = [one for one in process.children() if "limner.bot.storage.decoder_process" in _command(one)]
+        children = [one for one in process.children() if "limner.bot.storage.pictures.decoder_process" in _command(one)]
         most_children = max(most_children, len(children))
         await asyncio.sleep(0.02)
     assert len({await one for one in storing}) == 1

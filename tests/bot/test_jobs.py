@@ -17,7 +17,7 @@ from limner.bot.queue.faults import CRASHED
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from tests.rows import PIXELS, live_worker, new_job, painted, picture
 

@@ -17,15 +17,16 @@ from limner.bot.moderation.reviews import Record
 from limner.bot.moderation.strikes import Told
 from limner.bot.queue.estimate import Position
 from limner.bot.reasons import HoldReason, JobStatus, ReviewState
-from limner.bot.storage.filter_tables import FilterChange, RuleRow
-from limner.bot.storage.image_files import describe
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review, Strike, Suspension
-from limner.bot.ui import job_messages, rule_texts
+from limner.bot.storage.pictures.image_files import describe
+from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review, Strike, Suspension
+from limner.bot.ui import rule_texts
 from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.job_buttons import details
+from limner.bot.ui.job import job_messages
+from limner.bot.ui.job.job_buttons import details
 from limner.bot.ui.listing import Listing, with_file
-from limner.bot.ui.review_cards import card_embed
+from limner.bot.ui.review.review_cards import card_embed
 from limner.bot.ui.suggestions import choices
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest

@@ -14,9 +14,9 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
-from limner.bot.storage.moderation_tables import Review
+from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.submit import submit
-from limner.bot.ui import delivery
+from limner.bot.ui.delivery import delivery
 from limner.generators.base import Expansion
 from tests.rows import asked, put_lora
 from tests.simulated_discord import World, labels

@@ -14,8 +14,8 @@ from limner.bot.moderation.image_policy import MADE, OF_OPERATOR
 from limner.bot.place import Where
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Image, Job
-from limner.bot.ui import review_poster
+from limner.bot.storage.tables.models import Image, Job
+from limner.bot.ui.review import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
 from tests.reviewing import card, carded, choose_channel, press, settled, told

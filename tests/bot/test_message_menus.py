@@ -20,11 +20,11 @@ from limner.bot.cogs.message_menus import (
     WHICH,
 )
 from limner.bot.errors import NotFound, NotYours
-from limner.bot.storage.asking_tables import PendingAsk
-from limner.bot.storage.decoder import KIND
-from limner.bot.storage.models import Job
-from limner.bot.ui.asking import DONE, GoButton
-from limner.bot.ui.imagine_form import USED
+from limner.bot.storage.pictures.decoder import KIND
+from limner.bot.storage.tables.asking_tables import PendingAsk
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.request.asking import DONE, GoButton
+from limner.bot.ui.request.imagine_form import USED
 from limner.bot.ui.uploads import LOST
 from tests.other_clients import fill, told
 from tests.pictures import png_of, two_frames

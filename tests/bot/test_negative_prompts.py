@@ -14,8 +14,8 @@ from limner.bot.model_sources import PRETRAINED
 from limner.bot.notes import IN_WORDS, LEFT_OUT
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
-from limner.bot.ui import job_messages
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job import job_messages
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.process import open_scoring

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from limner.bot import notes, submit
 from limner.bot.app import App
 from limner.bot.notes import not_understood
-from limner.bot.ui import job_messages
+from limner.bot.ui.job import job_messages
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.process import open_scoring

@@ -16,7 +16,7 @@ from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import Action
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.requests import Finish
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.bot.test_worker import AddingExpander, ask, make_worker

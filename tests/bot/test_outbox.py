@@ -10,7 +10,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
 from limner.bot.queue.transitions import InteractionToken
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import AnswerToken, Job
+from limner.bot.storage.tables.models import AnswerToken, Job
 from tests.rows import new_job, painted
 
 

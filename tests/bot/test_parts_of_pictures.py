@@ -16,8 +16,8 @@ from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
 from limner.bot.reasons import Action
 from limner.bot.settings import Settings
-from limner.bot.storage.decoder import BLACK, WHITE
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.decoder import BLACK, WHITE
+from limner.bot.storage.tables.models import Job
 from limner.generators.image_canvas import SEAM
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.pictures import saved

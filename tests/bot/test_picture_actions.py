@@ -14,9 +14,9 @@ from sqlalchemy import update
 from limner.bot.errors import NotYours
 from limner.bot.reasons import JobKind
 from limner.bot.settings import Settings
-from limner.bot.storage.decoder import BLACK, KIND, WHITE
-from limner.bot.storage.models import Job
-from limner.bot.ui.region_form import ALL_PARTS, CELLS, NO_PART
+from limner.bot.storage.pictures.decoder import BLACK, KIND, WHITE
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART
 from tests.pictures import saved
 from tests.reviewing import told
 from tests.rows import a_moment_passes

@@ -7,7 +7,7 @@ from PIL import Image
 
 from limner.bot.cogs.pictures import BLOCK, EMPTY, NO_PICTURE
 from limner.bot.settings import Settings
-from limner.bot.storage.perceptual_hash import PLAIN
+from limner.bot.storage.pictures.perceptual_hash import PLAIN
 from limner.bot.ui.interactions import OWNERS_ONLY
 from tests.reviewing import show_to
 from tests.simulated_discord import World, png

@@ -10,9 +10,9 @@ from PIL import Image, PngImagePlugin
 
 from limner.bot.limits import ALT_TEXT
 from limner.bot.parameters import parameters
-from limner.bot.storage.copies import fit, small_copy
-from limner.bot.storage.image_files import describe, encode_png
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.copies import fit, small_copy
+from limner.bot.storage.pictures.image_files import describe, encode_png
+from limner.bot.storage.tables.models import Job
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 

@@ -9,9 +9,10 @@ from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.moderation.image_policy import REASONS
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.image_files import encode_preview
-from limner.bot.storage.models import Job, Seen
-from limner.bot.ui import delivery, job_messages
+from limner.bot.storage.pictures.image_files import encode_preview
+from limner.bot.storage.tables.models import Job, Seen
+from limner.bot.ui.delivery import delivery
+from limner.bot.ui.job import job_messages
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png, text_of
 

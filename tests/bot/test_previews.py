@@ -9,8 +9,8 @@ from PIL import Image
 from limner.bot.queue.faults import CRASHED
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
-from limner.bot.storage.image_files import PREVIEW_BYTES, encode_preview
-from limner.bot.storage.models import Job
+from limner.bot.storage.pictures.image_files import PREVIEW_BYTES, encode_preview
+from limner.bot.storage.tables.models import Job
 from tests.rows import new_job, picture, seen
 
 ROUGH = encode_preview(Image.new("RGB", (64, 64), (200, 30, 30)))

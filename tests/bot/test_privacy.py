@@ -15,10 +15,10 @@ from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import merge_index
-from limner.bot.storage.history import History
-from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import Image, Job
-from limner.bot.storage.tables import Json, List
+from limner.bot.storage.history.history import History
+from limner.bot.storage.pictures.image_store import ImageStore
+from limner.bot.storage.tables.base import Json, List
+from limner.bot.storage.tables.models import Image, Job
 from tests.rows import new_job, painted, seen
 
 SERVER = 101

@@ -8,9 +8,9 @@ import pytest
 import simcord
 from sqlalchemy import update
 
-from limner.bot.storage.models import AnswerToken, Job
-from limner.bot.ui.job_buttons import buttons
-from limner.bot.ui.picture_buttons import picture_items
+from limner.bot.storage.tables.models import AnswerToken, Job
+from limner.bot.ui.job.job_buttons import buttons
+from limner.bot.ui.picture.picture_buttons import picture_items
 from limner.generators.base import Expansion
 from tests.rows import seen
 from tests.simulated_discord import World, png, slow_uploads

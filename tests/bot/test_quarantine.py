@@ -17,7 +17,7 @@ from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job, Seen
+from limner.bot.storage.tables.models import Job, Seen
 from tests.rows import new_job, painted, picture, seen
 
 HERE = Where(5, 6)

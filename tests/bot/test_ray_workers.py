@@ -14,7 +14,7 @@ from limner.bot.app import App
 from limner.bot.errors import SetupError
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker.ray_pool import RayWorkers
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer

@@ -15,8 +15,8 @@ from limner.bot.app import App
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import HoldReason, JobStatus
-from limner.bot.storage.models import Job, ReferencePicture
-from limner.bot.storage.retention import Retention, trim_refusals
+from limner.bot.storage.history.retention import Retention, trim_refusals
+from limner.bot.storage.tables.models import Job, ReferencePicture
 from limner.bot.worker.prepare import settle_input
 from limner.generators.references import Reference, Role
 from limner.generators.requests import GenerationRequest

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from tests.rows import put_restyler
 from tests.simulated_discord import World, labels
 

@@ -8,7 +8,7 @@ import discord
 import pytest
 from sqlalchemy import update
 
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.ui.controls import parts_of
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png, text_of

@@ -17,12 +17,13 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.moderation import refusals
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.queue.jobs import JobQueue
-from limner.bot.storage import audit_log, retention
+from limner.bot.storage import audit_log
 from limner.bot.storage.db import Database
-from limner.bot.storage.history import History
-from limner.bot.storage.image_store import ImageStore
-from limner.bot.storage.models import Job
-from limner.bot.storage.retention import Retention, trim_changes, trim_refusals
+from limner.bot.storage.history import retention
+from limner.bot.storage.history.history import History
+from limner.bot.storage.history.retention import Retention, trim_changes, trim_refusals
+from limner.bot.storage.pictures.image_store import ImageStore
+from limner.bot.storage.tables.models import Job
 from limner.bot.submit import submit
 from tests.rows import new_job, painted
 

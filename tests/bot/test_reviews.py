@@ -8,9 +8,9 @@ from sqlalchemy import update
 from limner.bot.moderation import evasion
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import audit_log
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
-from limner.bot.ui import review_outcomes, review_poster
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
+from limner.bot.ui.review import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
 from tests.simulated_discord import World, labels, text_of
 

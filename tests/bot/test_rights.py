@@ -29,17 +29,14 @@ from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
-from limner.bot.storage.filter_tables import FilterChange, RuleRow
-from limner.bot.storage.models import Job
-from limner.bot.storage.moderation_tables import Review
-from limner.bot.ui import review_cards
-from limner.bot.ui.again import AgainButton
-from limner.bot.ui.appeal import AppealButton
-from limner.bot.ui.asking import GoButton
+from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
-from limner.bot.ui.job_buttons import JobButton
+from limner.bot.ui.job.job_buttons import JobButton
+from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
-from limner.bot.ui.picture_buttons import (
+from limner.bot.ui.picture.picture_buttons import (
     MAKING,
     TAKING,
     TENDING,
@@ -48,8 +45,11 @@ from limner.bot.ui.picture_buttons import (
     TakeButton,
     TendButton,
 )
-from limner.bot.ui.restyle import RestyleButton, RestyleChoice
-from limner.bot.ui.review_cards import ReviewButton
+from limner.bot.ui.request.again import AgainButton
+from limner.bot.ui.request.asking import GoButton
+from limner.bot.ui.review import review_cards
+from limner.bot.ui.review.appeal import AppealButton
+from limner.bot.ui.review.review_cards import ReviewButton
 from tests.reviewing import show_to
 from tests.rows import asked
 from tests.simulated_discord import World, png

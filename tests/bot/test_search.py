@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
-from limner.bot.storage.models import Job
-from limner.bot.storage.search import matches, searchable
+from limner.bot.storage.history.search import matches, searchable
+from limner.bot.storage.tables.models import Job
 from tests.conftest import Postgres
 from tests.rows import new_job
 

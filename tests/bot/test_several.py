@@ -14,8 +14,8 @@ from limner.bot.app import App, open_app
 from limner.bot.errors import BadPrompt, Refused
 from limner.bot.permutations import prompts
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
-from limner.bot.ui.asking import GoButton
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.request.asking import GoButton
 from tests.rows import asked
 from tests.simulated_discord import World, labels, png
 

@@ -11,7 +11,7 @@ from limner.bot.cogs.describe import MENU
 from limner.bot.cogs.history import BEHIND_A_CLICK
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from tests.rows import put_restyler, seen
 from tests.simulated_discord import World, png, text_of

@@ -14,7 +14,7 @@ from limner.bot.errors import NotYours
 from limner.bot.picture_actions import Asker, vary
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from limner.generators.errors import TOO_LATE, BadRequest
 from tests.bot.test_job_buttons import press, told

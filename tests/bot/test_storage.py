@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from limner.bot.errors import StorageFailed, StorageFull, StorageReadOnly
-from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.pictures.image_store import ImageStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -66,7 +66,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from limner.bot.errors import StorageFull
-from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.pictures.image_store import ImageStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -88,7 +88,7 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing(store: ImageStore):
 KILLED = """
 import os, sys
 from pathlib import Path
-from limner.bot.storage.image_store import ImageStore
+from limner.bot.storage.pictures.image_store import ImageStore
 os.fsync = lambda handle: os.kill(os.getpid(), 9)
 ImageStore(Path(sys.argv[1])).save(b"picture")
 """

@@ -17,7 +17,7 @@ from limner.bot.filters.rulebook.entries import PACK, Entry
 from limner.bot.filters.rules import Kind, Rule
 from limner.bot.filters.text.tables import is_word
 from limner.bot.storage import audit_log
-from limner.bot.storage.filter_tables import FilterChange
+from limner.bot.storage.tables.filter_tables import FilterChange
 
 HERE, MODERATOR = 101, 7
 MATCHER = Matcher(

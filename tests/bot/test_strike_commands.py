@@ -7,8 +7,8 @@ import simcord
 from sqlalchemy import update
 
 from limner.bot.errors import NotModerator
-from limner.bot.storage.moderation_tables import Strike, Suspension
-from limner.bot.ui import review_poster
+from limner.bot.storage.tables.moderation_tables import Strike, Suspension
+from limner.bot.ui.review import review_poster
 from tests.reviewing import carded, choose_channel, kept_back, moderator, press, settled, show_to
 from tests.simulated_discord import World
 

@@ -13,7 +13,7 @@ from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownM
 from limner.bot.place import Where
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from limner.generators.requests import SEEDS, GenerationRequest
 from tests.rows import asked, put_lora, seen

@@ -21,7 +21,7 @@ from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.queue.wakeup import ALIVE, CHANGED
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker import supervisor
 from limner.bot.worker.launch import launched_early
 from limner.bot.worker.process import NICE

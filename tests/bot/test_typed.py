@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from limner.bot.errors import BadOption, NotYours
 from limner.bot.filters.rules import Kind
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.ui import typed
-from limner.bot.ui.imagine_form import NO_PICTURE, read_options
+from limner.bot.ui.request.imagine_form import NO_PICTURE, read_options
 from limner.generators.base import Expansion
 from tests import other_clients
 from tests.other_clients import told

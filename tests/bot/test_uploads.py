@@ -15,7 +15,7 @@ from limner.bot.cogs.describe import MENU
 from limner.bot.cogs.pictures import BLOCK
 from limner.bot.errors import QueueFull
 from limner.bot.settings import Settings
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.ui.uploads import download
 from tests.pictures import drawn, saved
 from tests.rows import asked

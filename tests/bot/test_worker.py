@@ -24,7 +24,7 @@ from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import LORAS, Settings
 from limner.bot.storage import db
-from limner.bot.storage.models import Job
+from limner.bot.storage.tables.models import Job
 from limner.bot.worker import worker as worker_module
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread

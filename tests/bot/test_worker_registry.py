@@ -9,7 +9,7 @@ from sqlalchemy import update
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
-from limner.bot.storage.worker_tables import WorkerState
+from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.worker.devices import ask_generators, find_devices
 
 

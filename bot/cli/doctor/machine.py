@@ -16,7 +16,7 @@ from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.worker_tables import WorkerState
+from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.worker.devices import ask_generators

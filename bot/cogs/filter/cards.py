@@ -15,14 +15,14 @@ from limner.bot.filters.disguises.strict import splits
 from limner.bot.filters.rulebook.rulebook import Page, entry_of
 from limner.bot.filters.rules import Action
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
-from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import SILENT, bound_roles, tell
-from limner.bot.ui.job_messages import plain
+from limner.bot.ui.job.job_messages import plain
 
 Interaction = discord.Interaction[Any]
 

@@ -19,7 +19,7 @@ from limner.bot.filters.rulebook.rulebook import GONE
 from limner.bot.filters.rules import Action, Rule
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.place import Where
-from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.cog import LimnerCog

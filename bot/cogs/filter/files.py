@@ -24,10 +24,10 @@ from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.limits import cut
 from limner.bot.translation import N_, _, ngettext, semicolons
-from limner.bot.ui import job_messages
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import ForModerators
 from limner.bot.ui.interactions import bound_roles, tell
+from limner.bot.ui.job import job_messages
 from limner.bot.ui.listing import with_file
 from limner.bot.ui.uploads import download
 from limner.generators.text_files import BadText, decode

@@ -15,7 +15,7 @@ from limner.bot.filters.rulebook.entries import MAX_REASON, PACK
 from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.rules import Action, Kind
 from limner.bot.filters.scopes import SETS, Ages, Scope
-from limner.bot.storage.filter_tables import RuleRow
+from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import Field, Form

@@ -13,7 +13,7 @@ from limner.bot.cogs.filter.cards import view
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import ChangePage
-from limner.bot.storage.filter_tables import FilterChange
+from limner.bot.storage.tables.filter_tables import FilterChange
 from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators

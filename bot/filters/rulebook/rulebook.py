@@ -24,7 +24,7 @@ from limner.bot.guild_settings import Guilds
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import State, changing, record
 from limner.bot.storage.db import Database
-from limner.bot.storage.filter_tables import FilterChange, RuleRow
+from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.translation import N_, _
 
 T = TypeVar("T")

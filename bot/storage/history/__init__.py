@@ -1,0 +1,1 @@
+"""A member's requests and pictures: pages, search, deletion and retention."""

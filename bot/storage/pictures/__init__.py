@@ -1,0 +1,1 @@
+"""Picture files: stored, opened, copied and recognised."""

@@ -1,0 +1,175 @@
+"""Opens and encodes pictures in short-lived processes, so that the bot never holds their pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from limner.bot.errors import BadPicture
+from limner.bot.translation import N_, _
+from limner.generators.image_files import FileFault
+
+log = logging.getLogger(__name__)
+
+LONGEST_SIDE = 2048
+"""Longer side, in pixels, of a stored input picture; larger ones are scaled down. Models work with fewer."""
+LONGEST_RATIO = 8
+MOST_STORED = 4096 * 4096
+"""Most pixels of a picture that was generated here."""
+PROCESS_SECONDS = 90.0
+"""Wall-clock limit of one process; its own limit is on processor time."""
+
+KIND = N_("That file is not a picture that can be used; choose a PNG, JPEG, WebP, GIF or BMP file.")
+BROKEN = N_("That picture file is broken or incomplete; open and save it again, or choose another one.")
+NARROW = N_("That picture is too narrow; neither side may be over {ratio} times the other.")
+PIXELS = N_("That picture has over {most} million pixels; choose a smaller one.")
+MEMORY = N_("That picture takes too much memory or time to open; choose a smaller one.")
+BLACK = N_("That mask is black almost everywhere, so nothing would be painted; make what is to change white in it.")
+WHITE = N_("That mask is white almost everywhere, so nothing would be kept; make what is to stay black in it.")
+LEAST_SHARE = 0.001
+"""Least share of a mask that must be white, and that must be black."""
+GRID_SIDE = 1024
+"""Longer side, in pixels, of a picture under a grid."""
+SENTENCES = {
+    FileFault.KIND: KIND,
+    FileFault.BROKEN: BROKEN,
+    FileFault.NARROW: NARROW,
+    FileFault.PIXELS: PIXELS,
+    FileFault.MEMORY: MEMORY,
+}
+
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+Decoded = tuple[dict[str, Any], bytes]
+"""A process's answer about a picture (empty if there is none), and the file that it made."""
+
+
+class PictureDecoder:
+    """Opens one input picture at a time, and beside it one stored picture.
+
+    Each is opened in a process of its own with bounded memory and time: a file that crashes a decoder, or takes all its
+    memory, only fails its own request.
+    """
+
+    def __init__(self, most_pixels: int) -> None:
+        self._most_pixels = most_pixels
+        self._given, self._own = asyncio.Semaphore(1), asyncio.Semaphore(1)
+
+    async def clean(self, data: bytes) -> bytes:
+        """A PNG file of an input picture: upright, in sRGB, at most 2048 pixels a side, without metadata.
+
+        Raises:
+            BadPicture: it cannot be used, and why, in one sentence.
+        """
+        return (await self._open("clean", data))[1]
+
+    async def mask(self, data: bytes) -> bytes:
+        """A black-and-white PNG file of a mask; raises BadPicture as `clean` does, and where it is of one colour."""
+        told, made = await self._open("mask", data)
+        if not LEAST_SHARE <= told["share"] <= 1 - LEAST_SHARE:
+            raise BadPicture(_(BLACK) if told["share"] < LEAST_SHARE else _(WHITE))
+        return made
+
+    async def fingerprint(self, data: bytes) -> str:
+        """The perceptual hash of an input picture; raises BadPicture like `clean`."""
+        return (await self._open("fingerprint", data))[1].decode()
+
+    async def fingerprints(self, files: Sequence[Path]) -> list[str | None]:
+        """The perceptual hashes of stored pictures; None where the file is missing."""
+        answers = await self._ask_own(files, do="fingerprint")
+        return [data.decode() if told else None for told, data in answers]
+
+    async def fit(self, files: Sequence[Path], most: int) -> list[tuple[str, bytes] | None]:
+        """The best file of each stored picture within ``most`` bytes, with its extension.
+
+        None where the file is missing or cannot be made so small.
+        """
+        sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
+        if max(sizes, default=0) <= most:
+            return [await asyncio.to_thread(_read, file) for file in files]
+        answers = await self._ask_own(files, do="fit", most=most)
+        return [(told["kind"], data) if told else None for told, data in answers]
+
+    async def copies(self, files: Sequence[Path], side: int, kind: str) -> list[bytes | None]:
+        """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing."""
+        answers = await self._ask_own(files, do="copy", side=side, kind=kind)
+        return [data if told else None for told, data in answers]
+
+    async def under_grid(self, file: Path) -> bytes | None:
+        """A JPEG copy of a stored picture under a grid of named cells; None where the file is missing."""
+        [(told, data)] = await self._ask_own([file], do="grid", side=GRID_SIDE)
+        return data if told else None
+
+    async def _open(self, do: str, data: bytes) -> Decoded:
+        limits = {"most_pixels": self._most_pixels, "most_side": LONGEST_SIDE, "most_ratio": LONGEST_RATIO}
+        async with self._given:
+            [(told, made)] = await _ask({"do": do, **limits}, data)
+        if "fault" in told:
+            raise BadPicture(
+                _(SENTENCES[FileFault(told["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
+            )
+        return told, made
+
+    async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Decoded]:
+        if not files:
+            return []
+        async with self._own:
+            return await _ask({"files": [str(file) for file in files], "most_pixels": MOST_STORED, **task})
+
+
+async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Decoded]:
+    """A process's answer to a task; raises BadPicture if the process fails or reports an error."""
+    answers = _answers(await _run(json.dumps(task), data))
+    if problem := next((told["problem"] for told, _ in answers if "problem" in told), None):
+        raise BadPicture(problem)
+    return answers
+
+
+async def _run(task: str, data: bytes | None) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "limner.bot.storage.pictures.decoder_process", task),
+        stdin=DEVNULL if data is None else PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env={name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")} | ONE_THREAD,
+    )
+    try:
+        async with asyncio.timeout(PROCESS_SECONDS):
+            printed, _errors = await process.communicate(data)
+    except TimeoutError as error:
+        raise BadPicture(_(MEMORY)) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        log.warning("decoder_failed exit_code=%s", process.returncode)
+        raise BadPicture(_(MEMORY))
+    return printed
+
+
+def _answers(printed: bytes) -> list[Decoded]:
+    answers: list[Decoded] = []
+    position = 0
+    while position < len(printed):
+        end = printed.index(b"\n", position)
+        told = json.loads(printed[position:end])
+        length = told.pop("bytes")
+        answers.append((told, printed[end + 1 : end + 1 + length]))
+        position = end + 1 + length
+    return answers
+
+
+def _read(file: Path) -> tuple[str, bytes] | None:
+    try:
+        return "png", file.read_bytes()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,95 @@
+"""Program that opens one picture for the bot in bounded memory and time, then exits."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from limner.bot.errors import BadPicture
+from limner.bot.storage.pictures.copies import fit, small_copy, under_grid
+from limner.bot.storage.pictures.perceptual_hash import known_by
+from limner.generators.image_canvas import COLUMNS, ROWS, covered, fitted
+from limner.generators.image_files import BadImage, encode_png, open_image
+
+CPU_SECONDS = 60
+MEMORY = 256 * 2**20
+BYTES_A_PIXEL = 16
+"""Bytes per pixel that WebP, the most expensive format, takes while decoding."""
+
+Decoded = tuple[dict[str, Any], bytes]
+
+
+def main() -> None:
+    """Run the task given as JSON in the only argument; each answer is a line of JSON and as many bytes as it says."""
+    task = json.loads(sys.argv[1])
+    if task["do"] == "fingerprint":
+        pass  # its libraries take more memory than any picture
+    _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY)
+    for told, data in _answers(task):
+        sys.stdout.buffer.write(json.dumps(told | {"bytes": len(data)}).encode() + b"\n" + data)
+
+
+def _answers(task: dict[str, Any]) -> Iterator[Decoded]:
+    if "files" in task:
+        yield from (_own(task, Path(file)) for file in task["files"])
+    else:
+        yield _given(task, sys.stdin.buffer.read())
+
+
+def _given(task: dict[str, Any], data: bytes) -> Decoded:
+    """Handles the file of an input picture."""
+    wanted = {name: task[name] for name in ("most_pixels", "most_side", "most_ratio")}
+    try:
+        image = open_image(data, **wanted)
+        if task["do"] == "mask":
+            mask = fitted(image, image.size)
+            return {"share": covered(mask)}, encode_png(mask.convert("1"))
+        return ({}, encode_png(image)) if task["do"] == "clean" else ({}, known_by(image).encode())
+    except BadImage as error:
+        return {"fault": error.fault}, b""
+    except BadPicture as error:
+        return {"problem": str(error)}, b""
+
+
+def _own(task: dict[str, Any], file: Path) -> Decoded:
+    """Handles a stored file; the answer has no ``kind`` if it is missing or cannot be made so small."""
+    try:
+        png = file.read_bytes()
+        if task["do"] == "fingerprint":
+            return {"kind": "text"}, known_by(Image.open(io.BytesIO(png))).encode()
+        if task["do"] == "copy":
+            return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"])
+        if task["do"] == "grid":
+            return {"kind": "jpg"}, under_grid(png, task["side"], ROWS, COLUMNS)
+    except FileNotFoundError:
+        return {}, b""
+    except BadPicture as error:
+        return {"problem": str(error)}, b""
+    found = fit(png, task["most"])
+    return ({"kind": found[0]}, found[1]) if found else ({}, b"")
+
+
+def _limit(memory: int) -> None:
+    """Limit this process's further memory and processor time, and lower its priority."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    os.nice(5)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    main()

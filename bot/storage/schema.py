@@ -1,9 +1,0 @@
-"""The whole schema, for those that look at every table: migrations and copies."""
-
-from __future__ import annotations
-
-from limner.bot.storage import asking_tables, filter_tables, models, moderation_tables, worker_tables
-
-PARTS = (models, asking_tables, moderation_tables, filter_tables, worker_tables)
-"""Every module with tables; their metadata is one and the same."""
-SCHEMA = models.Base.metadata

@@ -1,0 +1,38 @@
+"""Tables for what members are about to ask for, and for how they usually ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Double, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from limner.bot.storage.tables.base import Base, Json, RowId, Snowflake
+
+
+class PendingAsk(Base, kw_only=True, eq=False):
+    """What a member asked for and has yet to confirm or to complete; kept for a day."""
+
+    __tablename__ = "pending_asks"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    user_id: Mapped[int] = mapped_column(Snowflake, index=True)
+    created_at: Mapped[float] = mapped_column(Double)
+    #: The fields of `bot.ask.Ask` that the member chose; an image that is not stored yet as Discord's attachment.
+    ask: Mapped[dict[str, Any]] = mapped_column(Json)
+    #: The picture to start from.
+    input_sha256: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    #: Since when it is being submitted; None before.
+    taken_at: Mapped[float | None] = mapped_column(Double, default=None)
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class MemberSettings(Base, kw_only=True, eq=False):
+    """What a member has chosen for all requests; no row: nothing."""
+
+    __tablename__ = "member_settings"
+
+    user_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: on, off or preview: the expansion of a request that does not say it.
+    expand: Mapped[str] = mapped_column(String(8))

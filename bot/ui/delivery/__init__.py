@@ -1,0 +1,1 @@
+"""Delivery: placeholders become results, by edits that are repeated until they arrive."""

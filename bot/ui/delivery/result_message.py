@@ -1,0 +1,40 @@
+"""The message of finished pictures: a gallery, the words, who asked, and rows of buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import discord
+
+from limner.bot.settings import Settings
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job.job_buttons import items
+from limner.bot.ui.job.restyle import restyle_items
+from limner.bot.ui.picture.picture_buttons import picture_items
+
+Item = discord.ui.Item[Any]
+
+IN_A_ROW = 5
+
+
+def result_message(settings: Settings, job: Job, text: str, files: Sequence[discord.File]) -> discord.ui.LayoutView:
+    """A job's text as Components V2, under a gallery of its files if there are any."""
+    box: discord.ui.Container[Any] = discord.ui.Container()
+    if files:
+        box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, files)))
+    box.add_item(discord.ui.TextDisplay(text))
+    for row in _rows(settings, job):
+        box.add_item(discord.ui.ActionRow(*row))
+    return discord.ui.LayoutView(timeout=None).add_item(box)
+
+
+def _rows(settings: Settings, job: Job) -> Iterator[Sequence[Item]]:
+    """A row of the pictures' numbers if there are several; what makes something of the request; Details and Delete."""
+    pictures: list[Item] = [*picture_items(job)]
+    *making, details, delete = items(job)
+    first: list[Item] = [*(pictures if len(pictures) == 1 else ()), *making]
+    last: list[Item] = [details, *restyle_items(job, settings.offered), delete]
+    if len(pictures) > 1:
+        yield pictures
+    yield from [[*first, *last]] if len(first) + len(last) <= IN_A_ROW else [first, last]

@@ -1,0 +1,1 @@
+"""The message of a request and its buttons."""

@@ -1,0 +1,1 @@
+"""The buttons of one picture, and what is made of it."""

@@ -1,0 +1,1 @@
+"""From words and forms to requests in the queue."""

@@ -1,0 +1,124 @@
+"""/imagine as a form: with a refused command's options, a request's settings, or a member's upload to start from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self, cast
+
+import discord
+
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.ask import Ask
+from limner.bot.errors import BadOption, Decided
+from limner.bot.limits import ANSWER_LENGTH
+from limner.bot.options import OPTIONS, values
+from limner.bot.several import read_each
+from limner.bot.storage.tables.models import Job
+from limner.bot.translation import N_, _, commas
+from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.interactions import where_to_post
+from limner.bot.ui.picture.picture_buttons import USUAL_STRENGTH
+from limner.bot.ui.request.asking import ask_to_paint, used_once
+from limner.bot.ui.uploads import take_picture
+
+Interaction = discord.Interaction[Any]
+
+NO_PICTURE = N_("A form takes no picture; take the line `image` out, or ask again with /imagine and attach it there.")
+USED = N_("That form was sent already, or opened too long ago; open it from the message again.")
+NO_OPTION = N_("The line “{line}” is no option; write one such as `count: 2`, of {names}.")
+
+
+class ImagineForm(Form, kind="imagine"):
+    """The words and options of a refused request."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Imagine"))
+        for name, label, is_required in (
+            ("prompt", _("What you want to see"), True),
+            ("negative", _("What you do not want to see"), False),
+            ("options", _("Options, one on each line"), False),
+        ):
+            field = discord.ui.TextInput[Any](
+                style=discord.TextStyle.paragraph, required=is_required, max_length=ANSWER_LENGTH
+            )
+            self.ask(name, label, field)
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For anybody."""
+        return cls()
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Submit the request like the command."""
+        await ask_to_paint(interaction, app, self.filled(interaction))
+
+    def filled(self, interaction: Interaction) -> Ask:
+        """What the member asks for; raises UserError."""
+        return Ask(
+            text=self.text("prompt"),
+            user_id=interaction.user.id,
+            locale=str(interaction.locale),
+            options={"negative": self.text("negative"), **read_options(self.text("options"))},
+            where=where_to_post(interaction),
+        )
+
+
+class UploadForm(ImagineForm, kind="upload"):
+    """The same with a picture that the member posted, which a row keeps for a day, as the start."""
+
+    def __init__(self, pending: int) -> None:
+        super().__init__()
+        self._pending = pending
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the member who opened it, once."""
+        if await app.pending.get(subject, interaction.user.id) is None:
+            raise Decided(_(USED))
+        return cls(subject)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Download the picture and submit the request like the command."""
+        ask = self.filled(interaction)
+        is_private = any(new.is_private for new in read_each(app, ask))
+        async with used_once(app, self._pending, interaction.user.id) as row:
+            upload = discord.Attachment(data=row.ask["options"]["image"], state=cast("Any", interaction)._state)
+            ask = replace(ask, image_name=upload.filename, is_spoiler=upload.is_spoiler())
+            taken = await take_picture(interaction, app, upload, lambda: submit.check(app, ask), is_private=is_private)
+            await ask_to_paint(interaction, app, ask.saying(image=taken))
+
+
+async def open_for_upload(interaction: Interaction, app: App, upload: discord.Attachment) -> None:
+    """Show the form about a picture that the member posted; raises BadPicture if it is too large."""
+    app.inputs.check_size(upload.size)
+    ask = Ask(text="", options={"image": upload.to_dict()})  # without words, so that it is no request yet
+    number = await app.pending.keep(interaction.user.id, ask.to_json(), None)
+    await open_form(interaction, app, "upload", number, {"options": f"strength: {USUAL_STRENGTH}"})
+
+
+def settings_of(app: App, job: Job) -> dict[str, str]:
+    """A request's words and options as the form's texts, without the picture that it starts from."""
+    said = values(job, job.generation)
+    lines = [
+        f"{option.name}: {option.write(said[option.name])}"
+        for option in OPTIONS
+        if option.name in said and option.name not in ("negative", "image", "strength")
+    ]
+    negative = app.styles.own_negative(job.style, job.request["negative_prompt"])
+    texts = {"prompt": job.idea, "negative": negative, "options": "\n".join(lines)}
+    return {name: text[:ANSWER_LENGTH] for name, text in texts.items()}
+
+
+def read_options(text: str) -> dict[str, str]:
+    """The options in lines such as ``count: 2``, by name; raises BadOption."""
+    known = {option.name for option in OPTIONS} - {"negative"}
+    options: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if name == "image":
+            raise BadOption(_(NO_PICTURE))
+        if not colon or name not in known:
+            raise BadOption(_(NO_OPTION, line=line[:60], names=commas(sorted(known - {"image"}))))
+        options[name] = value
+    return options

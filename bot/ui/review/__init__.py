@@ -1,0 +1,1 @@
+"""What moderators decide on: cards, their outcomes and appeals."""
