@@ -7,6 +7,9 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+# Images of containers like to set this, but with it each of the processes that a start or a test makes compiles our code.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all torture check bench pictures translations
 
 demo: data/cache

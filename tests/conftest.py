@@ -67,8 +67,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(shared[0]))
 
 
-def pytest_collection_finish() -> None:
-    """Leave the modules, a million objects, out of every garbage collection, and collect less often."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """See that groups count; leave the modules, a million objects, out of garbage collections, and make these rarer."""
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [item for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        assert not lost, "pytest-xdist ignores groups: each process makes anew what they share"
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()

@@ -94,7 +94,9 @@ class Studio:
         return {path.name for path in (self.folder / "images").rglob("*") if path.is_file()}
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")}
+        # With that variable, which images of containers like to set, every process would compile all of our code.
+        left = {name for name in os.environ if name.startswith("LIMNER_")} | {"PYTHONDONTWRITEBYTECODE"}
+        plain = {name: value for name, value in os.environ.items() if name not in left}
         ours = {"data": self.folder, "token": "token"} | self.settings | settings
         path = {"PYTHONPATH": os.pathsep.join(self.python_path)}
         return plain | self.environment | path | {f"LIMNER_{name.upper()}": str(value) for name, value in ours.items()}
