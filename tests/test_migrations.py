@@ -14,6 +14,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text, update
 
 from limner.bot.app import open_app
@@ -85,6 +86,13 @@ async def test_an_up_to_date_database_passes_and_is_left_alone(database_url: str
     await migrate.check(database_url)
     await migrate.upgrade(database_url)
     assert await migrate.revision(database_url) == migrate.head()
+
+
+def test_migrations_are_files_named_by_their_revisions():
+    scripts = ScriptDirectory.from_config(migrate.config())
+    assert migrate.head() == scripts.get_current_head()
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
 
 
 async def test_rows_survive_an_upgrade(database: Database):

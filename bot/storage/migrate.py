@@ -7,13 +7,9 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, make_url
+from sqlalchemy import Connection, NullPool, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -21,6 +17,9 @@ from limner.bot.errors import SetupError
 from limner.bot.storage.db import BUSY
 from limner.bot.storage.private_files import make_database
 from limner.bot.translation import N_, _
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 UPGRADE_SECONDS = 60.0
@@ -43,8 +42,10 @@ async def upgrade(url: str) -> None:
     found = await revision(url)
     if found == head():
         return
-    if found and not _is_known(found):
+    if found and found not in _revisions():
         raise SetupError(_(NEW))
+    from alembic import command  # an ordinary start does without it
+
     await alone(url, lambda connection: command.upgrade(config(connection), "head"))
 
 
@@ -54,7 +55,7 @@ async def check(url: str) -> None:
     if found is None:
         raise SetupError(_(EMPTY))
     if found != head():
-        raise SetupError(_(OLD) if _is_known(found) else _(NEW))
+        raise SetupError(_(OLD) if found in _revisions() else _(NEW))
 
 
 async def revision(url: str) -> str | None:
@@ -63,7 +64,7 @@ async def revision(url: str) -> str | None:
     if file and not file.exists():
         return None
     async with connected(url) as connection:
-        return await connection.run_sync(lambda plain: MigrationContext.configure(plain).get_current_revision())
+        return await connection.run_sync(_current)
 
 
 async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
@@ -78,15 +79,17 @@ async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
 
 def config(connection: Connection | None = None) -> Config:
     """Alembic's configuration; finds the migrations beside this package, installed or not."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
-def head() -> str | None:
+def head() -> str:
     """The schema revision that this program needs."""
-    return ScriptDirectory.from_config(config()).get_current_head()
+    return max(_revisions())
 
 
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
@@ -94,8 +97,15 @@ def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
     return not (kind in ("table", "index") and name is not None and name.startswith("jobs_fts"))
 
 
-def _is_known(revision: str) -> bool:
-    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+def _revisions() -> set[str]:
+    """The revisions of the migrations, by which their files are named."""
+    return {file.name.partition("_")[0] for file in (FOLDER / "versions").glob("[0-9]*_*.py")}
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _file(url: str) -> Path | None:

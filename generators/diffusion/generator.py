@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import diffusers
 import torch
 from accelerate.utils.memory import clear_device_cache
 
@@ -22,7 +23,7 @@ from limner.generators.diffusion.decoder import Decoder
 from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
-from limner.generators.diffusion.memory import Budget, Ladder, measure, releasable
+from limner.generators.diffusion.memory import Budget, Ladder, budget, releasable, weights
 from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dtype, place, read_pipeline
 from limner.generators.diffusion.preview import Previewer
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
@@ -121,7 +122,7 @@ class DiffusionGenerator:
             aside=where if where.type == "cuda" and offload == "none" else None,
             previewer=_previewer(pipe, previews),
         )
-        generator._measure(where, releasable(pipe) if ladder.can_offload else 0, max_batch, measured or Measured())
+        generator._measure(where, offload, max_batch, measured or Measured())
         return generator
 
     def admit(self, key: str, request: GenerationRequest) -> None:
@@ -248,17 +249,22 @@ class DiffusionGenerator:
         if self._budget is not None:
             self._budget.check(request)
 
-    def _measure(self, device: torch.device, releasable: int, max_batch: int | None, measured: Measured) -> None:
-        """Measure a request's memory and plan with what fits; one picture of the card's size is always tried."""
+    def _measure(self, device: torch.device, offload: str, max_batch: int | None, measured: Measured) -> None:
+        """Plan with what fits, as measured now or earlier; one picture of the card's size is always tried."""
         card, ladder, sample = self._card, self._ladder, self._card.width * self._card.height
-        self._budget = measure(device, card, releasable, self._try_out)
+        pipe = self._pipelines.loaded
+        key = f"{title_of(device)} {pipe.dtype}|{card.source}|{card.width}x{card.height}"
+        exactly = (
+            f"{key}|{sum(weights(pipe))} bytes|{offload}|torch {torch.__version__}|diffusers {diffusers.__version__}"
+        )
+        releases = releasable(pipe) if ladder.can_offload else 0
+        self._budget = budget(device, card, releases, self._try_out, measured, exactly)
         if self._budget is not None:
             fits = max(self._budget.pixels, sample)
             ladder.pixels = fits if max_batch is None and self._pipelines.stepwise else min(ladder.pixels, fits)
         if not self._pipelines.stepwise:
             self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
             return
-        key = f"{title_of(device)} {self._pipelines.loaded.dtype}|{card.source}|{card.width}x{card.height}"
         known = measured.get("batch", key) if max_batch is None else None
         known = known if isinstance(known, int) and known > 0 else None
         first = ladder.pixels if max_batch else min(ladder.pixels, FIRST_BATCH * sample)

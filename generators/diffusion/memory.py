@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import psutil
 import torch
@@ -21,6 +21,7 @@ from accelerate.utils.memory import clear_device_cache
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from limner.generators.errors import BadRequest, GenerationError, error_site
+from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
@@ -73,11 +74,18 @@ class Cost:
         return self.fixed + pixels * self.per_pixel
 
 
+class Costs(NamedTuple):
+    """What painting with a model takes: a whole step with its decoding, and the denoiser alone."""
+
+    painting: Cost
+    denoising: Cost
+
+
 @dataclass(frozen=True)
 class Budget:
     """The memory of a loaded model, in bytes and in pixels.
 
-    ``free`` is the memory left at the measurement, less `HEADROOM`; ``releasable`` are the weights that offloading
+    ``free`` is the memory left after loading, less `HEADROOM`; ``releasable`` are the weights that offloading
     could move off the device. ``painting`` is the cost of a whole step with its decoding, which can be split,
     ``denoising`` that of the denoiser alone, which cannot be split below one sample.
     """
@@ -107,25 +115,56 @@ class Budget:
             )
 
 
-def measure(
-    device: torch.device, card: ModelCard, releasable: int, paint: Callable[[GenerationRequest], Iterator[None]]
+def budget(
+    device: torch.device,
+    card: ModelCard,
+    releasable: int,
+    paint: Callable[[GenerationRequest], Iterator[None]],
+    measured: Measured,
+    key: str,
 ) -> Budget | None:
-    """Paint one and two samples and measure the memory; None where it cannot be measured or not even that fits.
+    """What fits into the memory that is free now; None where it cannot be measured or not even two samples fit.
 
-    Paints at the model's own size; on the CPU, where it is slow and memory grows evenly with the pixels, at `CPU_SIDE`
-    if that is less.
+    What painting takes is measured once, because that takes half a second and more.
 
     Args:
         device: the model's device.
         card: the model.
         releasable: bytes of weights that offloading could move off the device.
         paint: paints a request of two steps, yields after each of them, and raises OutOfMemory if it cannot.
+        measured: where the costs are kept.
+        key: names the model, its size and precision, the device and the libraries: all that the costs depend on.
     """
     meter = meter_of(device)
     if meter is None:
         return None
+    costs = _read(measured.get("memory", key))
+    if costs is None:
+        costs = _measure(meter, card, CPU_SIDE if device.type == "cpu" else max(card.width, card.height), paint)
+        if costs is None:
+            return None
+        measured.put("memory", key, [[cost.fixed, cost.per_pixel] for cost in costs])
+    return Budget(meter.free() * (1 - HEADROOM), releasable, *costs)
+
+
+def _read(kept: Any) -> Costs | None:
+    """The costs as JSON keeps them; None if there are none, or they are damaged."""
+    try:
+        costs = Costs(*(Cost(float(fixed), float(per_pixel)) for fixed, per_pixel in kept))
+    except (TypeError, ValueError):
+        return None
+    return costs if all(0 <= cost.fixed < math.inf and 0 < cost.per_pixel < math.inf for cost in costs) else None
+
+
+def _measure(
+    meter: Meter, card: ModelCard, side: int, paint: Callable[[GenerationRequest], Iterator[None]]
+) -> Costs | None:
+    """Paint one and two samples and measure the memory.
+
+    Paints at the model's own size, or a longer side of ``side`` if that is less: on the CPU it is slow, and memory
+    grows evenly with the pixels.
+    """
     started = time.perf_counter()
-    side = CPU_SIDE if device.type == "cpu" else max(card.width, card.height)
     once = _test_request(card, side, 1)
     try:
         _peaks(meter, paint(_test_request(card, side // 2, 1)))  # libraries initialise in the first call
@@ -134,12 +173,11 @@ def measure(
         log.warning("memory_not_measured model=%s reason=%s", card.name, error_site(error))
         return None
     denoising, painting = (Cost.fit(once.pixels, *pair) for pair in zip(one, two, strict=True))
-    budget = Budget(meter.free() * (1 - HEADROOM), releasable, painting, denoising)
     log.info(
-        "memory_measured model=%s bytes_per_pixel=%.0f fixed=%.0f pixels=%d seconds=%.2f",
-        *(card.name, painting.per_pixel, painting.fixed, budget.pixels, time.perf_counter() - started),
+        "memory_measured model=%s bytes_per_pixel=%.0f fixed=%.0f seconds=%.2f",
+        *(card.name, painting.per_pixel, painting.fixed, time.perf_counter() - started),
     )
-    return budget
+    return Costs(painting, denoising)
 
 
 def _test_request(card: ModelCard, long_side: int, samples: int) -> GenerationRequest:
@@ -181,9 +219,14 @@ def meter_of(device: torch.device) -> Meter | None:
 
 def releasable(pipe: DiffusionPipeline) -> int:
     """Bytes of weights that leave the device when only the largest of the pipeline's models stays on it."""
-    models = [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
-    sizes = [sum(each.numel() * each.element_size() for each in model.parameters()) for model in models]
+    sizes = weights(pipe)
     return sum(sizes) - max(sizes)
+
+
+def weights(pipe: DiffusionPipeline) -> list[int]:
+    """Bytes of the weights of each of the pipeline's models."""
+    models = [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
+    return [sum(each.numel() * each.element_size() for each in model.parameters()) for model in models]
 
 
 class _CudaMeter:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, _container_room, measure, meter_of
+from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, _container_room, budget, meter_of
 from limner.generators.errors import BadRequest, DeviceLost, ModelFailed, OutOfMemory
 from limner.generators.failures import understand
+from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_diffusion import stock_images
@@ -68,15 +69,42 @@ def taking(step: int, decoding: int, fixed: int = 0, seen: list[GenerationReques
 @needs_linux
 def test_what_painting_takes_is_seen_on_the_device():
     seen: list[GenerationRequest] = []
-    budget = measure(CPU, CARD, 7, taking(step=400, decoding=700, fixed=2**23, seen=seen))
-    assert budget.denoising.per_pixel == pytest.approx(400, rel=0.1)
-    assert budget.painting.per_pixel == pytest.approx(700, rel=0.1)
-    assert budget.painting.fixed == pytest.approx(2**23, rel=0.3)
-    assert budget.releasable == 7
+    found = budget(CPU, CARD, 7, taking(step=400, decoding=700, fixed=2**23, seen=seen), Measured(), "m")
+    assert found.denoising.per_pixel == pytest.approx(400, rel=0.1)
+    assert found.painting.per_pixel == pytest.approx(700, rel=0.1)
+    assert found.painting.fixed == pytest.approx(2**23, rel=0.3)
+    assert found.releasable == 7
     free = meter_of(CPU).free()
-    assert budget.pixels == pytest.approx(free * (1 - HEADROOM) / 700, rel=0.2)
+    assert found.pixels == pytest.approx(free * (1 - HEADROOM) / 700, rel=0.2)
     sizes = [(each.width, each.height, each.num_images_per_prompt) for each in seen]
     assert sizes == [(128, 64, 1), (256, 128, 1), (256, 128, 2)]
+
+
+@needs_linux
+def test_what_painting_takes_is_kept_and_what_is_free_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[GenerationRequest] = []
+    file, paint = tmp_path / "measured.json", taking(step=400, decoding=700, seen=seen)
+
+    first = budget(CPU, CARD, 7, paint, Measured(file), "m")
+    monkeypatch.setattr(type(meter_of(CPU)), "free", lambda _meter: float(GIB))
+    later = budget(CPU, CARD, 8, paint, Measured(file), "m")
+
+    assert len(seen) == 3  # at the first time only
+    assert (later.painting, later.denoising) == (first.painting, first.denoising)
+    assert (later.free, later.releasable) == (GIB * (1 - HEADROOM), 8)
+    budget(CPU, CARD, 7, paint, Measured(file), "another")
+    assert len(seen) == 6
+
+
+@needs_linux
+@pytest.mark.parametrize("kept", ["x", [], [[1, 2]], [[0, 1], [0, 0]], [[0, 1], ["nan", 1]], [[-1, 1], [0, 1]], 7])
+def test_damaged_figures_are_measured_again(kept: Any):
+    seen: list[GenerationRequest] = []
+    measured = Measured()
+    measured.put("memory", "m", kept)
+    assert budget(CPU, CARD, 0, taking(step=4, decoding=7, seen=seen), measured, "m")
+    assert seen
+    assert measured.get("memory", "m") != kept
 
 
 @needs_linux
@@ -86,7 +114,9 @@ def test_a_model_that_cannot_even_paint_two_is_not_measured():
         if request.num_images_per_prompt == 2:
             raise OutOfMemory
 
-    assert measure(CPU, CARD, 0, paint) is None
+    measured = Measured()
+    assert budget(CPU, CARD, 0, paint, measured, "m") is None
+    assert measured.get("memory", "m") is None
 
 
 def test_pixels_are_never_free_however_noisy_the_measurement():
@@ -97,11 +127,11 @@ def test_pixels_are_never_free_however_noisy_the_measurement():
 
 
 def test_what_can_never_fit_is_refused_and_told_how_far_off_it_is():
-    budget = Budget(free=1.5 * GIB, releasable=GIB // 2, painting=Cost(0, 9000), denoising=Cost(GIB, 2048))
-    assert budget.pixels == int(1.5 * GIB / 9000)
-    budget.check(tiny_request(width=1024, height=1024, num_images_per_prompt=4))  # one after the other, in tiles
+    room = Budget(free=1.5 * GIB, releasable=GIB // 2, painting=Cost(0, 9000), denoising=Cost(GIB, 2048))
+    assert room.pixels == int(1.5 * GIB / 9000)
+    room.check(tiny_request(width=1024, height=1024, num_images_per_prompt=4))  # one after the other, in tiles
     with pytest.raises(BadRequest) as refused:
-        budget.check(tiny_request(width=2048, height=1024))
+        room.check(tiny_request(width=2048, height=1024))
     assert str(refused.value) == (
         "A picture of 2048x1024 needs about 3.0 GiB of memory and this device has 2.0 GiB; ask for a smaller one."
     )
