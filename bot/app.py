@@ -24,6 +24,7 @@ from limner.bot.queue.steering import Steering
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.favourites import Favourites
 from limner.bot.storage.history.history import History
 from limner.bot.storage.history.pending_asks import PendingAsks
 from limner.bot.storage.members import Members
@@ -63,6 +64,7 @@ class App:
     pending: PendingAsks
     guilds: Guilds
     members: Members
+    favourites: Favourites
     blocked: BlockedPictures
     quarantine: Quarantine
     image_policy: ImagePolicy
@@ -114,6 +116,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             pending=PendingAsks(database, history),
             guilds=guilds,
             members=Members(database),
+            favourites=Favourites(database),
             blocked=blocked,
             quarantine=quarantine,
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),

@@ -27,6 +27,7 @@ from limner.bot.storage.migrate import check
 from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery.delivery import Delivery
 from limner.bot.ui.delivery.places import Places
+from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
@@ -56,6 +57,8 @@ BUTTONS = (
     MakeButton,
     TakeButton,
     TendButton,
+    StarButton,
+    FavouriteButton,
     RestyleButton,
     RestyleChoice,
     ListingButton,

@@ -14,6 +14,7 @@ from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.interactions import speak_privately
+from limner.bot.ui.job.favourites import FavouriteForm
 from limner.bot.ui.job.job_buttons import EditPrompt, Remix
 from limner.bot.ui.job.steering import ChangePrompt
 from limner.bot.ui.picture.picture_buttons import StartForm
@@ -24,7 +25,7 @@ from limner.bot.ui.review.appeal import AppealWords
 Interaction = discord.Interaction[Any]
 
 FORMS: tuple[type[Form], ...] = (
-    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, RegionForm),
+    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, RegionForm, FavouriteForm),
     *(RuleForm, PlaceForm),
 )
 _KINDS = {form.kind: form for form in FORMS}

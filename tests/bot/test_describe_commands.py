@@ -89,7 +89,7 @@ async def test_a_forbidden_file_name_is_refused(world: World) -> None:
 
 async def test_finished_pictures_can_be_made_larger_by_their_owner(world: World) -> None:
     job = await world.painted(seed=5)
-    assert labels(world.message(job)) == ["Picture", "Reroll", "Remix", "Upscale", "Details", "Delete"]
+    assert labels(world.message(job)) == ["Picture", "Reroll", "Remix", "Upscale", "Details", "Favourite", "Delete"]
     refused = await world.bob.click(world.message(job), custom_id=f"limner:upscale:{job.id}")
     assert private(refused)
     await world.ada.click(world.message(job), custom_id=f"limner:upscale:{job.id}")

@@ -33,6 +33,7 @@ from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
+from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
@@ -168,6 +169,8 @@ BUTTONS: Table = {
     **each(MakeButton, VIEWERS, lambda s, verb: MakeButton(verb, s.things.job.id, 1), *MAKING),
     **each(TakeButton, VIEWERS, lambda s, verb: TakeButton(verb, s.things.job.id, 1), *TAKING),
     **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *TENDING),
+    **each(StarButton, {ASKER}, lambda s, _: StarButton(s.things.job.id, 1), ""),
+    **each(FavouriteButton, EVERYBODY, lambda _s, verb: FavouriteButton(verb, 1), "keep", "unstar"),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, 0, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),

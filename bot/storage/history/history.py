@@ -17,6 +17,7 @@ from limner.bot.reasons import STALE, EndCode, JobKind, JobStatus, ReviewState
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import erasable, erase_rows
+from limner.bot.storage.history import favourites
 from limner.bot.storage.history.search import matches
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.shared_sql import undecided
@@ -145,6 +146,7 @@ class History:
             await session.execute(update(Review).where(*decided).values(shown=STALE))
             await shared_sql.forget_previews(session, ids)
             await shared_sql.forget_tokens(session, AnswerToken.job_id.in_(ids))
+            await favourites.forget(session, Job.id.in_(ids))
         await self.erase(ids)
 
     async def erase(self, ids: Sequence[int]) -> Sequence[int]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from limner.bot.storage.tables import asking_tables, filter_tables, models, moderation_tables, worker_tables
+from limner.bot.storage.tables import (
+    asking_tables,
+    favourite_tables,
+    filter_tables,
+    models,
+    moderation_tables,
+    worker_tables,
+)
 
-PARTS = (models, asking_tables, moderation_tables, filter_tables, worker_tables)
+PARTS = (models, asking_tables, favourite_tables, moderation_tables, filter_tables, worker_tables)
 """Every module with tables; their metadata is one and the same."""
 SCHEMA = models.Base.metadata

@@ -9,6 +9,7 @@ import discord
 
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job.favourites import star_items
 from limner.bot.ui.job.job_buttons import items
 from limner.bot.ui.job.restyle import restyle_items
 from limner.bot.ui.picture.picture_buttons import picture_items
@@ -30,11 +31,13 @@ def result_message(settings: Settings, job: Job, text: str, files: Sequence[disc
 
 
 def _rows(settings: Settings, job: Job) -> Iterator[Sequence[Item]]:
-    """A row of the pictures' numbers if there are several; what makes something of the request; Details and Delete."""
-    pictures: list[Item] = [*picture_items(job)]
+    """A row of the pictures' numbers if there are several, with the star; what makes something of it; the rest."""
+    pictures, star = picture_items(job), star_items(job)
     *making, details, delete = items(job)
     first: list[Item] = [*(pictures if len(pictures) == 1 else ()), *making]
     last: list[Item] = [details, *restyle_items(job, settings.offered), delete]
     if len(pictures) > 1:
-        yield pictures
+        yield [*pictures, *star]
+    else:
+        last[-1:-1] = star
     yield from [[*first, *last]] if len(first) + len(last) <= IN_A_ROW else [first, last]

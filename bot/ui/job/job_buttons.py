@@ -28,6 +28,7 @@ from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, owned, respond, speaking_publicly, tell, where_to_post
 from limner.bot.ui.job import job_messages, steering
+from limner.bot.ui.job.favourites import star_items
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
@@ -289,9 +290,11 @@ async def _paint(interaction: Interaction, app: App, job: Job) -> None:
 
 async def show_details(interaction: Interaction, app: App, job: Job) -> None:
     """Tell a member who may read it everything about a job."""
-    appeal = await appeal_view(app, job)
+    view = await appeal_view(app, job)
+    if star := star_items(job):
+        view = discord.ui.View(timeout=None).add_item(*star)
     embed = details(job, for_owner=interaction.user.id == job.user_id)
-    await tell(interaction, "", embed=embed, **({"view": appeal} if appeal else {}))
+    await tell(interaction, "", embed=embed, **({"view": view} if view else {}))
 
 
 async def ask_to_delete(interaction: Interaction, app: App, job: Job) -> None:

@@ -24,6 +24,7 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, Control, ForOwner, ForViewers
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
+from limner.bot.ui.job.favourites import StarButton
 from limner.bot.ui.job.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
 from limner.generators.model_card import ModelCard
 
@@ -109,6 +110,7 @@ class PictureButton(
             view.add_item(MakeButton(verb, job.id, self.number))
         for verb in _served(("start", "edit", "send", "file"), card):
             view.add_item(TakeButton(verb, job.id, self.number))
+        view.add_item(StarButton(job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
             for verb in ("hide", "drop"):
                 view.add_item(TendButton(verb, job.id, self.number))
