@@ -150,7 +150,7 @@ def _add_history(history: argparse.ArgumentParser) -> None:
     history.add_argument(
         "--user", type=int, metavar="ID", help="requests of one Discord user only; 0 is this command line"
     )
-    history.add_argument("--search", default="", metavar="TEXT", help="words in the idea or the prompt")
+    history.add_argument("--search", default="", metavar="TEXT", help="words in idea or prompt, or what they mean")
     history.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
     history.add_argument("--json", action="store_true", help="print a list of results as JSON")
     history.set_defaults(verb=_history)

@@ -26,6 +26,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.favourites import Favourites
 from limner.bot.storage.history.history import History
+from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.history.pending_asks import PendingAsks
 from limner.bot.storage.members import Members
 from limner.bot.storage.pictures.budget import ByteBudget
@@ -63,6 +64,7 @@ class App:
     inputs: Inputs
     pending: PendingAsks
     guilds: Guilds
+    meaning: Meaning
     members: Members
     favourites: Favourites
     blocked: BlockedPictures
@@ -97,7 +99,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     blocked = BlockedPictures(database, guilds)
     quarantine = Quarantine(jobs)
     filters = ContentFilter(database, guilds)
-    history = History(database, images)
+    history, meaning = History(database, images), Meaning(database, settings.embedder)
     reviews, strikes, refusals = Reviews(database), Strikes(database), Refusals(history)
     try:
         yield App(
@@ -115,6 +117,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             inputs=Inputs(database, images, decoder, settings),
             pending=PendingAsks(database, history),
             guilds=guilds,
+            meaning=meaning,
             members=Members(database),
             favourites=Favourites(database),
             blocked=blocked,
@@ -132,6 +135,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
         )
     finally:
         filters.close()
+        meaning.close()
         await database.close()
 
 

@@ -84,6 +84,7 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(workers)
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
+        await stack.enter_async_context(running(app.meaning.fill(), "limner-meaning"))
         vars(bot)[OPEN] = stack.pop_all()
 
 

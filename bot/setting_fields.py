@@ -53,6 +53,9 @@ class SettingFields:
     workers: int = setting(1, "Workers that `limner run` starts on each device, or on Ray; 0 if they run elsewhere.")
     previews: str = setting("on", "Show a rough picture while one is being painted: on or off.")
 
+    embedder: str = setting(
+        "sentence-encoder", "Embedder that finds requests by their meaning: sentence-encoder, one of a package, or off."
+    )
     expander: str = setting("transformers", "Expander of ideas: transformers, openai or off.")
     expander_model: str = setting("", "Language model folder or name; empty means the SmolLM2 that ships with it.")
     expander_device: str = setting(

@@ -126,7 +126,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, empty_database: Path) -> Settings:
     """The usual settings in a folder of this test's own, without a language model, workers and classifier."""
-    settings = Settings(data=tmp_path / "data", expander="off", safety_classifier="off", workers=0)
+    settings = Settings(data=tmp_path / "data", expander="off", embedder="off", safety_classifier="off", workers=0)
     settings.data.mkdir()
     shutil.copy(empty_database, settings.data / "limner.db")
     return settings

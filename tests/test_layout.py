@@ -20,6 +20,7 @@ LIGHT_GENERATORS = (
         "added_words",
         "answers",
         "base",
+        "embedders",
         "errors",
         "image_canvas",
         "image_files",

@@ -30,6 +30,8 @@ from limner.bot.place import OUTSIDE
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
+from limner.bot.storage.history.embeddings import Scope
+from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.translation import N_, _, stored
@@ -88,10 +90,14 @@ async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bo
 
 
 async def show_history(settings: Settings, user: int | None, search: str, limit: int, *, as_json: bool) -> None:
-    """Print the requests of one user or of all, newest first."""
+    """Print the requests of one user or of all: the newest first, of a search those that fit best."""
     await migrate.check(settings.url)
+    limit = max(1, limit)
     async with open_app(settings) as app:
-        jobs = await app.history.page(user, search=search, limit=max(1, limit), every_status=True)
+        jobs = await app.history.page(user, search=search, limit=limit, every_status=True)
+        if search.strip():
+            alike = await app.meaning.nearest(Scope(user_id=user), search, limit)
+            jobs = await app.history.some(merged([job.id for job in jobs], alike)[:limit])
         results = [result(job, await _allowed(app, job)) for job in jobs]
     if as_json:
         print(json.dumps(results, ensure_ascii=False))

@@ -16,6 +16,8 @@ from discord import app_commands
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.reasons import HoldReason, JobKind
+from limner.bot.storage.history.embeddings import Scope
+from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.pictures.budget import MESSAGE_BYTES
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Job
@@ -31,13 +33,15 @@ Interaction = discord.Interaction[Any]
 
 PAGE = 4
 """Requests on one page; each is an embed with a small picture."""
+MOST_FOUND, MOST_ALIKE = 200, 40
+"""Most requests that a search finds by their words and by their meaning."""
 SEARCH_LENGTH = 60
 """Characters of a search; a button's custom_id carries them within its 100."""
 IDEA_LENGTH = 200
 THUMBNAIL = 256
 
 NOTHING_YET = N_("You have no pictures yet; /imagine paints your first one.")
-NOTHING_FOUND = N_("None of your pictures has all of these words; try fewer or other words.")
+NOTHING_FOUND = N_("None of your pictures has these words or is about that; try fewer or other words.")
 MISSING = N_(
     "Not every picture is here: its file is gone from the disk, or too large to post here even as a small JPEG."
 )
@@ -59,7 +63,7 @@ class HistoryCog(LimnerCog, name="Limner history"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     @app_commands.rename(request="id")
     @app_commands.describe(
-        search='Only pictures with all of these words; "put a phrase in quotes"',
+        search='What they show, in any language, or words of theirs; "put a phrase in quotes"',
         request="The number of one request, to open it",
     )
     async def history(
@@ -140,10 +144,18 @@ class _Answer:
 
 async def _page(app: App, interaction: Interaction, number: int, search: str) -> _Answer:
     """One page; the last one if there are fewer."""
-    user_id = interaction.user.id
-    last = max(1, math.ceil(await app.history.count(user_id, search=search) / PAGE))
+    user_id, found = interaction.user.id, list[int]()
+    if search:
+        found = merged(
+            await app.history.found(user_id, search, MOST_FOUND),
+            await app.meaning.nearest(Scope(user_id=user_id), search, MOST_ALIKE),
+        )
+    last = max(1, math.ceil((len(found) if search else await app.history.count(user_id)) / PAGE))
     number = min(max(number, 1), last)
-    jobs = await app.history.page(user_id, search=search, number=number, limit=PAGE)
+    if search:
+        jobs = await app.history.some(found[(number - 1) * PAGE : number * PAGE])
+    else:
+        jobs = await app.history.page(user_id, number=number, limit=PAGE)
     if not jobs:
         return _Answer(_(NOTHING_FOUND) if search else _(NOTHING_YET), [], [], discord.ui.View())
     hidden = {job.id: reason for job in jobs if (reason := await _unlisted(app, interaction, job))}

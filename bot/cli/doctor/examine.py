@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from limner.bot.cli.doctor import machine, models, servers
+from limner.bot.cli.doctor import embeddings, machine, models, servers
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
@@ -75,6 +75,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await models.language_model(settings)
     yield await models.safety_classifier(settings)
     yield models.image_text_model(settings)
+    yield await embeddings.embedder(settings, is_set_up=is_set_up)
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))
     if settings.upscaler:

@@ -22,6 +22,7 @@ from limner.bot.storage.history.search import matches
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.shared_sql import undecided
 from limner.bot.storage.tables.asking_tables import PendingAsk
+from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import REFUSED, AnswerToken, Image, InputPicture, Job, ReferencePicture
 from limner.bot.storage.tables.moderation_tables import Review
 
@@ -76,6 +77,19 @@ class History:
         found = found.limit(limit).offset((number - 1) * limit)
         async with self.database.read() as session:
             return (await session.scalars(found)).all()
+
+    async def found(self, user_id: int, search: str, limit: int) -> Sequence[int]:
+        """The newest of a user's pictures whose words match, by their numbers."""
+        which = select(Job.id).where(*self._which(user_id, search, every_status=False))
+        async with self.database.read() as session:
+            return (await session.scalars(which.order_by(Job.id.desc()).limit(limit))).all()
+
+    async def some(self, ids: Sequence[int]) -> Sequence[Job]:
+        """Those of the requests that are not deleted, in this order."""
+        async with self.database.read() as session:
+            found = await session.scalars(select(Job).where(Job.id.in_(ids), Job.deleted_at.is_(None)))
+            jobs = {job.id: job for job in found}
+        return [jobs[number] for number in ids if number in jobs]
 
     async def count(self, user_id: int | None, *, search: str = "", every_status: bool = False) -> int:
         """The number of jobs on all pages together."""
@@ -147,6 +161,7 @@ class History:
             await shared_sql.forget_previews(session, ids)
             await shared_sql.forget_tokens(session, AnswerToken.job_id.in_(ids))
             await favourites.forget(session, Job.id.in_(ids))
+            await session.execute(delete(Embedding).where(Embedding.job_id.in_(ids)))
         await self.erase(ids)
 
     async def erase(self, ids: Sequence[int]) -> Sequence[int]:

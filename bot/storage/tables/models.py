@@ -38,6 +38,7 @@ UNDELIVERED = (
     "delivered_at IS NULL AND channel_id IS NOT NULL AND status NOT IN ('queued', 'running')"
     " AND (quarantine IS NULL OR status != 'succeeded')"
 )
+UNEMBEDDED = "status = 'succeeded' AND kind != 'describe' AND embedded_by IS NULL AND deleted_at IS NULL"
 WITH_INPUT = "input_sha256 IS NOT NULL"
 WITH_MASK = "mask_sha256 IS NOT NULL"
 UNERASED = "deleted_at IS NOT NULL AND erased_at IS NULL"
@@ -112,6 +113,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
     #: Idea and prompt in the full-text index's form (`bot.storage.history.search.searchable`).
     search_text: Mapped[str] = mapped_column(Text, default="")
+    #: The embedder whose vector of its words is stored (`bot.storage.embedding_tables`); None while there is none.
+    embedded_by: Mapped[str | None] = mapped_column(String(64), default=None)
     #: The filter rules that matched without blocking, the strongest of their actions, and whether to post a spoiler.
     rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
@@ -190,6 +193,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         partial_index("ix_jobs_undelivered", "id", where=UNDELIVERED),
         partial_index("ix_jobs_quarantined", "id", where=QUARANTINED),
         partial_index("ix_jobs_unseen", "look_after", where=UNLOOKED),
+        partial_index("ix_jobs_unembedded", "id", where=UNEMBEDDED),
         partial_index("ix_jobs_input", "input_sha256", where=WITH_INPUT),
         partial_index("ix_jobs_mask", "mask_sha256", where=WITH_MASK),
         partial_index("ix_jobs_unerased", "id", where=UNERASED),

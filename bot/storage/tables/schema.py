@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from limner.bot.storage.tables import (
     asking_tables,
+    embedding_tables,
     favourite_tables,
     filter_tables,
     models,
@@ -11,6 +12,6 @@ from limner.bot.storage.tables import (
     worker_tables,
 )
 
-PARTS = (models, asking_tables, favourite_tables, moderation_tables, filter_tables, worker_tables)
+PARTS = (models, asking_tables, embedding_tables, favourite_tables, moderation_tables, filter_tables, worker_tables)
 """Every module with tables; their metadata is one and the same."""
 SCHEMA = models.Base.metadata

