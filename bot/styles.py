@@ -86,6 +86,10 @@ class Styles:
             )
         return self.presets[key]
 
+    def title(self, name: str) -> str:
+        """A style's title in the current language; one that is not offered any more keeps its name."""
+        return self.presets[name].shown if name in self.presets else name
+
     def search(self, typed: str) -> list[Style]:
         """Up to 25 styles for what is typed so far: those that begin with it, then those that contain it.
 

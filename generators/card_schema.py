@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, cast
 
+from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText, line_of, parse_json, read_text
 
 NUMBERS = {
@@ -29,8 +30,10 @@ TEXTS = {"title": 100, "kind": 64}
 """Text fields and their most characters."""
 QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "scheduler": (str, 0, 0)}
 """Fields of the tables draft and fine, with their ranges; a sampler is a text."""
-TABLES = {"loras": "names and files", "lora_words": "names and words"}
+TABLES = {"loras": sentence("names and files"), "lora_words": sentence("names and words")}
 """Fields that are tables of texts, and what they hold."""
+WRONG = sentence("{file} is wrong in line {line}: {name} must be {wanted}.")
+NUMBER, WHOLE = sentence("a number from {least} to {most}"), sentence("a whole number from {least} to {most}")
 
 
 def read_table(file: Path) -> dict[str, Any]:
@@ -47,7 +50,8 @@ def read_limner_json(file: Path) -> dict[str, Any]:
     table, text = _table(file)
     for name, value in table.items():
         if wanted := _wanted(name, value):
-            raise BadText(f"{file} is wrong in line {line_of(text, name)}: {name} must be {wanted}.")
+            line = line_of(text, name)
+            raise BadText(sentence(WRONG, file=file, line=line, name=name, wanted=wanted))
     return table
 
 
@@ -57,7 +61,7 @@ def _table(file: Path) -> tuple[dict[str, Any], str]:
     text = read_text(file, str(file))
     table = parse_json(text, str(file))
     if not isinstance(table, dict):
-        raise BadText(f'{file} must be a table such as {{"width": 512}}.')
+        raise BadText(sentence('{file} must be a table such as {{"width": 512}}.', file=file))
     return cast("dict[str, Any]", table), text
 
 
@@ -66,17 +70,19 @@ def _wanted(name: str, value: Any) -> str | None:
     if name in NUMBERS:
         kind, least, most = NUMBERS[name]
         is_right = _is_number(value, kind, least, most)
-        return None if is_right else f"a {'whole ' if kind is int else ''}number from {least} to {most}"
+        return None if is_right else sentence(WHOLE if kind is int else NUMBER, least=least, most=most)
     if name in SWITCHES:
-        return None if isinstance(value, bool) else "true or false"
+        return None if isinstance(value, bool) else sentence("true or false")
     if name in TEXTS:
         is_right = isinstance(value, str) and len(value) <= TEXTS[name]
-        return None if is_right else f"a text of at most {TEXTS[name]} characters"
+        return None if is_right else sentence("a text of at most {most} characters", most=TEXTS[name])
     if name in ("draft", "fine"):
-        return None if _is_quality(value) else 'a table such as {"num_inference_steps": 8, "scale": 0.75}'
+        return None if _is_quality(value) else sentence('a table such as {"num_inference_steps": 8, "scale": 0.75}')
     if name in TABLES:
         texts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
-        return None if all(isinstance(text, str) for text in texts) else f"a table of {TABLES[name]}"
+        return (
+            None if all(isinstance(text, str) for text in texts) else sentence("a table of {what}", what=TABLES[name])
+        )
     return None
 
 

@@ -160,7 +160,7 @@ class Executor:
         """
         model = request.model
         if model not in self._cards:
-            raise ModelNotFound("There is no such model here; choose one from the list.")
+            raise ModelNotFound(sentence("There is no such model here; choose one from the list."))
         with self._device_is_ours:
             if model not in self._generators:
                 self._make_room()
@@ -273,7 +273,9 @@ class Executor:
             raise
         except Exception as error:
             log.error("model_not_loaded model=%s reason=%s", card.name, error_site(error))
-            raise ModelNotFound("This model could not be loaded; the operator finds the reason in the log.") from error
+            raise ModelNotFound(
+                sentence("This model could not be loaded; the operator finds the reason in the log.")
+            ) from error
         log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
         return generator
 
@@ -292,5 +294,7 @@ def _move(generator: ImageGenerator, device: str) -> None:
 def _generator_class(kind: str) -> GeneratorClass:
     found = {entry.name: entry for entry in entry_points(group="limner.generators")}
     if kind not in found:
-        raise ModelNotFound("No installed package can use this model; the operator can see why with `limner doctor`.")
+        raise ModelNotFound(
+            sentence("No installed package can use this model; the operator can see why with `limner doctor`.")
+        )
     return found[kind].load()

@@ -33,9 +33,13 @@ from limner.bot.translation import (
     stored,
 )
 from limner.bot.ui import command_names
+from limner.generators import errors as generation_errors
+from limner.generators import text_files
+from limner.generators.errors import GenerationError
+from limner.generators.training import errors as training_errors
 from tests.discord_spec import complaints
 from tests.simulated_discord import World, labels, text_of
-from tests.translations import commands, sources, template
+from tests.translations import ROOT, commands, sources, template
 
 
 @pytest.fixture
@@ -237,6 +241,9 @@ def test_a_training_says_in_the_terminals_language_why_it_stops(tmp_path: Path) 
 
 SHOWN = {"tell", "respond", "make_embed", "Listing", "elsewhere", "SetupError", "send_message", "ask", "_ask", "Check"}
 """Functions whose texts people read; and every kind of UserError."""
+ERRORS = (errors, generation_errors, text_files, training_errors)
+OF_GENERATORS = (GenerationError, text_files.BadText, training_errors.TrainingError)
+"""The errors of generators whose texts people read."""
 COMMANDS = ("hf ", "pip ", "Python ")
 """Beginnings of commands and names, which stay as they are."""
 PARTS = ("label", "placeholder", "title", "footer", "content")
@@ -246,10 +253,12 @@ PARTS = ("label", "placeholder", "title", "footer", "content")
 def unwrapped(source: str, shown: set[str]) -> list[str]:
     """Sentences of a source that go to people without `_`: two words or more, or a label that begins as one."""
     found: list[str] = []
-    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+    tree = ast.parse(source)
+    constants = {ast.unparse(one.targets[0]): one.value for one in tree.body if isinstance(one, ast.Assign)}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = ast.unparse(call.func).split(".")[-1]
         given = [one.value for one in call.keywords if one.arg in PARTS] + (list(call.args) if name in shown else [])
-        for text in given:
+        for text in (constants.get(ast.unparse(one), one) for one in given):
             parts = text.values if isinstance(text, ast.JoinedStr) else [text]
             words = "".join(
                 str(one.value) for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)
@@ -261,17 +270,23 @@ def unwrapped(source: str, shown: set[str]) -> list[str]:
 
 
 def test_no_sentence_goes_to_people_unwrapped() -> None:
-    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
-    told = [
-        f"{file.name}:{one}"
+    kinds = {
+        kind.__name__
+        for module in ERRORS
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, (errors.UserError, *OF_GENERATORS))
+    }
+    found = [
+        f"{file.relative_to(ROOT)}:{one}"
         for file in sources()
-        for one in unwrapped(file.read_text("utf-8"), SHOWN | kinds)
-        if "bot" in file.parts
+        for one in unwrapped(file.read_text("utf-8"), kinds | (SHOWN if "bot" in file.parts else set()))
     ]
-    assert told == []
+    assert found == []
 
 
 def test_an_unwrapped_sentence_is_found() -> None:
     assert unwrapped('raise BadRule(f"The rule {rule} is gone.")', {"BadRule"}) == ["1: The rule  is gone."]
     assert unwrapped('raise BadRule(_("The rule is gone."))', {"BadRule"}) == []
     assert unwrapped('Button(label="Keep")', set()) == ["1: Keep"]
+    assert unwrapped('GONE = "It is gone."\nraise BadRule(GONE)', {"BadRule"}) == ["2: It is gone."]
+    assert unwrapped('GONE = sentence("It is gone.")\nraise BadRule(GONE)', {"BadRule"}) == []

@@ -180,11 +180,11 @@ async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
     """One request with its details, its pictures, and a button that paints it again."""
     view = _view([HistoryButton(_("Repeat"), "repeat", job.id)] if job.kind != JobKind.DESCRIBE else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
-        return _Answer(reason, [details(job)], [], view)
+        return _Answer(reason, [details(job, app.styles)], [], view)
     largest = min(interaction.filesize_limit, MESSAGE_BYTES // max(1, len(job.images)))
     files = await _pictures(app, job, largest)
     missing = _(MISSING) if len(files) < len(job.images) else ""
-    return _Answer(missing, [details(job)], files, view)
+    return _Answer(missing, [details(job, app.styles)], files, view)
 
 
 async def _hidden(app: App, interaction: Interaction, job: Job) -> str | None:

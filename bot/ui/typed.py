@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import discord
 from limner.bot.errors import Refused
 from limner.bot.flags import clean
 from limner.bot.reasons import JobKind
-from limner.bot.translation import N_, _
+from limner.bot.translation import N_, _, languages, pgettext, speaking
 from limner.bot.ui.after_refusal import again_button, appeal_button, view_of
+from limner.bot.ui.command_names import NAME
 from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.interactions import app_of
 
@@ -27,6 +29,27 @@ LEAST = 20
 """Shorter texts are not returned: they are quickly typed again."""
 MOST = 30_000
 """Longer texts are not returned: only programs send them."""
+HEADINGS = {
+    "prompt": N_("Prompt"),
+    "negative": N_("Negative prompt"),
+    "options": N_("Options"),
+    "idea": N_("Idea"),
+    "text": N_("Text"),
+    "cells": N_("Cells that are painted anew"),
+    "rest": N_("The rest of the picture"),
+    "strength": N_("How much may change, from 0.05 to 1"),
+    "words": N_("What moderators should know (optional)"),
+    "kind": N_("It is"),
+    "action": N_("When a request has it"),
+    "told": N_("Reason for the member, or the new text"),
+    "span": N_("It counts"),
+    "exempt_channels": N_("Not in these channels and categories"),
+    "exempt_roles": N_("Not for these roles"),
+    "only_channels": N_("Only in these channels and categories"),
+    "only_roles": N_("Only for these roles"),
+    "ages": N_("Age restriction"),
+}
+"""What is shown for the forms' fields; a command's options have Discord's names."""
 IMAGINE = ("prompt", "negative")
 """The options of /imagine with a form field of their own; the others are lines of a third field."""
 
@@ -59,7 +82,7 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
         return {}
     texts = typed.texts
     if max(map(len, texts.values())) > TEXT or sum(map(len, [*texts, *texts.values()])) > MESSAGE:
-        written = "\n\n".join(f"{name}:\n{text}" for name, text in texts.items())
+        written = "\n\n".join(f"{_heading(name)}:\n{text}" for name, text in texts.items())
         return {"file": discord.File(io.BytesIO(written.encode()), FILE)}
     if not typed.kind:
         return {"embeds": _embeds(texts)}
@@ -68,10 +91,26 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
 
 def shown(message: discord.Message) -> Iterator[tuple[str, str]]:
     """The texts in a message of `give_back`, by name."""
+    names = _names()
     for embed in message.embeds:
-        yield from ((field.name or "", field.value or "") for field in embed.fields)
+        yield from ((names.get(field.name or "", field.name or ""), field.value or "") for field in embed.fields)
         if embed.description:
-            yield embed.title or "", embed.description
+            yield names.get(embed.title or "", embed.title or ""), embed.description
+
+
+def _heading(name: str) -> str:
+    """What is shown above the text of a form's field or a command's option."""
+    return _(HEADINGS[name]) if name in HEADINGS else pgettext(NAME, name)
+
+
+@functools.cache
+def _names() -> dict[str, str]:
+    """The forms' fields by what is shown above their texts, in every language: messages outlive a member's choice."""
+    names: dict[str, str] = {}
+    for language in languages():
+        with speaking(language):
+            names |= {_heading(name): name for name in HEADINGS}
+    return names
 
 
 def _typed(interaction: Interaction) -> Typed | None:
@@ -119,7 +158,7 @@ def _embeds(texts: Mapping[str, str]) -> list[discord.Embed]:
     embeds = [first]
     for name, text in texts.items():
         if len(text) <= FIELD:
-            first.add_field(name=name, value=text, inline=False)
+            first.add_field(name=_heading(name), value=text, inline=False)
         else:
-            embeds.append(discord.Embed(title=name, description=text))
+            embeds.append(discord.Embed(title=_heading(name), description=text))
     return embeds

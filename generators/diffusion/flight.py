@@ -21,6 +21,7 @@ from limner.generators.diffusion.stacked_calls import Call, Rows
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers
 from limner.generators.failures import understand
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -138,7 +139,9 @@ class Flight:
         if isinstance(result, Call):
             self.waiting = self._steered(result)
         elif any(getattr(result, "nsfw_content_detected", None) or ()):
-            raise BadRequest("The model's own safety check held this picture back; change the words or the seed.")
+            raise BadRequest(
+                sentence("The model's own safety check held this picture back; change the words or the seed.")
+            )
         else:
             self.images = result.images
 

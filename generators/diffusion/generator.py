@@ -34,12 +34,14 @@ from limner.generators.failures import understand
 from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 log = logging.getLogger(__name__)
 
+MULTIPLES = sentence("This model needs a width and height that are multiples of {step}; change the size.")
 PASSED_OVER = 8
 """A request skipped for so many steps is stepped next."""
 
@@ -110,7 +112,9 @@ class DiffusionGenerator:
         """
         where = pick_device(device)
         if offload != "none" and where.type == "cpu":
-            raise BadRequest("Offloading needs an accelerator; the operator must set it to none on this machine.")
+            raise BadRequest(
+                sentence("Offloading needs an accelerator; the operator must set it to none on this machine.")
+            )
         pipe = read_pipeline(card.source, pick_dtype(dtype, where))
         place(pipe, where, offload)
         most = (max_batch or FIRST_BATCH) * card.width * card.height
@@ -137,7 +141,7 @@ class DiffusionGenerator:
         self._check(request)
         in_flight = any(self._in_flight())
         if in_flight and request.pixels > self.capacity():
-            raise OutOfMemory("The device has no room beside what it is painting now; ask again in a moment.")
+            raise OutOfMemory(sentence("The device has no room beside what it is painting now; ask again in a moment."))
         if not in_flight:
             self._ladder.climb()
         try:
@@ -228,23 +232,23 @@ class DiffusionGenerator:
     def _check(self, request: GenerationRequest) -> None:
         self._adapters.check(request)
         if (request.mask or request.strength is not None) and not request.init_image:
-            raise BadRequest("A mask and a strength need a picture to start from; ask again with one.")
+            raise BadRequest(sentence("A mask and a strength need a picture to start from; ask again with one."))
         if request.num_inference_steps < 1 or request.num_images_per_prompt < 1:
-            raise BadRequest("A painting takes at least one step and one picture; ask for more.")
+            raise BadRequest(sentence("A painting takes at least one step and one picture; ask for more."))
         if (
             request.strength is not None
             and not 1 <= request.strength * request.num_inference_steps <= request.num_inference_steps
         ):
             raise BadRequest(
-                "The strength is at most 1 and must leave at least one step; change it or take more steps."
+                sentence("The strength is at most 1 and must leave at least one step; change it or take more steps.")
             )
         if request.references:
-            raise BadRequest("This model refers to no picture; ask again without one.")
+            raise BadRequest(sentence("This model refers to no picture; ask again without one."))
         if request.tile and not self._pipelines.has_unet:
-            raise BadRequest("This model cannot join a picture's edges; ask again without tile.")
+            raise BadRequest(sentence("This model cannot join a picture's edges; ask again without tile."))
         step = self._card.multiple_of
         if min(request.width, request.height) < step or request.width % step or request.height % step:
-            raise BadRequest(f"This model needs a width and height that are multiples of {step}; change the size.")
+            raise BadRequest(sentence(MULTIPLES, step=step))
 
         if self._budget is not None:
             self._budget.check(request)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from limner.generators.errors import BadRequest
 from limner.generators.loading import loading
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -43,7 +44,7 @@ class Adapters:
             BadRequest: there is none of that name.
         """
         if any(name not in self._files for name, _ in request.loras):
-            raise BadRequest("This model has no LoRA of that name; ask again with another one or without it.")
+            raise BadRequest(sentence("This model has no LoRA of that name; ask again with another one or without it."))
 
     def attach(self, request: GenerationRequest) -> None:
         """Attach the request's LoRAs, and detach others; at once if they are attached already.
@@ -66,7 +67,7 @@ class Adapters:
                 self._pipe.set_adapters(list(names), list(weights))
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             self._take_off()
-            raise BadRequest("This LoRA cannot be used with this model; ask again without it.") from error
+            raise BadRequest(sentence("This LoRA cannot be used with this model; ask again without it.")) from error
         self._worn = request.loras
         log.info("loras_changed count=%d seconds=%.2f", len(request.loras), time.perf_counter() - started)
 

@@ -24,6 +24,7 @@ from limner.generators.errors import BadRequest, GenerationError, error_site
 from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,14 @@ class Budget:
         needed, room = self.denoising.of(request.width * request.height // 2), self.free + self.releasable
         if needed > room:
             raise BadRequest(
-                f"A picture of {request.width}x{request.height} needs about {needed / GIB:.1f} GiB of memory and this "
-                f"device has {room / GIB:.1f} GiB; ask for a smaller one."
+                sentence(
+                    "A picture of {width}x{height} needs about {needed:.1f} GiB of memory and this device has "
+                    "{room:.1f} GiB; ask for a smaller one.",
+                    width=request.width,
+                    height=request.height,
+                    needed=needed / GIB,
+                    room=room / GIB,
+                )
             )
 
 

@@ -23,6 +23,7 @@ from limner.generators.loading import loading
 from limner.generators.model_files import variant_of
 from limner.generators.requests import GenerationRequest
 from limner.generators.samplers import samplers
+from limner.generators.sentences import sentence
 from limner.generators.weights import parts
 
 Scheduler = Any
@@ -37,6 +38,8 @@ class Family(NamedTuple):
     part: str | None = None
 
 
+OTHER_SAMPLER = sentence("This model cannot be used with that sampler; name one of {samplers}.")
+NO_SAMPLER = sentence("This model cannot be used with that sampler; ask again without naming one.")
 STEPWISE = (
     Family("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
     Family("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
@@ -97,8 +100,8 @@ class Pipelines:
             BadRequest: the model cannot be used with it.
         """
         if name is not None and name not in self.samplers:
-            instead = f"name one of {', '.join(self.samplers)}" if self.samplers else "ask again without naming one"
-            raise BadRequest(f"This model cannot be used with that sampler; {instead}.")
+            text = OTHER_SAMPLER if self.samplers else NO_SAMPLER
+            raise BadRequest(text.format(samplers=", ".join(self.samplers)))
         if name not in self._fresh:
             kind, changes = self.samplers[name] if name else ("", {})
             made = getattr(diffusers, kind) if kind else type(self._own)
@@ -169,7 +172,7 @@ def opened(path: str) -> Image.Image:
     try:
         return open_image(Path(path).read_bytes())
     except (OSError, BadImage) as error:
-        raise BadRequest("The picture to start from cannot be read; choose another one.") from error
+        raise BadRequest(sentence("The picture to start from cannot be read; choose another one.")) from error
 
 
 def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
@@ -195,7 +198,7 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: str) -> None:
     try:
         move[offload](device=device)
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory("The model does not fit into the device's memory; choose a smaller one.") from error
+        raise OutOfMemory(sentence("The model does not fit into the device's memory; choose a smaller one.")) from error
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -209,7 +212,7 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def _refusal(family: Family) -> str:
     if family.picture and family.words is None:
-        return "This model only changes pictures; ask again with one to start from."
+        return sentence("This model only changes pictures; ask again with one to start from.")
     if family.words is None:
-        return "This model only fills a part of a picture; ask again with a picture and a mask."
-    return "This model cannot start from a picture; ask again with words only."
+        return sentence("This model only fills a part of a picture; ask again with a picture and a mask.")
+    return sentence("This model cannot start from a picture; ask again with words only.")

@@ -22,6 +22,7 @@ from limner.generators.diffusion.preview import Previewer, Watch
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -246,7 +247,9 @@ class _PipelineCall:
 
     def _pictures(self, output: Any) -> list[Image.Image | GenerationError]:
         unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(self.samples)
-        refusal = BadRequest("The model's own safety check held this picture back; change the words or the seed.")
+        refusal = BadRequest(
+            sentence("The model's own safety check held this picture back; change the words or the seed.")
+        )
         return [
             refusal if bad else self._picture(order.request, pixels)
             for (order, _), pixels, bad in zip(self.samples, output.images, unsafe, strict=True)

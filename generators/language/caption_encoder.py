@@ -19,6 +19,7 @@ from limner.generators.errors import ModelNotFound
 from limner.generators.language.language_model import converted
 from limner.generators.language.unread import first_unread, unread_from
 from limner.generators.loading import loading
+from limner.generators.sentences import sentence
 
 BUNDLED = "smollm2"
 LAYERS = 10
@@ -76,7 +77,7 @@ def load_caption_encoder(name: str) -> CaptionEncoder:
             model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
             return LanguageModelEncoder(name, model, AutoTokenizer.from_pretrained(folder), layers=LAYERS)
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        raise ModelNotFound("The language model that this model reads with is not there.") from error
+        raise ModelNotFound(sentence("The language model that this model reads with is not there.")) from error
 
 
 class LanguageModelEncoder:

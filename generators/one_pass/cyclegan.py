@@ -22,6 +22,7 @@ from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.generator import CONFIG, VERSION, WEIGHTS, OnePass, finished
 from limner.generators.one_pass.translators import Depth, Translator
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 FAMILY = "cyclegan"
 
@@ -40,11 +41,11 @@ class CycleGANGenerator(OnePass):
 
     def _take(self, request: GenerationRequest) -> Tensor:
         if request.init_image is None:
-            raise BadRequest("This model changes pictures; ask again with one to start from.")
+            raise BadRequest(sentence("This model changes pictures; ask again with one to start from."))
         if request.negative_prompt:
             raise NoNegative
         if request.mask or request.references or request.loras or request.scheduler:
-            raise BadRequest("This model knows only pictures; ask without a mask, a LoRA or a scheduler.")
+            raise BadRequest(sentence("This model knows only pictures; ask without a mask, a LoRA or a scheduler."))
         picture = np.asarray(read_picture(request.init_image, "RGB", request))
         return torch.from_numpy(picture.copy()).permute(2, 0, 1).float().div_(127.5).sub_(1)
 

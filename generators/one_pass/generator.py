@@ -29,7 +29,9 @@ from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.networks import Shape
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
+ONE_SIZE = sentence("This model paints {width}x{height} only; leave the size out.")
 VERSION = 1
 WEIGHTS, CAPTIONS, CONFIG = "model.safetensors", "captions.safetensors", "config.json"
 
@@ -129,7 +131,9 @@ class OnePass(ABC):
         try:
             told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             if (told["family"], told["version"]) != (cls.family, VERSION):
-                raise ModelNotFound("This model is of another family or version; the operator must train it again.")
+                raise ModelNotFound(
+                    sentence("This model is of another family or version; the operator must train it again.")
+                )
             painter = cls._open(card, told, max_batch or FIRST_BATCH)
             weights = {name: part.float() for name, part in load_file(folder / WEIGHTS).items()}
             painter._network.load_state_dict(weights)
@@ -148,7 +152,7 @@ class OnePass(ABC):
         """
         taken = self._take(request)
         if self._requests and request.pixels > self.capacity():
-            raise OutOfMemory("The device has no room beside what it is painting now; ask again in a moment.")
+            raise OutOfMemory(sentence("The device has no room beside what it is painting now; ask again in a moment."))
         self._requests[key] = (request, taken, time.perf_counter())
 
     def step(self) -> list[Event]:
@@ -245,9 +249,9 @@ class OnePassGenerator(OnePass):
         if request.negative_prompt:
             raise NoNegative
         if request.is_from_picture or request.loras or request.scheduler:
-            raise BadRequest("This model knows only words; ask without a picture, a LoRA or a scheduler.")
+            raise BadRequest(sentence("This model knows only words; ask without a picture, a LoRA or a scheduler."))
         if (request.width, request.height) != (self._card.width, self._card.height):
-            raise BadRequest(f"This model paints {self._card.width}x{self._card.height} only; leave the size out.")
+            raise BadRequest(sentence(ONE_SIZE, width=self._card.width, height=self._card.height))
         return self._words.vectors([request.prompt], self._load_reader)[0]
 
     def _unread(self, request: GenerationRequest) -> str:
@@ -258,7 +262,9 @@ class OnePassGenerator(OnePass):
         if self._reader is None:
             self._reader = load_caption_encoder(self._words.reader)
             if self._reader.fingerprint() != self._words.fingerprint:
-                raise ModelNotFound("This model learnt with another language model; the operator must train it again.")
+                raise ModelNotFound(
+                    sentence("This model learnt with another language model; the operator must train it again.")
+                )
         return self._reader
 
     def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:

@@ -20,13 +20,14 @@ from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.remote.images_client import BUSY, NOT_FOUND, ImagesClient
 from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
 
 log = logging.getLogger(__name__)
 
 TICK = 0.05
 """Longest wait of one step in seconds, which delays new requests and cancellations."""
 
-WORDS_ONLY = "The images server paints from words alone; ask without a picture, a LoRA or a scheduler."
+WORDS_ONLY = sentence("The images server paints from words alone; ask without a picture, a LoRA or a scheduler.")
 
 
 @dataclass

@@ -19,6 +19,7 @@ from PIL import Image
 from limner.generators.base import SafetyClassifier, SafetyScores
 from limner.generators.errors import ModelNotFound
 from limner.generators.installed import safety_classifiers
+from limner.generators.sentences import sentence
 
 LOOKS, SIDE = 5, 1024
 """Repetitions and picture side in pixels for timing a classifier."""
@@ -53,7 +54,7 @@ def load_classifier(kind: str, **options: Any) -> SafetyClassifier:
     """A safety classifier by its entry point's name; raises ModelNotFound."""
     if entry := safety_classifiers().get(kind):
         return entry.load().create(**options)
-    raise ModelNotFound(f"No installed package has the safety classifier {kind!r}.")
+    raise ModelNotFound(sentence("No installed package has the safety classifier {kind}.", kind=repr(kind)))
 
 
 def measure(classifier: SafetyClassifier) -> float:

@@ -13,6 +13,7 @@ from PIL import Image, ImageEnhance
 
 from limner.generators.errors import BadRequest, ModelNotFound
 from limner.generators.requests import Finish
+from limner.generators.sentences import sentence
 
 TILE, MARGIN = 256, 16
 """Side of an upscaler's tile in pixels, and its overlap."""
@@ -92,7 +93,9 @@ class Finisher:
             with loading():
                 model = spandrel.ModelLoader(device=self._device).load_from_file(self._file)
             if not isinstance(model, spandrel.ImageModelDescriptor) or model.input_channels != 3:
-                raise BadRequest("The upscaling model is not one for pictures; name another in the setting `upscaler`.")
+                raise BadRequest(
+                    sentence("The upscaling model is not one for pictures; name another in the setting `upscaler`.")
+                )
             self._model = model.eval()
         return self._model
 

@@ -22,7 +22,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLA
 from limner.generators.base import SafetyScores
 from limner.generators.errors import ModelNotFound
 from limner.generators.loading import loading
+from limner.generators.sentences import sentence
 
+NOT_HERE = sentence("The safety classifier is not on this machine, or is neither an image classifier nor CLIP-style.")
+UNNAMED = sentence("Name the unwanted labels in `safety_classifier_unwanted`; the model knows {known}.")
 USUAL = frozenset({"nsfw", "explicit", "unsafe", "porn", "pornography", "hentai", "sexy", "nude", "nudity", "adult"})
 """Usual labels of explicit content in classifiers on the hub."""
 UNWANTED = ("explicit nudity", "pornography", "a naked person", "sexual activity")
@@ -51,9 +54,7 @@ class TransformersClassifier:
                 return cls._comparing(model, where, unwanted or UNWANTED, wanted or WANTED)
             return cls._classifying(model, where, unwanted)
         except (OSError, ValueError) as error:
-            raise ModelNotFound(
-                "The safety classifier is not on this machine, or is neither an image classifier nor CLIP-style."
-            ) from error
+            raise ModelNotFound(NOT_HERE) from error
 
     def look(self, image: Image.Image) -> SafetyScores:
         """Each label's probability; several unwanted ones are added."""
@@ -75,7 +76,7 @@ class TransformersClassifier:
         found = [label for label in labels if label.casefold() in wanted]
         if not found:
             known = ", ".join(labels[:20])
-            raise ModelNotFound(f"Name the unwanted labels in `safety_classifier_unwanted`; the model knows {known}.")
+            raise ModelNotFound(sentence(UNNAMED, known=known))
         return cls(network, labels, found, lambda image: processor(images=image, return_tensors="pt"))
 
     @classmethod

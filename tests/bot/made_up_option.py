@@ -54,7 +54,7 @@ async def find(data: Path) -> dict[str, Any]:
             "option": chosen.request["mask"],
             "form": read_options("mask: sky"),
             "Remix": remixed.request["mask"],
-            "Details": {field.name: field.value for field in details(job).fields}.get("Painted part"),
+            "Details": {field.name: field.value for field in details(job, app.styles).fields}.get("Painted part"),
             "parameters": parameters(job, settings.default_card, 7).split(", Mask: ")[1].split(",")[0],
             "limner imagine": build_parser().parse_args(["imagine", "a fox", "--mask", "sky"]).mask,
             "docs/members.md": option_rows()[-1],

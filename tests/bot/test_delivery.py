@@ -104,7 +104,7 @@ async def test_several_pictures_a_style_and_a_note(world: World) -> None:
     assert text_of(message).splitlines()[1:] == [
         "-# The language model was too slow, so your idea is used as it is.",
         asked(world),
-        "-# seeds 7 to 9 · style watercolor · doodle · 1.2 s",
+        "-# seeds 7 to 9 · style Watercolor · doodle · 1.2 s",
     ]
     assert labels(message) == ["1", "2", "3", "Favourite", "Reroll", "Remix", "Upscale all", "Details", "Delete"]
 

@@ -133,7 +133,7 @@ async def test_the_loras_of_the_model_are_offered_and_worn(world: World) -> None
     assert [choice["value"] for choice in found] == ["ink"]
     job = await world.imagine("a red fox", lora="ink:0.5")
     assert job.generation.loras == (("ink", 0.5),)
-    assert {field.name: field.value for field in details(job).fields}["LoRA"] == "ink:0.5"
+    assert {field.name: field.value for field in details(job, world.app.styles).fields}["LoRA"] == "ink:0.5"
     assert "choose one of: ink" in await world.refused(lora="gold")
 
 

@@ -97,7 +97,7 @@ async def test_details_of_posted_pictures_are_for_all_who_see_them(world: World)
 async def test_details_show_a_choice_in_the_language_of_their_reader(world: World) -> None:
     job = await world.imagine("a red fox")
     with speaking("zh-CN"):
-        assert {field.name: field.value for field in details(job).fields}["扩写"] == "开"
+        assert {field.name: field.value for field in details(job, world.app.styles).fields}["扩写"] == "开"
 
 
 async def test_a_refusal_tells_its_reason_to_its_owner_only(world: World) -> None:

@@ -21,6 +21,7 @@ from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review, Strike, Suspension
+from limner.bot.styles import Styles
 from limner.bot.ui import rule_texts
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job import job_messages
@@ -32,6 +33,7 @@ from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
 from tests.discord_spec import complaints
 
+STYLES = Styles.load()
 MARKS = "*_~`|>#-[]()<@&!:\\/.,;\"' \n\u200b\u202e\u0301\ufdfd\U0001f98aab1"
 
 
@@ -163,11 +165,11 @@ def test_what_a_request_says_fits(text: str, kind: str) -> None:
     for status in JobStatus:
         job = request(text, status=status, kind=kind, step=3, steps=10)
         suffixes = ("", job_messages.NO_ATTACHING, job_messages.TOO_LARGE, job_messages.FILES_GONE)
-        assert_taken(*(f"<@{10**18}>\n{job_messages.ended(job)}\n{suffix}" for suffix in suffixes))
+        assert_taken(*(f"<@{10**18}>\n{job_messages.ended(job, STYLES)}\n{suffix}" for suffix in suffixes))
         why = job_messages.not_permitted(["View Channels", "Send Messages in Threads", "Attach Files"])
         assert_taken(job_messages.elsewhere(job, why), job_messages.painting(job), job_messages.held(job))
         assert_taken(job_messages.queued(job, Position(10**6, 10**6)), job_messages.quarantined(job))
-        assert_taken(job_messages.named(job), embeds=[details(job)])
+        assert_taken(job_messages.named(job), embeds=[details(job, STYLES)])
         assert length(describe(job)) <= limits.ALT_TEXT
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from limner.bot.errors import BadOption, NotYours
 from limner.bot.filters.rules import Kind
 from limner.bot.storage.tables.models import Job
+from limner.bot.translation import languages, speaking
 from limner.bot.ui import typed
 from limner.bot.ui.request.imagine_form import NO_PICTURE, read_options
 from limner.generators.base import Expansion
@@ -115,7 +116,7 @@ async def test_what_is_too_long_for_a_form_comes_back_as_a_file(world: World) ->
     [file] = answer.response.attachments
     written = (await file.read()).decode()
     assert prompt.strip() in written
-    assert written.endswith("negative:\nfog")
+    assert written.endswith("Negative prompt:\nfog")
     assert labels(answer.response.message) == []
 
 
@@ -227,8 +228,16 @@ def test_options_are_read_line_by_line():
     }
 
 
-@given(st.dictionaries(st.sampled_from(["prompt", "negative", "options", "text"]), st.text(min_size=1, max_size=1300)))
+@given(st.dictionaries(st.sampled_from([*typed.HEADINGS, "search"]), st.text(min_size=1, max_size=1300), max_size=4))
 def test_a_message_brings_back_what_it_shows(texts: dict[str, str]):
-    embeds = typed._embeds(texts)  # pyright: ignore[reportPrivateUsage]
-    message = cast("discord.Message", SimpleNamespace(embeds=embeds))
-    assert dict(typed.shown(message)) == texts
+    for language in languages():
+        with speaking(language):
+            embeds = typed._embeds(texts)  # pyright: ignore[reportPrivateUsage]
+        message = cast("discord.Message", SimpleNamespace(embeds=embeds))
+        assert dict(typed.shown(message)) == texts
+
+
+def test_typed_texts_have_headings_in_the_language_of_their_reader():
+    with speaking("zh-CN"):
+        [embed] = typed._embeds({"prompt": "狐狸", "style": "noir"})  # pyright: ignore[reportPrivateUsage]
+    assert [field.name for field in embed.fields] == ["提示词", "风格"]

@@ -182,7 +182,7 @@ class Delivery:
 
     async def _post(self, job: Job) -> int:
         """Post the answer with its pictures, as large as Discord accepts them."""
-        text = job_messages.ended(job)
+        text = job_messages.ended(job, self._app.styles)
         if job.status != JobStatus.SUCCEEDED:
             return await self._posting.put(job, text)
         files = [self._app.images.path(image.sha256) for image in job.images]
@@ -244,7 +244,8 @@ class Delivery:
         """Say it in the message where only files are refused; otherwise to the owner."""
         if error.code == MISSING_PERMISSIONS and job.images:
             try:
-                await self._posting.put(job, f"{job_messages.ended(job)}\n{job_messages.no_attaching()}")
+                text = job_messages.ended(job, self._app.styles)
+                await self._posting.put(job, f"{text}\n{job_messages.no_attaching()}")
                 return
             except discord.HTTPException as again:
                 if not is_lasting(again):

@@ -21,6 +21,7 @@ from limner.bot.options import OPTIONS, values
 from limner.bot.queue.transitions import InteractionToken
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
+from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas, stored
 from limner.bot.ui.after_refusal import appeal_view
 from limner.bot.ui.controls import NUMBER, ForOwner, parts_of
@@ -159,12 +160,13 @@ async def stop(app: App, job: Job, user_id: int) -> str:
     return _("{which} is done already, so there is nothing to cancel.", which=which)
 
 
-def details(job: Job, *, for_owner: bool = True) -> discord.Embed:
+def details(job: Job, styles: Styles, *, for_owner: bool = True) -> discord.Embed:
     """Everything about a job; the name of a member's file is for its owner only."""
     request, expansion = job.generation, job.expanded
     texts = {_("Idea"): job.idea, _("Prompt"): job.prompt or "", _("Added"): expansion.added if expansion else ""}
     told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
     said = values(job, request)
+    said["style"] = styles.title(job.style)
     options = {
         _(option.label): job_messages.plain(option.show(said[option.name]), VALUE_LENGTH)
         for option in OPTIONS
@@ -293,7 +295,7 @@ async def show_details(interaction: Interaction, app: App, job: Job) -> None:
     view = await appeal_view(app, job)
     if star := star_items(job):
         view = discord.ui.View(timeout=None).add_item(*star)
-    embed = details(job, for_owner=interaction.user.id == job.user_id)
+    embed = details(job, app.styles, for_owner=interaction.user.id == job.user_id)
     await tell(interaction, "", embed=embed, **({"view": view} if view else {}))
 
 

@@ -12,6 +12,7 @@ from limner.bot.notes import sentences
 from limner.bot.queue.estimate import Position
 from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
+from limner.bot.styles import Styles
 from limner.bot.submit import MOST_EXPANSIONS
 from limner.bot.translation import N_, _, commas, stored
 from limner.generators.added_words import runs
@@ -126,7 +127,7 @@ def held(job: Job) -> str:
     return "\n".join((_idea(job), *([] if _is_unread(job) else _addition(job)), f"-# {choose}"))
 
 
-def ended(job: Job) -> str:
+def ended(job: Job, styles: Styles) -> str:
     """The final text of a job; a refusal repeats nothing of the request."""
     if job.status == JobStatus.REFUSED:
         return _(REJECTED) if job.reason_code == EndCode.REVIEW else _(REFUSED_BY_FILTER)
@@ -134,7 +135,10 @@ def ended(job: Job) -> str:
         said = plain(job.prompt or "", DESCRIPTION_LENGTH)
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
-        head, facts = [quoted(job.idea), *_addition(job), *_changes(job)], [f"-# {_asker(job)}", f"-# {_facts(job)}"]
+        head, facts = (
+            [quoted(job.idea), *_addition(job), *_changes(job)],
+            [f"-# {_asker(job)}", f"-# {_facts(job, styles)}"],
+        )
         return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, *facts)))), *facts))
     return f"{_idea(job)}\n{_reason(job)}"
 
@@ -257,7 +261,7 @@ def _asker(job: Job) -> str:
     return _(sentence, job=job.parent_id, picture=job.parent_picture, member=member)
 
 
-def _facts(job: Job) -> str:
+def _facts(job: Job, styles: Styles) -> str:
     is_chosen = job.generation.keep or 0 < len(job.images) < job.generation.count
     seeds = [image.seed for image in job.images] if is_chosen else job.generation.seeds
     if len(seeds) == 1:
@@ -266,7 +270,7 @@ def _facts(job: Job) -> str:
         seed = _("seeds {seeds}", seeds=commas(seeds))
     else:
         seed = _("seeds {first} to {last}", first=seeds[0], last=seeds[-1])
-    style = [_("style {style}", style=plain(job.style, CHOICE))] if job.style else []
+    style = [_("style {style}", style=plain(styles.title(job.style), CHOICE))] if job.style else []
     steps = job.generation.num_inference_steps
     early = [_("stopped after step {step} of {steps}", step=job.steps, steps=steps)] if job.steps < steps else []
     facts = [seed, *style, plain(job.generation.model, CHOICE), seconds(job), *early]

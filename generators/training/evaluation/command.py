@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 FEW = 2_000
 """Fewer pictures give weak figures for a distance between distributions."""
 MEANINGS = {
-    "caption_first_of_N": "the caption it was painted from comes first among N of other things",
-    "noun_first": "a noun alone comes first among all nouns",
-    "noun_in_first_five": "... is among the first five",
-    "unseen_synonym_first": "for a word that it has never seen, the noun comes first",
-    "unseen_synonym_in_first_five": "... is among the first five",
-    "frechet_distance": "FID from other real pictures; best is what real pictures have",
-    "kernel_distance": "KID from other real pictures, 0 is best",
-    "precision": "painted pictures that are among the real ones",
-    "recall": "real pictures that are among the painted ones",
-    "inception_score": "each of one kind, together of many",
-    "psnr": "what the autoencoder gives back, in decibels",
-    "ssim": "... and how alike, 1 is best",
-    "pictures_per_second": "painted on this machine, as the bot paints",
+    "caption_first_of_N": sentence("the caption it was painted from comes first among {number} of other things"),
+    "noun_first": sentence("a noun alone comes first among all nouns"),
+    "noun_in_first_five": sentence("... is among the first five"),
+    "unseen_synonym_first": sentence("for a word that it has never seen, the noun comes first"),
+    "unseen_synonym_in_first_five": sentence("... is among the first five"),
+    "frechet_distance": sentence("FID from other real pictures; best is what real pictures have"),
+    "kernel_distance": sentence("KID from other real pictures, 0 is best"),
+    "precision": sentence("painted pictures that are among the real ones"),
+    "recall": sentence("real pictures that are among the painted ones"),
+    "inception_score": sentence("each of one kind, together of many"),
+    "psnr": sentence("what the autoencoder gives back, in decibels"),
+    "ssim": sentence("... and how alike, 1 is best"),
+    "pictures_per_second": sentence("painted on this machine, as the bot paints"),
 }
 
 
@@ -90,11 +90,11 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
     painting = Painting(card, device=device)
     terminal = Console(stderr=True)
     with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
-        line = progress.add_task(f"{card.name}: loading", total=None)
+        line = progress.add_task(f"{card.name}: {shown(sentence('loading'))}", total=None)
 
         def tell(done: int, of: int) -> None:
-            doing = "comparing" if done == of else f"{done} of {of} pictures"
-            progress.update(line, description=f"{card.name}: {doing}", completed=done, total=of)
+            doing = sentence("comparing") if done == of else sentence("{done} of {of} pictures", done=done, of=of)
+            progress.update(line, description=f"{card.name}: {shown(doing)}", completed=done, total=of)
 
         if arguments.prompts:
             sheet, told = _paint_prompts(painting, arguments.prompts, tell)
@@ -174,15 +174,17 @@ def _evaluate(
 
 def show(card: ModelCard, told: dict[str, Any]) -> None:
     """The figures as a table."""
-    table = Table(title=f"{card.title or card.name}: {told['pictures']} pictures")
+    title = sentence("{model}: {count} pictures", model=card.title or card.name, count=told["pictures"])
+    table = Table(title=shown(title))
     table.add_column("", no_wrap=True)
-    for heading in ("painted", "real pictures", "what"):
-        table.add_column(heading, justify="right" if heading in ("painted", "real pictures") else "left")
+    for heading in (sentence("painted"), sentence("real pictures")):
+        table.add_column(shown(heading), justify="right")
+    table.add_column(shown(sentence("what")))
     for name in told["painted"]:
         kind = name.rstrip("0123456789")
         number = name.removeprefix(kind)
-        meaning = MEANINGS[kind + "N" * bool(number)].replace(" N ", f" {number} ")
-        table.add_row(name, _cell(told, "painted", name), _cell(told, "real", name), meaning)
+        meaning = MEANINGS[kind + "N" * bool(number)].format(number=number)
+        table.add_row(name, _cell(told, "painted", name), _cell(told, "real", name), shown(meaning))
     Console().print(table)
     if "features" in told:
         print(
@@ -203,7 +205,8 @@ def _cell(told: dict[str, Any], column: str, name: str) -> str:
     value = f"{told[column][name]:.3g}"
     if not (interval := told.get("intervals", {}).get(column, {}).get(name)):
         return value
-    return f"{value} ({interval[0]:.3g} to {interval[1]:.3g}, {told['samples'][column][name]})"
+    low, high = (f"{one:.3g}" for one in interval)
+    return f"{value} ({low} – {high}, {told['samples'][column][name]})"
 
 
 def _warn(told: dict[str, Any]) -> None:
