@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from limner.bot.errors import SetupError
+from limner.bot.quantities import rounded
 from limner.bot.setting_fields import SettingFields
 from limner.bot.translation import _
 
@@ -42,7 +43,7 @@ def check_values(settings: SettingFields) -> None:
         _at_least(f"changes_{name}", getattr(settings, f"changes_{name}"), 0.01)
     for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
         if not 0 <= getattr(settings, name) <= most:
-            raise SetupError(_("The setting `{name}` must be from 0 to {most:g}.", name=name, most=most))
+            raise SetupError(_("The setting `{name}` must be from 0 to {most}.", name=name, most=rounded(most)))
 
 
 def check_devices(devices: Collection[str]) -> None:

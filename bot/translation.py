@@ -127,6 +127,11 @@ def speak(locale: str) -> None:
     _current.set(nearest(locale))
 
 
+def current() -> str:
+    """The language of the task that asks."""
+    return _current.get()
+
+
 @functools.lru_cache(maxsize=256)
 def nearest(*locales: str) -> str:
     """The language on hand that fits best to locales in order of preference, such as zh-CN or zh_CN.UTF-8."""

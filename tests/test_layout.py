@@ -85,6 +85,7 @@ LAYERS = (
     ("place", "background"),
     ("errors",),
     ("limits", "reasons"),
+    ("quantities",),
     ("importing", "translation"),
 )
 """The modules and folders of `bot`, from the top down: imports, for types too, lead to the same row or a lower one."""

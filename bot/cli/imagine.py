@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
+from limner.bot.quantities import date_and_time, decimal
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
@@ -251,7 +251,8 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
 
 def _summary(job: Job, paths: list[Path]) -> str:
     status = _(STATUSES[JobStatus(job.status)])
-    facts = f"{job.request['seed']} · {job.request['model']} · {job.seconds or 0:.1f} s · {status}"
+    took = _("{seconds} s", seconds=decimal(job.seconds or 0, 1))
+    facts = f"{job.request['seed']} · {job.request['model']} · {took} · {status}"
     notes = [stored(job.expanded.note)] if job.expanded and job.expanded.note else []
     rows = [
         (_("prompt"), job.prompt or "-"),
@@ -266,7 +267,7 @@ def _summary(job: Job, paths: list[Path]) -> str:
 def _table(jobs: Sequence[Job]) -> Table:
     table = Table(_("id"), _("when"), _("user"), _("status"), _("idea"), _("seed"), _("model"), box=None)
     for job in jobs:
-        when = datetime.fromtimestamp(job.created_at).astimezone().strftime("%Y-%m-%d %H:%M")
+        when = date_and_time(job.created_at)
         status = _(STATUSES[JobStatus(job.status)])
         cells = (job.id, when, job.user_id, status, job.idea, job.request["seed"], job.request["model"])
         table.add_row(*(Text(str(cell)) for cell in cells))

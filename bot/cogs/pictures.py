@@ -14,6 +14,7 @@ from limner.bot.errors import BadPicture, NotFound
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Where
+from limner.bot.quantities import rounded
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.ui.cog import LimnerCog
@@ -79,11 +80,11 @@ class Pictures(LimnerCog, name="Limner pictures"):
         await tell(
             interaction,
             _(
-                "Pictures may be up to **{here:g}** explicit in ordinary channels and up to **{there:g}** in "
+                "Pictures may be up to **{here}** explicit in ordinary channels and up to **{there}** in "
                 "age-restricted ones, on a scale from 0 to 1; what is made from a picture has the first limit "
                 "everywhere. That holds from now on, also for what is painted already.",
-                here=here,
-                there=there,
+                here=rounded(here),
+                there=rounded(there),
             ),
         )
 

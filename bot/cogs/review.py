@@ -9,6 +9,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings, OnEvasion
+from limner.bot.quantities import duration
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.translation import N_, _, ngettext
@@ -20,15 +21,10 @@ from limner.bot.ui.review.review_cards import REASONS
 Interaction = discord.Interaction[Any]
 
 CARDS = N_(
-    "Review cards are posted in <#{channel}>; a request that nobody decides about in {days} days counts as rejected."
+    "Review cards are posted in <#{channel}>; a request that nobody decides about within {time} counts as rejected."
 )
-SUSPENDS = N_("A member with {strikes} strikes may not paint for {hours} hours, and twice as long each further time.")
-SUSPENDS_ON_DISCORD = N_(
-    "A member with {strikes} strikes may not paint for {hours} hours and is timed out on Discord, and twice as long "
-    "each further time."
-)
-BRINGS_STRIKE = N_("A refused idea in another spelling within {minutes} minutes brings a strike.")
-BRINGS_LOOK = N_("A refused idea in another spelling within {minutes} minutes goes to a moderator.")
+BRINGS_STRIKE = N_("A refused idea in another spelling within {time} brings a strike.")
+BRINGS_LOOK = N_("A refused idea in another spelling within {time} goes to a moderator.")
 NOTHING = N_("Nothing waits for a moderator.")
 OFF = N_(
     "No review channel is chosen (/filter settings): flags are refusals, there are no appeals, and no idea is compared "
@@ -118,17 +114,35 @@ def policy(settings: GuildSettings) -> list[str]:
     """The server's policy for strikes and refused ideas, in sentences for everybody."""
     lines = [ngettext("A strike expires after 1 day.", "A strike expires after {number} days.", settings.strike_days)]
     if settings.strike_limit:
-        suspends = _(SUSPENDS_ON_DISCORD) if settings.times_out else _(SUSPENDS)
-        lines.append(_(suspends, strikes=settings.strike_limit, hours=settings.suspension_hours))
+        lines.append(_suspends(settings))
     else:
         lines.append(_("Strikes suspend nobody."))
     if settings.evasion != OnEvasion.OFF and settings.review_channel_id:
-        brings = _(BRINGS_STRIKE) if settings.evasion == OnEvasion.STRIKE else _(BRINGS_LOOK)
-        lines.append(_(brings, minutes=settings.evasion_minutes))
+        brings = BRINGS_STRIKE if settings.evasion == OnEvasion.STRIKE else BRINGS_LOOK
+        lines.append(_(brings, time=duration(settings.evasion_minutes, "minute")))
     return lines
 
 
+def _suspends(settings: GuildSettings) -> str:
+    time = duration(settings.suspension_hours, "hour")
+    if settings.times_out:
+        return ngettext(
+            "A member with a strike may not paint for {time} and is timed out on Discord, and twice as long each "
+            "further time.",
+            "A member with {number} strikes may not paint for {time} and is timed out on Discord, and twice as long "
+            "each further time.",
+            settings.strike_limit,
+            time=time,
+        )
+    return ngettext(
+        "A member with a strike may not paint for {time}, and twice as long each further time.",
+        "A member with {number} strikes may not paint for {time}, and twice as long each further time.",
+        settings.strike_limit,
+        time=time,
+    )
+
+
 def _told(settings: GuildSettings) -> list[str]:
-    channel, days = settings.review_channel_id, settings.review_days
-    cards = _(CARDS, channel=channel, days=days) if channel else _(OFF)
+    channel, time = settings.review_channel_id, duration(settings.review_days, "day")
+    cards = _(CARDS, channel=channel, time=time) if channel else _(OFF)
     return [cards, *policy(settings)]

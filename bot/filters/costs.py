@@ -10,6 +10,7 @@ from limner.bot.filters.disguises import coarse
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.regex.regexes import MOST_STEPS, program
 from limner.bot.filters.rules import Rule
+from limner.bot.quantities import decimal
 from limner.bot.translation import N_, _, commas
 
 MOST_CHARACTERS = 400_000
@@ -22,7 +23,7 @@ MOST_REGEXES = 500
 _SHOWN = 3
 """Rules that a sentence names."""
 
-CHARACTERS = N_("The rules of a server may have {most:,} characters together; with this one they would have more.")
+CHARACTERS = N_("The rules of a server may have {most} characters together; with this one they would have more.")
 ALIKE = N_(
     "It is spelled so much like {number} other rules, such as {rules}, that texts would take too long to check; "
     "make one of them."
@@ -64,7 +65,7 @@ class Ledger:
             self._characters += len(rule.pattern)
             self._same[rule.pattern.casefold()] += 1
             if self._characters > MOST_CHARACTERS:
-                return _(CHARACTERS, most=MOST_CHARACTERS)
+                return _(CHARACTERS, most=decimal(MOST_CHARACTERS))
             if self._same[rule.pattern.casefold()] > MOST_SAME:
                 return _(SAME, most=MOST_SAME)
         return None
@@ -77,7 +78,7 @@ class Ledger:
         if steps > MOST_STEPS:
             names: dict[str, float] = {**self._regexes, _("this one"): own}
             costliest = max(names, key=lambda name: names[name])
-            return _(STEPS, steps=math.ceil(steps), most=MOST_STEPS, own=round(own, 1), costliest=costliest)
+            return _(STEPS, steps=math.ceil(steps), most=MOST_STEPS, own=decimal(own, 1), costliest=costliest)
         self._regexes[rule.pattern] = own
         return None
 

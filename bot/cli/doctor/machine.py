@@ -12,6 +12,7 @@ from typing import Any
 
 from limner.bot.cli.doctor.check import Check
 from limner.bot.errors import SetupError, StorageFull
+from limner.bot.quantities import decimal
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
@@ -51,7 +52,7 @@ def data_folder(folder: Path) -> Check:
             what = _("the folder {written} cannot be written ({strerror})", written=written, strerror=error.strerror)
             return Check("fail", what, _("give the user that runs Limner the right, or name another with LIMNER_DATA"))
     free = shutil.disk_usage(folder).free
-    what = _("data folder {folder}, {size:.1f} GiB free", folder=folder.resolve(), size=free / GIB)
+    what = _("data folder {folder}, {size} GiB free", folder=folder.resolve(), size=decimal(free / GIB, 1))
     if free >= LITTLE_DISK:
         return Check("ok", what)
     return Check("warn" if free >= NO_DISK else "fail", what, _("free some space, or move the folder with LIMNER_DATA"))
@@ -123,9 +124,9 @@ async def clock(settings: Settings) -> Check | None:
     off = theirs - (before + after) / 2
     if abs(off) - (after - before) / 2 <= MOST_SKEW:
         return None
-    what = _("this machine's clock is {seconds:.0f} s behind the database server's", seconds=off)
+    what = _("this machine's clock is {seconds} s behind the database server's", seconds=decimal(off))
     if off < 0:
-        what = _("this machine's clock is {seconds:.0f} s ahead of the database server's", seconds=-off)
+        what = _("this machine's clock is {seconds} s ahead of the database server's", seconds=decimal(-off))
     return Check(
         "warn", what, _("let both follow NTP; retries, expiries and the times that people read are off by that")
     )

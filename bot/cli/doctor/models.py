@@ -12,6 +12,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.servers import chat_server
+from limner.bot.quantities import decimal
 from limner.bot.settings import Settings
 from limner.bot.translation import _, stored
 from limner.bot.worker.devices import ask_generators
@@ -77,11 +78,11 @@ def _model_folder(card: ModelCard, folder: Path, tried: dict[str, Any] | None) -
     size = sum(path.stat().st_size for path in folder.glob("**/*.safetensors"))
     picture = _("; it needs a picture to start from") if card.needs_picture else ""
     what = _(
-        "model {card}: {width}x{height}, {value:.0f} MiB of weights{picture}",
+        "model {card}: {width}x{height}, {value} MiB of weights{picture}",
         card=card.name,
         width=card.width,
         height=card.height,
-        value=size / 2**20,
+        value=decimal(size / 2**20),
         picture=picture,
     )
     return _tried(what, tried, _("copy or save the model again, or take it out of `models`"))
@@ -92,7 +93,7 @@ def _tried(what: str, tried: dict[str, Any] | None, mend: str) -> Check:
         return Check("ok", what)
     if "error" in tried:
         return Check("fail", _("{what}; it fails when it is tried: {tried}", what=what, tried=tried["error"]), mend)
-    return Check("ok", _("{what}; loaded and tried in {tried:.1f} s", what=what, tried=tried["seconds"]))
+    return Check("ok", _("{what}; loaded and tried in {tried} s", what=what, tried=decimal(tried["seconds"], 1)))
 
 
 async def try_models(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -203,7 +204,7 @@ async def safety_classifier(settings: Settings) -> Check:
         )
         mend = "pip install -c constraints.txt -e ., or LIMNER_SAFETY_CLASSIFIER (and its labels in ..._UNWANTED)"
         return Check("fail", what, mend)
-    speed = _("{found:.0f} ms for a picture of 1024x1024 on the CPU", found=found["milliseconds"])
+    speed = _("{found} ms for a picture of 1024x1024 on the CPU", found=decimal(found["milliseconds"]))
     return Check(
         "ok",
         _("safety classifier {safety_classifier}: {speed}", safety_classifier=settings.safety_classifier, speed=speed),

@@ -21,6 +21,7 @@ from limner.bot.filters.rulebook.own_roles import Counts, check_own_roles
 from limner.bot.filters.rules import Action, Kind, normal_form
 from limner.bot.filters.scopes import Scope
 from limner.bot.guild_settings import Guilds
+from limner.bot.quantities import decimal
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import State, changing, record
 from limner.bot.storage.db import Database
@@ -42,7 +43,7 @@ BATCH = 500
 READ_TOGETHER = 200
 """Rules that are read before others have their turn in the event loop."""
 
-TOO_MANY = N_("That file has more than {most:,} rules, and a server may have that many; leave some out.")
+TOO_MANY = N_("That file has more than {most} rules, and a server may have that many; leave some out.")
 GONE = N_("There is no such rule here; /filter list shows all of them.")
 SAME = N_(
     "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
@@ -298,7 +299,7 @@ def _capped(items: Iterator[Item]) -> Iterator[Item]:
     for item in items:
         rules += bool(item.entry or item.problem)
         if rules > MOST:
-            raise BadRule(_(TOO_MANY, most=MOST))
+            raise BadRule(_(TOO_MANY, most=decimal(MOST)))
         yield item
 
 

@@ -18,6 +18,7 @@ from limner.bot.flags import without_flags
 from limner.bot.limits import ANSWER_LENGTH, DESCRIPTION, fit
 from limner.bot.notes import STATUSES, sentences
 from limner.bot.options import OPTIONS, values
+from limner.bot.quantities import decimal
 from limner.bot.queue.transitions import InteractionToken
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
@@ -178,7 +179,7 @@ def details(job: Job, styles: Styles, *, for_owner: bool = True) -> discord.Embe
         _("Starts from"): job_messages.plain(job.input_name, 100) if for_owner else "",
         _("Language model"): expansion.model if expansion else "",
         _("Changes"): job_messages.plain(_changes(job), VALUE_LENGTH),
-        _("Seconds"): "" if job.seconds is None else f"{job.seconds:.1f}",
+        _("Seconds"): "" if job.seconds is None else decimal(job.seconds, 1),
         _("Attempts"): job.attempts,
         _("Likeness to the idea"): _likeness(job),
         _("Notes"): job_messages.plain(" · ".join(sentences(job)), 500),
@@ -360,7 +361,7 @@ def _changes(job: Job) -> str:
 
 def _likeness(job: Job) -> str:
     """The image-text model's score of the pictures, and the number of candidates."""
-    found = [f"{image.nearness:.2f}" for image in job.images if image.nearness is not None]
+    found = [decimal(image.nearness, 2) for image in job.images if image.nearness is not None]
     if not found:
         return ""
     return _("{likeness} · best of {number}", likeness=commas(found), number=job.generation.num_images_per_prompt)

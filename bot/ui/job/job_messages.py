@@ -9,6 +9,7 @@ from discord.utils import escape_markdown, escape_mentions
 
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.notes import sentences
+from limner.bot.quantities import decimal
 from limner.bot.queue.estimate import Position
 from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
@@ -201,8 +202,8 @@ def sizes(job: Job) -> str:
 def seconds(job: Job) -> str:
     """How long a job took."""
     if job.seconds and job.seconds >= LEAST_SECONDS:
-        return _("{seconds} s", seconds=round(job.seconds, 1))
-    return _("under {seconds} s", seconds=LEAST_SECONDS)
+        return _("{seconds} s", seconds=decimal(job.seconds, 1))
+    return _("under {seconds} s", seconds=decimal(LEAST_SECONDS, 1))
 
 
 def plain(text: str, most: int) -> str:
@@ -288,5 +289,5 @@ def _in_line(place: int) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return _("{seconds} s", seconds=max(1, round(seconds)))
-    return _("{minutes} min", minutes=round(seconds / 60))
+        return _("{seconds} s", seconds=decimal(max(1, seconds)))
+    return _("{minutes} min", minutes=decimal(seconds / 60))
