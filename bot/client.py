@@ -97,7 +97,7 @@ async def sync_commands(bot: commands.Bot) -> bool:
         told = await session.get(SyncedCommands, application)
     if told and told.digest == digest:
         return False
-    await bot.tree.sync()
+    await bot.http.bulk_upsert_global_commands(application, payload)  # `tree.sync` would translate all again
     async with database.begin() as session:
         await session.merge(SyncedCommands(application_id=application, digest=digest))
     log.info("commands_synced count=%s", len(payload))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import discord
 import pytest
 import simcord
+from discord import app_commands
 from discord.ext import commands
 from PIL import Image
 
@@ -189,6 +191,28 @@ def slow_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     slow = SimpleNamespace(create_task=asyncio.create_task, timeout=asyncio.timeout, wait=wait)
     monkeypatch.setattr(uploads, "asyncio", slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_translated_once() -> Generator[None]:
+    """All bots of this process have the same commands; translating them takes as long as the rest of a start."""
+    translated = dict[str, dict[str, Any]]()
+
+    def remembering(kind: type[Any]) -> Callable[..., Awaitable[dict[str, Any]]]:
+        plain = kind.get_translated_payload
+
+        async def payload(command: Any, tree: Any, translator: Any) -> dict[str, Any]:
+            key = f"{type(translator)} {json.dumps(command.to_dict(tree))}"
+            if key not in translated:
+                translated[key] = await plain(command, tree, translator)
+            return translated[key]
+
+        return payload
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (app_commands.Command, app_commands.Group, app_commands.ContextMenu):
+            patch.setattr(kind, "get_translated_payload", remembering(kind))
+        yield
 
 
 @contextmanager

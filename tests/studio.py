@@ -11,12 +11,13 @@ from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import psutil
 
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
+from limner.bot.storage.private_files import make_database
 from tests.discord_records import until
 from tests.discord_server import DiscordServer
 
@@ -26,6 +27,9 @@ Victim = Literal["bot", "worker", "both"]
 
 class Studio:
     """One data folder and the processes that work on it; ``settings`` are Limner's own, by name."""
+
+    _empty_database: ClassVar[bytes] = b""
+    """A migrated one without rows, once this process has made one."""
 
     def __init__(self, folder: Path, server: DiscordServer, **settings: Any) -> None:
         self.folder = folder.resolve()
@@ -37,7 +41,7 @@ class Studio:
 
     async def start(self, *, stderr: int | None = None, **settings: Any) -> asyncio.subprocess.Process:
         """Run `limner run` until Discord says that it is online; ``settings`` are for this run only."""
-        await migrate.upgrade(Settings(data=self.folder, database_url=self.settings.get("database_url", "")).url)
+        await self._migrate()
         process = await self.run("run", stderr=stderr, **settings)
         await until(lambda: self.server.sessions or process.returncode is not None, 30, "the bot is online")
         assert process.returncode is None
@@ -92,6 +96,18 @@ class Studio:
     def files(self) -> set[str]:
         """The names of all files in the picture store."""
         return {path.name for path in (self.folder / "images").rglob("*") if path.is_file()}
+
+    async def _migrate(self) -> None:
+        """Bring the database up to date; a new SQLite file is a copy, because migrating takes longer."""
+        own = Settings(data=self.folder, database_url=self.settings.get("database_url", ""))
+        file = self.folder / "limner.db"
+        is_new = not own.database_url and not file.exists()
+        if is_new and Studio._empty_database:
+            make_database(file)
+            file.write_bytes(Studio._empty_database)
+        await migrate.upgrade(own.url)
+        if is_new:
+            Studio._empty_database = file.read_bytes()
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
         # With that variable, which images of containers like to set, every process would compile all of our code.

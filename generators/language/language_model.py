@@ -18,11 +18,14 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from limner.generators.device import pick_device
 from limner.generators.loading import loading
@@ -81,11 +84,11 @@ CONVERTING_SECONDS = 20.0
 class LanguageModel:
     """A loaded model that continues a description. Calls come from one thread at a time."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, bundled: bool) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, bundled: Path | None) -> None:
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._phrases = Phrases(tokenizer) if bundled else None
-        self._examples = self._read(EXAMPLES) if bundled else None
+        self._examples = self._read_once(EXAMPLES, bundled) if bundled else None
 
     @classmethod
     def load(cls, model: str, cache: Path, *, device: str = "cpu", waits: bool = False) -> LanguageModel:
@@ -110,7 +113,7 @@ class LanguageModel:
                 source, dtype=torch.float32 if place.type == "cpu" else "auto", use_safetensors=True
             )
             tokenizer = AutoTokenizer.from_pretrained(source)
-        return cls(loaded if waits else loaded.to(place), tokenizer, bundled=not model)
+        return cls(loaded if waits else loaded.to(place), tokenizer, bundled=None if model else Path(source))
 
     def move(self, device: str) -> None:
         """Move the weights to a device."""
@@ -146,6 +149,25 @@ class LanguageModel:
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
         return f"{opened}{start},"
+
+    def _read_once(self, text: str, folder: Path) -> Any:
+        """The same as `_read`, kept in a file of ``folder`` for later starts: it takes half a second of a processor."""
+        file = folder / f"read-{zlib.crc32(f'{text}{torch.__version__}'.encode()):08x}.attention"
+        try:
+            kept = load_file(file)
+            layers = [(kept[f"keys.{number}"], kept[f"values.{number}"]) for number in range(len(kept) // 2)]
+            return DynamicCache(layers)
+        except (OSError, SafetensorError, KeyError):
+            cache = self._read(text)
+        parts = {
+            f"{name}.{number}": getattr(layer, name).contiguous()
+            for number, layer in enumerate(cache.layers)
+            for name in ("keys", "values")
+        }
+        with contextlib.suppress(OSError, SafetensorError), tempfile.TemporaryDirectory(dir=folder) as draft:
+            save_file(parts, Path(draft) / file.name)
+            (Path(draft) / file.name).replace(file)
+        return cache
 
     @torch.inference_mode()
     def _read(self, text: str) -> Any:

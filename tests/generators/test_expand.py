@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import importlib.util
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from limner.generators.language.expanders import (
     word_count,
 )
 from limner.generators.language.guard import check
+from limner.generators.language.language_model import LanguageModel
 
 IDEAS = """\
 a sunset beach
@@ -228,6 +230,28 @@ async def test_words_that_change_the_idea_are_left_out(bundled: TransformersExpa
     expansion = await bundled.expand("a dog that is not brown", locale="en-US", seed=1, max_words=30)
     assert expansion.text == "a dog that is not brown, soft light, calm mood"
     assert expansion.kept == ("dog", "not brown")
+
+
+def test_the_examples_are_read_once_in_a_cache_folder(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "model", ignore=shutil.ignore_patterns("*.attention")))
+    monkeypatch.setattr(language_model, "unpacked", lambda cache: folder)
+    read, plain = list[str](), language_model.LanguageModel._read
+    monkeypatch.setattr(
+        language_model.LanguageModel, "_read", lambda model, text: read.append(text) or plain(model, text)
+    )
+
+    def words() -> str:
+        return LanguageModel.load("", tmp_path).describe("a fox", orders="", seed=3, max_words=20, seconds=60)
+
+    first = words()
+    assert [words(), words()] == [first, first]
+    assert len(read) == 1
+    [file] = folder.glob("*.attention")
+    file.write_bytes(file.read_bytes()[:-7])
+    assert words() == first
+    assert len(read) == 2
 
 
 def test_the_converted_model_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
