@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from filelock import FileLock
 from rich.console import Console
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -189,7 +190,11 @@ def tiny_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny reader that knows red and green squares."""
     from tests.tiny_reader import build_tiny_reader
 
-    return build_tiny_reader(tmp_path_factory.mktemp("reader"))
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return build_tiny_reader(tmp_path_factory.mktemp("reader"))
+    folder = tmp_path_factory.getbasetemp().parent / "reader"  # of all processes of this run; groups share it
+    with FileLock(f"{folder}.lock"):
+        return folder / "reader" if folder.is_dir() else build_tiny_reader(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -153,8 +154,18 @@ def _row(part: str, layers: tuple[tuple[str, ...], ...]) -> int | None:
 
 def imports(source: str, *, for_types: bool = False) -> Iterator[str]:
     """The modules and names that a source imports at run time (or ``for_types`` too), anywhere in it."""
+    return iter(_imports(source)[for_types])
+
+
+@functools.cache
+def _imports(source: str) -> tuple[list[str], list[str]]:
+    """Those at run time, and all."""
     tree = ast.parse(source)
-    for node in ast.walk(tree) if for_types else _at_run_time(tree):
+    return list(_imported(_at_run_time(tree))), list(_imported(ast.walk(tree)))
+
+
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

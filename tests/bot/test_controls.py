@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -44,16 +45,23 @@ def ours(kind: type) -> Iterator[type]:
 
 def calls(name: str) -> Iterator[tuple[str, list[str]]]:
     """Where in the bot something is called: the file, and the classes and functions around it."""
-    for file in Path(bot.__file__).parent.rglob("*.py"):
-        yield from ((file.stem, around) for around in _calls(ast.parse(file.read_text("utf-8")), name, []))
+    return ((file, around) for called, file, around in _all_calls() if called == name)
 
 
-def _calls(node: ast.AST, name: str, around: list[str]) -> Iterator[list[str]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Call) and ast.unparse(child.func).split("[")[0] == name:
-            yield around
-        is_named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        yield from _calls(child, name, [*around, child.name] if is_named else around)
+@functools.cache
+def _all_calls() -> list[tuple[str, str, list[str]]]:
+    return [call for file in Path(bot.__file__).parent.rglob("*.py") for call in _calls(file)]
+
+
+def _calls(file: Path) -> Iterator[tuple[str, str, list[str]]]:
+    def look(node: ast.AST, around: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Call):
+                yield ast.unparse(child.func).split("[")[0], file.stem, around
+            is_named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from look(child, [*around, child.name] if is_named else around)
+
+    return look(ast.parse(file.read_text("utf-8")), [])
 
 
 def test_every_control_says_for_whom_it_is_and_leaves_the_looking_to_that() -> None:

@@ -31,12 +31,16 @@ MATCHER = Matcher([Rule(term, tidy(term)) for term in TERMS])
 PROMPTS = ["a painting of {} in the snow", 'a sign that says "{}"', "{}, oil on canvas, 85mm, f/1.4", "neon: «{}!»"]
 
 
+NAMES = [(chr(code), name) for code in range(0x100, 0x1F200) if " " in (name := unicodedata.name(chr(code), ""))]
+
+
 def alphabet(pattern: str) -> dict[str, list[str]]:
     """Every character whose Unicode name tells the same letter."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for code in range(0x100, 0x1F200):
-        if match := re.fullmatch(pattern, unicodedata.name(chr(code), "")):
-            found[match[1].lower()].append(chr(code))
+    tells = re.compile(pattern).fullmatch
+    for character, name in NAMES:
+        if match := tells(name):
+            found[match[1].lower()].append(character)
     return dict(found)
 
 
