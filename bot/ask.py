@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.flags import clean, parse_prompt, without_flags
 from limner.bot.limits import named, some
-from limner.bot.notes import LEFT_OUT, TOO_LONG, too_long
-from limner.bot.option_fields import check_loras, check_ratio
+from limner.bot.notes import LEFT_OUT, NO_LORA, TOO_LONG, UNUSED, in_vain, too_long
+from limner.bot.option_fields import NO_EFFECT, NO_LORAS, check_loras, check_ratio
 from limner.bot.options import OPTIONS, by_name, values
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
@@ -185,6 +185,16 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
         raise BadOption(sentence)
     if request.finish:
         _check_finish(request, request.finish)
+
+
+def check_seen(app: App, card: ModelCard, new: NewJob) -> None:
+    """Raise BadOption for what the model was seen to do nothing with, when it was used before."""
+    if new.request.loras and app.measured.get(NO_LORA, card.origin):
+        raise BadOption(_(NO_LORAS, model=card.name))
+    if card.server and new.action is None:
+        unused = in_vain(card, new.request, new.notes, app.measured.get(UNUSED, card.origin) or ())
+        for option in unused:
+            raise BadOption(_(NO_EFFECT, model=card.name, option=option))
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

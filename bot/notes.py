@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas, stored
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
 from limner.generators.weights import without_weights
 
 LEFT_OUT = "left_out"
@@ -17,6 +19,12 @@ IN_WORDS = "in_words"
 """The negative prompt is part of the prompt, because the images server has no field for it."""
 NO_NEGATIVE = "no_negative"
 """What is remembered of a model (`generators.measured`) that was seen to take no negative prompt."""
+NO_LORA = "no_lora"
+"""The same of a model that was seen to take no LoRA."""
+UNUSED = "unused"
+"""Options of the request that its images server does not take, and what is remembered of the server."""
+SEEDED = "seeded"
+"""The member chose the seed of a request to an images server."""
 UNREAD, UNREAD_NEGATIVE = "unread", "unread_negative"
 """The ends of the prompt and of the negative prompt that exceed the model's text encoders."""
 TOO_LONG = "too_long"
@@ -68,6 +76,16 @@ def sentences(job: Job) -> list[str]:
     return list(_sentences(job))
 
 
+def in_vain(card: ModelCard, request: GenerationRequest, notes: Mapping[str, Any], unused: Sequence[str]) -> list[str]:
+    """Which of the options that an images server does not take a member chose."""
+    chosen = {
+        "steps": request.num_inference_steps != card.num_inference_steps,
+        "guidance": request.guidance_scale != card.guidance_scale,
+        "seed": bool(notes.get(SEEDED)),
+    }
+    return [option for option in unused if chosen[option]]
+
+
 def too_long(text: str, most: int | None) -> int | None:
     """The limit ``most`` in tokens if a text certainly exceeds it; a word has one token at least."""
     return most if most and len(_WORD.findall(text)) > most else None
@@ -94,6 +112,8 @@ def _sentences(job: Job) -> Iterator[str]:
             model=job.request["model"],
         )
     model = job.request["model"]
+    if unused := notes.get(UNUSED):
+        yield _("The images server of {model} does nothing with: {options}", model=model, options=commas(unused))
     if unread := notes.get(UNREAD):
         yield _("Not read, there is room for no more: {words}", words=_some(unread))
     elif most := notes.get(TOO_LONG):

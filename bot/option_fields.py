@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from limner.bot.errors import BadOption, BadPrompt
 from limner.bot.limits import named, some
-from limner.bot.translation import _, commas
+from limner.bot.notes import SEEDED
+from limner.bot.translation import N_, _, commas
 from limner.generators.model_card import ModelCard
 from limner.generators.qualities import STANDARD, quality
 from limner.generators.requests import Finish, GenerationRequest
@@ -24,6 +25,8 @@ MOST_LORAS = 5
 """LoRAs of one request."""
 _NEXT_LORA = re.compile(r"[,，、](?!\d{1,3}\s*(?:$|[,，、]))")
 """A comma between two LoRAs, not the decimal comma of a weight."""
+NO_EFFECT = N_("The model {model} does nothing with the option {option}; leave it out.")
+NO_LORAS = N_("The model {model} takes no LoRA; ask again without one.")
 MAX_RATIO = 8
 """Most times that a picture's longer side may exceed its shorter side."""
 
@@ -134,14 +137,18 @@ class Tuned(InRequest):
         card = settings.cards[new.request.model]
         if not getattr(card, self.is_used) and value != getattr(card, self.name):
             option = "steps" if self.name == "num_inference_steps" else "guidance"
-            raise BadOption(
-                _(
-                    "The model {model} does nothing with the option {option}; leave it out.",
-                    model=card.name,
-                    option=option,
-                )
-            )
+            raise BadOption(_(NO_EFFECT, model=card.name, option=option))
         return super().put(new, value, settings)
+
+
+class Seed(InRequest):
+    """The seed; an images server may not take it, so the row says that a member chose it."""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The seed as it is given."""
+        new = super().put(new, value, settings)
+        is_remote = settings.cards[new.request.model].server is not None
+        return replace(new, notes={**new.notes, SEEDED: True}) if is_remote else new
 
 
 class Switch(InRequest):
@@ -297,7 +304,7 @@ def _lora(card: ModelCard, written: str) -> tuple[str, float]:
 
 def _no_lora(card: ModelCard, name: str) -> BadOption:
     if not card.takes_loras:
-        return BadOption(_("The model {model} takes no LoRA; ask again without one.", model=card.name))
+        return BadOption(_(NO_LORAS, model=card.name))
     close = difflib.get_close_matches(name[:64], card.loras, n=1)
     if close:
         offered = _("what comes nearest is {name}", name=close[0])

@@ -18,7 +18,7 @@ from limner.bot.setting_sources import convert, read_environment, read_file, to_
 from limner.bot.translation import _
 from limner.generators.installed import safety_classifiers
 from limner.generators.model_card import ImagesServer, ModelCard
-from limner.generators.model_files import downloaded
+from limner.generators.model_files import downloaded, pipeline_on_hub
 from limner.generators.text_files import BadText
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
@@ -106,8 +106,8 @@ class Settings(SettingFields):
 
     @property
     def _models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
-        """Cards and faults; read once more for each model of the hub that has been downloaded meanwhile."""
-        here = frozenset(source for source in self._on_hub if downloaded(source))
+        """Cards and faults; read once more for each model of the hub of which more has been downloaded meanwhile."""
+        here = frozenset((source, downloaded(source) or pipeline_on_hub(source)) for source in self._on_hub)
         if here not in self._read:
             self._read[here] = self._read_models()
         return self._read[here]
@@ -118,7 +118,7 @@ class Settings(SettingFields):
         return [source for source in sources if source.count("/") == 1 and not Path(source).is_dir()]
 
     @cached_property
-    def _read(self) -> dict[frozenset[str], tuple[dict[str, ModelCard], dict[str, str]]]:
+    def _read(self) -> dict[frozenset[Any], tuple[dict[str, ModelCard], dict[str, str]]]:
         return {}
 
     def _read_models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:

@@ -13,6 +13,7 @@ from limner.bot.ask import (
     Ask,
     as_model_leaves_out,
     check_limits,
+    check_seen,
     find_card,
     new_job,
     plain_request,
@@ -71,7 +72,7 @@ async def requests(app: App, ask: Ask) -> list[NewJob]:
     """
     found = read_each(app, await with_usual_expansion(app, ask))
     for new in found:
-        check_limits(app.settings, find_card(app.settings, new.request.model), new)
+        _check(app, new)
     return found
 
 
@@ -331,12 +332,19 @@ async def submit(app: App, new: NewJob) -> Job:
 async def _allowed(app: App, new: NewJob) -> NewJob:
     """The request as its model and the rules take it; raises UserError if they do not."""
     if new.kind == JobKind.PAINT:
-        card = find_card(app.settings, new.request.model)
-        check_limits(app.settings, card, new)
+        card = _check(app, new)
         new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
         new = replace(new, weight=new.weight / quality(card, new.request.quality).cost(card))
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
+
+
+def _check(app: App, new: NewJob) -> ModelCard:
+    """The request's model; raises UserError if it cannot paint the request."""
+    card = find_card(app.settings, new.request.model)
+    check_limits(app.settings, card, new)
+    check_seen(app, card, new)
+    return card
 
 
 async def _with_wildcards(app: App, new: NewJob) -> NewJob:

@@ -40,7 +40,7 @@ class Finished:
 
     ``seconds`` is the time since it was admitted, ``busy_seconds`` its share of that time: a step of four samples
     counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts beyond the text encoders'
-    length.
+    length, and ``unused`` the options (steps, guidance, seed) that an images server does not take.
     """
 
     key: str
@@ -50,6 +50,7 @@ class Finished:
     busy_seconds: float
     unread: str = ""
     unread_negative: str = ""
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

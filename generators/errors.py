@@ -80,6 +80,10 @@ class NoNegative(BadRequest):
     """This model cannot leave things out; ask again without a negative prompt."""
 
 
+class NoLora(BadRequest):
+    """This model takes no LoRA; ask again without one."""
+
+
 class DeviceLost(GenerationError):
     """The device stopped answering; the request is painted again when it is back."""
 

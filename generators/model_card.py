@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 from limner.generators.abilities import abilities
 from limner.generators.card_schema import read_limner_json, read_table
-from limner.generators.model_files import downloaded, fault_of
+from limner.generators.model_files import downloaded, fault_of, pipeline_on_hub
 from limner.generators.samplers import samplers
 from limner.generators.sentences import sentence
 from limner.generators.text_files import read_text
@@ -127,7 +127,7 @@ class ModelCard:
     def read(cls, name: str, source: str, **overrides: Any) -> Self:
         """Read the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
 
-        Of a hub name nothing is known until it has been downloaded.
+        Of a hub name nothing is known until it has been downloaded, but what follows from its model_index.json.
 
         Raises:
             BadText: one of its files is wrong, and where.
@@ -151,6 +151,8 @@ class ModelCard:
         known = {field.name for field in fields(cls)} - {"name", "source", "server", "problem", "samplers"}
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
         pipeline = read_table(folder / "model_index.json").get("_class_name")
+        if not is_elsewhere and pipeline is None:
+            pipeline = pipeline_on_hub(source)
         able = abilities(kind, pipeline)
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
         values["problem"] = UNLOADABLE if Path(source).is_dir() and fault_of(folder, kind) else able.get("problem", "")

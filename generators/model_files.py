@@ -43,6 +43,18 @@ def fault_of(folder: Path, kind: str) -> ModelFault | None:
 
 def downloaded(source: str) -> Path | None:
     """Where the hub's model ``source`` lies on this machine; None as long as one of its small files is missing."""
+    index = _index_on_hub(source)
+    if index is None:
+        return None
+    folder, parts = index
+    wanted = [part for part in ("unet", "transformer", "vae") if isinstance(parts.get(part), list)]
+    files = [folder / part / "config.json" for part in wanted]
+    files += [folder / "scheduler" / "scheduler_config.json"] if "scheduler" in parts else []
+    return folder if files and all(file.is_file() for file in files) else None
+
+
+def _index_on_hub(source: str) -> tuple[Path, dict[str, Any]] | None:
+    """The folder and the content of a hub model's model_index.json in the hub's cache, without asking the hub."""
     if source.count("/") != 1 or Path(source).is_dir():
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -50,14 +62,16 @@ def downloaded(source: str) -> Path | None:
 
     try:
         index = try_to_load_from_cache(source, "model_index.json")
-        parts = _table(read_json(Path(index))) if isinstance(index, str) else {}
+        return (Path(index).parent, _table(read_json(Path(index)))) if isinstance(index, str) else None
     except (HFValidationError, BadText):
         return None
-    folder = Path(index) if isinstance(index, str) else Path()
-    wanted = [part for part in ("unet", "transformer", "vae") if isinstance(parts.get(part), list)]
-    files = [folder.parent / part / "config.json" for part in wanted]
-    files += [folder.parent / "scheduler" / "scheduler_config.json"] if "scheduler" in parts else []
-    return folder.parent if files and all(file.is_file() for file in files) else None
+
+
+def pipeline_on_hub(source: str) -> str | None:
+    """The pipeline's class of the hub's model ``source``, if its model_index.json is on this machine."""
+    index = _index_on_hub(source)
+    name = index[1].get("_class_name") if index else None
+    return name if isinstance(name, str) else None
 
 
 def variant_of(folder: Path) -> str | None:

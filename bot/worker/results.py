@@ -47,6 +47,8 @@ class Result:
 async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
     """The results of the images painted for a job; its notes list words without effect."""
     card = app.settings.cards[job.request["model"]]
+    if card.server and app.measured.get(notes.UNUSED, card.origin) != [*finished.unused]:
+        app.measured.put(notes.UNUSED, card.origin, [*finished.unused])
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
     kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     told = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
@@ -112,6 +114,7 @@ async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dic
         idea = idea.replace(part, " ")
     found = {
         notes.WEIGHED: is_weighed,
+        notes.UNUSED: notes.in_vain(card, job.generation, job.notes, finished.unused),
         notes.UNREAD: finished.unread,
         notes.UNREAD_NEGATIVE: finished.unread_negative,
         notes.UNKNOWN: unknown_words(idea, card.words)[:KEPT_WORDS] if card.words else [],

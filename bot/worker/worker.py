@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from limner.bot.app import App
 from limner.bot.background import WRITE_AGAIN_SECONDS, patiently
 from limner.bot.errors import NotClassified, StorageFailed, UserError
-from limner.bot.notes import IN_WORDS
+from limner.bot.notes import IN_WORDS, NO_LORA
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import JobKind
 from limner.bot.storage.erasing import merge_index
@@ -31,7 +31,7 @@ from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
-from limner.generators.errors import DeviceLost, GenerationError, NoNegative, error_site
+from limner.generators.errors import DeviceLost, GenerationError, NoLora, NoNegative, error_site
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
@@ -305,6 +305,9 @@ class Worker:
         jobs, code = self._app.jobs, _code(error)
         if isinstance(error, NoNegative) and await settle_negative(self._app, job):
             return  # it waits again
+        if isinstance(error, NoLora):
+            card = self._app.settings.cards[job.request["model"]]
+            self._app.measured.put(NO_LORA, card.origin, True)  # the next one is not to wait in the queue for it
         again = error.retryable and job.attempts < error.most_attempts
         end = jobs.retry if again else jobs.fail
         await patiently(lambda: end(job, code, str(error)))

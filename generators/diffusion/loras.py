@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from limner.generators.errors import BadRequest
+from limner.generators.errors import BadRequest, NoLora
 from limner.generators.loading import loading
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
@@ -34,15 +34,18 @@ class Adapters:
 
     def __init__(self, pipe: DiffusionPipeline, files: Mapping[str, str]) -> None:
         self._pipe = pipe
-        self._files = files if hasattr(pipe, "load_lora_weights") else {}
+        self._files = files
         self._worn: tuple[tuple[str, float], ...] = ()
 
     def check(self, request: GenerationRequest) -> None:
         """Refuse a request for a missing LoRA.
 
         Raises:
+            NoLora: the pipeline loads none.
             BadRequest: there is none of that name.
         """
+        if request.loras and not hasattr(self._pipe, "load_lora_weights"):
+            raise NoLora
         if any(name not in self._files for name, _ in request.loras):
             raise BadRequest(sentence("This model has no LoRA of that name; ask again with another one or without it."))
 

@@ -30,8 +30,21 @@ MOST_BYTES, MOST_PIXELS = 96 * 2**20, 4096 * 4096
 LONGEST_MESSAGE = 2**16
 """Characters of a server's error message that are searched."""
 
-EXTENSIONS = ("seed", "negative_prompt", "num_inference_steps", "step", "guidance_scale")
-OPTIONAL = (*EXTENSIONS, "response_format", "size")
+FIELDS = {
+    "steps": frozenset({"num_inference_steps", "step"}),
+    "guidance": frozenset({"guidance_scale"}),
+    "seed": frozenset({"seed"}),
+}
+"""The fields of each option, of which a server takes one."""
+OPTIONAL = (
+    "seed",
+    "negative_prompt",
+    "num_inference_steps",
+    "step",
+    "guidance_scale",
+    "response_format",
+    "size",
+)
 UNKNOWN_FIELD = re.compile(r"\b(unknown|unrecogni[sz]ed|unsupported|unexpected|not (permitted|supported|allowed))\b")
 DISALLOWED = frozenset({"moderation_blocked", "content_policy_violation", "content_filter"})
 NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "invalid_api_key"})
@@ -110,6 +123,11 @@ class ImagesClient:
     _session: aiohttp.ClientSession | None = None
     _decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The options that the server was seen to take no field of."""
+        return tuple(option for option, names in FIELDS.items() if names <= self.refused)
+
     async def paint(self, request: GenerationRequest, seed: int) -> Image.Image:
         """Paint one picture.
 
@@ -169,16 +187,14 @@ class ImagesClient:
         return {"model": self.model, "prompt": request.prompt, "n": 1} | taken
 
     def _learn(self, answer: Answer, sent: dict[str, Any]) -> bool:
-        """Whether the request would be accepted without a field, which is then remembered."""
+        """Whether the request would be accepted without some fields, which are then remembered."""
         if answer.status not in (400, 422) or answer.codes & DISALLOWED:
             return False
-        name = next((name for name in OPTIONAL if name in sent and answer.refuses(name, sent["prompt"])), None)
-        if name is None:
-            return False
-        log.warning("images_field_left_out model=%s field=%s", self.model, name)
-        # A server without one extension has none of them.
-        self.refused |= {f"size {sent['size']}"} if name == "size" else {*EXTENSIONS} if name in EXTENSIONS else {name}
-        return True
+        names = [name for name in OPTIONAL if name in sent and answer.refuses(name, sent["prompt"])]
+        for name in names:
+            log.warning("images_field_left_out model=%s field=%s", self.model, name)
+            self.refused.add(f"size {sent['size']}" if name == "size" else name)
+        return bool(names)
 
     async def _post(self, body: dict[str, Any]) -> Answer:
         if self._session is None:

@@ -164,4 +164,5 @@ class OpenAIImagesGenerator:
         del self._paintings[key]
         if isinstance(end, GenerationError):
             return Failed(key, end)
-        return Finished(key, end, painting.request.seeds, time.perf_counter() - painting.admitted, painting.busy)
+        seconds = time.perf_counter() - painting.admitted
+        return Finished(key, end, painting.request.seeds, seconds, painting.busy, unused=self._client.unused)
