@@ -7,6 +7,7 @@ import contextvars
 import logging
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Generator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -90,6 +91,13 @@ class CommandsFirst:
                 async with asyncio.timeout(self._patience):
                     await self._free.wait()
             yield
+
+
+async def wait_for(call: Future[Any], seconds: float) -> None:
+    """Wait until a thread's call has ended, at most so long; its error stays in it and is not logged."""
+    ended = asyncio.wrap_future(call)
+    ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    await asyncio.wait({ended}, timeout=seconds)
 
 
 async def to_its_end(work: Coroutine[None, None, None]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from limner.bot.background import wait_for
 from limner.bot.errors import NotClassified
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.perceptual_hash import fingerprint
@@ -44,7 +44,7 @@ class ClassifierThread:
 
     async def open(self) -> None:
         """Load the classifier in advance; an error is raised by the first `look`."""
-        await asyncio.wait({asyncio.wrap_future(self._begin_to_load())}, timeout=self._settings.load_timeout)
+        await wait_for(self._begin_to_load(), self._settings.load_timeout)
 
     async def look(self, image: Image.Image) -> Seen:
         """Classify a picture.
@@ -57,7 +57,7 @@ class ClassifierThread:
         classifier = await self._loaded()
         thread = self._thread
         call = thread.submit(_look, classifier, self._settings.safety_classifier, image)
-        await asyncio.wait({asyncio.wrap_future(call)}, timeout=self._settings.safety_classifier_timeout)
+        await wait_for(call, self._settings.safety_classifier_timeout)
         if call.cancel() or not call.done():  # it hangs, or waits behind a call that hangs
             self._leave_behind(thread)
             raise NotClassified
@@ -73,7 +73,7 @@ class ClassifierThread:
 
     async def _loaded(self) -> SafetyClassifier | None:
         loading = self._begin_to_load()
-        await asyncio.wait({asyncio.wrap_future(loading)}, timeout=self._settings.safety_classifier_timeout)
+        await wait_for(loading, self._settings.safety_classifier_timeout)
         if not loading.done():
             if time.monotonic() - self._loading_since > self._settings.load_timeout:
                 self._leave_behind(self._thread)

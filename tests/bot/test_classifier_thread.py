@@ -1,10 +1,12 @@
 """The lookout: what cannot be seen is told as unseen, in time, and costs nobody else a look."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -87,6 +89,24 @@ async def test_eyes_that_raise_miss_one_picture_only(settings: Settings):
             with pytest.raises(NotClassified):
                 await out.look(POISON)
             assert (await out.look(PICTURE)).score == 0.25
+
+
+async def test_no_error_of_a_classifier_reaches_the_log_by_another_way(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    """An error's text may be a path, and asyncio logs what nobody asked for."""
+
+    def fail(*_: object) -> Any:
+        raise ValueError("/home/somebody/classifier")
+
+    for load in (fail, lambda _: FaultyClassifier(fail)):
+        async with looking(settings, load) as out:
+            with pytest.raises(NotClassified):
+                await out.look(POISON)
+            await out.open()
+        gc.collect()
+    assert "somebody" not in caplog.text
+    assert {record.name for record in caplog.records} == {"limner.bot.worker.classifier_thread"}
 
 
 async def test_eyes_that_hang_are_left_behind_and_others_loaded(settings: Settings, monkeypatch: pytest.MonkeyPatch):

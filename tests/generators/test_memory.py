@@ -28,8 +28,9 @@ SHORT_OF_MEMORY = """
 import logging, resource, sys
 from pathlib import Path
 import numpy as np, torch
-from limner.generators.base import Failed, Finished, ModelCard
+from limner.generators.base import Failed, Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.model_card import ModelCard
 from tests.generators.test_memory import drawing
 
 torch.set_num_threads(1)
