@@ -122,12 +122,15 @@ class Database:
         if not self.is_sqlite:
             yield patience
             return
-        deadline = time.monotonic() + patience
-        try:
-            async with asyncio.timeout(patience):  # wait_for of Python 3.11 may swallow a cancellation
-                await self._turn_to_write.acquire()
-        except TimeoutError as error:
-            raise DatabaseBusy from error
+        deadline, is_mine = time.monotonic() + patience, False
+        while not is_mine:
+            seconds = deadline - time.monotonic()
+            try:
+                async with asyncio.timeout(seconds):  # wait_for of Python 3.11 may swallow a cancellation
+                    is_mine = await self._turn_to_write.acquire()
+            except TimeoutError as error:
+                if time.monotonic() >= deadline:  # a loop's virtual time may have jumped
+                    raise DatabaseBusy from error
         try:
             yield max(0.0, deadline - time.monotonic())
         finally:

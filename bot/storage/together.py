@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -40,9 +41,8 @@ class Together(Generic[Asked, Told]):
 
         Callers cancelled before its transaction are left out.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Told] = loop.create_future()
-        self._waiting[answer] = asked, loop.time() + BUSY_SECONDS
+        answer: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting[answer] = asked, time.monotonic() + BUSY_SECONDS  # a disk knows no virtual time of a loop
         if self._running is None:
             self._running = start(self._answer_all(), "limner-together")
         try:
@@ -61,7 +61,7 @@ class Together(Generic[Asked, Told]):
             self._running = None
 
     async def _answer(self, some: Mapping[asyncio.Future[Told], tuple[Asked, float]]) -> None:
-        patience = max(0.0, min(deadline for _, deadline in some.values()) - asyncio.get_running_loop().time())
+        patience = max(0.0, min(deadline for _, deadline in some.values()) - time.monotonic())
         error: Exception | None = None
         told: Sequence[Told] = ()
         try:

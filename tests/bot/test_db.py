@@ -30,6 +30,22 @@ def write_lock(app: App) -> Generator[None]:
         yield
 
 
+async def test_a_jump_of_the_loops_own_time_is_no_wait_for_the_database(app: App, monkeypatch: pytest.MonkeyPatch):
+    """The demo's clock jumps; the disk is not slower for it."""
+    loop, ahead = asyncio.get_running_loop(), [0.0]
+    usual = loop.time
+    monkeypatch.setattr(loop, "time", lambda: usual() + ahead[0])
+    async with app.database.begin() as session:
+        await session.execute(text("SELECT 1"))
+        tries = [asyncio.ensure_future(app.jobs.enqueue(new_job()))]
+        await asyncio.sleep(0.01)
+        tries.append(asyncio.ensure_future(app.jobs.enqueue(new_job())))
+        await asyncio.sleep(0.01)
+        ahead[0] = 3600.0
+        await asyncio.sleep(0.05)
+    assert [job.id for job in await asyncio.gather(*tries)] == [1, 2]
+
+
 async def test_a_locked_database_is_told_within_three_seconds_and_nothing_is_written(app: App):
     await app.jobs.enqueue(new_job())
     with write_lock(app):
