@@ -281,6 +281,14 @@ def test_other_drawings_sounds_and_lost_vowels_are_seen_through(term: str, writt
     assert step in match.steps
 
 
+def test_a_misspelt_word_with_a_short_ending_may_look_like_two_words() -> None:
+    matcher = Matcher([Rule("1", "fireball*")])
+    match = matcher.find("three firebells at night")
+    assert match
+    assert match.steps == ("vowel changed",)
+    assert matcher.find("three firebellows at night") is None
+
+
 def test_every_disguise_has_a_name_that_is_translated() -> None:
     matcher = Matcher([Rule(word, word) for words in disguises.WORDS.values() for word in words.split()])
     texts = [written for kind in disguises.KINDS for _, written in islice(disguises.respellings(kind), 100)]

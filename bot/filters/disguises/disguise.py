@@ -25,6 +25,8 @@ _PIECE, _READING, _CHARACTER = 10, 30, 4
 _KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
 """Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for
 looking whether letters spell it."""
+_ENDING = 2
+"""Most letters of an ending: two real words that are joined may still be a misspelt word with one."""
 _GAMES = 60
 """Steps for reading a word as one of a word game."""
 _BEYOND_ASCII = 2
@@ -60,8 +62,8 @@ class _Parts:
         self._with_any_vowels.add(guesses.without_vowels(seen))
         self._with_u_for_v.add(guesses.u_for_v(seen))
 
-    def keys(self, word: str) -> Iterator[tuple[str, str, str]]:
-        """Each part with the kind of disguise and key of words it may stand for.
+    def keys(self, word: str, shortest: int) -> Iterator[tuple[str, str, str]]:
+        """Each part of at least ``shortest`` letters with the kind of disguise and key of words it may stand for.
 
         Parts whose first (or last) letters fit no word are left out.
         """
@@ -76,7 +78,7 @@ class _Parts:
         if not (may_sound or may_be_swapped or may_have_vowels or may_have_u):
             return
         for size in self._sizes:
-            if guesses.SHORTEST < size < len(word):
+            if max(shortest, guesses.SHORTEST + 1) <= size < len(word):
                 cut = self._part(size)
                 part = word[cut]
                 if may_have_vowels:
@@ -308,10 +310,14 @@ class Disguises:
                 for target in self._guesses.get((step, key), ()):
                     work.spend_on(target.number, _CANDIDATE)
                     yield Sighting(target, 0, 0, (step,))
-        if self._open is None or guesses.is_compound(word):
+        if self._open is None:
             return
-        yield from self._guessed_parts(word, self._starts, attrgetter("is_open_right"), work)
-        yield from self._guessed_parts(word, self._ends, attrgetter("is_open_left"), work)
+        is_compound = guesses.is_compound(word)
+        shortest = len(word) - _ENDING if is_compound else 0
+        yield from self._guessed_parts(word, shortest, self._starts, attrgetter("is_open_right"), work)
+        yield from self._guessed_parts(word, shortest, self._ends, attrgetter("is_open_left"), work)
+        if is_compound:
+            return
         if guesses.may_be_without_vowels(word):
             for size in range(guesses.SHORTEST, len(word)):
                 for part, is_open in ((word[:size], "is_open_right"), (word[-size:], "is_open_left")):
@@ -341,9 +347,9 @@ class Disguises:
                     yield Sighting(target, 0, 0, (step,))
 
     def _guessed_parts(
-        self, word: str, parts: _Parts, is_open: Callable[[Target], bool], work: Work
+        self, word: str, shortest: int, parts: _Parts, is_open: Callable[[Target], bool], work: Work
     ) -> Iterator[Sighting]:
-        for part, step, key in parts.keys(word):
+        for part, step, key in parts.keys(word, shortest):
             work.spend(_GUESS)
             for target in self._guesses.get((step, key), ()):
                 work.spend_on(target.number, _CANDIDATE)
