@@ -18,7 +18,7 @@ from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
 from limner.bot.importing import importing
 from limner.bot.log import start_log
-from limner.bot.options import OPTIONS, PROMPT, Kind
+from limner.bot.options import OPTIONS, PROMPT, OptionKind
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import LORAS, Settings
 from limner.bot.translation import _, commas, of_terminal, speak, stored
@@ -130,8 +130,8 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     for option in OPTIONS:
         names = dict.fromkeys((option.name, *option.flags))
         flags = [f"--{name}" for name in names if name not in option.bare]
-        kind = Path if option.kind == Kind.PICTURE else str
-        shown = "|".join(option.choices) if option.kind == Kind.NAME and option.choices else option.kind
+        kind = Path if option.kind == OptionKind.PICTURE else str
+        shown = "|".join(option.choices) if option.kind == OptionKind.NAME and option.choices else option.kind
         if flags:
             imagine.add_argument(*flags, dest=option.name, type=kind, metavar=shown, help=option.help)
         for flag, value in option.bare.items():

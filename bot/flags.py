@@ -12,7 +12,7 @@ from typing import Any
 from limner.bot.errors import BadPrompt
 from limner.bot.filters.text.normalise import INVISIBLE
 from limner.bot.filters.text.scan import KOREAN, UNSPACED
-from limner.bot.options import NUMERIC, OPTIONS, Kind, Option
+from limner.bot.options import NUMERIC, OPTIONS, Option, OptionKind
 from limner.bot.translation import N_, _, commas
 
 _FLAGS: dict[str, tuple[Option, str]] = {
@@ -23,17 +23,17 @@ _FLAGS: dict[str, tuple[Option, str]] = {
 
 # Midjourney's parameters (https://docs.midjourney.com/hc/en-us/articles/32859204029709-Parameter-List) by the kind of
 # their value, with the nearest option here; "" where there is none.
-_FOREIGN: dict[str, tuple[Kind, str]] = {
-    **dict.fromkeys(("v", "version", "niji"), (Kind.WHOLE, "--model")),
-    **dict.fromkeys(("s", "stylize"), (Kind.NUMBER, "--guidance")),
-    **dict.fromkeys(("q", "stop"), (Kind.NUMBER, "--steps")),
-    **dict.fromkeys(("sref", "cref", "oref"), (Kind.WORDS, N_("the option image"))),
-    **dict.fromkeys(("iw", "sw", "cw", "ow"), (Kind.NUMBER, "--strength")),
-    **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (Kind.NUMBER, "")),
-    **dict.fromkeys(("video", "fast", "relax", "turbo", "hd", "stealth", "public"), (Kind.BARE, "")),
-    **dict.fromkeys(("p", "profile", "personalize"), (Kind.NAME, "")),
-    "aspect": (Kind.RATIO, "--ar"),
-    "color": (Kind.NUMBER, "--colour"),
+_FOREIGN: dict[str, tuple[OptionKind, str]] = {
+    **dict.fromkeys(("v", "version", "niji"), (OptionKind.WHOLE, "--model")),
+    **dict.fromkeys(("s", "stylize"), (OptionKind.NUMBER, "--guidance")),
+    **dict.fromkeys(("q", "stop"), (OptionKind.NUMBER, "--steps")),
+    **dict.fromkeys(("sref", "cref", "oref"), (OptionKind.WORDS, N_("the option image"))),
+    **dict.fromkeys(("iw", "sw", "cw", "ow"), (OptionKind.NUMBER, "--strength")),
+    **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (OptionKind.NUMBER, "")),
+    **dict.fromkeys(("video", "fast", "relax", "turbo", "hd", "stealth", "public"), (OptionKind.BARE, "")),
+    **dict.fromkeys(("p", "profile", "personalize"), (OptionKind.NAME, "")),
+    "aspect": (OptionKind.RATIO, "--ar"),
+    "color": (OptionKind.NUMBER, "--colour"),
 }
 _ALLOWED = ", ".join(f"--{name}" for name in _FLAGS)
 EMPTY = N_("The prompt is empty; write what you want to see.")
@@ -168,9 +168,9 @@ def _is_flag(match: re.Match[str], text: str) -> bool:
         return False
     if kind in NUMERIC:
         return bool(_DIGIT.match(after)) or (is_double and is_free and not _is_aside(mark, after))
-    if mark == "-" or _is_aside(mark, after) or (name in _FOREIGN and not is_double and kind != Kind.WORDS):
+    if mark == "-" or _is_aside(mark, after) or (name in _FOREIGN and not is_double and kind != OptionKind.WORDS):
         return False
-    if kind == Kind.BARE:
+    if kind == OptionKind.BARE:
         return (is_double and is_free) or bool(_NEXT.match(after))
     return is_free and (is_double or bool(before.strip() and after.strip()))
 
@@ -184,11 +184,11 @@ def _name(match: re.Match[str]) -> str:
     return match["name"].lower()
 
 
-def _kind(name: str) -> Kind | None:
+def _kind(name: str) -> OptionKind | None:
     """The kind of value of a flag, ours or Midjourney's; None for others."""
     if name in _FLAGS:
         option, value = _FLAGS[name]
-        return Kind.BARE if value else option.kind
+        return OptionKind.BARE if value else option.kind
     return _FOREIGN[name][0] if name in _FOREIGN else None
 
 
@@ -230,7 +230,7 @@ def _read(name: str, tail: str) -> tuple[Any, str]:
     option, meant = _FLAGS[name]
     if meant:
         return meant, tail
-    if option.kind == Kind.WORDS:
+    if option.kind == OptionKind.WORDS:
         text, rest = tail.strip(f" =:：{_STOPS}"), ""
     else:
         match = _VALUE.match(tail)

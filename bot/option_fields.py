@@ -163,7 +163,7 @@ class Switch(InRequest):
         return super().put(new, True, settings)
 
 
-class Sampler(InRequest):
+class SamplerField(InRequest):
     """One of the model's samplers, by its name here or in other programs: DPM++ 2M Karras."""
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:

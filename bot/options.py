@@ -22,7 +22,7 @@ from limner.bot.option_fields import (
     Negative,
     Nowhere,
     Private,
-    Sampler,
+    SamplerField,
     Seed,
     Size,
     Switch,
@@ -47,7 +47,7 @@ LEAST_STRENGTH = 0.05
 MOST_UPSCALE = 4
 
 
-class Kind(StrEnum):
+class OptionKind(StrEnum):
     """The type of an option's value, named by its placeholder in help texts."""
 
     RATIO = "W:H"
@@ -60,16 +60,19 @@ class Kind(StrEnum):
     BARE = ""
 
 
-NUMERIC = (Kind.RATIO, Kind.SIZE, Kind.WHOLE, Kind.NUMBER)
+NUMERIC = (OptionKind.RATIO, OptionKind.SIZE, OptionKind.WHOLE, OptionKind.NUMBER)
 WANTED = {
-    Kind.RATIO: N_("a width and a height"),
-    Kind.SIZE: N_("a width and a height in pixels"),
-    Kind.WHOLE: N_("a whole number"),
-    Kind.NUMBER: N_("a number"),
-    Kind.NAME: N_("a name"),
-    Kind.WORDS: N_("words"),
+    OptionKind.RATIO: N_("a width and a height"),
+    OptionKind.SIZE: N_("a width and a height in pixels"),
+    OptionKind.WHOLE: N_("a whole number"),
+    OptionKind.NUMBER: N_("a number"),
+    OptionKind.NAME: N_("a name"),
+    OptionKind.WORDS: N_("words"),
 }
-_PAIR = {Kind.RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"), Kind.SIZE: re.compile(r"(\d{1,9})[x×](\d{1,9})")}
+_PAIR = {
+    OptionKind.RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"),
+    OptionKind.SIZE: re.compile(r"(\d{1,9})[x×](\d{1,9})"),
+}
 _DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,6})?")
 
 Suggest = Callable[["App", ModelCard, str], Iterable[tuple[str, str]]]
@@ -84,7 +87,7 @@ class Option:
     name: str
     #: One phrase of at most 100 characters, for Discord, the terminal and docs/members.md.
     help: str
-    kind: Kind
+    kind: OptionKind
     #: The place in a request that stores it.
     kept: Field
     #: Its names in the prompt, without hyphens.
@@ -124,21 +127,21 @@ class Option:
 
     def parse(self, text: str) -> Any:
         """The value of a text; None if the text is not valid."""
-        if self.kind in (Kind.NAME, Kind.WORDS, Kind.PICTURE):
+        if self.kind in (OptionKind.NAME, OptionKind.WORDS, OptionKind.PICTURE):
             return text if text and (not self.choices or text in self.choices) else None
         if self.kind in _PAIR:
             sides = _PAIR[self.kind].fullmatch(text)
             pair = (int(sides[1]), int(sides[2])) if sides else (0, 0)
             return pair if min(pair) else None
-        if self.kind == Kind.NUMBER:
+        if self.kind == OptionKind.NUMBER:
             return float(text.replace(",", ".")) if _DECIMAL.fullmatch(text) else None
         return int(text) if text.isdecimal() and len(text) <= 20 else None
 
     def write(self, value: Any) -> str:
         """The text of a value, as `parse` reads it."""
         if self.kind in _PAIR:
-            return f"{value[0]}{':' if self.kind == Kind.RATIO else 'x'}{value[1]}"
-        return f"{value:.9g}" if self.kind == Kind.NUMBER else str(value)
+            return f"{value[0]}{':' if self.kind == OptionKind.RATIO else 'x'}{value[1]}"
+        return f"{value:.9g}" if self.kind == OptionKind.NUMBER else str(value)
 
     def show(self, value: Any) -> str:
         """The text of a value for a reader: a choice in the current language."""
@@ -209,7 +212,7 @@ OPTIONS = (
     Option(
         name="negative",
         help=N_("What you do not want to see"),
-        kind=Kind.WORDS,
+        kind=OptionKind.WORDS,
         kept=Negative("negative_prompt"),
         flags=("no", "negative"),
         wanted=N_("what must not be seen"),
@@ -219,7 +222,7 @@ OPTIONS = (
     Option(
         name="aspect",
         help=N_("Width to height; any W:H as a flag"),
-        kind=Kind.RATIO,
+        kind=OptionKind.RATIO,
         kept=Aspect(),
         flags=("ar",),
         example="3:2",
@@ -228,7 +231,7 @@ OPTIONS = (
     Option(
         name="count",
         help=N_("How many pictures; picture i is painted from seed + i"),
-        kind=Kind.WHOLE,
+        kind=OptionKind.WHOLE,
         kept=Count(),
         flags=("count",),
         example="2",
@@ -241,7 +244,7 @@ OPTIONS = (
     Option(
         name="repeat",
         help=N_("How many requests like this one, with other seeds"),
-        kind=Kind.WHOLE,
+        kind=OptionKind.WHOLE,
         kept=Nowhere(),
         flags=("repeat", "r"),
         example="3",
@@ -252,7 +255,7 @@ OPTIONS = (
     Option(
         name="quality",
         help=N_("draft is quick and small, and Enhance completes it; fine takes longer"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=InQuality("quality"),
         flags=("quality",),
         bare={"draft": "draft"},
@@ -265,7 +268,7 @@ OPTIONS = (
     Option(
         name="steps",
         help=N_("Denoising steps: more take longer"),
-        kind=Kind.WHOLE,
+        kind=OptionKind.WHOLE,
         kept=Tuned("num_inference_steps", "has_steps"),
         flags=("steps",),
         example="20",
@@ -279,8 +282,8 @@ OPTIONS = (
     Option(
         name="sampler",
         help=N_("How the noise is taken away, step by step: one of the model's samplers"),
-        kind=Kind.NAME,
-        kept=Sampler("scheduler"),
+        kind=OptionKind.NAME,
+        kept=SamplerField("scheduler"),
         flags=("sampler",),
         wanted=N_("a sampler's name"),
         example="euler_a",
@@ -293,7 +296,7 @@ OPTIONS = (
         name="guidance",
         noun=N_("guidance"),
         help=N_("How closely the picture follows the prompt"),
-        kind=Kind.NUMBER,
+        kind=OptionKind.NUMBER,
         kept=Tuned("guidance_scale", "has_guidance"),
         flags=("guidance",),
         example="5",
@@ -307,7 +310,7 @@ OPTIONS = (
         name="seed",
         noun=N_("seed"),
         help=N_("The same request with the same seed gives the same picture"),
-        kind=Kind.WHOLE,
+        kind=OptionKind.WHOLE,
         kept=Seed("seed"),
         flags=("seed",),
         wanted=N_("a whole number of at most 20 digits"),
@@ -320,7 +323,7 @@ OPTIONS = (
     Option(
         name="size",
         help=N_("Width and height in pixels"),
-        kind=Kind.SIZE,
+        kind=OptionKind.SIZE,
         kept=Size(),
         in_command=False,
         example="512x768",
@@ -331,7 +334,7 @@ OPTIONS = (
     Option(
         name="style",
         help=N_("A preset: text that is added to your prompt"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=InJob("style"),
         flags=("style",),
         wanted=N_("a style's name"),
@@ -343,7 +346,7 @@ OPTIONS = (
     Option(
         name="model",
         help=N_("Which model paints"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=InRequest("model"),
         flags=("model",),
         wanted=N_("a model's name"),
@@ -355,7 +358,7 @@ OPTIONS = (
     Option(
         name="lora",
         help=N_("LoRAs of the model, perhaps with weights: ink, ink:0.7, or two: ink:0.7,gold"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=Lora(),
         flags=("lora",),
         wanted=N_("a LoRA's name"),
@@ -368,7 +371,7 @@ OPTIONS = (
     Option(
         name="image",
         help=N_("A picture to start from: PNG, JPEG, WebP, GIF or BMP"),
-        kind=Kind.PICTURE,
+        kind=OptionKind.PICTURE,
         kept=InRequest("init_image"),
         cannot=_no_start,
     ),
@@ -376,7 +379,7 @@ OPTIONS = (
         name="strength",
         noun=N_("strength"),
         help=N_("How much of that picture may change, up to 1"),
-        kind=Kind.NUMBER,
+        kind=OptionKind.NUMBER,
         kept=InRequest("strength"),
         flags=("strength",),
         example="0.6",
@@ -388,7 +391,7 @@ OPTIONS = (
     Option(
         name="tile",
         help=N_("A picture whose opposite edges continue each other, as for a pattern"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=Switch("tile"),
         bare={"tile": "on"},
         in_command=False,
@@ -404,7 +407,7 @@ OPTIONS = (
         name="upscale",
         noun=N_("upscale"),
         help=N_("How many times as wide and high the finished pictures are"),
-        kind=Kind.WHOLE,
+        kind=OptionKind.WHOLE,
         kept=InFinish("upscale"),
         flags=("upscale",),
         example="2",
@@ -415,7 +418,7 @@ OPTIONS = (
     Option(
         name="crop",
         help=N_("The aspect ratio that is cut out of the middle of the finished pictures"),
-        kind=Kind.RATIO,
+        kind=OptionKind.RATIO,
         kept=InFinish("crop"),
         flags=("crop",),
         in_command=False,
@@ -425,7 +428,7 @@ OPTIONS = (
     Option(
         name="resize",
         help=N_("Width and height of the finished pictures in pixels"),
-        kind=Kind.SIZE,
+        kind=OptionKind.SIZE,
         kept=InFinish("resize"),
         flags=("resize",),
         in_command=False,
@@ -436,7 +439,7 @@ OPTIONS = (
         name="colour",
         noun=N_("colour"),
         help=N_("How colourful the finished pictures are: 0 is grey, 1 as painted"),
-        kind=Kind.NUMBER,
+        kind=OptionKind.NUMBER,
         kept=InFinish("colour"),
         flags=("colour",),
         in_command=False,
@@ -448,7 +451,7 @@ OPTIONS = (
     Option(
         name="sharpen",
         help=N_("How sharp the finished pictures are: 1 is as painted"),
-        kind=Kind.NUMBER,
+        kind=OptionKind.NUMBER,
         kept=InFinish("sharpness"),
         flags=("sharpen",),
         in_command=False,
@@ -461,7 +464,7 @@ OPTIONS = (
     Option(
         name="expand",
         help=N_("Let a language model add details; preview shows them to you first"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=InJob("expand"),
         flags=("expand",),
         bare={"raw": "off"},
@@ -473,7 +476,7 @@ OPTIONS = (
     Option(
         name="private",
         help=N_("Show the answer to you alone: here, or in a direct message if it takes long"),
-        kind=Kind.NAME,
+        kind=OptionKind.NAME,
         kept=Private("is_private"),
         bare={"private": "on"},
         wanted=N_("on"),

@@ -15,7 +15,7 @@ import limner.bot.errors
 from limner.bot.__main__ import build_parser
 from limner.bot.errors import BadPrompt, UserError
 from limner.bot.filters.rulebook.entries import USED
-from limner.bot.filters.rules import Action
+from limner.bot.filters.rules import RuleAction
 from limner.bot.flags import parse_prompt
 from limner.bot.options import OPTIONS, PROMPT
 from limner.bot.settings import Settings
@@ -110,7 +110,7 @@ def test_every_verb_and_its_options() -> None:
 def test_every_action_of_a_rule_and_every_name_in_a_rule_file() -> None:
     rules = DOCS.split("\n## Filter rules\n", 1)[1].split("\n## ", 1)[0]
     table = rules.split("| action | ", 1)[1].split("\n\n", 1)[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Action)
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(RuleAction)
     file = rules.split("| name | what |", 1)[1]
     assert set(re.findall(r"^\| `(\w+)` \|", file, re.MULTILINE)) == USED | {"pattern", "kind"}
 

@@ -242,6 +242,23 @@ def test_every_import_of_ours_leads_to_a_module():
     assert missing("from limner.bot.ui import moved") == ["limner.bot.ui.moved"]
 
 
+def shared_names(sources: dict[str, str]) -> dict[str, list[str]]:
+    """The public classes of one name in several modules, by that name."""
+    found: dict[str, list[str]] = {}
+    for module, source in sources.items():
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(module)
+    return {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
+def test_no_two_classes_have_one_name():
+    ours = {name: file.read_text("utf-8") for name, file in _modules().items() if ".migrations." not in name}
+
+    assert shared_names(ours) == {}
+    assert shared_names({"a": "class Kind: ...", "b": "class Kind: ..."}) == {"Kind": ["a", "b"]}
+
+
 def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
     """The groups of modules that import each other, directly or through others."""
     reached = {start: _reachable(graph, start) for start in graph}

@@ -30,7 +30,7 @@ from limner.bot.quantities import date_and_time, decimal
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.history.embeddings import Scope
+from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.worker_tables import WorkerState
@@ -96,7 +96,7 @@ async def show_history(settings: Settings, user: int | None, search: str, limit:
     async with open_app(settings) as app:
         jobs = await app.history.page(user, search=search, limit=limit, every_status=True)
         if search.strip():
-            alike = await app.meaning.nearest(Scope(user_id=user), search, limit)
+            alike = await app.meaning.nearest(SearchScope(user_id=user), search, limit)
             jobs = await app.history.some(merged([job.id for job in jobs], alike)[:limit])
         results = [result(job, await _allowed(app, job)) for job in jobs]
     if as_json:

@@ -16,7 +16,7 @@ from discord import app_commands
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.reasons import HoldReason, JobKind
-from limner.bot.storage.history.embeddings import Scope
+from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.pictures.budget import MESSAGE_BYTES
 from limner.bot.storage.pictures.image_files import describe
@@ -148,7 +148,7 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
     if search:
         found = merged(
             await app.history.found(user_id, search, MOST_FOUND),
-            await app.meaning.nearest(Scope(user_id=user_id), search, MOST_ALIKE),
+            await app.meaning.nearest(SearchScope(user_id=user_id), search, MOST_ALIKE),
         )
     last = max(1, math.ceil((len(found) if search else await app.history.count(user_id)) / PAGE))
     number = min(max(number, 1), last)

@@ -13,7 +13,7 @@ from discord import AppCommandOptionType, app_commands
 from limner.bot import submit
 from limner.bot.ask import Ask
 from limner.bot.limits import CONTENT, first_lines, named
-from limner.bot.options import OPTIONS, PROMPT, Kind, Option, Suggest
+from limner.bot.options import OPTIONS, PROMPT, Option, OptionKind, Suggest
 from limner.bot.several import read_each
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
@@ -28,10 +28,10 @@ CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
 
 NO_LISTS = N_("There are no lists here; the operator can put some into the folder `wildcards`.")
 OFFERED = tuple(option for option in OPTIONS if option.in_command)
-TYPES = {Kind.WHOLE: AppCommandOptionType.integer, Kind.NUMBER: AppCommandOptionType.number}
+TYPES = {OptionKind.WHOLE: AppCommandOptionType.integer, OptionKind.NUMBER: AppCommandOptionType.number}
 
 
-class Typed(app_commands.Transformer):
+class OptionTransformer(app_commands.Transformer):
     """An option's type, range and menu for Discord."""
 
     def __init__(self, option: Option) -> None:
@@ -62,7 +62,7 @@ class Typed(app_commands.Transformer):
         return value
 
 
-class Suggested(Typed):
+class Suggested(OptionTransformer):
     """An option with autocomplete."""
 
     def __init__(self, option: Option, suggest: Suggest) -> None:
@@ -81,9 +81,9 @@ class Suggested(Typed):
 
 
 def _annotation(option: Option) -> Any:
-    if option.kind == Kind.PICTURE:
+    if option.kind == OptionKind.PICTURE:
         return discord.Attachment
-    return Suggested(option, option.suggest) if option.suggest else Typed(option)
+    return Suggested(option, option.suggest) if option.suggest else OptionTransformer(option)
 
 
 def with_options(callback: CallbackT) -> CallbackT:

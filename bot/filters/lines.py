@@ -10,7 +10,7 @@ from limner.bot.errors import BadRule, SetupError
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rulebook.files import Item, read_whole
 from limner.bot.filters.rulebook.wordlists import read
-from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.rules import Rule, RuleAction
 from limner.bot.filters.work import TooCostly
 from limner.bot.place import Where
 from limner.bot.translation import N_, _, listed
@@ -18,7 +18,7 @@ from limner.generators.text_files import BadText, parse_json, read_text
 
 Rules = tuple[list[Rule], list[Rule]]
 """Forbidden and allowed texts."""
-ORDER = list(Action)
+ORDER = list(RuleAction)
 TOO_COSTLY = N_("That text takes too long to check here.")
 
 
@@ -93,8 +93,8 @@ def _check(matcher: Matcher, number: int, line: str | BadText) -> dict[str, Any]
         for match in matcher.matches(text, Where().place()):
             matches.append(match)
     except TooCostly as error:
-        if all(match.rule.action != Action.BLOCK for match in matches):
-            return _answer(label, Action.BLOCK, error.rule_id or None, _(TOO_COSTLY))
+        if all(match.rule.action != RuleAction.BLOCK for match in matches):
+            return _answer(label, RuleAction.BLOCK, error.rule_id or None, _(TOO_COSTLY))
     match = min(matches, key=lambda match: ORDER.index(match.rule.action), default=None)
     if match is None:
         return _answer(label, "allow")

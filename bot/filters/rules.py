@@ -21,7 +21,7 @@ MAX_NORMAL_FORM = 400
 """Characters of its normal form: a few letters may expand to whole words."""
 
 
-class Kind(StrEnum):
+class RuleKind(StrEnum):
     """How a pattern is compared with a text."""
 
     WORD = "word"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     REGEX = "regex"
 
 
-class Action(StrEnum):
+class RuleAction(StrEnum):
     """What a rule does to a request, the strongest first."""
 
     BLOCK = "block"
@@ -42,9 +42,9 @@ class Action(StrEnum):
     LOG = "log"
 
 
-def strongest(actions: Iterable[Action]) -> Action | None:
+def strongest(actions: Iterable[RuleAction]) -> RuleAction | None:
     """The strongest of several actions; None for none."""
-    return min(actions, key=list(Action).index, default=None)
+    return min(actions, key=list(RuleAction).index, default=None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Rule:
     is_strict: bool = False
     #: Its own scope and its pack's; all must hold.
     scopes: tuple[Scope, ...] = ()
-    action: Action = Action.BLOCK
+    action: RuleAction = RuleAction.BLOCK
     #: Shown to the member.
     reason: str = ""
     #: The replacement, for the action replace.
@@ -69,12 +69,12 @@ class Rule:
     expires_at: float | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RuleKind:
         """What the pattern's stars and spaces say."""
         if self.is_regex:
-            return Kind.REGEX
+            return RuleKind.REGEX
         return _KINDS.get((self.pattern.startswith("*"), self.pattern.endswith("*"))) or (
-            Kind.PHRASE if " " in line(normalise(self.keyword).text).strip() else Kind.WORD
+            RuleKind.PHRASE if " " in line(normalise(self.keyword).text).strip() else RuleKind.WORD
         )
 
     @property
@@ -89,7 +89,7 @@ class Rule:
         )
 
 
-_KINDS = {(True, True): Kind.INFIX, (True, False): Kind.SUFFIX, (False, True): Kind.PREFIX}
+_KINDS = {(True, True): RuleKind.INFIX, (True, False): RuleKind.SUFFIX, (False, True): RuleKind.PREFIX}
 
 
 def tidy(pattern: str) -> str:

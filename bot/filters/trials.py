@@ -8,7 +8,7 @@ from dataclasses import replace
 from limner.bot.errors import BadRule
 from limner.bot.filters.matcher import Matcher, Spans
 from limner.bot.filters.regex import regexes
-from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.rules import Rule, RuleAction
 from limner.bot.filters.text.keywords import Found, Keywords, keyword
 from limner.bot.filters.text.normalise import normalise
 from limner.bot.filters.text.scan import line
@@ -35,7 +35,7 @@ def check(rules: Sequence[Rule]) -> None:
     for rule in rules:
         if not rule.is_regex and not _own_spans(rule, own_text(rule)):
             raise BadRule(_(NEVER, pattern=rule.pattern))
-    if any(rule.action == Action.REPLACE for rule in rules):
+    if any(rule.action == RuleAction.REPLACE for rule in rules):
         anywhere = [_everywhere(rule) for rule in rules]
         matcher = Matcher(anywhere)
         for rule in anywhere:

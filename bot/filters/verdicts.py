@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from limner.bot.filters.matcher import Match, Matcher
-from limner.bot.filters.rules import Action, Rule, strongest
+from limner.bot.filters.rules import Rule, RuleAction, strongest
 from limner.bot.filters.work import TooCostly, Work
 from limner.bot.place import Place
 from limner.bot.reasons import EndCode
@@ -52,17 +52,17 @@ class Verdict:
     texts: Mapping[str, str]
     rules: Sequence[Rule] = ()
     refusal: Refusal | None = None
-    actions: frozenset[Action] = field(default_factory=frozenset[Action])
+    actions: frozenset[RuleAction] = field(default_factory=frozenset[RuleAction])
 
     @property
-    def action(self) -> Action | None:
+    def action(self) -> RuleAction | None:
         """What happens to the request."""
-        return Action.BLOCK if self.refusal else strongest(self.actions)
+        return RuleAction.BLOCK if self.refusal else strongest(self.actions)
 
     @property
     def is_spoiler(self) -> bool:
         """Whether the pictures are posted hidden."""
-        return Action.SPOILER in self.actions
+        return RuleAction.SPOILER in self.actions
 
     @property
     def rule_ids(self) -> list[int]:
@@ -133,7 +133,7 @@ def settle(
             return Settled(text, [*rules, *(match.rule for match in _counting(matches, pardoned))], given_up=error)
         matches = _counting(matches, pardoned)
         rules |= dict.fromkeys(match.rule for match in matches)
-        replaced = [match for match in matches if match.rule.action == Action.REPLACE]
+        replaced = [match for match in matches if match.rule.action == RuleAction.REPLACE]
         if not replaced:
             break
         text = rewrite(text, replaced)
@@ -145,7 +145,9 @@ def settle(
 
 def _joined(written: Settled, read: Settled) -> Settled:
     """What was found in a text and in its words without weights, in which nothing can be replaced."""
-    stubborn = written.stubborn or next((rule for rule in read.rules if rule.action == Action.REPLACE), read.stubborn)
+    stubborn = written.stubborn or next(
+        (rule for rule in read.rules if rule.action == RuleAction.REPLACE), read.stubborn
+    )
     given_up = written.given_up or read.given_up
     return Settled(written.text, [*dict.fromkeys([*written.rules, *read.rules])], stubborn, given_up)
 
@@ -166,9 +168,9 @@ def rewrite(text: str, matches: Iterable[Match]) -> str:
 
 def _blocks(rule: Rule, name: str, flags_block: bool) -> bool:
     return (
-        rule.action == Action.BLOCK
-        or (rule.action == Action.FLAG and flags_block)
-        or (rule.action == Action.REPLACE and name in CHOSEN)
+        rule.action == RuleAction.BLOCK
+        or (rule.action == RuleAction.FLAG and flags_block)
+        or (rule.action == RuleAction.REPLACE and name in CHOSEN)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from limner.bot.filters.rules import Action, strongest
+from limner.bot.filters.rules import RuleAction, strongest
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import HoldReason
@@ -55,7 +55,7 @@ def obey(job: Job, verdict: Verdict) -> None:
     job.input_name = verdict.texts["file name"]
     new = remembered(verdict)
     job.rule_ids = sorted({*job.rule_ids, *new["rule_ids"]})
-    job.rule_action = strongest(Action(one) for one in (job.rule_action, new["rule_action"]) if one)
+    job.rule_action = strongest(RuleAction(one) for one in (job.rule_action, new["rule_action"]) if one)
     job.is_spoiler = job.is_spoiler or new["is_spoiler"]
     job.quarantine = job.quarantine or new["quarantine"]
 
@@ -73,7 +73,7 @@ def added_to(idea: str, text: str) -> str:
 
 def remembered(verdict: Verdict) -> dict[str, Any]:
     """The columns of a verdict in a job's row; never a word of its texts."""
-    is_flagged = Action.FLAG in verdict.actions
+    is_flagged = RuleAction.FLAG in verdict.actions
     return {
         "rule_ids": verdict.rule_ids,
         "rule_action": verdict.action,

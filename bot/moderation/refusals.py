@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from limner.bot.errors import QueueFull
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.storage.history.history import Asked, History
+from limner.bot.storage.history.history import AskedBefore, History
 from limner.bot.translation import N_, _
 
 MOST, MOST_SECONDS = 30, 600.0
@@ -22,7 +22,7 @@ class Refusals:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    async def lately(self, new: NewJob, seconds: float) -> Sequence[Asked]:
+    async def lately(self, new: NewJob, seconds: float) -> Sequence[AskedBefore]:
         """The member's refusals there in the last so many seconds, newest first.
 
         Raises:

@@ -12,7 +12,7 @@ from limner.bot.filters.matcher import Match
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rulebook.entries import PACK
 from limner.bot.filters.rulebook.rulebook import entry_of
-from limner.bot.filters.rules import Action, Kind
+from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
@@ -22,19 +22,19 @@ from limner.bot.ui.job import job_messages
 
 PATTERN_LENGTH = 60
 ACTIONS = {
-    Action.BLOCK: N_("Block: refuse the request"),
-    Action.FLAG: N_("Flag: paint it, and let a moderator look before it is posted"),
-    Action.REPLACE: N_("Replace: write another text instead"),
-    Action.SPOILER: N_("Spoiler: post the pictures hidden"),
-    Action.LOG: N_("Log: only note that it matched"),
+    RuleAction.BLOCK: N_("Block: refuse the request"),
+    RuleAction.FLAG: N_("Flag: paint it, and let a moderator look before it is posted"),
+    RuleAction.REPLACE: N_("Replace: write another text instead"),
+    RuleAction.SPOILER: N_("Spoiler: post the pictures hidden"),
+    RuleAction.LOG: N_("Log: only note that it matched"),
 }
 """What each action does, in the words of a choice, which begin with its name."""
 ACTION_NAMES = {
-    Action.BLOCK: N_("block"),
-    Action.FLAG: N_("flag"),
-    Action.REPLACE: N_("replace"),
-    Action.SPOILER: N_("spoiler"),
-    Action.LOG: N_("log"),
+    RuleAction.BLOCK: N_("block"),
+    RuleAction.FLAG: N_("flag"),
+    RuleAction.REPLACE: N_("replace"),
+    RuleAction.SPOILER: N_("spoiler"),
+    RuleAction.LOG: N_("log"),
 }
 """Each action as a choice."""
 WHATS = {
@@ -124,7 +124,7 @@ DISGUISES = frozenset(
 
 def action(name: str) -> str:
     """An action in one word."""
-    return _(ACTION_NAMES[Action(name)])
+    return _(ACTION_NAMES[RuleAction(name)])
 
 
 def pack_name(name: str) -> str:
@@ -142,7 +142,7 @@ def subject(rule: RuleRow) -> str:
     """The text that a rule looks for."""
     if rule.kind == PACK:
         return _("pack {pack}", pack=pack_name(rule.pattern))
-    return _("regex {regex}", regex=code(rule.pattern)) if rule.kind == Kind.REGEX else code(rule.pattern)
+    return _("regex {regex}", regex=code(rule.pattern)) if rule.kind == RuleKind.REGEX else code(rule.pattern)
 
 
 def line(rule: RuleRow) -> str:
@@ -153,12 +153,12 @@ def line(rule: RuleRow) -> str:
 
 def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
     """The card of one rule."""
-    is_replaced = rule.action == Action.REPLACE
+    is_replaced = rule.action == RuleAction.REPLACE
     told = rule.replacement if is_replaced else rule.reason
     looks_for = subject(rule)
     if rule.is_strict:
         looks_for = _("{words}, also glued to other words or split into several", words=looks_for)
-    does = _("Allow: other rules do not count for this text") if rule.is_allow else _(ACTIONS[Action(rule.action)])
+    does = _("Allow: other rules do not count for this text") if rule.is_allow else _(ACTIONS[RuleAction(rule.action)])
     facts = {
         _("Looks for"): looks_for,
         _("Action"): does,
@@ -267,7 +267,7 @@ def _in_words(name: str, value: Any) -> str:
         case "pattern":
             return code(value)
         case "kind":
-            return _("a regex") if value == Kind.REGEX else _("a text")
+            return _("a regex") if value == RuleKind.REGEX else _("a text")
         case "is_allow":
             return _(MEANINGS[value])
         case "scope":

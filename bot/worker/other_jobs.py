@@ -17,7 +17,7 @@ from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.prepare import settle_description
 from limner.bot.worker.results import Result, finish, hand_in
-from limner.bot.worker.scoring_thread import Kept, ScoringThread
+from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 
 BROUGHT_SEED = 0
 """The seed of an uploaded picture, which has none."""
@@ -42,7 +42,7 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
         raise CannotDescribe
     seconds = time.perf_counter() - started
     if await settle_description(app, job, text, seconds):
-        result = Result(Kept(image, BROUGHT_SEED), file)
+        result = Result(SelectedPicture(image, BROUGHT_SEED), file)
         await hand_in(app, classifier, job, [result], seconds=seconds, busy_seconds=0.0)
 
 
@@ -60,7 +60,7 @@ async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread
     results: list[Result] = []
     for row in parent.images if job.parent_picture is None else [picture_of(parent, job.parent_picture)]:
         image = await _opened(app, row.sha256)
-        kept = Kept(image, row.seed, row.nearness)
+        kept = SelectedPicture(image, row.seed, row.nearness)
         told = str(image.info.get("parameters", ""))
         results.append(await finish(scoring, kept, told, job.generation.finish))
     if not results:

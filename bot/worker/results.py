@@ -22,7 +22,7 @@ from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.styles import PLAIN
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
-from limner.bot.worker.scoring_thread import Kept, ScoringThread
+from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.generators.base import Finished
 from limner.generators.image_canvas import pasted
 from limner.generators.language.unread import unknown_words
@@ -40,7 +40,7 @@ KEPT_WORDS = 20
 class Result:
     """A picture and its PNG file with generation parameters."""
 
-    kept: Kept
+    kept: SelectedPicture
     png: bytes
 
 
@@ -55,11 +55,11 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     return [await finish(scoring, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
 
 
-async def finish(scoring: ScoringThread, kept: Kept, told: str, wanted: Finish | None) -> Result:
+async def finish(scoring: ScoringThread, kept: SelectedPicture, told: str, wanted: Finish | None) -> Result:
     """One picture after the requested postprocessing; ``told`` is its generation parameters so far."""
     if wanted:
         image, pairs = await scoring.finish(kept.image, wanted)
-        kept, told = Kept(image, kept.seed, kept.nearness), with_pairs(told, pairs)
+        kept, told = SelectedPicture(image, kept.seed, kept.nearness), with_pairs(told, pairs)
     return Result(kept, await asyncio.to_thread(encode_png, kept.image, told))
 
 
@@ -93,7 +93,7 @@ async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Im
     return seen
 
 
-async def _with_the_rest(app: App, job: Job, one: Kept) -> Kept:
+async def _with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPicture:
     """A painting of a part of a picture, with the picture's own pixels in the rest."""
     request = job.generation
     if not request.init_image or not (request.mask or request.box) or not request.keeps_rest:
@@ -134,17 +134,17 @@ def _keep(app: App, files: Sequence[bytes]) -> None:
         app.images.keep(sha256)
 
 
-def _choice(job: Job, kept: Kept) -> Mapping[str, str]:
+def _choice(job: Job, kept: SelectedPicture) -> Mapping[str, str]:
     """Generation parameters that say how a picture was selected."""
     if kept.nearness is None:
         return {}
     return {"Nearness": f"{kept.nearness:.2f}", "Candidates": str(job.generation.num_images_per_prompt)}
 
 
-async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequence[Kept]:
+async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequence[SelectedPicture]:
     request = job.generation
     if not request.keep:
-        return [Kept(image, seed) for image, seed in zip(finished.images, finished.seeds, strict=True)]
+        return [SelectedPicture(image, seed) for image, seed in zip(finished.images, finished.seeds, strict=True)]
     return await scoring.choose(finished.images, finished.seeds, request.keep, _idea_as_painted(job))
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept:
+class SelectedPicture:
     """A selected picture: its seed, and its similarity to the idea where that was scored."""
 
     image: Image.Image
@@ -51,7 +51,7 @@ class ScoringThread:
 
     async def choose(
         self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str
-    ) -> Sequence[Kept]:
+    ) -> Sequence[SelectedPicture]:
         """The pictures most similar to the words, most similar first.
 
         If the model fails, the first pictures are kept, so that none is lost.
@@ -60,7 +60,7 @@ class ScoringThread:
             return await self._call(self._choose, images, seeds, keep, words)
         except Exception as error:
             log.warning("reader_failed reason=%s", error_site(error))
-            return [Kept(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
+            return [SelectedPicture(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         """A picture after the requested postprocessing, and the generation parameters that it adds."""
@@ -86,9 +86,11 @@ class ScoringThread:
         reader = self._read()
         return reader.describe(image) if reader.can_describe else ""
 
-    def _choose(self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str) -> Sequence[Kept]:
+    def _choose(
+        self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str
+    ) -> Sequence[SelectedPicture]:
         scores = self._read().score(images, [words])[:, 0].tolist()
-        kept = [Kept(*one) for one in zip(images, seeds, scores, strict=True)]
+        kept = [SelectedPicture(*one) for one in zip(images, seeds, scores, strict=True)]
         return sorted(kept, key=lambda one: one.nearness or 0.0, reverse=True)[:keep]
 
     def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:

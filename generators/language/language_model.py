@@ -87,7 +87,7 @@ class LanguageModel:
     def __init__(self, model: Any, tokenizer: Any, *, bundled: Path | None) -> None:
         self._model = model.eval()
         self._tokenizer = tokenizer
-        self._phrases = Phrases(tokenizer) if bundled else None
+        self._phrases = PhraseFilter(tokenizer) if bundled else None
         self._examples = self._read_once(EXAMPLES, bundled) if bundled else None
 
     @classmethod
@@ -206,7 +206,7 @@ class LanguageModel:
         return written
 
 
-class Phrases:
+class PhraseFilter:
     """Restricts the next word, so that the small model adds only the look of a picture and never a new subject.
 
     Without it, 135 million parameters put a glass of wine into the bakery and a second cat on the sofa. Here a phrase

@@ -37,7 +37,7 @@ WEIGHTS, CAPTIONS, CONFIG = "model.safetensors", "captions.safetensors", "config
 
 
 @dataclass(frozen=True)
-class Words:
+class CaptionVectors:
     """Caption vectors: those of the training captions are stored with the model, others are encoded on demand.
 
     Attributes:
@@ -73,7 +73,9 @@ def plain(text: str) -> str:
     return " ".join(text.lower().split()).strip(" .,!")
 
 
-def save(folder: Path, family: str, shape: Shape, network: nn.Module, words: Words, card: dict[str, Any]) -> None:
+def save(
+    folder: Path, family: str, shape: Shape, network: nn.Module, words: CaptionVectors, card: dict[str, Any]
+) -> None:
     """Write a model's folder: weights and captions in float16, and JSON files that say what they are."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: part.detach().half().contiguous() for name, part in network.state_dict().items()}
@@ -230,7 +232,7 @@ class OnePassGenerator(OnePass):
 
     build: ClassVar[Callable[[Shape], nn.Module]]
 
-    def __init__(self, card: ModelCard, shape: Shape, words: Words, max_batch: int) -> None:
+    def __init__(self, card: ModelCard, shape: Shape, words: CaptionVectors, max_batch: int) -> None:
         super().__init__(card, type(self).build(shape), max_batch)
         self._shape, self._words = shape, words
         self._reader: CaptionEncoder | None = None
@@ -280,9 +282,9 @@ class OnePassGenerator(OnePass):
         return [image.resize(size, Image.Resampling.BICUBIC) for image in finished(painted, asked[0][0])]
 
 
-def _read_words(told: dict[str, Any], tensors: dict[str, Tensor]) -> Words:
+def _read_words(told: dict[str, Any], tensors: dict[str, Tensor]) -> CaptionVectors:
     known = dict(zip(told["captions"], tensors["vectors"].float(), strict=True))
-    return Words(told["reader"], told["fingerprint"], known, tensors["centre"].float(), told["spread"])
+    return CaptionVectors(told["reader"], told["fingerprint"], known, tensors["centre"].float(), told["spread"])
 
 
 def finished(pixels: Tensor, request: GenerationRequest) -> list[Image.Image]:

@@ -172,7 +172,7 @@ class Trainer:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         events = Events(self._table, self._folder / EVENTS) if self._plan.tensorboard and self.leads else None
-        asked = Asked()
+        asked = StopSignal()
         begun = saved = time.monotonic()
         first = self.step
         with _Progress(self._plan, show and self._rank == 0) as tell:
@@ -347,7 +347,7 @@ class Trainer:
         self._table.read(self._folder / LOSSES, self.step)
 
 
-class Asked:
+class StopSignal:
     """Whether this process was asked to stop (Ctrl-C, SIGTERM): the training then ends after a step and is saved."""
 
     def __init__(self) -> None:

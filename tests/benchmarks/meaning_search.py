@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from limner.bot.queue.enqueue import row
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.embeddings import Scope, Signs, packed, small
+from limner.bot.storage.history.embeddings import SearchScope, Signs, packed, small
 from limner.bot.storage.history.meaning import CANDIDATES, Meaning, load_embedder, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import Job
@@ -77,7 +77,7 @@ async def _measure(name: str, vectors: Vectors, asked: Sequence[Sequence[str]]) 
     async with _database(name) as database:
         meaning = Meaning(database, EMBEDDER)
         await _fill(database, vectors)
-        await meaning.nearest(Scope(user_id=1), "the first search reads the signs", FIRST)
+        await meaning.nearest(SearchScope(user_id=1), "the first search reads the signs", FIRST)
         lines = [
             (name, language, *await _ask(meaning, vectors, texts))
             for language, texts in zip(LANGUAGES, asked, strict=True)
@@ -93,7 +93,7 @@ async def _ask(meaning: Meaning, vectors: Vectors, texts: Sequence[str]) -> tupl
         likeness = vectors @ embedder.embed([text])[0]
         is_exact = number in np.argpartition(-likeness, FIRST)[:FIRST]
         began = time.perf_counter()
-        nearest = await meaning.nearest(Scope(user_id=1), text, FIRST)
+        nearest = await meaning.nearest(SearchScope(user_id=1), text, FIRST)
         seconds.append(time.perf_counter() - began)
         exact += is_exact
         found += is_exact and number + 1 in nearest

@@ -17,7 +17,7 @@ from limner.bot.option_fields import InRequest
 MASK = options.Option(
     name="mask",
     help="Which part of a picture is painted",
-    kind=options.Kind.NAME,
+    kind=options.OptionKind.NAME,
     kept=InRequest("mask"),
     flags=("mask",),
     example="sky",

@@ -15,7 +15,7 @@ from limner.bot.app import App, open_app
 from limner.bot.ask import Ask
 from limner.bot.errors import Refused
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.rules import Action, Kind, Rule
+from limner.bot.filters.rules import Rule, RuleAction, RuleKind
 from limner.bot.filters.scopes import Scope
 from limner.bot.filters.verdicts import judge
 from limner.bot.place import Place
@@ -27,7 +27,7 @@ from tests.rows import asked, picture, put_lora
 
 HERE, MODERATOR = 101, 7
 CHANNEL, ROLE = 31, 33
-ORDER = list(Action)
+ORDER = list(RuleAction)
 
 
 def ask(text: str, **more: Any) -> Ask:
@@ -38,29 +38,29 @@ def ask(text: str, **more: Any) -> Ask:
     st.lists(st.tuples(st.sampled_from(["cat", "dog", "owl", "elk"]), st.sampled_from(ORDER)), max_size=6),
     st.booleans(),
 )
-def test_the_strongest_action_of_all_rules_counts(pairs: list[tuple[str, Action]], flags_block: bool):
+def test_the_strongest_action_of_all_rules_counts(pairs: list[tuple[str, RuleAction]], flags_block: bool):
     rules = [Rule(str(number), word, action=action) for number, (word, action) in enumerate(pairs)]
     text = "a cat and a dog"
     found = {rule.action for rule in rules if rule.pattern in text.split()}
 
     verdict = judge({"idea": text}, {"idea": [Matcher(rules)]}, Place(), flags_block=flags_block)
 
-    if Action.BLOCK in found or (flags_block and Action.FLAG in found):
-        assert verdict.action == Action.BLOCK
+    if RuleAction.BLOCK in found or (flags_block and RuleAction.FLAG in found):
+        assert verdict.action == RuleAction.BLOCK
         assert verdict.refusal
         assert verdict.texts == {"idea": text}
     else:
         assert verdict.refusal is None
         assert verdict.action == min(found, key=ORDER.index, default=None)
-        assert verdict.is_spoiler == (Action.SPOILER in found)
+        assert verdict.is_spoiler == (RuleAction.SPOILER in found)
         assert verdict.rule_ids == sorted(int(rule.id) for rule in rules if rule.pattern in text.split())
         assert ("cat" in verdict.texts["idea"]) == (
-            Rule("0", "cat", action=Action.REPLACE).pattern not in _replaced(rules)
+            Rule("0", "cat", action=RuleAction.REPLACE).pattern not in _replaced(rules)
         )
 
 
 def _replaced(rules: list[Rule]) -> set[str]:
-    return {rule.pattern for rule in rules if rule.action == Action.REPLACE}
+    return {rule.pattern for rule in rules if rule.action == RuleAction.REPLACE}
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def _replaced(rules: list[Rule]) -> set[str]:
     ],
 )
 def test_replaced_words_are_gone_in_every_disguise(replacement: str, text: str, written: str | None):
-    matcher = Matcher([Rule("1", "gun", action=Action.REPLACE, replacement=replacement)])
+    matcher = Matcher([Rule("1", "gun", action=RuleAction.REPLACE, replacement=replacement)])
     verdict = judge({"idea": text}, {"idea": [matcher]}, Place(), flags_block=False)
     assert (verdict.texts["idea"] if verdict.refusal is None else None) == written
 
 
 async def test_a_replaced_word_reaches_no_row(app: App):
-    rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    rule = await app.filters.add(HERE, "gun", MODERATOR, action=RuleAction.REPLACE, replacement="rose")
     job = await submit.imagine(app, ask("a fox with a gun --no gun", image_name="my gun.png"))
     assert (job.idea, job.request["prompt"]) == ("a fox with a rose", "a fox with a rose")
     assert job.input_name == "my rose.png"
@@ -88,7 +88,7 @@ async def test_a_replaced_word_reaches_no_row(app: App):
 
 
 async def test_a_flag_waits_for_a_moderator_and_refuses_where_there_is_none(app: App):
-    rule = await app.filters.add(HERE, "gun", MODERATOR, action=Action.FLAG)
+    rule = await app.filters.add(HERE, "gun", MODERATOR, action=RuleAction.FLAG)
     with pytest.raises(Refused):
         await submit.imagine(app, ask("a gun"))
     await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
@@ -109,12 +109,15 @@ async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App
     await app.guilds.change(HERE, MODERATOR, review_channel_id=5)
     free = await submit.imagine(app, ask("a gun", role_ids=[ROLE]))
     bound = await submit.imagine(app, replace(ask("a gun"), user_id=12))
-    kinds: list[tuple[Action, dict[str, Any]]] = [(Action.FLAG, {}), (Action.SPOILER, {"kind": Kind.REGEX})]
+    kinds: list[tuple[RuleAction, dict[str, Any]]] = [
+        (RuleAction.FLAG, {}),
+        (RuleAction.SPOILER, {"kind": RuleKind.REGEX}),
+    ]
     rules = [
         await app.filters.add(HERE, "gun", MODERATOR, action=action, scope=Scope(exempt_roles={str(ROLE)}), **more)
         for action, more in kinds
     ]
-    rules.append(await app.filters.add(HERE, "gun", MODERATOR, action=Action.LOG))
+    rules.append(await app.filters.add(HERE, "gun", MODERATOR, action=RuleAction.LOG))
     for worker in ("one", "other"):
         [job] = await app.jobs.claim(worker, capacity=1)
         assert await settle_prompt(app, NoExpander(), job)
@@ -124,9 +127,9 @@ async def test_what_is_queued_is_looked_at_again_where_it_was_asked_for(app: App
     assert (bound.is_spoiler, bound.quarantine) == (True, "flagged")
 
 
-@pytest.mark.parametrize("action", [Action.BLOCK, Action.REPLACE])
+@pytest.mark.parametrize("action", [RuleAction.BLOCK, RuleAction.REPLACE])
 async def test_a_rule_that_came_while_it_waited_reads_the_name_of_the_lora(
-    app: App, settings: Settings, action: Action
+    app: App, settings: Settings, action: RuleAction
 ):
     put_lora(settings, "Purple Cow")
     for _ in range(2):
@@ -140,7 +143,7 @@ async def test_a_rule_that_came_while_it_waited_reads_the_name_of_the_lora(
 
 async def test_a_replacement_that_came_while_it_waited_is_in_its_row(app: App):
     await submit.imagine(app, ask("a fox with a gun", image_name="my gun.png"))
-    await app.filters.add(HERE, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    await app.filters.add(HERE, "gun", MODERATOR, action=RuleAction.REPLACE, replacement="rose")
     [job] = await app.jobs.claim("worker", capacity=1)
     assert await settle_prompt(app, NoExpander(), job)
     job = await app.jobs.get(job.id)
@@ -148,7 +151,7 @@ async def test_a_replacement_that_came_while_it_waited_is_in_its_row(app: App):
 
 
 async def test_an_expansion_is_rewritten_before_it_is_painted(app: App):
-    await app.filters.add(0, "gun", MODERATOR, action=Action.REPLACE, replacement="rose")
+    await app.filters.add(0, "gun", MODERATOR, action=RuleAction.REPLACE, replacement="rose")
     job = await submit.imagine(app, ask("a fox").saying(expand="on"))
 
     class Armed(NoExpander):

@@ -14,7 +14,7 @@ from limner.bot.ui.job.job_buttons import KEPT
 from limner.bot.ui.review import review_poster
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import Result, hand_in
-from limner.bot.worker.scoring_thread import Kept
+from limner.bot.worker.scoring_thread import SelectedPicture
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, press, settled
 from tests.simulated_discord import World, labels, png
 
@@ -176,7 +176,7 @@ async def test_no_file_of_a_request_that_was_queued_again_outlives_its_deletion(
     claimed = await world.claim() if is_running else None
     await world.ada.click(asked.response.message, label="Delete for good")
     if claimed:
-        painted = Result(Kept(Pillow.new("RGB", (16, 16)), 1), png())
+        painted = Result(SelectedPicture(Pillow.new("RGB", (16, 16)), 1), png())
         await hand_in(world.app, ClassifierThread(world.settings), claimed, [painted], seconds=1.0, busy_seconds=1.0)
         assert await world.app.jobs.end_cancelled("painter") == {job.id}
     else:

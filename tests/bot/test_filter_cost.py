@@ -28,7 +28,7 @@ from limner.bot.filters.regex.regexes import Regexes, program
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.filters.rulebook.files import Item
-from limner.bot.filters.rules import Action, Kind, Rule
+from limner.bot.filters.rules import Rule, RuleAction, RuleKind
 from limner.bot.filters.scopes import Scope
 from limner.bot.filters.text import codes, rewrites
 from limner.bot.filters.verdicts import judge
@@ -255,7 +255,7 @@ def test_signs_that_open_and_close_nothing_are_read_once(text: str) -> None:
 
 
 def test_a_replacement_that_makes_the_text_grow_without_end_is_given_up() -> None:
-    matcher = Matcher([Rule("1", "a", action=Action.REPLACE, replacement="a " * 50)])
+    matcher = Matcher([Rule("1", "a", action=RuleAction.REPLACE, replacement="a " * 50)])
     verdict = judge({"idea": "a " * 700}, {"idea": [matcher]}, Place(), flags_block=False)
     assert verdict.refusal
     assert verdict.refusal.code == "cost:idea"
@@ -310,7 +310,7 @@ async def test_wildcards_that_are_all_alike_are_refused_when_they_are_made(app: 
     assert sentence.startswith("It is spelled so much like 10 other rules, such as rule 1, rule 2, rule 3, that")
     assert await app.filters.add(SERVER, "badger", 7)
     [first, *_] = await app.filters.all(SERVER)
-    await app.filters.edit(SERVER, first.id, 7, action=Action.LOG)
+    await app.filters.edit(SERVER, first.id, 7, action=RuleAction.LOG)
     await app.filters.edit(SERVER, first.id, 7, is_on=False)
     assert await app.filters.add(SERVER, "*abbbbbbbbbbbbbbbbbbbbbbb*", 7)
     with pytest.raises(BadRule, match="spelled so much like"):
@@ -318,12 +318,12 @@ async def test_wildcards_that_are_all_alike_are_refused_when_they_are_made(app: 
 
 
 async def test_regexes_that_together_take_too_long_are_refused_when_they_are_made(app: App) -> None:
-    evil = [Entry(pattern=rf"[ab]*a[ab]{{12}}{chr(99 + number)}", kind=Kind.REGEX) for number in range(20)]
-    heavy = Entry(pattern="[ab]{1,100}a[ab]{100}c", kind=Kind.REGEX)
+    evil = [Entry(pattern=rf"[ab]*a[ab]{{12}}{chr(99 + number)}", kind=RuleKind.REGEX) for number in range(20)]
+    heavy = Entry(pattern="[ab]{1,100}a[ab]{100}c", kind=RuleKind.REGEX)
     added, sentence = await refusal(app, [heavy, *evil])
     assert 10 < added < 20
     assert "and may take 120; this one takes 3.8, and rule 1 takes most" in sentence
-    assert await app.filters.add(SERVER, r"\bkill.{0,30}you", 7, kind=Kind.REGEX)
+    assert await app.filters.add(SERVER, r"\bkill.{0,30}you", 7, kind=RuleKind.REGEX)
     reviewed = await app.filters.reviewed(SERVER, [Item("line 7", evil[-1]), Item("line 8", Entry(pattern="gun"))])
     assert [bool(item.problem) for item in reviewed] == [True, False]
     with pytest.raises(BadRule, match=r"^\[ab\]\*a.*: With it, the regexes here would take"):

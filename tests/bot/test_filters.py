@@ -21,7 +21,7 @@ from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook.rulebook import PAGE
-from limner.bot.filters.rules import Action, Rule, normal_form, tidy
+from limner.bot.filters.rules import Rule, RuleAction, normal_form, tidy
 from limner.bot.filters.text.normalise import normalise
 from limner.bot.filters.text.scan import line, places
 from limner.bot.guild_settings import Guilds
@@ -176,7 +176,7 @@ async def is_refused(filters: ContentFilter, idea: str, where: Where | None = No
 async def test_a_refusal_names_field_and_code_but_no_word(filters: ContentFilter):
     rule = await filters.add(HERE, "purple cow", MODERATOR)
     verdict = await filters.check(Where(HERE), {"idea": "a fox", "file name": "a Purple\nCow"})
-    assert verdict.action == Action.BLOCK
+    assert verdict.action == RuleAction.BLOCK
     assert verdict.rule_ids == [rule.id]
     assert verdict.refusal
     assert (verdict.refusal.code, verdict.refusal.field) == ("filter:file", "file name")
@@ -193,7 +193,7 @@ async def test_weights_hide_no_words(filters: ContentFilter):
 
 
 async def test_a_weighted_word_is_replaced_where_that_is_possible(filters: ContentFilter):
-    await filters.add(HERE, "cow", MODERATOR, action=Action.REPLACE, replacement="fox")
+    await filters.add(HERE, "cow", MODERATOR, action=RuleAction.REPLACE, replacement="fox")
     verdict = await filters.check(Where(HERE), {"idea": "a (red cow:1.3)"})
     assert (verdict.refusal, verdict.texts["idea"]) == (None, "a (red fox:1.3)")
     assert await is_refused(filters, "a (c:1.1)(ow:1.1)")

@@ -19,7 +19,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import meaning
-from limner.bot.storage.history.embeddings import Scope, packed, small
+from limner.bot.storage.history.embeddings import SearchScope, packed, small
 from limner.bot.storage.history.meaning import Meaning, Signs, merged, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import Job
@@ -81,7 +81,7 @@ async def test_a_request_is_found_by_its_meaning_in_another_language(database: D
     while await index.fill_some():
         pass
     assert await index.rows.count_missing() == 0
-    mine = Scope(user_id=ADA)
+    mine = SearchScope(user_id=ADA)
     asked = {
         "that rainy neon street": street,
         "会拉小提琴的机器人": robot,
@@ -91,7 +91,7 @@ async def test_a_request_is_found_by_its_meaning_in_another_language(database: D
     for words, wanted in asked.items():
         assert (await index.nearest(mine, words, 10))[0] == wanted, words
     assert other not in await index.nearest(mine, "a fox", 10)
-    assert set(await index.nearest(Scope(), "a fox in the snow", 2)) == {fox, other}
+    assert set(await index.nearest(SearchScope(), "a fox in the snow", 2)) == {fox, other}
     assert await index.nearest(mine, "quarterly tax report", 10) == []
     [new] = await painted(database, ["a vixen on a white field in winter"])
     await index.fill_some()
@@ -102,19 +102,19 @@ async def test_the_prompt_counts_beside_the_idea(database: Database, index: Mean
     plain, *_ = await painted(database, ["a house"])
     windy, *_ = await painted(database, ["a house"], prompt="a house with a huge windmill behind it")
     await index.fill_some()
-    assert await index.nearest(Scope(user_id=ADA), "windmill behind a house", 2) == [windy, plain]
+    assert await index.nearest(SearchScope(user_id=ADA), "windmill behind a house", 2) == [windy, plain]
 
 
 async def test_an_embedding_goes_with_its_request_and_does_not_come_back(settings: Settings) -> None:
     async with open_app(settings.using(embedder="sentence-encoder")) as app:
         ids = await painted(app.database)
         await app.meaning.fill_some()
-        assert len(await app.meaning.nearest(Scope(user_id=ADA), "a robot with a violin", 4)) > 0
+        assert len(await app.meaning.nearest(SearchScope(user_id=ADA), "a robot with a violin", 4)) > 0
         waiting = await app.meaning.rows.missing(10)
         for number in ids:
             await app.history.delete(number)
         assert (waiting, await count(app.database)) == ([], 0)
-        assert await app.meaning.nearest(Scope(user_id=ADA), "a robot with a violin", 4) == []
+        assert await app.meaning.nearest(SearchScope(user_id=ADA), "a robot with a violin", 4) == []
         await app.meaning.rows.write({ids[0]: np.ones(512, np.float32)})
         assert await count(app.database) == 0
 
@@ -125,7 +125,7 @@ async def test_another_embedder_makes_all_of_them_anew(database: Database, index
     other = Meaning(database, "of a package")
     await other.rows.mark_others()
     assert await other.rows.count_missing() == 4
-    assert (await other.rows.signs(Scope(), 0, 10)).planes.size == 0  # none of the old ones
+    assert (await other.rows.signs(SearchScope(), 0, 10)).planes.size == 0  # none of the old ones
     other.close()
 
 
@@ -228,6 +228,6 @@ async def test_everybody_and_a_server_are_scopes_too(app: App) -> None:
     [here] = await painted(app.database, ["a red fox"], guild_id=7)
     [there] = await painted(app.database, ["a red fox"], guild_id=8)
     await index.fill_some()
-    assert await index.nearest(Scope(guild_id=7), "a red fox", 5) == [here]
-    assert sorted(await index.nearest(Scope(), "a red fox", 5)) == [here, there]
+    assert await index.nearest(SearchScope(guild_id=7), "a red fox", 5) == [here]
+    assert sorted(await index.nearest(SearchScope(), "a red fox", 5)) == [here, there]
     index.close()

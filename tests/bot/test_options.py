@@ -15,7 +15,7 @@ from limner.bot.app import App, open_app
 from limner.bot.ask import Ask, read
 from limner.bot.errors import BadOption
 from limner.bot.flags import parse_prompt
-from limner.bot.options import OPTIONS, Kind, Option, values
+from limner.bot.options import OPTIONS, Option, OptionKind, values
 from limner.bot.place import OUTSIDE
 from limner.bot.settings import Settings
 from limner.generators.requests import Finish, GenerationRequest
@@ -76,13 +76,13 @@ def test_discord_takes_every_help_text_and_every_flag_is_of_one_option() -> None
 
 def written(option: Option) -> st.SearchStrategy[Any]:
     """Values of an option that the shipped model and the default settings allow."""
-    if option.kind == Kind.WHOLE:
+    if option.kind == OptionKind.WHOLE:
         return st.integers(int(option.least), int(option.most or 50))
-    if option.kind == Kind.NUMBER:
+    if option.kind == OptionKind.NUMBER:
         return st.decimals(int(option.least * 100), int((option.most or 30) * 100), places=0).map(
             lambda number: float(number) / 100
         )
-    if option.kind in (Kind.RATIO, Kind.SIZE):
+    if option.kind in (OptionKind.RATIO, OptionKind.SIZE):
         side = st.sampled_from([48, 96, 160])
         return st.tuples(side, side)
     return st.sampled_from(NAMES[option.name])

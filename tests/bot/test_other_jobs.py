@@ -13,7 +13,7 @@ from PIL import Image
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, CannotDescribe
-from limner.bot.filters.rules import Action
+from limner.bot.filters.rules import RuleAction
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
@@ -112,8 +112,8 @@ async def test_words_that_are_not_allowed_are_not_said(app: App) -> None:
 
 async def test_words_are_said_as_the_rules_want_them(app: App) -> None:
     await app.guilds.change(5, 1, review_channel_id=9)
-    await app.filters.add(5, "green", 1, action=Action.REPLACE, replacement="grey")
-    await app.filters.add(5, "square", 1, action=Action.FLAG)
+    await app.filters.add(5, "green", 1, action=RuleAction.REPLACE, replacement="grey")
+    await app.filters.add(5, "square", 1, action=RuleAction.FLAG)
     job = await done(app, await describe(app, guild_id=5, user_id=3))
     assert (job.status, job.prompt, job.quarantine) == (JobStatus.SUCCEEDED, "a grey square", HoldReason.FLAGGED)
     with pytest.raises(BadOption, match="not posted yet"):

@@ -26,7 +26,7 @@ from limner.bot.filters.rulebook import files, packs, rulebook
 from limner.bot.filters.rulebook.entries import PACK, Entry
 from limner.bot.filters.rulebook.rulebook import entry_of
 from limner.bot.filters.rulebook.wordlists import read
-from limner.bot.filters.rules import Action, Kind, Rule, tidy
+from limner.bot.filters.rules import Rule, RuleAction, RuleKind, tidy
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.place import Place, Where
@@ -36,7 +36,7 @@ from limner.bot.storage.db import Database
 T = TypeVar("T")
 HERE, THERE, MODERATOR = 101, 202, 7
 CHANNEL, CATEGORY, ROLE = 31, 32, 33
-ORDER = list(Action)
+ORDER = list(RuleAction)
 LATEST = "Its expires_at must be a time in Unix seconds, before the year 10000."
 
 
@@ -128,10 +128,10 @@ def test_packs_hold_sound_rules_in_every_language_and_leave_ordinary_prompts_alo
 
 async def test_the_same_text_may_be_ruled_twice_for_different_places(app: App):
     everywhere = await app.filters.add(HERE, "gun", MODERATOR)
-    adult = await app.filters.add(HERE, "Gun", MODERATOR, action=Action.LOG, scope=Scope(ages=Ages.ONLY))
+    adult = await app.filters.add(HERE, "Gun", MODERATOR, action=RuleAction.LOG, scope=Scope(ages=Ages.ONLY))
     allowed = await app.filters.add(HERE, "gun", MODERATOR, is_allow=True)
     await app.filters.add(THERE, "gun", MODERATOR)
-    for entry in (Entry(pattern="GUN"), Entry(pattern="gun", is_allow=True, action=Action.LOG)):
+    for entry in (Entry(pattern="GUN"), Entry(pattern="gun", is_allow=True, action=RuleAction.LOG)):
         with pytest.raises(BadRule, match=r"exists already for the same place, as rule \d+"):
             await app.filters.put(HERE, entry, MODERATOR)
     with pytest.raises(BadRule, match=f"as rule {everywhere.id}"):
@@ -144,21 +144,27 @@ async def test_the_same_text_may_be_ruled_twice_for_different_places(app: App):
     ("entry", "sentence"),
     [
         (Entry(pattern="*"), "needs at least one letter"),
-        (Entry(pattern="a|(b", kind=Kind.REGEX), r"the bracket \( is not closed \(position 3\)"),
-        (Entry(pattern="(a{200}){200}", kind=Kind.REGEX), "too large when"),
-        (Entry(pattern="a" * 261, kind=Kind.REGEX), "at most 260 characters, this one has 261"),
-        (Entry(pattern="a+", kind=Kind.REGEX, is_allow=True), "cannot be on the allow list"),
+        (Entry(pattern="a|(b", kind=RuleKind.REGEX), r"the bracket \( is not closed \(position 3\)"),
+        (Entry(pattern="(a{200}){200}", kind=RuleKind.REGEX), "too large when"),
+        (Entry(pattern="a" * 261, kind=RuleKind.REGEX), "at most 260 characters, this one has 261"),
+        (Entry(pattern="a+", kind=RuleKind.REGEX, is_allow=True), "cannot be on the allow list"),
         (Entry(pattern="gore-xx", kind=PACK), "no pack with that name; the packs are "),
         (Entry(pattern="gun", reason="x" * 151), "A reason may have at most 150"),
         (Entry(pattern="gun", replacement="x" * 101), "A replacement may have at most 100"),
-        (Entry(pattern="gun", action=Action.REPLACE, replacement="a toy gun"), "would be replaced without end"),
-        (Entry(pattern="badger", action=Action.REPLACE, replacement="b*dger"), "would be replaced without end"),
-        (Entry(pattern="gu+n", kind=Kind.REGEX, action=Action.REPLACE, replacement="guuun"), "replaced without end"),
-        (Entry(pattern="gore-en", kind=PACK, action=Action.REPLACE, replacement="dismembered"), "replaced without end"),
-        (Entry(pattern=r"gun\bs", kind=Kind.REGEX), r"can match no text: what stands at position 6"),
-        (Entry(pattern=r"gun\n", kind=Kind.REGEX), r"position 4 can never come there. Texts are read on one line"),
-        (Entry(pattern="gun  shop", kind=Kind.REGEX), r"position 5 can never come there"),
-        (Entry(pattern="[\\u200b\\u2060]+", kind=Kind.REGEX), "nothing invisible"),
+        (Entry(pattern="gun", action=RuleAction.REPLACE, replacement="a toy gun"), "would be replaced without end"),
+        (Entry(pattern="badger", action=RuleAction.REPLACE, replacement="b*dger"), "would be replaced without end"),
+        (
+            Entry(pattern="gu+n", kind=RuleKind.REGEX, action=RuleAction.REPLACE, replacement="guuun"),
+            "replaced without end",
+        ),
+        (
+            Entry(pattern="gore-en", kind=PACK, action=RuleAction.REPLACE, replacement="dismembered"),
+            "replaced without end",
+        ),
+        (Entry(pattern=r"gun\bs", kind=RuleKind.REGEX), r"can match no text: what stands at position 6"),
+        (Entry(pattern=r"gun\n", kind=RuleKind.REGEX), r"position 4 can never come there. Texts are read on one line"),
+        (Entry(pattern="gun  shop", kind=RuleKind.REGEX), r"position 5 can never come there"),
+        (Entry(pattern="[\\u200b\\u2060]+", kind=RuleKind.REGEX), "nothing invisible"),
         (
             Entry(pattern="gun", scope=Scope(only_channels={"1", "2"}, exempt_channels={"1", "2", "3"})),
             "counts nowhere",
@@ -187,7 +193,7 @@ async def test_a_rule_that_allowed_texts_make_idle_is_told_before_it_is_written(
 async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
     filters = app.filters
     rule = await filters.add(HERE, "gun", MODERATOR)
-    await filters.edit(HERE, rule.id, MODERATOR + 1, action=Action.LOG, scope=Scope(exempt_roles={"5"}))
+    await filters.edit(HERE, rule.id, MODERATOR + 1, action=RuleAction.LOG, scope=Scope(exempt_roles={"5"}))
     await filters.remove(HERE, rule.id, MODERATOR + 2)
     removed, edited, added = (await audit_log.page(app.database, HERE)).changes
     assert [(one.what, one.by) for one in (added, edited, removed)] == [("add", 7), ("edit", 8), ("remove", 9)]
@@ -257,9 +263,9 @@ SCOPES = st.builds(
     ages=st.sampled_from(Ages),
 )
 PATTERNS = st.one_of(
-    st.tuples(st.text(min_size=1, max_size=20), st.just(Kind.WORD)),
-    st.tuples(st.sampled_from(["cat*", "*cat", "*cat*", "hot dog", "猫", "straße"]), st.just(Kind.WORD)),
-    st.tuples(st.from_regex(r"\A[a-d]{3,9}\d?\Z"), st.just(Kind.REGEX)),
+    st.tuples(st.text(min_size=1, max_size=20), st.just(RuleKind.WORD)),
+    st.tuples(st.sampled_from(["cat*", "*cat", "*cat*", "hot dog", "猫", "straße"]), st.just(RuleKind.WORD)),
+    st.tuples(st.from_regex(r"\A[a-d]{3,9}\d?\Z"), st.just(RuleKind.REGEX)),
     st.tuples(st.sampled_from(sorted(packs.every())), st.just(PACK)),
 )
 
@@ -270,7 +276,7 @@ def entries(draw: st.DrawFn) -> Entry:
     entry = Entry(
         pattern=pattern,
         kind=kind,
-        is_allow=kind == Kind.WORD and draw(st.booleans()),
+        is_allow=kind == RuleKind.WORD and draw(st.booleans()),
         is_strict=draw(st.booleans()),
         action=draw(st.sampled_from(ORDER)),
         reason=" ".join(draw(st.text(max_size=40)).split()),
@@ -395,11 +401,11 @@ def test_packs_of_a_file_share_their_scope_and_switch():
     cow, pig, fox, elk, owl, gore, bell = (item.merged() for item in files.read_json(text))
     assert [item.entry and item.entry.scope.only_channels for item in (cow, pig)] == [{"1", "2"}, {"2"}]
     assert fox.entry
-    assert (fox.entry.is_on, fox.entry.action) == (False, Action.LOG)
+    assert (fox.entry.is_on, fox.entry.action) == (False, RuleAction.LOG)
     assert (elk.entry, elk.problem) == (None, "That counts nowhere: it and its pack want other channels.")
     assert (owl.entry, owl.problem) == (None, files.NO_IDS)
-    assert gore.entry == Entry(pattern="gore-en", kind=PACK, action=Action.FLAG)
-    assert bell.entry == Entry(pattern="cow bell", kind=Kind.PHRASE, is_allow=True)
+    assert gore.entry == Entry(pattern="gore-en", kind=PACK, action=RuleAction.FLAG)
+    assert bell.entry == Entry(pattern="cow bell", kind=RuleKind.PHRASE, is_allow=True)
 
 
 @pytest.mark.parametrize(

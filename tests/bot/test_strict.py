@@ -14,7 +14,7 @@ from limner.bot.filters.disguises.strict import splits
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import files
 from limner.bot.filters.rulebook.entries import PACK, Entry
-from limner.bot.filters.rules import Kind, Rule
+from limner.bot.filters.rules import Rule, RuleKind
 from limner.bot.filters.text.tables import is_word
 from limner.bot.storage import audit_log
 from limner.bot.storage.tables.filter_tables import FilterChange
@@ -94,7 +94,7 @@ def test_the_pairs_of_words_that_it_finds_too_are_known() -> None:
 
 
 def test_regexes_and_allowed_texts_cannot_be_strict() -> None:
-    for entry in (Entry(pattern="cow", is_allow=True), Entry(pattern="c+ow", kind=Kind.REGEX)):
+    for entry in (Entry(pattern="cow", is_allow=True), Entry(pattern="c+ow", kind=RuleKind.REGEX)):
         assert entry.checked()
         with pytest.raises(BadRule, match="can be strict"):
             Entry(pattern=entry.pattern, kind=entry.kind, is_allow=entry.is_allow, is_strict=True).checked()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.bot.errors import BadOption, NotYours
-from limner.bot.filters.rules import Kind
+from limner.bot.filters.rules import RuleKind
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import languages, speaking
 from limner.bot.ui import typed
@@ -189,7 +189,7 @@ def button(custom_id: str) -> discord.ui.View:
 
 async def test_a_refused_rule_comes_back_as_it_was_filled_in(world: World) -> None:
     shown = await world.grace.slash(world.channel, "filter add")
-    values = {"text": "a(", "kind": [Kind.REGEX], "action": ["flag"], "told": "No brackets.", "span": ["one day"]}
+    values = {"text": "a(", "kind": [RuleKind.REGEX], "action": ["flag"], "told": "No brackets.", "span": ["one day"]}
     answer = await world.grace.submit_modal(shown, values)
     message = again(answer)
     shown = await world.grace.click(message, label="Change it")

@@ -13,7 +13,7 @@ from limner.bot.errors import BadRule
 from limner.bot.filters.content_filter import FREED
 from limner.bot.filters.disguises.strict import splits
 from limner.bot.filters.rulebook.rulebook import Page, entry_of
-from limner.bot.filters.rules import Action
+from limner.bot.filters.rules import RuleAction
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _, ngettext
@@ -135,7 +135,7 @@ async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None
     asked = await app.history.of_guild(rule.guild_id, REPLAYED)
     matched = await app.filters.replay(rule, [(one.where, (one.idea, one.prompt)) for one in asked])
     stopped = [asked[number] for number in matched]
-    would = WOULD_STOP if rule.action == Action.BLOCK else WOULD_MATCH
+    would = WOULD_STOP if rule.action == RuleAction.BLOCK else WOULD_MATCH
     heading = _(would, rule=rule.id, number=len(stopped), all=len(asked))
     lines = [f"**{one.id}** <@{one.user_id}> {plain(one.idea, IDEA_LENGTH)}" for one in stopped[:SHOWN]]
     more = [_(REST, number=len(stopped) - SHOWN)] if len(stopped) > SHOWN else []
@@ -196,7 +196,7 @@ async def _notes(app: App, rule: RuleRow) -> list[str]:
         pairs = [pair for one in entry_of(rule).rules("") for pair in splits(one.keyword)]
         notes += [_(texts.SPLIT, words=some([*map(texts.code, pairs)], SHOWN))] * bool(pairs)
     settings = await app.guilds.get(rule.guild_id)
-    if rule.action == Action.FLAG and not rule.is_allow and settings.review_channel_id is None:
+    if rule.action == RuleAction.FLAG and not rule.is_allow and settings.review_channel_id is None:
         notes.append(_(texts.FLAG_WITHOUT_CHANNEL))
     return notes
 

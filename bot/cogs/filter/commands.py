@@ -16,7 +16,7 @@ from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, Pack
 from limner.bot.errors import BadRule, UserError
 from limner.bot.filters.content_filter import Explanation
 from limner.bot.filters.rulebook.rulebook import GONE
-from limner.bot.filters.rules import Action, Rule
+from limner.bot.filters.rules import Rule, RuleAction
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.place import Where
 from limner.bot.storage.tables.filter_tables import RuleRow
@@ -49,11 +49,11 @@ ITEMS = (
 RULE = "The number of a rule; type some of its text to find it"
 HAPPENS = {
     None: N_("That text is allowed here; no rule matches it."),
-    Action.BLOCK: N_("A request with that text would be refused."),
-    Action.FLAG: N_("A request with that text would wait for a moderator."),
-    Action.REPLACE: N_("A request with that text would be changed."),
-    Action.SPOILER: N_("The pictures for that text would be posted hidden."),
-    Action.LOG: N_("That text is allowed here; the log of the filter would say that it matched."),
+    RuleAction.BLOCK: N_("A request with that text would be refused."),
+    RuleAction.FLAG: N_("A request with that text would wait for a moderator."),
+    RuleAction.REPLACE: N_("A request with that text would be changed."),
+    RuleAction.SPOILER: N_("The pictures for that text would be posted hidden."),
+    RuleAction.LOG: N_("That text is allowed here; the log of the filter would say that it matched."),
 }
 TOO_COSTLY = N_("That text takes too long to check here, so a request with it would be refused.")
 COSTLIEST = N_("Rule {rule} takes most of the time.")
@@ -170,7 +170,7 @@ def _told(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
     is_for_cost = refusal is not None and refusal.is_for_cost
     head = [_(TOO_COSTLY) if is_for_cost else _(HAPPENS[verdict.action])]
     head += [_(COSTLIEST, rule=refusal.rule_id)] if refusal and is_for_cost and refusal.rule_id else []
-    if verdict.action == Action.REPLACE:
+    if verdict.action == RuleAction.REPLACE:
         head.append(_("It would be: {text}", text=texts.code(verdict.texts["idea"])))
     found = {match.rule: match for match in reversed(explained.matches)}
     lines = [

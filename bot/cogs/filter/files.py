@@ -20,7 +20,7 @@ from limner.bot.filters.rulebook.entries import MAX_REASON, Entry
 from limner.bot.filters.rulebook.files import Item
 from limner.bot.filters.rulebook.own_roles import OWN_ROLE, frees
 from limner.bot.filters.rulebook.rulebook import entry_of
-from limner.bot.filters.rules import Action, Kind
+from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.limits import cut
 from limner.bot.translation import N_, _, ngettext, semicolons
@@ -149,17 +149,17 @@ def _of_automod(rule: discord.AutoModRule) -> Iterator[Item]:
     if trigger.type != Trigger.keyword:
         return
     use: dict[str, Any] = {
-        "action": Action.LOG,
+        "action": RuleAction.LOG,
         "is_on": rule.enabled,
         "scope": ANYWHERE.exempting(channels=rule.exempt_channel_ids, roles=rule.exempt_role_ids),
     }
     for action in rule.actions:
         if action.type == discord.AutoModRuleActionType.block_message:
-            use |= {"action": Action.BLOCK, "reason": (action.custom_message or "")[:MAX_REASON]}
+            use |= {"action": RuleAction.BLOCK, "reason": (action.custom_message or "")[:MAX_REASON]}
     for word in trigger.keyword_filter:
         yield _item(rule.name, Entry(pattern=word, **use))
     for regex in trigger.regex_patterns:
-        yield _item(rule.name, Entry(pattern=regex, kind=Kind.REGEX, **use))
+        yield _item(rule.name, Entry(pattern=regex, kind=RuleKind.REGEX, **use))
     for word in trigger.allow_list:
         yield _item(rule.name, Entry(pattern=word, is_allow=True, is_on=rule.enabled))
 

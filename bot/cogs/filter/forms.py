@@ -13,7 +13,7 @@ from limner.bot.cogs.filter.cards import show
 from limner.bot.filters.regex.regexes import MAX_LENGTH
 from limner.bot.filters.rulebook.entries import MAX_REASON, PACK
 from limner.bot.filters.rulebook.rulebook import entry_of
-from limner.bot.filters.rules import Action, Kind
+from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import SETS, Ages, Scope
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _
@@ -28,12 +28,12 @@ CHOSEN = 25
 """Most channels or roles in one select."""
 STRICT = "strict"
 KINDS = {
-    Kind.WORD: N_("A word, a phrase, or a wildcard such as cat*"),
+    RuleKind.WORD: N_("A word, a phrase, or a wildcard such as cat*"),
     STRICT: N_("The same, also glued to other words or split into several"),
-    Kind.REGEX: N_("A regular expression, as in AutoMod"),
+    RuleKind.REGEX: N_("A regular expression, as in AutoMod"),
     "allow": N_("Allow this text even if other rules match it"),
 }
-PACK_KINDS = {Kind.WORD: N_("A list of words"), STRICT: KINDS[STRICT]}
+PACK_KINDS = {RuleKind.WORD: N_("A list of words"), STRICT: KINDS[STRICT]}
 SPANS = {"for good": None, "one hour": 3600, "one day": 86400, "one week": 7 * 86400, "30 days": 30 * 86400}
 """Seconds that a rule counts, by the value of the choice."""
 AGES = {
@@ -66,7 +66,7 @@ class RuleForm(Form, kind="rule"):
             text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
             self.ask("text", _("Text"), text)
         self.ask("kind", _("It is"), _select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
-        action = _select(texts.ACTIONS, rule.action if rule else Action.BLOCK)
+        action = _select(texts.ACTIONS, rule.action if rule else RuleAction.BLOCK)
         self.ask("action", _("When a request has it"), action)
         told = (rule.replacement or rule.reason) if rule else ""
         field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=told)
@@ -93,17 +93,17 @@ class RuleForm(Form, kind="rule"):
 
     def _values(self) -> dict[str, Any]:
         [action], [span] = self.chosen("action"), self.chosen("span")
-        told, is_replaced = " ".join(self.text("told").split()), action == Action.REPLACE
+        told, is_replaced = " ".join(self.text("told").split()), action == RuleAction.REPLACE
         values: dict[str, Any] = {
-            "action": Action(action),
+            "action": RuleAction(action),
             "reason": "" if is_replaced else told,
             "replacement": told if is_replaced else "",
         }
         [kind] = self.chosen("kind")
         values["is_strict"] = kind == STRICT
         if not self._is_pack:
-            kind = Kind.WORD if kind == STRICT else kind
-            values |= {"kind": Kind.WORD if kind == "allow" else Kind(kind), "is_allow": kind == "allow"}
+            kind = RuleKind.WORD if kind == STRICT else kind
+            values |= {"kind": RuleKind.WORD if kind == "allow" else RuleKind(kind), "is_allow": kind == "allow"}
         if span == DRAFT:
             values["is_on"] = False
         elif span != AS_IT_IS:
@@ -147,10 +147,10 @@ class PlaceForm(Form, kind="where"):
 def _kind(rule: RuleRow | None) -> str:
     """The form's kind of a rule."""
     if rule is None:
-        return Kind.WORD
+        return RuleKind.WORD
     if rule.is_allow or rule.is_strict:
         return "allow" if rule.is_allow else STRICT
-    return Kind.REGEX if rule.kind == Kind.REGEX else Kind.WORD
+    return RuleKind.REGEX if rule.kind == RuleKind.REGEX else RuleKind.WORD
 
 
 def _select(choices: Mapping[Any, str], chosen: str) -> discord.ui.Select[Any]:

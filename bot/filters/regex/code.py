@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from limner.bot.filters.regex import characters as chars
 from limner.bot.filters.regex.characters import BEYOND, Ranges
-from limner.bot.filters.regex.tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.regex.tree import Alternatives, Chars, Edge, Node, Repeat, Sequence
 from limner.bot.filters.text.normalise import INVISIBLE
 
 _UNDERSCORE: Ranges = ((0x5F, 0x5F),)
@@ -81,7 +81,7 @@ def as_re2(tree: Node) -> str:
             return f"(?:{as_re2(tree.part)}){_times(tree)}{'' if tree.is_greedy else '?'}"
         case Sequence():
             return "".join(map(as_re2, tree.parts))
-        case Choice():
+        case Alternatives():
             return f"(?:{'|'.join(map(as_re2, tree.parts))})"
 
 
@@ -186,7 +186,7 @@ def _reach(tree: Node) -> _Reach:
             for part in tree.parts:
                 here = _after(here, _reach(part))
             return here
-        case Choice():
+        case Alternatives():
             return _either(*map(_reach, tree.parts))
 
 

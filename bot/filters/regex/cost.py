@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from limner.bot.filters.regex.characters import Ranges
-from limner.bot.filters.regex.tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.regex.tree import Alternatives, Chars, Edge, Node, Repeat, Sequence
 
 FEW_STATES = 300
 """States in which a regex may be and still take hardly more for a character than to look up the next one."""
@@ -47,7 +47,7 @@ class _Positions:
                 return _NOTHING
             case Sequence():
                 return self._joined(map(self._part, tree.parts))
-            case Choice():
+            case Alternatives():
                 parts = [*map(self._part, tree.parts)]
                 first, last = 0, 0
                 for part in parts:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from limner.bot.filters.regex import characters as chars
 from limner.bot.filters.regex.characters import EVERY, NEWLINE
 from limner.bot.filters.regex.classes import CharacterReader, Flags, single
-from limner.bot.filters.regex.tree import Chars, Choice, Edge, Node, Repeat, Sequence
+from limner.bot.filters.regex.tree import Alternatives, Chars, Edge, Node, Repeat, Sequence
 from limner.bot.translation import N_, _
 
 MAX_REPEAT = 250
@@ -45,7 +45,7 @@ class _Parser(CharacterReader):
         start, branches = self._here, [self._sequence()]
         while self._take("|"):
             branches.append(self._sequence())
-        return branches[0] if len(branches) == 1 else Choice(start + 1, tuple(branches))
+        return branches[0] if len(branches) == 1 else Alternatives(start + 1, tuple(branches))
 
     def _sequence(self) -> Node:
         start, parts, may_repeat = self._here, list[Node](), False

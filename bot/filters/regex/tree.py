@@ -55,11 +55,11 @@ class Sequence:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Alternatives:
     """One of several parts."""
 
     position: int
     parts: tuple[Node, ...]
 
 
-Node = Chars | Edge | Repeat | Sequence | Choice
+Node = Chars | Edge | Repeat | Sequence | Alternatives

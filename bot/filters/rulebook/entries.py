@@ -10,7 +10,7 @@ from typing import Any, cast
 from limner.bot.errors import BadRule
 from limner.bot.filters import trials
 from limner.bot.filters.rulebook import packs
-from limner.bot.filters.rules import Action, Kind, Rule, normal_form, tidy, tidy_regex
+from limner.bot.filters.rules import Rule, RuleAction, RuleKind, normal_form, tidy, tidy_regex
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
 from limner.bot.translation import N_, _
 
@@ -26,7 +26,7 @@ NOT_STRICT = N_(
 )
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """Characters that databases refuse: NUL, and halves of surrogate pairs."""
-STARS = {Kind.PREFIX: "{}*", Kind.SUFFIX: "*{}", Kind.INFIX: "*{}*"}
+STARS = {RuleKind.PREFIX: "{}*", RuleKind.SUFFIX: "*{}", RuleKind.INFIX: "*{}*"}
 """How a kind with stars is written."""
 USED = frozenset({"action", "reason", "replacement", "enabled", "expires_at", "ages", "strict"}) | frozenset(SETS)
 NAMED = frozenset({"id", "name", "pattern", "kind", "category", "note"})
@@ -38,10 +38,10 @@ class Entry:
     """A rule, an allowed text or a pack, with its action, places and expiry."""
 
     pattern: str
-    kind: str = Kind.WORD
+    kind: str = RuleKind.WORD
     is_allow: bool = False
     is_strict: bool = False
-    action: Action = Action.BLOCK
+    action: RuleAction = RuleAction.BLOCK
     reason: str = ""
     replacement: str = ""
     scope: Scope = ANYWHERE
@@ -51,7 +51,7 @@ class Entry:
     @property
     def normal_form(self) -> str:
         """Equal for entries that match the same; regexes and packs begin with white space, keywords do not."""
-        if self.kind == Kind.REGEX:
+        if self.kind == RuleKind.REGEX:
             return f" {self.pattern}"
         return f"\t{self.pattern}" if self.kind == PACK else normal_form(self.pattern)
 
@@ -68,7 +68,7 @@ class Entry:
                     max_replacement=MAX_REPLACEMENT,
                 )
             )
-        if self.is_strict and (self.is_allow or self.kind == Kind.REGEX):
+        if self.is_strict and (self.is_allow or self.kind == RuleKind.REGEX):
             raise BadRule(_(NOT_STRICT))
         if self.scope.is_nowhere:
             raise BadRule(
@@ -82,7 +82,7 @@ class Entry:
         if self.kind == PACK:
             packs.find(self.pattern)
             return self
-        if self.kind == Kind.REGEX:
+        if self.kind == RuleKind.REGEX:
             if self.is_allow:
                 raise BadRule(_("A regex cannot be on the allow list; write the words that it should free."))
             return replace(self, pattern=tidy_regex(self.pattern))
@@ -104,14 +104,14 @@ class Entry:
         if self.kind == PACK:
             known["reason"] = self.reason or packs.find(self.pattern).reason
             return [Rule(rule_id, term, **known) for term in packs.find(self.pattern).terms]
-        return [Rule(rule_id, self.pattern, is_regex=self.kind == Kind.REGEX, **known)]
+        return [Rule(rule_id, self.pattern, is_regex=self.kind == RuleKind.REGEX, **known)]
 
     def to_json(self) -> dict[str, Any]:
         """The entry in an export: fields that differ from the defaults."""
         usual = Entry(pattern="")
         name = "id" if self.kind == PACK else "pattern"
         written: dict[str, Any] = {name: self.pattern}
-        if self.kind == Kind.REGEX:
+        if self.kind == RuleKind.REGEX:
             written["kind"] = self.kind
         for key in ("action", "reason", "replacement", "expires_at"):
             if getattr(self, key) != getattr(usual, key):
@@ -125,12 +125,12 @@ def read_entry(whole: Any, *, is_allow: bool = False) -> Entry:
     known = {"pattern": whole} if isinstance(whole, str) else _object(whole)
     if "pattern" not in known:
         raise BadRule(_("It has no pattern."))
-    kind, pattern = known.get("kind", Kind.WORD), known["pattern"]
-    if kind not in list(Kind) or not isinstance(pattern, str):
-        raise BadRule(_("Its kind must be one of {join}, and its pattern a text.", join=", ".join(Kind)))
+    kind, pattern = known.get("kind", RuleKind.WORD), known["pattern"]
+    if kind not in list(RuleKind) or not isinstance(pattern, str):
+        raise BadRule(_("Its kind must be one of {join}, and its pattern a text.", join=", ".join(RuleKind)))
     if kind in STARS and not (pattern.startswith("*") or pattern.endswith("*")):
-        pattern = STARS[Kind(kind)].format(pattern.strip())
-    entry = read_use(known, pattern=pattern, kind=Kind(kind), is_allow=is_allow).checked()
+        pattern = STARS[RuleKind(kind)].format(pattern.strip())
+    entry = read_use(known, pattern=pattern, kind=RuleKind(kind), is_allow=is_allow).checked()
     if kind in STARS and entry.kind != kind:
         raise BadRule(
             _(
@@ -147,7 +147,9 @@ def read_pack(known: Mapping[str, Any]) -> Entry:
     return read_use(known, pattern=str(known.get("id", "")), kind=PACK).checked()
 
 
-def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WORD, is_allow: bool = False) -> Entry:
+def read_use(
+    known: Mapping[str, Any], *, pattern: str = "", kind: str = RuleKind.WORD, is_allow: bool = False
+) -> Entry:
     """Places, expiry and action of an entry or a pack; raises BadRule."""
     if strange := sorted(map(str, known.keys() - USED - NAMED - {"rules"})):
         raise BadRule(_("It has {value!r}, which means nothing here.", value=strange[0][:40]))
@@ -155,7 +157,7 @@ def read_use(known: Mapping[str, Any], *, pattern: str = "", kind: str = Kind.WO
         pattern=pattern,
         kind=kind,
         is_allow=is_allow,
-        action=_action(known.get("action", Action.BLOCK)),
+        action=_action(known.get("action", RuleAction.BLOCK)),
         reason=_text(known, "reason"),
         replacement=_text(known, "replacement"),
         scope=Scope.from_json(known),
@@ -178,10 +180,10 @@ def _switch(known: Mapping[str, Any], name: str, *, usual: bool) -> bool:
     return value
 
 
-def _action(name: Any) -> Action:
-    if name not in list(Action):
-        raise BadRule(_("Its action must be one of {join}.", join=", ".join(Action)))
-    return Action(name)
+def _action(name: Any) -> RuleAction:
+    if name not in list(RuleAction):
+        raise BadRule(_("Its action must be one of {join}.", join=", ".join(RuleAction)))
+    return RuleAction(name)
 
 
 def _text(known: Mapping[str, Any], name: str) -> str:

@@ -18,7 +18,7 @@ from limner.bot.filters.rulebook import wordlists
 from limner.bot.filters.rulebook.entries import Entry, read_entry
 from limner.bot.filters.rulebook.files import Item
 from limner.bot.filters.rulebook.own_roles import Counts, check_own_roles
-from limner.bot.filters.rules import Action, Kind, normal_form
+from limner.bot.filters.rules import RuleAction, RuleKind, normal_form
 from limner.bot.filters.scopes import Scope
 from limner.bot.guild_settings import Guilds
 from limner.bot.quantities import decimal
@@ -287,7 +287,7 @@ class _Reader:
         self._regexes = 0
 
     def __call__(self, whole: Any, *, is_allow: bool = False) -> Entry:
-        if isinstance(whole, dict) and cast("dict[str, Any]", whole).get("kind") == Kind.REGEX:
+        if isinstance(whole, dict) and cast("dict[str, Any]", whole).get("kind") == RuleKind.REGEX:
             self._regexes += 1
             if self._regexes > MOST_REGEXES:
                 raise BadRule(_(REGEXES, most=MOST_REGEXES))
@@ -320,7 +320,7 @@ def entry_of(row: RuleRow) -> Entry:
 def entry_from(values: Mapping[str, Any]) -> Entry:
     """Columns of a row, by name, as an entry."""
     known = {name: values[name] for name in _SAID}
-    return Entry(action=Action(values["action"]), scope=Scope.from_json(values["scope"]), **known)
+    return Entry(action=RuleAction(values["action"]), scope=Scope.from_json(values["scope"]), **known)
 
 
 def _row(guild_id: int, entry: Entry, by: int) -> RuleRow:

@@ -28,7 +28,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Scope:
+class SearchScope:
     """Whose requests are searched: one member's or one server's; neither: everybody's."""
 
     user_id: int | None = None
@@ -97,7 +97,7 @@ class Embeddings:
             async with self._database.begin() as session:
                 await session.execute(update(Job).where(Job.id.in_(ids)).values(embedded_by=None))
 
-    async def signs(self, scope: Scope, after: int, most: int) -> Signs:
+    async def signs(self, scope: SearchScope, after: int, most: int) -> Signs:
         """The signs of a scope's newest embeddings after a number."""
         found = select(Embedding.id, Embedding.job_id, Embedding.signs)
         found = found.where(Embedding.id > after, Embedding.embedder == self._embedder)

@@ -46,7 +46,7 @@ _ASKED = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedBefore:
     """The words of a request, its author, and where it was made."""
 
     id: int
@@ -116,12 +116,12 @@ class History:
         async with self.database.read() as session:
             return await session.scalar(earlier.limit(1)) is None
 
-    async def of_guild(self, guild_id: int, limit: int) -> list[Asked]:
+    async def of_guild(self, guild_id: int, limit: int) -> list[AskedBefore]:
         """The latest requests of a server, newest first, whatever their status."""
         here = (Job.guild_id == guild_id, Job.deleted_at.is_(None))
         return await self._asked(guild_id, here, Job.id, limit)
 
-    async def refused(self, user_id: int, guild_id: int | None, seconds: float, limit: int) -> list[Asked]:
+    async def refused(self, user_id: int, guild_id: int | None, seconds: float, limit: int) -> list[AskedBefore]:
         """A member's requests that the filter refused in a server (None: outside servers) in the last so many seconds.
 
         Newest first; deleted ones are included.
@@ -136,12 +136,14 @@ class History:
         which: Iterable[ColumnElement[bool] | TextClause],
         newest: InstrumentedAttribute[Any],
         limit: int,
-    ) -> list[Asked]:
+    ) -> list[AskedBefore]:
         found = select(*_ASKED).where(*which).order_by(newest.desc()).limit(limit)
         async with self.database.read() as session:
             rows = (await session.execute(found)).all()
         return [
-            Asked(number, user, idea, prompt or "", Where(guild_id, channel, tuple(parents), tuple(roles), is_nsfw), at)
+            AskedBefore(
+                number, user, idea, prompt or "", Where(guild_id, channel, tuple(parents), tuple(roles), is_nsfw), at
+            )
             for number, user, idea, prompt, channel, parents, roles, is_nsfw, at in rows
         ]
 

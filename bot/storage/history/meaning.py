@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from limner.bot.background import patiently
 from limner.bot.errors import UserError
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.embeddings import Embeddings, Scope, Signs, Words, packed
+from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words, packed
 from limner.generators.embedders import TextEmbedder, Vectors
 from limner.generators.errors import error_site
 
@@ -51,7 +51,7 @@ class Meaning:
         self._embedder: TextEmbedder | None = None
         self._is_missing = embedder == OFF
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limner-meaning")
-        self._signs: OrderedDict[Scope, Signs] = OrderedDict()
+        self._signs: OrderedDict[SearchScope, Signs] = OrderedDict()
         self._reading = asyncio.Lock()
 
     async def fill(self) -> None:
@@ -80,7 +80,7 @@ class Meaning:
         await self.rows.write(vectors)
         return len(some)
 
-    async def nearest(self, scope: Scope, words: str, limit: int) -> list[int]:
+    async def nearest(self, scope: SearchScope, words: str, limit: int) -> list[int]:
         """The requests whose words mean about the same, the nearest first."""
         asked = await self._run(lambda embedder: embedder.embed([words])[0])
         if asked is None:
@@ -100,7 +100,7 @@ class Meaning:
         """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _read(self, scope: Scope) -> Signs:
+    async def _read(self, scope: SearchScope) -> Signs:
         """The signs of a scope, with those that were written since the last search of it."""
         async with self._reading:
             known = self._signs.pop(scope, None)

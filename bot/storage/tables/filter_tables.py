@@ -25,7 +25,7 @@ class RuleRow(Base, kw_only=True, eq=False):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
     guild_id: Mapped[int] = mapped_column(Snowflake)
-    #: `bot.filters.rules.Kind`, or ``pack``.
+    #: `bot.filters.rules.RuleKind`, or ``pack``.
     kind: Mapped[str] = mapped_column(String(8), default="word")
     #: As the moderator wrote it; of a pack its name.
     pattern: Mapped[str] = mapped_column(String(260))

@@ -70,7 +70,7 @@ def read_folder(folder: Path) -> list[CaptionEntry] | None:
 def read_metadata(file: Path) -> Iterator[CaptionEntry]:
     """The entries of a metadata file, one by one; raises like `read_folder`."""
     rows = {".jsonl": _json_lines, ".csv": _table, ".parquet": _parquet}[file.suffix]
-    folder = Folder(file.parent)
+    folder = CaptionFolder(file.parent)
     for place, told in rows(file):
         name = told.get("file_name")
         if not isinstance(name, str) or not name.strip() or "text" not in told:
@@ -83,7 +83,7 @@ def read_metadata(file: Path) -> Iterator[CaptionEntry]:
 
 def read_without_captions(folder: Path) -> list[CaptionEntry]:
     """The picture files of a folder and its subfolders, by file name endings."""
-    within = Folder(folder)
+    within = CaptionFolder(folder)
     problems = {picture: within.why_not(picture) or "" for picture in _find_pictures(folder)}
     return [
         CaptionEntry(str(picture.relative_to(folder)), None if problem else picture, ("",), (), str(folder), problem)
@@ -91,7 +91,7 @@ def read_without_captions(folder: Path) -> list[CaptionEntry]:
     ]
 
 
-class Folder:
+class CaptionFolder:
     """Finds files inside a folder by names that were written on other systems."""
 
     def __init__(self, folder: Path) -> None:
@@ -266,7 +266,7 @@ def _find_pictures(folder: Path) -> list[Path]:
 
 def _beside(folder: Path, picture: Path) -> CaptionEntry:
     """A picture with the lines of its caption file, if there is one."""
-    within = Folder(folder)
+    within = CaptionFolder(folder)
     name, problem = str(picture.relative_to(folder)), within.why_not(picture) or ""
     texts = (picture.with_suffix(ending) for ending in SIDE_FILES)
     text = next((one for one in texts if within.why_not(one) is None), None)

@@ -21,7 +21,13 @@ from limner.generators.image_files import OWN_FORMATS, BadImage, FileFault, open
 from limner.generators.sentences import sentence, shown
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.augment import augment
-from limner.generators.training.data.captions import FORMS, CaptionEntry, Folder, read_folder, read_without_captions
+from limner.generators.training.data.captions import (
+    FORMS,
+    CaptionEntry,
+    CaptionFolder,
+    read_folder,
+    read_without_captions,
+)
 from limner.generators.training.data.idx import find_idx, read_idx
 from limner.generators.training.errors import TrainingError
 
@@ -161,7 +167,7 @@ def find(folder: Path) -> Iterator[Raw]:
     """
     if pairs := find_idx(folder):
         for images, labels in pairs:
-            if problem := Folder(folder).why_not(images) or Folder(folder).why_not(labels):
+            if problem := CaptionFolder(folder).why_not(images) or CaptionFolder(folder).why_not(labels):
                 raise TrainingError(
                     sentence("{images} and its labels cannot be used: {problem}.", images=images, problem=problem)
                 )

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from limner.generators.errors import ModelNotFound
 from limner.generators.language.caption_encoder import load_caption_encoder, pool
-from limner.generators.one_pass.generator import Words, plain, save, to_pictures
+from limner.generators.one_pass.generator import CaptionVectors, plain, save, to_pictures
 from limner.generators.one_pass.networks import ConditionalVAE, Critic, Shape, StyleGenerator
 from limner.generators.sentences import sentence
 from limner.generators.training.curves import lay_out
@@ -228,7 +228,7 @@ def _train(recipe: OnePassRecipe, minutes: float | None) -> None:
     Trainer(task, recipe.plan, recipe.folder).run(minutes=minutes)
 
 
-def _build(recipe: OnePassRecipe, device: torch.device) -> tuple[VAETask | GANTask, Shape, Words]:
+def _build(recipe: OnePassRecipe, device: torch.device) -> tuple[VAETask | GANTask, Shape, CaptionVectors]:
     pictures = PictureFolder(recipe.pictures)
     vectors, words = _read_captions(recipe, pictures)
     first = pictures.pixels(range(min(8, len(pictures))))
@@ -252,7 +252,7 @@ def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> Ca
     return CaptionLoss(reader, [picture.text for picture in pictures.pictures])
 
 
-def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tensor, Words]:
+def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tensor, CaptionVectors]:
     """One vector for each picture's caption; the language model reads each caption once."""
     try:
         reader = load_caption_encoder(recipe.words)
@@ -268,7 +268,7 @@ def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tens
     vectors = torch.cat([pool(states.read(part.tolist())) for part in parts])
     known = dict(list(dict(zip(texts, vectors, strict=True)).items())[:KEPT])
     centre = vectors.mean(0)
-    words = Words(recipe.words, reader.fingerprint(), known, centre, float((vectors - centre).std()) or 1.0)
+    words = CaptionVectors(recipe.words, reader.fingerprint(), known, centre, float((vectors - centre).std()) or 1.0)
     return words.normal(vectors), words
 
 
