@@ -18,9 +18,10 @@ from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
 from limner.bot.importing import importing
 from limner.bot.log import start_log
+from limner.bot.model_sources import LORAS
 from limner.bot.options import OPTIONS, PROMPT, OptionKind
 from limner.bot.queue.faults import EXIT_SETUP
-from limner.bot.settings import LORAS, Settings
+from limner.bot.settings import Settings
 from limner.bot.translation import _, commas, of_terminal, speak, stored
 from limner.generators.sentences import translation
 from limner.generators.text_files import read_text, stream_lines
@@ -130,10 +131,11 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     for option in OPTIONS:
         names = dict.fromkeys((option.name, *option.flags))
         flags = [f"--{name}" for name in names if name not in option.bare]
-        kind = Path if option.kind == OptionKind.PICTURE else str
+        kind: dict[str, Any] = {"type": Path if option.kind == OptionKind.PICTURE else str}
+        kind |= {"nargs": "+"} if option.most_pictures > 1 else {}
         shown = "|".join(option.choices) if option.kind == OptionKind.NAME and option.choices else option.kind
         if flags:
-            imagine.add_argument(*flags, dest=option.name, type=kind, metavar=shown, help=option.help)
+            imagine.add_argument(*flags, dest=option.name, metavar=shown, help=option.help, **kind)
         for flag, value in option.bare.items():
             imagine.add_argument(
                 f"--{flag}",
@@ -237,10 +239,11 @@ def _imagine(arguments: argparse.Namespace) -> int:
         from limner.bot.cli.imagine import imagine
 
     options = {option.name: getattr(arguments, option.name) for option in OPTIONS}
-    image = options.pop("image")
+    named = {option.name: options.pop(option.name) for option in OPTIONS if option.kind == OptionKind.PICTURE}
+    given = {name: [files] if isinstance(files, Path) else files for name, files in named.items() if files}
     ask = Ask(text=arguments.idea, options=options)
     settings = _quiet_settings(arguments)
-    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, image=image)
+    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, given=given)
     return asyncio.run(work)
 
 

@@ -27,8 +27,9 @@ _FOREIGN: dict[str, tuple[OptionKind, str]] = {
     **dict.fromkeys(("v", "version", "niji"), (OptionKind.WHOLE, "--model")),
     **dict.fromkeys(("s", "stylize"), (OptionKind.NUMBER, "--guidance")),
     **dict.fromkeys(("q", "stop"), (OptionKind.NUMBER, "--steps")),
-    **dict.fromkeys(("sref", "cref", "oref"), (OptionKind.WORDS, N_("the option image"))),
-    **dict.fromkeys(("iw", "sw", "cw", "ow"), (OptionKind.NUMBER, "--strength")),
+    "oref": (OptionKind.WORDS, "--cref"),
+    "ow": (OptionKind.NUMBER, "--cw"),
+    "iw": (OptionKind.NUMBER, "--strength"),
     **dict.fromkeys(("chaos", "c", "weird", "w", "exp", "motion"), (OptionKind.NUMBER, "")),
     **dict.fromkeys(("video", "fast", "relax", "turbo", "hd", "stealth", "public"), (OptionKind.BARE, "")),
     **dict.fromkeys(("p", "profile", "personalize"), (OptionKind.NAME, "")),
@@ -236,7 +237,7 @@ def _read(name: str, tail: str) -> tuple[Any, str]:
         match = _VALUE.match(tail)
         text = (match["quoted"] or "")[1:-1] or (match["plain"] or "").rstrip(",;") if match else ""
         rest = tail[match.end() :] if match else ""
-    value = option.parse(text)
+    value = option.parse_typed(text)
     if value is None:
         flag = f"--{name}"
         raise BadPrompt(_("The flag {flag} needs {what}.", flag=flag, what=option.needs(f"{flag} ")))

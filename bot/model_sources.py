@@ -11,6 +11,7 @@ from limner.bot.errors import SetupError
 from limner.bot.translation import _
 from limner.generators.model_card import UNLOADABLE, LoraFiles, ModelCard
 
+LORAS = "loras"
 PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
 
 
@@ -27,10 +28,10 @@ def loadable_here(card: ModelCard) -> ModelCard:
     return card if folder.is_dir() or is_on_hub else replace(card, problem=card.problem or UNLOADABLE)
 
 
-def card_with_loras(name: str, source: str, loras: Path | None, **more: Any) -> ModelCard:
-    """The card of a model, with the LoRA files in a folder beside its own."""
-    card = read_card(name, source, **more)
-    return replace(card, loras=LoraFiles(card.loras, loras)) if loras and card.takes_loras else card
+def card_with_files(name: str, source: str, data: Path, **more: Any) -> ModelCard:
+    """The card of a model, with its LoRAs, ControlNets and IP-Adapters in the data folder beside its own."""
+    card = read_card(name, source, data=data, **more)
+    return replace(card, loras=LoraFiles(card.loras, data / LORAS / name)) if card.takes_loras else card
 
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:

@@ -28,10 +28,21 @@ from limner.bot.option_fields import (
     Switch,
     Tuned,
 )
+from limner.bot.posted_pictures import NAMED
+from limner.bot.reference_fields import (
+    LEAST_WEIGHT,
+    MOST_OF_ROLE,
+    ControlPictures,
+    Controls,
+    InReferences,
+    ReferenceWeight,
+    suggested_controls,
+)
 from limner.bot.translation import N_, _
 from limner.generators.lora_words import trigger_words
 from limner.generators.model_card import ModelCard
 from limner.generators.qualities import QUALITIES
+from limner.generators.references import Role
 from limner.generators.requests import SEEDS, GenerationRequest
 
 if TYPE_CHECKING:
@@ -68,6 +79,7 @@ WANTED = {
     OptionKind.NUMBER: N_("a number"),
     OptionKind.NAME: N_("a name"),
     OptionKind.WORDS: N_("words"),
+    OptionKind.PICTURE: N_("a picture of mine, by its request and number"),
 }
 _PAIR = {
     OptionKind.RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"),
@@ -106,6 +118,8 @@ class Option:
     #: Discord's menu; names can have no other value.
     choices: tuple[str, ...] = ()
     suggest: Suggest | None = None
+    #: How many pictures it may have in the slash command and on the command line.
+    most_pictures: int = 1
     #: Why a model does not support it, in a sentence; empty if it does.
     cannot: Callable[[ModelCard], str] | None = None
     #: Whether its value is made for one model, so that a remix with another model begins with that one's own.
@@ -113,6 +127,12 @@ class Option:
     #: Its label under Details and in a PNG file's parameters; empty: not shown.
     label: str = ""
     key: str = ""
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """Its names in the slash command if it takes pictures, one for each: control, control2."""
+        numbers = range(2, self.most_pictures + 1) if self.in_command else ()
+        return (self.name, *(f"{self.name}{number}" for number in numbers)) if self.kind == OptionKind.PICTURE else ()
 
     def read(self, given: Any) -> Any:
         """The value of typed or chosen text; None for empty. Raises BadOption."""
@@ -136,6 +156,12 @@ class Option:
         if self.kind == OptionKind.NUMBER:
             return float(text.replace(",", ".")) if _DECIMAL.fullmatch(text) else None
         return int(text) if text.isdecimal() and len(text) <= 20 else None
+
+    def parse_typed(self, text: str) -> Any:
+        """The same for what a member types, which names a picture only as a posted one, such as 12-1."""
+        if self.kind == OptionKind.PICTURE and not all(map(NAMED.fullmatch, text.split(","))):
+            return None
+        return self.parse(text)
 
     def write(self, value: Any) -> str:
         """The text of a value, as `parse` reads it."""
@@ -200,6 +226,40 @@ def _no_tiles(card: ModelCard) -> str:
     if card.tiles:
         return ""
     return _("The model {model} cannot join a picture's edges; ask again without tile.", model=card.name)
+
+
+def _controls(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+    return suggested_controls(card, typed)
+
+
+def _no_style(card: ModelCard) -> str:
+    return _no_adapter(card, Role.STYLE)
+
+
+def _no_subject(card: ModelCard) -> str:
+    return _no_adapter(card, Role.SUBJECT)
+
+
+def _no_blend(card: ModelCard) -> str:
+    if Role.BLEND in card.adapters:
+        return ""
+    return _("The model {model} blends no pictures; choose another model.", model=card.name)
+
+
+def _no_adapter(card: ModelCard, role: Role) -> str:
+    if role in card.adapters:
+        return ""
+    return _(
+        "The model {model} has no adapter for such references; leave them out or choose another model.", model=card.name
+    )
+
+
+def _no_control(card: ModelCard) -> str:
+    if card.controls:
+        return ""
+    return _(
+        "The model {model} has no ControlNet; leave out the control picture or choose another model.", model=card.name
+    )
 
 
 def _one_quality(card: ModelCard) -> str:
@@ -387,6 +447,90 @@ OPTIONS = (
         most=1,
         label=N_("Strength"),
         key="Denoising strength",
+    ),
+    Option(
+        name="sref",
+        help=N_("A picture whose style is taken; as a flag one of mine, such as 12-1"),
+        kind=OptionKind.PICTURE,
+        kept=InReferences(Role.STYLE),
+        flags=("sref",),
+        example="12-1",
+        cannot=_no_style,
+        is_of_model=True,
+    ),
+    Option(
+        name="sw",
+        noun=N_("weight of the style reference"),
+        help=N_("How much the style reference counts, up to 1"),
+        kind=OptionKind.NUMBER,
+        kept=ReferenceWeight(Role.STYLE),
+        flags=("sw",),
+        in_command=False,
+        example="0.6",
+        least=LEAST_WEIGHT,
+        most=1,
+        is_of_model=True,
+        label=N_("Weight of the style reference"),
+        key="Style reference weight",
+    ),
+    Option(
+        name="cref",
+        help=N_("A picture whose subject is taken; as a flag one of mine, such as 12-1"),
+        kind=OptionKind.PICTURE,
+        kept=InReferences(Role.SUBJECT),
+        flags=("cref",),
+        example="12-1",
+        cannot=_no_subject,
+        is_of_model=True,
+    ),
+    Option(
+        name="cw",
+        noun=N_("weight of the subject reference"),
+        help=N_("How much the subject reference counts, up to 1"),
+        kind=OptionKind.NUMBER,
+        kept=ReferenceWeight(Role.SUBJECT),
+        flags=("cw",),
+        in_command=False,
+        example="0.6",
+        least=LEAST_WEIGHT,
+        most=1,
+        is_of_model=True,
+        label=N_("Weight of the subject reference"),
+        key="Subject reference weight",
+    ),
+    Option(
+        name="blend",
+        help=N_("Two to five pictures whose subjects are blended"),
+        kind=OptionKind.PICTURE,
+        kept=InReferences(Role.BLEND),
+        in_command=False,
+        most_pictures=MOST_OF_ROLE,
+        cannot=_no_blend,
+        is_of_model=True,
+    ),
+    Option(
+        name="control",
+        help=N_("A picture that the composition follows; as a flag one of mine, such as 12-1"),
+        kind=OptionKind.PICTURE,
+        kept=ControlPictures(),
+        flags=("control",),
+        example="12-1",
+        most_pictures=2,
+        cannot=_no_control,
+        is_of_model=True,
+    ),
+    Option(
+        name="controls",
+        help=N_("What is followed: edges, sketch, canny, depth, scribble, pose; weight and steps: edges:0.8:0-0.6"),
+        kind=OptionKind.NAME,
+        kept=Controls(),
+        flags=("controls",),
+        wanted=N_("kinds of control"),
+        example="edges:0.8",
+        suggest=_controls,
+        is_of_model=True,
+        label=N_("Control pictures"),
+        key="ControlNet",
     ),
     Option(
         name="tile",

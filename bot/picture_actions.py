@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from limner.bot.ask import MOST_PIXELS, Ask, find_card, read, weight_of
-from limner.bot.errors import BadOption, BadPicture
+from limner.bot.errors import BadOption
 from limner.bot.flags import without_flags
 from limner.bot.place import Where
+from limner.bot.posted_pictures import picture_of
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.tables.models import Image, Job
@@ -36,14 +37,6 @@ class Asker:
     user_id: int
     locale: str
     where: Where
-
-
-def picture_of(job: Job, number: int) -> Image:
-    """Picture ``number`` of a request, counted from 1; raises BadPicture if it was deleted."""
-    found = next((image for image in job.images if image.position == number - 1), None)
-    if found is None:
-        raise BadPicture(_("That picture was deleted; choose another one."))
-    return found
 
 
 def varies(card: ModelCard) -> bool:
@@ -162,9 +155,10 @@ def check_masks(settings: Settings, card: ModelCard) -> None:
 
 
 def _extended(app: App, new: NewJob, box: tuple[int, int, int, int]) -> NewJob:
-    """The request with the picture in a box on its canvas."""
+    """The request with the picture in a box on its canvas, which its control pictures do not fit any more."""
     check_masks(app.settings, find_card(app.settings, new.request.model))
-    return replace(new, request=replace(new.request, box=box, strength=WHOLLY))
+    references = tuple(one for one in new.request.references if not one.is_control)
+    return replace(new, request=replace(new.request, box=box, strength=WHOLLY, references=references))
 
 
 def _longer(size: tuple[int, int], is_wide: bool, most: int, step: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from discord.ext import commands
 
 from limner.bot.app import App, open_app
 from limner.bot.background import running
+from limner.bot.cogs.blend import Blend
 from limner.bot.cogs.describe import Describe, describe_menu
 from limner.bot.cogs.filter import commands as filter_commands
 from limner.bot.cogs.filter.commands import Filters
@@ -64,7 +65,7 @@ BUTTONS = (
     ListingButton,
     *filter_commands.ITEMS,
 )
-COGS = (Imagine, Help, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
+COGS = (Imagine, Blend, Help, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
 
 
 async def load(bot: AnyBot) -> None:

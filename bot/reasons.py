@@ -39,6 +39,8 @@ class Action(StrEnum):
     REPEAT = "repeat"
     RESTYLE = "restyle"
     UPSCALE = "upscale"
+    #: From other words, with one of its pictures as a reference.
+    REFER = "refer"
     DESCRIBED = "described"
     ENHANCE = "enhance"
     VARY_SUBTLE = "vary_subtle"

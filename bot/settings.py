@@ -11,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from limner.bot.errors import SetupError
-from limner.bot.model_sources import card_with_loras, loadable_here, model_source
+from limner.bot.model_sources import card_with_files, loadable_here, model_source, read_card
 from limner.bot.setting_checks import check_devices, check_models, check_values, weights
 from limner.bot.setting_fields import SettingFields, setting_names
 from limner.bot.setting_sources import convert, read_environment, read_file, to_text
@@ -22,7 +22,6 @@ from limner.generators.model_files import downloaded, pipeline_on_hub
 from limner.generators.text_files import BadText
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
-LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""
 
 
@@ -129,10 +128,10 @@ class Settings(SettingFields):
         for name, source in self.models.items():
             try:
                 if self.executor == "openai":
-                    cards[name] = card_with_loras(name, source, None, kind="openai", server=server)
+                    cards[name] = read_card(name, source, kind="openai", server=server)
                 else:
                     more = {"english_only": True} if name in self._english else {}
-                    card = card_with_loras(name, source, self.data / LORAS / name, **more)
+                    card = card_with_files(name, source, self.data, **more)
                     cards[name] = loadable_here(card) if paints_here else card
             except BadText as error:
                 broken[name] = str(error)

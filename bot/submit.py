@@ -27,8 +27,9 @@ from limner.bot.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
 from limner.bot.option_fields import Aspect, InQuality
 from limner.bot.options import OPTIONS, values
 from limner.bot.place import Where
+from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import Action, HoldReason, JobKind, JobStatus
+from limner.bot.reasons import Action, HoldReason, JobKind
 from limner.bot.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
@@ -291,19 +292,13 @@ async def _tell_why_not(app: App, job: Job) -> None:
     raise Decided(_(ANOTHER_CHANGE))
 
 
-def check_posted(job: Job) -> None:
-    """Raise BadOption if the job's pictures are not posted (yet)."""
-    if job.status != JobStatus.SUCCEEDED or job.quarantine:
-        raise BadOption(_("What came of that request is not posted yet, so nothing can be made of it."))
-
-
 async def check(app: App, ask: Ask) -> None:
-    """Check a request that has an input picture, as far as possible without the picture.
+    """Check a request as far as possible without its pictures, for which its options have `NOT_YET`.
 
     Raises:
         UserError: it would be refused whatever the picture shows.
     """
-    for new in await requests(app, ask.saying(image=NOT_YET)):
+    for new in await requests(app, ask):
         as_model_leaves_out(app, find_card(app.settings, new.request.model), new)
     await check_asker(app, ask)
 
@@ -333,6 +328,7 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
     """The request as its model and the rules take it; raises UserError if they do not."""
     if new.kind == JobKind.PAINT:
         card = _check(app, new)
+        new = await with_stored_pictures(app, new)
         new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
         new = replace(new, weight=new.weight / quality(card, new.request.quality).cost(card))
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)

@@ -26,11 +26,16 @@ SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
     *("has_steps", "has_guidance", "steers", "chunks", "takes_loras"),
 )
-TEXTS = {"title": 100, "kind": 64}
+TEXTS = {"title": 100, "kind": 64, "image_encoder": 500}
 """Text fields and their most characters."""
 QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "scheduler": (str, 0, 0)}
 """Fields of the tables draft and fine, with their ranges; a sampler is a text."""
-TABLES = {"loras": sentence("names and files"), "lora_words": sentence("names and words")}
+TABLES = {
+    "loras": sentence("names and files"),
+    "lora_words": sentence("names and words"),
+    "controlnets": sentence("kinds and folders"),
+    "adapters": sentence("roles and files"),
+}
 """Fields that are tables of texts, and what they hold."""
 WRONG = sentence("{file} is wrong in line {line}: {name} must be {wanted}.")
 NUMBER, WHOLE = sentence("a number from {least} to {most}"), sentence("a whole number from {least} to {most}")
@@ -78,6 +83,9 @@ def _wanted(name: str, value: Any) -> str | None:
         return None if is_right else sentence("a text of at most {most} characters", most=TEXTS[name])
     if name in ("draft", "fine"):
         return None if _is_quality(value) else sentence('a table such as {"num_inference_steps": 8, "scale": 0.75}')
+    if name == "adapter_blocks":
+        is_right = isinstance(value, dict) and _is_blocks(value)
+        return None if is_right else sentence("a table of numbers, as diffusers names the blocks of a denoiser")
     if name in TABLES:
         texts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
         return (
@@ -89,6 +97,14 @@ def _wanted(name: str, value: Any) -> str | None:
 def _is_number(value: Any, kind: type, least: float, most: float) -> bool:
     is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value) and least <= value <= most
+
+
+def _is_blocks(value: Any) -> bool:
+    """Whether it is a number, or tables and lists of numbers, as diffusers names the blocks of a denoiser."""
+    if isinstance(value, dict | list):
+        parts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        return all(map(_is_blocks, parts))
+    return _is_number(value, float, 0, 10)
 
 
 def _is_quality(value: Any) -> bool:

@@ -9,7 +9,9 @@ from typing import Any, Self, cast
 
 from limner.generators.abilities import abilities
 from limner.generators.card_schema import read_limner_json, read_table
-from limner.generators.model_files import downloaded, fault_of, pipeline_on_hub
+from limner.generators.model_files import ModelFault, downloaded, fault_of, pipeline_on_hub
+from limner.generators.reference_files import REFERRING, ReferenceFiles, find_references
+from limner.generators.references import OF_CONTROLNETS, Role
 from limner.generators.samplers import samplers
 from limner.generators.sentences import sentence
 from limner.generators.text_files import read_text
@@ -48,6 +50,18 @@ class LoraFiles(Mapping[str, str]):
         return {path.stem: str(path) for path in sorted(self._folder.glob("*.safetensors"))} | dict(self._given)
 
 
+NOT_SAID = {
+    "name",
+    "source",
+    "server",
+    "problem",
+    "samplers",
+    "controlnets",
+    "adapters",
+    "image_encoder",
+    "reference_faults",
+}
+"""Fields that a limner.json does not set as they are."""
 INPAINTED = (4, 9)
 """Input channels of the UNets that diffusers' inpainting pipelines take."""
 
@@ -116,6 +130,17 @@ class ModelCard:
     """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
     lora_words: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """The words that a LoRA listens to, by its name; where none are given, its file may say them."""
+    controlnets: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """The folders of its ControlNets by kind: canny, depth, scribble or pose."""
+    adapters: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """The files of its IP-Adapters by role: style, subject or blend."""
+    image_encoder: str = ""
+    """The folder of the image encoder that the IP-Adapters read."""
+    adapter_blocks: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    """The blocks of the denoiser in which an adapter counts, by its role, as diffusers' `set_ip_adapter_scale` names
+    them; without an entry all."""
+    reference_faults: tuple[ModelFault, ...] = ()
+    """What is wrong with ControlNets and IP-Adapters that it cannot use."""
     kind: str = "diffusion"
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
@@ -124,10 +149,12 @@ class ModelCard:
     """Why no command can use it, such as "needs a control picture"; empty if one can."""
 
     @classmethod
-    def read(cls, name: str, source: str, **overrides: Any) -> Self:
+    def read(cls, name: str, source: str, *, data: Path | None = None, **overrides: Any) -> Self:
         """Read the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
 
-        Of a hub name nothing is known until it has been downloaded, but what follows from its model_index.json.
+        The folder ``data`` may hold ControlNets and IP-Adapters of the model, in ``controlnets/NAME`` and
+        ``adapters/NAME``. Of a hub name nothing is known until it has been downloaded, but what follows from its
+        model_index.json.
 
         Raises:
             BadText: one of its files is wrong, and where.
@@ -148,7 +175,7 @@ class ModelCard:
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if isinstance(halvings := denoiser.get("down_block_types"), list):
             said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
-        known = {field.name for field in fields(cls)} - {"name", "source", "server", "problem", "samplers"}
+        known = {field.name for field in fields(cls)} - NOT_SAID
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
         pipeline = read_table(folder / "model_index.json").get("_class_name")
         if not is_elsewhere and pipeline is None:
@@ -161,6 +188,8 @@ class ModelCard:
         if kind == "diffusion":
             values.setdefault("max_tokens", _most_tokens(folder))
         values["words"] = _read_words(folder / "words.txt")
+        if pipeline in REFERRING:
+            values |= _referring(find_references(said, folder, data, name))
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
 
@@ -168,6 +197,11 @@ class ModelCard:
     def origin(self) -> str:
         """Where the model is, with its server: the same whatever it is called here."""
         return f"{self.server.url} {self.source}" if self.server else self.source
+
+    @property
+    def controls(self) -> tuple[Role, ...]:
+        """The roles that control pictures can have, those that are made from any picture first."""
+        return tuple(role for role, kind in OF_CONTROLNETS.items() if kind in self.controlnets)
 
     def can_leave_out(self, guidance: float) -> bool:
         """Whether a negative prompt has an effect: diffusers ignores it without guidance."""
@@ -180,6 +214,15 @@ class ModelCard:
         exact = ((area * ratio) ** 0.5, (area / ratio) ** 0.5)
         width, height = (max(1, round(side / self.multiple_of)) * self.multiple_of for side in exact)
         return width, height
+
+
+def _referring(files: ReferenceFiles) -> dict[str, Any]:
+    return {
+        "controlnets": files.controlnets,
+        "adapters": files.adapters,
+        "image_encoder": files.image_encoder,
+        "reference_faults": files.faults,
+    }
 
 
 def _most_tokens(folder: Path) -> int | None:

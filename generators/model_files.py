@@ -77,7 +77,13 @@ def pipeline_on_hub(source: str) -> str | None:
 def variant_of(folder: Path) -> str | None:
     """The variant of a pipeline's weights to load: fp16 where a part has no others."""
     parts = [part for part in folder.iterdir() if part.is_dir()]
-    return "fp16" if any(files and all(map(_is_variant, files)) for files in map(_files, parts)) else None
+    return "fp16" if any(map(weights_variant, parts)) else None
+
+
+def weights_variant(folder: Path) -> str | None:
+    """The variant of the weights directly in a folder to load: fp16 where there are no others."""
+    files = _files(folder)
+    return "fp16" if files and all(map(_is_variant, files)) else None
 
 
 def default_weights(folder: Path) -> list[Path]:
@@ -156,6 +162,11 @@ def _of_part(part: Path, wanted: object) -> Iterator[ModelFault]:
         if not (part / "config.json").is_file():
             yield ModelFault(sentence("{part} has no config.json", part=part.name), sentence("copy that folder again"))
         yield from _of_weights(part, part.name)
+
+
+def weights_fault(folder: Path, name: str) -> ModelFault | None:
+    """The problem of the weights directly in a folder, which is called ``name``; None if there is none."""
+    return next(_of_weights(folder, name), None)
 
 
 def _of_weights(folder: Path, name: str) -> Iterator[ModelFault]:

@@ -23,9 +23,8 @@ class Role(StrEnum):
 
 OF_ADAPTERS = (Role.STYLE, Role.SUBJECT, Role.BLEND)
 """Roles of the pictures that IP-Adapters read (Ye et al. 2023)."""
-OF_CONTROLNETS = {role: role for role in (Role.CANNY, Role.DEPTH, Role.SCRIBBLE, Role.POSE)} | {
-    Role.EDGES: Role.CANNY,
-    Role.SKETCH: Role.SCRIBBLE,
+OF_CONTROLNETS = {Role.EDGES: Role.CANNY, Role.SKETCH: Role.SCRIBBLE} | {
+    role: role for role in (Role.CANNY, Role.DEPTH, Role.SCRIBBLE, Role.POSE)
 }
 """Roles of control pictures with the ControlNet that reads them (Zhang et al. 2023); the control pictures of edges and
 sketch are made from any picture, the others are given."""
@@ -52,4 +51,5 @@ class Reference:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""
-        return cls(**{**data, "role": Role(data["role"])})
+        values: dict[str, Any] = {**data, "role": Role(data["role"])}
+        return cls(**values)

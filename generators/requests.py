@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from limner.generators.qualities import STANDARD
-from limner.generators.references import Reference
+from limner.generators.references import Reference, Role
 
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
@@ -111,9 +111,24 @@ class GenerationRequest:
         return (*filter(None, (self.init_image,)), *(one.picture for one in self.references))
 
     @property
+    def controls(self) -> tuple[Reference, ...]:
+        """The control pictures."""
+        return tuple(one for one in self.references if one.is_control)
+
+    @property
+    def image_prompts(self) -> dict[tuple[Role, float], list[str]]:
+        """The pictures that IP-Adapters read, by role and weight: an adapter reads several with one weight."""
+        found: dict[tuple[Role, float], list[str]] = {}
+        for one in self.references:
+            if not one.is_control:
+                found.setdefault((one.role, one.weight), []).append(one.picture)
+        return found
+
+    @property
     def batch_key(self) -> str:
         """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
-        return f"{self.weights_key}|{self.width}x{self.height}{'|tile' if self.tile else ''}"
+        adapters = "".join(f"|{role}:{weight:g}" for role, weight in self.image_prompts)
+        return f"{self.weights_key}|{self.width}x{self.height}{'|tile' if self.tile else ''}{adapters}"
 
     @property
     def weights_key(self) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import update
 
 from limner.bot.ask import Ask
+from limner.bot.model_sources import LORAS
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import CLICK_SECONDS, NewJob
 from limner.bot.queue.jobs import JobQueue, StoredPicture
-from limner.bot.settings import LORAS, Settings
+from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.storage.tables.worker_tables import WorkerState
@@ -103,6 +104,30 @@ def put_lora(settings: Settings, name: str, *, model: str = "doodle") -> None:
     folder = settings.data / LORAS / model
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").touch()
+
+
+def put_references(
+    settings: Settings, *, model: str = "doodle", width: int = 128, channels: Sequence[int] = (128, 192)
+) -> None:
+    """A model's ControlNets and IP-Adapters, as far as the bot looks into them; they cannot be loaded.
+
+    ``width`` and ``channels`` are those of the model's denoiser.
+    """
+    for kind in ("canny", "depth", "scribble", "pose"):
+        folder = settings.data / "controlnets" / model / kind
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(
+            json.dumps({"cross_attention_dim": width, "block_out_channels": list(channels)})
+        )
+        (folder / "diffusion_pytorch_model.safetensors").write_bytes(NO_WEIGHTS)
+    folder = settings.data / "adapters" / model
+    (folder / "image_encoder").mkdir(parents=True)
+    (folder / "image_encoder" / "config.json").write_text(json.dumps({"projection_dim": 4, "hidden_size": 8}))
+    (folder / "image_encoder" / "model.safetensors").write_bytes(NO_WEIGHTS)
+    shapes = {"ip_adapter.1.to_k_ip.weight": [8, width], "image_proj.proj.weight": [4 * width, 4]}
+    header = json.dumps({name: {"shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}).encode()
+    for role in ("style", "subject"):
+        (folder / f"{role}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
 
 
 def put_restyler(folder: Path, **more: Any) -> str:

@@ -78,6 +78,7 @@ def option_rows() -> list[list[str]]:
         flags += [f"`--{flag}` ({value})" for flag, value in option.bare.items()]
         if flags or option.in_command:
             rows.append([f"`{option.name}`" if option.in_command else "", ", ".join(flags), option.help])
+            rows += [[f"`{name}`", "", "A second one"] for name in option.picture_names[1:]]
     return rows
 
 

@@ -8,10 +8,11 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -37,6 +38,7 @@ from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.translation import N_, _, stored
 from limner.bot.worker.supervisor import Supervisor
 
+NONE: Mapping[str, Sequence[Path]] = MappingProxyType({})
 OPERATOR = 0
 """The author of actions on the command line, in the log."""
 POLL_SECONDS = 0.5
@@ -59,16 +61,20 @@ NO_WORKER = N_("No worker stays alive to paint this; the lines above and `limner
 INTERRUPTED = N_("It was stopped from the command line.")
 
 
-async def imagine(settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, image: Path | None = None) -> int:
+async def imagine(
+    settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, given: Mapping[str, Sequence[Path]] = NONE
+) -> int:
     """Paint a prompt's requests through the queue and print the results; the exit code is 1 if one was not painted.
+
+    ``given`` are the files of the options that take some.
 
     Starts a worker process, and stops it as soon as another running worker claims the job.
     """
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
-        if image:
-            sha256 = await app.inputs.store(await asyncio.to_thread(_read, image))
-            ask = replace(ask.saying(image=sha256), image_name=image.name)
+        for name, files in given.items():
+            hashes = [await app.inputs.store(await asyncio.to_thread(_read, file)) for file in files]
+            ask = replace(ask.saying(**{name: ",".join(hashes)}), image_name=_name(given))
         jobs = await submit.submit_all(app, await submit.requests(app, ask))
         try:
             jobs = await _paint(app, jobs)
@@ -140,6 +146,11 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
             for image, path in zip(job.images, paths, strict=False)  # none, if they may not be shown
         ],
     }
+
+
+def _name(pictures: Mapping[str, Sequence[Path]]) -> str:
+    """The file name of the picture to start from."""
+    return next((file.name for file in pictures.get("image", ())), "")
 
 
 def _read(file: Path) -> bytes:

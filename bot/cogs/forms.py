@@ -18,6 +18,7 @@ from limner.bot.ui.job.favourites import FavouriteForm
 from limner.bot.ui.job.job_buttons import EditPrompt, Remix
 from limner.bot.ui.job.steering import ChangePrompt
 from limner.bot.ui.picture.picture_buttons import StartForm
+from limner.bot.ui.picture.reference_form import ReferenceForm
 from limner.bot.ui.picture.region_form import RegionForm
 from limner.bot.ui.request.imagine_form import ImagineForm, UploadForm
 from limner.bot.ui.review.appeal import AppealWords
@@ -25,7 +26,8 @@ from limner.bot.ui.review.appeal import AppealWords
 Interaction = discord.Interaction[Any]
 
 FORMS: tuple[type[Form], ...] = (
-    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, RegionForm, FavouriteForm),
+    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, ReferenceForm, RegionForm),
+    FavouriteForm,
     *(RuleForm, PlaceForm),
 )
 _KINDS = {form.kind: form for form in FORMS}

@@ -20,7 +20,7 @@ from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import app_of, tell, where, where_to_post
 from limner.bot.ui.request.asking import ask_to_paint
 from limner.bot.ui.suggestions import choices, few_at_once
-from limner.bot.ui.uploads import take_picture
+from limner.bot.ui.uploads import take_pictures
 
 Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
@@ -81,21 +81,30 @@ class Suggested(OptionTransformer):
 
 
 def _annotation(option: Option) -> Any:
-    if option.kind == OptionKind.PICTURE:
-        return discord.Attachment
     return Suggested(option, option.suggest) if option.suggest else OptionTransformer(option)
 
 
 def with_options(callback: CallbackT) -> CallbackT:
     """Add a command parameter for each option."""
+    found: dict[str, Any] = {}
+    for option in OFFERED:
+        names = option.picture_names
+        found |= dict.fromkeys(names, discord.Attachment) if names else {option.name: _annotation(option)}
     given = [
-        inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option))
-        for option in OFFERED
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in found.items()
     ]
     signature = inspect.signature(callback)
     named = [one for one in signature.parameters.values() if one.kind != inspect.Parameter.VAR_KEYWORD]
     callback.__signature__ = signature.replace(parameters=[*named, *given])
-    return app_commands.describe(**{option.name: option.help for option in OFFERED})(callback)
+    helps = {name: option.help for option in OFFERED for name in option.picture_names or (option.name,)}
+    return app_commands.describe(**helps)(callback)
+
+
+def attachments(given: dict[str, Any]) -> dict[str, list[discord.Attachment]]:
+    """The files of a command's options by the option's name, taken out of the options."""
+    found = {option.name: [given.pop(name) for name in option.picture_names] for option in OFFERED}
+    return {name: files for name, all_files in found.items() if (files := [one for one in all_files if one])}
 
 
 class Imagine(LimnerCog, name="Limner imagine"):
@@ -107,24 +116,29 @@ class Imagine(LimnerCog, name="Limner imagine"):
     @with_options
     async def imagine(self, interaction: Interaction, prompt: str, **given: Any) -> None:
         """Paint pictures from an idea."""
-        image: discord.Attachment | None = given.pop("image")
+        image: discord.Attachment | None = given["image"]
+        pictures = attachments(given)
         ask = Ask(
             text=prompt,
             options=given,
             image_name=image.filename if image else "",
-            is_spoiler=image is not None and image.is_spoiler(),
+            is_spoiler=any(one.is_spoiler() for files in pictures.values() for one in files),
             user_id=interaction.user.id,
             locale=str(interaction.locale),
             where=where(interaction),
         )
-        is_private = any(new.is_private for new in read_each(self.app, ask))
+        unread = ask.saying(**{name: ",".join([submit.NOT_YET] * len(files)) for name, files in pictures.items()})
+        is_private = any(new.is_private for new in read_each(self.app, unread))
         if not is_private:
             where_to_post(interaction)  # refuses a channel where the pictures could not be posted
-        if image:
-            taken = await take_picture(
-                interaction, self.app, image, lambda: submit.check(self.app, ask), is_private=is_private
+        if pictures:
+            files = [one for files in pictures.values() for one in files]
+            taken = iter(
+                await take_pictures(
+                    interaction, self.app, files, lambda: submit.check(self.app, unread), is_private=is_private
+                )
             )
-            ask = ask.saying(image=taken)
+            ask = ask.saying(**{name: ",".join(next(taken) for _file in files) for name, files in pictures.items()})
         with self.app.suggesting.command():
             await ask_to_paint(interaction, self.app, ask)
 

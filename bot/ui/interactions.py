@@ -8,13 +8,13 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from limner.bot import posted_pictures
 from limner.bot.app import App
 from limner.bot.errors import CannotPost, NotModerator, NotYours
-from limner.bot.picture_actions import picture_of
 from limner.bot.place import Where
+from limner.bot.posted_pictures import is_public_at
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
-from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _, speak, speaking
 
 Interaction = discord.Interaction[Any]
@@ -187,35 +187,15 @@ async def readable(interaction: Interaction, app: App, job_id: int) -> Job:
         NotYours: the member may not.
     """
     job = await app.jobs.get(job_id)
-    is_public = _is_public_here(interaction, job) and job.status == JobStatus.SUCCEEDED and not job.quarantine
+    is_public = is_public_at(job, where(interaction)) and job.status == JobStatus.SUCCEEDED and not job.quarantine
     if interaction.user.id != job.user_id and not is_public:
         raise NotYours
     return job
 
 
 async def viewed(interaction: Interaction, app: App, job_id: int, number: int) -> Job:
-    """A request whose posted picture ``number`` the member sees: its owner anywhere, others in its channel.
-
-    Raises:
-        NotFound: the request was deleted.
-        NotYours: the member sees it nowhere, or the server leaves a picture to its owner.
-        BadOption: the pictures are not posted.
-        BadPicture: this one was deleted.
-    """
-    job = await app.jobs.get(job_id)
-    if interaction.user.id != job.user_id:
-        is_public = _is_public_here(interaction, job)
-        if not is_public or not (await app.guilds.get(job.guild_id or 0)).shares_pictures:
-            raise NotYours
-    check_posted(job)
-    picture_of(job, number)
-    return job
-
-
-def _is_public_here(interaction: Interaction, job: Job) -> bool:
-    """Whether a request is for all who see this channel of a server."""
-    is_here = (job.guild_id, job.channel_id) == (interaction.guild_id, interaction.channel_id)
-    return job.guild_id is not None and is_here and not job.is_private
+    """A request whose posted picture ``number`` the interaction's member sees; raises as `posted_pictures.viewed`."""
+    return await posted_pictures.viewed(app, job_id, number, interaction.user.id, where(interaction))
 
 
 def managers_only(interaction: Interaction) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -42,11 +42,29 @@ async def take_picture(
     Raises:
         UserError: raised by ``check``; BadPicture for the file; StorageFailed.
     """
-    app.inputs.check_size(attachment.size)
+    [sha256] = await take_pictures(interaction, app, [attachment], check, keep, is_private=is_private)
+    return sha256
 
-    async def store() -> str:
-        async with download(app, interaction.user.id, attachment, check) as data:
-            return await (keep or app.inputs.store)(data)
+
+async def take_pictures(
+    interaction: discord.Interaction[Any],
+    app: App,
+    attachments: Sequence[discord.Attachment],
+    check: Check,
+    keep: Callable[[bytes], Awaitable[str]] | None = None,
+    *,
+    is_private: bool = False,
+) -> list[str]:
+    """The same for several pictures, one after the other; no file is downloaded if one of them is too large."""
+    for attachment in attachments:
+        app.inputs.check_size(attachment.size)
+
+    async def store() -> list[str]:
+        hashes: list[str] = []
+        for attachment in attachments:
+            async with download(app, interaction.user.id, attachment, None if hashes else check) as data:
+                hashes.append(await (keep or app.inputs.store)(data))
+        return hashes
 
     storing = asyncio.create_task(store())
     done, _ = await asyncio.wait({storing}, timeout=QUICK_SECONDS)

@@ -9,10 +9,9 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.errors import BadPicture, CannotDescribe, FilesGone
-from limner.bot.picture_actions import picture_of
+from limner.bot.posted_pictures import check_posted, picture_of
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import Job
-from limner.bot.submit import check_posted
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.prepare import settle_description

@@ -17,7 +17,7 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
 from limner.generators.diffusion.preview import Watch
-from limner.generators.diffusion.stacked_calls import Call, Rows
+from limner.generators.diffusion.stacked_calls import Call, Residuals, Rows
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers
 from limner.generators.failures import understand
 from limner.generators.requests import GenerationRequest
@@ -133,7 +133,7 @@ class Flight:
     def _steered(self, call: Call) -> Call:
         """The call with the words of the present step, if the prompt was changed; decoding has none."""
         words = [words for step, words in self._steering if step <= self.step]
-        return replace(call, kwargs=call.kwargs | words[-1]) if words and WORDS[0] in call.kwargs else call
+        return replace(call, kwargs=_joined(call.kwargs, words[-1])) if words and WORDS[0] in call.kwargs else call
 
     def _went_on(self, result: Any) -> None:
         if isinstance(result, Call):
@@ -186,6 +186,15 @@ class _Denoiser(_Part):
         return _wait_for(self._call(args, kwargs))
 
 
+class _ControlNet(_Part):
+    """Suspends the loop for a ControlNet call made for all flights together."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = Call(Residuals(self._model), args, kwargs).fitted(self._precision)
+        *down, middle = _wait_for(call)[0]
+        return down, middle
+
+
 class _Autoencoder(_Part):
     """Suspends the loop for decoding, made for all flights together; encodes at once."""
 
@@ -199,7 +208,7 @@ class _Autoencoder(_Part):
         return _wait_for(Call(self._model.decode, (latents.to(self._precision),), kwargs))
 
 
-_KINDS = {"unet": _Denoiser, "transformer": _Denoiser, "vae": _Autoencoder}
+_KINDS = {"unet": _Denoiser, "transformer": _Denoiser, "controlnet": _ControlNet, "vae": _Autoencoder}
 
 
 class Shared:
@@ -232,6 +241,13 @@ def _is_blended(pipe: Any) -> bool:
     """Whether its loop pastes the picture around the mask at each step; a denoiser that reads masks needs that not."""
     denoiser = getattr(pipe, "unet", None) or pipe.transformer
     return "Inpaint" in type(pipe).__name__ and denoiser.config.in_channels % pipe.vae.config.latent_channels == 0
+
+
+def _joined(arguments: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
+    """A call's arguments with other words; conditions that no prompt says, such as pictures, stay."""
+    said = {name: value for name, value in words.items() if value is not None}
+    more = {name: {**arguments[name], **value} for name, value in said.items() if isinstance(value, dict)}
+    return arguments | said | more
 
 
 def _wait_for(call: Call) -> Any:

@@ -69,14 +69,14 @@ class DiffusionGenerator:
         previewer: Previewer | None = None,
     ) -> None:
         self._card = card
-        self._pipelines = Pipelines(pipe)
+        self._pipelines = Pipelines(pipe, card)
         self._adapters = Adapters(pipe, card.loras)
         self._edges = Edges(pipe)
         self._ladder = ladder
         self._denoiser = Stacker(ladder, decoding=False)
         self._decoder = Decoder(Stacker(ladder, decoding=True), aside)
         self._previewer = previewer
-        self._shared: dict[type, Shared] = {}
+        self._shared: dict[int, Shared] = {}
         self._flights: dict[str, Flight] = {}
         self._budget: Budget | None = None
         self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
@@ -119,7 +119,7 @@ class DiffusionGenerator:
         place(pipe, where, offload)
         most = (max_batch or FIRST_BATCH) * card.width * card.height
         ladder = Ladder(pipe, most, can_offload=where.type != "cpu" and offload == "none")
-        generator = (cls if Pipelines(pipe).stepwise else _WholeCallGenerator)(
+        generator = (cls if Pipelines(pipe, card).stepwise else _WholeCallGenerator)(
             card,
             pipe,
             ladder=ladder,
@@ -164,7 +164,9 @@ class DiffusionGenerator:
         """
         before = {key: flight.step for key, flight in self._flights.items()}
         with torch.no_grad():
-            denoising = self._groups(self._next())
+            chosen = self._next()
+            self._control(chosen)
+            denoising = self._groups(chosen)
             for flights in denoising:
                 with _sharing_time(flights):
                     self._prepare(flights[0].request)
@@ -211,7 +213,7 @@ class DiffusionGenerator:
 
     def move(self, device: str) -> None:
         """Move the weights to main memory ("cpu") or back; requests in flight continue afterwards."""
-        self._pipelines.loaded.to(pick_device(device))
+        self._pipelines.move(pick_device(device))
 
     def close(self) -> None:
         """Free the device; the generator cannot be used any more."""
@@ -242,8 +244,8 @@ class DiffusionGenerator:
             raise BadRequest(
                 sentence("The strength is at most 1 and must leave at least one step; change it or take more steps.")
             )
-        if request.references:
-            raise BadRequest(sentence("This model refers to no picture; ask again without one."))
+        self._pipelines.controlnets.check(request)
+        self._pipelines.adapters.check(request)
         if request.tile and not self._pipelines.has_unet:
             raise BadRequest(sentence("This model cannot join a picture's edges; ask again without tile."))
         step = self._card.multiple_of
@@ -313,13 +315,14 @@ class DiffusionGenerator:
     def _flight(self, key: str, request: GenerationRequest) -> Flight:
         self._prepare(request)
         pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
-        if type(pipe) not in self._shared:
-            self._shared[type(pipe)] = Shared(pipe)
-        return Flight(key, request, self._shared[type(pipe)], scheduler, self._arguments(pipe, request))
+        if id(pipe) not in self._shared:  # a pipeline is kept as long as this generator
+            self._shared[id(pipe)] = Shared(pipe)
+        return Flight(key, request, self._shared[id(pipe)], scheduler, self._arguments(pipe, request))
 
     def _prepare(self, request: GenerationRequest) -> None:
         """Set the models up for calls of requests with this one's `batch_key`."""
         self._adapters.attach(request)
+        self._pipelines.adapters.attach(request)
         self._edges.join(request.tile)
 
     def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
@@ -333,7 +336,7 @@ class DiffusionGenerator:
 
     def _steer(self, flight: Flight, step: int, prompt: str) -> None:
         """Give a flight the words that the stock pipeline would denoise from with that prompt."""
-        other = self._flight("", replace(flight.request, prompt=prompt))
+        other = self._flight("", replace(flight.request, prompt=prompt, references=()))
         flight.steer(step, other.words)
         other.stop()
 
@@ -351,6 +354,14 @@ class DiffusionGenerator:
                 room -= flight.request.pixels
                 flight.passed_over = 0
         return chosen
+
+    def _control(self, flights: Sequence[Flight]) -> None:
+        """Answer the calls of ControlNets, so that all these flights wait for the denoiser."""
+        controlled = [flight for flight in flights if flight.waiting and flight.waiting.is_control]
+        for group in self._groups(controlled):
+            with _sharing_time(group):
+                for flight, answer in zip(group, self._denoiser.answers(*_calls(group)), strict=True):
+                    flight.answer(answer)
 
     def _groups(self, flights: Iterable[Flight]) -> list[list[Flight]]:
         """The flights grouped by calls that may be made as one."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,14 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
 from limner.generators.abilities import UNETS
+from limner.generators.diffusion.controlnets import ControlNets, controls_of
+from limner.generators.diffusion.ip_adapters import IpAdapters
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
+from limner.generators.model_card import ModelCard
 from limner.generators.model_files import variant_of
 from limner.generators.requests import GenerationRequest
 from limner.generators.samplers import samplers
@@ -55,6 +59,20 @@ STEPWISE = (
 )
 """The families that are proven to paint the same pictures step by step; the loaded class is a family's first."""
 
+CONTROLLED = {
+    "StableDiffusionPipeline": Family(
+        "StableDiffusionControlNetPipeline",
+        "StableDiffusionControlNetImg2ImgPipeline",
+        "StableDiffusionControlNetInpaintPipeline",
+    ),
+    "StableDiffusionXLPipeline": Family(
+        "StableDiffusionXLControlNetPipeline",
+        "StableDiffusionXLControlNetImg2ImgPipeline",
+        "StableDiffusionXLControlNetInpaintPipeline",
+    ),
+}
+"""The stock pipelines that also read control pictures, by the class of the loaded one."""
+
 
 class Pipelines:
     """One loaded model, as the pipelines that use it; they share its parts.
@@ -64,34 +82,50 @@ class Pipelines:
         stepwise: whether its family is one of `STEPWISE`.
         has_unet: whether it has a UNet and CLIP's text encoders alone.
         samplers: the samplers that work with it, by name.
+        controlnets: the ControlNets of the model.
+        adapters: its IP-Adapters.
     """
 
-    def __init__(self, pipe: DiffusionPipeline) -> None:
+    def __init__(self, pipe: DiffusionPipeline, card: ModelCard) -> None:
         self.loaded = pipe
         name = type(pipe).__name__
         found = [family for family in STEPWISE if name == next(filter(None, family))]
         self.stepwise = bool(found)
         self.has_unet = name in UNETS
         self._family = found[0] if found else Family(words=name)
-        self._made: dict[str, DiffusionPipeline] = {name: pipe}
+        self._controlled = CONTROLLED.get(name, Family())
+        self.controlnets = ControlNets(pipe, card.controlnets)
+        self.adapters = IpAdapters(pipe, card)
+        self._made: dict[Hashable, DiffusionPipeline] = {(name,): pipe}
         own = self._own = pipe.scheduler  # a whole call leaves its own in the pipeline
         self._fresh: dict[str | None, Scheduler] = {}
         self.samplers = samplers(name, {**own.config, "_class_name": type(own).__name__})
 
     def pipeline(self, request: GenerationRequest) -> DiffusionPipeline:
-        """The stock pipeline for this request.
+        """The stock pipeline for this request, with the ControlNets and the image encoder that it needs.
 
         Raises:
-            BadRequest: diffusers has none for this model.
+            BadRequest: diffusers has none for this model, or one of its parts cannot be loaded.
         """
-        name = self._family.words
+        family = self._controlled if request.controls else self._family
+        name = family.words
         if request.init_image:
-            name = self._family.part if request.mask or request.box else self._family.picture
+            name = family.part if request.mask or request.box else family.picture
         if name is None:
-            raise BadRequest(_refusal(self._family))
-        if name not in self._made:
-            self._made[name] = self._make(getattr(diffusers, name))
-        return self._made[name]
+            raise BadRequest(_refusal(family))
+        parts = self.adapters.encoder(request)
+        if request.controls:
+            parts = parts | {"controlnet": self.controlnets.together(request)}
+        key = (name, *parts.values())
+        if key not in self._made:
+            self._made[key] = self._make(getattr(diffusers, name), parts)
+        return self._made[key]
+
+    def move(self, device: torch.device) -> None:
+        """Move the weights to a device."""
+        self.adapters.forget()
+        self.controlnets.move(device)
+        self.loaded.to(device)
 
     def scheduler(self, name: str | None) -> Scheduler:
         """A scheduler for one request: the model's own settings, and its own class if no sampler is named.
@@ -119,8 +153,8 @@ class Pipelines:
         alone = ["".join(words for words, _ in part) for part in parts(text)] if self.has_unet else [text]
         return ", ".join(filter(None, (unread_by(self.loaded, limit, part) for part in alone)))
 
-    def _make(self, kind: type[DiffusionPipeline]) -> DiffusionPipeline:
-        known = {**self.loaded.config, **self.loaded.components}
+    def _make(self, kind: type[DiffusionPipeline], parts: dict[str, Any]) -> DiffusionPipeline:
+        known = {**self.loaded.config, **self.loaded.components, **parts}
         pipe = kind(**{name: known[name] for name in inspect.signature(kind).parameters if name in known})
         pipe.set_progress_bar_config(disable=True)
         return pipe
@@ -141,6 +175,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "negative_prompt": request.negative_prompt or None,
         # one per sample: diffusers would encode a single one with the first sample's random numbers
         **{name: [picture] * count for name, picture in _pictures(request).items()},
+        **_references(request),
         "strength": request.strength,
         "width": request.width,
         "height": request.height,
@@ -149,6 +184,8 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "num_images_per_prompt": count,
         "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
     }
+    if request.controls and "control_image" not in takes:
+        given["image"] = given["control_image"]  # pipelines from words call it so
     return {name: value for name, value in given.items() if name in takes and value is not None}
 
 
@@ -162,6 +199,14 @@ def _pictures(request: GenerationRequest) -> dict[str, Image.Image]:
     return {"image": canvas(opened(request.init_image), request), "mask_image": canvas_mask(mask, request)}
 
 
+def _references(request: GenerationRequest) -> dict[str, Any]:
+    """The arguments for control pictures, and for the pictures that IP-Adapters read."""
+    read = {one.picture: opened(one.picture).convert("RGB") for one in request.references}
+    prompts = [[read[path] for path in paths] for paths in request.image_prompts.values()]
+    controls = controls_of(request, read) if request.controls else {}
+    return controls | ({"ip_adapter_image": prompts} if prompts else {})
+
+
 def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:
     """The picture at the request's size, cropped to its aspect ratio; raises as `opened` does."""
     return ImageOps.fit(opened(path).convert(mode), (request.width, request.height))
@@ -172,7 +217,7 @@ def opened(path: str) -> Image.Image:
     try:
         return open_image(Path(path).read_bytes())
     except (OSError, BadImage) as error:
-        raise BadRequest(sentence("The picture to start from cannot be read; choose another one.")) from error
+        raise BadRequest(sentence("A given picture cannot be read; choose another one.")) from error
 
 
 def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
@@ -213,6 +258,8 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 def _refusal(family: Family) -> str:
     if family.picture and family.words is None:
         return sentence("This model only changes pictures; ask again with one to start from.")
+    if not any(family):
+        return sentence("This model reads no control pictures; ask again without one.")
     if family.words is None:
         return sentence("This model only fills a part of a picture; ask again with a picture and a mask.")
     return sentence("This model cannot start from a picture; ask again with words only.")

@@ -16,7 +16,15 @@ from limner.generators.errors import GenerationError, OutOfMemory
 from limner.generators.failures import understand
 
 Rows = Tensor | list[Tensor]
-"""Samples along the first dimension, or a list of them where a model takes samples of different shapes."""
+"""Samples along the first dimension, or a list of them where a model takes samples of different shapes; of a ControlNet
+a list of such tensors, one for each layer of the denoiser."""
+
+Row = Tensor | tuple[Tensor, ...]
+"""One sample of a model's output; of a ControlNet its tensor for each layer."""
+
+LAYERED = frozenset({"controlnet_cond", "down_block_additional_residuals", "image_embeds"})
+"""Arguments that are lists of tensors with samples along the first dimension: one for each ControlNet, for each layer
+of the denoiser, or for each IP-Adapter."""
 
 SHARED = frozenset({"txt_ids", "img_ids"})
 """Arguments without a sample dimension: positions, which are equal for all samples of a shape."""
@@ -40,7 +48,12 @@ class Call:
         """Calls of one shape may be made as one."""
         return self.model, *(_shape("", each) for each in self.args), _shape("", self.kwargs)
 
-    def make(self) -> Rows:
+    @property
+    def is_control(self) -> bool:
+        """Whether a ControlNet is called, whose answer the denoiser reads in the same step."""
+        return isinstance(self.model, Residuals)
+
+    def make(self) -> Rows | list[tuple[Tensor, ...]]:
         """Run the model; diffusers' models return a tuple with ``return_dict=False``."""
         return self.model(*self.args, **self.kwargs)[0]
 
@@ -63,6 +76,18 @@ class Call:
         calls = [self, *others]
         args = tuple(_walk(change, "", each) for each in zip(*(call.args for call in calls), strict=True))
         return Call(self.model, args, _walk(change, "", [call.kwargs for call in calls]))
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """A ControlNet that tells what it adds to the denoiser sample by sample: the last one for its middle."""
+
+    controlnet: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[list[tuple[Tensor, ...]]]:
+        """A list of samples, each with a tensor for every layer."""
+        down, middle = self.controlnet(*args, **kwargs)
+        return (list(zip(*down, middle, strict=True)),)
 
 
 class Stacker:
@@ -89,7 +114,7 @@ class Stacker:
         ends = [sum(call.rows for call in calls[: i + 1]) for i in range(len(calls))]
         return [_gather(rows[end - call.rows : end]) for call, end in zip(calls, ends, strict=True)]
 
-    def _in_halves(self, call: Call, pixels: int) -> list[Tensor | GenerationError]:
+    def _in_halves(self, call: Call, pixels: int) -> list[Row | GenerationError]:
         try:
             with self._ladder.tiling(pixels):
                 return list(call.make())
@@ -109,9 +134,15 @@ def _walk(change: Callable[[Sequence[Rows]], Rows], name: str, values: Sequence[
     first = values[0]
     if isinstance(first, dict):
         return {key: _walk(change, key, [value[key] for value in values]) for key in first}
-    if isinstance(first, Tensor | list) and name not in SHARED:
+    if name in LAYERED and isinstance(first, list):
+        return [_walk(change, "", [value[i] for value in values]) for i in range(len(first))]
+    if _has_rows(first) and name not in SHARED:
         return change(values)
     return first
+
+
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, list) and bool(value) and isinstance(value[0], Tensor))
 
 
 def _fit(value: Rows, rows: int, dtype: torch.dtype) -> Rows:
@@ -132,13 +163,19 @@ def _shape(name: str, value: Any) -> Hashable:
         return tuple((key, _shape(key, each)) for key, each in value.items())
     if isinstance(value, Tensor):
         return value.dtype, value.shape if name in SHARED else value.shape[1:]
-    return list if isinstance(value, list) else value
+    if name in LAYERED and isinstance(value, list):
+        return tuple(_shape("", each) for each in value)
+    if isinstance(value, list):
+        return list if _has_rows(value) else tuple(value)
+    return value
 
 
-def _gather(rows: Sequence[Tensor | GenerationError]) -> Rows | GenerationError:
-    answers: list[Tensor] = []
+def _gather(rows: Sequence[Row | GenerationError]) -> Rows | GenerationError:
+    answers: list[Any] = []
     for row in rows:
         if isinstance(row, GenerationError):
             return row
         answers.append(row)
+    if isinstance(answers[0], tuple):
+        return [torch.stack(parts) for parts in zip(*answers, strict=True)]
     return torch.stack(answers)

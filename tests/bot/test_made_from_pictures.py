@@ -180,7 +180,9 @@ async def test_the_command_line_obeys_it(world: World, tmp_path: Path, monkeypat
 
     (tmp_path / "a.png").write_bytes(png((64, 48)))
     monkeypatch.setattr(imagine, "_paint", painted)
-    code = await imagine.imagine(world.settings, asked(text="a fox"), out=None, as_json=True, image=tmp_path / "a.png")
+    code = await imagine.imagine(
+        world.settings, asked(text="a fox"), out=None, as_json=True, given={"image": [tmp_path / "a.png"]}
+    )
     job = await world.newest()
     assert (code, job.reason_code, job.images) == (1, "picture:explicit", [])
 

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.bot import submit
@@ -15,11 +16,11 @@ from limner.bot.app import App, open_app
 from limner.bot.ask import Ask, read
 from limner.bot.errors import BadOption
 from limner.bot.flags import parse_prompt
-from limner.bot.options import OPTIONS, Option, OptionKind, values
+from limner.bot.options import OPTIONS, Option, OptionKind, by_name, values
 from limner.bot.place import OUTSIDE
 from limner.bot.settings import Settings
 from limner.generators.requests import Finish, GenerationRequest
-from tests.rows import asked, put_lora, put_restyler
+from tests.rows import asked, put_lora, put_references, put_restyler
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_flux_pipeline
 
@@ -41,6 +42,13 @@ SAID: dict[str, Any] = {
     "lora": "ink:0.5",
     "image": "0" * 64,
     "strength": "0.6",
+    "sref": "1" * 64,
+    "sw": "0.3",
+    "cref": "2" * 64,
+    "cw": "0.9",
+    "blend": f"{'3' * 64},{'4' * 64}",
+    "control": "5" * 64,
+    "controls": "edges:0.5:0-0.5, depth",
     "tile": "on",
     "upscale": "2",
     "crop": "2:1",
@@ -58,6 +66,11 @@ NAMES = {
     "model": ["doodle"],
     "lora": ["ink", "ink:0.125"],
     "image": ["0" * 64],
+    "sref": ["1" * 64, f"{'1' * 64},{'2' * 64}"],
+    "cref": ["2" * 64],
+    "blend": [f"{'3' * 64},{'4' * 64}"],
+    "control": ["5" * 64],
+    "controls": ["pose", "edges:0.5:0-0.5, depth"],
     "expand": ["on", "off"],
     "private": ["on"],
     "tile": ["on"],
@@ -88,7 +101,16 @@ def written(option: Option) -> st.SearchStrategy[Any]:
     return st.sampled_from(NAMES[option.name])
 
 
-SOME = st.fixed_dictionaries({}, optional={option.name: written(option) for option in OPTIONS})
+ABOUT = {"sw": "sref", "cw": "cref", "controls": "control"}
+"""Options about a picture, which are refused without it."""
+
+
+def whole(said: dict[str, Any]) -> dict[str, Any]:
+    """The options without those about a picture that is not given."""
+    return {name: value for name, value in said.items() if ABOUT.get(name, name) in said}
+
+
+SOME = st.fixed_dictionaries({}, optional={option.name: written(option) for option in OPTIONS}).map(whole)
 
 
 @given(SOME)
@@ -100,6 +122,7 @@ def test_what_is_written_is_read_again(said: dict[str, Any]) -> None:
 
 @given(SOME)
 def test_every_flag_says_what_its_option_says(said: dict[str, Any]) -> None:
+    said = {name: "12-1" if by_name()[name].kind == OptionKind.PICTURE else value for name, value in said.items()}
     options = [option for option in OPTIONS if option.flags and option.name in said]
     text = " ".join(["a fox", *(f'--{one.flags[-1]} "{one.write(said[one.name])}"' for one in options)])
     read_back = parse_prompt(text, max_length=1500).options
@@ -108,11 +131,18 @@ def test_every_flag_says_what_its_option_says(said: dict[str, Any]) -> None:
     }
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With a model that takes references and control pictures."""
+    put_references(settings)
+    return settings
+
+
 async def test_a_remix_loses_nothing(app: App) -> None:
     put_lora(app.settings, "ink")
 
     @given(SOME)
-    @settings(max_examples=200)
+    @hypothesis.settings(max_examples=200)
     def check(said: dict[str, Any]) -> None:
         first = read(app, asked("a fox", **said))
         request = GenerationRequest.from_json(json.loads(json.dumps(first.request.to_json())))
@@ -126,8 +156,8 @@ async def test_a_remix_loses_nothing(app: App) -> None:
 @pytest.mark.parametrize("names", [*([name] for name in SAID), [*SAID]], ids=lambda names: names[-1])
 async def test_the_button_keeps_every_option(app: App, names: list[str]) -> None:
     put_lora(app.settings, "ink")
-    if names == ["strength"]:
-        names = ["image", "strength"]
+    if names[-1] in ("strength", *ABOUT) and len(names) == 1:
+        names = [{"strength": "image", **ABOUT}[names[0]], *names]
     first = await submit.imagine(app, asked("a fox", image_name="a.png", **{name: SAID[name] for name in names}))
     own = app.styles.own_negative(first.style, first.request["negative_prompt"])
     again = await submit.remix(app, first, "a fox", own, user_id=0, where=OUTSIDE)

@@ -38,7 +38,16 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
 """What a button's request has."""
-OF_DOODLE = ["Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Start from this", "Send to me", "Download"]
+OF_DOODLE = [
+    "Vary subtle",
+    "Vary strong",
+    "Upscale 2x",
+    "Upscale 4x",
+    "Start from this",
+    "Send to me",
+    "Download",
+    "Favourite",
+]
 
 
 @pytest.fixture(scope="session")
@@ -220,7 +229,7 @@ async def test_a_model_that_is_not_offered_any_more_shows_what_needs_none(world:
     world.app.settings.cards.clear()
     shown = await opened(world, first, world.bob, 1)
     assert shown.response
-    assert labels(shown.response.message) == ["Upscale 2x", "Upscale 4x", "Send to me", "Download"]
+    assert labels(shown.response.message) == ["Upscale 2x", "Upscale 4x", "Send to me", "Download", "Favourite"]
 
 
 async def test_clicks_with_a_pause_are_requests_within_the_members_limit(world: World) -> None:

@@ -105,7 +105,7 @@ async def test_a_picture_has_to_be_attached_again_and_is_not_forgotten(world: Wo
     answer = await world.ada.slash(world.channel, "imagine", prompt=FLAG, image=("my fox.png", png()))
     held, answer = await change(world, again(answer), prompt="a red fox")
     assert held["options"] == "image: my fox.png"
-    assert told(answer) == NO_PICTURE
+    assert told(answer) == NO_PICTURE.format(option="image")
     assert await world.app.history.count(None, every_status=True) == 0
 
 

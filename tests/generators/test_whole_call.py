@@ -19,6 +19,7 @@ from limner.generators.diffusion.memory import Ladder
 from limner.generators.diffusion.pipelines import Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import BadRequest, NotNumbers, OutOfMemory
+from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.tiny_models import SIDE, tiny_request
 
@@ -57,7 +58,7 @@ def build(tiny: Path, kind: type = StableDiffusionPAGPipeline) -> StableDiffusio
 
 def start(pipe: StableDiffusionPAGPipeline, samples: int = 8) -> tuple[WholeCalls, Ladder]:
     ladder = Ladder(pipe, samples * SIDE**2, can_offload=False)
-    return WholeCalls(Pipelines(pipe), ladder, None), ladder
+    return WholeCalls(Pipelines(pipe, ModelCard(name="tiny", source="")), ladder, None), ladder
 
 
 @pytest.fixture

@@ -72,6 +72,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     tried = await models.try_models(settings) if is_set_up and not workers and settings.executor == "local" else {}
     for card in settings.cards.values():
         yield models.image_model(card, tried.get(card.name))
+        for check in models.references(card):
+            yield check
     yield await models.language_model(settings)
     yield await models.safety_classifier(settings)
     yield models.image_text_model(settings)

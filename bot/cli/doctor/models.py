@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.servers import chat_server
 from limner.bot.quantities import decimal
 from limner.bot.settings import Settings
-from limner.bot.translation import _, stored
+from limner.bot.translation import _, commas, stored
 from limner.bot.worker.devices import ask_generators
 from limner.generators.model_card import ModelCard
 from limner.generators.model_files import fault_of
@@ -86,6 +87,14 @@ def _model_folder(card: ModelCard, folder: Path, tried: dict[str, Any] | None) -
         picture=picture,
     )
     return _tried(what, tried, _("copy or save the model again, or take it out of `models`"))
+
+
+def references(card: ModelCard) -> Iterator[Check]:
+    """Which references and control pictures a model can use, and what is wrong with its other files for them."""
+    if able := [*card.controlnets, *card.adapters]:
+        yield Check("ok", _("model {card}: references {names}", card=card.name, names=commas(able)))
+    for fault in card.reference_faults:
+        yield Check("warn", _("model {card}: {what}", card=card.name, what=stored(fault.what)), stored(fault.mend))
 
 
 def _tried(what: str, tried: dict[str, Any] | None, mend: str) -> Check:

@@ -77,6 +77,7 @@ BY = {
     Action.PAN_UP: N_("picture {picture} of request {job} extended upwards by {member}"),
     Action.PAN_DOWN: N_("picture {picture} of request {job} extended downwards by {member}"),
     Action.START: N_("started from picture {picture} of request {job} by {member}"),
+    Action.REFER: N_("with picture {picture} of request {job} as a reference, asked by {member}"),
     Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
     Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
 }

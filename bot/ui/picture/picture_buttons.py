@@ -14,12 +14,13 @@ from limner.bot import picture_actions
 from limner.bot.app import App
 from limner.bot.ask import find_card
 from limner.bot.errors import BadOption, BadPicture, FilesGone
-from limner.bot.picture_actions import Asker, check_masks, picture_of
+from limner.bot.picture_actions import Asker, check_masks
 from limner.bot.place import Where
+from limner.bot.posted_pictures import check_posted, picture_of
 from limner.bot.reasons import Action, JobKind, JobStatus
+from limner.bot.reference_actions import OPTION_OF
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
-from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, Control, ForOwner, ForViewers
 from limner.bot.ui.form import Form, open_form
@@ -53,10 +54,12 @@ NEEDS: dict[str, Able] = {
     **dict.fromkeys(("zoom15", "zoom2", "edit"), lambda card: card.masks),
     **dict.fromkeys(("left", "right", "up", "down"), picture_actions.extends),
     "start": lambda card: card.starts,
+    "refer": lambda card: any(role in card.adapters for role in OPTION_OF),
 }
 """What a model must be able to do so that a verb is shown; the other verbs need no model."""
 TAKING = {
     "start": N_("Start from this"),
+    "refer": N_("Use as reference"),
     "edit": N_("Edit region"),
     "region": N_("Choose the part"),
     "send": N_("Send to me"),
@@ -108,7 +111,7 @@ class PictureButton(
         card = app.settings.offered.get(job.request["model"])
         for verb in _served(MAKING, card):
             view.add_item(MakeButton(verb, job.id, self.number))
-        for verb in _served(("start", "edit", "send", "file"), card):
+        for verb in _served(("start", "refer", "edit", "send", "file"), card):
             view.add_item(TakeButton(verb, job.id, self.number))
         view.add_item(StarButton(job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
@@ -229,6 +232,10 @@ async def start(interaction: Interaction, app: App, job: Job, number: int) -> No
     await open_form(interaction, app, "start", job.id * NUMBERS + number)
 
 
+async def _refer(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await open_form(interaction, app, "refer", job.id * NUMBERS + number)
+
+
 async def _edit(interaction: Interaction, app: App, job: Job, number: int) -> None:
     check_masks(app.settings, find_card(app.settings, job.request["model"]))
     await interaction.response.defer(ephemeral=True, thinking=True)
@@ -302,7 +309,7 @@ async def _drop(interaction: Interaction, app: App, job: Job, number: int) -> No
     await interaction.response.edit_message(content=_(DROPPED, number=number, job=job.id), view=None)
 
 
-_TAKEN = {"start": start, "edit": _edit, "region": _region, "send": _send, "file": _download}
+_TAKEN = {"start": start, "refer": _refer, "edit": _edit, "region": _region, "send": _send, "file": _download}
 _TENDED = {"hide": _hide, "drop": _ask_to_drop, "dropped": _drop}
 
 

@@ -14,6 +14,7 @@ from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import Decided
 from limner.bot.limits import CONTENT, first_lines
+from limner.bot.posted_pictures import NAMED
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.storage.tables.asking_tables import PendingAsk
 from limner.bot.storage.tables.models import Job
@@ -83,7 +84,8 @@ async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:
     if len(found) == 1 or sum(new.request.count for new in found) <= app.settings.max_count:
         return await post_placeholders(interaction, app, await submit.submit_all(app, found))
     await submit.check_asker(app, ask)
-    number = await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"))
+    stored = [one.picture for one in found[0].request.references if not NAMED.fullmatch(one.picture)]
+    number = await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"), stored)
     view = discord.ui.View(timeout=None)
     for verb in LABELS:
         view.add_item(GoButton(verb, number))

@@ -12,7 +12,7 @@ from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, Decided
 from limner.bot.limits import ANSWER_LENGTH
-from limner.bot.options import OPTIONS, values
+from limner.bot.options import OPTIONS, OptionKind, values
 from limner.bot.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas
@@ -24,9 +24,14 @@ from limner.bot.ui.uploads import take_picture
 
 Interaction = discord.Interaction[Any]
 
-NO_PICTURE = N_("A form takes no picture; take the line `image` out, or ask again with /imagine and attach it there.")
+NO_PICTURE = N_(
+    "A form takes no picture; take the line `{option}` out, or ask again with /imagine and attach it there."
+)
 USED = N_("That form was sent already, or opened too long ago; open it from the message again.")
 NO_OPTION = N_("The line “{line}” is no option; write one such as `count: 2`, of {names}.")
+
+OF_PICTURES = ("negative", "strength", "sw", "cw", "controls")
+"""Options that a request's settings leave out: with a field of their own, or about pictures, which a form has not."""
 
 
 class ImagineForm(Form, kind="imagine"):
@@ -85,7 +90,13 @@ class UploadForm(ImagineForm, kind="upload"):
         async with used_once(app, self._pending, interaction.user.id) as row:
             upload = discord.Attachment(data=row.ask["options"]["image"], state=cast("Any", interaction)._state)
             ask = replace(ask, image_name=upload.filename, is_spoiler=upload.is_spoiler())
-            taken = await take_picture(interaction, app, upload, lambda: submit.check(app, ask), is_private=is_private)
+            taken = await take_picture(
+                interaction,
+                app,
+                upload,
+                lambda: submit.check(app, ask.saying(image=submit.NOT_YET)),
+                is_private=is_private,
+            )
             await ask_to_paint(interaction, app, ask.saying(image=taken))
 
 
@@ -103,7 +114,7 @@ def settings_of(app: App, job: Job) -> dict[str, str]:
     lines = [
         f"{option.name}: {option.write(said[option.name])}"
         for option in OPTIONS
-        if option.name in said and option.name not in ("negative", "image", "strength")
+        if option.name in said and option.kind != OptionKind.PICTURE and option.name not in OF_PICTURES
     ]
     negative = app.styles.own_negative(job.style, job.request["negative_prompt"])
     texts = {"prompt": job.idea, "negative": negative, "options": "\n".join(lines)}
@@ -112,13 +123,15 @@ def settings_of(app: App, job: Job) -> dict[str, str]:
 
 def read_options(text: str) -> dict[str, str]:
     """The options in lines such as ``count: 2``, by name; raises BadOption."""
-    known = {option.name for option in OPTIONS} - {"negative"}
+    known = {option.name: option for option in OPTIONS if option.name != "negative"}
+    pictures = {name: option for option in OPTIONS for name in option.picture_names}
     options: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = (part.strip() for part in line.partition(":"))
-        if name == "image":
-            raise BadOption(_(NO_PICTURE))
+        if name in pictures and not (pictures[name].flags and pictures[name].parse_typed(value)):
+            raise BadOption(_(NO_PICTURE, option=name))
         if not colon or name not in known:
-            raise BadOption(_(NO_OPTION, line=line[:60], names=commas(sorted(known - {"image"}))))
+            names = sorted(name for name, option in known.items() if option.kind != OptionKind.PICTURE)
+            raise BadOption(_(NO_OPTION, line=line[:60], names=commas(names)))
         options[name] = value
     return options

@@ -1,0 +1,71 @@
+"""Posted pictures of earlier requests: which of them a member may make something of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from limner.bot.errors import BadOption, BadPicture, NotYours
+from limner.bot.place import Where
+from limner.bot.queue.enqueue import NewJob
+from limner.bot.reasons import JobStatus
+from limner.bot.storage.tables.models import Image, Job
+from limner.bot.translation import _
+
+if TYPE_CHECKING:
+    from limner.bot.app import App
+
+NAMED = re.compile(r"(?P<job>[1-9]\d{0,17})-(?P<number>[1-9])")
+"""A posted picture by its request and number, such as 12-1."""
+
+
+def check_posted(job: Job) -> None:
+    """Raise BadOption if the job's pictures are not posted (yet)."""
+    if job.status != JobStatus.SUCCEEDED or job.quarantine:
+        raise BadOption(_("What came of that request is not posted yet, so nothing can be made of it."))
+
+
+def picture_of(job: Job, number: int) -> Image:
+    """Picture ``number`` of a request, counted from 1; raises BadPicture if it was deleted."""
+    found = next((image for image in job.images if image.position == number - 1), None)
+    if found is None:
+        raise BadPicture(_("That picture was deleted; choose another one."))
+    return found
+
+
+async def viewed(app: App, job_id: int, number: int, user_id: int, where: Where) -> Job:
+    """A request whose posted picture ``number`` a member sees: its owner anywhere, others in its channel.
+
+    Raises:
+        NotFound: the request was deleted.
+        NotYours: the member sees it nowhere, or the server leaves a picture to its owner.
+        BadOption: the pictures are not posted.
+        BadPicture: this one was deleted.
+    """
+    job = await app.jobs.get(job_id)
+    if user_id != job.user_id:
+        is_shared = is_public_at(job, where) and (await app.guilds.get(job.guild_id or 0)).shares_pictures
+        if not is_shared:
+            raise NotYours
+    check_posted(job)
+    picture_of(job, number)
+    return job
+
+
+def is_public_at(job: Job, where: Where) -> bool:
+    """Whether a request is for all who see this channel of a server."""
+    is_here = (job.guild_id, job.channel_id) == (where.guild_id, where.channel_id)
+    return job.guild_id is not None and is_here and not job.is_private
+
+
+async def with_stored_pictures(app: App, new: NewJob) -> NewJob:
+    """The request with the stored pictures that its references name by request and number; raises as `viewed`."""
+    references = list(new.request.references)
+    for index, reference in enumerate(references):
+        if named := NAMED.fullmatch(reference.picture):
+            number = int(named["number"])
+            job = await viewed(app, int(named["job"]), number, new.user_id, new.where)
+            references[index] = replace(reference, picture=picture_of(job, number).sha256)
+            new = replace(new, is_spoiler=new.is_spoiler or job.is_spoiler)
+    return replace(new, request=replace(new.request, references=tuple(references)))

@@ -1,0 +1,57 @@
+"""The form Use as reference: other words, with the style or the subject of a posted picture."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import discord
+
+from limner.bot import reference_actions
+from limner.bot.app import App
+from limner.bot.ask import find_card
+from limner.bot.errors import BadOption
+from limner.bot.reference_actions import OPTION_OF
+from limner.bot.reference_fields import USUAL_WEIGHTS
+from limner.bot.storage.tables.models import Job
+from limner.bot.translation import N_, _
+from limner.bot.ui.form import Form
+from limner.bot.ui.interactions import viewed
+from limner.bot.ui.job.job_buttons import ANSWER_LENGTH, paragraph, post_placeholder
+from limner.bot.ui.picture.picture_buttons import NUMBERS, asker
+from limner.generators.references import Role
+
+Interaction = discord.Interaction[Any]
+
+LABELS = {Role.STYLE: N_("Its style"), Role.SUBJECT: N_("Its subject")}
+NONE = N_("The model {model} has no adapter for references, so it cannot use this picture as one.")
+
+
+class ReferenceForm(Form, kind="refer"):
+    """What is taken from a picture, and the words for the new one."""
+
+    def __init__(self, app: App, job: Job, number: int) -> None:
+        super().__init__(_("Use as reference"))
+        self._job, self._number = job, number
+        card = find_card(app.settings, job.request["model"])
+        roles = [role for role in OPTION_OF if role in card.adapters]
+        if not roles:
+            raise BadOption(_(NONE, model=card.name))
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        self.ask("idea", _("What you want to see"), paragraph(job.idea[:longest], longest))
+        choices = [discord.SelectOption(label=_(LABELS[role]), value=role, default=role == roles[0]) for role in roles]
+        self.ask("role", _("What is taken from the picture"), discord.ui.Select[Any](options=choices))
+        weight = discord.ui.TextInput[Any](default=f"{USUAL_WEIGHTS[roles[0]]:g}", max_length=6)
+        self.ask("weight", _("How much it counts, from 0.05 to 1"), weight)
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For those who see the picture."""
+        job_id, number = divmod(subject, NUMBERS)
+        return cls(app, await viewed(interaction, app, job_id, number), number)
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Submit the request for the member who filled the form."""
+        who, role = asker(interaction), Role(self.chosen("role")[0])
+        texts = self.text("idea"), self.text("weight")
+        job = await reference_actions.refer(app, self._job, self._number, who, role, *texts)
+        await post_placeholder(interaction, app, job)

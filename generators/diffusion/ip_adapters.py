@@ -1,0 +1,147 @@
+"""IP-Adapters: pictures as a part of the prompt, for the requests that refer to some."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from transformers import CLIPVisionModelWithProjection
+
+from limner.generators.errors import BadRequest, OutOfMemory
+from limner.generators.failures import understand
+from limner.generators.loading import loading
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+
+log = logging.getLogger(__name__)
+
+
+class _Attention(NamedTuple):
+    """What an IP-Adapter changes in a denoiser."""
+
+    projection: Any
+    kind: str | None
+    processors: dict[str, Any]
+
+
+class IpAdapters:
+    """The IP-Adapters of one model (Ye et al. 2023); one set is attached at a time, and none for other requests.
+
+    diffusers' own loader makes each set. The denoiser's attention as it was is kept beside the latest set, so that
+    requests with and without references alternate without loading.
+
+    Args:
+        pipe: the model's pipeline.
+        card: its files: an adapter for each role, and the image encoder that they were trained with.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, card: ModelCard) -> None:
+        self._pipe = pipe
+        self._card = card
+        self._plain: _Attention | None = None
+        self._adapted: _Attention | None = None
+        self._roles: tuple[str, ...] = ()
+        self._worn: tuple[tuple[str, float], ...] = ()
+        self._encoder: dict[str, Any] = {}
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raise BadRequest for a reference that no adapter of the model reads."""
+        if any(role not in self._card.adapters for role, _ in request.image_prompts):
+            raise BadRequest(sentence("This model has no adapter for references to pictures; ask again without one."))
+
+    def encoder(self, request: GenerationRequest) -> dict[str, Any]:
+        """The pipeline's parts that read the request's references; empty if there are none.
+
+        Raises:
+            BadRequest: a file is missing, or made for another kind of model.
+        """
+        self.attach(request)
+        return self._encoder if request.image_prompts else {}
+
+    def attach(self, request: GenerationRequest) -> None:
+        """Attach the adapters that the request needs with its weights, and detach others; raises as `encoder`."""
+        wanted = tuple(request.image_prompts)
+        if wanted == self._worn:
+            return
+        if not wanted:
+            self._put(self._plain)
+        else:
+            try:
+                self._wear(wanted)
+            except Exception as error:
+                self._put(self._plain)
+                self.forget()
+                if isinstance(failure := understand(error), OutOfMemory):
+                    raise failure from error
+                raise BadRequest(
+                    sentence("This model's adapter for references cannot be used; ask again without one.")
+                ) from error
+        self._worn = wanted
+
+    def forget(self) -> None:
+        """Detach all, and load them again when they are next needed."""
+        if self._worn:
+            self._put(self._plain)
+        self._adapted, self._worn, self._roles, self._encoder = None, (), (), {}
+
+    def _wear(self, wanted: tuple[tuple[str, float], ...]) -> None:
+        roles = tuple(role for role, _ in wanted)
+        if roles != self._roles or self._adapted is None:
+            self._load(roles)
+        elif not self._worn:
+            self._put(self._adapted)
+        self._pipe.set_ip_adapter_scale([self._scale(role, weight) for role, weight in wanted])
+
+    def _load(self, roles: tuple[str, ...]) -> None:
+        started = time.perf_counter()
+        self._plain = self._plain or self._attention()
+        files = [Path(self._card.adapters[role]) for role in roles]
+        own = copy.copy(self._pipe)  # the parts that the loader adds are not for requests without references
+        with loading():
+            own.register_modules(**(self._encoder or self._read_encoder()))
+            own.load_ip_adapter(
+                [str(file.parent) for file in files],
+                subfolder="",
+                weight_name=[file.name for file in files],
+                image_encoder_folder=None,
+                local_files_only=True,
+            )
+        self._encoder = {name: getattr(own, name) for name in ("image_encoder", "feature_extractor")}
+        self._adapted, self._roles = self._attention(), roles
+        log.info("adapters_changed count=%d seconds=%.2f", len(roles), time.perf_counter() - started)
+
+    def _read_encoder(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": self._pipe.unet.dtype}
+        made: Any = CLIPVisionModelWithProjection.from_pretrained(self._card.image_encoder, **options)
+        return {"image_encoder": made.to(self._pipe._execution_device).eval()}
+
+    def _attention(self) -> _Attention:
+        unet = self._pipe.unet
+        return _Attention(unet.encoder_hid_proj, unet.config.encoder_hid_dim_type, dict(unet.attn_processors))
+
+    def _put(self, attention: _Attention | None) -> None:
+        if attention:
+            unet = self._pipe.unet
+            unet.encoder_hid_proj = attention.projection
+            unet.config.encoder_hid_dim_type = attention.kind
+            unet.set_attn_processor(dict(attention.processors))
+
+    def _scale(self, role: str, weight: float) -> Any:
+        """diffusers' scale: a number, or the share of the blocks that the card names for the role."""
+        return _times(self._card.adapter_blocks[role], weight) if role in self._card.adapter_blocks else weight
+
+
+def _times(blocks: Any, weight: float) -> Any:
+    if isinstance(blocks, dict):
+        return {name: _times(value, weight) for name, value in blocks.items()}
+    return [_times(value, weight) for value in blocks] if isinstance(blocks, list) else blocks * weight

@@ -1,0 +1,236 @@
+"""References, control pictures and blends, from a member's command to the posted picture; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+from limner.bot.cli.doctor.models import references
+from limner.bot.reasons import Action, JobStatus
+from limner.bot.settings import Settings
+from limner.bot.storage.pictures.decoder import KIND
+from limner.bot.storage.tables.models import Job
+from limner.generators.references import Role
+from tests.bot.test_worker import AddingExpander, make_worker
+from tests.pictures import png_of, saved, two_frames
+from tests.reviewing import told
+from tests.rows import put_references
+from tests.simulated_discord import World, png, text_of
+from tests.tiny_models import build_tiny_pipeline
+from tests.tiny_references import write_reference_files
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def files(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with ControlNets and adapters for the tiny model."""
+    folder = tmp_path_factory.mktemp("files")
+    write_reference_files(tiny, folder)
+    return folder
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path, files: Path) -> Settings:
+    """With a tiny model that takes references, and doodle, which takes none."""
+    for name in ("adapters", "controlnets"):
+        (settings.data / name).symlink_to(files / name)
+    models = {"tiny": str(tiny), **settings.models}
+    return settings.using(models=models, device="cpu", max_jobs_per_user=20, expander="off")
+
+
+@pytest.fixture(autouse=True)
+def patient(world: World) -> None:
+    """Each picture is decoded in a process of its own, so several take seconds on a busy machine."""
+    world.env.settle_timeout = 60.0
+
+
+def drawn(size: tuple[int, int], shade: int = 0) -> bytes:
+    picture = Image.new("RGB", size, (200, shade, 40))
+    ImageDraw.Draw(picture).ellipse((4, 4, size[0] // 2, size[1] // 2), fill=(20, 90, 200))
+    return saved(picture)
+
+
+async def painted(world: World, job: Job) -> Job:
+    """A real worker's part, and the delivery."""
+    await make_worker(world.app, AddingExpander()).run(burst=True)
+    return await world.delivered(job)
+
+
+async def asked(world: World, command: str = "imagine", /, **options: Any) -> Job:
+    result = await world.ada.slash(world.channel, command, **options)
+    answer = result.response or result.followups[0]
+    assert not result.ephemeral, answer.content
+    return await world.newest()
+
+
+async def refused(world: World, command: str = "imagine", /, **options: Any) -> str:
+    rows = await world.app.history.count(None, every_status=True)
+    result = await world.ada.slash(world.channel, command, **options)
+    assert result.ephemeral
+    assert await world.app.history.count(None, every_status=True) == rows
+    return told(result)
+
+
+def pictures(job: Job) -> list[tuple[str, str]]:
+    return [(str(one.role), one.picture) for one in job.generation.references]
+
+
+async def test_references_are_painted_shown_repeated_and_erased(world: World) -> None:
+    job = await asked(
+        world,
+        prompt="a red cat --sw 0.3 --seed 7",
+        sref=("style.png", drawn((64, 48))),
+        cref=("SPOILER_subject.png", drawn((30, 40), 90)),
+        control=("a.png", drawn((50, 50))),
+        control2=("b.png", drawn((40, 60), 9)),
+        controls="edges:0.5:0-0.6, depth",
+    )
+    request = job.generation
+    assert [(one.role, one.weight, one.start, one.end) for one in request.references] == [
+        (Role.STYLE, 0.3, 0.0, 1.0),
+        (Role.SUBJECT, 0.6, 0.0, 1.0),
+        (Role.EDGES, 0.5, 0.0, 0.6),
+        (Role.DEPTH, 1.0, 0.0, 1.0),
+    ]
+    assert len({*request.given}) == 4
+    first = await painted(world, job)
+    assert (first.status, first.is_spoiler) == (JobStatus.SUCCEEDED, True)
+    file = world.app.images.open(first.images[0].sha256).info["parameters"]
+    assert 'Style reference weight: 0.3, ControlNet: "edges:0.5:0-0.6, depth"' in file
+    details = await world.bob.click(world.message(first), label="Details")
+    assert details.response
+    [embed] = details.response.message.embeds
+    assert {field.name: field.value for field in embed.fields}["Control pictures"] == "edges:0.5:0-0.6, depth"
+
+    opened = await world.ada.slash(world.channel, "history", id=first.id)
+    assert opened.response
+    await world.restart()
+    await world.ada.click(opened.response.message, label="Repeat")
+    again = await painted(world, await world.newest())
+    assert again.images[0].sha256 == first.images[0].sha256  # the same pixels, and words about them
+    await world.ada.click(world.message(first), label="Reroll")
+    rerolled = await world.newest()
+    form = await world.ada.click(world.message(first), label="Remix")
+    await world.ada.submit_modal(form, {"idea": "a blue cat"})
+    remixed = await world.newest()
+    assert pictures(remixed) == pictures(rerolled) == pictures(first)
+    assert remixed.generation.references == first.generation.references
+    for one in (first, again, remixed, rerolled):
+        await world.app.history.delete(one.id)
+    assert list(world.app.images.folder.rglob("*.png")) == []
+
+
+async def test_a_blend_of_five_sizes_with_and_without_words(world: World) -> None:
+    files = {f"image{i}": (f"{i}.png", drawn((20 + 10 * i, 80 - 10 * i), i)) for i in range(1, 6)}
+    wordless = await asked(world, "blend", **files)
+    assert (wordless.idea, wordless.input_name) == ("", "1.png, 2.png, 3.png, 4.png, 5.png")
+    worded = await asked(world, "blend", **files, prompt="a cat --steps 2")
+    assert (worded.idea, len(worded.generation.references)) == ("a cat", 5)
+    for job in (wordless, worded):
+        done = await painted(world, job)
+        assert (done.status, [role for role, _ in pictures(done)]) == (JobStatus.SUCCEEDED, ["blend"] * 5)
+        assert world.message(done).attachments or text_of(world.message(done))
+    assert (await world.app.jobs.get(wordless.id)).prompt == ""
+
+
+async def test_a_posted_picture_is_a_reference_by_button_and_by_flag(world: World) -> None:
+    first = await painted(world, await asked(world, prompt="a red cat --count 2"))
+    shown = await world.bob.click(world.message(first), custom_id=f"limner:picture:{first.id}:2")
+    assert shown.response
+    form = await world.bob.click(shown.response, label="Use as reference")
+    await world.restart()
+    await world.bob.submit_modal(form, {"idea": "a dog --steps 2", "role": ["subject"], "weight": "0,4"})
+    job = await world.newest()
+    assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (world.bob.id, first.id, 2, Action.REFER)
+    [reference] = job.generation.references
+    assert (reference.role, reference.picture, reference.weight) == ("subject", first.images[1].sha256, 0.4)
+    assert "as a reference" in text_of(world.message(await painted(world, job)))
+
+    flagged = await asked(world, prompt=f"a dog --sref {first.id}-1 --control {first.id}-2 --controls sketch")
+    assert pictures(flagged) == [("style", first.images[0].sha256), ("sketch", first.images[1].sha256)]
+    elsewhere = world.guild.create_text_channel("elsewhere")
+    hidden = await world.bob.slash(elsewhere, "imagine", prompt=f"a dog --sref {first.id}-1")
+    assert told(hidden) == "Only the person who asked for this picture can do that."
+    assert (await world.newest()).id == flagged.id
+    await world.app.history.drop_picture(first.id, 1)
+    assert await refused(world, prompt=f"a dog --sref {first.id}-1") == "That picture was deleted; choose another one."
+    assert await refused(world, prompt=f"a dog --sref {'a' * 64}") == (
+        "The flag --sref needs a picture of mine, by its request and number, such as --sref 12-1."
+    )
+
+
+SREF = {"sref": ("a.png", png())}
+CONTROL = {"control": ("a.png", png())}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no adapter": ({**SREF, "model": "doodle"}, "The model doodle has no adapter for such references; leave them out"),
+    "no ControlNet": ({**CONTROL, "model": "doodle"}, "The model doodle has no ControlNet; leave out"),
+    "no such kind": ({**CONTROL, "controls": "canney"}, "no ControlNet for that; choose one of: edges, sketch, canny"),
+    "bad steps": ({**CONTROL, "controls": "edges:1:0.6-0.5"}, "A control has a weight from 0.05 to 2"),
+    "two for three": ({**CONTROL, "control2": CONTROL["control"], "controls": "edges"}, "has 1 kinds for 2 pictures"),
+    "no picture": ({"controls": "edges"}, "give one with the option control"),
+    "a weight alone": ({"prompt": "a fox --cw 0.5"}, "There is no reference for that weight"),
+    "weight too high": ({**SREF, "prompt": "a fox --sw 3"}, "must be from 0.05 to 1"),
+    "no picture file": ({"sref": ("a.png", b"hello")}, KIND),
+    "50 megapixels": ({"cref": ("a.png", png_of(10_000, 5_000))}, "million pixels; choose a smaller one."),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_one_sentence_and_nothing_half_done(world: World, case: str) -> None:
+    options, sentence = REFUSED[case]
+    assert sentence in await refused(world, **{"prompt": "a fox", **options})
+
+
+async def test_blends_that_cannot_be_are_refused(world: World) -> None:
+    two = {"image1": ("a.png", png()), "image2": ("b.png", png(shade=9))}
+    sentence = await refused(world, "blend", **two, prompt="a cat --model doodle")
+    assert sentence == "The model doodle blends no pictures; add --model tiny to the words."
+    assert list(world.app.images.folder.rglob("*.png")) == []
+    await world.app.filters.add(world.guild.id, "cat", world.grace.id)
+    result = await world.ada.slash(world.channel, "blend", **two, prompt="a cat")
+    assert result.ephemeral or result.followups
+    assert (await world.newest()).status == JobStatus.REFUSED
+
+
+async def test_of_an_animation_the_first_frame_counts(world: World) -> None:
+    job = await asked(world, prompt="a fox", sref=("a.gif", two_frames("GIF")))
+    assert (await painted(world, job)).status == JobStatus.SUCCEEDED
+
+
+async def test_a_picture_that_is_gone_before_it_is_painted_costs_a_sentence(world: World) -> None:
+    job = await asked(world, prompt="a fox", **SREF)
+    other = await asked(world, prompt="a cat")
+    world.app.images.delete(job.generation.given[0])
+    failed = await painted(world, job)
+    assert (failed.status, failed.reason) == (
+        JobStatus.FAILED,
+        "Somebody removed the picture to start from; give it again.",
+    )
+    assert (await world.delivered(other)).status == JobStatus.SUCCEEDED
+
+
+async def test_many_requests_wait_with_their_references(world: World) -> None:
+    result = await world.ada.slash(world.channel, "imagine", prompt="a {red, blue} fox --count 4", **SREF)
+    assert result.response
+    assert result.ephemeral
+    await world.app.history.sweep(older_than=-1)
+    await world.restart()
+    await world.ada.click(result.response, label="Paint them")
+    jobs = await world.app.history.page(None, every_status=True)
+    assert [len(job.generation.references) for job in jobs] == [1, 1]
+
+
+async def test_doctor_names_an_adapter_for_another_model(settings: Settings, tiny: Path, tmp_path: Path) -> None:
+    other = settings.using(data=tmp_path / "other")
+    put_references(other, model="tiny", width=7)
+    checks = list(references(other.cards["tiny"]))
+    assert {check.status for check in checks} == {"warn"}
+    assert "model tiny: its adapter style was made for another kind of model" in [check.what for check in checks]
+    assert not other.cards["tiny"].controls
