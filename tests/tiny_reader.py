@@ -15,7 +15,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from limner.generators.training.data import text_encoder
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.families import captioner, clip
-from limner.generators.training.loop import Plan, Trainer
+from limner.generators.training.loop import Trainer
+from limner.generators.training.plan import Plan
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60)}
 SIDE = 32

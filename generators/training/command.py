@@ -14,7 +14,7 @@ from limner.generators.training.groups import GROUPS
 from limner.generators.training.options import above_zero, share, whole, widths
 
 if TYPE_CHECKING:
-    from limner.generators.training.loop import Plan
+    from limner.generators.training.plan import Plan
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 

@@ -10,18 +10,14 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from PIL import Image
-from rich.progress import BarColumn, Progress, TextColumn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -30,6 +26,8 @@ from limner.generators.sentences import sentence, shown
 from limner.generators.training.curves import draw_curve
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.losses import EVENTS, LOSSES, Events, LossTable
+from limner.generators.training.plan import Plan, Task
+from limner.generators.training.progress import StopSignal, TrainingProgress
 
 CHECKPOINT = "checkpoint.safetensors"
 KEPT = "kept."
@@ -38,75 +36,6 @@ SHEETS = 0.05
 """Part of the time that sheets of samples may take, as other processes wait for the one that paints them."""
 VERSION = 1
 """Of the checkpoint's format."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How long and how fast to learn; the same plan and data give the same weights, however often it was stopped.
-
-    ``samples`` in all, ``batch`` of them in a step; the learning rate rises over ``warmup`` steps and falls to zero in
-    the last ``decay`` part. ``ema`` is how much of the moving average stays at each step; ``momentum`` is Adam's first
-    beta. With an ``accumulation`` of 2 a step's gradient is summed up over two halves of its pictures, and so on.
-    A checkpoint is written every ``checkpoint_seconds``; ``tensorboard`` asks for event files beside losses.csv.
-    """
-
-    samples: int
-    batch: int
-    learning_rate: float
-    warmup: int = 300
-    decay: float = 0.2
-    ema: float = 0.999
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    momentum: float = 0.9
-    seed: int = 0
-    accumulation: int = 1
-    checkpoint_seconds: float = 300.0
-    tensorboard: bool = False
-
-    @property
-    def steps(self) -> int:
-        """How many steps there are in all."""
-        return math.ceil(self.samples / self.batch)
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        rise = (step + 1) / self.warmup
-        fall = (self.steps - step) / max(1.0, self.steps * self.decay)
-        return self.learning_rate * min(1.0, rise, fall)
-
-
-class Loss(NamedTuple):
-    """The mean loss of some pictures (a scalar), and the numbers that are noted beside it, by name.
-
-    A part is noted as it is, before the loss weights it.
-    """
-
-    total: Tensor
-    parts: Mapping[str, Tensor]
-
-
-class Task(Protocol):
-    """A family's network, and the loss of some pictures."""
-
-    family: str
-    parts: tuple[str, ...]
-    """The names of what `loss` notes, in the order of the columns of losses.csv."""
-    network: nn.Module
-    size: int
-    """How many pictures there are to learn from."""
-    fingerprint: str
-    """Of the pictures and captions."""
-    progress: float
-    """How much of the plan is done, from 0 to 1; the trainer says it before each step."""
-
-    def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
-        """The mean loss of the pictures with these numbers; all chance comes from ``random``."""
-        ...
-
-    def sample(self) -> Image.Image:
-        """A sheet that shows what the network has learnt."""
-        ...
 
 
 class Trainer:
@@ -175,7 +104,7 @@ class Trainer:
         asked = StopSignal()
         begun = saved = time.monotonic()
         first = self.step
-        with _Progress(self._plan, show and self._rank == 0) as tell:
+        with TrainingProgress(self._plan, show and self._rank == 0) as tell:
             while self.step < self._plan.steps:
                 late = minutes is not None and time.monotonic() - begun >= minutes * 60
                 if self._take_step(stop=late or asked.stop):
@@ -347,52 +276,6 @@ class Trainer:
         self._table.read(self._folder / LOSSES, self.step)
 
 
-class StopSignal:
-    """Whether this process was asked to stop (Ctrl-C, SIGTERM): the training then ends after a step and is saved."""
-
-    def __init__(self) -> None:
-        self.stop = False
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _ask(self, *_: object) -> None:
-        self.stop = True
-
-    def forget(self) -> None:
-        """Restore the signal handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-class _Progress:
-    """Shows step, loss, speed and time left; a line every half minute where there is no terminal."""
-
-    def __init__(self, plan: Plan, show: bool) -> None:
-        self._plan, self._show = plan, show
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), disable=not show)
-        self._line = self._bar.add_task("", total=plan.steps)
-        self._told = 0.0
-
-    def __enter__(self) -> Callable[[int, list[tuple[int, float]], float], None]:
-        self._bar.start()
-        return self._tell
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _tell(self, step: int, losses: list[tuple[int, float]], speed: float) -> None:
-        if not self._show or (now := time.monotonic()) - self._told < (1 if self._bar.console.is_terminal else 30):
-            return
-        self._told = now
-        loss = sum(value for _, value in losses) / len(losses)
-        left = (self._plan.steps - step) * self._plan.batch / speed / 60
-        now_at = {"step": step, "steps": self._plan.steps, "loss": loss, "speed": speed, "left": left}
-        text = sentence("step {step}/{steps}  loss {loss:.4f}  {speed:.1f} pictures/s  {left:.0f} min left", **now_at)
-        if self._bar.console.is_terminal:
-            self._bar.update(self._line, completed=step, description=shown(text))
-        else:
-            print(shown(text), flush=True)
-
-
 def read_average(folder: Path, network: nn.Module) -> int:
     """Put the moving average of the checkpoint in ``folder`` into the network; returns its step."""
     told, tensors = _read(folder)
@@ -427,9 +310,3 @@ def _split(numbers: list[int], parts: int) -> list[list[int]]:
     """Split numbers into parts of nearly equal size; fewer parts for fewer numbers."""
     size = math.ceil(len(numbers) / parts)
     return [numbers[at : at + size] for at in range(0, len(numbers), size)]
-
-
-def countdown(minutes: float | None) -> Callable[[], float | None]:
-    """A function that returns the minutes left, for stages that share them; None for no limit."""
-    begun = time.monotonic()
-    return lambda: None if minutes is None else minutes - (time.monotonic() - begun) / 60

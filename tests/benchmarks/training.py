@@ -22,7 +22,8 @@ from limner.generators.training.families import latent_diffusion
 from limner.generators.training.families.autoencoder import AutoencoderTask, build_autoencoder
 from limner.generators.training.families.cyclegan import CycleGANTask
 from limner.generators.training.families.one_pass import Captioned, GANTask, VAETask
-from limner.generators.training.loop import Plan, Trainer
+from limner.generators.training.loop import Trainer
+from limner.generators.training.plan import Plan
 from tests.benchmarks.figures import ROUNDS, show, spread
 from tests.generators.toys import write_squares
 

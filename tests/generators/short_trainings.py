@@ -15,7 +15,8 @@ from limner.generators.training.families.cyclegan import CycleGANRecipe, train_c
 from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
 from limner.generators.training.families.lora import LoRARecipe, train_lora
 from limner.generators.training.families.one_pass import OnePassRecipe, train_one_pass
-from limner.generators.training.loop import Loss, Plan, Trainer
+from limner.generators.training.loop import Trainer
+from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import launch, once
 
 FAMILIES = ("autoencoder", "vae", "gan", "cyclegan", "diffusion", "lora", "reader")

@@ -24,7 +24,8 @@ from limner.generators.training.data.adaptive_augmentation import (
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.one_pass import PLANS, Captioned, GANTask
-from limner.generators.training.loop import CHECKPOINT, Plan, Trainer
+from limner.generators.training.loop import CHECKPOINT, Trainer
+from limner.generators.training.plan import Plan
 from tests.generators.test_training import interrupt_in_step
 from tests.generators.toys import write_squares
 

@@ -20,7 +20,8 @@ from limner.generators.errors import ModelNotFound
 from limner.generators.training.data.text_encoder import LENGTH
 from limner.generators.training.families.captioner import caption_tokenizer, train_captioner
 from limner.generators.training.families.clip import retrieval, settled, soften
-from limner.generators.training.loop import Plan, Trainer
+from limner.generators.training.loop import Trainer
+from limner.generators.training.plan import Plan
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_reader import COLOURS, PLAN, build_words, colour_squares, reader_task, square
 

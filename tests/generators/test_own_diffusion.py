@@ -16,8 +16,8 @@ from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.model_card import ModelCard
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
-from limner.generators.training.loop import Plan
 from limner.generators.training.objectives import PREDICTIONS, Objective, build_scheduler
+from limner.generators.training.plan import Plan
 from tests.generators.toys import write_squares
 from tests.tiny_models import tiny_request
 

@@ -9,7 +9,8 @@ import pytest
 from safetensors.torch import load_file
 
 from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
-from limner.generators.training.loop import CHECKPOINT, Plan
+from limner.generators.training.loop import CHECKPOINT
+from limner.generators.training.plan import Plan
 from limner.generators.training.processes import launch
 from tests.generators.short_trainings import FAMILIES, match_pairs, train
 from tests.generators.toys import note_process, write_squares

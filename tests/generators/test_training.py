@@ -33,8 +33,9 @@ from limner.generators.training.families.autoencoder import (
     normalise_latents,
 )
 from limner.generators.training.families.cyclegan import CycleGANTask
-from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Task, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
 from limner.generators.training.normalisation import quicken
+from limner.generators.training.plan import Loss, Plan, Task
 from tests.generators.toys import write_squares
 from tests.tiny_models import stock_pipeline
 

@@ -13,8 +13,9 @@ from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.captioner import train_captioner
 from limner.generators.training.families.clip_and_captioner import train_reading
 from limner.generators.training.families.cyclegan import CycleGANRecipe, train_cyclegan
-from limner.generators.training.loop import CHECKPOINT, Plan
+from limner.generators.training.loop import CHECKPOINT
 from limner.generators.training.losses import LOSSES
+from limner.generators.training.plan import Plan
 from tests.generators.toys import write_squares
 from tests.tiny_reader import PLAN
 

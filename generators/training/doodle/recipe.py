@@ -26,8 +26,10 @@ from limner.generators.training.doodle.pictograms import Pictograms, read_nouns
 from limner.generators.training.doodle.scenes import PART, SceneMaker, compose
 from limner.generators.training.families import latent_diffusion
 from limner.generators.training.families.autoencoder import train_autoencoder
-from limner.generators.training.loop import Plan, Trainer, countdown, read_average
+from limner.generators.training.loop import Trainer, read_average
+from limner.generators.training.plan import Plan
 from limner.generators.training.processes import launch, own_device
+from limner.generators.training.progress import countdown
 
 SCENES = 120_000
 SAMPLES, SEED = 2_000_000, 0

@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
-from limner.generators.training.loop import Loss, Plan, Trainer
+from limner.generators.training.loop import Trainer
 from limner.generators.training.normalisation import quicken
+from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import own_device, quick_precision
 
 CHANNELS = 8

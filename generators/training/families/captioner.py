@@ -24,7 +24,8 @@ from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.data.text_encoder import LENGTH, build_tokenizer, split_words, token_ids
 from limner.generators.training.families.clip import kept_back
-from limner.generators.training.loop import Loss, Plan, Trainer
+from limner.generators.training.loop import Trainer
+from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import first_alone, once, own_device
 from limner.generators.vision.clip import OWN_CAPTIONER, say
 

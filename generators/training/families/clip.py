@@ -32,7 +32,8 @@ from limner.generators.training.data.augment import mirror
 from limner.generators.training.data.picture_folder import CaptionedPicture, PictureFolder, to_images
 from limner.generators.training.data.text_encoder import token_ids
 from limner.generators.training.doodle.pictograms import with_article
-from limner.generators.training.loop import Loss, Plan, Trainer, read_average
+from limner.generators.training.loop import Trainer, read_average
+from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import gather, own_device, quick_precision
 
 PLAN = Plan(samples=400_000, batch=128, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.5, weight_decay=0.05)

@@ -16,8 +16,8 @@ from limner.generators.training.data import downloads, text_encoder
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import captioner, clip
-from limner.generators.training.loop import countdown
 from limner.generators.training.processes import first_alone, launch, once
+from limner.generators.training.progress import countdown
 
 VOCABULARY = 3_600
 

@@ -20,7 +20,8 @@ from limner.generators.sentences import sentence
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
+from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import gather, launch, once, own_device
 
 CYCLE = 10.0

@@ -22,8 +22,10 @@ from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import latent_diffusion
 from limner.generators.training.families.autoencoder import train_autoencoder
-from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, countdown, read_average
+from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
+from limner.generators.training.plan import Plan
 from limner.generators.training.processes import first_alone, launch, once, own_device
+from limner.generators.training.progress import countdown
 
 AUTOENCODER = Plan(samples=48_000, batch=8, learning_rate=1e-3, warmup=100, ema=0.995, decay=0.3)
 DENOISER = Plan(samples=200_000, batch=32, learning_rate=7e-4, warmup=300, decay=0.2)

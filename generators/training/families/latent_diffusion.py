@@ -25,9 +25,9 @@ from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.text_encoder import token_ids
 from limner.generators.training.groups import GROUPS
-from limner.generators.training.loop import Loss
 from limner.generators.training.normalisation import quicken
 from limner.generators.training.objectives import Objective, build_scheduler
+from limner.generators.training.plan import Loss
 from limner.generators.training.processes import own_random, quick_precision
 
 DROPPED = 0.1

@@ -25,7 +25,8 @@ from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import latent_diffusion
-from limner.generators.training.loop import CHECKPOINT, Plan, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
+from limner.generators.training.plan import Plan
 from limner.generators.training.processes import first_alone, launch, once, own_device
 
 WEIGHTS = "pytorch_lora_weights.safetensors"

@@ -26,7 +26,8 @@ from limner.generators.training.data.adaptive_augmentation import Augmentation
 from limner.generators.training.data.caption_states import CaptionStates
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.loop import CHECKPOINT, Loss, Plan, Trainer, read_average
+from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
+from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import first_alone, launch, once, own_device
 from limner.generators.vision.clip import FolderImageTextModel
 
