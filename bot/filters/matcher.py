@@ -78,6 +78,7 @@ class Matcher:
         allowed = [keyword(rule.pattern) for rule in self._allow]
         self._keywords = Keywords([*plain, *allowed, *(variant for _, variant, _ in self._variants)])
         phrases = [(number, known, line(known.text).split()) for number, known in enumerate(plain)]
+        self._reach = max((_words_of(known) for known in plain), default=1)
         targets = merged(chain.from_iterable(_targets(*phrase) for phrase in phrases))
         self._phrases = Phrases({number: words for number, _, words in phrases}, targets)
         self._disguises = Disguises(targets)
@@ -176,11 +177,16 @@ class Matcher:
         for one, step in self._strict.find(text, work):
             yield _Hit(*one, (step,))
         for other in rewrites(text, spaced, work):
-            work.spend(_reading(other.text))
-            written = self._keywords.find(other.text, line(other.text), work)
-            for hit in chain(self._written(written), self._disguised(other.text, work)):
-                start, end = other.places[hit.start], other.places[hit.end - 1] + 1
-                yield _Hit(hit.number, start, end, (other.step, *hit.steps))
+            work.spend(other.steps)
+            foreign = [] if other.text.isascii() else _foreign_starts(other.text)
+            for here, there in other.parts(self._reach):
+                part = other.text[here:there]
+                work.spend(_reading(part))
+                written = self._keywords.find(part, line(part), work)
+                is_foreign = bool(foreign) and (foreign[0] < here or foreign[-1] >= there)
+                for hit in chain(self._written(written), self._disguised(part, work, is_among_foreign=is_foreign)):
+                    start, end = other.places[here + hit.start], other.places[here + hit.end - 1] + 1
+                    yield _Hit(hit.number, start, end, (other.step, *hit.steps))
 
     def _written(self, found: Iterable[Found]) -> Iterator[_Hit]:
         variants = len(self._rules) + len(self._allow)
@@ -191,7 +197,7 @@ class Matcher:
                 number, _, step = self._variants[one.number - variants]
                 yield _Hit(number, one.start, one.end, (step,))
 
-    def _disguised(self, text: str, work: Work) -> Iterator[_Hit]:
+    def _disguised(self, text: str, work: Work, *, is_among_foreign: bool = False) -> Iterator[_Hit]:
         for found in self._east_asian.find(text, work):
             yield _Hit(*found)
         if not self._disguises.is_in(text.split() if text.isascii() else _CHUNK.findall(text), work):
@@ -204,7 +210,7 @@ class Matcher:
                     yield from self._in_phrases(chunks, index, sighting, work)
                 elif not (
                     sighting.target.word.isascii()
-                    and foreign not in ([], [index])
+                    and (is_among_foreign or foreign not in ([], [index]))
                     and not any(character.isascii() and character.isalnum() for character in chunk)
                 ):
                     for number, _ in sighting.target.uses:
@@ -240,6 +246,16 @@ class Matcher:
                 steps += more
         (_, start), (last, end) = chunks[first], chunks[first + len(words) - 1]
         yield _Hit(number, start, end + len(last), tuple(dict.fromkeys(steps)))
+
+
+def _words_of(known: Keyword) -> int:
+    """Pieces of a text in which the keyword may stand, with signs between them; each East Asian sign may be one."""
+    east = len(_EAST.findall(known.text))
+    return 2 * max(len(line(known.text).split()), east)
+
+
+def _foreign_starts(text: str) -> list[int]:
+    return [chunk.start() for chunk in _CHUNK.finditer(text) if _is_foreign(chunk[0])]
 
 
 def _reading(text: str) -> int:

@@ -183,6 +183,15 @@ def test_steps_grow_with_the_length_of_a_text_and_no_faster(alphabet: str) -> No
         assert spent(matcher, text) <= 5 * spent(matcher, text[:1000]) + LEAST
 
 
+def test_another_reading_of_a_few_words_does_not_read_the_whole_text_again() -> None:
+    matcher = rules(["hot dog", "badger", "*owl*", "猫咪"])
+    plain = "a lighthouse on a cliff above the sea, oil painting, golden hour, highly detailed, " * 18
+    changed = f"a w1tch in a N I G H T  C L U B, {plain}*cozy* &amp; {plain}|-|at"
+    assert spent(matcher, changed) <= 6 * spent(matcher, plain * 2)  # nine times, read as a whole
+    for text in ("h o t dog", "b a d g e r", "hot d*o*g", "hot - |-|at |-|ot - dog", "**猫**咪", "h.o.t dog"):
+        assert matcher.find(f"{plain}{text} {plain}"), text
+
+
 def test_a_slip_in_a_word_that_thousands_of_phrases_share_costs_little() -> None:
     names = ["".join(chr(97 + number // 26**place % 26) for place in range(3)) for number in range(3000)]
     matcher = rules([*(f"sitting with {name}" for name in names), "with badgers"])

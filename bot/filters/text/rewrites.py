@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
@@ -90,6 +91,8 @@ _DRAWN_SIGNS, _DRAWN_WITH_SIGNS = _letters_of_signs(_DRAWN), _letters_of_signs(_
 _HAS_STROKE = re.compile(r"[|\\/(\[{<>^_]").search
 _SPELLED, _MARKED_UP, _UNDRAWN = 10, 10, 8
 """Steps for each character of a text that is read so."""
+_PARTED, _CHANGED = 2, 15
+"""Steps for each character of another reading, and for each of its changes, to find what has to be read again."""
 _DECODED = 60
 """Steps for each code, tag or bracket."""
 _HAS_SPELLED = re.compile(r" [^ \d] (?:\d )*[^ \d] ")
@@ -113,6 +116,32 @@ class Rewritten:
         self.step = step
         self._size = len(text)
         self._pieces = pieces
+
+    @property
+    def steps(self) -> int:
+        """Steps for finding its `parts`."""
+        return _PARTED * len(self.text) + _CHANGED * len(self._pieces)
+
+    def parts(self, reach: int) -> Iterator[tuple[int, int]]:
+        """Where the text differs from the one that it is another reading of, with ``reach`` words on both sides."""
+        chunks = [chunk.span() for chunk in _CHUNK.finditer(self.text)]
+        starts, ends = [start for start, _ in chunks], [end for _, end in chunks]
+        first = last = -1
+        for start, end in self._changed():
+            left = max(0, bisect_left(ends, start) - reach)
+            right = min(len(chunks), bisect_right(starts, end) + reach)
+            if left > last and last >= 0:
+                yield starts[first], ends[last - 1]
+                first = -1
+            first, last = left if first < 0 else first, max(last, right)
+        if first >= 0 and last > first:
+            yield starts[first], ends[last - 1]
+
+    def _changed(self) -> Iterator[tuple[int, int]]:
+        moved = 0
+        for start, end, letters in self._pieces:
+            yield start + moved, start + moved + len(letters)
+            moved += len(letters) - (end - start)
 
     @cached_property
     def places(self) -> Sequence[int]:
