@@ -19,7 +19,7 @@ from limner.bot.ui.review import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
 from tests.reviewing import card, carded, choose_channel, press, settled, told
-from tests.rows import asked, put_restyler, seen
+from tests.rows import asked, put_references, put_restyler, seen
 from tests.simulated_discord import World, png
 
 RACY = 0.7
@@ -34,7 +34,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
-    """With a model that changes pictures, and a reader."""
+    """With a model that changes pictures, references for doodle, and a reader."""
+    put_references(settings)
     models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
     return settings.using(models=models, image_text_model="there/is-one")
 
@@ -95,8 +96,26 @@ async def restyled(world: World) -> Job:
     return await pressed(world, await from_words(world), "Restyle")
 
 
+async def blended(world: World) -> Job:
+    await world.ada.slash(world.channel, "blend", image1=UPLOAD["image"], image2=("b.png", png((48, 64), 9)))
+    return await world.newest()
+
+
+async def referred(world: World) -> Job:
+    job = await from_words(world)
+    shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
+    assert shown.response
+    form = await world.ada.click(shown.response, label="Use as reference")
+    await world.ada.submit_modal(form, {"idea": "a dog", "role": ["style"], "weight": "0.5"})
+    return await world.newest()
+
+
 DOORS: dict[str, Callable[[World], Awaitable[Job]]] = {
     "/imagine image:": lambda world: world.imagine(**UPLOAD),
+    "/imagine sref:": lambda world: world.imagine(sref=UPLOAD["image"]),
+    "/imagine control:": lambda world: world.imagine(control=UPLOAD["image"]),
+    "/blend": blended,
+    "Use as reference": referred,
     "/describe": described,
     "Restyle of what was painted": restyled,
     "Restyle of what was made from a picture": lambda world: again(world, "Restyle"),
