@@ -30,7 +30,7 @@ from sqlalchemy.orm import lazyload
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
-from limner.bot.storage.history.search import searchable
+from limner.bot.storage.history.search import facets, index_form
 from limner.bot.storage.tables.models import Job, ReferencePicture
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
@@ -99,6 +99,7 @@ _DERIVED = (
     "input_sha256",
     "mask_sha256",
     "expansion",
+    "search_facets",
     "search_text",
     "click_key",
 )
@@ -133,7 +134,16 @@ def row(new: NewJob) -> dict[str, Any]:
         "input_sha256": new.request.init_image,
         "mask_sha256": new.request.mask,
         "expansion": new.expansion.to_json() if new.expansion else None,
-        "search_text": searchable(f"{new.idea}\n{new.prompt or ''}"),
+        "search_facets": facets(
+            user_id=new.user_id,
+            guild_id=new.where.guild_id,
+            channel_id=new.where.channel_id,
+            is_private=new.is_private,
+            model=new.request.model,
+            style=new.style,
+            loras=(name for name, _weight in new.request.loras),
+        ),
+        "search_text": index_form(new.idea, new.prompt),
         "click_key": new.click_key,
     }
 

@@ -35,9 +35,10 @@ from limner.bot.queue.candidates import (
 from limner.bot.queue.enqueue import Asking, NewJob, NotTaken, count_open, insert_rows, keep_references, row
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
 from limner.bot.queue.leases import JobLeases
-from limner.bot.reasons import OPEN, EndCode, HoldReason, JobStatus
+from limner.bot.reasons import OPEN, Action, EndCode, HoldReason, JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.gallery import mark_upscaled
 from limner.bot.storage.tables.models import (
     HELD,
     RUNNING,
@@ -282,6 +283,8 @@ class JobQueue(JobLeases):
             if (await session.execute(finished)).first() is None:
                 return False
             await session.execute(insert(Image), rows)
+            if job.action == Action.UPSCALE and job.parent_id:
+                await mark_upscaled(session, job.parent_id)
             await shared_sql.forget_previews(session, [job.id])
             await self._announce(session, self.changed)
         log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)

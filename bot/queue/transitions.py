@@ -13,7 +13,7 @@ from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from limner.bot.reasons import EndCode, HoldReason, JobStatus
-from limner.bot.storage.history.search import searchable
+from limner.bot.storage.history.search import index_form
 from limner.bot.storage.tables.models import QUEUED, RUNNING, Job
 from limner.generators.base import Expansion
 
@@ -110,12 +110,12 @@ def cancelled() -> dict[str, Any]:
 
 def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
     """Values of a job whose final prompt is known."""
-    return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": searchable(f"{idea}\n{prompt}")}
+    return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": index_form(idea, prompt)}
 
 
 def unexpanded(idea: str) -> dict[str, Any]:
     """Values of a job that gets another expansion."""
-    values: dict[str, Any] = {"expansion": None, "prompt": None, "search_text": searchable(idea)}
+    values: dict[str, Any] = {"expansion": None, "prompt": None, "search_text": index_form(idea)}
     return values | {"more_expansions": Job.more_expansions + 1}
 
 

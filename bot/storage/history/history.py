@@ -18,7 +18,7 @@ from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import erasable, erase_rows
 from limner.bot.storage.history import favourites
-from limner.bot.storage.history.search import matches
+from limner.bot.storage.history.gallery import Filter, Gallery
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.shared_sql import undecided
 from limner.bot.storage.tables.asking_tables import PendingAsk
@@ -63,26 +63,33 @@ class History:
 
     def __init__(self, database: Database, images: ImageStore) -> None:
         self.database = database
+        self.gallery = Gallery(database)
         self._images = images
 
     async def page(
-        self, user_id: int | None, *, search: str = "", number: int = 1, limit: int = 4, every_status: bool = False
+        self,
+        user_id: int | None,
+        *,
+        search: str = "",
+        number: int = 1,
+        limit: int = 4,
+        before: int | None = None,
+        every_status: bool = False,
     ) -> Sequence[Job]:
-        """One page of a user's pictures (None: everybody's), newest first; pages count from 1.
+        """A user's requests with pictures (None: everybody's), newest first; with ``before``, those before a request.
 
         With ``search``, only those whose idea or prompt contains all its words. With ``every_status`` also queued,
         refused, cancelled and failed ones. Deleted ones are never included.
         """
-        found = select(Job).where(*self._which(user_id, search, every_status)).order_by(Job.id.desc())
-        found = found.limit(limit).offset((number - 1) * limit)
+        wanted = Filter(user_id=user_id, words=search, every_status=every_status)
+        ids = (await self.gallery.requests(wanted, number * limit, after=before))[(number - 1) * limit :]
+        found = select(Job).where(Job.id.in_(ids)).order_by(Job.id.desc())
         async with self.database.read() as session:
             return (await session.scalars(found)).all()
 
     async def found(self, user_id: int, search: str, limit: int) -> Sequence[int]:
         """The newest of a user's pictures whose words match, by their numbers."""
-        which = select(Job.id).where(*self._which(user_id, search, every_status=False))
-        async with self.database.read() as session:
-            return (await session.scalars(which.order_by(Job.id.desc()).limit(limit))).all()
+        return await self.gallery.requests(Filter(user_id=user_id, words=search), limit)
 
     async def some(self, ids: Sequence[int]) -> Sequence[Job]:
         """Those of the requests that are not deleted, in this order."""
@@ -91,9 +98,12 @@ class History:
             jobs = {job.id: job for job in found}
         return [jobs[number] for number in ids if number in jobs]
 
-    async def count(self, user_id: int | None, *, search: str = "", every_status: bool = False) -> int:
-        """The number of jobs on all pages together."""
-        found = select(func.count()).select_from(Job).where(*self._which(user_id, search, every_status))
+    async def count(self, user_id: int | None, *, every_status: bool = False) -> int:
+        """The number of those requests."""
+        which = [Job.deleted_at.is_(None)] + ([Job.user_id == user_id] if user_id is not None else [])
+        if not every_status:
+            which += [Job.status == JobStatus.SUCCEEDED, Job.kind != JobKind.DESCRIBE]
+        found = select(func.count()).select_from(Job).where(*which)
         async with self.database.read() as session:
             return await session.scalar(found) or 0
 
@@ -257,24 +267,14 @@ class History:
         given = [select(one).where(*holds, one.in_(hashes)) for one in GIVEN]
         # The outer join also finds the pictures of pending requests, which have no job yet.
         referred = select(ReferencePicture.sha256).outerjoin(Job, Job.id == ReferencePicture.job_id)
-        given.append(referred.where(*holds, ReferencePicture.sha256.in_(hashes)))
+        referred = referred.where(*holds, ReferencePicture.sha256.in_(hashes))
         async with self.database.read() as session:
             held = set(await session.scalars(painted.where(Image.sha256.in_(hashes))))
-            inputs = [sha256 for one in given for sha256 in await session.scalars(one)]
+            inputs = [sha256 for one in (*given, referred) for sha256 in await session.scalars(one)]
             pending = await session.scalars(select(PendingAsk.input_sha256).where(PendingAsk.input_sha256.in_(hashes)))
             return held | {sha256 for sha256 in (*inputs, *pending) if sha256}
 
-    def _which(self, user_id: int | None, search: str, every_status: bool) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = [Job.deleted_at.is_(None)]
-        if user_id is not None:
-            conditions.append(Job.user_id == user_id)
-        if not every_status:
-            conditions += [Job.status == JobStatus.SUCCEEDED, Job.kind != JobKind.DESCRIBE]
-        if search.strip():
-            conditions.append(matches(search, is_sqlite=self.database.is_sqlite))
-        return conditions
 
-
-def references_of(job_ids: Collection[int]) -> Select[tuple[str]]:
+def references_of(job_ids: Collection[int]) -> Select[str]:
     """The pictures that these requests refer to."""
     return select(ReferencePicture.sha256).where(ReferencePicture.job_id.in_(job_ids))

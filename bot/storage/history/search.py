@@ -1,14 +1,20 @@
-"""Full-text search: how text is indexed, and how a query is matched."""
+"""Full-text search: how a request is indexed, and how a query is read."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2s
+from itertools import pairwise
 
-from sqlalchemy import ColumnElement, column, func, literal, literal_column, select, table
-
-from limner.bot.storage.tables.models import Job
-
+BAR = "|"
+"""Stands between the terms of a request and its words."""
+LONGEST_QUESTION = 500
+"""Characters of a search that are read."""
+LONGEST_BEGINNING = 12
+"""Letters of the longest beginning of a word that is a term."""
 LONGEST_WORD = 600
 """Bytes of a word that are indexed; Postgres refuses words of more than 2 kB."""
 
@@ -19,6 +25,7 @@ _UNSPACED = re.compile(
 )
 _ACCENTS = re.compile(r"[\u0300-\u036f\ufe0e\ufe0f]")
 _NUMBER = re.compile(r"\b(?=[0-9])")
+_LETTER = re.compile(r"u[0-9a-f]{5}|.")
 _CHUNK = re.compile(r'["“”„]([^"“”„]*)["“”„]|(\S+)')
 
 
@@ -41,25 +48,131 @@ def _letter(character: str) -> str:
     return f"u{ord(character):05x}" if known else " "
 
 
-def matches(question: str, *, is_sqlite: bool) -> ColumnElement[bool]:
-    """Jobs that contain each word and each "quoted phrase" of the query; the last word matches as a prefix.
+@dataclass(frozen=True)
+class TermScope:
+    """Whose requests are looked through: a member's own, or those of a server that all of it may see."""
 
-    Any text is a valid query: characters that are neither letters nor digits separate words. An empty query finds
-    nothing.
+    name: str
+
+    @classmethod
+    def of_member(cls, user_id: int) -> TermScope:
+        """A member's own requests."""
+        return cls(f"0p{user_id}")
+
+    @classmethod
+    def of_server(cls, guild_id: int) -> TermScope:
+        """The requests of a server that are not private."""
+        return cls(f"0g{guild_id}")
+
+    def term(self, kind: str, name: str | int) -> str:
+        """The term of the requests of this scope with a property: a model, style, LoRA or channel."""
+        named = name if isinstance(name, int) else blake2s(name.encode(errors="replace"), digest_size=8).hexdigest()
+        return f"{self.name}{kind}{named}"
+
+    @property
+    def upscaled(self) -> str:
+        """The term of the requests of which a picture was upscaled."""
+        return f"{self.name}u"
+
+
+MODEL, STYLE, LORA, CHANNEL = "m", "s", "l", "c"
+"""Kinds of `TermScope.term`."""
+
+
+def facets(
+    *,
+    user_id: int,
+    guild_id: int | None,
+    channel_id: int | None,
+    is_private: bool,
+    model: str,
+    style: str,
+    loras: Iterable[str],
+    is_upscaled: bool = False,
+) -> str:
+    """The terms of a request that say whose it is and how it is made."""
+    kinds: list[tuple[str, str | int]] = [(MODEL, model), *((LORA, name) for name in loras)]
+    kinds += [(STYLE, style)] if style else []
+    kinds += [(CHANNEL, channel_id)] if channel_id else []
+    terms: list[str] = []
+    for scope in scopes(user_id, guild_id, is_private=is_private):
+        terms += [scope.name, *(scope.term(*kind) for kind in kinds), *([scope.upscaled] if is_upscaled else ())]
+    return " ".join(terms)
+
+
+def scopes(user_id: int, guild_id: int | None, *, is_private: bool) -> list[TermScope]:
+    """The scopes in which a request is found."""
+    servers = [TermScope.of_server(guild_id)] if guild_id is not None and not is_private else []
+    return [TermScope.of_member(user_id), *servers]
+
+
+def index_form(idea: str, prompt: str | None = None) -> str:
+    """What the full-text index keeps of a request's words: terms, a bar, and the words in their order.
+
+    The terms are what no word is: beginnings of the idea's words, and neighbours in a script without spaces, in pairs.
+    No term and no word begins with a digit, so none is taken for a `TermScope.term`.
     """
-    phrases = _phrases(question)
-    if not phrases:
-        return literal(value=False)
-    if is_sqlite:
-        index = table("jobs_fts", column("rowid"))
-        asked = " ".join(f'"{" ".join(words)}"{"*" * is_open}' for words, is_open in phrases)
-        return Job.id.in_(select(index.c.rowid).where(literal_column("jobs_fts").op("MATCH")(asked)))
-    asked = " & ".join(
-        " <-> ".join([f"'{word}'" for word in words[:-1]] + [f"'{words[-1]}'{':*' * is_open}"])
-        for words, is_open in phrases
-    )
-    simple: ColumnElement[str] = literal_column("'simple'")
-    return func.to_tsvector(simple, Job.search_text).bool_op("@@")(func.to_tsquery(simple, asked))
+    ideas, words = searchable(idea).split(), searchable(f"{idea}\n{prompt or ''}").split()
+    terms = {beginning for word in ideas for beginning in _beginnings(word)} | {_beginning(word) for word in words}
+    terms |= {one + other for one, other in pairwise(words) if _is_unspaced(one) and _is_unspaced(other)}
+    return f"{' '.join(sorted(terms.difference(words)))} {BAR} {' '.join(words)} "
+
+
+@dataclass(frozen=True)
+class ReadSearch:
+    """A search, as terms that the index has for a request, and as texts that stand behind the bar."""
+
+    terms: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def read_question(asked: str) -> ReadSearch | None:
+    """The words and "quoted phrases" of a search, all of which are wanted; None if there are none.
+
+    Its first 500 characters are read. Any text is a valid search: characters that are neither letters nor digits
+    separate words. The last word may be the beginning of a word of the idea.
+    """
+    phrases = _phrases(asked[:LONGEST_QUESTION])
+    terms: list[str] = []
+    texts: list[str] = []
+    for words, is_open in phrases:
+        needed = list(_terms(words, is_open=is_open))
+        terms += needed
+        if not is_open or needed not in ([words[-1]], ["".join(words[-2:])]):
+            texts.append(f" {' '.join(words)}{'' if is_open else ' '}")
+    return ReadSearch(tuple(dict.fromkeys(terms)), tuple(texts)) if phrases else None
+
+
+def _terms(words: Sequence[str], *, is_open: bool) -> Iterator[str]:
+    """The terms of a request that contains the words beside each other."""
+    for place, word in enumerate(words):
+        following = words[place + 1 : place + 2]
+        if _is_unspaced(word) and following and _is_unspaced(following[0]):
+            yield word + following[0]
+        elif not (_is_unspaced(word) and place and _is_unspaced(words[place - 1])):
+            yield _beginning(word) if is_open and not following else word
+
+
+def _beginnings(word: str) -> Iterator[str]:
+    letters = _LETTER.findall(word)
+    yield from ("".join(letters[:end]) for end in range(1, min(len(letters), LONGEST_BEGINNING + 1)))
+
+
+def _beginning(word: str) -> str:
+    """The word, or the longest beginning that is a term."""
+    return "".join(_LETTER.findall(word)[:LONGEST_BEGINNING])
+
+
+def _is_unspaced(word: str) -> bool:
+    """Whether the word in the index's form is one character of a script without spaces."""
+    return len(word) == len("u00000") and word[0] == "u" and bool(_UNSPACED.match(_read(word)))
+
+
+def _read(word: str) -> str:
+    try:
+        return chr(int(word[1:], 16))
+    except ValueError:
+        return ""
 
 
 def _phrases(question: str) -> list[tuple[list[str], bool]]:

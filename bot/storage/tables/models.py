@@ -43,6 +43,7 @@ WITH_INPUT = "input_sha256 IS NOT NULL"
 WITH_MASK = "mask_sha256 IS NOT NULL"
 UNERASED = "deleted_at IS NOT NULL AND erased_at IS NULL"
 CLICKED = "click_key IS NOT NULL"
+WITH_PARENT = "parent_id IS NOT NULL"
 
 
 class Looked(MappedAsDataclass, kw_only=True):
@@ -111,7 +112,9 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     more_expansions: Mapped[int] = mapped_column(default=0, server_default="0")
     #: Which of its words have no effect, by the names of `bot.notes`.
     notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
-    #: Idea and prompt in the full-text index's form (`bot.storage.history.search.searchable`).
+    #: What the full-text index keeps of it: whose it is and how it is made (`bot.storage.history.search.TermScope`),
+    #: and its words (`index_form`).
+    search_facets: Mapped[str] = mapped_column(Text, default="", server_default="")
     search_text: Mapped[str] = mapped_column(Text, default="")
     #: The embedder whose vector of its words is stored (`bot.storage.embedding_tables`); None while there is none.
     embedded_by: Mapped[str | None] = mapped_column(String(64), default=None)
@@ -198,6 +201,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         partial_index("ix_jobs_mask", "mask_sha256", where=WITH_MASK),
         partial_index("ix_jobs_unerased", "id", where=UNERASED),
         partial_index("ix_jobs_click", "click_key", where=CLICKED),
+        partial_index("ix_jobs_parent", "parent_id", "id", where=WITH_PARENT),
+        Index("ix_jobs_created", "created_at"),
         Index("ix_jobs_user", "user_id", "id"),
         Index("ix_jobs_user_status", "user_id", "status"),
         Index("ix_jobs_guild_status", "guild_id", "status"),
@@ -239,7 +244,7 @@ class Image(Looked, Base, kw_only=True, eq=False):
     __tablename__ = "images"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True, init=False)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), init=False)
     position: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     width: Mapped[int]
@@ -250,6 +255,7 @@ class Image(Looked, Base, kw_only=True, eq=False):
     nearness: Mapped[float | None] = mapped_column(Double, default=None)
     #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
+    __table_args__ = (Index("ix_images_job", "job_id", "position"),)
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
 
 
