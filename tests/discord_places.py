@@ -56,7 +56,7 @@ class Places:
         return thread
 
     def channel_json(self, channel: int) -> Json:
-        """A channel or thread as Discord tells it."""
+        """A channel or thread in Discord's JSON."""
         if channel < CHANNEL:
             return {"id": str(channel), "type": 1, "recipients": [user_json(channel)]}
         if channel in self.elsewhere:
@@ -64,7 +64,7 @@ class Places:
         return self.threads[channel].json() if channel in self.threads else channel_json(channel)
 
     def origin_json(self, channel: int, member: Json) -> Json:
-        """Where a member uses the bot, and how they installed it, as an interaction tells it."""
+        """Where a member uses the bot, and how they installed it, in an interaction's JSON."""
         if channel < CHANNEL:
             return {"user": member["user"], "authorizing_integration_owners": {"1": member["user"]["id"]}, "context": 1}
         guild = OTHER_GUILD if channel in self.elsewhere else GUILD

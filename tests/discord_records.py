@@ -176,7 +176,7 @@ def guild_json(channels: list[int], permissions: int) -> Json:
 
 
 def post_json(post: Post, address: str) -> Json:
-    """A message as Discord tells it; ``address`` is where its files can be had."""
+    """A message in Discord's JSON; ``address`` is the server of its files."""
     usual: Json = {"content": "", "embeds": [], "components": [], "tts": False, "pinned": False}
     return {
         **usual,

@@ -275,7 +275,7 @@ class DiscordServer(Places):
         return response
 
     def _refuse(self, request: web.Request) -> Fault | None:
-        """Raise the fault that this request meets, or tell it if the connection is to break."""
+        """Raise the fault that this request meets, or return it if the connection is to break."""
         for fault in self.faults:
             if fault.times and fault.matching(request) and self._random.random() < fault.fraction:
                 fault.times -= 1
@@ -288,7 +288,7 @@ class DiscordServer(Places):
         return None
 
     def _spend(self, request: web.Request) -> dict[str, str]:
-        """Count a request in its bucket; the headers tell discord.py what is left."""
+        """Count a request in its bucket; returns the headers with what is left."""
         channel = request.match_info.get("channel")
         if self.rate_limit is None or channel is None:
             return {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "999", "X-RateLimit-Reset-After": "1"}

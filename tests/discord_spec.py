@@ -1,4 +1,4 @@
-"""Discord's own OpenAPI specification, and its limits that no schema tells, judge every request of the tests.
+"""Discord's own OpenAPI specification, and its limits that no schema has, check every request of the tests.
 
 tests/discord_schemas.json holds the schemas of the requests that Limner sends, taken from
 https://github.com/discord/discord-api-spec (specs/openapi.json, 74fda0f; MIT License, see NOTICE) by
@@ -92,7 +92,7 @@ def _validator(name: str) -> Draft202012Validator:
     return Draft202012Validator({**document["requests"][name], "components": document["components"]})
 
 
-# What the schemas do not tell.
+# What the schemas do not say.
 
 
 def _beyond(name: str, body: Any, files: int) -> Iterator[str]:

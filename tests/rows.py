@@ -54,7 +54,7 @@ def new_job(
     channel_id: int | None = None,
     **more: Any,
 ) -> NewJob:
-    """A request of somebody's; ``model`` tells its weights."""
+    """A member's request; ``model`` decides its weights."""
     request = GenerationRequest(
         prompt=idea,
         model=model,

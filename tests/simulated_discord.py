@@ -156,7 +156,7 @@ class World:
         return seen
 
     def restrict(self, is_age_restricted: bool) -> None:
-        """Discord tells the bot that the channel's age restriction is switched on or off (SimCord cannot)."""
+        """Send the event that the channel's age restriction is switched on or off (SimCord cannot)."""
         channel = self.bot.get_channel(self.channel.id)
         assert isinstance(channel, discord.TextChannel)
         channel.nsfw = is_age_restricted

@@ -57,7 +57,7 @@ class Studio:
         return process
 
     def processes(self) -> list[psutil.Process]:
-        """All that run on this data folder, whoever started them."""
+        """All that run on this data folder, also those that other processes started."""
         return [process for process in psutil.process_iter() if _works_on(process, self.folder)]
 
     def workers(self) -> list[psutil.Process]:

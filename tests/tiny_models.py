@@ -87,7 +87,7 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, **unet: Any) -> Path:
 
 
 def build_tiny_refiner(folder: Path, seed: int = 0) -> Path:
-    """Write one like SDXL's refiner: it changes pictures, has the second text encoder only, and is told a score."""
+    """Write one like SDXL's refiner: it changes pictures, has only the second text encoder, and takes a score."""
     torch.manual_seed(seed)
     pipe = StableDiffusionXLImg2ImgPipeline(
         vae=_vae(),

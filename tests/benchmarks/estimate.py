@@ -1,4 +1,4 @@
-"""How far off the time left is that people are told when they ask, against when their pictures are done."""
+"""The error of the estimated time left: what a placeholder says, against when the pictures are done."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.studio import Studio
 USERS = 16
 STEPS, COUNTS = (4, 8, 16, 24), (1, 1, 2)
 NEAR = 4
-"""Places from the head of the queue that are told of apart: for them it matters who comes behind."""
+"""Places at the head of the queue that have rows of their own: later requests can still change their order."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One request: its place, and the seconds that were told and that it took."""
+    """One request: its place, its estimated seconds and the seconds that it took."""
 
     ahead: int
     told: float
@@ -34,7 +34,7 @@ class Estimate:
 
     @property
     def error(self) -> float:
-        """How much too long (above 0) or too short the time was that was told, as a part of the time taken."""
+        """How much too long (above 0) or too short the estimate was, as a part of the time taken."""
         return self.told / self.taken - 1.0
 
 

@@ -43,7 +43,7 @@ def cores() -> None:
 
 
 def stock() -> Callable[[str], float]:
-    """The shipped model as diffusers itself runs it, on all cores and once used already; the call tells its seconds."""
+    """The shipped model as diffusers itself runs it, on all cores and once used already; returns its seconds."""
     cores()
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     card = Settings().default_card

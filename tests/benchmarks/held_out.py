@@ -38,7 +38,7 @@ KINDS = {"noun": "two nouns together", "number": "a number of them", "place": "i
 
 
 class Unseen(NamedTuple):
-    """A scene, and the kinds of `Combination` that its caption tells and the model has never seen."""
+    """A scene, and the kinds of `Combination` in its caption that the model has never seen."""
 
     scene: Scene
     kinds: frozenset[str]
@@ -51,7 +51,7 @@ def read_seen(file: Path = SEEN) -> set[Combination]:
 
 
 def unseen_scenes(pictograms: Pictograms, seen: Collection[Combination]) -> Iterator[Unseen]:
-    """Scenes without end; each tells a combination that is held out and that is not among the seen ones."""
+    """Scenes without end; the caption of each has a combination that is held out and not among the seen ones."""
     maker, held_out = SceneMaker(pictograms, held_out=True), HeldOut(pictograms)
     for number in count():
         scene = maker.make(Random(number))

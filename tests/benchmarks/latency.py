@@ -74,7 +74,7 @@ async def _measure() -> list[Trip]:
 
 
 async def _listen(process: asyncio.subprocess.Process, steps: list[Step]) -> None:
-    """The worker's log tells each step when it has been taken."""
+    """The worker's log has a line for each finished step."""
     assert process.stderr
     async for line in process.stderr:
         if stepped := STEPPED.search(line.decode()):

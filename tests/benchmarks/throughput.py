@@ -43,7 +43,7 @@ async def _measure() -> tuple[list[float], list[float]]:
 
 
 async def paint_all(studio: Studio, users: int) -> float:
-    """All users ask at once, each in a channel of their own; tells pictures per second until the last post."""
+    """All users ask at once, each in a channel of their own; returns pictures per second until the last post."""
     started = time.perf_counter()
     asked = await asyncio.gather(
         *(studio.server.slash(100 + i, CHANNEL + i, "imagine", prompt=IDEAS[i]) for i in range(users))

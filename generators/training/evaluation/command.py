@@ -174,7 +174,7 @@ def _evaluate(
 
 def show(card: ModelCard, told: dict[str, Any]) -> None:
     """The figures as a table."""
-    title = sentence("{model}: {count} pictures", model=card.title or card.name, count=told["pictures"])
+    title = sentence("{count} pictures of {model}", model=card.title or card.name, count=told["pictures"])
     table = Table(title=shown(title))
     table.add_column("", no_wrap=True)
     for heading in (sentence("painted"), sentence("real pictures")):
