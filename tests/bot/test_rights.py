@@ -107,6 +107,7 @@ def the_rule(scene: Scene) -> dict[str, Any]:
 
 COMMANDS: dict[str, tuple[set[str], Options]] = {
     "imagine": (EVERYBODY, lambda _: {"prompt": "a fox"}),
+    "blend": (EVERYBODY, lambda _: {f"image{n}": ("fox.png", png()) for n in (1, 2)}),
     "wildcards": (EVERYBODY, no_options),
     "history": (EVERYBODY, no_options),
     "queue": (EVERYBODY, no_options),
