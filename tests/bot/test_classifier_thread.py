@@ -99,7 +99,10 @@ async def test_no_error_of_a_classifier_reaches_the_log_by_another_way(
     def fail(*_: object) -> Any:
         raise ValueError("/home/somebody/classifier")
 
-    for load in (fail, lambda _: FaultyClassifier(fail)):
+    def faulty(*_: object) -> FaultyClassifier:
+        return FaultyClassifier(fail)
+
+    for load in (fail, faulty):
         async with looking(settings, load) as out:
             with pytest.raises(NotClassified):
                 await out.look(POISON)

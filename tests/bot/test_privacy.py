@@ -48,7 +48,7 @@ async def rows(history: History) -> list[Job]:
         return list(await session.scalars(select(Job).order_by(Job.id)))
 
 
-def words(job: Job) -> set[object]:
+def words(job: Job) -> set[str]:
     """What the row's texts and lists hold, beside codes."""
     types = (String, Text, type(Json), type(List))
     named = [column.name for column in Job.__table__.columns if isinstance(column.type, types)]
