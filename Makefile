@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench acknowledgement
 	@$(BIN)/limner bench expansion
 	@$(BIN)/limner bench latency
+	@$(BIN)/limner bench actions
 	@$(BIN)/limner bench first_picture
 	@$(BIN)/limner bench throughput
 	@$(BIN)/limner bench claims

@@ -33,6 +33,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 """Exit codes: the request failed, its arguments were wrong, or Ctrl-C was pressed."""
 
+OF_TERMINAL = [option for option in OPTIONS if option.kind != OptionKind.LINK]
+"""The options of `limner imagine`: messages are in Discord only."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code; a UserError ends in one line on stderr."""
@@ -128,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_imagine(imagine: argparse.ArgumentParser) -> None:
     imagine.add_argument("idea", metavar="IDEA", help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord")
     imagine.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
-    for option in OPTIONS:
+    for option in OF_TERMINAL:
         names = dict.fromkeys((option.name, *option.flags))
         flags = [f"--{name}" for name in names if name not in option.bare]
         kind: dict[str, Any] = {"type": Path if option.kind == OptionKind.PICTURE else str}
@@ -238,8 +241,8 @@ def _imagine(arguments: argparse.Namespace) -> int:
         from limner.bot.ask import Ask
         from limner.bot.cli.imagine import imagine
 
-    options = {option.name: getattr(arguments, option.name) for option in OPTIONS}
-    named = {option.name: options.pop(option.name) for option in OPTIONS if option.kind == OptionKind.PICTURE}
+    options = {option.name: getattr(arguments, option.name) for option in OF_TERMINAL}
+    named = {option.name: options.pop(option.name) for option in OF_TERMINAL if option.kind == OptionKind.PICTURE}
     given = {name: [files] if isinstance(files, Path) else files for name, files in named.items() if files}
     ask = Ask(text=arguments.idea, options=options)
     settings = _quiet_settings(arguments)

@@ -34,6 +34,7 @@ from limner.bot.storage.pictures.decoder import PictureDecoder
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.pictures.input_images import Inputs
 from limner.bot.storage.private_files import close_folder_to_others
+from limner.bot.storage.wildcard_lists import WildcardLists
 from limner.bot.styles import Styles
 from limner.bot.wildcards import FOLDER, Wildcards
 from limner.generators.measured import Measured
@@ -125,7 +126,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),
             filters=filters,
             styles=_styles(settings),
-            wildcards=Wildcards(settings.data / FOLDER),
+            wildcards=Wildcards(settings.data / FOLDER, WildcardLists(database)),
             reviews=reviews,
             strikes=strikes,
             suggesting=CommandsFirst(SUGGESTED_AT_ONCE, SUGGESTING_PATIENCE),

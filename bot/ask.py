@@ -15,6 +15,7 @@ from limner.bot.option_fields import NO_EFFECT, NO_LORAS, check_loras, check_rat
 from limner.bot.options import OPTIONS, by_name, values
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
+from limner.bot.reasons import Action
 from limner.bot.translation import N_, _
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
@@ -43,6 +44,8 @@ class Ask:
     image_name: str = ""
     #: Whether the result is a spoiler whatever rules say, because the input picture was one.
     is_spoiler: bool = False
+    #: The request that is remixed, if any.
+    remix_of: int | None = None
     user_id: int = 0
     where: Where = OUTSIDE
     locale: str = "en-US"
@@ -55,6 +58,7 @@ class Ask:
             "image_name": self.image_name,
             "is_spoiler": self.is_spoiler,
             "locale": self.locale,
+            "remix_of": self.remix_of,
         }
 
     @classmethod
@@ -109,6 +113,8 @@ def new_job(settings: Settings, ask: Ask, idea: str, request: GenerationRequest,
         weight=weight_of(settings, ask.where.role_ids),
         input_name=ask.image_name[:MAX_NAME],
         is_spoiler=ask.is_spoiler,
+        parent_id=ask.remix_of,
+        action=Action.REMIX if ask.remix_of else None,
         **more,
     )
 

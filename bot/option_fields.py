@@ -109,7 +109,7 @@ class Nowhere:
         """None: a request is one of them."""
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The request as it is; `bot.several` reads the option."""
+        """The request as it is; `bot.several` or `bot.ui` reads the option."""
         return new
 
 
@@ -196,15 +196,19 @@ class InQuality(InRequest):
         return None if request.quality == STANDARD else request.quality
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The quality's steps, scaled size and sampler."""
+        """The quality's steps, scaled size, sampler, guidance and LoRA, in place of those of the quality before."""
         card, request = settings.cards[new.request.model], new.request
-        meant = quality(card, value)
+        before, meant = quality(card, request.quality), quality(card, value)
         width, height = (
             max(1, round(side * meant.scale / card.multiple_of)) * card.multiple_of for side in request.size
         )
         steps = min(meant.num_inference_steps, settings.max_steps)
         sides = {"width": width, "height": height} if meant.scale != 1 else {}
-        return _asking(new, quality=value, num_inference_steps=steps, scheduler=meant.scheduler, **sides)
+        own = before.guidance_scale is not None or meant.guidance_scale is not None
+        guidance = (card.guidance_scale if meant.guidance_scale is None else meant.guidance_scale) if own else None
+        more = sides if guidance is None else {**sides, "guidance_scale": guidance}
+        loras = _with_few_steps(tuple(one for one in request.loras if one[0] != before.lora), meant.lora)
+        return _asking(new, quality=value, num_inference_steps=steps, scheduler=meant.scheduler, loras=loras, **more)
 
 
 class Count:
@@ -273,7 +277,12 @@ class Lora:
             raise BadOption(_("A picture takes at most {most} LoRAs; leave some out.", most=MOST_LORAS))
         if twice := next((name for name, _weight in loras if [one for one, _ in loras].count(name) > 1), None):
             raise BadOption(_("The LoRA {name} is named twice; name it once.", name=twice))
-        return _asking(new, loras=loras)
+        return _asking(new, loras=_with_few_steps(loras, quality(card, new.request.quality).lora))
+
+
+def _with_few_steps(loras: tuple[tuple[str, float], ...], name: str) -> tuple[tuple[str, float], ...]:
+    """The LoRAs with the one of a quality, if it has one."""
+    return loras if not name or name in dict(loras) else (*loras, (name, 1.0))
 
 
 def check_loras(card: ModelCard, request: GenerationRequest) -> None:

@@ -68,6 +68,7 @@ class OptionKind(StrEnum):
     NAME = "NAME"
     WORDS = "TEXT"
     PICTURE = "FILE"
+    LINK = "LINK"
     BARE = ""
 
 
@@ -147,7 +148,7 @@ class Option:
 
     def parse(self, text: str) -> Any:
         """The value of a text; None if the text is not valid."""
-        if self.kind in (OptionKind.NAME, OptionKind.WORDS, OptionKind.PICTURE):
+        if self.kind in (OptionKind.NAME, OptionKind.WORDS, OptionKind.PICTURE, OptionKind.LINK):
             return text if text and (not self.choices or text in self.choices) else None
         if self.kind in _PAIR:
             sides = _PAIR[self.kind].fullmatch(text)
@@ -199,7 +200,11 @@ def _models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
     for other in app.settings.offered.values():
         if typed.casefold() in f"{other.name} {other.title}".casefold():
             title = other.title or other.name
-            yield _("{model} (needs a picture)", model=title) if other.needs_picture else title, other.name
+            if other.needs_picture:
+                title = _("{model} (needs a picture)", model=title)
+            elif other.dialect == "tags" and other.max_added_words:
+                title = _("{model} (reads tags)", model=title)
+            yield title, other.name
 
 
 def _loras(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
@@ -434,6 +439,12 @@ OPTIONS = (
         kind=OptionKind.PICTURE,
         kept=InRequest("init_image"),
         cannot=_no_start,
+    ),
+    Option(
+        name="link",
+        help=N_("Or the link of a message with a picture to start from, and perhaps the picture's number"),
+        kind=OptionKind.LINK,
+        kept=Nowhere(),
     ),
     Option(
         name="strength",

@@ -32,7 +32,7 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
 def with_pairs(parameters: str, pairs: Mapping[str, object]) -> str:
     """The parameters with more ``Key: value`` pairs at the end of their last line."""
     said = ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value != "")
-    return parameters + (", " if said and not parameters.endswith("\n") else "") + said
+    return parameters + (", " if said and parameters and not parameters.endswith("\n") else "") + said
 
 
 def _scheduler(card: ModelCard) -> str:

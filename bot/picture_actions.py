@@ -18,7 +18,7 @@ from limner.bot.storage.tables.models import Image, Job
 from limner.bot.submit import check_asker, submit, with_usual_expansion
 from limner.bot.translation import _
 from limner.generators.model_card import ModelCard
-from limner.generators.requests import SEEDS, Finish, GenerationRequest
+from limner.generators.requests import ADJUSTMENTS, SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -49,11 +49,16 @@ def extends(card: ModelCard) -> bool:
     return card.masks and card.other_sizes
 
 
+def check_varies(card: ModelCard) -> None:
+    """Raise BadOption if a model paints no variations."""
+    if not varies(card):
+        raise BadOption(_("The model {model} cannot vary a picture; Reroll paints another one.", model=card.name))
+
+
 async def vary(app: App, job: Job, number: int, asker: Asker, *, is_strong: bool) -> Job:
     """Paint a picture again from another seed, so that a little or much of it changes."""
     card = find_card(app.settings, job.request["model"])
-    if not varies(card):
-        raise BadOption(_("The model {model} cannot vary a picture; Reroll paints another one.", model=card.name))
+    check_varies(card)
     strength = card.strong_strength if is_strong else card.subtle_strength
     action = Action.VARY_STRONG if is_strong else Action.VARY_SUBTLE
     return await submit(app, _from_picture(app, job, number, asker, action, strength=strength))
@@ -62,16 +67,19 @@ async def vary(app: App, job: Job, number: int, asker: Asker, *, is_strong: bool
 async def upscale(app: App, job: Job, number: int, asker: Asker, *, times: int) -> Job:
     """Upscale a picture; nothing is painted again."""
     picture = picture_of(job, number)
-    if picture.width * picture.height * times**2 > MOST_PIXELS:
+    check_upscale((picture.width, picture.height), times)
+    return await _finish(app, job, number, asker, Action.UPSCALE, Finish(upscale=times))
+
+
+async def adjust(app: App, job: Job, number: int, asker: Asker, *, names: tuple[str, ...] = ADJUSTMENTS) -> Job:
+    """Make adjustments of a picture by their names; nothing is painted again."""
+    return await _finish(app, job, number, asker, Action.ADJUST, Finish(adjustments=names))
+
+
+def check_upscale(size: tuple[int, int], times: int) -> None:
+    """Raise BadOption if a picture cannot become so many times as wide and high."""
+    if size[0] * size[1] * times**2 > MOST_PIXELS:
         raise BadOption(_("That picture is as large as pictures get here."))
-    request = replace(
-        GenerationRequest.from_json(job.request),
-        num_images_per_prompt=1,
-        keep=0,
-        seed=picture.seed,
-        finish=Finish(upscale=times),
-    )
-    return await submit(app, replace(_made_of(app, job, number, asker, Action.UPSCALE, request), kind=JobKind.FINISH))
 
 
 async def zoom_out(app: App, job: Job, number: int, asker: Asker, *, times: float) -> Job:
@@ -129,12 +137,17 @@ async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, s
     return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.START))
 
 
-async def edit(app: App, job: Job, number: int, asker: Asker, text: str, mask: str, *, keeps_rest: bool) -> Job:
-    """Paint a part of a picture anew from the member's words as they are; ``mask`` is the stored mask's hash."""
+async def edit(
+    app: App, job: Job, number: int, asker: Asker, text: str, mask: str | None, *, part: str = "", keeps_rest: bool
+) -> Job:
+    """Paint a part of a picture anew from the member's words as they are.
+
+    ``mask`` is the stored mask's hash, or None with ``part``: words that name it, by which a worker finds it.
+    """
     new = _from_picture(app, job, number, asker, Action.EDIT, strength=WHOLLY)
     check_masks(app.settings, find_card(app.settings, new.request.model))
     idea = without_flags(text, _("{flag} is a flag, and no flag counts here; leave it out.")) or job.idea
-    request = replace(new.request, prompt=idea, mask=mask, keeps_rest=keeps_rest)
+    request = replace(new.request, prompt=idea, mask=mask, part=part, keeps_rest=keeps_rest)
     return await submit(app, replace(new, idea=idea, request=request, prompt=None, expansion=None, expand="off"))
 
 
@@ -152,6 +165,15 @@ def check_masks(settings: Settings, card: ModelCard) -> None:
         raise BadOption(
             _("The model {model} cannot paint a part of a picture{instead}.", model=card.name, instead=instead)
         )
+
+
+async def _finish(app: App, job: Job, number: int, asker: Asker, action: Action, finish: Finish) -> Job:
+    """Postprocess a picture of a request."""
+    picture = picture_of(job, number)
+    request = replace(
+        GenerationRequest.from_json(job.request), num_images_per_prompt=1, keep=0, seed=picture.seed, finish=finish
+    )
+    return await submit(app, replace(_made_of(app, job, number, asker, action, request), kind=JobKind.FINISH))
 
 
 def _extended(app: App, new: NewJob, box: tuple[int, int, int, int]) -> NewJob:
@@ -184,6 +206,7 @@ def _from_picture(
         seed=secrets.randbelow(SEEDS),
         init_image=picture.sha256,
         mask=None,
+        part="",
         box=None,
         strength=strength,
         num_inference_steps=max(request.num_inference_steps, math.ceil(1 / (strength or 1))),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import cast
+from typing import Any, cast
 
+from discord import app_commands
 from discord.ext import commands
 
 from limner.bot.app import App, open_app
@@ -17,6 +18,8 @@ from limner.bot.cogs.forms import Forms
 from limner.bot.cogs.help import Help
 from limner.bot.cogs.history import HistoryButton, HistoryCog, PageButton
 from limner.bot.cogs.imagine import Imagine
+from limner.bot.cogs.improve import Improve
+from limner.bot.cogs.lists import Lists
 from limner.bot.cogs.me import Me
 from limner.bot.cogs.message_menus import message_menus
 from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
@@ -32,6 +35,7 @@ from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
 from limner.bot.ui.request.again import AgainButton
 from limner.bot.ui.request.asking import GoButton
@@ -58,6 +62,7 @@ BUTTONS = (
     MakeButton,
     TakeButton,
     TendButton,
+    MoveChoice,
     StarButton,
     FavouriteButton,
     RestyleButton,
@@ -65,7 +70,23 @@ BUTTONS = (
     ListingButton,
     *filter_commands.ITEMS,
 )
-COGS = (Imagine, Blend, Help, Queue, HistoryCog, Describe, Me, Filters, ReviewCog, StrikesCog, Pictures, Forms, Places)
+COGS = (
+    Imagine,
+    Blend,
+    Help,
+    Queue,
+    HistoryCog,
+    Describe,
+    Improve,
+    Lists,
+    Me,
+    Filters,
+    ReviewCog,
+    StrikesCog,
+    Pictures,
+    Forms,
+    Places,
+)
 
 
 async def load(bot: AnyBot) -> None:
@@ -107,5 +128,17 @@ async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
     for cog in COGS:
         await bot.add_cog(cog(app))
     for menu in (block_menu(), describe_menu(), *message_menus()):
-        bot.tree.add_command(menu)
+        _add_menu(bot.tree, menu)
         stack.callback(bot.tree.remove_command, menu.name, type=menu.type)
+
+
+def _add_menu(tree: app_commands.CommandTree[Any], menu: app_commands.ContextMenu) -> None:
+    """Add an entry to the messages' menu.
+
+    discord.py 2.7 adds 5 and then raises, and Discord has taken 15 since March 2026 (change log of its API).
+    """
+    menus: dict[tuple[str, int | None, int], app_commands.ContextMenu] = vars(tree)["_context_menus"]
+    key = (menu.name, None, menu.type.value)
+    if key in menus:
+        raise app_commands.CommandAlreadyRegistered(menu.name, None)
+    menus[key] = menu

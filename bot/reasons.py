@@ -26,7 +26,7 @@ class JobKind(StrEnum):
     PAINT = "paint"
     #: Put the input picture into words.
     DESCRIBE = "describe"
-    #: Upscale or restore the parent job's pictures.
+    #: Upscale or adjust the parent job's pictures, or a member's file.
     FINISH = "finish"
 
 
@@ -52,6 +52,7 @@ class Action(StrEnum):
     PAN_DOWN = "pan_down"
     START = "start"
     EDIT = "edit"
+    ADJUST = "adjust"
 
 
 class HoldReason(StrEnum):

@@ -118,10 +118,17 @@ class SettingFields:
     captioner: str = setting(
         "", "Image-to-text folder or hub name for /describe; empty means the image-text model's own."
     )
-    image_text_device: str = setting("cpu", "Where image-text model, captioner and upscaler run: cpu, cuda:0 or mps.")
+    image_text_device: str = setting(
+        "cpu", "Where image-text model, captioner, upscaler and segmentation model run: cpu, cuda:0 or mps."
+    )
     candidates: dict[str, str] = table(
         {},
         "Pictures painted for each one kept, the best match to the idea: model = number, from 1 to 8.",
+    )
+    segmentation_model: str = setting(
+        "",
+        "Segmentation model for words that name a part of a picture: a CLIPSeg folder or hub name of transformers; "
+        "empty: none.",
     )
     upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
 

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limner.bot.ask import (
     MOST_PIXELS,
@@ -162,8 +162,8 @@ async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, 
     return await submit(app, replace(again, is_spoiler=job.is_spoiler))
 
 
-async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Job:
-    """Paint a changed idea with the options of another request; flags in the text win.
+def remixed(app: App, job: Job, text: str, negative: str, *, user_id: int, where: Where) -> Ask:
+    """What a changed idea asks for, with the options of another request; flags in the text win.
 
     With another model, options chosen for the old one (steps, guidance, size ...) get the new one's defaults.
     """
@@ -172,7 +172,9 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
     is_same = flags.get("model", request.model) == request.model
     kept = {option.name: option for option in OPTIONS if is_same or not option.is_of_model}
     said = {name: value for name, value in values(job, request).items() if name in kept}
-    ask = Ask(
+    if is_same and flags.get("quality", request.quality) != request.quality:
+        said = _without_quality(app, request, said)
+    return Ask(
         text=text,
         options=said | {"negative": negative, "expand": _expand_again(job)},
         image_name=job.input_name,
@@ -180,8 +182,16 @@ async def remix(app: App, job: Job, text: str, negative: str, *, user_id: int, w
         user_id=user_id,
         locale=job.locale,
         where=where,
+        remix_of=job.id,
     )
-    return await submit(app, replace(read(app, ask), parent_id=job.id, action=Action.REMIX))
+
+
+def _without_quality(app: App, request: GenerationRequest, said: dict[str, Any]) -> dict[str, Any]:
+    """A request's options without those that its quality brought along: steps, size, sampler, guidance, LoRA."""
+    kept = {name: value for name, value in said.items() if name not in ("steps", "size", "sampler", "guidance")}
+    few = quality(find_card(app.settings, request.model), request.quality).lora
+    loras = tuple(one for one in request.loras if one[0] != few)
+    return kept | {"aspect": request.size, "lora": replace(request, loras=loras).loras_text}
 
 
 async def upscale(app: App, job: Job, *, user_id: int, where: Where) -> Job:

@@ -30,7 +30,7 @@ UNETS = frozenset(
     }
 )
 """diffusers pipelines that are stepped here, with a UNet, whose pictures can be tiles, and CLIP's encoders alone, whose
-words can be weighed."""
+words can be weighed. These encoders were trained on short captions, so their prompts are written as tags."""
 
 NEEDS = {
     r"Inpaint|Fill|DiffEdit": sentence("only fills a part of a picture, which no command asks for"),
@@ -128,6 +128,7 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "leaves_out": pipeline not in LEAVES_NOTHING_OUT,
         "starts": pipeline in STARTS,
         "masks": pipeline in STARTS,
+        "dialect": "tags" if pipeline in UNETS else "sentences",
         "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
         "weighs": pipeline in UNETS,
         "tiles": pipeline in UNETS,

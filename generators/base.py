@@ -125,9 +125,18 @@ class PromptExpander(Protocol):
     """Turns an idea into a detailed description that keeps all its words."""
 
     async def expand(
-        self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
+        self,
+        idea: str,
+        *,
+        locale: str,
+        seed: int,
+        max_words: int,
+        english_only: bool = False,
+        dialect: str = "sentences",
     ) -> Expansion:
         """Describe ``idea`` with at most ``max_words`` more words; the same seed gives the same text.
+
+        ``dialect`` is how the image model's prompts are written, "sentences" or "tags" (`ModelCard.dialect`).
 
         With ``english_only`` (the image model's language) the text of a foreign idea begins with the glossary's
         translation; unknown words stay as they are.

@@ -26,10 +26,13 @@ SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
     *("has_steps", "has_guidance", "steers", "chunks", "takes_loras"),
 )
+CHOICES = {"dialect": ("sentences", "tags")}
+"""Text fields that have one of some values."""
 TEXTS = {"title": 100, "kind": 64, "image_encoder": 500}
 """Text fields and their most characters."""
-QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "scheduler": (str, 0, 0)}
-"""Fields of the tables draft and fine, with their ranges; a sampler is a text."""
+QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "guidance_scale": (float, 0, 100)}
+NAMES_OF_QUALITY = ("scheduler", "lora")
+"""Fields of the tables draft and fine: numbers with their ranges, and names."""
 TABLES = {
     "loras": sentence("names and files"),
     "lora_words": sentence("names and words"),
@@ -78,6 +81,12 @@ def _wanted(name: str, value: Any) -> str | None:
         return None if is_right else sentence(WHOLE if kind is int else NUMBER, least=least, most=most)
     if name in SWITCHES:
         return None if isinstance(value, bool) else sentence("true or false")
+    if name in CHOICES:
+        return (
+            None
+            if value in CHOICES[name]
+            else sentence("{one} or {other}", **dict(zip(("one", "other"), CHOICES[name], strict=True)))
+        )
     if name in TEXTS:
         is_right = isinstance(value, str) and len(value) <= TEXTS[name]
         return None if is_right else sentence("a text of at most {most} characters", most=TEXTS[name])
@@ -112,6 +121,6 @@ def _is_quality(value: Any) -> bool:
         return False
     said = cast("dict[str, Any]", value)
     return all(
-        isinstance(one, str) if name == "scheduler" else name in QUALITY and _is_number(one, *QUALITY[name])
+        isinstance(one, str) if name in NAMES_OF_QUALITY else name in QUALITY and _is_number(one, *QUALITY[name])
         for name, one in said.items()
     )

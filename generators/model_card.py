@@ -83,6 +83,8 @@ class ModelCard:
     num_inference_steps: int = 25
     guidance_scale: float = 5.0
     max_added_words: int = 60
+    dialect: str = "sentences"
+    """How its prompts are written: in sentences, or as tags, short phrases between commas."""
     max_tokens: int | None = None
     """Most tokens that its text encoders read; None: unknown."""
     english_only: bool = False

@@ -22,11 +22,16 @@ DRAFT_SAMPLER = "dpmpp_2m"
 
 @dataclass(frozen=True)
 class Quality:
-    """Steps, a factor for width and height, and a sampler; None is the model's own sampler."""
+    """Steps, a factor for width and height, a sampler, guidance, and a LoRA for few steps, at full weight.
+
+    None for sampler or guidance is the model's own; the LoRA is empty for none.
+    """
 
     num_inference_steps: int
     scale: float = 1.0
     scheduler: str | None = None
+    guidance_scale: float | None = None
+    lora: str = ""
 
     def cost(self, card: ModelCard) -> float:
         """The denoising work for that of standard."""
@@ -39,11 +44,13 @@ def quality(card: ModelCard, name: str) -> Quality:
     if name == STANDARD:
         return Quality(steps)
     if name == "fine":
-        return _said(Quality(max(steps, round(steps * FINE_STEPS))), card.fine)
+        return _said(Quality(max(steps, round(steps * FINE_STEPS))), card.fine, card)
     scale = DRAFT_SCALE if card.other_sizes and min(card.width, card.height) >= LEAST_SIDE else 1.0
     sampler = DRAFT_SAMPLER if DRAFT_SAMPLER in card.samplers else None
-    return _said(Quality(max(1, round(steps * DRAFT_STEPS)), scale, sampler), card.draft)
+    return _said(Quality(max(1, round(steps * DRAFT_STEPS)), scale, sampler), card.draft, card)
 
 
-def _said(usual: Quality, said: Mapping[str, Any]) -> Quality:
-    return Quality(**{**vars(usual), **said})
+def _said(usual: Quality, said: Mapping[str, Any], card: ModelCard) -> Quality:
+    """What the card says of a quality; nothing of it counts without the LoRA that it was made for."""
+    meant = Quality(**{**vars(usual), **said})
+    return meant if not meant.lora or meant.lora in card.loras else usual

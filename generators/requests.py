@@ -10,6 +10,8 @@ from limner.generators.references import Reference, Role
 
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
+ADJUSTMENTS = ("denoise", "contrast", "colour", "sharpen")
+"""The adjustments of finished pictures by name, in the order in which they are made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,8 @@ class Finish:
     """Postprocessing of each picture, in this order; JSON in and out.
 
     ``crop`` is an aspect ratio, cut out of the middle; ``upscale`` a factor for width and height; ``resize`` the final
-    width and height in pixels; ``colour`` and ``sharpness`` are 1 for no change.
+    width and height in pixels; ``colour`` and ``sharpness`` are 1 for no change; ``adjustments`` are names of
+    `ADJUSTMENTS`.
     """
 
     crop: tuple[int, int] | None = None
@@ -25,6 +28,7 @@ class Finish:
     resize: tuple[int, int] | None = None
     colour: float = 1.0
     sharpness: float = 1.0
+    adjustments: tuple[str, ...] = ()
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the result for a picture of this size."""
@@ -37,6 +41,7 @@ class Finish:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""
         pairs: dict[str, Any] = {name: tuple(data[name]) if data[name] else None for name in ("crop", "resize")}
+        pairs["adjustments"] = tuple(data.get("adjustments", ()))
         return cls(**{**data, **pairs})
 
 
@@ -46,14 +51,14 @@ class GenerationRequest:
 
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each can be repeated alone. ``scheduler``
     is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
-    files, which are fitted to width and height; white in the mask is painted. ``box`` (left, upper, right, lower) says
-    where the picture lies on a canvas of width and height, around which the rest is painted; with ``keeps_rest`` what
-    is not painted gets the picture's own pixels back. ``strength`` is how much of the picture may change, over 0 to 1,
-    None for the pipeline's own. ``keep`` images are kept (0: all), those most similar to the idea by the image-text
-    model; then comes `Finish`. ``steering`` are later prompts, each with the number of steps taken before it counts;
-    after ``stop_after`` steps the picture is finished as it is. With ``tile`` its
-    opposite edges continue each other. ``references`` are other given pictures. ``quality`` names the steps, size and
-    sampler that were chosen together.
+    files, which are fitted to width and height; white in the mask is painted; ``part`` are words that name what the
+    mask covers. ``box`` (left, upper, right, lower) says where the picture lies on a canvas of width and height, around
+    which the rest is painted; with ``keeps_rest`` what is not painted gets the picture's own pixels back. ``strength``
+    is how much of the picture may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all),
+    those most similar to the idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each
+    with the number of steps taken before it counts; after ``stop_after`` steps the picture is finished as it is. With
+    ``tile`` its opposite edges continue each other. ``references`` are other given pictures. ``quality``
+    names the steps, size and sampler that were chosen together.
     """
 
     prompt: str
@@ -68,6 +73,7 @@ class GenerationRequest:
     scheduler: str | None = None
     init_image: str | None = None
     mask: str | None = None
+    part: str = ""
     box: tuple[int, int, int, int] | None = None
     keeps_rest: bool = True
     strength: float | None = None

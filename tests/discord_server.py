@@ -108,6 +108,16 @@ class DiscordServer(Places):
         assert custom_id in post.custom_ids
         return await self._interact(user, post.channel_id, 3, {"custom_id": custom_id, "component_type": 2}, post, wait)
 
+    async def submit(
+        self, user: int, channel: int, custom_id: str, fields: Mapping[str, str | list[str]], *, wait: float = 20.0
+    ) -> Asked:
+        """Send a form with these texts and selected values, and wait until that is answered."""
+        parts = [
+            {"type": 18, "id": number, "component": {"custom_id": name, **_value(given)}}
+            for number, (name, given) in enumerate(fields.items(), 1)
+        ]
+        return await self._interact(user, channel, 5, {"custom_id": custom_id, "components": parts}, None, wait)
+
     def hold(self, matching: Matching, *, heard: bool = False) -> Gate:
         """Stop the matching requests, so that the bot can be killed just there."""
         self.gates.append(Gate(matching, heard=heard))
@@ -495,3 +505,8 @@ def _saying(data: Callable[[], Any]) -> Handler:
         return _json(data())
 
     return say
+
+
+def _value(given: str | list[str]) -> Json:
+    """The part of a submitted form's field that holds what was given."""
+    return {"type": 4, "value": given} if isinstance(given, str) else {"type": 3, "values": given}

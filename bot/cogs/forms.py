@@ -15,12 +15,12 @@ from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.interactions import speak_privately
 from limner.bot.ui.job.favourites import FavouriteForm
-from limner.bot.ui.job.job_buttons import EditPrompt, Remix
+from limner.bot.ui.job.job_buttons import EditPrompt
 from limner.bot.ui.job.steering import ChangePrompt
 from limner.bot.ui.picture.picture_buttons import StartForm
 from limner.bot.ui.picture.reference_form import ReferenceForm
 from limner.bot.ui.picture.region_form import RegionForm
-from limner.bot.ui.request.imagine_form import ImagineForm, UploadForm
+from limner.bot.ui.request.imagine_form import ImagineForm, Remix, UploadForm
 from limner.bot.ui.review.appeal import AppealWords
 
 Interaction = discord.Interaction[Any]

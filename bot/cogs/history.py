@@ -178,7 +178,8 @@ async def _page(app: App, interaction: Interaction, number: int, search: str) ->
 
 async def _opened(app: App, interaction: Interaction, job: Job) -> _Answer:
     """One request with its details, its pictures, and a button that paints it again."""
-    view = _view([HistoryButton(_("Repeat"), "repeat", job.id)] if job.kind != JobKind.DESCRIBE else [])
+    is_painted = job.kind != JobKind.DESCRIBE and not job.is_of_file
+    view = _view([HistoryButton(_("Repeat"), "repeat", job.id)] if is_painted else [])
     if job.images and (reason := await _hidden(app, interaction, job)):
         return _Answer(reason, [details(job, app.styles)], [], view)
     largest = min(interaction.filesize_limit, MESSAGE_BYTES // max(1, len(job.images)))
@@ -208,7 +209,9 @@ def _entry(job: Job, thumbnail: discord.File | None, missing: str) -> discord.Em
     """A request in a list: its words, its time, and its number of pictures, or why they are hidden."""
     pictures = ngettext("1 picture", "{number} pictures", len(job.images))
     when = discord.utils.format_dt(datetime.fromtimestamp(job.created_at, UTC), "R")
-    embed = make_embed(description=f"{job_messages.plain(job.idea, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}")
+    embed = make_embed(
+        description=f"{job_messages.plain(job.idea or job.input_name, IDEA_LENGTH)}\n{job.id} · {pictures} · {when}"
+    )
     if thumbnail:
         embed.set_thumbnail(url=thumbnail.uri)
     else:

@@ -12,13 +12,15 @@ from discord import AppCommandOptionType, app_commands
 
 from limner.bot import submit
 from limner.bot.ask import Ask
+from limner.bot.errors import BadPicture
 from limner.bot.limits import CONTENT, first_lines, named
 from limner.bot.options import OPTIONS, PROMPT, Option, OptionKind, Suggest
 from limner.bot.several import read_each
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import app_of, tell, where, where_to_post
-from limner.bot.ui.request.asking import ask_to_paint
+from limner.bot.ui.picture.given_pictures import ONE_PICTURE
+from limner.bot.ui.request.asking import ask_to_paint, with_link
 from limner.bot.ui.suggestions import choices, few_at_once
 from limner.bot.ui.uploads import take_pictures
 
@@ -26,7 +28,7 @@ Interaction = discord.Interaction[Any]
 Choice = app_commands.Choice[str]
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
 
-NO_LISTS = N_("There are no lists here; the operator can put some into the folder `wildcards`.")
+NO_LISTS = N_("There are no lists here; moderators add them with /lists add, the operator in the folder `wildcards`.")
 OFFERED = tuple(option for option in OPTIONS if option.in_command)
 TYPES = {OptionKind.WHOLE: AppCommandOptionType.integer, OptionKind.NUMBER: AppCommandOptionType.number}
 
@@ -117,6 +119,8 @@ class Imagine(LimnerCog, name="Limner imagine"):
     async def imagine(self, interaction: Interaction, prompt: str, **given: Any) -> None:
         """Paint pictures from an idea."""
         image: discord.Attachment | None = given["image"]
+        if image and given["link"]:
+            raise BadPicture(_(ONE_PICTURE))
         pictures = attachments(given)
         ask = Ask(
             text=prompt,
@@ -139,6 +143,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
                 )
             )
             ask = ask.saying(**{name: ",".join(next(taken) for _file in files) for name, files in pictures.items()})
+        ask = await with_link(interaction, self.app, ask, is_private=is_private)
         with self.app.suggesting.command():
             await ask_to_paint(interaction, self.app, ask)
 

@@ -1,4 +1,4 @@
-"""/me and /expand: what Limner stores about a member, and what the member chooses. Answers are private."""
+"""/me, /expand and /uploads: what Limner stores about a member, and what the member chooses. Answers are private."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ EXPANDS = {
     "off": N_("Your ideas are painted as they are, unless a request says otherwise."),
     "preview": N_("You see the added details and choose before anything is painted, unless a request says otherwise."),
 }
+LENT = N_("Others may start from pictures that you post, and upscale, enhance or describe them.")
+NOT_LENT = N_("Only you may start from pictures that you post, or have them upscaled, enhanced or described.")
 NOTHING_HELD = N_("You have no strikes here, and nothing of yours waits for a moderator.")
 
 
@@ -41,6 +43,7 @@ class Me(LimnerCog, name="Limner me"):
         """Show what is known about you here: requests, limits, strikes, and what moderators decided."""
         fields, note = {_("Requests"): await self._requests(interaction.user.id)}, ""
         fields[_("Expansion")] = _(EXPANDS[await self.app.members.expand(interaction.user.id)])
+        fields[_("Your uploads")] = await self._lending(interaction.user.id)
         view = discord.ui.View(timeout=None)
         if interaction.guild_id:
             held = await self._held(interaction.guild_id, interaction.user.id)
@@ -62,6 +65,18 @@ class Me(LimnerCog, name="Limner me"):
         if default:
             await self.app.members.choose_expand(interaction.user.id, None if default == "server" else default)
         await tell(interaction, _(EXPANDS[await self.app.members.expand(interaction.user.id)]))
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    @app_commands.describe(others="Whether other members may start from pictures that you post")
+    async def uploads(self, interaction: Interaction, others: Literal["allowed", "refused"] | None = None) -> None:
+        """Show or change who may make something of pictures that you post."""
+        if others:
+            await self.app.members.choose_to_lend(interaction.user.id, lends=others == "allowed")
+        await tell(interaction, await self._lending(interaction.user.id))
+
+    async def _lending(self, user_id: int) -> str:
+        return _(LENT) if await self.app.members.lends_uploads(user_id) else _(NOT_LENT)
 
     async def _requests(self, user_id: int) -> str:
         waiting = len(await self.app.jobs.open_jobs(user_id))

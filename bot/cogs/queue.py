@@ -56,7 +56,7 @@ class Queue(LimnerCog, name="Limner queue"):
     @few_at_once
     async def _find(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[int]]:
         mine = await self.app.jobs.open_jobs(interaction.user.id)
-        named = ((cut(f"{job.id}: {job.idea}", SHORT), job.id) for job in mine)
+        named = ((cut(f"{job.id}: {job.idea or job.input_name}", SHORT), job.id) for job in mine)
         return choices((name, job_id) for name, job_id in named if str(typed).casefold() in name.casefold())
 
     async def _only(self, interaction: Interaction) -> Job:
@@ -81,7 +81,7 @@ async def _mine(interaction: Interaction, app: App, subject: int, number: int) -
 
 
 async def _line(app: App, job: Job) -> str:
-    return f"**{job.id}** · {job_messages.plain(job.idea, SHORT)} · {await _standing(app, job)}"
+    return f"**{job.id}** · {job_messages.plain(job.idea or job.input_name, SHORT)} · {await _standing(app, job)}"
 
 
 async def _standing(app: App, job: Job) -> str:

@@ -16,7 +16,16 @@ from limner.generators.weights import without_weights
 
 CHOSEN = ("LoRA", "change")
 """Fields in which a replacement makes no sense: names of existing things, and words that are painted already."""
-FIELDS = (N_("idea"), N_("negative prompt"), N_("expansion"), N_("style"), N_("file name"), N_("LoRA"), N_("change"))
+FIELDS = (
+    N_("idea"),
+    N_("negative prompt"),
+    N_("expansion"),
+    N_("style"),
+    N_("file name"),
+    N_("LoRA"),
+    N_("part"),
+    N_("change"),
+)
 """The texts of a request, as a refusal names them."""
 WITHOUT_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again.")
 WITH_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again. {reason}")

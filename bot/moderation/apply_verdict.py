@@ -23,6 +23,7 @@ def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, f
         "style": painted,
         "file name": file_name,
         "LoRA": ", ".join(name for name, _ in request.loras),
+        "part": request.part,
         "change": "\n".join(prompt for _, prompt in request.steering),
     }
 

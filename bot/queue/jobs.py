@@ -222,6 +222,11 @@ class JobQueue(JobLeases):
         values = transitions.expanded(job.idea, expansion, prompt) | transitions.ruled(job)
         return await self._changed(transitions.ours(job).values(**values), self.changed)
 
+    async def save_mask(self, job: Job, sha256: str) -> bool:
+        """Store the mask that was found for the job's words; False if the job is not this worker's any more."""
+        job.request, job.mask_sha256 = {**job.request, "mask": sha256}, sha256
+        return await self._changed(transitions.ours(job).values(request=job.request, mask_sha256=sha256))
+
     async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
         """Pause the job so that its owner can see the expansion; the attempt does not count."""
         held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}

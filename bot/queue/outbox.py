@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 
 from limner.bot.errors import UserError
+from limner.bot.place import Where
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.gallery import mark_moved
 from limner.bot.storage.tables.models import UNDELIVERED, AnswerToken, Job
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,25 @@ class Outbox:
         due = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
         async with self.database.begin() as session:
             await session.execute(update(Job).where(Job.id == job_id).values(**changes, **due))
+
+    async def move(self, job_id: int, channel_id: int, where: Where) -> bool:
+        """Have an answer posted anew at another place; False if it is not in that channel any more.
+
+        Its message there is forgotten, and so is the interaction token that could edit it.
+        """
+        due = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
+        place = {
+            "channel_id": where.channel_id,
+            "parent_ids": list(where.parent_ids),
+            "is_age_restricted": where.is_age_restricted,
+        }
+        moved = update(Job).where(Job.id == job_id, Job.channel_id == channel_id)
+        async with self.database.begin() as session:
+            found = await session.scalar(moved.values(**place, **due, message_id=None).returning(Job.id))
+            if found is not None:
+                await mark_moved(session, job_id, channel_id, where.channel_id or 0)
+                await shared_sql.forget_tokens(session, AnswerToken.job_id == job_id)
+        return found is not None
 
     def hear(self, guild_id: int) -> None:
         """Note a change in a server; changes arrive in hundreds when a moderator reorders roles."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -101,18 +102,24 @@ def bound_roles(interaction: Interaction) -> list[int]:
 
 def where(interaction: Interaction) -> Where:
     """The place and member of an interaction."""
-    channel, parents = interaction.channel, list[int | None]()
+    channel = interaction.channel
+    return Where(
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id,
+        parent_ids=parents_of(channel),
+        role_ids=tuple(role_ids(interaction)),
+        is_age_restricted=not is_guest(interaction) and is_age_restricted(channel),
+    )
+
+
+def parents_of(channel: object) -> tuple[int, ...]:
+    """The ids of a thread's channel and of the category, as far as there are any."""
+    parents = list[int | None]()
     if isinstance(channel, discord.Thread):
         parents = [channel.parent_id, channel.parent.category_id if channel.parent else None]
     elif isinstance(channel, discord.abc.GuildChannel):
         parents = [channel.category_id]
-    return Where(
-        guild_id=interaction.guild_id,
-        channel_id=interaction.channel_id,
-        parent_ids=tuple(filter(None, parents)),
-        role_ids=tuple(role_ids(interaction)),
-        is_age_restricted=not is_guest(interaction) and is_age_restricted(channel),
-    )
+    return tuple(filter(None, parents))
 
 
 def is_guest(interaction: Interaction) -> bool:
@@ -193,9 +200,15 @@ async def readable(interaction: Interaction, app: App, job_id: int) -> Job:
     return job
 
 
-async def viewed(interaction: Interaction, app: App, job_id: int, number: int) -> Job:
-    """A request whose posted picture ``number`` the interaction's member sees; raises as `posted_pictures.viewed`."""
-    return await posted_pictures.viewed(app, job_id, number, interaction.user.id, where(interaction))
+async def viewed(interaction: Interaction, app: App, job_id: int, number: int, channel_id: int | None = None) -> Job:
+    """A request whose posted picture ``number`` the interaction's member sees; raises as `posted_pictures.viewed`.
+
+    ``channel_id`` is a channel of the server that the member reads, None for the interaction's own.
+    """
+    place = where(interaction)
+    if channel_id:
+        place = replace(place, channel_id=channel_id)
+    return await posted_pictures.viewed(app, job_id, number, interaction.user.id, place)
 
 
 def managers_only(interaction: Interaction) -> None:

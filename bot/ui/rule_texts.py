@@ -16,6 +16,7 @@ from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
+from limner.bot.storage.wildcard_lists import PART
 from limner.bot.translation import N_, _, listed, ngettext, semicolons
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job import job_messages
@@ -47,6 +48,8 @@ WHATS = {
     "undo": N_("{who} undid a change of {what}"),
     "block": N_("{who} blocked {what}"),
     "allow": N_("{who} allowed {what} again"),
+    "list": N_("{who} stored {what}"),
+    "unlist": N_("{who} removed {what}"),
 }
 """What a change did, in a sentence."""
 NAMED = 10
@@ -238,6 +241,8 @@ def _subject(one: FilterChange) -> tuple[str, str]:
         return _("the settings"), ""
     if pictures := [*one.before.get("pictures", []), *one.after.get("pictures", [])]:
         return _("picture {number}", number=pictures[0]["id"]), ""
+    if lists := {**one.before, **one.after}.get(PART):
+        return _("the list {name} for wildcards", name=next(iter(lists))), ""
     [*rules] = (_rules(one.after) or _rules(one.before)).values()
     if len(rules) != 1:
         return ngettext("1 rule", "{number} rules", len(rules)), ""

@@ -1,4 +1,4 @@
-"""Jobs other than painting: describing a picture, and upscaling finished pictures."""
+"""Jobs other than painting: describing a picture, and upscaling or adjusting finished pictures or a member's file."""
 
 from __future__ import annotations
 
@@ -30,12 +30,7 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
         BadPicture: the picture's file is missing.
     """
     started = time.perf_counter()
-    sha256 = job.input_sha256 or ""
-    try:
-        file = await asyncio.to_thread(app.images.read, sha256)
-        image = await asyncio.to_thread(app.images.open, sha256)
-    except FileNotFoundError as error:
-        raise BadPicture(_(GONE)) from error
+    file, image = await _given(app, job)
     text = await scoring.describe(image)
     if not text:
         raise CannotDescribe
@@ -45,8 +40,16 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
         await hand_in(app, classifier, job, [result], seconds=seconds, busy_seconds=0.0)
 
 
+async def finish_given(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
+    """Upscale or adjust the job's input picture; raises BadPicture if its file is missing."""
+    started = time.perf_counter()
+    _file, image = await _given(app, job)
+    result = await finish(scoring, SelectedPicture(image, BROUGHT_SEED), "", job.generation.finish)
+    await hand_in(app, classifier, job, [result], seconds=time.perf_counter() - started, busy_seconds=0.0)
+
+
 async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
-    """Upscale the pictures of the job's parent, or the one that it names.
+    """Upscale or adjust the pictures of the job's parent, or the one that it names.
 
     Raises:
         BadOption: these are not posted (any more).
@@ -65,6 +68,15 @@ async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread
     if not results:
         raise FilesGone
     await hand_in(app, classifier, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)
+
+
+async def _given(app: App, job: Job) -> tuple[bytes, Image.Image]:
+    """The job's input picture, as its file and open."""
+    sha256 = job.input_sha256 or ""
+    try:
+        return await asyncio.to_thread(app.images.read, sha256), await asyncio.to_thread(app.images.open, sha256)
+    except FileNotFoundError as error:
+        raise BadPicture(_(GONE)) from error
 
 
 async def _opened(app: App, sha256: str) -> Image.Image:

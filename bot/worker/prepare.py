@@ -14,13 +14,20 @@ from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
 from limner.bot.reasons import EndCode, HoldReason
+from limner.bot.storage.pictures.decoder import LEAST_SHARE
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import InputPicture, Job
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
 from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.scoring_thread import ScoringThread
 from limner.generators.base import Expansion, PromptExpander
+from limner.generators.image_canvas import covered
+from limner.generators.image_files import encode_png
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS
+
+NO_SUCH_PART = N_("I find no “{part}” in that picture; say it in other words, or choose cells.")
+NOTHING_ELSE = N_("“{part}” is the whole picture, so nothing would be kept; say it in other words, or choose cells.")
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +84,32 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     return not is_changed or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
 
 
+async def settle_part(app: App, scoring: ScoringThread, job: Job) -> bool:
+    """Find the part of the picture that the job's words name, and keep its mask; False if the job has another worker.
+
+    Raises:
+        BadPicture: the picture shows no such part, or nothing else, or its file is missing.
+        UnknownModel: there is no segmentation model.
+    """
+    request = job.generation
+    if not request.part or request.mask:
+        return True
+    try:
+        image = await asyncio.to_thread(app.images.open, request.init_image or "")
+    except FileNotFoundError as error:
+        raise BadPicture(_(GONE)) from error
+    mask = await scoring.find(image, request.part)
+    share = covered(mask)
+    if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
+        raise BadPicture(_(NO_SUCH_PART if share < LEAST_SHARE else NOTHING_ELSE, part=request.part))
+    sha256 = await asyncio.to_thread(lambda: app.images.save(encode_png(mask)))
+    if not await patiently(lambda: app.jobs.save_mask(job, sha256)):
+        await app.history.drop_files({sha256})
+        return False
+    await asyncio.to_thread(app.images.keep, sha256)
+    return True
+
+
 async def settle_negative(app: App, job: Job) -> bool:
     """Put a job back without the negative prompt that its model does not support; False if it cannot be dropped.
 
@@ -130,6 +163,7 @@ async def _expand(expander: PromptExpander, job: Job, card: ModelCard) -> Expans
         seed=(job.request["seed"] + job.more_expansions) % SEEDS,
         max_words=card.max_added_words,
         english_only=card.english_only,
+        dialect=card.dialect,
     )
 
 

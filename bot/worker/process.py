@@ -34,6 +34,7 @@ from limner.generators.measured import Measured
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
+    from limner.generators.vision.segmentation import TextSegmentation
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
 
 
 def open_scoring(settings: Settings) -> ScoringThread:
-    """The configured image-text model and upscaler; each is loaded at its first use."""
+    """The configured image-text model, upscaler and segmentation model; each is loaded at its first use."""
 
     def load_reader() -> ImageTextModel:
         from limner.generators.vision.clip import FolderImageTextModel
@@ -131,7 +132,12 @@ def open_scoring(settings: Settings) -> ScoringThread:
 
         return Finisher(settings.upscaler, settings.image_text_device)
 
-    return ScoringThread(load_reader, make_finisher)
+    def load_segmentation() -> TextSegmentation:
+        from limner.generators.vision.segmentation import TextSegmentation
+
+        return TextSegmentation.load(settings.segmentation_model, device=settings.image_text_device)
+
+    return ScoringThread(load_reader, make_finisher, load_segmentation)
 
 
 def _executor(settings: Settings) -> Executor:

@@ -1,4 +1,4 @@
-"""Runs the image-text model and the postprocessing in their own thread; each is loaded at its first use."""
+"""Runs image-text model, postprocessing and segmentation in their own thread; each is loaded at its first use."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from limner.generators.requests import Finish
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
+    from limner.generators.vision.segmentation import TextSegmentation
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,19 @@ class SelectedPicture:
 
 
 class ScoringThread:
-    """Scores, describes and postprocesses pictures, one at a time, without blocking the event loop.
+    """Scores, describes, postprocesses and segments pictures, one at a time, without blocking the event loop.
 
     A missing model raises UnknownModel.
     """
 
-    def __init__(self, load: Callable[[], ImageTextModel], finisher: Callable[[], Finisher]) -> None:
-        self._load, self._make_finisher = load, finisher
+    def __init__(
+        self,
+        load: Callable[[], ImageTextModel],
+        finisher: Callable[[], Finisher],
+        segmentation: Callable[[], TextSegmentation],
+    ) -> None:
+        self._load, self._make_finisher, self._load_segmentation = load, finisher, segmentation
+        self._segmentation: TextSegmentation | None = None
         self._reader: ImageTextModel | None = None
         self._finisher: Finisher | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
@@ -65,6 +72,10 @@ class ScoringThread:
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         """A picture after the requested postprocessing, and the generation parameters that it adds."""
         return await self._call(self._finish, image, finish)
+
+    async def find(self, image: Image.Image, words: str) -> Image.Image:
+        """A mask of the picture, white where it shows what the words name."""
+        return await self._call(self._find, image, words)
 
     def close(self) -> None:
         """Start nothing more."""
@@ -96,3 +107,7 @@ class ScoringThread:
     def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         self._finisher = self._finisher or self._make_finisher()
         return self._finisher.finish(image, finish), self._finisher.told(finish)
+
+    def _find(self, image: Image.Image, words: str) -> Image.Image:
+        self._segmentation = self._segmentation or self._load_segmentation()
+        return self._segmentation.find(image, words)

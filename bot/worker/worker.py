@@ -24,8 +24,8 @@ from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread, NotChanged
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
-from limner.bot.worker.other_jobs import describe, enlarge
-from limner.bot.worker.prepare import settle_input, settle_negative, settle_prompt
+from limner.bot.worker.other_jobs import describe, enlarge, finish_given
+from limner.bot.worker.prepare import settle_input, settle_negative, settle_part, settle_prompt
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
@@ -217,8 +217,11 @@ class Worker:
             return False
         if not await settle_prompt(self._app, self._expander, job):
             return False
+        if not await settle_part(self._app, self._scoring, job):
+            return False
         if job.kind == JobKind.FINISH:
-            await enlarge(self._app, self._classifier, self._scoring, job)
+            work = finish_given if job.is_of_file else enlarge
+            await work(self._app, self._classifier, self._scoring, job)
             return False
         return True
 

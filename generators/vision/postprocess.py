@@ -1,22 +1,31 @@
-"""Postprocessing of pictures: crop, upscale, resize, colour, sharpness."""
+"""Postprocessing of pictures: crop, upscale, resize, colour, sharpness, and adjustments by name."""
 
 # pyright: basic
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from limner.generators.errors import BadRequest, ModelNotFound
-from limner.generators.requests import Finish
+from limner.generators.requests import ADJUSTMENTS, Finish
 from limner.generators.sentences import sentence
 
 TILE, MARGIN = 256, 16
 """Side of an upscaler's tile in pixels, and its overlap."""
+ADJUST: Mapping[str, Callable[[Image.Image], Image.Image]] = {
+    "denoise": lambda image: image.filter(ImageFilter.MedianFilter(3)),
+    "contrast": lambda image: ImageOps.autocontrast(image, cutoff=0.5, preserve_tone=True),
+    "colour": lambda image: ImageEnhance.Color(image).enhance(1.25),
+    "sharpen": lambda image: image.filter(ImageFilter.UnsharpMask(radius=2, percent=80, threshold=3)),
+}
+"""Pillow's filters behind `ADJUSTMENTS`: a median of 3x3 pixels; the brightness from the darkest to the brightest 0.5 %
+stretched; a quarter more colour; an unsharp mask of 2 pixels."""
 
 
 class Finisher:
@@ -42,6 +51,8 @@ class Finisher:
             image = ImageEnhance.Color(image).enhance(finish.colour)
         if finish.sharpness != 1:
             image = ImageEnhance.Sharpness(image).enhance(finish.sharpness)
+        for name in _in_order(finish):
+            image = ADJUST[name](image.convert("RGB"))
         return image
 
     def told(self, finish: Finish) -> dict[str, str]:
@@ -53,6 +64,7 @@ class Finisher:
             "Resize": "{}x{} Lanczos".format(*finish.resize) if finish.resize else "",
             "Colour": f"{finish.colour:g}" if finish.colour != 1 else "",
             "Sharpness": f"{finish.sharpness:g}" if finish.sharpness != 1 else "",
+            "Adjustments": " ".join(_in_order(finish)),
         }
         return {name: value for name, value in said.items() if value}
 
@@ -98,6 +110,10 @@ class Finisher:
                 )
             self._model = model.eval()
         return self._model
+
+
+def _in_order(finish: Finish) -> list[str]:
+    return [name for name in ADJUSTMENTS if name in finish.adjustments]
 
 
 def _cropped(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -46,7 +46,7 @@ async def find(data: Path) -> dict[str, Any]:
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         job = await submit.imagine(app, Ask(text="a fox --mask sky"))
-        remixed = await submit.remix(app, job, "a fox in snow", "", user_id=0, where=OUTSIDE)
+        remixed = await submit.imagine(app, submit.remixed(app, job, "a fox in snow", "", user_id=0, where=OUTSIDE))
         chosen = await submit.imagine(app, Ask(text="a fox", options={"mask": "sea"}))
         return {
             "slash command": [one.description for one in Imagine.imagine.parameters if one.name == "mask"],

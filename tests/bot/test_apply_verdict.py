@@ -214,9 +214,9 @@ async def test_every_word_that_reaches_a_painter_passes_the_rules_in_its_role(ar
         with pytest.raises(Refused, match=code):
             await submit.imagine(armed, asked[role])
     with pytest.raises(Refused, match="filter:idea"):
-        await submit.remix(armed, first, "a gun", "", user_id=11, where=first.where)
+        await submit.imagine(armed, submit.remixed(armed, first, "a gun", "", user_id=11, where=first.where))
     with pytest.raises(Refused, match="filter:negative"):
-        await submit.remix(armed, first, "a fox", "gun", user_id=11, where=first.where)
+        await submit.imagine(armed, submit.remixed(armed, first, "a fox", "gun", user_id=11, where=first.where))
     for worker in ("one", "other"):  # the LoRA is for another call
         for job in await armed.jobs.claim(worker, capacity=2**31):
             is_free = await settle_prompt(armed, NoExpander(), job)

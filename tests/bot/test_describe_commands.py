@@ -3,13 +3,14 @@
 import pytest
 import simcord
 
-from limner.bot.cogs.describe import MENU, NO_PICTURE
+from limner.bot.cogs.describe import MENU
 from limner.bot.errors import CannotDescribe
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import KIND
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture.given_pictures import NO_PICTURE, NOT_TAKEN
 from limner.generators.base import Expansion
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png, text_of
@@ -59,6 +60,8 @@ async def test_a_picture_becomes_words_with_a_button_that_paints_them(world: Wor
 
 async def test_the_menu_of_a_message_describes_its_first_picture(world: World) -> None:
     message = await world.bob.send(world.channel, "look", attachments=[("a.txt", b"words"), ("b.png", png())])
+    assert private(await world.ada.context_menu(world.channel, MENU, message)) == NOT_TAKEN
+    await world.bob.slash(world.channel, "uploads", others="allowed")
     result = await world.ada.context_menu(world.channel, MENU, message)
     assert not result.ephemeral
     assert (await world.newest()).input_name == "b.png"

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text, update
 
+from limner.bot.place import Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.queue.outbox import Outbox
 from limner.bot.reasons import Action, HoldReason, ImageVerdict, JobKind
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.gallery import Filter, Gallery, Key
@@ -95,6 +97,17 @@ async def test_every_filter_finds_what_it_names_and_nothing_else(
     assert await ids(gallery, replace(MINE, until=2000.0)) == [plain]
     assert await ids(gallery, replace(MINE, since=900.0, until=1100.0)) == [plain]
     assert await ids(gallery, replace(MINE, since=2e12)) == []
+
+
+async def test_a_moved_request_is_found_in_its_new_channel(
+    jobs: JobQueue, gallery: Gallery, database: Database
+) -> None:
+    moved = await paint(jobs, new_job("a fox", guild_id=5, channel_id=7))
+    await paint(jobs, new_job("a fox", guild_id=5, channel_id=77))
+    await Outbox(database).move(moved, 7, Where(5, 8))
+    for scope in (MINE, HERE):
+        assert await ids(gallery, replace(scope, channel_id=7)) == []
+        assert await ids(gallery, replace(scope, channel_id=8)) == [moved]
 
 
 async def test_upscaled_pictures_are_found_by_those_that_were_made_of_them(jobs: JobQueue, gallery: Gallery):

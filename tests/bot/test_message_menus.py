@@ -9,20 +9,12 @@ import pytest
 import simcord
 from sqlalchemy import update
 
-from limner.bot.cogs.message_menus import (
-    DETAILS,
-    NO_PICTURE,
-    NO_REQUEST,
-    NO_SETTINGS,
-    NOT_TAKEN,
-    REUSE,
-    START,
-    WHICH,
-)
+from limner.bot.cogs.message_menus import DETAILS, NO_REQUEST, NO_SETTINGS, REUSE, START, WHICH
 from limner.bot.errors import NotFound, NotYours
 from limner.bot.storage.pictures.decoder import KIND
 from limner.bot.storage.tables.asking_tables import PendingAsk
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture.given_pictures import NO_PICTURE, NOT_TAKEN
 from limner.bot.ui.request.asking import DONE, GoButton
 from limner.bot.ui.request.imagine_form import USED
 from limner.bot.ui.uploads import LOST

@@ -41,6 +41,7 @@ SAID: dict[str, Any] = {
     "model": "doodle",
     "lora": "ink:0.5",
     "image": "0" * 64,
+    "link": "https://discord.com/channels/1/2/3",
     "strength": "0.6",
     "sref": "1" * 64,
     "sw": "0.3",
@@ -66,6 +67,7 @@ NAMES = {
     "model": ["doodle"],
     "lora": ["ink", "ink:0.125"],
     "image": ["0" * 64],
+    "link": ["https://discord.com/channels/1/2/3", "https://discord.com/channels/1/2/3 2"],
     "sref": ["1" * 64, f"{'1' * 64},{'2' * 64}"],
     "cref": ["2" * 64],
     "blend": [f"{'3' * 64},{'4' * 64}"],
@@ -160,7 +162,7 @@ async def test_the_button_keeps_every_option(app: App, names: list[str]) -> None
         names = [{"strength": "image", **ABOUT}[names[0]], *names]
     first = await submit.imagine(app, asked("a fox", image_name="a.png", **{name: SAID[name] for name in names}))
     own = app.styles.own_negative(first.style, first.request["negative_prompt"])
-    again = await submit.remix(app, first, "a fox", own, user_id=0, where=OUTSIDE)
+    again = await submit.imagine(app, submit.remixed(app, first, "a fox", own, user_id=0, where=OUTSIDE))
     assert (again.request, again.style, again.expand) == (first.request, first.style, first.expand)
     assert (again.input_name, again.parent_id) == ("a.png", first.id)
 
@@ -174,7 +176,9 @@ async def test_a_model_that_takes_no_lora_says_so_whatever_lies_in_its_folder(se
 
 async def test_flags_win_over_what_a_remix_keeps_one_by_one(app: App) -> None:
     first = await submit.imagine(app, asked("a fox --upscale 2 --crop 2:1 --steps 9 --seed 7"))
-    again = await submit.remix(app, first, "a hare --upscale 1 --ar 2:3", "", user_id=0, where=OUTSIDE)
+    again = await submit.imagine(
+        app, submit.remixed(app, first, "a hare --upscale 1 --ar 2:3", "", user_id=0, where=OUTSIDE)
+    )
     assert again.generation.finish == Finish(crop=(2, 1))
     assert again.generation.height > again.generation.width
     assert (again.steps, again.request["seed"]) == (9, 7)
@@ -185,7 +189,9 @@ async def test_a_remix_with_another_model_has_that_ones_own_steps_and_size(setti
     async with open_app(settings.using(models=models)) as app:
         put_lora(app.settings, "ink")
         first = await submit.imagine(app, asked("a fox --lora ink --sampler unipc --steps 9 --seed 7 --count 2"))
-        again = await submit.remix(app, first, "a hare --model flux", "", user_id=0, where=OUTSIDE)
+        again = await submit.imagine(
+            app, submit.remixed(app, first, "a hare --model flux", "", user_id=0, where=OUTSIDE)
+        )
         card = app.settings.cards["flux"]
         assert (again.request["model"], again.request["loras"], again.request["scheduler"]) == ("flux", [], None)
         assert (again.steps, again.generation.width) == (card.num_inference_steps, card.width)
@@ -234,7 +240,7 @@ async def test_what_a_model_does_nothing_with_is_refused_unless_it_is_what_it_ha
             with pytest.raises(BadOption, match=f"The model {model} does nothing with the option {option}; leave it"):
                 await submit.imagine(app, asked(text, model=model, image="0" * 64 if model == "cyclegan" else None))
         job = await submit.imagine(app, asked("seven --steps 1 --guidance 2", model="gan"))
-        again = await submit.remix(app, job, "eight", "", user_id=0, where=OUTSIDE)
+        again = await submit.imagine(app, submit.remixed(app, job, "eight", "", user_id=0, where=OUTSIDE))
         assert (again.steps, again.generation.guidance_scale) == (1, 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,19 @@ from limner.bot.reasons import Action
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import BLACK, WHITE
 from limner.bot.storage.tables.models import Job
+from limner.bot.worker.prepare import NO_SUCH_PART, NOTHING_ELSE
 from limner.generators.image_canvas import SEAM
+from limner.generators.model_card import ModelCard
+from limner.generators.vision.segmentation import TextSegmentation
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.pictures import saved
-from tests.tiny_models import build_tiny_pipeline
+from tests.tiny_models import (
+    build_tiny_flux_pipeline,
+    build_tiny_pipeline,
+    build_tiny_sd3_pipeline,
+    build_tiny_xl_pipeline,
+)
+from tests.tiny_segmentation import build_tiny_segmentation
 
 SOMEBODY = Asker(5, "en-US", Where())
 
@@ -161,3 +171,58 @@ async def test_a_picture_under_a_grid_names_its_cells(app: App) -> None:
             for column in range(4):
                 cell = shown[row * 171 + 40 : row * 171 + 130, column * 256 + 60 : column * 256 + 196]
                 assert cell.max() - cell.min() > 100, (shade, row, column)
+
+
+@pytest.fixture(scope="session")
+def segmentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_segmentation(tmp_path_factory.mktemp("models") / "segmentation")
+
+
+async def named(app: App, first: Job, words: str) -> Job:
+    """An edit of the part of a request's first picture that some words name."""
+    return await picture_actions.edit(app, first, 1, SOMEBODY, "a blue cat", None, part=words, keeps_rest=True)
+
+
+async def test_the_part_that_words_name_is_found_and_nothing_else_changes(app: App, segmentation: Path) -> None:
+    vars(app.settings)["segmentation_model"] = str(segmentation)
+    [first] = await done(app, await ask(app, size="64x64"))
+    [job] = await done(app, await named(app, first, "the hat"))
+    original = app.images.open(first.images[0].sha256)
+    found = TextSegmentation.load(str(segmentation)).find(original, "the hat")
+    mask = app.images.open(job.mask_sha256 or "")
+    assert (job.status, job.generation.part, job.generation.mask) == ("succeeded", "the hat", job.mask_sha256)
+    assert mask.tobytes() == found.tobytes()
+    inside = np.asarray(mask) > 0
+    changed = (pixels(app, job) != np.asarray(original)).any(axis=2)
+    assert 0.1 < inside.mean() < 0.9
+    assert changed[inside].any()
+    assert not changed[~inside].any()
+    await app.history.delete(job.id)
+    assert not app.images.path(job.mask_sha256 or "").exists()
+
+
+@pytest.mark.parametrize(("least", "sentence"), [(2.0, NO_SUCH_PART), (0.0, NOTHING_ELSE)])
+async def test_words_that_name_nothing_or_all_end_in_a_sentence(
+    app: App, segmentation: Path, monkeypatch: pytest.MonkeyPatch, least: float, sentence: str
+) -> None:
+    vars(app.settings)["segmentation_model"] = str(segmentation)
+    monkeypatch.setattr("limner.generators.vision.segmentation.LEAST", least)
+    [first] = await done(app, await ask(app))
+    [job] = await done(app, await named(app, first, "the hat"))
+    assert (job.status, job.reason) == ("failed", sentence.format(part="the hat"))
+    assert job.mask_sha256 is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [build_tiny_xl_pipeline, build_tiny_flux_pipeline, build_tiny_sd3_pipeline])
+async def test_every_family_keeps_all_pixels_outside_of_the_cells(
+    app: App, tmp_path: Path, build: Callable[[Path], Path]
+) -> None:
+    app.settings.cards["tiny"] = ModelCard.read("tiny", str(build(tmp_path / "model")))
+    [first] = await done(app, await ask(app, size="64x64"))
+    [job] = await done(app, await edited(app, first, await app.inputs.store_cells(["B2", "B3", "C2"])))
+    inside = np.zeros((64, 64), dtype=bool)
+    inside[16:32, 16:48] = inside[32:48, 16:32] = True
+    changed = (pixels(app, job) != pixels(app, first)).any(axis=2)
+    assert not changed[~inside].any()
+    assert changed[inside].mean() > 0.3

@@ -16,7 +16,7 @@ from limner.bot.reasons import JobKind
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import BLACK, KIND, WHITE
 from limner.bot.storage.tables.models import Job
-from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART
+from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART, ONE_WAY
 from tests.pictures import saved
 from tests.reviewing import told
 from tests.rows import a_moment_passes
@@ -34,18 +34,13 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "Pan right": {**PART, "action": "pan_right", "size": (240, 112), "box": (0, 0, 160, 112)},
     "Pan up": {**PART, "action": "pan_up", "size": (160, 168), "box": (0, 56, 160, 168)},
     "Pan down": {**PART, "action": "pan_down", "size": (160, 168), "box": (0, 0, 160, 112)},
+    "Adjust": {"strength": None, "kind": JobKind.FINISH, "action": "adjust", "size": SIZE},
     "Upscale 2x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
 """What a button's request has."""
 OF_DOODLE = [
-    "Vary subtle",
-    "Vary strong",
-    "Upscale 2x",
-    "Upscale 4x",
-    "Start from this",
-    "Send to me",
-    "Download",
+    *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Start from this", "Send to me", "Download"),
     "Favourite",
 ]
 
@@ -201,6 +196,25 @@ async def test_a_part_that_is_none_or_all_gets_a_sentence(world: World) -> None:
     assert (await world.newest()).id == first.id
 
 
+async def test_words_name_a_part_where_a_model_finds_it(world: World) -> None:
+    first = await painted(world)
+    grid = await under_grid(world, first, world.ada)
+    usual: dict[str, Any] = {"idea": "a green hat", "rest": ["exact"]}
+    form = await press(grid, world.ada, "Choose the part")
+    assert form.modal
+    assert "part" not in str(form.modal["components"])
+    vars(world.app.settings)["segmentation_model"] = "there/is-one"
+    await world.app.filters.add(world.guild.id, "naughty", world.grace.id)
+    wrong = {"naughty": "The part has words that are not allowed here", "the hat": ONE_WAY}
+    for part, sentence in wrong.items():
+        form = await press(grid, world.ada, "Choose the part")
+        cells = ["A1"] if sentence == ONE_WAY else []
+        assert told(await world.ada.submit_modal(form, {**usual, "part": part, "cells": cells})).startswith(sentence)
+    await world.ada.submit_modal(await press(grid, world.ada, "Choose the part"), {**usual, "part": " the hat "})
+    job = await world.newest()
+    assert (job.action, job.generation.part, job.generation.mask, job.mask_sha256) == ("edit", "the hat", None, None)
+
+
 def drawn_mask(white: tuple[int, int, int, int]) -> bytes:
     mask = Image.new("RGB", (60, 60))
     mask.paste("white", white)
@@ -229,7 +243,14 @@ async def test_a_model_that_is_not_offered_any_more_shows_what_needs_none(world:
     world.app.settings.cards.clear()
     shown = await opened(world, first, world.bob, 1)
     assert shown.response
-    assert labels(shown.response.message) == ["Upscale 2x", "Upscale 4x", "Send to me", "Download", "Favourite"]
+    assert labels(shown.response.message) == [
+        "Upscale 2x",
+        "Upscale 4x",
+        "Adjust",
+        "Send to me",
+        "Download",
+        "Favourite",
+    ]
 
 
 async def test_clicks_with_a_pause_are_requests_within_the_members_limit(world: World) -> None:

@@ -16,7 +16,8 @@ from limner.bot.errors import BadOption
 from limner.generators.model_card import ModelCard
 from limner.generators.qualities import QUALITIES, Quality, quality
 from limner.generators.text_files import BadText
-from tests.rows import asked
+from tests.rows import asked, put_lora
+from tests.rows import picture as stored
 from tests.simulated_discord import World, labels
 
 CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler", "dpmpp_2m"))
@@ -112,3 +113,33 @@ async def test_enhance_is_for_the_owner_of_a_draft(world: World) -> None:
     assert "Enhance" not in labels(world.message(usual))
     with pytest.raises(BadOption, match="not posted yet"):
         await submit.enhance(world.app, await world.imagine(), user_id=world.ada.id, where=job.where)
+
+
+async def test_a_draft_by_a_few_step_lora_and_what_is_made_of_it(app: App) -> None:
+    put_lora(app.settings, "few")
+    put_lora(app.settings, "ink")
+    few = {"num_inference_steps": 2, "guidance_scale": 1.5, "lora": "few"}
+    card = app.settings.cards["doodle"] = replace(app.settings.cards["doodle"], draft=few)
+    for text, loras in (("a fox --draft", (("few", 1.0),)), ("a fox --draft --lora ink", (("ink", 1.0), ("few", 1.0)))):
+        request = read(app, asked(text)).request
+        assert (request.num_inference_steps, request.guidance_scale, request.loras) == (2, 1.5, loras)
+    job = await submit.imagine(app, asked("a fox --draft --lora ink:0.5"))
+    [claimed] = await app.jobs.claim("worker", capacity=100)
+    assert await app.jobs.finish(claimed, [stored()], seconds=1.0, busy_seconds=1.0)
+    [full] = await submit.enhance(app, await app.jobs.get(job.id), user_id=0, where=job.where)
+    request = full.generation
+    assert (request.num_inference_steps, request.guidance_scale, request.loras) == (
+        card.num_inference_steps,
+        card.guidance_scale,
+        (("ink", 0.5),),
+    )
+    remixed = submit.remixed(app, job, "a hare --quality standard", "", user_id=0, where=job.where)
+    request = read(app, remixed).request
+    assert (request.num_inference_steps, request.loras) == (card.num_inference_steps, (("ink", 0.5),))
+    again = read(app, submit.remixed(app, job, "a hare", "", user_id=0, where=job.where)).request
+    assert (again.quality, again.loras) == ("draft", (("ink", 0.5), ("few", 1.0)))
+
+
+def test_without_its_lora_a_draft_is_as_usual() -> None:
+    said = {"num_inference_steps": 2, "guidance_scale": 1.5, "lora": "few"}
+    assert quality(replace(CARD, draft=said), "draft") == Quality(10, 0.75, "dpmpp_2m")

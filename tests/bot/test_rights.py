@@ -37,6 +37,7 @@ from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import (
     MAKING,
     TAKING,
@@ -62,7 +63,8 @@ MANAGERS = {MANAGER, ADMINISTRATOR, OWNER}
 MODERATORS = {NAMED, MANAGER, ADMINISTRATOR, OWNER}
 CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
-MENUS = (pictures.BLOCK, describe.MENU, message_menus.START, message_menus.DETAILS, message_menus.REUSE)
+OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, message_menus.ADJUST)
+MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE)
 VIEWERS = EVERYBODY - {IN_DM}
 """Who sees the message in its channel."""
 REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")
@@ -113,10 +115,13 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),
     "expand": (EVERYBODY, lambda _: {"default": "off"}),
+    "uploads": (EVERYBODY, lambda _: {"others": "refused"}),
+    "upscale": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
+    "enhance": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     "help": (EVERYBODY, no_options),
     "describe": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     describe.MENU: (EVERYBODY - {IN_DM}, no_options),
-    message_menus.START: (EVERYBODY - {IN_DM}, no_options),
+    **dict.fromkeys(OF_PICTURES, (EVERYBODY - {IN_DM}, no_options)),
     message_menus.DETAILS: (EVERYBODY - {IN_DM}, no_options),
     message_menus.REUSE: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
@@ -135,6 +140,9 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "pictures limits": (MANAGERS, lambda _: {"ordinary": 0.3}),
     "pictures sharing": (MANAGERS, lambda _: {"who": "owner"}),
     "pictures expand": (MANAGERS, lambda _: {"default": "off"}),
+    "lists add": (MODERATORS, lambda _: {"name": "animal", "file": ("a.txt", b"fox")}),
+    "lists remove": (MODERATORS, lambda _: {"name": "animal"}),
+    "lists show": (MODERATORS, no_options),
     "pictures blocked": (MODERATORS, no_options),
     "pictures allow": (MODERATORS, lambda _: {"number": 1}),
     pictures.BLOCK: (MODERATORS, no_options),
@@ -169,7 +177,9 @@ BUTTONS: Table = {
     **each(PictureButton, VIEWERS, lambda s, _: PictureButton("1", s.things.job.id, 1), ""),
     **each(MakeButton, VIEWERS, lambda s, verb: MakeButton(verb, s.things.job.id, 1), *MAKING),
     **each(TakeButton, VIEWERS, lambda s, verb: TakeButton(verb, s.things.job.id, 1), *TAKING),
-    **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *TENDING),
+    **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *(TENDING.keys() - {"move"})),
+    **each(TendButton, CLEANERS - {ASKER}, lambda s, verb: TendButton(verb, s.things.job.id, 1), "move"),
+    (MoveChoice, ""): (CLEANERS - {ASKER}, lambda s: (MoveChoice(s.things.job.id), [s.channel])),
     **each(StarButton, {ASKER}, lambda s, _: StarButton(s.things.job.id, 1), ""),
     **each(FavouriteButton, EVERYBODY, lambda _s, verb: FavouriteButton(verb, 1), "keep", "unstar"),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),

@@ -195,3 +195,21 @@ async def test_pending_requests_of_a_member_are_few_and_go_after_a_day(
     monkeypatch.setattr(time, "time", lambda: now)
     await world.app.pending.expire()
     assert not await world.app.pending.get(numbers[-1], 7)
+
+
+async def test_a_remix_understands_choices_as_imagine_does(world: World) -> None:
+    first = await world.painted(steps=5)
+    form = await world.ada.click(world.message(first), label="Remix")
+    answer = await world.ada.submit_modal(form, {"idea": "a {red, blue} fox", "negative": ""})
+    assert not answer.ephemeral
+    for job, idea in zip((await jobs(world))[1:], ("a red fox", "a blue fox"), strict=True):
+        made = (job.idea, job.parent_id, job.action, job.generation.num_inference_steps)
+        assert made == (idea, first.id, "remix", 5)
+        await world.app.jobs.cancel(job.id, "No more.")
+    form = await world.ada.click(world.message(first), label="Remix")
+    listed = await world.ada.submit_modal(form, {"idea": "a {red, blue} fox --repeat 3", "negative": ""})
+    assert listed.response
+    assert listed.ephemeral
+    await world.restart()
+    await world.ada.click(listed.response, label="Paint them")
+    assert [(job.parent_id, job.action) for job in (await jobs(world))[3:]] == [(first.id, "remix")] * 6

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from limner.bot import picture_actions, submit
+from limner.bot.app import App
 from limner.bot.ask import Ask
 from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
 from limner.bot.storage import audit_log
 from limner.bot.storage.db import Database
 from limner.bot.storage.members import Members
+from limner.bot.worker.prepare import settle_prompt
+from limner.generators.base import Expansion
 from tests.other_clients import told
 from tests.simulated_discord import World
 
@@ -51,6 +55,25 @@ async def test_what_starts_from_a_picture_is_expanded_as_usual_too(world: World)
     asker = Asker(world.bob.id, "en-US", job.where)
     made = await picture_actions.start_from(world.app, job, 1, asker, "a blue fox", "0.5")
     assert made.expand == "off"
+
+
+async def test_the_language_model_writes_in_the_dialect_of_the_model(app: App) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Listening:
+        async def expand(self, idea: str, **options: Any) -> Expansion:
+            told.append(options)
+            return Expansion(idea, "", (), "m", 0.1)
+
+        async def close(self) -> None:
+            """Nothing."""
+
+    for dialect in ("sentences", "tags"):
+        app.settings.cards["doodle"] = replace(app.settings.cards["doodle"], dialect=dialect)
+        await submit.imagine(app, Ask(text="a cat", user_id=5, where=Where(channel_id=1)))
+        [job] = await app.jobs.claim("worker", capacity=1)
+        assert await settle_prompt(app, Listening(), job)
+    assert [options["dialect"] for options in told] == ["sentences", "tags"]
 
 
 async def test_a_member_changes_the_choice_and_gives_it_up(database: Database) -> None:

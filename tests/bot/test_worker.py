@@ -53,7 +53,7 @@ class AddingExpander:
         self.error: Exception | None = None
 
     async def expand(
-        self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False
+        self, idea: str, *, locale: str, seed: int, max_words: int, english_only: bool = False, dialect: str = ""
     ) -> Expansion:
         if idea == WARM_UP:
             return Expansion(text=idea, added="", kept=(), model="test", seconds=0.0)

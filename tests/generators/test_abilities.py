@@ -23,6 +23,7 @@ from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import OnePass
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.samplers import NOISE
+from limner.generators.text_files import BadText
 from tests.tiny_models import FAMILIES, tiny_request
 
 
@@ -176,3 +177,15 @@ def test_limner_json_may_say_how_many_tokens_are_read_and_that_no_lora_is_taken(
 def test_a_unet_that_the_inpainting_pipelines_do_not_take_paints_no_parts():
     doodle = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
     assert not ModelCard.read("doodle", str(doodle)).masks
+
+
+def test_models_with_clip_encoders_alone_read_tags_unless_their_folder_says_otherwise(tmp_path: Path):
+    told = {family: abilities("diffusion", family)["dialect"] for family in ("StableDiffusionPipeline", "FluxPipeline")}
+    assert told == {"StableDiffusionPipeline": "tags", "FluxPipeline": "sentences"}
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}', encoding="utf-8")
+    assert ModelCard.read("m", str(tmp_path)).dialect == "tags"
+    (tmp_path / "limner.json").write_text('{"dialect": "sentences"}', encoding="utf-8")
+    assert ModelCard.read("m", str(tmp_path)).dialect == "sentences"
+    (tmp_path / "limner.json").write_text('{"dialect": "verse"}', encoding="utf-8")
+    with pytest.raises(BadText, match="line 1: dialect must be sentences or tags"):
+        ModelCard.read("m", str(tmp_path))

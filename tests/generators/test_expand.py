@@ -537,6 +537,17 @@ async def test_a_cut_off_answer_loses_its_last_phrase(chat: tuple[ChatServer, Op
     assert (await ask(expander)).text == "two cats, soft light"
 
 
+async def test_a_model_that_reads_tags_gets_tags(chat: tuple[ChatServer, OpenAIExpander]):
+    server, expander = chat
+    server.says("two cats, grey fur. Soft light; on a sofa.")
+    assert (await ask(expander, dialect="tags")).text == "two cats, grey fur, Soft light, on a sofa"
+    orders = server.asked[0]["messages"][0]["content"]
+    assert orders.startswith("You turn a short idea into tags")
+    assert "20 words" in orders
+    server.says("Two cats. They sit on a sofa.")
+    assert (await ask(expander, dialect="tags")).text == "Two cats. They sit on a sofa."
+
+
 async def test_a_foreign_idea_is_asked_for_in_english(chat: tuple[ChatServer, OpenAIExpander]):
     server, expander = chat
     server.says("A wide beach at sunset, warm light")

@@ -80,6 +80,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await embeddings.embedder(settings, is_set_up=is_set_up)
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))
+    if settings.segmentation_model:
+        yield models.segmentation_model(settings.segmentation_model)
     if settings.upscaler:
         yield models.upscaler(Path(settings.upscaler))
     if settings.executor == "ray":

@@ -77,14 +77,14 @@ def _model_folder(card: ModelCard, folder: Path, tried: dict[str, Any] | None) -
         mend = _("take it out of `models`; nobody is offered it meanwhile")
         return Check("warn", _("model {card} {problem}", card=card.name, problem=stored(card.problem)), mend)
     size = sum(path.stat().st_size for path in folder.glob("**/*.safetensors"))
-    picture = _("; it needs a picture to start from") if card.needs_picture else ""
+    more = _("; it needs a picture to start from") if card.needs_picture else _dialect(card)
     what = _(
-        "model {card}: {width}x{height}, {value} MiB of weights{picture}",
+        "model {card}: {width}x{height}, {value} MiB of weights{more}",
         card=card.name,
         width=card.width,
         height=card.height,
         value=decimal(size / 2**20),
-        picture=picture,
+        more=more,
     )
     return _tried(what, tried, _("copy or save the model again, or take it out of `models`"))
 
@@ -95,6 +95,15 @@ def references(card: ModelCard) -> Iterator[Check]:
         yield Check("ok", _("model {card}: references {names}", card=card.name, names=commas(able)))
     for fault in card.reference_faults:
         yield Check("warn", _("model {card}: {what}", card=card.name, what=stored(fault.what)), stored(fault.mend))
+
+
+def _dialect(card: ModelCard) -> str:
+    """How the language model writes for a model."""
+    if not card.max_added_words:
+        return _("; ideas are painted as they are")
+    if card.dialect == "tags":
+        return _("; ideas get at most {words} words more, as tags", words=card.max_added_words)
+    return _("; ideas get at most {words} words more, in sentences", words=card.max_added_words)
 
 
 def _tried(what: str, tried: dict[str, Any] | None, mend: str) -> Check:
@@ -181,6 +190,16 @@ def captioner(folder: Path) -> Check:
             file=pickled[0],
         )
     return Check("fail", what, _("save the model as safetensors (model.save_pretrained), or LIMNER_CAPTIONER"))
+
+
+def segmentation_model(source: str) -> Check:
+    """Whether the segmentation model is here."""
+    if Path(source).is_dir() or (source.count("/") == 1 and try_to_load_from_cache(source, "config.json")):
+        return Check("ok", _("segmentation model {source}", source=source))
+    what = _(
+        "segmentation model {source} is not on this machine; it is downloaded when it is first used", source=source
+    )
+    return Check("warn", what, f"hf download {source}")
 
 
 def upscaler(file: Path) -> Check:

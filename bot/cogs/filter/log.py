@@ -14,6 +14,7 @@ from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.storage import audit_log
 from limner.bot.storage.audit_log import ChangePage
 from limner.bot.storage.tables.filter_tables import FilterChange
+from limner.bot.storage.wildcard_lists import PART
 from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.controls import NUMBER, ForModerators
@@ -89,10 +90,14 @@ async def show(interaction: Interaction, app: App, guild_id: int) -> None:
 
 async def undo(interaction: Interaction, app: App, guild_id: int, change_id: int) -> None:
     """Undo one change; a change that needs Manage Server needs it for the undo too."""
-    if "settings" in (await audit_log.get(app.database, guild_id, change_id)).after:
+    change = await audit_log.get(app.database, guild_id, change_id)
+    if "settings" in change.after:
         managers_only(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
-    change = await app.filters.undo(guild_id, change_id, interaction.user.id, bound=bound_roles(interaction))
+    if PART in change.after:
+        await app.wildcards.given.take_back(change, interaction.user.id)
+    else:
+        await app.filters.undo(guild_id, change_id, interaction.user.id, bound=bound_roles(interaction))
     await tell(
         interaction, _("Change {change} is undone; that is in /filter log too, and can be undone.", change=change.id)
     )

@@ -159,12 +159,25 @@ class Gallery:
 
 async def mark_upscaled(session: AsyncSession, job_id: int) -> None:
     """Let a request be found among those of which a picture was upscaled."""
-    whose = select(Job.user_id, Job.guild_id, Job.is_private).where(Job.id == job_id, Job.deleted_at.is_(None))
-    for user_id, guild_id, is_private in (await session.execute(whose)).all():
-        terms = [scope.upscaled for scope in scopes(user_id, guild_id, is_private=is_private)]
+    if terms := [scope.upscaled for scope in await _scopes_of(session, job_id)]:
         is_new = Job.search_facets.not_like(f"%{terms[0]}%")
         more = Job.search_facets + f" {' '.join(terms)}"
         await session.execute(update(Job).where(Job.id == job_id, is_new).values(search_facets=more))
+
+
+async def mark_moved(session: AsyncSession, job_id: int, before: int, after: int) -> None:
+    """Let a request be found in the channel ``after``, and not in the one before."""
+    terms: ColumnElement[str] = Job.search_facets.expression
+    for scope in await _scopes_of(session, job_id):
+        terms = func.replace(terms, scope.term(CHANNEL, before), scope.term(CHANNEL, after))
+    await session.execute(update(Job).where(Job.id == job_id).values(search_facets=terms))
+
+
+async def _scopes_of(session: AsyncSession, job_id: int) -> list[TermScope]:
+    """The scopes in which a request is found; none once it is deleted."""
+    whose = select(Job.user_id, Job.guild_id, Job.is_private).where(Job.id == job_id, Job.deleted_at.is_(None))
+    found = (await session.execute(whose)).one_or_none()
+    return scopes(found[0], found[1], is_private=found[2]) if found else []
 
 
 def _from(span: Span, job_id: int) -> Span:

@@ -82,6 +82,11 @@ class ImageStore:
         image.load()
         return image
 
+    def size(self, sha256: str) -> tuple[int, int]:
+        """The picture's width and height, from its header alone; raises as `read` does."""
+        with Image.open(self.path(sha256)) as image:
+            return image.size
+
     def delete(self, sha256: str) -> None:
         """Remove a picture, if it is there."""
         self.path(sha256).unlink(missing_ok=True)

@@ -57,6 +57,13 @@ class Inputs:
         """Write the mask of some cells of a picture's grid."""
         return await asyncio.to_thread(lambda: self._images.save(encode_png(mask_of_cells(cells))))
 
+    async def size(self, sha256: str) -> tuple[int, int]:
+        """Width and height of a stored picture; raises BadPicture if its file is missing."""
+        try:
+            return await asyncio.to_thread(self._images.size, sha256)
+        except FileNotFoundError as error:
+            raise BadPicture(_(GONE)) from error
+
     async def get(self, sha256: str) -> InputPicture | None:
         """The classifier's result for a picture; None if it was not classified yet."""
         async with self.database.read() as session:

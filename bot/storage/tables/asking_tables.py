@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double, String
+from sqlalchemy import Double, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from limner.bot.storage.tables.base import Base, Json, RowId, Snowflake
@@ -34,5 +34,7 @@ class MemberSettings(Base, kw_only=True, eq=False):
     __tablename__ = "member_settings"
 
     user_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
-    #: on, off or preview: the expansion of a request that does not say it.
-    expand: Mapped[str] = mapped_column(String(8))
+    #: on, off or preview: the expansion of a request that does not say it; None: not chosen.
+    expand: Mapped[str | None] = mapped_column(String(8), default=None)
+    #: Whether others may start from pictures that the member posts.
+    lends_uploads: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Double,
     Index,
     String,
+    Text,
     false,
     true,
 )
@@ -67,6 +68,17 @@ class GuildSettingsRow(Base, kw_only=True, eq=False):
     revision: Mapped[int] = mapped_column(BigInteger, default=0)
     changed_at: Mapped[float] = mapped_column(Double)
     changed_by: Mapped[int] = mapped_column(Snowflake)
+
+
+class WildcardList(Base, kw_only=True, eq=False):
+    """A list for wildcards that a moderator gave to a server."""
+
+    __tablename__ = "wildcard_lists"
+
+    guild_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    #: One text on each line.
+    lines: Mapped[str] = mapped_column(Text)
 
 
 class FilterChange(Base, kw_only=True, eq=False):

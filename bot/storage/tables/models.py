@@ -233,6 +233,11 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         return self.kind == JobKind.PAINT and self.status == JobStatus.RUNNING and self.prompt is not None
 
     @property
+    def is_of_file(self) -> bool:
+        """Whether it finishes a member's own file: nothing was painted that could be painted again."""
+        return self.kind == JobKind.FINISH and self.parent_id is None and self.action is None
+
+    @property
     def is_final(self) -> bool:
         """Whether the job has ended."""
         return self.status in FINAL

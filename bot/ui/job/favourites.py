@@ -9,11 +9,10 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.limits import CHOICE, CHOICES, cut
-from limner.bot.picture_actions import picture_of
+from limner.bot.posted_pictures import check_posted, picture_of
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.history.favourites import FOLDER_LENGTH, NOTE_LENGTH, Kept
 from limner.bot.storage.tables.models import Job
-from limner.bot.submit import check_posted
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.form import Form, open_form

@@ -175,8 +175,9 @@ def details(job: Job, styles: Styles, *, for_owner: bool = True) -> discord.Embe
     }
     facts = options | {
         _("Size"): _size(job),
-        _("Upscaled from"): _("request {job}", job=job.parent_id) if job.kind == JobKind.FINISH else "",
+        _("Upscaled from"): _("request {job}", job=job.parent_id) if _is_of_parent(job) else "",
         _("Starts from"): job_messages.plain(job.input_name, 100) if for_owner else "",
+        _("Part"): job_messages.plain(request.part, 100),
         _("Language model"): expansion.model if expansion else "",
         _("Changes"): job_messages.plain(_changes(job), VALUE_LENGTH),
         _("Seconds"): "" if job.seconds is None else decimal(job.seconds, 1),
@@ -217,31 +218,6 @@ class EditPrompt(Form, kind="edit"):
         )
         is_first = await submit.choose_edited(app, self._job, text or self._job.idea)
         await _answer_choice(interaction, app, self._job, is_first=is_first)
-
-
-class Remix(Form, kind="remix"):
-    """The words of a finished request, to change and paint with the same seed and options."""
-
-    def __init__(self, app: App, job: Job) -> None:
-        super().__init__(_("Remix"))
-        self._job = job
-        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
-        self.ask("idea", _("What you want to see"), paragraph(job.idea[:longest], longest))
-        negative = paragraph(
-            app.styles.own_negative(job.style, job.request["negative_prompt"])[:longest], longest, required=False
-        )
-        self.ask("negative", _("What you do not want to see"), negative)
-
-    @classmethod
-    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """For the owner of a request."""
-        return cls(app, await owned(interaction, app, subject))
-
-    async def act(self, interaction: Interaction, app: App) -> None:
-        """Submit the changed request."""
-        texts, user_id = (self.text("idea"), self.text("negative")), interaction.user.id
-        job = await submit.remix(app, self._job, *texts, user_id=user_id, where=where_to_post(interaction))
-        await post_placeholder(interaction, app, job)
 
 
 async def _keep(interaction: Interaction, app: App, job: Job) -> None:
@@ -311,7 +287,12 @@ async def ask_to_delete(interaction: Interaction, app: App, job: Job) -> None:
 async def _erase(interaction: Interaction, app: App, job: Job) -> None:
     await interaction.response.defer()
     await app.history.delete(job.id)
-    text = _(DELETED, which=job_messages.named(job))
+    text = _(DELETED, which=job_messages.named(job)) + await take_away(interaction, job)
+    await interaction.edit_original_response(content=text, view=None, allowed_mentions=SILENT)
+
+
+async def take_away(interaction: Interaction, job: Job) -> str:
+    """Delete a job's message; a sentence to add if it cannot be deleted, otherwise nothing."""
     try:
         if job.channel_id and job.message_id:
             channel = interaction.client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
@@ -319,8 +300,8 @@ async def _erase(interaction: Interaction, app: App, job: Job) -> None:
     except discord.NotFound:
         pass
     except discord.Forbidden:
-        text = f"{text} {_(NOT_TAKEN_AWAY)}"
-    await interaction.edit_original_response(content=text, view=None, allowed_mentions=SILENT)
+        return f" {_(NOT_TAKEN_AWAY)}"
+    return ""
 
 
 async def _cancel(interaction: Interaction, app: App, job: Job) -> None:
@@ -353,6 +334,10 @@ def _size(job: Job) -> str:
     return _("{sizes}, painted as {painted}", sizes=sizes, painted=painted) if sizes not in ("", painted) else painted
 
 
+def _is_of_parent(job: Job) -> bool:
+    return job.kind == JobKind.FINISH and job.parent_id is not None
+
+
 def _changes(job: Job) -> str:
     """The prompts that it was given while it was painted, with the steps after which they count."""
     given = job.generation.steering
@@ -378,6 +363,8 @@ def _verbs(job: Job) -> tuple[str, ...]:
     is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None
     if job.kind == JobKind.DESCRIBE:
         return ("paint", "delete") if is_posted else ("delete",)
+    if job.is_of_file:
+        return ("details", "delete")
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()
     is_draft = job.request.get("quality") == "draft"

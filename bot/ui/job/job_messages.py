@@ -78,10 +78,18 @@ BY = {
     Action.PAN_DOWN: N_("picture {picture} of request {job} extended downwards by {member}"),
     Action.START: N_("started from picture {picture} of request {job} by {member}"),
     Action.REFER: N_("with picture {picture} of request {job} as a reference, asked by {member}"),
+    Action.ADJUST: N_("picture {picture} of request {job} adjusted, asked by {member}"),
     Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
     Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
 }
 """Who asked, and for what, by what made a request of its parent."""
+ADJUSTED = {
+    "denoise": N_("noise"),
+    "contrast": N_("contrast"),
+    "colour": N_("colour"),
+    "sharpen": N_("sharpness"),
+}
+"""What each of the `ADJUSTMENTS` is about."""
 BY_PICTURE = N_("upscale of picture {picture} of request {job} by {member}")
 
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -138,7 +146,7 @@ def ended(job: Job, styles: Styles) -> str:
         return f"{_idea(job)}\n{f'||{said}||' if job.is_spoiler else said}"
     if job.status == JobStatus.SUCCEEDED:
         head, facts = (
-            [quoted(job.idea), *_addition(job), *_changes(job)],
+            [quoted(job.idea or job.input_name), *_addition(job), *_changes(job)],
             [f"-# {_asker(job)}", f"-# {_facts(job, styles)}"],
         )
         return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, *facts)))), *facts))
@@ -264,6 +272,19 @@ def _asker(job: Job) -> str:
 
 
 def _facts(job: Job, styles: Styles) -> str:
+    facts = [] if job.is_of_file else _painted(job, styles)
+    finish = job.generation.finish
+    if job.kind == JobKind.FINISH and finish:
+        adjusted = commas(_(ADJUSTED[name]) for name in finish.adjustments)
+        made = _("adjusted: {names}", names=adjusted) if adjusted else _("upscaled to {sizes}", sizes=sizes(job))
+        facts = [made, *facts]
+    early = [_("stopped after step {step} of {steps}", step=job.steps, steps=job.generation.num_inference_steps)]
+    is_early = job.steps < job.generation.num_inference_steps
+    return " · ".join((*facts, seconds(job), *(early if is_early else ())))
+
+
+def _painted(job: Job, styles: Styles) -> list[str]:
+    """The seeds, the style and the model."""
     is_chosen = job.generation.keep or 0 < len(job.images) < job.generation.count
     seeds = [image.seed for image in job.images] if is_chosen else job.generation.seeds
     if len(seeds) == 1:
@@ -273,12 +294,7 @@ def _facts(job: Job, styles: Styles) -> str:
     else:
         seed = _("seeds {first} to {last}", first=seeds[0], last=seeds[-1])
     style = [_("style {style}", style=plain(styles.title(job.style), CHOICE))] if job.style else []
-    steps = job.generation.num_inference_steps
-    early = [_("stopped after step {step} of {steps}", step=job.steps, steps=steps)] if job.steps < steps else []
-    facts = [seed, *style, plain(job.generation.model, CHOICE), seconds(job), *early]
-    if job.kind == JobKind.FINISH:
-        facts.insert(0, _("upscaled to {sizes}", sizes=sizes(job)))
-    return " · ".join(facts)
+    return [seed, *style, plain(job.generation.model, CHOICE)]
 
 
 def _in_line(place: int) -> str:

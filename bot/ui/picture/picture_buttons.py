@@ -27,6 +27,7 @@ from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
 from limner.bot.ui.job.favourites import StarButton
 from limner.bot.ui.job.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
+from limner.bot.ui.picture.moving import ask_where_to, may_move
 from limner.generators.model_card import ModelCard
 
 Interaction = discord.Interaction[Any]
@@ -41,6 +42,7 @@ MAKING: dict[str, tuple[str, Making]] = {
     "strong": (N_("Vary strong"), partial(picture_actions.vary, is_strong=True)),
     "larger2": (N_("Upscale 2x"), partial(picture_actions.upscale, times=2)),
     "larger4": (N_("Upscale 4x"), partial(picture_actions.upscale, times=4)),
+    "adjust": (N_("Adjust"), picture_actions.adjust),
     "zoom15": (N_("Zoom out 1.5x"), partial(picture_actions.zoom_out, times=1.5)),
     "zoom2": (N_("Zoom out 2x"), partial(picture_actions.zoom_out, times=2)),
     "left": (N_("Pan left"), partial(picture_actions.pan, action=Action.PAN_LEFT)),
@@ -68,6 +70,7 @@ TAKING = {
 """Verbs for all who see a picture."""
 TENDING = {
     "hide": (N_("Hide"), discord.ButtonStyle.secondary),
+    "move": (N_("Move"), discord.ButtonStyle.secondary),
     "drop": (N_("Delete this one"), discord.ButtonStyle.danger),
     "dropped": (N_("Delete for good"), discord.ButtonStyle.danger),
 }
@@ -115,7 +118,8 @@ class PictureButton(
             view.add_item(TakeButton(verb, job.id, self.number))
         view.add_item(StarButton(job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
-            for verb in ("hide", "drop"):
+            tending = ("hide", "move", "drop") if may_move(interaction, job) else ("hide", "drop")
+            for verb in tending:
                 view.add_item(TendButton(verb, job.id, self.number))
         await tell(interaction, _(OPENED, number=self.number, job=job.id), view=view)
 
@@ -198,6 +202,8 @@ class TendButton(
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Carry out the verb."""
+        if self.verb == "move":
+            return await ask_where_to(interaction, app, job)
         check_posted(job)
         picture_of(job, self.number)
         await _TENDED[self.verb](interaction, app, job, self.number)

@@ -22,6 +22,8 @@ Interaction = discord.Interaction[Any]
 
 CELLS = [row + column for row in ROWS for column in COLUMNS]
 NO_PART = N_("Say which part is to change: choose cells of the grid, or give a mask in black and white.")
+ONE_WAY = N_("Say in one way which part is to change: by cells, by words, or by a mask.")
+LONGEST_PART = 100
 ALL_PARTS = N_("Those are all cells, so nothing would be kept; leave some out, or use Vary strong.")
 
 
@@ -40,6 +42,9 @@ class RegionForm(Form, kind="region"):
         )
         self.ask("idea", _("What you want to see there"), paragraph(job.idea[:longest], longest))
         self.ask("rest", _("The rest of the picture"), discord.ui.Select[Any](options=_of_rest()))
+        if app.settings.segmentation_model:
+            named = discord.ui.TextInput[Any](required=False, max_length=LONGEST_PART)
+            self.ask("part", _("Or the part in words"), named, _("Such as: the hat"))
         self.ask(
             "mask",
             _("Or a mask: white is painted anew"),
@@ -55,9 +60,13 @@ class RegionForm(Form, kind="region"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Store the mask, and submit the request for the member who filled the form."""
         cells, file, member = self.chosen("cells"), self.file("mask"), asker(interaction)
-        if not file and not 0 < len(cells) < len(CELLS):
+        part = self.text("part").strip() if app.settings.segmentation_model else ""
+        if sum(map(bool, (cells, file, part))) > 1:
+            raise BadOption(_(ONE_WAY))
+        if not file and not part and not 0 < len(cells) < len(CELLS):
             raise BadOption(_(ALL_PARTS) if cells else _(NO_PART))
         await picture_actions.check_edit(app, self._job, member)
+        mask: str | None = None
         if file:
             mask = await take_picture(
                 interaction,
@@ -67,11 +76,11 @@ class RegionForm(Form, kind="region"):
                 app.inputs.store_mask,
                 is_private=self._job.is_private,
             )
-        else:
+        elif cells:
             mask = await app.inputs.store_cells(cells)
         keeps_rest = self.chosen("rest") == ["exact"]
         job = await picture_actions.edit(
-            app, self._job, self._number, member, self.text("idea"), mask, keeps_rest=keeps_rest
+            app, self._job, self._number, member, self.text("idea"), mask, part=part, keeps_rest=keeps_rest
         )
         await post_placeholder(interaction, app, job)
 

@@ -23,6 +23,7 @@ from limner.bot.ui.controls import NUMBER, ForAnyone
 from limner.bot.ui.interactions import SILENT, tell, where_to_post
 from limner.bot.ui.job import job_messages
 from limner.bot.ui.job.job_buttons import post_placeholder
+from limner.bot.ui.picture.given_pictures import linked, with_picture
 
 Interaction = discord.Interaction[Any]
 
@@ -76,6 +77,16 @@ async def used_once(app: App, number: int, user_id: int) -> AsyncGenerator[Pendi
         await app.pending.give_back(row.id)
         raise
     await app.pending.drop(row.id, user_id)
+
+
+async def with_link(interaction: Interaction, app: App, ask: Ask, *, is_private: bool = False) -> Ask:
+    """What is asked with the picture of the message that its option link names, if any; raises UserError."""
+    link = ask.options.get("link")
+    if not link:
+        return ask
+    picture = await linked(interaction, app, link)
+    unread = ask.saying(image=submit.NOT_YET)
+    return await with_picture(interaction, app, ask, picture, lambda: submit.check(app, unread), is_private=is_private)
 
 
 async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:

@@ -1,4 +1,4 @@
-"""/imagine as a form: with a refused command's options, a request's settings, or a member's upload to start from."""
+"""/imagine as a form: with a refused command's options, a request's words or settings, or an upload to start from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import discord
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.ask import Ask
-from limner.bot.errors import BadOption, Decided
+from limner.bot.errors import BadOption, BadPicture, Decided
 from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.options import OPTIONS, OptionKind, values
 from limner.bot.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas
 from limner.bot.ui.form import Form, open_form
-from limner.bot.ui.interactions import where_to_post
+from limner.bot.ui.interactions import owned, where_to_post
+from limner.bot.ui.job.job_buttons import paragraph
+from limner.bot.ui.picture.given_pictures import ONE_PICTURE
 from limner.bot.ui.picture.picture_buttons import USUAL_STRENGTH
-from limner.bot.ui.request.asking import ask_to_paint, used_once
+from limner.bot.ui.request.asking import ask_to_paint, used_once, with_link
 from limner.bot.ui.uploads import take_picture
 
 Interaction = discord.Interaction[Any]
@@ -56,7 +58,9 @@ class ImagineForm(Form, kind="imagine"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit the request like the command."""
-        await ask_to_paint(interaction, app, self.filled(interaction))
+        ask = self.filled(interaction)
+        is_private = any(new.is_private for new in read_each(app, ask))
+        await ask_to_paint(interaction, app, await with_link(interaction, app, ask, is_private=is_private))
 
     def filled(self, interaction: Interaction) -> Ask:
         """What the member asks for; raises UserError."""
@@ -86,6 +90,8 @@ class UploadForm(ImagineForm, kind="upload"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Download the picture and submit the request like the command."""
         ask = self.filled(interaction)
+        if ask.options.get("link"):
+            raise BadPicture(_(ONE_PICTURE))
         is_private = any(new.is_private for new in read_each(app, ask))
         async with used_once(app, self._pending, interaction.user.id) as row:
             upload = discord.Attachment(data=row.ask["options"]["image"], state=cast("Any", interaction)._state)
@@ -98,6 +104,31 @@ class UploadForm(ImagineForm, kind="upload"):
                 is_private=is_private,
             )
             await ask_to_paint(interaction, app, ask.saying(image=taken))
+
+
+class Remix(Form, kind="remix"):
+    """The words of a finished request, to change and paint with the same seed and options."""
+
+    def __init__(self, app: App, job: Job) -> None:
+        super().__init__(_("Remix"))
+        self._job = job
+        longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
+        self.ask("idea", _("What you want to see"), paragraph(job.idea[:longest], longest))
+        negative = paragraph(
+            app.styles.own_negative(job.style, job.request["negative_prompt"])[:longest], longest, required=False
+        )
+        self.ask("negative", _("What you do not want to see"), negative)
+
+    @classmethod
+    async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
+        """For the owner of a request."""
+        return cls(app, await owned(interaction, app, subject))
+
+    async def act(self, interaction: Interaction, app: App) -> None:
+        """Submit the changed request."""
+        texts, user_id = (self.text("idea"), self.text("negative")), interaction.user.id
+        where = where_to_post(interaction)
+        await ask_to_paint(interaction, app, submit.remixed(app, self._job, *texts, user_id=user_id, where=where))
 
 
 async def open_for_upload(interaction: Interaction, app: App, upload: discord.Attachment) -> None:

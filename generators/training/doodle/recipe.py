@@ -52,6 +52,7 @@ CARD = {
     "num_inference_steps": 16,
     "guidance_scale": 4.0,
     "max_added_words": 1,
+    "dialect": "sentences",
     "english_only": True,
     "is_tryout": True,
 }

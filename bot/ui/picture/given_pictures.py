@@ -1,0 +1,179 @@
+"""Pictures that members give to a command or menu: a file, or a picture of a message that they may read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.ask import Ask
+from limner.bot.errors import BadPicture
+from limner.bot.posted_pictures import picture_of
+from limner.bot.reasons import JobKind
+from limner.bot.storage.tables.models import Job
+from limner.bot.submit import check_asker
+from limner.bot.translation import N_, _
+from limner.bot.ui.interactions import viewed, where_to_post
+from limner.bot.ui.job.job_buttons import job_of
+from limner.bot.ui.uploads import LOST, take_picture
+
+Interaction = discord.Interaction[Any]
+
+LINK = re.compile(
+    r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<guild>[0-9]{1,20}|@me)/(?P<channel>[0-9]{1,20})/"
+    r"(?P<message>[0-9]{1,20})/?(?:\s+(?P<number>[1-9]))?"
+)
+"""The link of a message, and perhaps which of its pictures is meant."""
+READABLE = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
+
+NO_PICTURE = N_("There is no picture in that message; choose one with a PNG, JPEG, WebP, GIF or BMP file.")
+NOT_TAKEN = N_(
+    "That picture is somebody else's, and they have not allowed it (/uploads); take one that you posted yourself, or "
+    "one that I painted."
+)
+ONE_PICTURE = N_("Give one picture: a file, or the link of a message.")
+NO_LINK = N_(
+    "That is not the link of a message; copy one from a message's menu (Copy Message Link), perhaps with the picture's "
+    "number behind it."
+)
+NO_MESSAGE = N_("I find no message of this server with that link that you may read; copy the link of another one.")
+UNSEEN = N_(
+    "I see no picture in that message. Discord shows me others' files only in the message's menu: Apps, then Start "
+    "from this, Vary, Upscale, Adjust or Describe."
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A file, or picture ``number`` of a posted request."""
+
+    file: discord.Attachment | None = None
+    job: Job | None = None
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.file.filename if self.file else f"{self.job.id}-{self.number}.png" if self.job else ""
+
+    @property
+    def is_spoiler(self) -> bool:
+        """Whether it is hidden behind a click."""
+        return self.file.is_spoiler() if self.file else bool(self.job and self.job.is_spoiler)
+
+
+async def given(interaction: Interaction, app: App, file: discord.Attachment | None, link: str | None) -> Given:
+    """The picture that a command was given; raises BadPicture if there are none or two, and as `linked` does."""
+    if (file is None) == (not link):
+        raise BadPicture(_(ONE_PICTURE))
+    return Given(file) if file else await linked(interaction, app, link or "")
+
+
+async def linked(interaction: Interaction, app: App, link: str) -> Given:
+    """A picture of the message with this link.
+
+    A message that the member may not read and one that does not exist are answered alike.
+
+    Raises:
+        BadPicture: there is no such message, or no picture in it that the member may use.
+        UserError: as `viewed`.
+    """
+    parts = LINK.fullmatch(link.strip())
+    if parts is None:
+        raise BadPicture(_(NO_LINK))
+    channel = await _readable(interaction, parts["guild"], int(parts["channel"]))
+    if channel is None:
+        raise BadPicture(_(NO_MESSAGE))
+    try:
+        message = await channel.fetch_message(int(parts["message"]))
+    except (discord.NotFound, discord.Forbidden) as error:
+        raise BadPicture(_(NO_MESSAGE)) from error
+    except discord.HTTPException as error:
+        raise BadPicture(_(LOST)) from error
+    if message.author != interaction.client.user and not files_of(message):
+        raise BadPicture(_(UNSEEN))
+    return await in_message(interaction, app, message, int(parts["number"] or 1))
+
+
+async def in_message(interaction: Interaction, app: App, message: discord.Message, number: int = 1) -> Given:
+    """Picture ``number`` of a message in a channel that the member reads; raises as `linked` does."""
+    if message.author == interaction.client.user:
+        job_id = job_of(message)
+        job = await viewed(interaction, app, job_id, number, message.channel.id) if job_id else None
+        if job is None or job.kind == JobKind.DESCRIBE:
+            raise BadPicture(_(NO_PICTURE))
+        return Given(job=job, number=number)
+    files = files_of(message)
+    if len(files) < number:
+        raise BadPicture(_(NO_PICTURE))
+    if message.author != interaction.user and not await app.members.lends_uploads(message.author.id):
+        raise BadPicture(_(NOT_TAKEN))
+    return Given(files[number - 1])
+
+
+def files_of(message: discord.Message) -> list[discord.Attachment]:
+    """The picture files that somebody attached to a message."""
+    return [file for file in message.attachments if (file.content_type or "").startswith("image/")]
+
+
+async def ask_about(interaction: Interaction, app: App, picture: Given) -> Ask:
+    """What a member asks without words about a picture, which is stored."""
+    ask = Ask(
+        text="",
+        image_name=picture.name,
+        is_spoiler=picture.is_spoiler,
+        user_id=interaction.user.id,
+        locale=str(interaction.locale),
+        where=where_to_post(interaction),
+    )
+    return await with_picture(interaction, app, ask, picture, lambda: check_asker(app, ask))
+
+
+async def with_picture(
+    interaction: Interaction,
+    app: App,
+    ask: Ask,
+    picture: Given,
+    check: Callable[[], Awaitable[None]],
+    *,
+    is_private: bool = False,
+) -> Ask:
+    """The same with the picture as its option image; a file is downloaded once ``check`` has accepted the rest."""
+    if picture.file:
+        taken = await take_picture(interaction, app, picture.file, check, is_private=is_private)
+    else:
+        await check()
+        assert picture.job  # noqa: S101 - it is a file or a picture of a request
+        taken = picture_of(picture.job, picture.number).sha256
+    named = replace(ask, image_name=picture.name, is_spoiler=ask.is_spoiler or picture.is_spoiler)
+    return named.saying(image=taken, link="")
+
+
+async def _readable(interaction: Interaction, guild_id: str, channel_id: int) -> Any:
+    """A channel here whose old messages the member reads; None if there is none."""
+    if interaction.guild_id is None:
+        return interaction.channel if guild_id == "@me" and channel_id == interaction.channel_id else None
+    guild, member = interaction.guild, interaction.user
+    if guild is None or str(guild.id) != guild_id or not isinstance(member, discord.Member):
+        return None
+    channel = guild.get_channel_or_thread(channel_id)
+    if not isinstance(channel, READABLE):
+        return None
+    rights = channel.permissions_for(member)
+    if not (rights.view_channel and rights.read_message_history):
+        return None
+    if isinstance(channel, discord.Thread) and channel.is_private() and not rights.manage_threads:
+        return channel if await _is_in(channel, member) else None
+    return channel
+
+
+async def _is_in(thread: discord.Thread, member: discord.Member) -> bool:
+    try:
+        await thread.fetch_member(member.id)
+    except discord.HTTPException:
+        return False
+    return True
