@@ -86,6 +86,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_imagine(verbs.add_parser("imagine", help="paint one idea, through the same filter, queue and worker"))
     _add_history(verbs.add_parser("history", help="what was asked for, newest first"))
 
+    ratings = verbs.add_parser("ratings", help="rated results as JSON lines, of members who let models be trained")
+    ratings.set_defaults(verb=_ratings)
+
     filters = verbs.add_parser("filter", help="the rules of all servers: try, import and export them")
     filters = filters.add_subparsers(metavar="VERB", required=True)
     check = filters.add_parser("check", help="read {id, text} lines, write {id, action, rule, reason} lines")
@@ -255,6 +258,13 @@ def _history(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     asyncio.run(show_history(settings, arguments.user, arguments.search, arguments.limit, as_json=arguments.json))
+    return 0
+
+
+def _ratings(arguments: argparse.Namespace) -> int:
+    from limner.bot.cli.ratings import print_ratings
+
+    asyncio.run(print_ratings(_settings(arguments)))
     return 0
 
 

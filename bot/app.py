@@ -28,6 +28,7 @@ from limner.bot.storage.history.favourites import Favourites
 from limner.bot.storage.history.history import History
 from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.history.pending_asks import PendingAsks
+from limner.bot.storage.history.ratings import Ratings
 from limner.bot.storage.members import Members
 from limner.bot.storage.pictures.budget import ByteBudget
 from limner.bot.storage.pictures.decoder import PictureDecoder
@@ -68,6 +69,7 @@ class App:
     meaning: Meaning
     members: Members
     favourites: Favourites
+    ratings: Ratings
     blocked: BlockedPictures
     quarantine: Quarantine
     image_policy: ImagePolicy
@@ -121,6 +123,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             meaning=meaning,
             members=Members(database),
             favourites=Favourites(database),
+            ratings=Ratings(database),
             blocked=blocked,
             quarantine=quarantine,
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),

@@ -33,6 +33,7 @@ from limner.bot.ui.delivery.delivery import Delivery
 from limner.bot.ui.delivery.places import Places
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
+from limner.bot.ui.job.ratings import RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.picture.moving import MoveChoice
@@ -65,6 +66,7 @@ BUTTONS = (
     MoveChoice,
     StarButton,
     FavouriteButton,
+    RateButton,
     RestyleButton,
     RestyleChoice,
     ListingButton,

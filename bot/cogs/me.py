@@ -1,4 +1,7 @@
-"""/me, /expand and /uploads: what Limner stores about a member, and what the member chooses. Answers are private."""
+"""/me, /expand, /uploads and /ratings: what Limner stores about a member, and what the member chooses.
+
+Answers are private.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,14 @@ EXPANDS = {
 }
 LENT = N_("Others may start from pictures that you post, and upscale, enhance or describe them.")
 NOT_LENT = N_("Only you may start from pictures that you post, or have them upscaled, enhanced or described.")
+FACES = {
+    True: N_("Your new results have two faces, to say what you think of them."),
+    False: N_("Your results have no faces; `/ratings faces:on` adds them."),
+}
+TRAINING = {
+    True: N_("Your ratings may train models, with your words and pictures, except of private requests."),
+    False: N_("Your ratings train nothing."),
+}
 NOTHING_HELD = N_("You have no strikes here, and nothing of yours waits for a moderator.")
 
 
@@ -74,6 +85,27 @@ class Me(LimnerCog, name="Limner me"):
         if others:
             await self.app.members.choose_to_lend(interaction.user.id, lends=others == "allowed")
         await tell(interaction, await self._lending(interaction.user.id))
+
+    @app_commands.command()
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
+    @app_commands.describe(
+        faces="Two faces under your results, to say with one tap what you think of them",
+        training="Whether your ratings, with your words and pictures, may train models",
+    )
+    async def ratings(
+        self,
+        interaction: Interaction,
+        faces: Literal["on", "off"] | None = None,
+        training: Literal["on", "off"] | None = None,
+    ) -> None:
+        """Show or change whether you rate your results, and whether that may train models."""
+        user_id = interaction.user.id
+        chosen = await self.app.ratings.settings(user_id)
+        is_shown = faces == "on" if faces else chosen.is_shown
+        is_training = training == "on" if training else chosen.is_training
+        if faces or training:
+            await self.app.ratings.choose(user_id, is_shown=is_shown, is_training=is_training)
+        await tell(interaction, f"{_(FACES[is_shown])} {_(TRAINING[is_training])}")
 
     async def _lending(self, user_id: int) -> str:
         return _(LENT) if await self.app.members.lends_uploads(user_id) else _(NOT_LENT)

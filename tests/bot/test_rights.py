@@ -35,6 +35,7 @@ from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
+from limner.bot.ui.job.ratings import FACES, RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.picture.moving import MoveChoice
@@ -114,6 +115,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "history": (EVERYBODY, no_options),
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),
+    "ratings": (EVERYBODY, lambda _: {"faces": "on"}),
     "expand": (EVERYBODY, lambda _: {"default": "off"}),
     "uploads": (EVERYBODY, lambda _: {"others": "refused"}),
     "upscale": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
@@ -182,6 +184,7 @@ BUTTONS: Table = {
     (MoveChoice, ""): (CLEANERS - {ASKER}, lambda s: (MoveChoice(s.things.job.id), [s.channel])),
     **each(StarButton, {ASKER}, lambda s, _: StarButton(s.things.job.id, 1), ""),
     **each(FavouriteButton, EVERYBODY, lambda _s, verb: FavouriteButton(verb, 1), "keep", "unstar"),
+    **each(RateButton, {ASKER}, lambda s, verb: RateButton(verb, s.things.job.id), *FACES),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, 0, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),

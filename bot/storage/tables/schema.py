@@ -9,9 +9,19 @@ from limner.bot.storage.tables import (
     filter_tables,
     models,
     moderation_tables,
+    rating_tables,
     worker_tables,
 )
 
-PARTS = (models, asking_tables, embedding_tables, favourite_tables, moderation_tables, filter_tables, worker_tables)
+PARTS = (
+    models,
+    asking_tables,
+    embedding_tables,
+    favourite_tables,
+    moderation_tables,
+    rating_tables,
+    filter_tables,
+    worker_tables,
+)
 """Every module with tables; their metadata is one and the same."""
 SCHEMA = models.Base.metadata

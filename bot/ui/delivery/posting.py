@@ -83,7 +83,7 @@ class Posting:
         again = _unread(files)
         owner = await self._client.create_dm(discord.Object(job.user_id))
         letter = await owner.send(
-            **self._written(job, text, again),
+            **await self._written(job, text, again),
             files=again,
             nonce=nonce("private", job.id),
             allowed_mentions=SILENT,
@@ -100,7 +100,7 @@ class Posting:
         message_id = job.message_id or await self._find(channel, job)
         if message_id is None:
             new = await channel.send(
-                **self._written(job, f"<@{job.user_id}>\n{text}", files),
+                **await self._written(job, f"<@{job.user_id}>\n{text}", files),
                 files=files,
                 nonce=nonce("request", job.id, channel.id),
                 allowed_mentions=SILENT,
@@ -130,7 +130,7 @@ class Posting:
         self, edit: Callable[..., Awaitable[object]], job: Job, text: str, files: Sequence[discord.File]
     ) -> None:
         """Edit a message into the text or the gallery; one that was a gallery before takes no plain text any more."""
-        written = self._written(job, text, files)
+        written = await self._written(job, text, files)
         try:
             await edit(**written, attachments=files, allowed_mentions=SILENT)
         except discord.HTTPException as error:
@@ -140,11 +140,12 @@ class Posting:
             view = result_message(self._app.settings, job, text, again)
             await edit(content=None, view=view, attachments=again, allowed_mentions=SILENT)
 
-    def _written(self, job: Job, text: str, files: Sequence[discord.File]) -> dict[str, Any]:
+    async def _written(self, job: Job, text: str, files: Sequence[discord.File]) -> dict[str, Any]:
         """A message's content and its components: finished pictures come in a gallery."""
         settings = self._app.settings
         if files and job.status == JobStatus.SUCCEEDED:
-            return {"content": None, "view": result_message(settings, job, text, files)}
+            is_rated = (await self._app.ratings.settings(job.user_id)).is_shown
+            return {"content": None, "view": result_message(settings, job, text, files, is_rated=is_rated)}
         card = settings.cards.get(job.request["model"])
         view = buttons(job, steers=card is None or card.steers)
         for item in restyle_items(job, settings.offered):

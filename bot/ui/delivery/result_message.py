@@ -11,6 +11,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.job.favourites import star_items
 from limner.bot.ui.job.job_buttons import items
+from limner.bot.ui.job.ratings import rating_items
 from limner.bot.ui.job.restyle import restyle_items
 from limner.bot.ui.picture.picture_buttons import picture_items
 
@@ -19,14 +20,18 @@ Item = discord.ui.Item[Any]
 IN_A_ROW = 5
 
 
-def result_message(settings: Settings, job: Job, text: str, files: Sequence[discord.File]) -> discord.ui.LayoutView:
-    """A job's text as Components V2, under a gallery of its files if there are any."""
+def result_message(
+    settings: Settings, job: Job, text: str, files: Sequence[discord.File], *, is_rated: bool = False
+) -> discord.ui.LayoutView:
+    """A job's text as Components V2, under a gallery of its files if there are any; `is_rated` adds two faces."""
     box: discord.ui.Container[Any] = discord.ui.Container()
     if files:
         box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, files)))
     box.add_item(discord.ui.TextDisplay(text))
     for row in _rows(settings, job):
         box.add_item(discord.ui.ActionRow(*row))
+    if is_rated:
+        box.add_item(discord.ui.ActionRow(*rating_items(job)))
     return discord.ui.LayoutView(timeout=None).add_item(box)
 
 

@@ -1,0 +1,34 @@
+"""Tables for what members think of their results, and whether models may be trained with it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Double, ForeignKey, false
+from sqlalchemy.orm import Mapped, mapped_column
+
+from limner.bot.storage.tables.base import Base, Snowflake
+
+
+class Rating(Base, kw_only=True, eq=False):
+    """What a member thinks of the result of their own request; it goes with the request."""
+
+    __tablename__ = "ratings"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    user_id: Mapped[int] = mapped_column(Snowflake, index=True)
+    is_good: Mapped[bool]
+    #: Unix seconds.
+    rated_at: Mapped[float] = mapped_column(Double)
+
+
+class RatingSettings(Base, kw_only=True, eq=False):
+    """What a member has chosen about ratings; no row: neither."""
+
+    __tablename__ = "rating_settings"
+
+    user_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: Whether their results have the two faces.
+    is_shown: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: Whether their ratings are training data.
+    is_training: Mapped[bool] = mapped_column(default=False, server_default=false())
