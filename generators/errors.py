@@ -13,6 +13,10 @@ from limner.generators.sentences import sentence
 TOO_LATE = sentence("That picture has taken its last step, so nothing of it can be changed any more; use Remix.")
 CANNOT_CHANGE = sentence("This model takes no other words while it paints and cannot stop early; cancel and ask again.")
 WITH_LORA = sentence("With the LoRA {lora} this model computes values that are not numbers; ask again without it.")
+WITH_REFERENCES = sentence(
+    "With these references this model computes values that are not numbers; ask again without them. The operator can "
+    "copy the files of its adapters and ControlNets again, as they may be damaged."
+)
 IN_PRECISION = sentence(
     "The model {model} computes values that are not numbers in {precision}; choose another model. The operator can set "
     "`dtype` to {finer}."
@@ -56,7 +60,7 @@ class NotNumbers(GenerationError):
 
     @classmethod
     def blaming(cls, request: GenerationRequest, precision: str) -> Self:
-        """The error with a sentence that names the cause: the LoRAs in use, or else the model.
+        """The error with a sentence that names the cause: the LoRAs in use, or else the references, or the model.
 
         Args:
             request: the failed request.
@@ -65,6 +69,8 @@ class NotNumbers(GenerationError):
         if request.loras:
             which = " and ".join(name for name, _ in request.loras)
             return cls(WITH_LORA.format(lora=which))
+        if request.references:
+            return cls(WITH_REFERENCES)
         finer = {"float16": "bfloat16 or float32", "bfloat16": "float32"}.get(precision)
         text = IN_PRECISION if finer else DAMAGED
         return cls(text.format(model=request.model, precision=precision, finer=finer))

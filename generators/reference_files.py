@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from limner.generators.card_schema import read_table
 from limner.generators.model_files import ModelFault, read_header, weights_fault
@@ -14,6 +14,7 @@ from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText
 
 CONTROLNETS, ADAPTERS, IMAGE_ENCODER = "controlnets", "adapters", "image_encoder"
+BLOCKS = "adapter_blocks"
 REFERRING = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 """diffusers pipelines whose pictures may have references and control pictures here."""
 _COPY = sentence("copy or download it again, or take it out")
@@ -48,7 +49,8 @@ def find_references(said: Mapping[str, Any], folder: Path, data: Path | None, na
     adapters = {path.stem: path for path in sorted(beside.glob("*.safetensors"))} if beside else {}
     adapters |= _paths(said.get(ADAPTERS, {}), folder)
     encoder = folder / said[IMAGE_ENCODER] if IMAGE_ENCODER in said else beside and beside / IMAGE_ENCODER
-    if not controlnets and not adapters:
+    shares = said.get(BLOCKS, {})
+    if not controlnets and not adapters and not shares:
         return ReferenceFiles()
     unet, faults = read_table(folder / "unet" / "config.json"), dict[Path, ModelFault]()
     for kind, path in controlnets.items():
@@ -61,11 +63,13 @@ def find_references(said: Mapping[str, Any], folder: Path, data: Path | None, na
     usable = {role: str(file) for role, file in adapters.items() if file not in faults}
     if blend := usable.get(Role.BLEND) or usable.get(Role.SUBJECT) or usable.get(Role.STYLE):
         usable[Role.BLEND] = blend
+    wrong = {role: fault for role, share in shares.items() if (fault := _share_fault(role, share, unet, usable))}
+    usable = {role: file for role, file in usable.items() if role not in wrong}
     return ReferenceFiles(
         {kind: str(path) for kind, path in controlnets.items() if path not in faults},
         usable,
         str(encoder) if usable else "",
-        tuple(faults.values()),
+        (*faults.values(), *wrong.values()),
     )
 
 
@@ -132,3 +136,71 @@ def _encoder_fault(role: str, width: int, encoder: Path | None) -> ModelFault | 
     if width not in widths:
         return ModelFault(sentence("its adapter {name} reads another image encoder", name=role), _ENCODER)
     return None
+
+
+def _share_fault(role: str, share: Any, unet: dict[str, Any], usable: Mapping[str, str]) -> ModelFault | None:
+    """The problem of the part of adapter_blocks for a role; None if there is none."""
+    if role not in usable:
+        return ModelFault(
+            sentence("its adapter_blocks name {name}, for which it has no usable adapter", name=role),
+            sentence("add that adapter, or take the name out"),
+        )
+    blocks = _layers(unet)
+    if lacking := _lacking(share, blocks):
+        return ModelFault(
+            sentence(
+                "its adapter {name} counts in blocks that the denoiser does not have: {blocks}",
+                name=role,
+                blocks=", ".join(lacking),
+            ),
+            sentence(
+                "name some of these in adapter_blocks, with one number or one for each layer: {blocks}",
+                blocks=", ".join(f"{name} ({count})" for name, count in blocks.items()),
+            ),
+        )
+    if not _counts(share):
+        return ModelFault(
+            sentence("its adapter {name} counts in no block", name=role),
+            sentence("give a block more than 0 in adapter_blocks"),
+        )
+    return None
+
+
+def _layers(unet: dict[str, Any]) -> dict[str, int]:
+    """The blocks of a UNet that read prompts, as diffusers' ``set_ip_adapter_scale`` names them, with their layers."""
+    found, layers = dict[str, int](), unet.get("layers_per_block", 2)
+    for side, count in (("down", layers), ("up", layers + 1)):
+        kinds: list[str] = unet.get(f"{side}_block_types", [])
+        found |= {f"{side}.block_{number}": count for number, kind in enumerate(kinds) if "CrossAttn" in kind}
+    return found | ({"mid": 1} if "CrossAttn" in str(unet.get("mid_block_type", "CrossAttn")) else {})
+
+
+def _lacking(share: Any, blocks: Mapping[str, int]) -> list[str]:
+    """The names in a table of blocks for which diffusers has no attention, or other numbers of layers."""
+    if not isinstance(share, dict):
+        return []
+    named: dict[str, Any] = {}
+    for side, value in cast("dict[str, Any]", share).items():
+        parts = cast("dict[str, Any]", value) if side in ("down", "up") and isinstance(value, dict) else {}
+        named |= {f"{side}.{block}": layers for block, layers in parts.items()} if parts else {side: value}
+    return [name for name, value in named.items() if not _fits(value, _of(name, blocks))]
+
+
+def _of(name: str, blocks: Mapping[str, int]) -> set[int]:
+    """The numbers of layers of the block of that name, or of all blocks on that side."""
+    return {count for block, count in blocks.items() if name in (block, block.partition(".")[0])}
+
+
+def _fits(value: Any, layers: set[int]) -> bool:
+    if isinstance(value, list):
+        numbers = cast("list[Any]", value)
+        is_flat = not any(isinstance(number, dict | list) for number in numbers)
+        return bool(layers) and is_flat and (len(numbers) == 1 or layers == {len(numbers)})
+    return bool(layers) and not isinstance(value, dict)
+
+
+def _counts(share: Any) -> bool:
+    if isinstance(share, dict | list):
+        parts = cast("dict[str, Any]", share).values() if isinstance(share, dict) else cast("list[Any]", share)
+        return any(map(_counts, parts))
+    return share > 0

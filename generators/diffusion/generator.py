@@ -169,7 +169,6 @@ class DiffusionGenerator:
             denoising = self._groups(chosen)
             for flights in denoising:
                 with _sharing_time(flights):
-                    self._prepare(flights[0].request)
                     calls, pixels = _calls(flights)
                     answers = self._answers(calls, pixels, flights)
                     for flight, answer in zip(flights, answers, strict=True):
@@ -281,7 +280,14 @@ class DiffusionGenerator:
         self._batch = BatchSize(card, ladder.pixels, samples, keep, is_kept=known is not None)
 
     def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
-        """The denoiser's outputs for the flights; their time is recorded for the size of the next call."""
+        """The denoiser's outputs for the flights; their time is recorded for the size of the next call.
+
+        Weights that cannot be attached again, as their files are gone by now, are the error of these flights alone.
+        """
+        try:
+            self._prepare(flights[0].request)
+        except (BadRequest, OutOfMemory) as error:
+            return [error] * len(flights)
         started = time.perf_counter()
         answers = self._denoiser.answers(calls, pixels)
         asked, rows = sum(flight.request.pixels for flight in flights), sum(call.rows for call in calls)

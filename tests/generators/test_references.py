@@ -5,6 +5,8 @@
 """References and control pictures: each request gets the stock pipeline's picture, whoever else is there."""
 
 import inspect
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import pytest
 import torch
 from diffusers import ControlNetModel, DiffusionPipeline
 from PIL import Image, ImageOps
+from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModelWithProjection
 
 from limner.generators.base import Event, Failed, Finished
@@ -52,6 +55,22 @@ def model(
     write_reference_files(folder, data)
     card = ModelCard.read("tiny", str(folder), data=data, width=SIDE, height=SIDE)
     return Model(request.param, folder, card, write_pictures(data / "given"), pictures)
+
+
+@pytest.fixture
+def own(family_folder: Callable[[str], Path], files: Path, pictures: dict[str, str], tmp_path: Path) -> Model:
+    """With files of its own, which a test may damage."""
+    folder = family_folder("sd1")
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    card = ModelCard.read("tiny", str(folder), data=tmp_path, width=SIDE, height=SIDE)
+    return Model("sd1", folder, card, write_pictures(tmp_path / "given"), pictures)
+
+
+@pytest.fixture(scope="module")
+def files(family_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("files")
+    write_reference_files(family_folder("sd1"), data)
+    return data
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +263,113 @@ def test_a_changed_prompt_keeps_the_references(model: Model, generator: Diffusio
         return new if step == 0 else {}
 
     assert_stock(model, "steered", steered, left, callback_on_step_end=swap)
+
+
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+FILES = {
+    Role.STYLE: ("adapters/tiny/style.safetensors", "adapters/tiny/image_encoder/model.safetensors"),
+    Role.DEPTH: ("controlnets/tiny/depth/diffusion_pytorch_model.safetensors",),
+}
+
+
+DAMAGED = [(role, file) for role, files in FILES.items() for file in files]
+
+
+@pytest.mark.parametrize("damage", [gone, cut])
+@pytest.mark.parametrize(("role", "file"), DAMAGED)
+def test_files_that_vanish_after_they_were_read_cost_their_own_request_a_sentence(
+    role: Role, file: str, damage: Callable[[Path], None], own: Model, tmp_path: Path
+) -> None:
+    generator = DiffusionGenerator.load(own.card, device="cpu", max_batch=4)
+    damage(tmp_path / file)
+    generator.admit("neighbour", tiny_request())
+    sentence = r"^This [\w' ]+ cannot be used; ask again without (one|its picture)\.$"
+    with pytest.raises(BadRequest, match=sentence) as refused:
+        generator.admit("it", tiny_request(references=references(own, (role, 0))))
+    assert not refused.value.retryable
+    neighbour = all_left(generator, "neighbour")["neighbour"]
+    assert_stock(own, "neighbour", tiny_request(), neighbour)
+    [after] = paint(generator, [(0, tiny_request())])
+    assert after.images == neighbour.images
+
+
+@pytest.mark.parametrize(("role", "file"), DAMAGED)
+def test_files_without_numbers_cost_their_own_request_a_sentence(
+    role: Role, file: str, own: Model, tmp_path: Path
+) -> None:
+    generator = DiffusionGenerator.load(own.card, device="cpu", max_batch=4)
+    weights = load_file(tmp_path / file)
+    save_file({name: torch.full_like(tensor, torch.nan) for name, tensor in weights.items()}, tmp_path / file)
+    generator.admit("neighbour", tiny_request())
+    generator.admit("it", tiny_request(references=references(own, (role, 0))))
+    left = all_left(generator, "it", "neighbour")
+    failed = left["it"]
+    assert isinstance(failed, Failed)
+    assert str(failed.error).startswith("With these references this model computes values that are not numbers;")
+    assert not failed.error.retryable
+    assert_stock(own, "neighbour", tiny_request(), left["neighbour"])
+    [after] = paint(generator, [(0, tiny_request())])
+    assert after.images == left["neighbour"].images
+
+
+def test_an_adapter_that_is_gone_between_two_steps_fails_its_own_request(own: Model) -> None:
+    """The subject's adapter replaces the style's, which is then to be attached again for the next step."""
+    generator = DiffusionGenerator.load(own.card, device="cpu", max_batch=4)
+    subject = tiny_request(references=references(own, (Role.SUBJECT, 0)))
+    generator.admit("style", tiny_request(references=references(own, (Role.STYLE, 0))))
+    generator.admit("subject", subject)
+    Path(own.card.adapters["style"]).unlink()
+    left = all_left(generator, "style", "subject")
+    failed = left["style"]
+    assert isinstance(failed, Failed)
+    assert str(failed.error) == "This model's adapter for references cannot be used; ask again without one."
+    assert_stock(own, "subject", subject, left["subject"])
+
+
+BLOCKS: dict[str, Any] = {
+    "block_7": {"up": {"block_7": 1.0}},
+    "without cross-attention": {"up": {"block_1": 1.0}},
+    "too many layers, and no side": {"down": {"block_1": [1.0, 0.0]}, "middle": 1},
+    "none": {"up": {"block_0": [0.0, 0]}},
+}
+LACKS = "its adapter style counts in blocks that the denoiser does not have: "
+WHAT = {
+    "block_7": f"{LACKS}up.block_7",
+    "without cross-attention": f"{LACKS}up.block_1",
+    "too many layers, and no side": f"{LACKS}down.block_1, middle",
+    "none": "its adapter style counts in no block",
+}
+
+
+def with_blocks(own: Model, folder: Path, blocks: Any) -> ModelCard:
+    """The card of the model with these adapter_blocks, whose files are in the data folder ``folder``."""
+    shutil.copytree(own.folder, folder / "model")
+    (folder / "model" / "limner.json").write_text(json.dumps({"adapter_blocks": blocks}))
+    return ModelCard.read("tiny", str(folder / "model"), data=folder, width=SIDE, height=SIDE)
+
+
+@pytest.mark.parametrize("case", BLOCKS)
+def test_an_adapter_in_blocks_that_the_denoiser_lacks_is_not_offered(case: str, own: Model, tmp_path: Path) -> None:
+    card = with_blocks(own, tmp_path, {"style": BLOCKS[case]})
+    [fault] = card.reference_faults
+    assert fault.what == WHAT[case]
+    assert case == "none" or fault.mend.endswith(": down.block_1 (1), up.block_0 (2), mid (1)")
+    assert list(card.adapters) == ["subject", "blend"]
+
+
+def test_blocks_of_a_role_without_an_adapter_are_named(own: Model, tmp_path: Path) -> None:
+    card = with_blocks(own, tmp_path, {"styel": 0.5, "subject": {"up": [1.0, 0.5], "mid": [0.2]}, "blend": {"down": 1}})
+    assert [fault.what for fault in card.reference_faults] == [
+        "its adapter_blocks name styel, for which it has no usable adapter"
+    ]
+    generator = DiffusionGenerator.load(card, device="cpu", max_batch=4)
+    for role in (Role.SUBJECT, Role.BLEND):
+        [left] = paint(generator, [(0, tiny_request(references=references(own, (role, 0))))])
+        assert isinstance(left, Finished)
