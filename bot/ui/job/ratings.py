@@ -46,7 +46,8 @@ class RateButton(
         """Keep the rating, or delete it."""
         if self.verb == "none":
             await app.ratings.take_back(job.id)
-            return await interaction.response.edit_message(content=_(TAKEN_BACK, job=job.id), view=None)
+            await interaction.response.edit_message(content=_(TAKEN_BACK, job=job.id), view=None)
+            return
         check_posted(job)
         await app.ratings.rate(job, is_good=self.verb == "good")
         is_training = (await app.ratings.settings(job.user_id)).is_training and not job.is_private
