@@ -16,7 +16,7 @@ from limner.bot.cogs.filter import commands as filter_commands
 from limner.bot.cogs.filter.commands import Filters
 from limner.bot.cogs.forms import Forms
 from limner.bot.cogs.help import Help
-from limner.bot.cogs.history import HistoryButton, HistoryCog, PageButton
+from limner.bot.cogs.history import HistoryCog
 from limner.bot.cogs.imagine import Imagine
 from limner.bot.cogs.improve import Improve
 from limner.bot.cogs.lists import Lists
@@ -36,6 +36,7 @@ from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.gallery import HistoryButton, OpenPicture, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
 from limner.bot.ui.request.again import AgainButton
@@ -53,7 +54,8 @@ APP, SETTINGS, OPEN, EARLY = "limner", "limner_settings", "limner_open", "limner
 BUTTONS = (
     JobButton,
     HistoryButton,
-    PageButton,
+    OpenPicture,
+    TurnButton,
     AgainButton,
     AppealButton,
     GoButton,

@@ -170,6 +170,13 @@ def labels(message: discord.Message) -> list[str | None]:
     return [part.label for part in parts_of(message) if isinstance(part, discord.Button)]
 
 
+def offered(message: discord.Message) -> list[str]:
+    """The values that a message's selects offer."""
+    return [
+        option.value for part in parts_of(message) if isinstance(part, discord.SelectMenu) for option in part.options
+    ]
+
+
 def text_of(message: discord.Message) -> str:
     """What a message says: its text, or the texts of its components."""
     texts = [part.content for part in parts_of(message) if isinstance(part, discord.TextDisplay)]

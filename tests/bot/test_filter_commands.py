@@ -12,7 +12,6 @@ import discord
 import pytest
 import simcord
 
-from limner.bot.cogs.history import BEHIND_A_CLICK
 from limner.bot.errors import NotModerator
 from limner.bot.filters.rulebook import files
 from limner.bot.filters.rulebook.entries import Entry
@@ -21,6 +20,7 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.controls import parts_of
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels
 
@@ -468,8 +468,10 @@ async def test_pictures_of_a_spoiler_rule_stay_hidden_wherever_they_are_shown_ag
     job = await world.painted("a cow", expand="off")
     await world.restart()
     page = answer(await world.ada.slash(world.channel, "history"))
-    assert (page.embeds[0].footer.text, page.attachments) == (BEHIND_A_CLICK, [])
-    opened = answer(await world.ada.click(page, label=f"Open {job.id}"))
+    [gallery] = [part for part in parts_of(page) if isinstance(part, discord.MediaGalleryComponent)]
+    assert [item.spoiler for item in gallery.items] == [True]
+    assert [file.is_spoiler() for file in page.attachments] == [True]
+    opened = answer(await world.ada.select(page, [f"{job.id}:1"]))
     assert [file.is_spoiler() for file in opened.attachments] == [True]
     for message, label in ((opened, "Repeat"), (world.message(job), "Reroll")):
         assert not (await world.ada.click(message, label=label)).ephemeral

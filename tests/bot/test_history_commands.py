@@ -1,4 +1,4 @@
-"""/history as a member sees it: pages with pictures, search, opening and repeating; for nobody else."""
+"""/history as a member sees it: pages of pictures, filters, opening and repeating; for nobody else."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import simcord
 from PIL import Image
 from simcord import ResponseMessage
 
-from limner.bot.cogs import history
-from limner.bot.cogs.history import FILE_GONE, MISSING, NOTHING_FOUND, NOTHING_YET, PAGE
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture import opened
+from limner.bot.ui.picture.gallery import FILE_GONE, NO_MORE, NOTHING_FOUND, NOTHING_YET, PAGE, Browsing
+from limner.bot.ui.picture.opened import MISSING
 from tests.rows import seen
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, offered, text_of
 
 
 async def shown(world: World, who: simcord.MemberActor | None = None, **options: object) -> ResponseMessage:
@@ -42,32 +43,30 @@ async def paint(world: World, *prompts: str, who: simcord.MemberActor | None = N
 
 
 async def test_without_pictures_it_says_how_to_begin(world: World) -> None:
-    answer = await shown(world)
-
-    assert answer.content == NOTHING_YET
-    assert (answer.embeds, labels(answer.message)) == ([], [])
+    assert (await shown(world)).content == NOTHING_YET
 
 
-async def test_pages_show_the_newest_first_with_small_pictures(world: World) -> None:
-    jobs = await paint(world, *(f"fox number {number}" for number in range(PAGE + 1)))
+async def test_pages_show_nine_pictures_from_the_newest_and_stand_still(world: World) -> None:
+    jobs = await paint(world, *(f"fox number {number}" for number in range(3)), count=4)
 
     first = await shown(world)
 
-    assert first.content == "Your pictures · page 1 of 2"
-    assert [f"number {PAGE - place}" in (embed.description or "") for place, embed in enumerate(first.embeds)] == [
-        True
-    ] * PAGE
-    assert [file.filename for file in first.attachments] == [f"limner-{job.id}.webp" for job in reversed(jobs[1:])]
-    assert [embed.thumbnail.url for embed in first.embeds]
-    assert labels(first.message) == [*(f"Open {job.id}" for job in reversed(jobs[1:])), "Next"]
+    newest, middle, oldest = (job.id for job in reversed(jobs))
+    page = [(newest, 1), (newest, 2), (newest, 3), (newest, 4), *((middle, n) for n in (1, 2, 3, 4)), (oldest, 1)]
+    assert offered(first.message) == [f"{job}:{number}" for job, number in page]
+    assert [file.filename for file in first.attachments] == [f"limner-{job}-{number}.webp" for job, number in page]
+    assert "fox number 2" in text_of(first.message)
+    assert labels(first.message) == ["Next"]
 
+    await paint(world, "a newer one")
+    await world.restart()
     last = await pressed(world, first, "Next")
 
-    assert last.content == "Your pictures · page 2 of 2"
-    assert "number 0" in (last.embeds[0].description or "")
-    assert (len(last.embeds), len(last.attachments)) == (1, 1)
-    assert labels(last.message) == [f"Open {jobs[0].id}", "Previous"]
-    assert (await pressed(world, last, "Previous")).content == first.content
+    assert offered(last.message) == [f"{oldest}:{number}" for number in (2, 3, 4)]
+    assert labels(last.message) == ["Back", "Beginning"]
+    assert offered((await pressed(world, last, "Back")).message) == [f"{job}:{number}" for job, number in page]
+    assert len(offered((await pressed(world, last, "Beginning")).message)) == PAGE
+    assert offered((await shown(world, oldest=True)).message)[:2] == [f"{oldest}:1", f"{oldest}:2"]
 
 
 async def test_everybody_sees_only_their_own(world: World) -> None:
@@ -78,66 +77,90 @@ async def test_everybody_sees_only_their_own(world: World) -> None:
     assert "not there any more" in (await shown(world, id=job.id + 1)).content
 
 
-async def test_search_goes_with_the_buttons_and_over_a_restart(world: World) -> None:
-    await paint(world, *(f"fox {number}" for number in range(PAGE)))
-    await paint(world, "a whale", "夕阳下的海滩 fox")
+async def test_filters_go_with_the_buttons_and_over_a_restart(world: World) -> None:
+    await paint(world, *(f"fox {number}" for number in range(PAGE + 1)))
+    await paint(world, "a whale | *bold*", "夕阳下的海滩 fox")
 
-    assert (await shown(world, search="*whale* `")).content == "Your pictures with **\\*whale\\* \\`** · page 1 of 1"
-    assert (await shown(world, search="海滩")).embeds
+    assert "**\\*bold\\* \\|**" in text_of((await shown(world, search="*bold* |")).message)
+    assert len(offered((await shown(world, search="海滩")).message)) == 1
     assert (await shown(world, search='"fox 9" OR')).content == NOTHING_FOUND
-    first = await shown(world, search="fox")
+    assert (await shown(world, model="gone")).content == NOTHING_FOUND
+    assert "All filters together" in (await shown(world, search="w" * 50, style="s" * 30)).content
+    first = await shown(world, search="fox", model="doodle")
+    assert len(offered(first.message)) == PAGE
     await world.restart()
 
     last = await pressed(world, first, "Next")
 
-    assert last.content == "Your pictures with **fox** · page 2 of 2"
-    assert "fox 0" in (last.embeds[0].description or "")
+    assert len(offered(last.message)) == 2
+    assert "fox 0" in text_of(last.message)
 
 
-async def test_a_request_is_opened_with_all_its_pictures(world: World) -> None:
+async def test_favourites_are_those_of_ones_own_that_one_starred(world: World) -> None:
+    [own, other] = await paint(world, "a fox", "a whale", count=3)
+    [others] = await paint(world, "a fox", who=world.bob)
+    for image in (own.images[1], other.images[0], others.images[0]):
+        await world.app.favourites.star(world.ada.id, image.id)
+    await world.app.favourites.star(world.bob.id, own.images[2].id)
+
+    assert offered((await shown(world, favourites=True)).message) == [f"{other.id}:1", f"{own.id}:2"]
+    assert offered((await shown(world, favourites=True, search="fox")).message) == [f"{own.id}:2"]
+    assert offered((await shown(world, favourites=True, search="fox", oldest=True)).message) == [f"{own.id}:2"]
+    assert offered((await shown(world, favourites=True, model="doodle")).message) == [f"{other.id}:1", f"{own.id}:2"]
+    assert (await shown(world, favourites=True, model="gone")).content == NOTHING_FOUND
+
+
+def test_names_of_filters_are_escaped_in_the_heading() -> None:
+    filters = Browsing("**fox", "**doodle", "", "*ink*", is_favourite=True)
+    assert filters.told == r"Your pictures: **\*\*fox**, \*\*doodle, \*ink\*, favourites"
+    assert Browsing.unpacked(filters.packed) == filters
+
+
+async def test_a_page_that_is_empty_by_now_says_so(world: World) -> None:
+    jobs = await paint(world, *(f"fox number {number}" for number in range(PAGE + 1)))
+    first = await shown(world)
+    await world.app.history.delete(jobs[0].id)
+
+    result = await world.ada.click(first, label="Next")
+
+    assert [message.content for message in result.followups] == [NO_MORE]
+
+
+async def test_a_picture_opens_with_all_of_its_request_and_its_relatives(world: World) -> None:
     [job] = await paint(world, "a fox", count=3)
+    page = await shown(world)
 
-    opened = await pressed(world, await shown(world), f"Open {job.id}")
+    result = await world.ada.select(page, values=[f"{job.id}:2"])
 
-    assert opened.ephemeral
-    assert [file.filename for file in opened.attachments] == [f"limner-{job.id}-{n}.png" for n in (1, 2, 3)]
-    assert {file.description for file in opened.attachments} == {"a fox. Generated by AI."}
-    assert opened.embeds[0].title == f"Request {job.id}: succeeded"
-    assert labels(opened.message) == ["Repeat"]
-    assert labels((await shown(world, id=job.id)).message) == ["Repeat"]
-
-
-async def test_repeat_paints_the_same_request_in_public_again(world: World) -> None:
-    [job] = await paint(world, "a fox --seed 11")
-    opened = await shown(world, id=job.id)
-
-    result = await world.ada.click(opened, label="Repeat")
-
-    again = await world.newest()
     assert result.response
-    assert not result.ephemeral
+    assert result.ephemeral
+    card = result.response
+    assert [file.filename for file in card.attachments] == [f"limner-{job.id}-{n}.png" for n in (1, 2, 3)]
+    assert {file.description for file in card.attachments} == {"a fox. Generated by AI."}
+    assert card.embeds[0].title == f"Request {job.id}: succeeded"
+    assert labels(card.message) == ["1", "2", "3", "Repeat"]
+
+    await world.ada.click(card, label="Repeat")
+    again = await world.newest()
+
     assert (again.id, again.parent_id, again.status) == (job.id + 1, job.id, JobStatus.QUEUED)
-    assert (again.generation, again.message_id) == (job.generation, result.response.id)
+    assert again.generation == job.generation
+    assert labels((await shown(world, id=job.id)).message) == ["1", "2", "3", "Repeat", f"Became {again.id}"]
+    child = await shown(world, id=again.id)
+    assert labels(child.message) == ["Repeat", f"Made of {job.id}"]
+    assert (await pressed(world, child, f"Made of {job.id}")).embeds[0].title == f"Request {job.id}: succeeded"
 
 
 async def test_a_removed_file_is_told_and_the_rest_is_shown(world: World) -> None:
     [job] = await paint(world, "a fox", count=2)
     world.app.images.delete(job.images[0].sha256)
 
-    page, opened = await shown(world), await shown(world, id=job.id)
+    page, card = await shown(world), await shown(world, id=job.id)
 
-    assert page.embeds[0].footer.text == FILE_GONE
-    assert page.attachments == []
-    assert opened.content == MISSING
-    assert len(opened.attachments) == 1
-
-
-async def test_a_page_that_is_empty_by_now_is_the_last_one(world: World) -> None:
-    jobs = await paint(world, *(f"fox {number}" for number in range(PAGE + 1)))
-    first = await shown(world)
-    await world.app.history.delete(jobs[0].id)
-
-    assert (await pressed(world, first, "Next")).content == "Your pictures · page 1 of 1"
+    assert FILE_GONE in text_of(page.message)
+    assert len(page.attachments) == 1
+    assert card.content.startswith(MISSING)
+    assert len(card.attachments) == 1
 
 
 async def test_a_picture_larger_than_discord_takes_is_sent_smaller(
@@ -148,9 +171,9 @@ async def test_a_picture_larger_than_discord_takes_is_sent_smaller(
     await world.imagine("noise")
     picture = StoredPicture(world.app.images.save(noise.getvalue()), 64, 64, noise.tell(), 7, seen())
     await world.app.jobs.finish(await world.claim(), [picture], seconds=1, busy_seconds=1)
-    monkeypatch.setattr(history, "MESSAGE_BYTES", 6000)
+    monkeypatch.setattr(opened, "MESSAGE_BYTES", 6000)
 
-    opened = await shown(world, id=(await world.newest()).id)
+    card = await shown(world, id=(await world.newest()).id)
 
-    assert opened.attachments[0].filename.endswith(".jpg")
-    assert opened.attachments[0].size <= 6000
+    assert card.attachments[0].filename.endswith(".jpg")
+    assert card.attachments[0].size <= 6000

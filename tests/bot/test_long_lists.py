@@ -19,7 +19,7 @@ from limner.bot.submit import submit
 from limner.bot.ui.delivery import delivery
 from limner.generators.base import Expansion
 from tests.rows import asked, put_lora
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, text_of
 
 MARKS = "*_`|~<@&>[a](b)\\" * 200
 """Nearly each of its letters needs another one before it."""
@@ -153,7 +153,7 @@ async def test_marked_up_words_fit_into_details_and_history(world: World) -> Non
     await world.finish(job)
     opened = answer(await world.ada.slash(world.channel, "history", id=number))
     assert len(opened.embeds[0].fields) > 8
-    assert answer(await world.ada.slash(world.channel, "history")).embeds
+    assert f"{number}.1" in text_of(answer(await world.ada.slash(world.channel, "history")))
     message = world.message(await world.delivered(job, seconds=20))
     assert (await pressed(world.ada, message, "Details")).embeds[0].to_dict() == opened.embeds[0].to_dict()
 

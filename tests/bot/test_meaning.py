@@ -14,7 +14,6 @@ from sqlalchemy import func, select, update
 from limner.bot.app import App, open_app
 from limner.bot.cli.doctor.embeddings import embedder
 from limner.bot.cli.imagine import show_history
-from limner.bot.cogs.history import NOTHING_FOUND
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
@@ -23,10 +22,11 @@ from limner.bot.storage.history.embeddings import SearchScope, packed, small
 from limner.bot.storage.history.meaning import Meaning, Signs, merged, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture.gallery import NOTHING_FOUND
 from limner.generators.embedders import TextEmbedder, UniversalSentenceEncoder
 from tests.other_clients import told
 from tests.rows import new_job
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, offered
 
 IDEAS = ("雨夜的城市街道", "a robot playing the violin", "a red fox in the snow", "ein Korb mit Erdbeeren")
 ADA, BOB = 1, 2
@@ -203,7 +203,9 @@ async def test_history_finds_ones_own_by_meaning_and_by_words(world: World, inde
     for search, found in (("雪地里的红狐狸", fox), ("zebra", dusk)):
         answer = await world.ada.slash(world.channel, "history", search=search)
         assert answer.response
-        assert labels(answer.response.message) == [f"Open {found.id}"], search
+        assert offered(answer.response.message) == [f"{found.id}:1"], search
+        answer = await world.ada.slash(world.channel, "history", search=search, style="ink")
+        assert told(answer) == NOTHING_FOUND, search
     await world.delete(fox)
     answer = await world.ada.slash(world.channel, "history", search="雪地里的红狐狸")
     assert told(answer) == NOTHING_FOUND

@@ -4,7 +4,6 @@ import discord
 import pytest
 from PIL import Image
 
-from limner.bot.cogs.history import HIDDEN
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.moderation.image_policy import REASONS
 from limner.bot.reasons import HoldReason, JobStatus
@@ -13,6 +12,7 @@ from limner.bot.storage.pictures.image_files import encode_preview
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.ui.delivery import delivery
 from limner.bot.ui.job import job_messages
+from limner.bot.ui.picture.opened import HIDDEN
 from tests.rows import seen
 from tests.simulated_discord import World, labels, png, text_of
 
@@ -151,13 +151,13 @@ async def test_history_shows_no_picture_of_the_quarantine_nor_one_that_is_too_ex
     assert result.response
     page = result.response.message
     assert page.attachments == []
-    assert [embed.footer.text for embed in page.embeds] == [HIDDEN[HoldReason.EXPLICIT], HIDDEN[HoldReason.UNSEEN]]
-    for embed in page.embeds:
-        assert not embed.thumbnail.url
+    newer, older = text_of(page).splitlines()[-2:]
+    assert newer.endswith(HIDDEN[HoldReason.EXPLICIT])
+    assert older.endswith(HIDDEN[HoldReason.UNSEEN])
     opened = await world.ada.slash(world.channel, "history", id=shown.id)
     assert opened.response
     assert opened.response.message.attachments == []
-    assert opened.response.content == "These pictures are too explicit for this channel."
+    assert opened.response.content.startswith("These pictures are too explicit for this channel.\n[Posted here](")
 
 
 async def test_a_rough_picture_obeys_the_same_limits(world: World) -> None:

@@ -23,12 +23,12 @@ from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
 from limner.bot.cogs.filter.files import ImportButton
 from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
-from limner.bot.cogs.history import HistoryButton, PageButton
 from limner.bot.cogs.pictures import BlockChoice
 from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
+from limner.bot.storage.history.gallery import Key
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
@@ -38,6 +38,7 @@ from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import FACES, RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.gallery import HistoryButton, OpenPicture, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import (
     MAKING,
@@ -161,6 +162,11 @@ def each(kind: type, who: set[str], make: Callable[[Scene, str], discord.ui.Dyna
     return {(kind, verb): (who, lambda scene, verb=verb: (make(scene, verb), [])) for verb in verbs}
 
 
+def choice(job: Job) -> discord.SelectOption:
+    """A request's first picture as /history offers it."""
+    return discord.SelectOption(label=job.idea, value=f"{job.id}:1")
+
+
 BUTTONS: Table = {
     **each(JobButton, {ASKER}, lambda s, verb: JobButton(verb, s.things.job.id), "keep", "edit", "reroll", "remix"),
     **each(
@@ -187,7 +193,8 @@ BUTTONS: Table = {
     **each(RateButton, {ASKER}, lambda s, verb: RateButton(verb, s.things.job.id), *FACES),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, 0, {"1:ink": "Picture 1"}), ["1:ink"])),
-    **each(PageButton, EVERYBODY, lambda _s, _: PageButton("Next", 1, ""), ""),
+    **each(TurnButton, EVERYBODY, lambda _s, _: TurnButton("Next", "n", Key(1, 0), ""), ""),
+    (OpenPicture, ""): ({ASKER}, lambda s: (OpenPicture([choice(s.things.job)]), [choice(s.things.job).value])),
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help"),
     **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),

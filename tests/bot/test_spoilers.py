@@ -8,7 +8,6 @@ import discord
 import pytest
 
 from limner.bot.cogs.describe import MENU
-from limner.bot.cogs.history import BEHIND_A_CLICK
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
@@ -67,7 +66,7 @@ async def test_a_picture_to_start_from(world: World, name: str) -> None:
     assert is_hidden(world.message(await shown(world, await world.newest()))) == (name == HIDDEN)
     page = await world.ada.slash(world.channel, "history")
     assert page.response
-    assert {embed.footer.text for embed in page.response.embeds} == {BEHIND_A_CLICK if name == HIDDEN else None}
+    assert {file.is_spoiler() for file in page.response.attachments} == {name == HIDDEN}
 
 
 @pytest.mark.parametrize("name", [HIDDEN, OPEN])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -24,6 +24,7 @@ from limner.bot.storage.history.search import (
     read_question,
     scopes,
 )
+from limner.bot.storage.tables.favourite_tables import Favourite
 from limner.bot.storage.tables.models import Image, Job
 
 REOPENED_SECONDS = 30 * 86400.0
@@ -46,7 +47,7 @@ class Filter:
     """Which pictures are wanted: a member's own, or a server's that all of it may see; all that is given must be true.
 
     Times are Unix seconds. ``words`` is a search (`bot.storage.history.search.read_question`). With ``every_status``
-    requests without pictures count too.
+    requests without pictures count too. With ``is_favourite`` only pictures that the member has starred.
     """
 
     user_id: int | None = None
@@ -59,6 +60,7 @@ class Filter:
     since: float | None = None
     until: float | None = None
     is_upscaled: bool = False
+    is_favourite: bool = False
     every_status: bool = False
 
     @property
@@ -117,6 +119,28 @@ class Gallery:
         async with self._database.read() as session:
             return [Key(*row) for row in await session.execute(pictures)]
 
+    async def ranked(
+        self,
+        wanted: Filter,
+        job_ids: Sequence[int],
+        limit: int,
+        *,
+        after: Key | None = None,
+        is_backwards: bool = False,
+    ) -> list[Key]:
+        """The same of at most some hundreds of requests in the order given, whatever their words.
+
+        After a picture that is gone the beginning comes again.
+        """
+        conditions = (Job.id.in_(job_ids), *_of_requests(wanted), *_has(wanted.terms), *_of_pictures(wanted))
+        pictures = select(Image.job_id, Image.position).join(Job, Job.id == Image.job_id).where(*conditions)
+        rank = {job_id: place for place, job_id in enumerate(job_ids)}
+        async with self._database.read() as session:
+            found = [Key(*row) for row in await session.execute(pictures)]
+        keys = sorted(found, key=lambda key: (rank[key.job_id], key.position), reverse=is_backwards)
+        first = keys.index(after) + 1 if after and after in keys else 0
+        return keys[first : first + limit]
+
     async def requests(self, wanted: Filter, limit: int, *, after: int | None = None) -> list[int]:
         """The ids of the newest requests, or of those before one."""
         span = await self._span(wanted, limit, is_rising=False)
@@ -134,13 +158,26 @@ class Gallery:
         images = {Key(job.id, image.position): (job, image) for job in jobs.values() for image in job.images}
         return [images[key] for key in keys if key in images]
 
+    async def relatives(self, job: Job, most: int) -> tuple[int | None, list[int]]:
+        """The request that one was made of, and the latest ones that were made of it; those of the same member only."""
+        own = (Job.user_id == job.user_id, Job.deleted_at.is_(None))
+        parent = select(Job.id).where(Job.id == job.parent_id, *own)
+        children = select(Job.id).where(Job.parent_id == job.id, *own).order_by(Job.id.desc()).limit(most)
+        async with self._database.read() as session:
+            found = await session.scalar(parent) if job.parent_id else None
+            return found, list(await session.scalars(children))
+
     def _ids(self, wanted: Filter, span: Span) -> Select[int] | None:
         """The ids of the requests that are wanted; None if no request can be."""
         question = read_question(wanted.words) if wanted.words.strip() else ReadSearch((), ())
         if question is None:
             return None
-        conditions = [*_of_requests(wanted), *_texts(question)]
-        return found([*wanted.terms, *question.terms], conditions, span, is_sqlite=self._database.is_sqlite)
+        conditions, terms = [*_of_requests(wanted), *_texts(question)], [*wanted.terms, *question.terms]
+        if wanted.is_favourite:  # few, and not in the index
+            starred = select(Image.job_id).join(Favourite, Favourite.image_id == Image.id)
+            starred = starred.where(Favourite.user_id == wanted.user_id)
+            conditions, terms = [Job.id.in_(starred), *conditions, *_has(terms)], []
+        return found(terms, conditions, span, is_sqlite=self._database.is_sqlite)
 
     async def _span(self, wanted: Filter, limit: int, is_rising: bool) -> Span:
         """The ids among which the requests of the filter's dates are."""
@@ -216,6 +253,16 @@ def _of_pictures(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         is_of_it = or_(child.parent_picture.is_(None), child.parent_picture == Image.position + 1)
         is_done = (child.action == Action.UPSCALE, child.status == JobStatus.SUCCEEDED)
         yield select(child.id).where(child.parent_id == Image.job_id, is_of_it, *is_done).correlate(Image).exists()
+
+    if wanted.is_favourite:
+        is_its = (Favourite.image_id == Image.id, Favourite.user_id == wanted.user_id)
+        yield select(Favourite.image_id).where(*is_its).correlate(Image).exists()
+
+
+def _has(terms: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """What the index says of a request, read in the request itself."""
+    every = literal(" ").concat(Job.search_facets).concat(" ").concat(Job.search_text)
+    yield from (every.like(f"% {term} %") for term in terms)
 
 
 def _texts(question: ReadSearch) -> Iterator[ColumnElement[bool]]:

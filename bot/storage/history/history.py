@@ -72,7 +72,6 @@ class History:
         user_id: int | None,
         *,
         search: str = "",
-        number: int = 1,
         limit: int = 4,
         before: int | None = None,
         every_status: bool = False,
@@ -83,14 +82,10 @@ class History:
         refused, cancelled and failed ones. Deleted ones are never included.
         """
         wanted = Filter(user_id=user_id, words=search, every_status=every_status)
-        ids = (await self.gallery.requests(wanted, number * limit, after=before))[(number - 1) * limit :]
+        ids = await self.gallery.requests(wanted, limit, after=before)
         found = select(Job).where(Job.id.in_(ids)).order_by(Job.id.desc())
         async with self.database.read() as session:
             return (await session.scalars(found)).all()
-
-    async def found(self, user_id: int, search: str, limit: int) -> Sequence[int]:
-        """The newest of a user's pictures whose words match, by their numbers."""
-        return await self.gallery.requests(Filter(user_id=user_id, words=search), limit)
 
     async def some(self, ids: Sequence[int]) -> Sequence[Job]:
         """Those of the requests that are not deleted, in this order."""
