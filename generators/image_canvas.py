@@ -67,8 +67,11 @@ def fitted(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def soft(mask: Image.Image) -> Image.Image:
-    """A mask whose edges are soft on their white side; what is black stays black."""
-    inner = mask.filter(ImageFilter.MinFilter(SEAM + 1)).filter(ImageFilter.GaussianBlur(SEAM / 3))
+    """A mask whose edges are soft on their white side; what is black stays black, and what is thin stays white."""
+    core = mask.filter(ImageFilter.MinFilter(SEAM + 1))
+    # A part thinner than the seam has no core, and would be left out whole.
+    thin = ImageChops.subtract(mask, core.filter(ImageFilter.MaxFilter(2 * SEAM + 1)))
+    inner = ImageChops.lighter(core.filter(ImageFilter.GaussianBlur(SEAM / 3)), thin)
     return ImageChops.darker(inner, mask)
 
 
