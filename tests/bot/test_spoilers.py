@@ -73,6 +73,7 @@ async def test_a_picture_to_start_from(world: World, name: str) -> None:
 @pytest.mark.parametrize("is_menu", [True, False])
 async def test_a_picture_that_is_described(world: World, name: str, is_menu: bool) -> None:
     if is_menu:
+        await world.bob.slash(world.channel, "uploads", others="allowed")
         message = await world.bob.send(world.channel, "look", attachments=[(name, png((64, 48)))])
         await world.ada.context_menu(world.channel, MENU, message)
     else:
