@@ -24,6 +24,7 @@ from limner.bot.queue.steering import Steering
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
+from limner.bot.storage.erasures import Erasures
 from limner.bot.storage.history.favourites import Favourites
 from limner.bot.storage.history.history import History
 from limner.bot.storage.history.meaning import Meaning
@@ -60,6 +61,7 @@ class App:
     steering: Steering
     worker_registry: WorkerRegistry
     history: History
+    erasures: Erasures
     images: ImageStore
     decoder: PictureDecoder
     held: ByteBudget
@@ -114,6 +116,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             steering=Steering(jobs),
             worker_registry=WorkerRegistry(database, lease_seconds=settings.lease_seconds),
             history=history,
+            erasures=Erasures(database, history),
             images=images,
             decoder=decoder,
             held=ByteBudget(),

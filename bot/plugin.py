@@ -23,6 +23,7 @@ from limner.bot.cogs.lists import Lists
 from limner.bot.cogs.me import Me
 from limner.bot.cogs.message_menus import message_menus
 from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
+from limner.bot.cogs.privacy import EraseButton, Privacy, PrivacyButton
 from limner.bot.cogs.queue import Queue
 from limner.bot.cogs.review import ReviewCog
 from limner.bot.cogs.strikes import StrikesCog
@@ -30,6 +31,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
 from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery.delivery import Delivery
+from limner.bot.ui.delivery.erasing import Eraser
 from limner.bot.ui.delivery.places import Places
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
@@ -72,6 +74,8 @@ BUTTONS = (
     RestyleButton,
     RestyleChoice,
     ListingButton,
+    PrivacyButton,
+    EraseButton,
     *filter_commands.ITEMS,
 )
 COGS = (
@@ -84,6 +88,7 @@ COGS = (
     Improve,
     Lists,
     Me,
+    Privacy,
     Filters,
     ReviewCog,
     StrikesCog,
@@ -111,6 +116,7 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
         await stack.enter_async_context(running(app.meaning.fill(), "limner-meaning"))
+        await stack.enter_async_context(running(Eraser(app, bot).run(), "limner-eraser"))
         vars(bot)[OPEN] = stack.pop_all()
 
 

@@ -142,9 +142,9 @@ INNER_LAYERS = {
         ("command_names", "embeds"),
     ),
     "storage": (
-        ("copy_database",),
+        ("copy_database", "erasures"),
         ("history",),
-        ("audit_log", "erasing", "members", "pictures", "shared_sql", "wildcard_lists"),
+        ("audit_log", "erasing", "member_data", "members", "pictures", "shared_sql", "wildcard_lists"),
         ("migrate", "together"),
         ("db",),
         ("sqlite_driver", "private_files", "tables"),

@@ -9,6 +9,7 @@ import discord
 from discord.ext import commands
 
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
+from limner.bot.cogs.privacy import EraseForm
 from limner.bot.errors import NotYours
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
@@ -28,7 +29,7 @@ Interaction = discord.Interaction[Any]
 FORMS: tuple[type[Form], ...] = (
     *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, ReferenceForm, RegionForm),
     FavouriteForm,
-    *(RuleForm, PlaceForm),
+    *(RuleForm, PlaceForm, EraseForm),
 )
 _KINDS = {form.kind: form for form in FORMS}
 

@@ -49,12 +49,12 @@ class Evasion:
             if not await self._is_evasion(new, settings):
                 return new
         except TooCostly as error:
-            log.warning("evasion_check_gave_up guild=%s user=%s", new.where.guild_id, new.user_id)
+            log.warning("evasion_check_gave_up guild=%s", new.where.guild_id)
             await self._refusals.check(new)
             refusal = too_costly("idea", error)
             job = await self._jobs.log_refusal(new, refusal.code, refusal.sentence)
             raise Refused(refusal.sentence, job.id) from error
-        log.info("evasion_noticed guild=%s user=%s", new.where.guild_id, new.user_id)
+        log.info("evasion_noticed guild=%s", new.where.guild_id)
         if settings.evasion == OnEvasion.STRIKE:
             await self._strikes.give(new.where.guild_id, new.user_id, by=0, why=STRIKE, settings=settings)
             await self._strikes.refuse_suspended(new.where.guild_id, new.user_id)

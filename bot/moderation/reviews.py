@@ -127,7 +127,7 @@ class Reviews:
             review = await session.scalar(decided.values(**values).returning(Review))
         if review is None:
             raise Decided(told(await self.get(review_id)))
-        log.info("review_decided review=%s state=%s by=%s", review_id, state, by)
+        log.info("review_decided review=%s state=%s", review_id, state)
         self.changed.hear()
         return review
 

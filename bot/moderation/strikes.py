@@ -81,7 +81,7 @@ class Strikes:
             suspension = None
             if settings.strike_limit and (active or 0) >= settings.strike_limit:
                 suspension = await _suspend(session, strike, settings, now)
-        log.info("strike_given strike=%s guild=%s user=%s by=%s", strike.id, guild_id, user_id, by)
+        log.info("strike_given strike=%s guild=%s", strike.id, guild_id)
         return Told(strike, active or 0, suspension)
 
     async def remove(self, guild_id: int, strike_id: int, by: int) -> Strike:
@@ -98,7 +98,7 @@ class Strikes:
                 .where(Suspension.strike_id == strike_id, Suspension.lifted_at.is_(None))
                 .values(lifted_at=now)
             )
-        log.info("strike_removed strike=%s guild=%s by=%s", strike_id, guild_id, by)
+        log.info("strike_removed strike=%s guild=%s", strike_id, guild_id)
         return strike
 
     async def get(self, guild_id: int, strike_id: int) -> Strike:

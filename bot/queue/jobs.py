@@ -121,7 +121,7 @@ class JobQueue(JobLeases):
             if job.clicked_id:
                 raise ClickedTwice(_(ON_ITS_WAY, job=job.clicked_id))
             raise _queue_full(job.mine, asking.per_user, asking.per_guild)
-        log.info("job_queued job=%s user=%s guild=%s", job.id, job.user_id, job.guild_id)
+        log.info("job_queued job=%s guild=%s", job.id, job.guild_id)
         return _without_images(job)
 
     async def check_room(self, user_id: int, guild_id: int | None, *, per_user: int, per_guild: int) -> None:

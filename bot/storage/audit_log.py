@@ -58,7 +58,7 @@ async def record(
         session.add(row)
     row.revision, row.changed_at, row.changed_by = row.revision + 1, now, by
     await session.flush()
-    log.info("filter_changed change=%s what=%s guild=%s by=%s", change.id, what, guild_id, by)
+    log.info("filter_changed change=%s what=%s guild=%s", change.id, what, guild_id)
     return change
 
 

@@ -1,30 +1,57 @@
-"""What is kept of a member, and that nothing is left of what was erased."""
+"""What is kept of a member, and that nothing is left of what is erased: in the database, the files and the log."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import String, Text, select, update
+import simcord
+from sqlalchemy import BigInteger, String, Text, select, update
 
+from limner.bot.app import App
+from limner.bot.cogs.privacy import LABELS
 from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.settings import Settings
+from limner.bot.storage import member_data
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import merge_index
+from limner.bot.storage.erasures import Erasures, Period
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.base import Json, List
 from limner.bot.storage.tables.models import Image, Job
+from limner.bot.storage.tables.moderation_tables import Strike, Suspension
+from limner.bot.storage.tables.schema import SCHEMA
 from tests.rows import new_job, painted, seen
+from tests.simulated_discord import World, labels, png, text_of
 
 SERVER = 101
-CODES = {"status", "kind", "expand", "weights_key", "worker_id", "action", "reason_code", "rule_action"}
-NUMBERS = {"rule_ids", "pardoned_ids"}
-"""Columns of a request that hold codes, and lists of the numbers of rules."""
+OF_NOBODY = {
+    *("id", "guild_id", "channel_id", "message_id", "server_id", "application_id", "job_id", "review_id", "strike_id"),
+    *("parent_id", "pending_id", "image_id", "folder_id", "told_of", "pixels", "seed", "room", "revision", "undoes"),
+}
+"""Columns of large numbers that are no member's id."""
+CODES = {"status", "kind", "expand", "weights_key", "worker_id", "embedded_by", "action", "reason_code", "rule_action"}
+"""Columns of a request that hold codes of Limner's own."""
+NEW_TABLE = (
+    "Give a table of a member's own rows the column user_id, and say in LABELS (bot/cogs/privacy.py) what they are; "
+    "give a table of a request's rows a foreign key to jobs.id with ON DELETE CASCADE; name any other in SPECIAL, "
+    "ACTORS or NOBODYS (bot/storage/member_data.py)."
+)
+NEW_NUMBER = (
+    "Call the column user_id if it names the member whose row it is; name it in ACTORS (bot/storage/member_data.py) if "
+    "it names who made a change or decision, and in OF_NOBODY (tests/bot/test_privacy.py) if it names no member."
+)
+NEW_TEXT = (
+    "Empty what a member typed or chose in `_nothing` (bot/storage/erasing.py); name a column with codes of Limner's "
+    "own in CODES (tests/bot/test_privacy.py)."
+)
 
 
 @pytest.fixture
@@ -67,7 +94,7 @@ async def test_a_deleted_request_keeps_its_times_numbers_and_codes_only(
 
     await history.delete(job.id)
     [row] = await rows(history)
-    assert words(row) == set()
+    assert words(row) == set(), NEW_TEXT
     assert (row.user_id, row.guild_id, row.status, row.samples) == (1, SERVER, "succeeded", 1)
     assert row.erased_at
     assert (row.channel_id, row.message_id, row.images) == (None, None, [])
@@ -121,3 +148,174 @@ async def test_erased_words_are_nowhere_in_the_bytes_of_the_database(settings: S
         found = connection.execute("SELECT count(*) FROM jobs_fts WHERE jobs_fts MATCH 'cow'").fetchone()
     assert b"zanzibarian" not in file.read_bytes()
     assert found == (20,)
+
+
+def test_every_table_is_known_to_erasing():
+    own, with_requests = set(member_data.own_tables()), set(member_data.of_requests())
+    of_own = {table for table in SCHEMA.sorted_tables if any(key.column.table in own for key in table.foreign_keys)}
+    known = {table.name for table in own | with_requests | of_own}
+    named = {*member_data.SPECIAL, *member_data.ACTORS, *member_data.NOBODYS}
+    assert set(SCHEMA.tables) == known | named, NEW_TABLE
+    assert not known & {*member_data.SPECIAL, *member_data.NOBODYS}, NEW_TABLE
+    assert {table.name for table in own} <= LABELS.keys(), NEW_TABLE
+
+
+def test_every_large_number_is_a_members_id_that_is_erased_or_none():
+    found = {
+        (table.name, column.name)
+        for table in SCHEMA.sorted_tables
+        for column in table.c
+        if isinstance(column.type, BigInteger) and column.name not in OF_NOBODY
+    }
+    actors = {(name, column) for name, columns in member_data.ACTORS.items() for column in columns}
+    owners = {(table.name, "user_id") for table in member_data.own_tables()}
+    assert found == actors | owners | {(name, "user_id") for name in member_data.SPECIAL}, NEW_NUMBER
+
+
+async def erased(world: World, number: int) -> None:
+    """Wait until a receipt's wish is carried out."""
+
+    async def is_done() -> bool:
+        wish = await world.app.erasures.get(number)
+        return wish is None or wish.done_at is not None
+
+    await world.until(is_done, f"receipt {number}")
+
+
+async def ask(world: World, who: Any, **given: Any) -> simcord.InteractionResult:
+    """Fill the form Erase under /privacy."""
+    shown = await who.slash(world.channel, "privacy")
+    form = await who.click(shown.response, label="Erase")
+    return await who.submit_modal(form, {"what": ["all"], "messages": ["stay"], **given})
+
+
+def letters(who: Any) -> list[str]:
+    return [message.content for message in who.user.dm_channel.history()]
+
+
+async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG, "limner")
+    ada, bob, app = world.ada, world.bob, world.app
+    await app.members.choose_expand(ada.id, "off")
+    await app.pending.keep(ada.id, {"text": "a zanzibarian giraffe"}, app.images.save(png(shade=9)))
+    rule = await app.filters.add(world.guild.id, "cow", ada.id)
+    await app.filters.edit(world.guild.id, rule.id, ada.id, reason="spam")
+    await app.guilds.change(world.guild.id, ada.id, review_days=3)
+    settings = await app.guilds.get(world.guild.id)
+    told = await app.strikes.give(world.guild.id, bob.id, by=ada.id, why="spam", settings=settings)
+    await world.painted("a zanzibarian giraffe")
+    waiting = await world.imagine("a waiting zanzibarian giraffe")
+    running = await world.claim()
+    kept = await world.imagine("a wombat", bob)
+
+    asked = await ask(world, ada, messages=["go"])
+    assert asked.response
+    assert asked.response.content.startswith("2 requests with 1 picture are erased for good")
+    done = await ada.click(asked.response, label="Erase for good")
+    assert running.id == waiting.id
+    await world.until(lambda: _is_cancelled(app, waiting.id), "the running request is cancelled")
+    await app.jobs.end_cancelled("painter")
+    await erased(world, 1)
+    assert "Receipt 1: 2 requests and 1 picture are erased" in letters(ada)[-1]
+    for wish in await app.erasures.with_leftovers():
+        assert not await app.erasures.finish(wish)
+    assert done.response
+
+    assert [message.author.id for message in world.channel.history() if "zanzibar" in text_of(message)] == []
+    assert [job.id for job in await app.jobs.open_jobs(bob.id)] == [kept.id]
+    assert [strike.given_by for strike in await app.strikes.active(world.guild.id, bob.id)] == [member_data.ERASED]
+    assert told.strike.id
+    said = caplog.text
+    await world.bot.unload_extension("limner")
+    with closing(sqlite3.connect(world.settings.data / "limner.db")) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        rows = "\n".join(connection.iterdump())
+    assert str(ada.id) not in rows
+    everything = b"".join(file.read_bytes() for file in world.settings.data.rglob("*") if file.is_file())
+    for trace in (b"zanzibar", str(ada.id).encode()):
+        assert trace not in everything
+        assert trace.decode() not in said
+    assert list((world.settings.data / "images").rglob("*.png")) == []
+
+
+async def _is_cancelled(app: App, job_id: int) -> bool:
+    async with app.database.read() as session:
+        return (await session.get_one(Job, job_id)).cancel_requested
+
+
+async def test_a_period_is_erased_and_the_rest_stays(world: World):
+    old, new = await world.painted("an old cow"), await world.painted("a new cow")
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == old.id).values(created_at=1_700_000_000.0))
+    asked = await ask(world, world.ada, what=["period"], first="2023-11-01", last="2023-11-14")
+    assert asked.response
+    assert "1 request with 1 picture" in asked.response.content
+    await world.ada.click(asked.response, label="Erase for good")
+    await erased(world, 1)
+    assert [job.id for job in await world.app.history.page(world.ada.id)] == [new.id]
+    assert [letter.startswith("Receipt 1: 1 request and 1 picture") for letter in letters(world.ada)] == [True]
+    assert world.message(old)
+
+
+async def test_the_same_wish_twice_is_one(database: Database, history: History):
+    erasures = Erasures(database, history)
+    span = Period(1, 0.0, 5.0)
+    wishes = [await erasures.ask(span, is_all=False, takes_messages=False, locale="en-US") for _ in range(2)]
+    other = await erasures.ask(span, is_all=True, takes_messages=False, locale="en-US")
+    later = await erasures.ask(Period(1, 0.0, 9.0), is_all=True, takes_messages=False, locale="en-US")
+    assert [wish.id for wish in (*wishes, other, later)] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"what": ["period"], "first": "yesterday"}, "“yesterday” is not a date"),
+        ({"what": ["period"]}, "Give the first day"),
+        ({"what": ["period"], "first": "2026-02-02", "last": "2026-02-01"}, "The last day is before the first one"),
+        ({"what": ["one"], "request": "the fox"}, "“the fox” is not a request's number"),
+        ({"what": ["one"], "request": "77"}, "is not there any more"),
+    ],
+)
+async def test_what_cannot_be_erased_is_said_and_what_was_typed_comes_back(
+    world: World, given: dict[str, Any], sentence: str
+):
+    refused = await ask(world, world.ada, **given)
+    assert refused.response
+    assert refused.ephemeral
+    assert sentence in refused.response.content
+    assert "Change it" in labels(refused.response.message)
+    assert await world.app.erasures.to_do() == []
+
+
+async def test_strikes_stay_until_they_expire_and_a_host_may_ask_for_a_member_who_left(world: World):
+    await world.painted("a cow")
+    settings = await world.app.guilds.get(world.guild.id)
+    await world.app.strikes.give(world.guild.id, world.ada.id, by=2, why="spam", settings=settings)
+    await world.restart()
+    await world.env.settle()
+    privacy: Any = world.bot.get_cog("Limner privacy")
+    await privacy.red_delete_data_for_user(requester="discord_deleted_user", user_id=world.ada.id)
+    await erased(world, 1)
+    assert await world.app.history.count(world.ada.id, every_status=True) == 0
+    assert len(await world.app.strikes.active(world.guild.id, world.ada.id)) == 1
+    [wish] = await world.app.erasures.with_leftovers()
+    async with world.app.database.begin() as session:
+        await session.execute(update(Strike).values(expires_at=1.0))
+        await session.execute(update(Suspension).values(until=1.0))
+    assert not await world.app.erasures.finish(wish)
+    assert await world.app.erasures.with_leftovers() == []
+
+
+async def test_privacy_says_what_is_stored(world: World):
+    await world.painted("a cow")
+    await world.app.members.choose_expand(world.ada.id, "off")
+    shown = await world.ada.slash(world.channel, "privacy")
+    assert shown.response
+    assert shown.ephemeral
+    told = {field.name: field.value for field in shown.response.embeds[0].fields}
+    assert "1 request with 1 picture" in (told["Your requests"] or "")
+    assert told["Beside them"] == "settings of yours: 1"
+    theirs = await world.bob.slash(world.channel, "privacy")
+    assert theirs.response
+    assert [field.value for field in theirs.response.embeds[0].fields] == ["0 requests with 0 pictures, 0.0 MB"]

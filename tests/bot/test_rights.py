@@ -24,10 +24,12 @@ from limner.bot.cogs.filter.files import ImportButton
 from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.cogs.pictures import BlockChoice
+from limner.bot.cogs.privacy import EraseButton, PrivacyButton
 from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
+from limner.bot.storage.erasures import Period
 from limner.bot.storage.history.gallery import Key
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.tables.models import Job
@@ -67,6 +69,8 @@ CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
 OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, message_menus.ADJUST)
 MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE)
+NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
+"""Erases what was made before 1970; of whoever presses it."""
 VIEWERS = EVERYBODY - {IN_DM}
 """Who sees the message in its channel."""
 REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")
@@ -117,6 +121,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),
     "ratings": (EVERYBODY, lambda _: {"faces": "on"}),
+    "privacy": (EVERYBODY, no_options),
     "expand": (EVERYBODY, lambda _: {"default": "off"}),
     "uploads": (EVERYBODY, lambda _: {"others": "refused"}),
     "upscale": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
@@ -198,6 +203,8 @@ BUTTONS: Table = {
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help"),
     **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),
+    **each(PrivacyButton, EVERYBODY, lambda _s, verb: PrivacyButton(verb), "erase"),
+    **each(EraseButton, EVERYBODY, lambda _s, _: NOTHING_OF_TODAY, ""),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
     **each(GoButton, EVERYBODY, lambda _s, verb: GoButton(verb, 1), "go", "leave"),
     **each(AgainButton, {ASKER}, lambda s, _: AgainButton("remix", s.things.job.id), ""),

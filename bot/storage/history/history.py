@@ -190,10 +190,11 @@ class History:
                 await erase_rows(session, erased)
         return erased
 
-    async def erase_deleted(self, most: int = 500) -> int:
-        """Erase the words of deleted requests that nobody needs any more, oldest first; returns their number."""
+    async def erase_deleted(self, *, user_id: int | None = None, most: int = 500) -> int:
+        """Erase the words of deleted requests (of one member) that nobody needs any more; returns their number."""
+        found = select(Job.id).where(*erasable()).order_by(Job.id).limit(most)
         async with self.database.read() as session:
-            due = (await session.scalars(select(Job.id).where(*erasable()).order_by(Job.id).limit(most))).all()
+            due = (await session.scalars(found if user_id is None else found.where(Job.user_id == user_id))).all()
         return len(await self.erase(due)) if due else 0
 
     async def drop_pictures(self, job_id: int) -> None:
@@ -261,7 +262,7 @@ class History:
         painted = select(Image.sha256).join(Job, Job.id == Image.job_id).where(kept, Job.id != but)
         is_refused = Job.reason_code.startswith(EndCode.PICTURE.prefix)
         holds = (kept, Job.reason_code.is_(None) | ~is_refused)
-        given = [select(one).where(*holds, one.in_(hashes)) for one in GIVEN]
+        given: list[Select[Any]] = [select(one).where(*holds, one.in_(hashes)) for one in GIVEN]
         # The outer join also finds the pictures of pending requests, which have no job yet.
         referred = select(ReferencePicture.sha256).outerjoin(Job, Job.id == ReferencePicture.job_id)
         referred = referred.where(*holds, ReferencePicture.sha256.in_(hashes))

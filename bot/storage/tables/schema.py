@@ -9,6 +9,7 @@ from limner.bot.storage.tables import (
     filter_tables,
     models,
     moderation_tables,
+    privacy_tables,
     rating_tables,
     worker_tables,
 )
@@ -22,6 +23,7 @@ PARTS = (
     rating_tables,
     filter_tables,
     worker_tables,
+    privacy_tables,
 )
 """Every module with tables; their metadata is one and the same."""
 SCHEMA = models.Base.metadata

@@ -1,0 +1,36 @@
+"""Tables for what members ask to be erased."""
+
+from __future__ import annotations
+
+from sqlalchemy import Double, String, false
+from sqlalchemy.orm import Mapped, mapped_column
+
+from limner.bot.storage.tables.base import Base, RowId, Snowflake
+
+
+class Erasure(Base, kw_only=True, eq=False):
+    """A member's wish that requests are erased; it goes when it is carried out and nothing of them is left."""
+
+    __tablename__ = "erasures"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    user_id: Mapped[int] = mapped_column(Snowflake, index=True)
+    asked_at: Mapped[float] = mapped_column(Double)
+    #: Requests made at or after one time and before another (Unix seconds).
+    after: Mapped[float] = mapped_column(Double, default=0.0)
+    before: Mapped[float] = mapped_column(Double)
+    #: Whether everything else of the member goes too: settings, marks, and the rows of the requests themselves.
+    is_all: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: Whether the posted messages are deleted.
+    takes_messages: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: The language of the receipt.
+    locale: Mapped[str] = mapped_column(String(16))
+    #: What is done so far; ``kept_messages`` are in channels where the bot may not delete.
+    requests: Mapped[int] = mapped_column(default=0, server_default="0")
+    pictures: Mapped[int] = mapped_column(default=0, server_default="0")
+    messages: Mapped[int] = mapped_column(default=0, server_default="0")
+    kept_messages: Mapped[int] = mapped_column(default=0, server_default="0")
+    #: When everything was done that could be done then.
+    done_at: Mapped[float | None] = mapped_column(Double, default=None)
+
+    __table_args__ = ({"sqlite_autoincrement": True},)

@@ -1,0 +1,127 @@
+"""Carries out what members ask to be erased, and sends them a receipt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import discord
+
+from limner.bot.app import App
+from limner.bot.background import to_its_end
+from limner.bot.limits import nonce
+from limner.bot.storage.erasures import Left
+from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.privacy_tables import Erasure
+from limner.bot.translation import N_, _, ngettext, speaking
+from limner.bot.ui.delivery.posting import is_lasting
+from limner.bot.ui.interactions import SILENT
+from limner.generators.errors import error_site
+
+log = logging.getLogger(__name__)
+
+LEFTOVERS_SECONDS = 3600.0
+"""Interval at which what moderators needed is looked at again."""
+RETRY_SECONDS = 30.0
+"""Pause after an error of Discord's or the database's."""
+
+RECEIPT = N_("Receipt {number}: {requests} and {pictures} are erased, with their words, previews and index entries.")
+EVERYTHING = N_("So is everything else that was kept of you: settings, marks and the rows themselves.")
+KEPT_MESSAGES = N_("{messages} stay in channels where I may not delete; take them away by hand.")
+REQUESTS_LEFT = N_(
+    "{requests} stay until moderators have decided about them, or for a day where a server's filter refused them; then "
+    "they go too."
+)
+STRIKES_LEFT = N_("{strikes} stay until they expire, at the latest <t:{until}:f>; then they go too.")
+
+
+class Eraser:
+    """Erases requests in parts, their posted messages first; a restart goes on where it stopped."""
+
+    def __init__(self, app: App, client: discord.Client) -> None:
+        self._app = app
+        self._client = client
+        self._pause = 0.0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._client.wait_until_ready()
+        while True:
+            await to_its_end(self._step())
+            await self._app.erasures.wait(self._pause)
+
+    async def _step(self) -> None:
+        """Carry out a part of the oldest wish; without one, look at what moderators needed of the others."""
+        try:
+            wishes = await self._app.erasures.to_do()
+            for wish in wishes[:1]:
+                jobs = await self._app.erasures.next_requests(wish)
+                await (self._erase(wish, jobs) if jobs else self._finish(wish))
+            if not wishes:
+                await self._look_at_leftovers()
+            self._pause = 0.0 if wishes else LEFTOVERS_SECONDS
+        except Exception as error:
+            log.warning("erasure_waits reason=%s", error_site(error))
+            self._pause = RETRY_SECONDS
+
+    async def _look_at_leftovers(self) -> None:
+        for wish in await self._app.erasures.with_leftovers():
+            await self._app.erasures.finish(wish)
+
+    async def _erase(self, wish: Erasure, jobs: Sequence[Job]) -> None:
+        taken = [await self._take_away(job) for job in jobs] if wish.takes_messages else []
+        messages, kept = taken.count(True), taken.count(False)
+        await self._app.erasures.erase(wish, jobs, messages=messages, kept_messages=kept)
+        self._app.jobs.queued.ring()
+
+    async def _take_away(self, job: Job) -> bool | None:
+        """Delete a request's message; None if there is none, False if Discord does not let the bot."""
+        if not job.channel_id or not job.message_id or job.is_private:
+            return None
+        channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        try:
+            await channel.get_partial_message(job.message_id).delete()
+        except discord.NotFound:
+            return None
+        except discord.HTTPException as error:
+            if not is_lasting(error):
+                raise
+            return False
+        return True
+
+    async def _finish(self, wish: Erasure) -> None:
+        left = await self._app.erasures.finish(wish)
+        with speaking(wish.locale):
+            text = receipt(wish, left)
+        try:
+            channel = await self._client.create_dm(discord.Object(wish.user_id))
+            await channel.send(text, nonce=nonce("receipt", wish.id), allowed_mentions=SILENT)
+        except discord.HTTPException as error:
+            log.info("receipt_not_sent erasure=%s code=%s", wish.id, error.code)
+
+
+def receipt(wish: Erasure, left: Left) -> str:
+    """What was erased, and what stays, why and until when."""
+    lines = [_(RECEIPT, number=wish.id, requests=requests(wish.requests), pictures=pictures(wish.pictures))]
+    if wish.is_all:
+        lines.append(_(EVERYTHING))
+    if wish.messages:
+        lines.append(ngettext("1 message is deleted.", "{number} messages are deleted.", wish.messages))
+    if wish.kept_messages:
+        lines.append(_(KEPT_MESSAGES, messages=ngettext("1 message", "{number} messages", wish.kept_messages)))
+    if left.requests:
+        lines.append(_(REQUESTS_LEFT, requests=requests(left.requests)))
+    if left.strikes:
+        strikes = ngettext("1 strike", "{number} strikes", left.strikes)
+        lines.append(_(STRIKES_LEFT, strikes=strikes, until=round(left.until)))
+    return "\n".join(lines)
+
+
+def requests(number: int) -> str:
+    """So many requests."""
+    return ngettext("1 request", "{number} requests", number)
+
+
+def pictures(number: int) -> str:
+    """So many pictures."""
+    return ngettext("1 picture", "{number} pictures", number)
