@@ -176,11 +176,16 @@ class Matcher:
         yield from self._disguised(text, work)
         for one, step in self._strict.find(text, work):
             yield _Hit(*one, (step,))
+        read = set[tuple[str, tuple[int, ...], str]]()
         for other in rewrites(text, spaced, work):
             work.spend(other.steps)
             foreign = [] if other.text.isascii() else _foreign_starts(other.text)
             for here, there in other.parts(self._reach):
                 part = other.text[here:there]
+                same = part, tuple(other.places[here:there]), other.step
+                if same in read:
+                    continue
+                read.add(same)
                 work.spend(_reading(part))
                 written = self._keywords.find(part, line(part), work)
                 is_foreign = bool(foreign) and (foreign[0] < here or foreign[-1] >= there)

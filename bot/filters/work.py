@@ -31,13 +31,15 @@ class Work:
     ``is_beside_loop`` lets other threads run now and then during a long check.
     """
 
-    __slots__ = ("_breath", "_costs", "_rule_ids", "left")
+    __slots__ = ("_breath", "_costs", "_rule_ids", "left", "read")
 
     def __init__(self, steps: float, *, is_beside_loop: bool = False) -> None:
         self.left = steps
         self._breath = steps - _BREATH if is_beside_loop else float("-inf")
         self._costs: dict[int, float] = {}
         self._rule_ids: Sequence[str] = ()
+        #: Pieces of the text that the matcher has already read in this check.
+        self.read = set[str]()
 
     @classmethod
     def of(cls, texts: Iterable[str], *, a_character: int = A_CHARACTER, is_beside_loop: bool = False) -> Work:
@@ -45,9 +47,10 @@ class Work:
         return cls(LEAST + a_character * min(sum(map(len, texts)), LONGEST), is_beside_loop=is_beside_loop)
 
     def begin(self, rule_ids: Sequence[str]) -> None:
-        """Number these rules from here on."""
+        """Number these rules from here on, and read every piece anew."""
         self._rule_ids = rule_ids
         self._costs.clear()
+        self.read.clear()
 
     def spend(self, steps: float) -> None:
         """Take some of the steps; raises TooCostly if there are none left."""

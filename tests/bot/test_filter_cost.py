@@ -183,6 +183,86 @@ def test_steps_grow_with_the_length_of_a_text_and_no_faster(alphabet: str) -> No
         assert spent(matcher, text) <= 5 * spent(matcher, text[:1000]) + LEAST
 
 
+PROMPTS = {
+    "en": (
+        "A quiet harbour town at dawn, wooden boats with faded paint, gulls over the breakwater, an old "
+        "woman mends a net beside crates of silver herring; behind her steep streets climb towards a whi"
+        "te chapel, washing dries on every balcony. Painted in gouache on rough paper, muted teal and oc"
+        "hre (soft light:1.2), 35mm, f/2.8, *grainy*, "
+    ),
+    "de": (
+        "Ein verschneites Bergdorf kurz vor Weihnachten, aus den Schornsteinen steigt dünner Rauch, Kind"
+        "er ziehen ihren Schlitten an der geschmückten Bäckerei vorbei, im Hintergrund glühen die Gipfel"
+        "; Holzschnitt, grobe Linien, wenige kräftige Farben, größere Schattenflächen, wie auf einem alt"
+        "en Reiseplakat, "
+    ),
+    "vi": (
+        "Một khu chợ nổi trên sông lúc bình minh, những chiếc thuyền gỗ chở đầy xoài và thanh long, ngườ"
+        "i phụ nữ đội nón lá mỉm cười, sương mù phủ nhẹ hàng dừa xanh, ánh nắng vàng dịu chiếu xuyên qua"
+        " mái tranh, tranh lụa truyền thống, "
+    ),
+    "el": (
+        "Ένα μικρό νησί με άσπρα σπίτια και γαλάζια παράθυρα, δύο γέροι παίζουν τάβλι κάτω από την κλημα"
+        "ταριά, η θάλασσα λάμπει στο βάθος, ένας γάτος κοιμάται πάνω στο πεζούλι, ζεστό φως του απογεύμα"
+        "τος, ακουαρέλα με απαλά χρώματα, "
+    ),
+    "uk": (
+        "Стара хата під солом’яною стріхою, біля тину цвітуть мальви, дідусь лагодить візок, а поруч дрі"
+        "має рудий кіт; над ставком стелиться ранковий туман, вдалині мріє вітряк, олійний живопис широк"
+        "ими мазками, теплі барви, "
+    ),
+    "hi": (
+        "गंगा के घाट पर सुबह की आरती, पीतल के दीपक, गेंदे के फूलों की मालाएँ, धुंध में तैरती छोटी नावें,"
+        " सीढ़ियों पर बैठा बूढ़ा संगीतकार सितार बजाता है, पुराने मंदिरों की परछाई पानी में काँपती है, जल"
+        "रंग चित्र, कोमल प्रकाश, "
+    ),
+    "ar": (
+        "سوق قديم للتوابل في مدينة ساحلية، أكوام من الكركم والزعفران، بائع عجوز يبتسم تحت مظلّة مخططة، ف"
+        "وانيس نحاسية معلّقة بين الأقواس، قطة رمادية تنام على سجادة منسوجة، ضوء الغروب الدافئ، رسم زيتي "
+        "بتفاصيل دقيقة، "
+    ),
+    "he": (
+        "בית קפה קטן בסמטה ירושלמית, שולחנות עץ תחת עץ לימון, זקנה מוזגת תה בכוסות צבעוניות, חתול ג'ינג'"
+        "י על אדן החלון, אור אחר צהריים רך על אבנים עתיקות, ציור בצבעי מים, צללים כחולים ועדינים, "
+    ),
+    "th": ("ตลาดน้ำยามเช้า เรือไม้บรรทุกผลไม้สีสด แม่ค้าสวมหมวกสาน หมอกบางเหนือคลอง วัดเก่าอยู่ไกลออกไป ภาพสีน้ำ แสงอ่อน โทนสีอบอุ่น, "),
+    "zh": (
+        "清晨的江南水乡，青石板路被细雨打湿，老人撑着油纸伞走过拱桥，乌篷船静静停在柳树下，远处传来"
+        "寺庙的钟声，水墨画，留白，淡雅的色调，"
+    ),
+    "ja": (
+        "山あいの小さな駅に雪が静かに降り積もり、赤いマフラーの少女が古い時計を見上げている。遠くの"
+        "家々には明かりが灯り、木版画のような柔らかな色合い、"
+    ),
+    "ko": (
+        "가을 단풍이 물든 산사의 마당에서 스님이 낙엽을 쓸고, 처마 끝 풍경이 바람에 흔"
+        "들리며, 멀리 안개 낀 계곡이 보인다, 수채화, 부드러운 빛, "
+    ),
+}
+"""Harmless prompts, as people write them."""
+
+
+@pytest.mark.parametrize("language", PROMPTS)
+def test_a_long_harmless_prompt_leaves_steps_to_spare(every_term: Matcher, language: str) -> None:
+    prompt = PROMPTS[language] * 30
+    for text in (prompt[:1500], prompt[:1500].upper()):
+        assert spent(every_term, text) <= (LEAST + A_CHARACTER * len(text)) * 0.85
+        assert every_term.find(text) is None
+
+
+@pytest.fixture(scope="module")
+def every_term() -> Matcher:
+    """All shipped packs, filled up with invented words to 2,000 rules, and 300 regexes."""
+    chance = random.Random(5)
+    terms = dict.fromkeys(term for pack in packs.every().values() for term in pack.terms)
+    syllables = ["bax", "dif", "kelg", "mun", "strow", "vug", "lonz", "grix", "osk", "tavh"]
+    made = dict.fromkeys("".join(chance.choices(syllables, k=3)) for _ in range(3000))
+    words = [f"{word}{chance.choice(['', '*', ' kelgmun'])}" for word in made]
+    known = [Rule(str(number), pattern) for number, pattern in enumerate([*terms, *words][:2000])]
+    slurs = [rf"(?:dead|bloody)\s+{word}s?" for word in [*made][:300]]
+    return Matcher([*known, *(Rule(f"regex {number}", slur, is_regex=True) for number, slur in enumerate(slurs))])
+
+
 def test_another_reading_of_a_few_words_does_not_read_the_whole_text_again() -> None:
     matcher = rules(["hot dog", "badger", "*owl*", "猫咪"])
     plain = "a lighthouse on a cliff above the sea, oil painting, golden hour, highly detailed, " * 18

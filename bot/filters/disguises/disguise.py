@@ -20,8 +20,9 @@ _HEARD = 2
 """Sounds at the beginning or end of a word that must be equal before the rest is compared."""
 _REMEMBERED, _REMEMBERED_LETTERS = 1 << 14, 64
 """Pieces of text whose result is cached, and the length of the longest of them."""
-_PIECE, _READING, _CHARACTER = 10, 30, 4
-"""Steps for a piece of text, for each reading of one that is not a real word, and for each of its characters."""
+_PIECE, _AGAIN, _READING, _CHARACTER = 10, 10, 30, 4
+"""Steps for a piece of text, for one that the check has read before, for each reading of one that is not a real word,
+and for each of its characters."""
 _KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
 """Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for
 looking whether letters spell it."""
@@ -154,23 +155,29 @@ class Disguises:
 
     def is_in(self, chunks: Iterable[str], work: Work) -> bool:
         """Whether a disguised word is in one of the pieces of normalised text without white space."""
-        seen, cost = self._seen, 0.0
+        seen, read, cost = self._seen, work.read, 0.0
         for chunk in chunks:
             if (known := seen.get(chunk)) is None:
                 if self.sightings(chunk, work):
                     return True
-            elif known[0]:
-                return True
+                continue
+            if chunk in read:
+                cost += _AGAIN
             else:
+                read.add(chunk)
                 cost += known[1]
+            if known[0]:
+                work.spend(cost)
+                return True
         work.spend(cost)
         return False
 
     def sightings(self, chunk: str, work: Work) -> tuple[Sighting, ...]:
-        """The disguised words in a piece of normalised text without white space; its cost is constant."""
+        """The disguised words in a piece of normalised text without white space; a check pays for a piece once."""
         known = self._seen.get(chunk)
         if known is not None:
-            work.spend(known[1])
+            work.spend(_AGAIN if chunk in work.read else known[1])
+            work.read.add(chunk)
             return known[0]
         before = work.left
         work.spend(_PIECE + len(chunk))
@@ -179,6 +186,7 @@ class Disguises:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
             self._seen[chunk] = found, before - work.left
+            work.read.add(chunk)
         return found
 
     def spelling(self, chunk: str, work: Work) -> Spelling:

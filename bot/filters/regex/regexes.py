@@ -161,8 +161,8 @@ class Regexes:
         if not self._compiled:
             return
         code, found = CodedText(text), list[int]()
-        if self._light:
-            work.spend(_CALL + cost.LIGHT * len(self._light) * len(code.text))
+        if self._light and (possible := self._light_filter.Match(code.text, potential=True)):
+            work.spend(_CALL + cost.LIGHT * len(possible) * len(code.text))
             found += [self._light[place] for place in self._light_filter.Match(code.text) or ()]
         if self._heavy:
             found += [self._heavy[place] for place in self._heavy_filter.Match(code.text, potential=True) or ()]

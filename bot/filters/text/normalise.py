@@ -57,7 +57,10 @@ _NEEDS_CARE = re.compile(
 
 # A piece is normalised alone: what could melt into the letter before it is in it, also the parts of Korean and kana.
 _FOLLOWS = f"[{_MARKS}{INVISIBLE}{_SELECTORS}\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7fb\uff9e-\uffdc]"
-_SIMPLE = "\\t-\\r\\x1c-\\x7eà-öø-ÿ\u0410-\u045f\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff\uac00-\ud7a3"
+_SIMPLE = (
+    "\\t-\\r\\x1c-\\x7eà-öø-ÿ\u0410-\u045f\u05d0-\u05ea\u0621-\u063a\u0641-\u064a\u0e01-\u0e30"
+    "\u3041-\u3096\u30a1-\u30fc\u4e00-\u9fff\uac00-\ud7a3"
+)
 """Characters with a normal form of exactly one character, in any context."""
 _PIECE = re.compile(rf"[{_SIMPLE}]+(?!{_FOLLOWS})|.{_FOLLOWS}*", re.DOTALL)
 _IS_SIMPLE = re.compile(f"[{_SIMPLE}]+").fullmatch
