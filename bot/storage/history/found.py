@@ -1,4 +1,4 @@
-"""Requests by the terms of the full-text index, newest or oldest first; a page costs the same among a million."""
+"""Requests by the terms of the full-text index, newest or oldest first, read from one key on."""
 
 from __future__ import annotations
 
