@@ -120,6 +120,7 @@ class IpAdapters:
         self._adapted, self._roles = self._attention(), roles
         log.info("adapters_changed count=%d seconds=%.2f", len(roles), time.perf_counter() - started)
 
+    @loading()
     def _read_encoder(self) -> dict[str, Any]:
         options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": self._pipe.unet.dtype}
         made: Any = CLIPVisionModelWithProjection.from_pretrained(self._card.image_encoder, **options)

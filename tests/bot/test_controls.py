@@ -84,7 +84,7 @@ def test_every_form_is_made_anew_when_it_comes_back() -> None:
 def test_no_view_answers_by_itself() -> None:
     assert [kind for kind in ours(discord.ui.View) if not issubclass(kind, Form)] == []
     controls = {kind.__name__ for kind in ours(Control)} | {kind.__name__ for kind in FORMS}
-    fields = {("forms", name) for name in ("_select", "_channels", "_roles")}
+    fields = {("forms", name) for name in ("_select", "_channels", "_roles")} | {("privacy", "_choice")}
     sent = {("after_refusal", name) for name in ("again_button", "appeal_button")}
     for name in DISCORDS:
         for file, around in calls(name):
@@ -307,7 +307,8 @@ async def test_cards_are_posted_and_roles_named_in_their_own_server_only(world: 
 
 
 AUTOCOMPLETES = [
-    *(("imagine", option) for option in ("style", "model", "lora", "sampler")),
+    *(("imagine", option) for option in ("style", "model", "lora", "sampler", "controls")),
+    *(("history", option) for option in ("model", "style")),
     ("cancel", "request"),
 ]
 FOR_MODERATORS = [(f"filter {name}", "rule") for name in ("edit", "exempt", "remove", "replay")] + [

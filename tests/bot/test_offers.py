@@ -70,7 +70,7 @@ async def test_discord_suggests_what_can_be_used(world: World) -> None:
     found = await world.ada.autocomplete(world.channel, "imagine", "model", "")
     assert [(choice["name"], choice["value"]) for choice in found] == [
         ("refiner (needs a picture)", "refiner"),
-        ("good", "good"),
+        ("good (reads tags)", "good"),
     ]
 
 

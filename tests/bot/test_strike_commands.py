@@ -47,7 +47,7 @@ async def test_strikes_are_given_shown_and_taken_back(world: World) -> None:
     assert (choice["value"], choice["name"]) == (1, "1: spam")
     assert await told(world, "remove", strike=1) == f"Strike 1 of <@{world.ada.id}> (spam) is taken back."
     assert "no such strike" in await told(world, "remove", strike=1)
-    assert list(await me(world, world.ada)) == ["Requests", "Expansion", "In this server"]
+    assert list(await me(world, world.ada)) == ["Requests", "Expansion", "Your uploads", "In this server"]
 
 
 async def test_each_suspension_is_twice_as_long_and_ends_with_its_strike(world: World) -> None:

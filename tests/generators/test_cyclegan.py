@@ -98,7 +98,7 @@ def test_what_is_saved_paints_as_what_was_learnt(recipe: CycleGANRecipe, executo
 @pytest.mark.parametrize("what", [{}, {"init_image": "x.png", "mask": "x.png"}, {"init_image": "nothing.png"}])
 def test_what_it_cannot_do_is_told(executor: Executor, what: dict[str, str]):
     request = tiny_request(model="model", width=16, height=16, negative_prompt="", **what)
-    with pytest.raises(BadRequest, match=r"^(This model|The picture) [^.]+\.$"):
+    with pytest.raises(BadRequest, match=r"^(This model|A given picture) [^.]+\.$"):
         executor.admit("it", request)
     assert executor.step() == []
 
