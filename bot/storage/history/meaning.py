@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from limner.bot.background import patiently
+from limner.bot.background import patiently, to_its_end
 from limner.bot.errors import UserError
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words, packed
@@ -53,19 +53,24 @@ class Meaning:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limner-meaning")
         self._signs: OrderedDict[SearchScope, Signs] = OrderedDict()
         self._reading = asyncio.Lock()
+        self._pause = 0.0
 
     async def fill(self) -> None:
         """Write the embeddings of painted requests that have none, the newest first, until cancelled."""
-        await patiently(self.rows.mark_others)
+        await patiently(lambda: to_its_end(self.rows.mark_others()))
         while not self._is_missing:
-            try:
-                while await self.fill_some():
-                    pass
-            except UserError as error:
-                log.warning("embedding_waits code=%s", error.code)
-            except Exception as error:
-                log.error("embedding_failed reason=%s", error_site(error))
-            await asyncio.sleep(POLL_SECONDS)
+            await to_its_end(self._try_some())
+            await asyncio.sleep(self._pause)
+
+    async def _try_some(self) -> None:
+        self._pause = POLL_SECONDS
+        try:
+            if await self.fill_some():
+                self._pause = 0.0
+        except UserError as error:
+            log.warning("embedding_waits code=%s", error.code)
+        except Exception as error:
+            log.error("embedding_failed reason=%s", error_site(error))
 
     async def fill_some(self) -> int:
         """Write the next few; returns how many were missing."""
