@@ -9,6 +9,7 @@ from PIL import Image
 
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
+from limner.bot.storage.tables.models import Job
 from tests.simulated_discord import World, labels, text_of
 from tests.tiny_models import SIDE, build_tiny_pipeline
 
@@ -49,7 +50,12 @@ async def test_an_idea_becomes_a_picture(world: World) -> None:
     assert [found.id for found in await world.app.history.page(world.ada.id, search="fox snow")] == [job.id]
 
     await world.ada.click(message, label="Reroll")
-    again = await world.delivered(await world.newest(), seconds=80)
+
+    async def others() -> list[Job]:
+        return [one for one in await world.app.history.page(None, every_status=True) if one.id != job.id]
+
+    [again] = await world.until(others, "the reroll is a request")
+    again = await world.delivered(again, seconds=80)
     assert (again.parent_id, len(world.message(again).attachments)) == (job.id, 2)
     assert {image.sha256 for image in again.images}.isdisjoint(image.sha256 for image in job.images)
 
