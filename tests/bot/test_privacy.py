@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import simcord
 from sqlalchemy import BigInteger, String, Text, select, update
@@ -173,11 +174,11 @@ def test_every_large_number_is_a_members_id_that_is_erased_or_none():
 
 
 async def erased(world: World, number: int) -> None:
-    """Wait until a receipt's wish is carried out."""
+    """Wait until a receipt's erasure is carried out."""
 
     async def is_done() -> bool:
-        wish = await world.app.erasures.get(number)
-        return wish is None or wish.done_at is not None
+        erasure = await world.app.erasures.get(number)
+        return erasure is None or erasure.done_at is not None
 
     await world.until(is_done, f"receipt {number}")
 
@@ -203,7 +204,12 @@ async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptu
     await app.guilds.change(world.guild.id, ada.id, review_days=3)
     settings = await app.guilds.get(world.guild.id)
     told = await app.strikes.give(world.guild.id, bob.id, by=ada.id, why="spam", settings=settings)
-    await world.painted("a zanzibarian giraffe")
+    painted = await world.painted("a zanzibarian giraffe")
+    await app.favourites.star(ada.id, painted.images[0].id)
+    await app.favourites.keep(ada.id, painted.images[0].id, "Zanzibar", "a note from zanzibar")
+    await app.ratings.choose(ada.id, is_shown=True, is_training=True)
+    await app.ratings.rate(painted, is_good=True)
+    await app.meaning.rows.write({painted.id: np.ones(64, np.float32)})
     waiting = await world.imagine("a waiting zanzibarian giraffe")
     running = await world.claim()
     kept = await world.imagine("a wombat", bob)
@@ -217,8 +223,8 @@ async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptu
     await app.jobs.end_cancelled("painter")
     await erased(world, 1)
     assert "Receipt 1: 2 requests and 1 picture are erased" in letters(ada)[-1]
-    for wish in await app.erasures.with_leftovers():
-        assert not await app.erasures.finish(wish)
+    for erasure in await app.erasures.with_leftovers():
+        assert not await app.erasures.finish(erasure)
     assert done.response
 
     assert [message.author.id for message in world.channel.history() if "zanzibar" in text_of(message)] == []
@@ -258,13 +264,13 @@ async def test_a_period_is_erased_and_the_rest_stays(world: World):
     assert world.message(old)
 
 
-async def test_the_same_wish_twice_is_one(database: Database, history: History):
+async def test_the_same_erasure_twice_is_one(database: Database, history: History):
     erasures = Erasures(database, history)
     span = Period(1, 0.0, 5.0)
-    wishes = [await erasures.ask(span, is_all=False, takes_messages=False, locale="en-US") for _ in range(2)]
+    started = [await erasures.ask(span, is_all=False, takes_messages=False, locale="en-US") for _ in range(2)]
     other = await erasures.ask(span, is_all=True, takes_messages=False, locale="en-US")
     later = await erasures.ask(Period(1, 0.0, 9.0), is_all=True, takes_messages=False, locale="en-US")
-    assert [wish.id for wish in (*wishes, other, later)] == [1, 1, 2, 2]
+    assert [one.id for one in (*started, other, later)] == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -299,11 +305,11 @@ async def test_strikes_stay_until_they_expire_and_a_host_may_ask_for_a_member_wh
     await erased(world, 1)
     assert await world.app.history.count(world.ada.id, every_status=True) == 0
     assert len(await world.app.strikes.active(world.guild.id, world.ada.id)) == 1
-    [wish] = await world.app.erasures.with_leftovers()
+    [erasure] = await world.app.erasures.with_leftovers()
     async with world.app.database.begin() as session:
         await session.execute(update(Strike).values(expires_at=1.0))
         await session.execute(update(Suspension).values(until=1.0))
-    assert not await world.app.erasures.finish(wish)
+    assert not await world.app.erasures.finish(erasure)
     assert await world.app.erasures.with_leftovers() == []
 
 
