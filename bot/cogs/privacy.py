@@ -123,12 +123,12 @@ class EraseButton(
         return cls(span, is_all=match["all"] == "1", takes_messages=match["messages"] == "1")
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Write the wish down; a second click finds the same one."""
+        """Store the erasure; a second click finds the same one."""
         span = _everything(self.span.user_id) if self.is_all else self.span
-        wish = await app.erasures.ask(
+        erasure = await app.erasures.ask(
             span, is_all=self.is_all, takes_messages=self.takes_messages, locale=str(interaction.locale)
         )
-        text = _(BEGUN, number=wish.id)
+        text = _(BEGUN, number=erasure.id)
         await interaction.response.edit_message(content=text, view=None, allowed_mentions=SILENT)
 
 
@@ -185,13 +185,13 @@ async def _stored(app: App, user_id: int) -> discord.Embed:
     lines = [
         _(LABELS[name], number=number) if name in LABELS else f"{name}: {number}" for name, number in others.items()
     ]
-    wishes = [
-        _(ERASING, number=wish.id, requests=requests(wish.requests))
-        if wish.done_at is None
-        else _(STAYS, number=wish.id)
-        for wish in await app.erasures.of_member(user_id)
+    erasures = [
+        _(ERASING, number=erasure.id, requests=requests(erasure.requests))
+        if erasure.done_at is None
+        else _(STAYS, number=erasure.id)
+        for erasure in await app.erasures.of_member(user_id)
     ]
-    told = {_("Your requests"): size, _("Beside them"): "\n".join(lines), _("Being erased"): "\n".join(wishes)}
+    told = {_("Your requests"): size, _("Beside them"): "\n".join(lines), _("Being erased"): "\n".join(erasures)}
     return make_embed(_(TITLE), _(KEPT), [(name, text, False) for name, text in told.items()])
 
 

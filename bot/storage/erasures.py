@@ -1,4 +1,4 @@
-"""Erasing a member's requests, or everything of a member: durable wishes, carried out in small parts."""
+"""Erasing a member's requests, or everything of a member: a row until it is done, carried out in small parts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Erasures:
         return Held(requests, row[0], int(row[1]))
 
     async def ask(self, span: Period, *, is_all: bool, takes_messages: bool, locale: str) -> Erasure:
-        """Write a wish down; the same wish that is not carried out yet is the same row."""
+        """Store what a member asks to erase; asked for again before it is done, it is the same row."""
         same = select(Erasure).where(
             Erasure.user_id == span.user_id,
             Erasure.done_at.is_(None),
@@ -87,9 +87,9 @@ class Erasures:
         )
         async with self.database.begin() as session:
             await self.database.lock(session, f"limner.privacy.{span.user_id}")
-            if wish := await session.scalar(same):
-                return wish
-            wish = Erasure(
+            if erasure := await session.scalar(same):
+                return erasure
+            erasure = Erasure(
                 user_id=span.user_id,
                 asked_at=time.time(),
                 after=span.after,
@@ -98,10 +98,10 @@ class Erasures:
                 takes_messages=takes_messages,
                 locale=locale,
             )
-            session.add(wish)
+            session.add(erasure)
         self._asked.set()
-        log.info("erasure_asked erasure=%s", wish.id)
-        return wish
+        log.info("erasure_asked erasure=%s", erasure.id)
+        return erasure
 
     async def wait(self, seconds: float) -> None:
         """Wait until somebody asks in this process, but no longer."""
@@ -116,7 +116,7 @@ class Erasures:
             return await member_data.counted(session, user_id)
 
     async def of_member(self, user_id: int) -> Sequence[Erasure]:
-        """A member's wishes that are not wholly carried out, oldest first."""
+        """A member's erasures that are not wholly carried out, oldest first."""
         return await self._read(Erasure.user_id == user_id)
 
     async def to_do(self) -> Sequence[Erasure]:
@@ -127,14 +127,14 @@ class Erasures:
         """Wishes of which something is left that moderators needed."""
         return await self._read(Erasure.done_at.is_not(None))
 
-    async def next_requests(self, wish: Erasure) -> Sequence[Job]:
+    async def next_requests(self, erasure: Erasure) -> Sequence[Job]:
         """The next requests to erase, oldest first; those that are deleted already do not come again."""
-        due = select(Job).where(*_span(wish).contains(), Job.deleted_at.is_(None)).order_by(Job.id).limit(BATCH)
+        due = select(Job).where(*_span(erasure).contains(), Job.deleted_at.is_(None)).order_by(Job.id).limit(BATCH)
         async with self.database.read() as session:
             return (await session.scalars(due)).all()
 
-    async def erase(self, wish: Erasure, jobs: Sequence[Job], *, messages: int, kept_messages: int) -> None:
-        """Erase these requests, and count them and their messages in the wish's row."""
+    async def erase(self, erasure: Erasure, jobs: Sequence[Job], *, messages: int, kept_messages: int) -> None:
+        """Erase these requests, and count them and their messages in the erasure's row."""
         await self._history.delete_all([job.id for job in jobs])
         counts = {
             "requests": Erasure.requests + len(jobs),
@@ -143,52 +143,52 @@ class Erasures:
             "kept_messages": Erasure.kept_messages + kept_messages,
         }
         async with self.database.begin() as session:
-            await session.execute(update(Erasure).where(Erasure.id == wish.id).values(**counts))
+            await session.execute(update(Erasure).where(Erasure.id == erasure.id).values(**counts))
 
-    async def finish(self, wish: Erasure) -> Left:
-        """Erase what is beside the requests, if the wish is for all, and the words in the index; tells what is left.
+    async def finish(self, erasure: Erasure) -> Left:
+        """Erase what is beside the requests, if everything is erased, and the words in the index; returns what is left.
 
-        The wish counts as done then; calling it again for a done one erases what moderators do not need any more, and
-        deletes the wish once nothing is left.
+        The erasure counts as done then; calling it again for a done one erases what moderators do not need any more,
+        and deletes the erasure once nothing is left.
         """
-        left = await self._erase_all(wish) if wish.is_all else Left(await self._undecided(wish))
-        if wish.done_at is None:
+        left = await self._erase_all(erasure) if erasure.is_all else Left(await self._undecided(erasure))
+        if erasure.done_at is None:
             await merge_index(self.database)
             await self._flush()
         async with self.database.begin() as session:
-            mine = Erasure.id == wish.id
+            mine = Erasure.id == erasure.id
             if left:
                 await session.execute(
                     update(Erasure).where(mine).values(done_at=func.coalesce(Erasure.done_at, time.time()))
                 )
             else:
                 await session.execute(delete(Erasure).where(mine))
-        log.info("erasure_done erasure=%s left=%s", wish.id, left.requests + left.strikes)
+        log.info("erasure_done erasure=%s left=%s", erasure.id, left.requests + left.strikes)
         return left
 
     async def get(self, number: int) -> Erasure | None:
-        """A wish with its present figures; None if it is carried out."""
+        """An erasure with its present figures; None if it is carried out."""
         async with self.database.read() as session:
             return await session.get(Erasure, number)
 
-    async def _erase_all(self, wish: Erasure) -> Left:
-        user_id, before = wish.user_id, wish.before
+    async def _erase_all(self, erasure: Erasure) -> Left:
+        user_id, before = erasure.user_id, erasure.before
         hashes: set[str] = set()
         while await self._history.erase_deleted(user_id=user_id):
             pass
         async with self.database.begin() as session:
-            if wish.done_at is None:  # otherwise these are new ones of a member who came back
+            if erasure.done_at is None:  # otherwise these are new ones of a member who came back
                 hashes = await member_data.erase_own(session, user_id)
                 await member_data.erase_actor(session, user_id)
             await member_data.erase_reduced(session, user_id, before)
             await member_data.erase_old_strikes(session, user_id, before)
             strikes, until = await member_data.strikes_left(session, user_id, before)
         await self._history.drop_files(hashes)
-        return Left(await self._undecided(wish), strikes, until)
+        return Left(await self._undecided(erasure), strikes, until)
 
-    async def _undecided(self, wish: Erasure) -> int:
-        """Requests of the wish that moderators or the filter still need, or that are still being painted."""
-        mine = (*_span(wish).contains(), Job.deleted_at.is_not(None), Job.erased_at.is_(None))
+    async def _undecided(self, erasure: Erasure) -> int:
+        """Requests of the erasure that moderators or the filter still need, or that are still being painted."""
+        mine = (*_span(erasure).contains(), Job.deleted_at.is_not(None), Job.erased_at.is_(None))
         async with self.database.read() as session:
             return await session.scalar(select(func.count()).select_from(Job).where(*mine)) or 0
 
@@ -203,5 +203,5 @@ class Erasures:
             return (await session.scalars(select(Erasure).where(which).order_by(Erasure.id))).all()
 
 
-def _span(wish: Erasure) -> Period:
-    return Period(wish.user_id, wish.after, wish.before)
+def _span(erasure: Erasure) -> Period:
+    return Period(erasure.user_id, erasure.after, erasure.before)

@@ -85,8 +85,8 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
         written = "\n\n".join(f"{_heading(name)}:\n{text}" for name, text in texts.items())
         return {"file": discord.File(io.BytesIO(written.encode()), FILE)}
     if not typed.kind:
-        return {"embeds": _embeds(texts)}
-    return {"embeds": _embeds(texts), "view": view_of(again_button(typed.kind, typed.subject))}
+        return {"embeds": embeds_of(texts)}
+    return {"embeds": embeds_of(texts), "view": view_of(again_button(typed.kind, typed.subject))}
 
 
 def shown(message: discord.Message) -> Iterator[tuple[str, str]]:
@@ -153,7 +153,8 @@ def _options(options: Sequence[Mapping[str, Any]], resolved: Mapping[str, Any]) 
             yield option["name"], str(file.get("filename", option["value"]))
 
 
-def _embeds(texts: Mapping[str, str]) -> list[discord.Embed]:
+def embeds_of(texts: Mapping[str, str]) -> list[discord.Embed]:
+    """Short texts as fields of the first embed, and each long one as an embed of its own."""
     first = discord.Embed(title=_(TITLE))
     embeds = [first]
     for name, text in texts.items():

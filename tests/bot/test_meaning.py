@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -132,6 +133,8 @@ async def test_another_embedder_makes_all_of_them_anew(database: Database, index
 async def test_older_rows_are_filled_up_in_the_background_and_the_loop_goes_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    has_begun, has_gone_on = threading.Event(), threading.Event()
+
     class Slow:
         size = 64
 
@@ -140,7 +143,8 @@ async def test_older_rows_are_filled_up_in_the_background_and_the_loop_goes_on(
             return cls()
 
         def embed(self, texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-            time.sleep(0.2)
+            has_begun.set()
+            assert has_gone_on.wait(10)
             return np.ones((len(texts), 64), np.float32)
 
     def load(_name: str) -> TextEmbedder:
@@ -151,12 +155,12 @@ async def test_older_rows_are_filled_up_in_the_background_and_the_loop_goes_on(
     await painted(database)
     index = Meaning(database, "slow")
     filling = asyncio.create_task(index.fill())
-    turns, deadline = 0, time.monotonic() + 10
+    assert await asyncio.to_thread(has_begun.wait, 10)
+    has_gone_on.set()  # the loop gets here while the embedder holds its thread
+    deadline = time.monotonic() + 10
     while await count(database) < len(IDEAS):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
-        turns += 1
-    assert turns > 5
     filling.cancel()
     index.close()
 

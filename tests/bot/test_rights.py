@@ -70,7 +70,7 @@ CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, message_menus.ADJUST)
 MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE)
 NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
-"""Erases what was made before 1970; of whoever presses it."""
+"""Erases the requests from before 1970 of the member who presses it."""
 VIEWERS = EVERYBODY - {IN_DM}
 """Who sees the message in its channel."""
 REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")

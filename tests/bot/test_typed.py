@@ -232,12 +232,12 @@ def test_options_are_read_line_by_line():
 def test_a_message_brings_back_what_it_shows(texts: dict[str, str]):
     for language in languages():
         with speaking(language):
-            embeds = typed._embeds(texts)  # pyright: ignore[reportPrivateUsage]
+            embeds = typed.embeds_of(texts)
         message = cast("discord.Message", SimpleNamespace(embeds=embeds))
         assert dict(typed.shown(message)) == texts
 
 
 def test_typed_texts_have_headings_in_the_language_of_their_reader():
     with speaking("zh-CN"):
-        [embed] = typed._embeds({"prompt": "狐狸", "style": "noir"})  # pyright: ignore[reportPrivateUsage]
+        [embed] = typed.embeds_of({"prompt": "狐狸", "style": "noir"})
     assert [field.name for field in embed.fields] == ["提示词", "风格"]

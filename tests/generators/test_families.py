@@ -2,7 +2,7 @@
 # pyright: reportCallIssue=false, reportIndexIssue=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
-"""Every family paints the stock picture, from words, from a picture and into a part of one, whoever else is there."""
+"""Every family paints the stock picture, from words, a picture or into a part of one, whatever else is in the batch."""
 
 import inspect
 from collections.abc import Callable

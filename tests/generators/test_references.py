@@ -2,7 +2,7 @@
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportPrivateUsage=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
-"""References and control pictures: each request gets the stock pipeline's picture, whoever else is there."""
+"""References and control pictures: each request gets the stock pipeline's picture, whatever else is in the batch."""
 
 import inspect
 import json

@@ -9,7 +9,7 @@ from limner.bot.storage.tables.base import Base, RowId, Snowflake
 
 
 class Erasure(Base, kw_only=True, eq=False):
-    """A member's wish that requests are erased; it goes when it is carried out and nothing of them is left."""
+    """What a member asked to erase; the row goes when all of it is erased."""
 
     __tablename__ = "erasures"
 

@@ -51,27 +51,27 @@ class Eraser:
             await self._app.erasures.wait(self._pause)
 
     async def _step(self) -> None:
-        """Carry out a part of the oldest wish; without one, look at what moderators needed of the others."""
+        """Carry out a part of the oldest erasure; without one, erase what moderators no longer need."""
         try:
-            wishes = await self._app.erasures.to_do()
-            for wish in wishes[:1]:
-                jobs = await self._app.erasures.next_requests(wish)
-                await (self._erase(wish, jobs) if jobs else self._finish(wish))
-            if not wishes:
+            erasures = await self._app.erasures.to_do()
+            for erasure in erasures[:1]:
+                jobs = await self._app.erasures.next_requests(erasure)
+                await (self._erase(erasure, jobs) if jobs else self._finish(erasure))
+            if not erasures:
                 await self._look_at_leftovers()
-            self._pause = 0.0 if wishes else LEFTOVERS_SECONDS
+            self._pause = 0.0 if erasures else LEFTOVERS_SECONDS
         except Exception as error:
             log.warning("erasure_waits reason=%s", error_site(error))
             self._pause = RETRY_SECONDS
 
     async def _look_at_leftovers(self) -> None:
-        for wish in await self._app.erasures.with_leftovers():
-            await self._app.erasures.finish(wish)
+        for erasure in await self._app.erasures.with_leftovers():
+            await self._app.erasures.finish(erasure)
 
-    async def _erase(self, wish: Erasure, jobs: Sequence[Job]) -> None:
-        taken = [await self._take_away(job) for job in jobs] if wish.takes_messages else []
+    async def _erase(self, erasure: Erasure, jobs: Sequence[Job]) -> None:
+        taken = [await self._take_away(job) for job in jobs] if erasure.takes_messages else []
         messages, kept = taken.count(True), taken.count(False)
-        await self._app.erasures.erase(wish, jobs, messages=messages, kept_messages=kept)
+        await self._app.erasures.erase(erasure, jobs, messages=messages, kept_messages=kept)
         self._app.jobs.queued.ring()
 
     async def _take_away(self, job: Job) -> bool | None:
@@ -89,26 +89,26 @@ class Eraser:
             return False
         return True
 
-    async def _finish(self, wish: Erasure) -> None:
-        left = await self._app.erasures.finish(wish)
-        with speaking(wish.locale):
-            text = receipt(wish, left)
+    async def _finish(self, erasure: Erasure) -> None:
+        left = await self._app.erasures.finish(erasure)
+        with speaking(erasure.locale):
+            text = receipt(erasure, left)
         try:
-            channel = await self._client.create_dm(discord.Object(wish.user_id))
-            await channel.send(text, nonce=nonce("receipt", wish.id), allowed_mentions=SILENT)
+            channel = await self._client.create_dm(discord.Object(erasure.user_id))
+            await channel.send(text, nonce=nonce("receipt", erasure.id), allowed_mentions=SILENT)
         except discord.HTTPException as error:
-            log.info("receipt_not_sent erasure=%s code=%s", wish.id, error.code)
+            log.info("receipt_not_sent erasure=%s code=%s", erasure.id, error.code)
 
 
-def receipt(wish: Erasure, left: Left) -> str:
+def receipt(erasure: Erasure, left: Left) -> str:
     """What was erased, and what stays, why and until when."""
-    lines = [_(RECEIPT, number=wish.id, requests=requests(wish.requests), pictures=pictures(wish.pictures))]
-    if wish.is_all:
+    lines = [_(RECEIPT, number=erasure.id, requests=requests(erasure.requests), pictures=pictures(erasure.pictures))]
+    if erasure.is_all:
         lines.append(_(EVERYTHING))
-    if wish.messages:
-        lines.append(ngettext("1 message is deleted.", "{number} messages are deleted.", wish.messages))
-    if wish.kept_messages:
-        lines.append(_(KEPT_MESSAGES, messages=ngettext("1 message", "{number} messages", wish.kept_messages)))
+    if erasure.messages:
+        lines.append(ngettext("1 message is deleted.", "{number} messages are deleted.", erasure.messages))
+    if erasure.kept_messages:
+        lines.append(_(KEPT_MESSAGES, messages=ngettext("1 message", "{number} messages", erasure.kept_messages)))
     if left.requests:
         lines.append(_(REQUESTS_LEFT, requests=requests(left.requests)))
     if left.strikes:
