@@ -51,7 +51,7 @@ class IpAdapters:
         self._plain: _Attention | None = None
         self._adapted: _Attention | None = None
         self._roles: tuple[str, ...] = ()
-        self._worn: tuple[tuple[str, float], ...] = ()
+        self._attached: tuple[tuple[str, float], ...] = ()
         self._encoder: dict[str, Any] = {}
 
     def check(self, request: GenerationRequest) -> None:
@@ -71,13 +71,13 @@ class IpAdapters:
     def attach(self, request: GenerationRequest) -> None:
         """Attach the adapters that the request needs with its weights, and detach others; raises as `encoder`."""
         wanted = tuple(request.image_prompts)
-        if wanted == self._worn:
+        if wanted == self._attached:
             return
         if not wanted:
             self._put(self._plain)
         else:
             try:
-                self._wear(wanted)
+                self._attach(wanted)
             except Exception as error:
                 self._put(self._plain)
                 self.forget()
@@ -86,19 +86,19 @@ class IpAdapters:
                 raise BadRequest(
                     sentence("This model's adapter for references cannot be used; ask again without one.")
                 ) from error
-        self._worn = wanted
+        self._attached = wanted
 
     def forget(self) -> None:
         """Detach all, and load them again when they are next needed."""
-        if self._worn:
+        if self._attached:
             self._put(self._plain)
-        self._adapted, self._worn, self._roles, self._encoder = None, (), (), {}
+        self._adapted, self._attached, self._roles, self._encoder = None, (), (), {}
 
-    def _wear(self, wanted: tuple[tuple[str, float], ...]) -> None:
+    def _attach(self, wanted: tuple[tuple[str, float], ...]) -> None:
         roles = tuple(role for role, _ in wanted)
         if roles != self._roles or self._adapted is None:
             self._load(roles)
-        elif not self._worn:
+        elif not self._attached:
             self._put(self._adapted)
         self._pipe.set_ip_adapter_scale([self._scale(role, weight) for role, weight in wanted])
 
@@ -107,8 +107,9 @@ class IpAdapters:
         self._plain = self._plain or self._attention()
         files = [Path(self._card.adapters[role]) for role in roles]
         own = copy.copy(self._pipe)  # the parts that the loader adds are not for requests without references
+        encoder = self._encoder or self._read_encoder()
         with loading():
-            own.register_modules(**(self._encoder or self._read_encoder()))
+            own.register_modules(**encoder)
             own.load_ip_adapter(
                 [str(file.parent) for file in files],
                 subfolder="",

@@ -35,7 +35,7 @@ class Adapters:
     def __init__(self, pipe: DiffusionPipeline, files: Mapping[str, str]) -> None:
         self._pipe = pipe
         self._files = files
-        self._worn: tuple[tuple[str, float], ...] = ()
+        self._attached: tuple[tuple[str, float], ...] = ()
 
     def check(self, request: GenerationRequest) -> None:
         """Refuse a request for a missing LoRA.
@@ -57,7 +57,7 @@ class Adapters:
         Raises:
             BadRequest: a file is missing, or made for another kind of model.
         """
-        if request.loras == self._worn:
+        if request.loras == self._attached:
             return
         started = time.perf_counter()
         self._take_off()
@@ -71,7 +71,7 @@ class Adapters:
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             self._take_off()
             raise BadRequest(sentence("This LoRA cannot be used with this model; ask again without it.")) from error
-        self._worn = request.loras
+        self._attached = request.loras
         log.info("loras_changed count=%d seconds=%.2f", len(request.loras), time.perf_counter() - started)
 
     @loading()
@@ -81,4 +81,4 @@ class Adapters:
 
     def _take_off(self) -> None:
         self._pipe.unload_lora_weights()
-        self._worn = ()
+        self._attached = ()

@@ -42,7 +42,7 @@ def train(
         recipe = DiffusionRecipe(pictures=pictures, folder=out, words=model, widths=(32, 64), **plans)
         return train_diffusion(recipe, processes=processes)
     if family == "lora":
-        recipe = LoRARecipe(model=model, pictures=pictures, folder=out, installed=out / "worn", rank=2, plan=SHORT)
+        recipe = LoRARecipe(model=model, pictures=pictures, folder=out, installed=out / "installed", rank=2, plan=SHORT)
         return train_lora(recipe, processes=processes)
     if family == "autoencoder":
         launch(train_autoencoder, processes, pictures, out, SHORT, batch=SHORT.batch)

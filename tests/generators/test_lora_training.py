@@ -31,9 +31,9 @@ SHORT = Plan(samples=160, batch=8, learning_rate=1e-2, warmup=2, ema=0.9, weight
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> LoRARecipe:
     write_squares(tmp_path / "toys", 3, 16)
     model = request.getfixturevalue(request.param)
-    worn = tmp_path / "loras" / "ink.safetensors"
+    installed = tmp_path / "loras" / "ink.safetensors"
     return LoRARecipe(
-        model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", installed=worn, rank=2, plan=SHORT
+        model=str(model), pictures=tmp_path / "toys", folder=tmp_path / "out", installed=installed, rank=2, plan=SHORT
     )
 
 
@@ -56,8 +56,8 @@ def test_a_lora_is_learnt_and_worn_at_once(recipe: LoRARecipe):
     assert losses[-5:].mean() < 0.97 * losses[:5].mean()
     assert list(card.loras) == ["ink"]
 
-    worn = paint(generator, tiny_request(prompt="a red square", loras=(("ink", 1.0),)))
-    assert np.abs(worn - plain).max() > 2
+    changed = paint(generator, tiny_request(prompt="a red square", loras=(("ink", 1.0),)))
+    assert np.abs(changed - plain).max() > 2
     assert np.abs(paint(generator, tiny_request(prompt="a red square")) - plain).max() <= 2
 
 
@@ -118,13 +118,13 @@ def test_a_model_of_another_kind_is_told(tmp_path: Path, family_folder):
 @pytest.mark.timeout(900)
 def test_the_shipped_model_paints_nearer_to_the_pictures_that_its_lora_learnt(tmp_path: Path):
     write_squares(tmp_path / "toys", 6, 128)
-    worn = tmp_path / "loras" / "ink.safetensors"
+    installed = tmp_path / "loras" / "ink.safetensors"
     plan = Plan(samples=480, batch=4, learning_rate=2e-3, warmup=10, ema=0.95, weight_decay=0.0)
     model = str(PRETRAINED / "doodle")
     assert train_lora(
-        LoRARecipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", installed=worn, plan=plan)
+        LoRARecipe(model=model, pictures=tmp_path / "toys", folder=tmp_path / "out", installed=installed, plan=plan)
     )
-    card = replace(ModelCard.read("doodle", model), loras={"ink": str(worn)})
+    card = replace(ModelCard.read("doodle", model), loras={"ink": str(installed)})
     generator = DiffusionGenerator.load(card, device="cpu")
     shown = PictureFolder(tmp_path / "toys").pixels(range(6)).permute(0, 2, 3, 1).numpy() * 127.5 + 127.5
     for number, colour in enumerate(COLOURS):

@@ -61,8 +61,8 @@ def finish(generator: DiffusionGenerator, count: int) -> dict[str, Event]:
 def test_requests_with_other_loras_are_painted_as_the_stock_pipeline_paints_them(
     tiny: Path, loras: dict[str, str], generator: DiffusionGenerator
 ):
-    worn = {"none": (), "ink": (("ink", 1.0),), "both": (("ink", 0.5), ("gold", 0.25)), "again": (("ink", 1.0),)}
-    requests = {key: tiny_request(loras=each) for key, each in worn.items()}
+    asked = {"none": (), "ink": (("ink", 1.0),), "both": (("ink", 0.5), ("gold", 0.25)), "again": (("ink", 1.0),)}
+    requests = {key: tiny_request(loras=each) for key, each in asked.items()}
     for key, request in requests.items():
         generator.admit(key, request)
     left = finish(generator, len(requests))
@@ -85,7 +85,7 @@ def test_requests_with_the_same_loras_share_a_call_without_a_change(
 
 
 @pytest.mark.parametrize("name", ["unknown", "broken", "missing"])
-def test_a_lora_that_cannot_be_worn_is_told_and_harms_nobody(
+def test_a_lora_that_cannot_be_used_is_refused_and_harms_nobody(
     name: str, tiny: Path, loras: dict[str, str], generator: DiffusionGenerator
 ):
     request = tiny_request(loras=(("ink", 1.0),))
