@@ -18,10 +18,10 @@ from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
 from limner.bot.importing import importing
 from limner.bot.log import start_log
-from limner.bot.model_sources import LORAS
-from limner.bot.options import OPTIONS, PROMPT, OptionKind
+from limner.bot.options.declarations import OPTIONS, PROMPT, OptionKind
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import LORAS
 from limner.bot.translation import _, commas, of_terminal, speak, stored
 from limner.generators.sentences import translation
 from limner.generators.text_files import read_text, stream_lines
@@ -241,8 +241,8 @@ def _worker(arguments: argparse.Namespace) -> int:
 
 def _imagine(arguments: argparse.Namespace) -> int:
     with importing():
-        from limner.bot.ask import Ask
         from limner.bot.cli.imagine import imagine
+        from limner.bot.options.ask import Ask
 
     options = {option.name: getattr(arguments, option.name) for option in OF_TERMINAL}
     named = {option.name: options.pop(option.name) for option in OF_TERMINAL if option.kind == OptionKind.PICTURE}
@@ -346,7 +346,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from limner.bot.model_sources import read_card
+    from limner.bot.settings.model_sources import read_card
 
     read_old_name(arguments)
     settings = _quiet_settings(arguments)

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limner.bot.ask import Ask, new_job, plain_request
 from limner.bot.errors import BadOption
+from limner.bot.options.ask import Ask, new_job, plain_request
 from limner.bot.picture_actions import check_upscale, varies
 from limner.bot.reasons import JobKind
 from limner.bot.storage.tables.models import Job

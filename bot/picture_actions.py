@@ -7,9 +7,9 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from limner.bot.ask import MOST_PIXELS, Ask, find_card, read, weight_of
 from limner.bot.errors import BadOption
-from limner.bot.flags import without_flags
+from limner.bot.options.ask import MOST_PIXELS, Ask, find_card, read, weight_of
+from limner.bot.options.flags import without_flags
 from limner.bot.place import Where
 from limner.bot.posted_pictures import picture_of
 from limner.bot.queue.enqueue import NewJob

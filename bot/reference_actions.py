@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limner.bot.ask import Ask, find_card, read
 from limner.bot.errors import BadOption
-from limner.bot.flags import parse_prompt
+from limner.bot.options.ask import Ask, find_card, read
+from limner.bot.options.flags import parse_prompt
 from limner.bot.picture_actions import Asker
 from limner.bot.posted_pictures import picture_of
 from limner.bot.queue.enqueue import NewJob

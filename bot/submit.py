@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from limner.bot.ask import (
+from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused
+from limner.bot.moderation import apply_verdict
+from limner.bot.options.ask import (
     MOST_PIXELS,
     Ask,
     as_model_leaves_out,
@@ -20,17 +22,15 @@ from limner.bot.ask import (
     read,
     weight_of,
 )
-from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused
-from limner.bot.flags import parse_prompt, too_long
-from limner.bot.moderation import apply_verdict
-from limner.bot.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
-from limner.bot.option_fields import Aspect, InQuality
-from limner.bot.options import OPTIONS, values
+from limner.bot.options.declarations import OPTIONS, values
+from limner.bot.options.fields import Aspect, InQuality
+from limner.bot.options.flags import parse_prompt, too_long
+from limner.bot.options.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
+from limner.bot.options.several import read_each
 from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, HoldReason, JobKind
-from limner.bot.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.generators.base import Expansion

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import update
 
-from limner.bot.ask import Ask
-from limner.bot.model_sources import LORAS
+from limner.bot.options.ask import Ask
 from limner.bot.place import Where
 from limner.bot.queue.enqueue import CLICK_SECONDS, NewJob
 from limner.bot.queue.jobs import JobQueue, StoredPicture
 from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import LORAS
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.storage.tables.worker_tables import WorkerState

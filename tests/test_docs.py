@@ -16,8 +16,8 @@ from limner.bot.__main__ import build_parser
 from limner.bot.errors import BadPrompt, UserError
 from limner.bot.filters.rulebook.entries import USED
 from limner.bot.filters.rules import RuleAction
-from limner.bot.flags import parse_prompt
-from limner.bot.options import OPTIONS, PROMPT
+from limner.bot.options.declarations import OPTIONS, PROMPT
+from limner.bot.options.flags import parse_prompt
 from limner.bot.settings import Settings
 from tests.simulated_discord import World
 

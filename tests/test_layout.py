@@ -83,19 +83,9 @@ LAYERS = (
     ("worker",),
     ("file_actions",),
     ("picture_actions", "reference_actions"),
-    (
-        "submit",
-        "several",
-        "permutations",
-        "ask",
-        "flags",
-        "options",
-        "option_fields",
-        "reference_fields",
-        "posted_pictures",
-        "parameters",
-        "notes",
-    ),
+    ("submit",),
+    ("options",),
+    ("posted_pictures",),
     ("app",),
     ("moderation",),
     ("filters",),
@@ -104,8 +94,6 @@ LAYERS = (
     ("storage",),
     ("styles", "log"),
     ("settings",),
-    ("setting_checks", "setting_sources", "model_sources"),
-    ("setting_fields",),
     ("place", "background"),
     ("errors",),
     ("limits", "reasons"),
@@ -114,6 +102,14 @@ LAYERS = (
 )
 """The modules and folders of `bot`, from the top down: imports, for types too, lead to the same row or a lower one."""
 INNER_LAYERS = {
+    "options": (
+        ("several",),
+        ("ask", "permutations"),
+        ("flags", "parameters"),
+        ("declarations",),
+        ("reference_fields", "fields"),
+        ("notes",),
+    ),
     "filters": (
         ("content_filter", "lines"),
         ("rulebook",),

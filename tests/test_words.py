@@ -44,8 +44,8 @@ def test_odd_words_are_found(source: str):
 OLD_NAMES = re.compile(r"\b(eyes|\w+Eyes|[Tt](?:he|his) painters?)\b")
 """Names of the safety classifier and of models that were metaphors."""
 KEPT = {
-    "bot/setting_sources.py": "old names of settings",
-    "bot/settings.py": "old names of settings",
+    "bot/settings/sources.py": "old names of settings",
+    "bot/settings/settings.py": "old names of settings",
     "generators/installed.py": "the old group of entry points",
     "generators/vision/open_nsfw.py": "the old name of the class",
     "generators/vision/transformers_nsfw.py": "the old name of the class",

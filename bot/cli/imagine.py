@@ -23,9 +23,9 @@ from rich.text import Text
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
-from limner.bot.notes import STATUSES, sentences
+from limner.bot.options.ask import Ask
+from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
 from limner.bot.quantities import date_and_time, decimal
 from limner.bot.reasons import HoldReason, JobStatus

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from limner.bot import reference_actions
-from limner.bot.ask import MAX_NAME, Ask
+from limner.bot.options.ask import MAX_NAME, Ask
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import where, where_to_post
 from limner.bot.ui.job.job_buttons import post_placeholder

@@ -11,11 +11,11 @@ import discord
 from discord import AppCommandOptionType, app_commands
 
 from limner.bot import submit
-from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture
 from limner.bot.limits import CONTENT, first_lines, named
-from limner.bot.options import OPTIONS, PROMPT, Option, OptionKind, Suggest
-from limner.bot.several import read_each
+from limner.bot.options.ask import Ask
+from limner.bot.options.declarations import OPTIONS, PROMPT, Option, OptionKind, Suggest
+from limner.bot.options.several import read_each
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import app_of, tell, where, where_to_post

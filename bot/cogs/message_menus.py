@@ -10,9 +10,9 @@ from discord import app_commands
 
 from limner.bot import file_actions
 from limner.bot.app import App
-from limner.bot.ask import find_card
 from limner.bot.cogs.improve import enhance, upscale
 from limner.bot.errors import BadOption, BadPicture
+from limner.bot.options.ask import find_card
 from limner.bot.picture_actions import check_varies
 from limner.bot.reasons import JobKind
 from limner.bot.storage.tables.models import Job

@@ -11,7 +11,7 @@ from typing import Any, cast
 import discord
 
 from limner.bot.errors import Refused
-from limner.bot.flags import clean
+from limner.bot.options.flags import clean
 from limner.bot.reasons import JobKind
 from limner.bot.translation import N_, _, languages, pgettext, speaking
 from limner.bot.ui.after_refusal import again_button, appeal_button, view_of

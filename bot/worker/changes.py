@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from limner.bot.app import App
 from limner.bot.background import patiently
-from limner.bot.notes import NOT_CHANGED
+from limner.bot.options.notes import NOT_CHANGED
 from limner.bot.queue.steering import Wanted
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.executor_thread import NotChanged

@@ -12,7 +12,7 @@ from limner.bot.errors import BadPicture, UnknownModel
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS
-from limner.bot.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
+from limner.bot.options.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
 from limner.bot.reasons import EndCode, HoldReason
 from limner.bot.storage.pictures.decoder import LEAST_SHARE
 from limner.bot.storage.pictures.input_images import GONE

@@ -10,11 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from limner.bot import notes
 from limner.bot.app import App
 from limner.bot.background import patiently
 from limner.bot.errors import BadPicture, NotClassified
-from limner.bot.parameters import parameters, with_pairs
+from limner.bot.options import notes
+from limner.bot.options.parameters import parameters, with_pairs
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.input_images import GONE

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from limner.bot.app import App
 from limner.bot.background import WRITE_AGAIN_SECONDS, patiently
 from limner.bot.errors import NotClassified, StorageFailed, UserError
-from limner.bot.notes import IN_WORDS, NO_LORA
+from limner.bot.options.notes import IN_WORDS, NO_LORA
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import JobKind
 from limner.bot.storage.erasing import merge_index

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from limner.bot.model_sources import PRETRAINED
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.language.caption_encoder import BUNDLED, load_caption_encoder, pool
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
 from tests.benchmarks.figures import cores, show

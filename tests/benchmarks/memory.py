@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from limner.bot.model_sources import PRETRAINED
+from limner.bot.settings.model_sources import PRETRAINED
 from tests.benchmarks.figures import fresh_studio, show
 from tests.discord_records import CHANNEL, until
 from tests.tiny_models import build_small_xl_pipeline

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.filters.rulebook.entries import Entry
+from limner.bot.options.ask import Ask
 from limner.bot.place import Where
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate

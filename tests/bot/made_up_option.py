@@ -11,20 +11,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from limner.bot import options
-from limner.bot.option_fields import InRequest
+from limner.bot.options import declarations
+from limner.bot.options.fields import InRequest
 
-MASK = options.Option(
+MASK = declarations.Option(
     name="mask",
     help="Which part of a picture is painted",
-    kind=options.OptionKind.NAME,
+    kind=declarations.OptionKind.NAME,
     kept=InRequest("mask"),
     flags=("mask",),
     example="sky",
     label="Painted part",
     key="Mask",
 )
-options.OPTIONS = (*options.OPTIONS, MASK)
+declarations.OPTIONS = (*declarations.OPTIONS, MASK)
 
 
 async def find(data: Path) -> dict[str, Any]:
@@ -32,9 +32,9 @@ async def find(data: Path) -> dict[str, Any]:
     from limner.bot import submit
     from limner.bot.__main__ import build_parser
     from limner.bot.app import open_app
-    from limner.bot.ask import Ask
     from limner.bot.cogs.imagine import Imagine
-    from limner.bot.parameters import parameters
+    from limner.bot.options.ask import Ask
+    from limner.bot.options.parameters import parameters
     from limner.bot.place import OUTSIDE
     from limner.bot.settings import Settings
     from limner.bot.storage import migrate

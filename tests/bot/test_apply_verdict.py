@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.errors import Refused
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Rule, RuleAction, RuleKind
 from limner.bot.filters.scopes import Scope
 from limner.bot.filters.verdicts import judge
+from limner.bot.options.ask import Ask
 from limner.bot.place import Place
 from limner.bot.settings import Settings
 from limner.bot.worker.prepare import settle_description, settle_prompt

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from limner.bot.ask import read
 from limner.bot.filters.disguises import respelled
 from limner.bot.filters.work import Work
 from limner.bot.moderation import refusals
+from limner.bot.options.ask import read
 from limner.bot.queue.enqueue import row
 from limner.bot.storage.tables.models import Job
 from tests.reviewing import choose_channel

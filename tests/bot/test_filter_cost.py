@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from limner.bot import limits, submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import BadRule
 from limner.bot.filters import costs
 from limner.bot.filters.disguises import alignment, respelled
@@ -33,6 +32,7 @@ from limner.bot.filters.scopes import Scope
 from limner.bot.filters.text import codes, rewrites
 from limner.bot.filters.verdicts import judge
 from limner.bot.filters.work import A_CHARACTER, LEAST, TooCostly, Work
+from limner.bot.options.ask import Ask
 from limner.bot.place import Place, Where
 from tests.discord_records import until
 

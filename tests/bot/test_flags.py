@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from limner.bot.errors import BadPrompt, UserError
-from limner.bot.flags import ParsedPrompt, clean, parse_prompt, without_flags
+from limner.bot.options.flags import ParsedPrompt, clean, parse_prompt, without_flags
 
 
 def parsed(idea: str, **options: Any) -> ParsedPrompt:

@@ -9,9 +9,9 @@ import pytest
 import simcord
 from sqlalchemy import insert
 
-from limner.bot.ask import read
 from limner.bot.filters.scopes import Scope
 from limner.bot.limits import CHOICES, key
+from limner.bot.options.ask import read
 from limner.bot.reasons import HoldReason
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.moderation_tables import Review

@@ -10,10 +10,10 @@ import pytest
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption, Refused
-from limner.bot.model_sources import PRETRAINED
-from limner.bot.notes import IN_WORDS, LEFT_OUT
+from limner.bot.options.notes import IN_WORDS, LEFT_OUT
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.job import job_messages
 from limner.bot.worker.classifier_thread import ClassifierThread

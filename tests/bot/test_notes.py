@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.bot import notes, submit
+from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.notes import not_understood
+from limner.bot.options import notes
+from limner.bot.options.notes import not_understood
 from limner.bot.ui.job import job_messages
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread

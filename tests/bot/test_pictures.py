@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from limner.bot.limits import ALT_TEXT
-from limner.bot.parameters import parameters
+from limner.bot.options.parameters import parameters
 from limner.bot.storage.pictures.copies import fit, small_copy
 from limner.bot.storage.pictures.image_files import describe, encode_png
 from limner.bot.storage.tables.models import Job

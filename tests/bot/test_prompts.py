@@ -10,10 +10,10 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import read
 from limner.bot.errors import BadOption
-from limner.bot.model_sources import LORAS
+from limner.bot.options.ask import read
 from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import LORAS
 from limner.generators.lora_words import MOST_BYTES, trigger_words
 from limner.generators.model_card import ModelCard
 from tests.rows import asked, put_lora

@@ -11,8 +11,8 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import read
 from limner.bot.errors import BadOption
+from limner.bot.options.ask import read
 from limner.generators.model_card import ModelCard
 from limner.generators.qualities import QUALITIES, Quality, quality
 from limner.generators.text_files import BadText

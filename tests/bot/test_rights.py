@@ -16,7 +16,6 @@ import pytest
 import simcord
 from discord import app_commands
 
-from limner.bot.ask import read
 from limner.bot.cogs import describe, message_menus, pictures
 from limner.bot.cogs.filter import cards
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
@@ -27,6 +26,7 @@ from limner.bot.cogs.pictures import BlockChoice
 from limner.bot.cogs.privacy import EraseButton, PrivacyButton
 from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
+from limner.bot.options.ask import read
 from limner.bot.plugin import BUTTONS as CLASSES
 from limner.bot.storage import audit_log
 from limner.bot.storage.erasures import Period

@@ -14,7 +14,7 @@ from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption
-from limner.bot.notes import UNUSED, sentences
+from limner.bot.options.notes import UNUSED, sentences
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from tests.bot.test_negative_prompts import ask, painted

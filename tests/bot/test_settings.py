@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from limner.bot.errors import SetupError
-from limner.bot.model_sources import PRETRAINED
-from limner.bot.setting_fields import setting_names
 from limner.bot.settings import Settings
+from limner.bot.settings.fields import setting_names
+from limner.bot.settings.model_sources import PRETRAINED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

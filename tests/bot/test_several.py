@@ -12,7 +12,7 @@ import simcord
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadPrompt, Refused
-from limner.bot.permutations import prompts
+from limner.bot.options.permutations import prompts
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.request.asking import GoButton

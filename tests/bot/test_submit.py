@@ -8,8 +8,8 @@ from sqlalchemy import event, select
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
+from limner.bot.options.ask import Ask
 from limner.bot.place import Where
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.settings import Settings

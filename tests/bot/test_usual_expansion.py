@@ -7,7 +7,7 @@ from typing import Any
 
 from limner.bot import picture_actions, submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
+from limner.bot.options.ask import Ask
 from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
 from limner.bot.storage import audit_log

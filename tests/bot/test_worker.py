@@ -17,13 +17,13 @@ from PIL import Image, ImageChops
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import StorageReadOnly
-from limner.bot.model_sources import LORAS
 from limner.bot.queue import jobs
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import LORAS
 from limner.bot.storage import db
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker import worker as worker_module

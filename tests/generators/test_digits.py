@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from limner.bot.model_sources import PRETRAINED
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Finished
 from limner.generators.executor import Executor
 from limner.generators.model_card import ModelCard

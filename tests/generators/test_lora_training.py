@@ -11,7 +11,7 @@ import torch.utils.checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from limner.bot.model_sources import PRETRAINED
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.model_card import LoraFiles, ModelCard

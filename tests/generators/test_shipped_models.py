@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from limner.bot.model_sources import PRETRAINED
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Finished
 from limner.generators.executor import Executor
 from limner.generators.model_card import ModelCard

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.bot.model_sources import PRETRAINED
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Event, Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language.caption_encoder import load_caption_encoder

@@ -16,8 +16,8 @@ from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
 from limner.bot.errors import SetupError
-from limner.bot.setting_sources import outdated
 from limner.bot.settings import Settings
+from limner.bot.settings.sources import outdated
 from limner.bot.translation import N_, _
 
 STEPS = N_("""\

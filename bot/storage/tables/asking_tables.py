@@ -18,7 +18,7 @@ class PendingAsk(Base, kw_only=True, eq=False):
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
     user_id: Mapped[int] = mapped_column(Snowflake, index=True)
     created_at: Mapped[float] = mapped_column(Double)
-    #: The fields of `bot.ask.Ask` that the member chose; an image that is not stored yet as Discord's attachment.
+    #: The fields of `bot.options.ask.Ask` that the member chose; an image not stored yet as Discord's attachment.
     ask: Mapped[dict[str, Any]] = mapped_column(Json)
     #: The picture to start from.
     input_sha256: Mapped[str | None] = mapped_column(String(64), default=None, index=True)

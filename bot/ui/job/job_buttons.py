@@ -14,10 +14,10 @@ import discord
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
-from limner.bot.flags import without_flags
 from limner.bot.limits import ANSWER_LENGTH, DESCRIPTION, fit
-from limner.bot.notes import STATUSES, sentences
-from limner.bot.options import OPTIONS, values
+from limner.bot.options.declarations import OPTIONS, values
+from limner.bot.options.flags import without_flags
+from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.quantities import decimal
 from limner.bot.queue.transitions import InteractionToken
 from limner.bot.reasons import JobKind, JobStatus

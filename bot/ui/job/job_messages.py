@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from discord.utils import escape_markdown, escape_mentions
 
 from limner.bot.limits import CHOICE, CONTENT, cut, length
-from limner.bot.notes import sentences
+from limner.bot.options.notes import sentences
 from limner.bot.quantities import decimal
 from limner.bot.queue.estimate import Position
 from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus

@@ -8,8 +8,8 @@ import discord
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.flags import without_flags
 from limner.bot.limits import ANSWER_LENGTH
+from limner.bot.options.flags import without_flags
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.form import Form, open_form

@@ -10,8 +10,8 @@ from typing import Any
 import discord
 
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import BadPicture
+from limner.bot.options.ask import Ask
 from limner.bot.posted_pictures import picture_of
 from limner.bot.reasons import JobKind
 from limner.bot.storage.tables.models import Job

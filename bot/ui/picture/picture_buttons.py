@@ -12,8 +12,8 @@ import discord
 
 from limner.bot import picture_actions
 from limner.bot.app import App
-from limner.bot.ask import find_card
 from limner.bot.errors import BadOption, BadPicture, FilesGone
+from limner.bot.options.ask import find_card
 from limner.bot.picture_actions import Asker, check_masks
 from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, picture_of

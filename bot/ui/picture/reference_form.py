@@ -8,10 +8,10 @@ import discord
 
 from limner.bot import reference_actions
 from limner.bot.app import App
-from limner.bot.ask import find_card
 from limner.bot.errors import BadOption
+from limner.bot.options.ask import find_card
+from limner.bot.options.reference_fields import USUAL_WEIGHTS
 from limner.bot.reference_actions import OPTION_OF
-from limner.bot.reference_fields import USUAL_WEIGHTS
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.form import Form

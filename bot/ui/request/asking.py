@@ -11,9 +11,9 @@ import discord
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import Decided
 from limner.bot.limits import CONTENT, first_lines
+from limner.bot.options.ask import Ask
 from limner.bot.posted_pictures import NAMED
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.storage.tables.asking_tables import PendingAsk

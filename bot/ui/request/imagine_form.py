@@ -9,11 +9,11 @@ import discord
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.ask import Ask
 from limner.bot.errors import BadOption, BadPicture, Decided
 from limner.bot.limits import ANSWER_LENGTH
-from limner.bot.options import OPTIONS, OptionKind, values
-from limner.bot.several import read_each
+from limner.bot.options.ask import Ask
+from limner.bot.options.declarations import OPTIONS, OptionKind, values
+from limner.bot.options.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas
 from limner.bot.ui.form import Form, open_form

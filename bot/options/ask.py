@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from limner.bot.errors import BadOption, UnknownModel
-from limner.bot.flags import clean, parse_prompt, without_flags
 from limner.bot.limits import named, some
-from limner.bot.notes import LEFT_OUT, NO_LORA, TOO_LONG, UNUSED, in_vain, too_long
-from limner.bot.option_fields import NO_EFFECT, NO_LORAS, check_loras, check_ratio
-from limner.bot.options import OPTIONS, by_name, values
+from limner.bot.options.declarations import OPTIONS, by_name, values
+from limner.bot.options.fields import NO_EFFECT, NO_LORAS, check_loras, check_ratio
+from limner.bot.options.flags import clean, parse_prompt, without_flags
+from limner.bot.options.notes import LEFT_OUT, NO_LORA, TOO_LONG, UNUSED, in_vain, too_long
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action
@@ -38,7 +38,7 @@ class Ask:
     """A member's options, unchecked; flags in the text win over options."""
 
     text: str
-    #: By the names of `bot.options.OPTIONS`, as typed or as values; the image as its hash in the store.
+    #: By the names of `bot.options.declarations.OPTIONS`, as typed or as values; the image as its hash in the store.
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     #: The input picture's file name.
     image_name: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from limner.bot.errors import SetupError
 from limner.bot.quantities import rounded
-from limner.bot.setting_fields import SettingFields
+from limner.bot.settings.fields import SettingFields
 from limner.bot.translation import _
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100

@@ -11,10 +11,10 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from limner.bot.errors import SetupError
-from limner.bot.model_sources import card_with_files, loadable_here, model_source, read_card
-from limner.bot.setting_checks import check_devices, check_models, check_values, weights
-from limner.bot.setting_fields import SettingFields, setting_names
-from limner.bot.setting_sources import convert, read_environment, read_file, to_text
+from limner.bot.settings.checks import check_devices, check_models, check_values, weights
+from limner.bot.settings.fields import SettingFields, setting_names
+from limner.bot.settings.model_sources import card_with_files, loadable_here, model_source, read_card
+from limner.bot.settings.sources import convert, read_environment, read_file, to_text
 from limner.bot.translation import _
 from limner.generators.installed import safety_classifiers
 from limner.generators.model_card import ImagesServer, ModelCard
@@ -22,7 +22,6 @@ from limner.generators.model_files import downloaded, pipeline_on_hub
 from limner.generators.text_files import BadText
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
-"""The folder in the data folder that holds LoRA files, in a folder for each model."""
 
 
 @dataclass(frozen=True, kw_only=True)

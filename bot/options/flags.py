@@ -12,7 +12,7 @@ from typing import Any
 from limner.bot.errors import BadPrompt
 from limner.bot.filters.text.normalise import INVISIBLE
 from limner.bot.filters.text.scan import KOREAN, UNSPACED
-from limner.bot.options import NUMERIC, OPTIONS, Option, OptionKind
+from limner.bot.options.declarations import NUMERIC, OPTIONS, Option, OptionKind
 from limner.bot.translation import N_, _, commas
 
 _FLAGS: dict[str, tuple[Option, str]] = {

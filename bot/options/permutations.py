@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from limner.bot.errors import BadPrompt
-from limner.bot.flags import QUOTES
+from limner.bot.options.flags import QUOTES
 from limner.bot.translation import N_, _
 
 MOST_COUNTED = 1_000_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from limner.bot.options import OPTIONS, values
+from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.storage.tables.models import Job
 from limner.generators.model_card import ModelCard
 

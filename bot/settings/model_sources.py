@@ -12,7 +12,8 @@ from limner.bot.translation import _
 from limner.generators.model_card import UNLOADABLE, LoraFiles, ModelCard
 
 LORAS = "loras"
-PRETRAINED = Path(__file__).resolve().parent.parent / "generators" / "pretrained"
+"""The folder in the data folder that holds LoRA files, in a folder for each model."""
+PRETRAINED = Path(__file__).resolve().parents[2] / "generators" / "pretrained"
 
 
 def model_source(source: str) -> str:

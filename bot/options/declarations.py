@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import BadOption
-from limner.bot.option_fields import (
+from limner.bot.options.fields import (
     Aspect,
     Count,
     Field,
@@ -28,8 +28,7 @@ from limner.bot.option_fields import (
     Switch,
     Tuned,
 )
-from limner.bot.posted_pictures import NAMED
-from limner.bot.reference_fields import (
+from limner.bot.options.reference_fields import (
     LEAST_WEIGHT,
     MOST_OF_ROLE,
     ControlPictures,
@@ -38,6 +37,7 @@ from limner.bot.reference_fields import (
     ReferenceWeight,
     suggested_controls,
 )
+from limner.bot.posted_pictures import NAMED
 from limner.bot.translation import N_, _
 from limner.generators.lora_words import trigger_words
 from limner.generators.model_card import ModelCard

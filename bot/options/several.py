@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limner.bot.ask import Ask, read
 from limner.bot.errors import BadPrompt
-from limner.bot.flags import clean, parse_prompt, too_long
-from limner.bot.options import by_name
-from limner.bot.permutations import TOO_MANY, prompts
+from limner.bot.options.ask import Ask, read
+from limner.bot.options.declarations import by_name
+from limner.bot.options.flags import clean, parse_prompt, too_long
+from limner.bot.options.permutations import TOO_MANY, prompts
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.translation import _
 from limner.generators.requests import SEEDS

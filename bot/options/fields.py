@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from limner.bot.errors import BadOption, BadPrompt
 from limner.bot.limits import named, some
-from limner.bot.notes import SEEDED
+from limner.bot.options.notes import SEEDED
 from limner.bot.translation import N_, _, commas
 from limner.generators.model_card import ModelCard
 from limner.generators.qualities import STANDARD, quality
@@ -109,7 +109,7 @@ class Nowhere:
         """None: a request is one of them."""
 
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
-        """The request as it is; `bot.several` or `bot.ui` reads the option."""
+        """The request as it is; `bot.options.several` or `bot.ui` reads the option."""
         return new
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.bot.errors import SetupError
-from limner.bot.setting_fields import SettingFields, setting_names
+from limner.bot.settings.fields import SettingFields, setting_names
 from limner.bot.translation import N_, _
 from limner.generators.text_files import BadText, read_toml
 
