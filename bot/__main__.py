@@ -18,7 +18,8 @@ from limner.bot.cli.parser import Parser
 from limner.bot.errors import SetupError, UserError
 from limner.bot.importing import importing
 from limner.bot.log import start_log
-from limner.bot.options.declarations import OPTIONS, PROMPT, OptionKind
+from limner.bot.options.declarations import OPTIONS, PROMPT
+from limner.bot.options.option import OptionKind
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import LORAS

@@ -23,10 +23,11 @@ from limner.bot.options.ask import (
     weight_of,
 )
 from limner.bot.options.declarations import OPTIONS, values
-from limner.bot.options.fields import Aspect, InQuality
 from limner.bot.options.flags import parse_prompt, too_long
+from limner.bot.options.model_fields import InQuality
 from limner.bot.options.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
 from limner.bot.options.several import read_each
+from limner.bot.options.size_fields import Aspect
 from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob

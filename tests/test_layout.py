@@ -107,7 +107,10 @@ INNER_LAYERS = {
         ("ask", "permutations"),
         ("flags", "parameters"),
         ("declarations",),
-        ("reference_fields", "fields"),
+        ("finish_options", "picture_options"),
+        ("option", "suggestions", "unsupported"),
+        ("model_fields", "reference_fields", "size_fields"),
+        ("fields",),
         ("notes",),
     ),
     "filters": (

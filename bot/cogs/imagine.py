@@ -14,7 +14,8 @@ from limner.bot import submit
 from limner.bot.errors import BadPicture
 from limner.bot.limits import CONTENT, first_lines, named
 from limner.bot.options.ask import Ask
-from limner.bot.options.declarations import OPTIONS, PROMPT, Option, OptionKind, Suggest
+from limner.bot.options.declarations import OPTIONS, PROMPT
+from limner.bot.options.option import Option, OptionKind, Suggest
 from limner.bot.options.several import read_each
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.limits import named, some
 from limner.bot.options.declarations import OPTIONS, by_name, values
-from limner.bot.options.fields import NO_EFFECT, NO_LORAS, check_loras, check_ratio
+from limner.bot.options.fields import NO_EFFECT
 from limner.bot.options.flags import clean, parse_prompt, without_flags
+from limner.bot.options.model_fields import NO_LORAS, check_loras
 from limner.bot.options.notes import LEFT_OUT, NO_LORA, TOO_LONG, UNUSED, in_vain, too_long
+from limner.bot.options.size_fields import check_ratio
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action

@@ -12,7 +12,8 @@ from typing import Any
 from limner.bot.errors import BadPrompt
 from limner.bot.filters.text.normalise import INVISIBLE
 from limner.bot.filters.text.scan import KOREAN, UNSPACED
-from limner.bot.options.declarations import NUMERIC, OPTIONS, Option, OptionKind
+from limner.bot.options.declarations import OPTIONS
+from limner.bot.options.option import NUMERIC, Option, OptionKind
 from limner.bot.translation import N_, _, commas
 
 _FLAGS: dict[str, tuple[Option, str]] = {
@@ -58,7 +59,7 @@ _KANA_MARK = "\u30fc"
 QUOTES = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」'
 _STOPS = ",;，；、。"
 _MARK = rf"(?<![{_DASH}])(?P<mark>[{_DASH}]+|(?P<one>[{_DASH}])\ +(?P=one))"
-_PARTS = re.compile(f'(?<![^\\s(\\[,=])(?:{QUOTES})|{_(_MARK)}(?P<name>\\w+|[^\\s\\w{_DASH}{_STOPS}.:!?)\\]}}\\"”…])')
+_PARTS = re.compile(f'(?<![^\\s(\\[,=])(?:{QUOTES})|{_MARK}(?P<name>\\w+|[^\\s\\w{_DASH}{_STOPS}.:!?)\\]}}\\"”…])')
 _GAP = re.compile(rf"[\s=:：{_STOPS}]")
 _NEXT = re.compile(
     rf"[\s{_STOPS}]*(?:$|[{_DASH}]+(?:{'|'.join((*_FLAGS, *_FOREIGN))})(?:{_GAP.pattern}|$))", re.IGNORECASE

@@ -114,13 +114,6 @@ class Controls:
         return _referring(new, (*(one for one in new.request.references if not one.is_control), *added))
 
 
-def suggested_controls(card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
-    """The kinds of a model that begin so; those typed before stay."""
-    before, comma, last = typed.rpartition(",")
-    begun = f"{before}{comma} " if comma else ""
-    return ((begun + kind, begun + kind) for kind in card.controls if last.strip().casefold() in kind)
-
-
 def _control(card: ModelCard, written: str) -> Reference:
     """One control, still without its picture."""
     found = _CONTROL.fullmatch(written)

@@ -13,11 +13,12 @@ from typing import Any
 
 from limner.bot.options import declarations
 from limner.bot.options.fields import InRequest
+from limner.bot.options.option import Option, OptionKind
 
-MASK = declarations.Option(
+MASK = Option(
     name="mask",
     help="Which part of a picture is painted",
-    kind=declarations.OptionKind.NAME,
+    kind=OptionKind.NAME,
     kept=InRequest("mask"),
     flags=("mask",),
     example="sky",

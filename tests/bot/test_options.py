@@ -15,8 +15,9 @@ from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption
 from limner.bot.options.ask import Ask, read
-from limner.bot.options.declarations import OPTIONS, Option, OptionKind, by_name, values
+from limner.bot.options.declarations import OPTIONS, by_name, values
 from limner.bot.options.flags import parse_prompt
+from limner.bot.options.option import Option, OptionKind
 from limner.bot.place import OUTSIDE
 from limner.bot.settings import Settings
 from limner.generators.requests import Finish, GenerationRequest

@@ -12,7 +12,8 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, Decided
 from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.options.ask import Ask
-from limner.bot.options.declarations import OPTIONS, OptionKind, values
+from limner.bot.options.declarations import OPTIONS, values
+from limner.bot.options.option import OptionKind
 from limner.bot.options.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas

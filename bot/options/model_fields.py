@@ -1,0 +1,134 @@
+"""Where a request stores what its model has on offer: a sampler, a quality, LoRAs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Any
+
+from limner.bot.errors import BadOption
+from limner.bot.limits import named, some
+from limner.bot.options.fields import InRequest, with_request
+from limner.bot.translation import N_, _, commas
+from limner.generators.model_card import ModelCard
+from limner.generators.qualities import STANDARD, quality
+from limner.generators.requests import GenerationRequest
+
+if TYPE_CHECKING:
+    from limner.bot.queue.enqueue import NewJob
+    from limner.bot.settings import Settings
+    from limner.bot.storage.tables.models import Job
+
+MAX_LORA_WEIGHT = 2
+MOST_LORAS = 5
+"""LoRAs of one request."""
+_NEXT_LORA = re.compile(r"[,，、](?!\d{1,3}\s*(?:$|[,，、]))")
+"""A comma between two LoRAs, not the decimal comma of a weight."""
+NO_LORAS = N_("The model {model} takes no LoRA; ask again without one.")
+
+
+class SamplerField(InRequest):
+    """One of the model's samplers, by its name here or in other programs: DPM++ 2M Karras."""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The sampler with that name."""
+        card = settings.cards[new.request.model]
+        name = "_".join(re.split(r"[\s_-]+", value.casefold().replace("++", "pp")))
+        if not card.samplers:
+            raise BadOption(
+                _("The model {model} paints with its own sampler only; leave out the option sampler.", model=card.name)
+            )
+        if name not in card.samplers:
+            close = difflib.get_close_matches(name[:64], card.samplers, n=1)
+            nearest = _("what comes nearest is {name}; ", name=close[0]) if close else ""
+            raise BadOption(
+                _(
+                    "The model {model} has no sampler of that name; {nearest}choose one of: {names}.",
+                    model=card.name,
+                    nearest=nearest,
+                    names=commas(card.samplers),
+                )
+            )
+        return super().put(new, name, settings)
+
+
+class InQuality(InRequest):
+    """A quality: the model's steps, size and sampler for it; `Aspect` comes before, and what is chosen singly after."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str | None:
+        """The quality, if it is not the standard one."""
+        return None if request.quality == STANDARD else request.quality
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The quality's steps, scaled size, sampler, guidance and LoRA, in place of those of the quality before."""
+        card, request = settings.cards[new.request.model], new.request
+        before, meant = quality(card, request.quality), quality(card, value)
+        width, height = (
+            max(1, round(side * meant.scale / card.multiple_of)) * card.multiple_of for side in request.size
+        )
+        steps = min(meant.num_inference_steps, settings.max_steps)
+        sides = {"width": width, "height": height} if meant.scale != 1 else {}
+        own = before.guidance_scale is not None or meant.guidance_scale is not None
+        guidance = (card.guidance_scale if meant.guidance_scale is None else meant.guidance_scale) if own else None
+        more = sides if guidance is None else {**sides, "guidance_scale": guidance}
+        loras = _with_few_steps(tuple(one for one in request.loras if one[0] != before.lora), meant.lora)
+        return with_request(
+            new, quality=value, num_inference_steps=steps, scheduler=meant.scheduler, loras=loras, **more
+        )
+
+
+class Lora:
+    """LoRAs with their weights, written as ink:0.7 or ink:0.7, gold."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """The LoRAs in their written form."""
+        return request.loras_text
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The model's LoRAs of these names, each with the weight 1 if none is written."""
+        card = settings.cards[new.request.model]
+        loras = tuple(_lora(card, part) for part in filter(None, map(str.strip, _NEXT_LORA.split(value))))
+        if len(loras) > MOST_LORAS:
+            raise BadOption(_("A picture takes at most {most} LoRAs; leave some out.", most=MOST_LORAS))
+        if twice := next((name for name, _weight in loras if [one for one, _ in loras].count(name) > 1), None):
+            raise BadOption(_("The LoRA {name} is named twice; name it once.", name=twice))
+        return with_request(new, loras=_with_few_steps(loras, quality(card, new.request.quality).lora))
+
+
+def _with_few_steps(loras: tuple[tuple[str, float], ...], name: str) -> tuple[tuple[str, float], ...]:
+    """The LoRAs with the one of a quality, if it has one."""
+    return loras if not name or name in dict(loras) else (*loras, (name, 1.0))
+
+
+def check_loras(card: ModelCard, request: GenerationRequest) -> None:
+    """Raise BadOption for a LoRA that the model does not have (any more)."""
+    for name, _weight in request.loras:
+        if name not in card.loras:
+            raise _no_lora(card, name)
+
+
+def _lora(card: ModelCard, written: str) -> tuple[str, float]:
+    """One LoRA of the model, with its weight."""
+    name, colon, weight = written.rpartition(":") if ":" in written else (written, "", "")
+    meant = named(name.strip(), card.loras)
+    if meant is None:
+        raise _no_lora(card, name.strip())
+    if colon and not (re.fullmatch(r" *\d([.,]\d{1,3})? *", weight) and _number(weight) <= MAX_LORA_WEIGHT):
+        raise BadOption(_("The weight of a LoRA must be from 0 to {most}, such as ink:0.7.", most=MAX_LORA_WEIGHT))
+    return meant, _number(weight) if colon else 1.0
+
+
+def _no_lora(card: ModelCard, name: str) -> BadOption:
+    if not card.takes_loras:
+        return BadOption(_(NO_LORAS, model=card.name))
+    close = difflib.get_close_matches(name[:64], card.loras, n=1)
+    if close:
+        offered = _("what comes nearest is {name}", name=close[0])
+    else:
+        offered = _("choose one of: {names}", names=some(card.loras)) if card.loras else _("ask without one")
+    return BadOption(_("The model {model} has no LoRA of that name; {offered}.", model=card.name, offered=offered))
+
+
+def _number(text: str) -> float:
+    """A number with a decimal point or comma."""
+    return float(text.replace(",", "."))

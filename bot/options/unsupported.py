@@ -1,0 +1,62 @@
+"""Options that a model does not support: why, in a sentence, from its card; empty where it does."""
+
+from __future__ import annotations
+
+from limner.bot.translation import _
+from limner.generators.model_card import ModelCard
+from limner.generators.references import Role
+
+
+def start_picture(card: ModelCard) -> str:
+    """Starting from a picture."""
+    if card.starts:
+        return ""
+    return _("The model {model} cannot start from a picture; ask again with words only.", model=card.name)
+
+
+def tiles(card: ModelCard) -> str:
+    """Pictures whose opposite edges continue each other."""
+    if card.tiles:
+        return ""
+    return _("The model {model} cannot join a picture's edges; ask again without tile.", model=card.name)
+
+
+def style_reference(card: ModelCard) -> str:
+    """A picture whose style is taken."""
+    return _adapter(card, Role.STYLE)
+
+
+def subject_reference(card: ModelCard) -> str:
+    """A picture whose subject is taken."""
+    return _adapter(card, Role.SUBJECT)
+
+
+def blend(card: ModelCard) -> str:
+    """Blending pictures."""
+    if Role.BLEND in card.adapters:
+        return ""
+    return _("The model {model} blends no pictures; choose another model.", model=card.name)
+
+
+def control(card: ModelCard) -> str:
+    """A picture that the composition follows."""
+    if card.controls:
+        return ""
+    return _(
+        "The model {model} has no ControlNet; leave out the control picture or choose another model.", model=card.name
+    )
+
+
+def quality(card: ModelCard) -> str:
+    """Drafts and fine pictures."""
+    if card.has_steps and not card.server:
+        return ""
+    return _("The model {model} paints in one quality only; leave out the option quality.", model=card.name)
+
+
+def _adapter(card: ModelCard, role: Role) -> str:
+    if role in card.adapters:
+        return ""
+    return _(
+        "The model {model} has no adapter for such references; leave them out or choose another model.", model=card.name
+    )
