@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "discord": (*START, "limner.bot.cogs", "limner.bot.ui"),
     "simcord": ("limner.bot.demo",),
     "sqlalchemy": (
-        "limner.bot.filters.rulebook.rulebook",
+        *(f"limner.bot.filters.rulebook.{name}" for name in ("reads", "rows", "rulebook")),
         "limner.bot.guild_settings",
         "limner.bot.moderation",
         "limner.bot.queue",

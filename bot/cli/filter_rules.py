@@ -11,7 +11,7 @@ from limner.bot.app import App, open_app
 from limner.bot.filters.lines import read_items
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import files
-from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate

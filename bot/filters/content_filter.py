@@ -17,7 +17,8 @@ from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.filters.rulebook.files import Item
-from limner.bot.filters.rulebook.rulebook import RuleBook, entry_from, entry_of
+from limner.bot.filters.rulebook.rows import entry_from, entry_of
+from limner.bot.filters.rulebook.rulebook import RuleBook
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.trials import Allowed
 from limner.bot.filters.verdicts import Verdict, judge

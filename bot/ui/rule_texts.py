@@ -11,7 +11,7 @@ import discord
 from limner.bot.filters.matcher import Match
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rulebook.entries import PACK
-from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length

@@ -15,7 +15,7 @@ import simcord
 from limner.bot.errors import NotModerator
 from limner.bot.filters.rulebook import files
 from limner.bot.filters.rulebook.entries import Entry
-from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.scopes import Scope
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.filter_tables import RuleRow

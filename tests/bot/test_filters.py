@@ -20,7 +20,7 @@ from limner.bot.filters import content_filter
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.rulebook.rulebook import PAGE
+from limner.bot.filters.rulebook.reads import PAGE
 from limner.bot.filters.rules import Rule, RuleAction, normal_form, tidy
 from limner.bot.filters.text.normalise import normalise
 from limner.bot.filters.text.scan import line, places

@@ -24,7 +24,7 @@ from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rulebook import files, packs, rulebook
 from limner.bot.filters.rulebook.entries import PACK, Entry
-from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.rulebook.wordlists import read
 from limner.bot.filters.rules import Rule, RuleAction, RuleKind, tidy
 from limner.bot.filters.scopes import Ages, Scope

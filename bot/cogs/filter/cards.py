@@ -12,7 +12,8 @@ from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.filters.content_filter import FREED
 from limner.bot.filters.disguises.strict import splits
-from limner.bot.filters.rulebook.rulebook import Page, entry_of
+from limner.bot.filters.rulebook.reads import Page
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.rules import RuleAction
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
 from limner.bot.storage.tables.filter_tables import RuleRow

@@ -15,7 +15,7 @@ from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.errors import BadRule, UserError
 from limner.bot.filters.content_filter import Explanation
-from limner.bot.filters.rulebook.rulebook import GONE
+from limner.bot.filters.rulebook.reads import GONE
 from limner.bot.filters.rules import Rule, RuleAction
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.place import Where
@@ -159,7 +159,7 @@ class Filters(LimnerCog, name="Limner filters"):
     async def _rule(self, interaction: Interaction, typed: str) -> RuleRow:
         guild_id = await moderated(interaction, self.app)
         if not re.fullmatch(r"[0-9]{1,18}", typed):
-            raise BadRule(GONE)
+            raise BadRule(_(GONE))
         return await self.app.filters.get(guild_id, int(typed))
 
 

@@ -19,7 +19,7 @@ from limner.bot.filters.rulebook import files
 from limner.bot.filters.rulebook.entries import MAX_REASON, Entry
 from limner.bot.filters.rulebook.files import Item
 from limner.bot.filters.rulebook.own_roles import OWN_ROLE, frees
-from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import ANYWHERE
 from limner.bot.limits import cut

@@ -12,7 +12,7 @@ from limner.bot.app import App
 from limner.bot.cogs.filter.cards import show
 from limner.bot.filters.regex.regexes import MAX_LENGTH
 from limner.bot.filters.rulebook.entries import MAX_REASON, PACK
-from limner.bot.filters.rulebook.rulebook import entry_of
+from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.filters.scopes import SETS, Ages, Scope
 from limner.bot.storage.tables.filter_tables import RuleRow

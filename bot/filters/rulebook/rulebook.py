@@ -1,14 +1,14 @@
-"""A server's rules as rows; every change is logged and can be undone."""
+"""Changes of a server's rules; each one is logged and can be undone."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import BadRule
@@ -17,9 +17,21 @@ from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.rulebook import wordlists
 from limner.bot.filters.rulebook.entries import Entry, read_entry
 from limner.bot.filters.rulebook.files import Item
-from limner.bot.filters.rulebook.own_roles import Counts, check_own_roles
-from limner.bot.filters.rules import RuleAction, RuleKind, normal_form
-from limner.bot.filters.scopes import Scope
+from limner.bot.filters.rulebook.own_roles import check_own_roles
+from limner.bot.filters.rulebook.reads import RuleReads, read_rule
+from limner.bot.filters.rulebook.rows import (
+    KEPT,
+    TABLE,
+    batches,
+    columns_of,
+    counts_of,
+    entry_from,
+    entry_of,
+    rows_by_id,
+    state_of,
+    unique_key,
+)
+from limner.bot.filters.rules import RuleKind
 from limner.bot.guild_settings import Guilds
 from limner.bot.quantities import decimal
 from limner.bot.storage import audit_log
@@ -30,43 +42,17 @@ from limner.bot.translation import N_, _
 
 T = TypeVar("T")
 
-PAGE = 20
-"""Rules on one page of the list."""
-CHOICES = 25
-"""Suggestions of the autocomplete."""
 MOST = 20_000
 """Most rules of one server."""
 BUILD_SECONDS = 0.05
 """How long work on a server's rules runs before other servers get their turn."""
-BATCH = 500
-"""Most rules in one statement."""
-READ_TOGETHER = 200
-"""Rules that are read before others have their turn in the event loop."""
 
 TOO_MANY = N_("That file has more than {most} rules, and a server may have that many; leave some out.")
-GONE = N_("There is no such rule here; /filter list shows all of them.")
 SAME = N_(
     "That rule exists already for the same place, as rule {id} (upper and lower case are the same); edit that one."
 )
 PICTURES = N_("Blocked pictures are taken back with /pictures allow, or blocked again with a message's menu.")
 CHANGED = N_("Rule {id} was changed again since then; undo the newer change first.")
-
-_TABLE = RuleRow.metadata.tables["rules"]
-_KEPT = [column for column in _TABLE.columns if column.key != "guild_id"]
-"""Columns of a rule in the log."""
-_SAID = ("pattern", "kind", "is_allow", "is_strict", "reason", "replacement", "is_on", "expires_at")
-"""Columns that an entry has too."""
-_EFFECTIVE = [_TABLE.columns[name] for name in ("id", "action", "scope", *_SAID)]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some of a server's rules, oldest first; ``number`` counts from 1."""
-
-    rules: Sequence[RuleRow]
-    number: int
-    pages: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +64,7 @@ class Import:
     change_id: int | None
 
 
-class RuleBook(ABC):
+class RuleBook(RuleReads, ABC):
     """The rules, allowed texts and packs of every server. ``by`` is the author of a change.
 
     Changes that exempt one of the ``bound`` roles raise NotModerator (see `check_own_roles`). Rules are tried and
@@ -86,7 +72,7 @@ class RuleBook(ABC):
     """
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
-        self.database = database
+        super().__init__(database)
         self.builds = FairThread("filter-builds")
         self._guilds = guilds
 
@@ -125,7 +111,7 @@ class RuleBook(ABC):
             row = _row(guild_id, entry, by)
             session.add(row)
             await session.flush()
-            await record(session, guild_id, by, "add", {}, _state(row))
+            await record(session, guild_id, by, "add", {}, state_of(row))
         self._guilds.forget(guild_id)
         return row
 
@@ -134,11 +120,11 @@ class RuleBook(ABC):
         for entry in entries:
             check_own_roles(bound, None, (entry.is_allow, entry.scope))
         await self.check_costs(guild_id, entries)
-        rows = await self.by_some(guild_id, map(_columns, entries))
+        rows = await self.by_some(guild_id, map(columns_of, entries))
         made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
         fresh: dict[tuple[Any, ...], dict[str, Any]] = {}
         for columns in rows:
-            fresh.setdefault(_identity(columns), made | columns)
+            fresh.setdefault(unique_key(columns), made | columns)
         async with changing(self.database, guild_id) as session:
             identity = select(RuleRow.is_allow, RuleRow.normal_form, RuleRow.scope_key).where(
                 RuleRow.guild_id == guild_id
@@ -162,14 +148,14 @@ class RuleBook(ABC):
             if entry.is_on and (entry.pattern, entry.kind, True) != (old.pattern, old.kind, old.is_on):
                 await self.check_costs(guild_id, [entry], without=rule_id)
             async with changing(self.database, guild_id) as session:
-                row = await _get(session, guild_id, rule_id)
-                if (was := _state(row)) != _state(before):
+                row = await read_rule(session, guild_id, rule_id)
+                if (was := state_of(row)) != state_of(before):
                     continue  # it has changed meanwhile, so the change is applied to its new state
                 await _check_new(session, guild_id, entry, but=rule_id)
-                for name, value in _columns(entry).items():
+                for name, value in columns_of(entry).items():
                     setattr(row, name, value)
-                if _state(row) != was:
-                    await record(session, guild_id, by, what, was, _state(row))
+                if state_of(row) != was:
+                    await record(session, guild_id, by, what, was, state_of(row))
             self._guilds.forget(guild_id)
             return row
 
@@ -183,9 +169,9 @@ class RuleBook(ABC):
     async def remove(self, guild_id: int, rule_id: int, by: int) -> RuleRow:
         """Remove a rule; raises BadRule if there is none."""
         async with changing(self.database, guild_id) as session:
-            row = await _get(session, guild_id, rule_id)
+            row = await read_rule(session, guild_id, rule_id)
             await session.delete(row)
-            await record(session, guild_id, by, "remove", _state(row), {})
+            await record(session, guild_id, by, "remove", state_of(row), {})
         self._guilds.forget(guild_id)
         return row
 
@@ -197,9 +183,9 @@ class RuleBook(ABC):
             return change
         if "pictures" in {**change.before, **change.after}:
             raise BadRule(_(PICTURES))
-        before, after = _by_id(change.before), _by_id(change.after)
+        before, after = rows_by_id(change.before), rows_by_id(change.after)
         for number, row in before.items():
-            check_own_roles(bound, _counts(after.get(number)), _counts(row))
+            check_own_roles(bound, counts_of(after.get(number)), counts_of(row))
         await self.check_costs(guild_id, [*map(entry_from, before.values())], without=next(iter(after), 0))
         while not await self._take_back(change, by):
             pass  # something else has changed there meanwhile, so it is compared again
@@ -218,66 +204,12 @@ class RuleBook(ABC):
         async with changing(self.database, guild_id) as session:
             if await audit_log.revision(session, guild_id) != compared:
                 return False
-            for ids in _batches([*_by_id(change.after), *_by_id(change.before)]):
+            for ids in batches([*rows_by_id(change.after), *rows_by_id(change.before)]):
                 await session.execute(delete(RuleRow).where(RuleRow.id.in_(ids)))
-            if before := [*_by_id(change.before).values()]:
-                await session.execute(insert(_TABLE), [values | {"guild_id": guild_id} for values in before])
+            if before := [*rows_by_id(change.before).values()]:
+                await session.execute(insert(TABLE), [values | {"guild_id": guild_id} for values in before])
             await record(session, guild_id, by, "undo", change.after, change.before, change.id)
         return True
-
-    async def get(self, guild_id: int, rule_id: int) -> RuleRow:
-        """One rule of this server; raises BadRule if there is none."""
-        async with self.database.read() as session:
-            return await _get(session, guild_id, rule_id)
-
-    async def of(self, guild_id: int, ids: Collection[int]) -> Sequence[RuleRow]:
-        """Those of the rules that exist and are this server's own."""
-        async with self.database.read() as session:
-            return await _rows(session, guild_id, ids)
-
-    async def all(self, guild_id: int, kind: str | None = None) -> Sequence[RuleRow]:
-        """Every rule of a server (of one kind), oldest first."""
-        these = [RuleRow.guild_id == guild_id, *([RuleRow.kind == kind] if kind else [])]
-        async with self.database.read() as session:
-            return (await session.scalars(select(RuleRow).where(*these).order_by(RuleRow.id))).all()
-
-    async def effective(self, guild_id: int) -> list[tuple[int, Mapping[str, Any]]]:
-        """The number of each rule of a server that is on, and what it says (see `entry_from`); oldest first.
-
-        They are read some at a time, so that the event loop has its turn however many there are.
-        """
-        on = select(*_EFFECTIVE).where(RuleRow.guild_id == guild_id, RuleRow.is_on).order_by(RuleRow.id)
-        found: list[tuple[int, Mapping[str, Any]]] = []
-        async with self.database.read() as session:
-            rows = await session.stream(on, execution_options={"yield_per": READ_TOGETHER})
-            async for some in rows.mappings().partitions():
-                found.extend((row["id"], {**row}) for row in some)
-        return found
-
-    async def page(self, guild_id: int, number: int = 1, search: str = "") -> Page:
-        """One page of a server's rules (that contain ``search``); a number past the end gives the last page."""
-        here = _found(guild_id, search)
-        async with self.database.read() as session:
-            total = await session.scalar(select(func.count()).select_from(RuleRow).where(*here)) or 0
-            pages = max(1, -(-total // PAGE))
-            number = min(number, pages)
-            some = select(RuleRow).where(*here).order_by(RuleRow.id).limit(PAGE).offset((number - 1) * PAGE)
-            return Page((await session.scalars(some)).all(), number, pages, total)
-
-    async def search(self, guild_id: int, typed: str) -> Sequence[RuleRow]:
-        """A server's rules that contain the typed text, prefix matches first."""
-        begins = RuleRow.normal_form.startswith(normal_form(typed), autoescape=True)
-        some = (
-            select(RuleRow).where(*_found(guild_id, typed)).order_by(begins.desc(), RuleRow.normal_form).limit(CHOICES)
-        )
-        async with self.database.read() as session:
-            return (await session.scalars(some)).all()
-
-    async def twins(self, row: RuleRow) -> Sequence[RuleRow]:
-        """Other rules and allowed texts of the same server with the same text."""
-        same = (RuleRow.guild_id == row.guild_id, RuleRow.normal_form == row.normal_form, RuleRow.id != row.id)
-        async with self.database.read() as session:
-            return (await session.scalars(select(RuleRow).where(*same).order_by(RuleRow.id))).all()
 
 
 class _Reader:
@@ -312,106 +244,34 @@ def _some(work: Iterator[T]) -> list[T]:
     return made
 
 
-def entry_of(row: RuleRow) -> Entry:
-    """A row as an entry."""
-    return entry_from({name: getattr(row, name) for name in (*_SAID, "action", "scope")})
-
-
-def entry_from(values: Mapping[str, Any]) -> Entry:
-    """Columns of a row, by name, as an entry."""
-    known = {name: values[name] for name in _SAID}
-    return Entry(action=RuleAction(values["action"]), scope=Scope.from_json(values["scope"]), **known)
-
-
 def _row(guild_id: int, entry: Entry, by: int) -> RuleRow:
-    return RuleRow(guild_id=guild_id, created_by=by, created_at=time.time(), **_columns(entry))
-
-
-def _columns(entry: Entry) -> dict[str, Any]:
-    return {
-        "kind": str(entry.kind),
-        "pattern": entry.pattern,
-        "normal_form": entry.normal_form,
-        "is_allow": entry.is_allow,
-        "is_strict": entry.is_strict,
-        "action": str(entry.action),
-        "reason": entry.reason,
-        "replacement": entry.replacement,
-        "scope": entry.scope.to_json(),
-        "scope_key": entry.scope.key,
-        "is_on": entry.is_on,
-        "expires_at": entry.expires_at,
-    }
-
-
-def _counts(row: Mapping[str, Any] | None) -> Counts | None:
-    """The scope of a row in the log."""
-    return (row["is_allow"], Scope.from_json(row["scope"])) if row else None
-
-
-def _identity(columns: Mapping[str, Any]) -> tuple[bool, str, str]:
-    """The columns that must be unique in a server."""
-    return columns["is_allow"], columns["normal_form"], columns["scope_key"]
-
-
-def _state(*rows: RuleRow) -> State:
-    """Rows in the form of the log."""
-    return {"rules": [{column.key: getattr(row, column.key) for column in _KEPT} for row in rows]}
-
-
-def _by_id(state: State) -> dict[int, dict[str, Any]]:
-    """The rows of a log entry by id, older formats included."""
-    return {row["id"]: {"is_strict": False, **row} for row in state.get("rules", [])}
-
-
-def _batches(ids: Collection[int]) -> Iterator[list[int]]:
-    every = [*dict.fromkeys(ids)]
-    return (every[start : start + BATCH] for start in range(0, len(every), BATCH))
-
-
-def _found(guild_id: int, search: str) -> tuple[ColumnElement[bool], ...]:
-    here = RuleRow.guild_id == guild_id
-    return (here, RuleRow.normal_form.contains(normal_form(search), autoescape=True)) if search else (here,)
-
-
-async def _get(session: AsyncSession, guild_id: int, rule_id: int) -> RuleRow:
-    row = await session.get(RuleRow, rule_id)
-    if row is None or row.guild_id != guild_id:
-        raise BadRule(_(GONE))
-    return row
-
-
-async def _rows(session: AsyncSession, guild_id: int, ids: Collection[int]) -> list[RuleRow]:
-    found: list[RuleRow] = []
-    for some in _batches(ids):
-        found += await session.scalars(select(RuleRow).where(RuleRow.guild_id == guild_id, RuleRow.id.in_(some)))
-    return found
+    return RuleRow(guild_id=guild_id, created_by=by, created_at=time.time(), **columns_of(entry))
 
 
 async def _check_unchanged(session: AsyncSession, change: FilterChange) -> None:
     """Raise BadRule if a rule differs from the change's result, or another one equals its former state."""
-    before, after = _by_id(change.before), _by_id(change.after)
+    before, after = rows_by_id(change.before), rows_by_id(change.after)
     here = RuleRow.guild_id == change.guild_id
-    now = {row["id"]: dict(row) for row in (await session.execute(select(*_KEPT).where(here))).mappings()}
+    now = {row["id"]: dict(row) for row in (await session.execute(select(*KEPT).where(here))).mappings()}
     for rule_id in before.keys() | after.keys():
         if now.pop(rule_id, None) != after.get(rule_id):
             raise BadRule(_(CHANGED, id=rule_id))
-    others = {_identity(row): rule_id for rule_id, row in now.items()}
+    others = {unique_key(row): rule_id for rule_id, row in now.items()}
     for row in before.values():
-        if twin := others.get(_identity(row)):
+        if twin := others.get(unique_key(row)):
             raise BadRule(_(SAME, id=twin))
 
 
 async def _insert(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> State:
     """Insert rows without fetching each id; returns their columns."""
     last = await session.scalar(select(func.max(RuleRow.id))) or 0
-    await session.execute(insert(_TABLE), list(rows))
-    new = select(*_KEPT).where(RuleRow.guild_id == rows[0]["guild_id"], RuleRow.id > last).order_by(RuleRow.id)
+    await session.execute(insert(TABLE), list(rows))
+    new = select(*KEPT).where(RuleRow.guild_id == rows[0]["guild_id"], RuleRow.id > last).order_by(RuleRow.id)
     return {"rules": [dict(row) for row in (await session.execute(new)).mappings()]}
 
 
 async def _check_new(session: AsyncSession, guild_id: int, entry: Entry, but: int = 0) -> None:
-    is_allow, form, key = _identity(_columns(entry))
+    is_allow, form, key = unique_key(columns_of(entry))
     same = (
         RuleRow.guild_id == guild_id,
         RuleRow.is_allow == is_allow,
