@@ -505,7 +505,7 @@ async def test_a_server_that_tests_texts_against_thousands_of_rules_keeps_no_oth
     assert answered == ["imagine"]  # the others' rules are not even built
     await until(lambda: "test" in answered, 60, "a test is answered")
     await ask()
-    assert answered.index("imagine", 1) < 45
+    assert answered.index("imagine", 1) <= len(tests), "it waited for all of them"
     await asyncio.gather(*tests)
 
 
