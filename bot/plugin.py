@@ -38,6 +38,7 @@ from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.gallery import HistoryButton, OpenPicture, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
@@ -68,6 +69,7 @@ BUTTONS = (
     TakeButton,
     TendButton,
     MoveChoice,
+    FamilyButton,
     StarButton,
     FavouriteButton,
     RateButton,

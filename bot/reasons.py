@@ -41,6 +41,8 @@ class Action(StrEnum):
     UPSCALE = "upscale"
     #: From other words, with one of its pictures as a reference.
     REFER = "refer"
+    #: A description of one of its pictures, and a painting from such a description.
+    DESCRIBE = "describe"
     DESCRIBED = "described"
     ENHANCE = "enhance"
     VARY_SUBTLE = "vary_subtle"

@@ -90,7 +90,7 @@ async def submit_all(app: App, found: Sequence[NewJob]) -> list[Job]:
     guild_id, per_guild = first.where.guild_id, limits.max_jobs_per_guild
     room = {"per_user": limits.max_jobs_per_user, "per_guild": per_guild - more}
     await app.jobs.check_room(first.user_id, guild_id, **room)
-    allowed = [await _allowed(app, replace(new, nth=nth)) for nth, new in enumerate(found)]
+    allowed = [await _with_origin(app, await _allowed(app, replace(new, nth=nth))) for nth, new in enumerate(found)]
     room = {"per_user": limits.max_jobs_per_user + more, "per_guild": per_guild}
     told = await asyncio.gather(*(app.jobs.enqueue(new, **room) for new in allowed), return_exceptions=True)
     jobs = [job for job in told if isinstance(job, Job)]
@@ -329,7 +329,7 @@ async def submit(app: App, new: NewJob) -> Job:
     Raises:
         UserError: it is refused; a refusal by the filter is stored as a row.
     """
-    limits, new = app.settings, await _allowed(app, new)
+    limits, new = app.settings, await _with_origin(app, await _allowed(app, new))
     if new.user_id == 0:
         return await app.jobs.enqueue(new)
     return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
@@ -352,6 +352,18 @@ def _check(app: App, new: NewJob) -> ModelCard:
     check_limits(app.settings, card, new)
     check_seen(app, card, new)
     return card
+
+
+async def _with_origin(app: App, new: NewJob) -> NewJob:
+    """The request with the one that painted the picture which it starts from or describes, if that may be known."""
+    given = new.request.init_image
+    if new.parent_id is not None or given is None or new.kind == JobKind.FINISH:
+        return new
+    origin = await app.history.lineage.origin(given, new.user_id, new.where.guild_id)
+    if origin is None:
+        return new
+    action = Action.START if new.kind == JobKind.PAINT else Action.DESCRIBE
+    return replace(new, parent_id=origin.job_id, parent_picture=origin.number, action=action)
 
 
 async def _with_wildcards(app: App, new: NewJob) -> NewJob:

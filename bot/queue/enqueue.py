@@ -30,6 +30,7 @@ from sqlalchemy.orm import lazyload
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
+from limner.bot.storage.history.lineage import origins
 from limner.bot.storage.history.search import facets, index_form
 from limner.bot.storage.tables.models import Job, ReferencePicture
 from limner.generators.base import Expansion
@@ -219,7 +220,8 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
     await session.execute(ENQUEUE, rows)
     written = await session.scalars(WRITTEN, {"numbers": numbers})
     jobs = {job.id: job for job in written}
-    await keep_references(session, {job.id: job.generation for job in jobs.values()})
+    for job in jobs.values():
+        await keep_references(session, job)
     return [jobs.get(one["id"]) or await _why_not(session, one) for one in rows]
 
 
@@ -228,14 +230,16 @@ async def _why_not(session: AsyncSession, row: Mapping[str, Any]) -> NotTaken:
     return NotTaken(clicked, await session.scalar(count_open(Job.user_id == row["user_id"])) or 0)
 
 
-async def keep_references(session: AsyncSession, requests: Mapping[int, GenerationRequest]) -> None:
-    """Write down which pictures the requests refer to, by the numbers of their jobs."""
-    if rows := [
-        {"job_id": number, "sha256": reference.picture}
-        for number, request in requests.items()
-        for reference in request.references
-    ]:
-        await session.execute(insert(ReferencePicture), rows)
+async def keep_references(session: AsyncSession, job: Job) -> None:
+    """Write down which pictures a request refers to, and which requests painted them as far as that may be known."""
+    if not (pictures := [reference.picture for reference in job.generation.references]):
+        return
+    painted = await origins(session, pictures, job.user_id, job.guild_id)
+    rows: list[dict[str, Any]] = []
+    for sha256 in pictures:
+        job_id, number = painted.get(sha256) or (None, None)
+        rows.append({"job_id": job.id, "sha256": sha256, "parent_id": job_id, "parent_picture": number})
+    await session.execute(insert(ReferencePicture), rows)
 
 
 async def _new_numbers(session: AsyncSession, count: int) -> Sequence[int]:

@@ -145,7 +145,7 @@ class JobQueue(JobLeases):
         async with self.database.begin() as session:
             rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
             job = rows.one()
-            await keep_references(session, {job.id: new.request})
+            await keep_references(session, job)
         log.info("job_refused job=%s code=%s", job.id, code)
         return job
 

@@ -13,7 +13,6 @@ from limner.bot import posted_pictures
 from limner.bot.app import App
 from limner.bot.errors import CannotPost, NotModerator, NotYours
 from limner.bot.place import Where
-from limner.bot.posted_pictures import is_public_at
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, speak, speaking
@@ -187,25 +186,49 @@ async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: 
 
 
 async def readable(interaction: Interaction, app: App, job_id: int) -> Job:
-    """A request whose words and settings the member may read: its owner any, others those of pictures posted here.
+    """A request whose words and settings the member may read: its owner any, others what is posted where they read.
 
     Raises:
         NotFound: it was deleted.
         NotYours: the member may not.
     """
     job = await app.jobs.get(job_id)
-    is_public = is_public_at(job, where(interaction)) and job.status == JobStatus.SUCCEEDED and not job.quarantine
-    if interaction.user.id != job.user_id and not is_public:
+    if not sees(interaction, job):
         raise NotYours
     return job
+
+
+def sees(interaction: Interaction, job: Job) -> bool:
+    """Whether the member may see a request: their own, or one that is public in a channel here which they read."""
+    if interaction.user.id == job.user_id:
+        return True
+    is_posted = job.status == JobStatus.SUCCEEDED and not job.quarantine and not job.is_private
+    is_here = job.guild_id is not None and job.guild_id == interaction.guild_id
+    return is_posted and is_here and reads(interaction, job.channel_id)
+
+
+def reads(interaction: Interaction, channel_id: int | None) -> bool:
+    """Whether the member reads a channel of this server; of private threads only the one where they are."""
+    if channel_id is None or channel_id == interaction.channel_id:
+        return channel_id is not None
+    guild, member = interaction.guild, interaction.user
+    channel = guild.get_channel_or_thread(channel_id) if guild else None
+    if channel is None or not isinstance(member, discord.Member):
+        return False
+    rights = channel.permissions_for(member)
+    is_closed = isinstance(channel, discord.Thread) and channel.is_private() and not rights.manage_threads
+    return rights.view_channel and rights.read_message_history and not is_closed
 
 
 async def viewed(interaction: Interaction, app: App, job_id: int, number: int, channel_id: int | None = None) -> Job:
     """A request whose posted picture ``number`` the interaction's member sees; raises as `posted_pictures.viewed`.
 
-    ``channel_id`` is a channel of the server that the member reads, None for the interaction's own.
+    ``channel_id`` is a channel of the server that the member reads, None for any.
     """
     place = where(interaction)
+    if channel_id is None:
+        posted_in = (await app.jobs.get(job_id)).channel_id
+        channel_id = posted_in if reads(interaction, posted_in) else None
     if channel_id:
         place = replace(place, channel_id=channel_id)
     return await posted_pictures.viewed(app, job_id, number, interaction.user.id, place)

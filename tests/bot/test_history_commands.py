@@ -145,9 +145,9 @@ async def test_a_picture_opens_with_all_of_its_request_and_its_relatives(world: 
 
     assert (again.id, again.parent_id, again.status) == (job.id + 1, job.id, JobStatus.QUEUED)
     assert again.generation == job.generation
-    assert labels((await shown(world, id=job.id)).message) == ["1", "2", "3", "Repeat", f"Became {again.id}"]
+    assert labels((await shown(world, id=job.id)).message) == ["1", "2", "3", "Repeat", "Family", f"Became {again.id}"]
     child = await shown(world, id=again.id)
-    assert labels(child.message) == ["Repeat", f"Made of {job.id}"]
+    assert labels(child.message) == ["Repeat", "Family", f"Made of {job.id}"]
     assert (await pressed(world, child, f"Made of {job.id}")).embeds[0].title == f"Request {job.id}: succeeded"
 
 

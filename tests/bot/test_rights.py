@@ -40,6 +40,7 @@ from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import FACES, RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.gallery import HistoryButton, OpenPicture, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import (
@@ -193,6 +194,7 @@ BUTTONS: Table = {
     **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *(TENDING.keys() - {"move"})),
     **each(TendButton, CLEANERS - {ASKER}, lambda s, verb: TendButton(verb, s.things.job.id, 1), "move"),
     (MoveChoice, ""): (CLEANERS - {ASKER}, lambda s: (MoveChoice(s.things.job.id), [s.channel])),
+    **each(FamilyButton, {ASKER}, lambda s, _: FamilyButton(s.things.job.id), ""),
     **each(StarButton, {ASKER}, lambda s, _: StarButton(s.things.job.id, 1), ""),
     **each(FavouriteButton, EVERYBODY, lambda _s, verb: FavouriteButton(verb, 1), "keep", "unstar"),
     **each(RateButton, {ASKER}, lambda s, verb: RateButton(verb, s.things.job.id), *FACES),

@@ -158,15 +158,6 @@ class Gallery:
         images = {Key(job.id, image.position): (job, image) for job in jobs.values() for image in job.images}
         return [images[key] for key in keys if key in images]
 
-    async def relatives(self, job: Job, most: int) -> tuple[int | None, list[int]]:
-        """The request that one was made of, and the latest ones that were made of it; those of the same member only."""
-        own = (Job.user_id == job.user_id, Job.deleted_at.is_(None))
-        parent = select(Job.id).where(Job.id == job.parent_id, *own)
-        children = select(Job.id).where(Job.parent_id == job.id, *own).order_by(Job.id.desc()).limit(most)
-        async with self._database.read() as session:
-            found = await session.scalar(parent) if job.parent_id else None
-            return found, list(await session.scalars(children))
-
     def _ids(self, wanted: Filter, span: Span) -> Select[int] | None:
         """The ids of the requests that are wanted; None if no request can be."""
         question = read_question(wanted.words) if wanted.words.strip() else ReadSearch((), ())

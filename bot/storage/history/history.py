@@ -19,6 +19,7 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import erasable, erase_rows
 from limner.bot.storage.history import favourites
 from limner.bot.storage.history.gallery import Filter, Gallery
+from limner.bot.storage.history.lineage import Lineage
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.shared_sql import undecided
 from limner.bot.storage.tables.asking_tables import PendingAsk
@@ -65,6 +66,7 @@ class History:
     def __init__(self, database: Database, images: ImageStore) -> None:
         self.database = database
         self.gallery = Gallery(database)
+        self.lineage = Lineage(database)
         self._images = images
 
     async def page(

@@ -31,6 +31,10 @@ class ImageStore:
         """Where the picture with this hash is, or would be."""
         return self.folder / sha256[:2] / f"{sha256}.png"
 
+    def holds(self, data: bytes) -> bool:
+        """Whether this file is in the store."""
+        return self.path(hashlib.sha256(data).hexdigest()).exists()
+
     def save(self, data: bytes) -> str:
         """Write a picture and return its hash; the same picture twice is one file.
 

@@ -41,12 +41,15 @@ class Inputs:
     async def store(self, data: bytes) -> str:
         """Read a picture file and write it as a clean PNG file, whose hash is returned.
 
+        A file that is in the store already, such as a downloaded picture, is taken as it is.
+
         Raises:
             BadPicture: it cannot be used, and why, in one sentence.
             StorageFailed: it cannot be written.
         """
         self.check_size(len(data))
-        return await asyncio.to_thread(self._images.save, await self._decoder.clean(data))
+        is_known = await asyncio.to_thread(self._images.holds, data)
+        return await asyncio.to_thread(self._images.save, data if is_known else await self._decoder.clean(data))
 
     async def store_mask(self, data: bytes) -> str:
         """Read a mask's file and write it in black and white; raises as `store` does, and where it is of one colour."""

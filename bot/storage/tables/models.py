@@ -283,8 +283,14 @@ class ReferencePicture(Base, kw_only=True, eq=False):
         ForeignKey("pending_asks.id", ondelete="CASCADE"), default=None, index=True
     )
     sha256: Mapped[str] = mapped_column(String(64), index=True)
+    #: The request that painted it, which may be erased by now, and the number of the picture there (from 1).
+    parent_id: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    parent_picture: Mapped[int | None] = mapped_column(default=None)
 
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        partial_index("ix_reference_pictures_parent", "parent_id", "job_id", where=WITH_PARENT),
+        {"sqlite_autoincrement": True},
+    )
 
 
 class PreviewRow(Base, kw_only=True, eq=False):

@@ -80,6 +80,7 @@ BY = {
     Action.REFER: N_("with picture {picture} of request {job} as a reference, asked by {member}"),
     Action.ADJUST: N_("picture {picture} of request {job} adjusted, asked by {member}"),
     Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
+    Action.DESCRIBE: N_("description of picture {picture} of request {job}, asked by {member}"),
     Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
 }
 """Who asked, and for what, by what made a request of its parent."""
@@ -147,7 +148,7 @@ def ended(job: Job, styles: Styles) -> str:
     if job.status == JobStatus.SUCCEEDED:
         head, facts = (
             [quoted(job.idea or job.input_name), *_addition(job), *_changes(job)],
-            [f"-# {_asker(job)}", f"-# {_facts(job, styles)}"],
+            [f"-# {asked_by(job)}", f"-# {_facts(job, styles)}"],
         )
         return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, *facts)))), *facts))
     return f"{_idea(job)}\n{_reason(job)}"
@@ -264,7 +265,7 @@ def _notes(job: Job, room: int) -> list[str]:
     return lines
 
 
-def _asker(job: Job) -> str:
+def asked_by(job: Job) -> str:
     """Who asked, and of which request and picture it is made."""
     action, member = Action(job.action) if job.action and job.parent_id else None, f"<@{job.user_id}>"
     sentence = BY_PICTURE if action == Action.UPSCALE and job.parent_picture else BY[action]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 import discord
@@ -22,9 +23,10 @@ from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _, commas
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
-from limner.bot.ui.interactions import SILENT, owned, tell, where_to_post
+from limner.bot.ui.interactions import SILENT, readable, sees, tell, where_to_post
 from limner.bot.ui.job.job_buttons import post_placeholder
 from limner.bot.ui.job.job_messages import plain
+from limner.bot.ui.picture.family import OPEN, FamilyButton
 from limner.bot.ui.picture.opened import hidden, is_repeatable, link_to, show_request
 from limner.bot.ui.picture.picture_buttons import picture_items
 
@@ -34,6 +36,8 @@ Shown = tuple[Job, Image]
 PAGE = 9
 MOST_FOUND, MOST_ALIKE = 200, 40
 """Most requests that a search finds by their words and by their meaning."""
+MOST_SHOWN = 5
+"""Most buttons of requests that were made of one."""
 IDEA_LENGTH = 80
 THUMBNAIL = 320
 ROOM = 60
@@ -125,13 +129,11 @@ class TurnButton(
         await show_page(interaction, app, Browsing.unpacked(self.packed), key, is_backwards=self.way == "b")
 
 
-class OpenPicture(ForAnyone[discord.ui.Select[Any]], template="limner:gallery:open"):
-    """Opens the request of one of the page's pictures; a value is the request's number."""
+class OpenPicture(ForAnyone[discord.ui.Select[Any]], template=OPEN):
+    """Opens a request; a value is its number and its picture's."""
 
     def __init__(self, options: list[discord.SelectOption]) -> None:
-        select = discord.ui.Select[Any](
-            custom_id="limner:gallery:open", placeholder=_("Open a picture"), options=options
-        )
+        select = discord.ui.Select[Any](custom_id=OPEN, placeholder=_("Open a picture"), options=options)
         super().__init__(select)
 
     @classmethod
@@ -142,8 +144,8 @@ class OpenPicture(ForAnyone[discord.ui.Select[Any]], template="limner:gallery:op
         return cls([])
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Show the chosen picture's request, if it is (still) the member's own."""
-        job = await owned(interaction, app, int(self.item.values[0].split(":")[0]))
+        """Show the chosen picture's request, if it is (still) for the member to see."""
+        job = await readable(interaction, app, int(self.item.values[0].split(":")[0]))
         await open_request(interaction, app, job)
 
 
@@ -151,7 +153,7 @@ class HistoryButton(
     ForOwner[discord.ui.Button[Any]],
     template=rf"limner:history:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER}):",
 ):
-    """Opens a request or paints it again; survives restarts."""
+    """Opens a request, or paints the member's own again; survives restarts."""
 
     def __init__(self, label: str, verb: str, job_id: int) -> None:
         custom_id = f"limner:history:{verb}:{job_id}:"
@@ -166,6 +168,11 @@ class HistoryButton(
         """The button that was pressed, in whichever process it was sent."""
         return cls("", match["verb"], int(match["job"]))
 
+    @property
+    def is_for_readers(self) -> bool:
+        """Everybody who sees the pictures may open their request."""
+        return self.verb == "open"
+
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Carry out the button's verb."""
         if self.verb == "open":
@@ -176,13 +183,17 @@ class HistoryButton(
 
 
 async def open_request(interaction: Interaction, app: App, job: Job) -> None:
-    """Show a member's own request with the buttons of its pictures, and those of its relatives that are theirs."""
+    """Show a request with the buttons of its pictures, and of those relatives that the member may see."""
     await interaction.response.defer(ephemeral=True, thinking=True)
-    parent, children = await app.history.gallery.relatives(job, 5)
+    may_see = partial(sees, interaction)
+    parents = await app.history.lineage.parents(job, may_see)
+    children = await app.history.lineage.children(job, may_see, MOST_SHOWN)
     buttons: list[discord.ui.Item[Any]] = [*picture_items(job)]
-    buttons += [HistoryButton(_("Repeat"), "repeat", job.id)] if is_repeatable(job) else []
-    buttons += [HistoryButton(_("Made of {job}", job=parent), "open", parent)] if parent else []
-    buttons += [HistoryButton(_("Became {job}", job=child), "open", child) for child in children]
+    is_own = job.user_id == interaction.user.id
+    buttons += [HistoryButton(_("Repeat"), "repeat", job.id)] if is_own and is_repeatable(job) else []
+    buttons += [FamilyButton(job.id)] if parents or children else []
+    buttons += [HistoryButton(_("Made of {job}", job=one.id), "open", one.id) for one in parents]
+    buttons += [HistoryButton(_("Became {job}", job=one.id), "open", one.id) for one in children]
     await show_request(interaction, app, job, buttons[:BUTTONS])
 
 

@@ -33,7 +33,7 @@ POSTED = N_("[Posted here]({link})")
 
 
 async def show_request(interaction: Interaction, app: App, job: Job, buttons: Sequence[Item]) -> None:
-    """Show a request to its member alone, with these buttons."""
+    """Show a request to the interaction's member alone, with these buttons."""
     view = discord.ui.View(timeout=None)
     for button in buttons:
         view.add_item(button)
@@ -44,7 +44,8 @@ async def show_request(interaction: Interaction, app: App, job: Job, buttons: Se
         text = _(MISSING) if len(files) < len(job.images) else ""
     link = link_to(job)
     text = "\n".join(filter(None, (text, link and _(POSTED, link=link))))
-    await tell(interaction, text, embeds=[details(job, app.styles)], files=files, view=view)
+    embed = details(job, app.styles, for_owner=interaction.user.id == job.user_id)
+    await tell(interaction, text, embeds=[embed], files=files, view=view)
 
 
 def link_to(job: Job) -> str:

@@ -27,6 +27,7 @@ from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
 from limner.bot.ui.job.favourites import StarButton
 from limner.bot.ui.job.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
+from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.moving import ask_where_to, may_move
 from limner.generators.model_card import ModelCard
 
@@ -117,6 +118,7 @@ class PictureButton(
         for verb in _served(("start", "refer", "edit", "send", "file"), card):
             view.add_item(TakeButton(verb, job.id, self.number))
         view.add_item(StarButton(job.id, self.number))
+        view.add_item(FamilyButton(job.id))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
             tending = ("hide", "move", "drop") if may_move(interaction, job) else ("hide", "drop")
             for verb in tending:
