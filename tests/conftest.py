@@ -112,7 +112,7 @@ def large_calls(torch_is_left_as_it_was: None, monkeypatch: pytest.MonkeyPatch) 
     def eight(*_: object) -> int:
         return 8
 
-    if module := sys.modules.get("limner.generators.diffusion.generator"):
+    if module := sys.modules.get("limner.generators.diffusion.batch_size"):
         monkeypatch.setattr(module, "best_batch", eight)
 
 

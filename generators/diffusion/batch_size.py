@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 
 from limner.generators.base import FIRST_BATCH
 from limner.generators.errors import GenerationError, error_site
+from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
@@ -129,6 +131,39 @@ class BatchSize:
         self._trying = False
         self._smaller: list[float] = []
         self._larger: list[float] = []
+
+
+def measured_batch(
+    card: ModelCard,
+    pixels: int,
+    most: int | None,
+    measured: Measured,
+    key: str,
+    paint: Callable[[GenerationRequest], Generator[None]],
+) -> BatchSize:
+    """The size to begin with: fixed by ``most``, or as an earlier process measured it, or measured now.
+
+    Args:
+        card: the model.
+        pixels: width times height of all samples that fit into one call.
+        most: samples of a call by the operator's choice; None to measure.
+        measured: where the size is kept from one process to the next.
+        key: its name there.
+        paint: paints a request and yields after each step.
+    """
+    known = measured.get("batch", key) if most is None else None
+    known = known if isinstance(known, int) and known > 0 else None
+    first = pixels if most else min(pixels, FIRST_BATCH * card.width * card.height)
+    samples = min(known or best_batch(card, first, paint), samples_in(card, pixels))
+    keep = partial(measured.put, "batch", key) if most is None else None
+    if keep and not known:
+        keep(samples)
+    return BatchSize(card, pixels, samples, keep, is_kept=known is not None)
+
+
+def samples_in(card: ModelCard, pixels: int) -> int:
+    """How many samples of the model's own size so many pixels are, at least one."""
+    return max(1, pixels // (card.width * card.height))
 
 
 def best_batch(card: ModelCard, pixels: int, paint: Callable[[GenerationRequest], Generator[None]]) -> int:

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -18,18 +15,17 @@ from accelerate.utils.memory import clear_device_cache
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview, Progress
 from limner.generators.device import pick_device, title_of
-from limner.generators.diffusion.batch_size import BatchSize, best_batch
+from limner.generators.diffusion.admission import Admission
+from limner.generators.diffusion.batch_size import BatchSize, measured_batch, samples_in
 from limner.generators.diffusion.decoder import Decoder
-from limner.generators.diffusion.edges import Edges
-from limner.generators.diffusion.flight import Flight, Shared
-from limner.generators.diffusion.loras import Adapters
+from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.memory import Budget, Ladder, budget, releasable, weights
-from limner.generators.diffusion.pipelines import Pipelines, arguments, pick_dtype, place, read_pipeline
-from limner.generators.diffusion.preview import Previewer
+from limner.generators.diffusion.pipelines import Pipelines, pick_dtype, place, read_pipeline
+from limner.generators.diffusion.preview import Previewer, make_previewer
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
-from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
+from limner.generators.diffusion.step_groups import calls_of, groups_of, next_flights, sharing_time
 from limner.generators.diffusion.whole_call import WholeCalls
-from limner.generators.errors import CANNOT_CHANGE, TOO_LATE, BadRequest, GenerationError, OutOfMemory, error_site
+from limner.generators.errors import CANNOT_CHANGE, TOO_LATE, BadRequest, GenerationError, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
@@ -40,10 +36,6 @@ if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 log = logging.getLogger(__name__)
-
-MULTIPLES = sentence("This model needs a width and height that are multiples of {step}; change the size.")
-PASSED_OVER = 8
-"""A request skipped for so many steps is stepped next."""
 
 
 class DiffusionGenerator:
@@ -70,16 +62,14 @@ class DiffusionGenerator:
     ) -> None:
         self._card = card
         self._pipelines = Pipelines(pipe, card)
-        self._adapters = Adapters(pipe, card.loras)
-        self._edges = Edges(pipe)
+        self._admission = Admission(card, pipe, self._pipelines)
         self._ladder = ladder
         self._denoiser = Stacker(ladder, decoding=False)
         self._decoder = Decoder(Stacker(ladder, decoding=True), aside)
         self._previewer = previewer
-        self._shared: dict[int, Shared] = {}
         self._flights: dict[str, Flight] = {}
         self._budget: Budget | None = None
-        self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
+        self._batch = BatchSize(card, ladder.pixels, samples_in(card, ladder.pixels))
 
     @classmethod
     def load(
@@ -124,7 +114,7 @@ class DiffusionGenerator:
             pipe,
             ladder=ladder,
             aside=where if where.type == "cuda" and offload == "none" else None,
-            previewer=_previewer(pipe, previews),
+            previewer=make_previewer(pipe, previews),
         )
         generator._measure(where, offload, max_batch, measured or Measured())
         return generator
@@ -138,7 +128,9 @@ class DiffusionGenerator:
             BadRequest: the model does not support the size, steps, scheduler or a feature, or it could never fit.
             OutOfMemory: it does not fit beside those in flight, or on the device.
         """
-        self._check(request)
+        self._admission.check(request)
+        if self._budget is not None:
+            self._budget.check(request)
         in_flight = any(self._in_flight())
         if in_flight and request.pixels > self.capacity():
             raise OutOfMemory(sentence("The device has no room beside what it is painting now; ask again in a moment."))
@@ -164,12 +156,12 @@ class DiffusionGenerator:
         """
         before = {key: flight.step for key, flight in self._flights.items()}
         with torch.no_grad():
-            chosen = self._next()
+            chosen = next_flights(self._flights.values(), self._batch, self._card)
             self._control(chosen)
-            denoising = self._groups(chosen)
+            denoising = groups_of(chosen)
             for flights in denoising:
-                with _sharing_time(flights):
-                    calls, pixels = _calls(flights)
+                with sharing_time(flights):
+                    calls, pixels = calls_of(flights)
                     answers = self._answers(calls, pixels, flights)
                     for flight, answer in zip(flights, answers, strict=True):
                         flight.answer(answer)
@@ -193,7 +185,7 @@ class DiffusionGenerator:
             return
         try:
             with torch.no_grad():
-                self._steer(flight, flight.step, prompt)
+                self._admission.steer(flight, flight.step, prompt)
         except Exception as error:
             raise understand(error) from error
 
@@ -219,40 +211,14 @@ class DiffusionGenerator:
         for key in list(self._flights):
             self.evict(key)
         del (
-            self._shared,
             self._pipelines,
-            self._adapters,
-            self._edges,
+            self._admission,
             self._ladder,
             self._denoiser,
             self._decoder,
             self._previewer,
         )
         clear_device_cache(garbage_collection=True)
-
-    def _check(self, request: GenerationRequest) -> None:
-        self._adapters.check(request)
-        if (request.mask or request.strength is not None) and not request.init_image:
-            raise BadRequest(sentence("A mask and a strength need a picture to start from; ask again with one."))
-        if request.num_inference_steps < 1 or request.num_images_per_prompt < 1:
-            raise BadRequest(sentence("A painting takes at least one step and one picture; ask for more."))
-        if (
-            request.strength is not None
-            and not 1 <= request.strength * request.num_inference_steps <= request.num_inference_steps
-        ):
-            raise BadRequest(
-                sentence("The strength is at most 1 and must leave at least one step; change it or take more steps.")
-            )
-        self._pipelines.controlnets.check(request)
-        self._pipelines.adapters.check(request)
-        if request.tile and not self._pipelines.has_unet:
-            raise BadRequest(sentence("This model cannot join a picture's edges; ask again without tile."))
-        step = self._card.multiple_of
-        if min(request.width, request.height) < step or request.width % step or request.height % step:
-            raise BadRequest(sentence(MULTIPLES, step=step))
-
-        if self._budget is not None:
-            self._budget.check(request)
 
     def _measure(self, device: torch.device, offload: str, max_batch: int | None, measured: Measured) -> None:
         """Plan with what fits, as measured now or earlier; one picture of the card's size is always tried."""
@@ -268,16 +234,9 @@ class DiffusionGenerator:
             fits = max(self._budget.pixels, sample)
             ladder.pixels = fits if max_batch is None and self._pipelines.stepwise else min(ladder.pixels, fits)
         if not self._pipelines.stepwise:
-            self._batch = BatchSize(card, ladder.pixels, _samples(card, ladder.pixels))
+            self._batch = BatchSize(card, ladder.pixels, samples_in(card, ladder.pixels))
             return
-        known = measured.get("batch", key) if max_batch is None else None
-        known = known if isinstance(known, int) and known > 0 else None
-        first = ladder.pixels if max_batch else min(ladder.pixels, FIRST_BATCH * sample)
-        samples = min(known or best_batch(card, first, self._try_out), _samples(card, ladder.pixels))
-        keep = partial(measured.put, "batch", key) if max_batch is None else None
-        if keep and not known:
-            keep(samples)
-        self._batch = BatchSize(card, ladder.pixels, samples, keep, is_kept=known is not None)
+        self._batch = measured_batch(card, ladder.pixels, max_batch, measured, key, self._try_out)
 
     def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
         """The denoiser's outputs for the flights; their time is recorded for the size of the next call.
@@ -285,7 +244,7 @@ class DiffusionGenerator:
         Weights that cannot be attached again, as their files are gone by now, are the error of these flights alone.
         """
         try:
-            self._prepare(flights[0].request)
+            self._admission.prepare(flights[0].request)
         except (BadRequest, OutOfMemory) as error:
             return [error] * len(flights)
         started = time.perf_counter()
@@ -313,77 +272,23 @@ class DiffusionGenerator:
         return (flight.request for flight in self._flights.values())
 
     def _start(self, key: str, request: GenerationRequest) -> None:
-        flight = self._flight(key, request)
-        for step, prompt in request.steering:
-            self._steer(flight, step, prompt)
-        self._flights[key] = flight
-
-    def _flight(self, key: str, request: GenerationRequest) -> Flight:
-        self._prepare(request)
-        pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
-        if id(pipe) not in self._shared:  # a pipeline is kept as long as this generator
-            self._shared[id(pipe)] = Shared(pipe)
-        return Flight(key, request, self._shared[id(pipe)], scheduler, self._arguments(pipe, request))
-
-    def _prepare(self, request: GenerationRequest) -> None:
-        """Set the models up for calls of requests with this one's `batch_key`."""
-        self._adapters.attach(request)
-        self._pipelines.adapters.attach(request)
-        self._edges.join(request.tile)
-
-    def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
-        """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""
-        given = arguments(pipe, request)
-        is_long = self._card.chunks and any(self._pipelines.unread(request))
-        if not self._pipelines.has_unet or not (is_long or has_weights(request)):
-            return given
-        words = {name: value for name, value in given.items() if name not in ("prompt", "negative_prompt")}
-        return words | embeddings(pipe, request, in_chunks=self._card.chunks)
-
-    def _steer(self, flight: Flight, step: int, prompt: str) -> None:
-        """Give a flight the words that the stock pipeline would denoise from with that prompt."""
-        other = self._flight("", replace(flight.request, prompt=prompt, references=()))
-        flight.steer(step, other.words)
-        other.stop()
-
-    def _next(self) -> list[Flight]:
-        """The flights that take the next step."""
-        waiting = [flight for flight in self._flights.values() if flight.waiting is not None and not flight.decoding]
-        waiting.sort(key=lambda flight: (flight.passed_over < PASSED_OVER, flight.pixels_left))
-        room = self._batch.choose(_alike(self._card, waiting))
-        chosen: list[Flight] = []
-        for flight in waiting:
-            if chosen and flight.request.pixels > room:
-                flight.passed_over += 1
-            else:
-                chosen.append(flight)
-                room -= flight.request.pixels
-                flight.passed_over = 0
-        return chosen
+        self._flights[key] = self._admission.flight(key, request)
 
     def _control(self, flights: Sequence[Flight]) -> None:
         """Answer the calls of ControlNets, so that all these flights wait for the denoiser."""
         controlled = [flight for flight in flights if flight.waiting and flight.waiting.is_control]
-        for group in self._groups(controlled):
-            with _sharing_time(group):
-                for flight, answer in zip(group, self._denoiser.answers(*_calls(group)), strict=True):
+        for group in groups_of(controlled):
+            with sharing_time(group):
+                for flight, answer in zip(group, self._denoiser.answers(*calls_of(group)), strict=True):
                     flight.answer(answer)
-
-    def _groups(self, flights: Iterable[Flight]) -> list[list[Flight]]:
-        """The flights grouped by calls that may be made as one."""
-        groups: dict[Hashable, list[Flight]] = {}
-        for flight in flights:
-            if flight.waiting is not None:
-                groups.setdefault((flight.request.batch_key, flight.waiting.shape), []).append(flight)
-        return list(groups.values())
 
     def _decode(self, *, wait: bool) -> None:
         """Start decoding for all flights that only lack pixels, and collect finished ones; with ``wait`` all."""
-        groups = self._groups(flight for flight in self._flights.values() if flight.decoding)
+        groups = groups_of(flight for flight in self._flights.values() if flight.decoding)
         for flights in groups:
-            with _sharing_time(flights):
-                self._edges.join(flights[0].request.tile)
-                self._decoder.start(flights, *_calls(flights))
+            with sharing_time(flights):
+                self._admission.join_edges(flights[0].request)
+                self._decoder.start(flights, *calls_of(flights))
         for flight, answer in self._decoder.landed(wait=wait):
             if self._flights.get(flight.key) is flight:
                 flight.answer(answer)
@@ -412,46 +317,6 @@ class DiffusionGenerator:
             image = self._previewer.paint(latents, flight.request)
             if image is not None:
                 yield Preview(flight.key, image)
-
-
-def _samples(card: ModelCard, pixels: int) -> int:
-    """How many samples of the model's own size so many pixels are, at least one."""
-    return max(1, pixels // (card.width * card.height))
-
-
-def _alike(card: ModelCard, flights: Sequence[Flight]) -> int:
-    """The pixels of all flights if they have the model's own size and may share a call; otherwise 0."""
-    requests = [flight.request for flight in flights]
-    keys = {request.batch_key for request in requests}
-    own = len(keys) == 1 and (requests[0].width, requests[0].height) == (card.width, card.height)
-    return sum(request.pixels for request in requests) if own else 0
-
-
-def _calls(flights: Sequence[Flight]) -> tuple[list[Call], int]:
-    """The calls that the flights wait for, and the pixels of each row."""
-    request = flights[0].request
-    return [call for flight in flights if (call := flight.take())], request.width * request.height
-
-
-@contextmanager
-def _sharing_time(flights: Sequence[Flight]) -> Iterator[None]:
-    """Add the time of this block to the flights, in proportion to their samples."""
-    started = time.perf_counter()
-    yield
-    share = (time.perf_counter() - started) / sum(flight.request.num_images_per_prompt for flight in flights)
-    for flight in flights:
-        flight.busy += share * flight.request.num_images_per_prompt
-
-
-def _previewer(pipe: DiffusionPipeline, every: float) -> Previewer | None:
-    """None without previews, or where the pipeline's latents cannot be previewed."""
-    if not every:
-        return None
-    try:
-        return Previewer(pipe, every)
-    except Exception as error:  # another kind of VAE, such as a video's, or none at all
-        log.warning("no_previews reason=%s", error_site(error))
-        return None
 
 
 class _WholeCallGenerator(DiffusionGenerator):

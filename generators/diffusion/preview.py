@@ -98,6 +98,17 @@ class Previewer:
         return latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0)
 
 
+def make_previewer(pipe: DiffusionPipeline, every: float) -> Previewer | None:
+    """None without previews, or where the pipeline's latents cannot be previewed."""
+    if not every:
+        return None
+    try:
+        return Previewer(pipe, every)
+    except Exception as error:  # another kind of VAE, such as a video's, or none at all
+        log.warning("no_previews reason=%s", error_site(error))
+        return None
+
+
 class Watch:
     """Records the denoiser's estimate of the clean latents in a loop's scheduler.
 

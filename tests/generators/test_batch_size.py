@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from limner.generators.base import FIRST_BATCH, Finished
-from limner.generators.diffusion import generator
+from limner.generators.diffusion import batch_size, generator
 from limner.generators.diffusion.batch_size import LONG_SECONDS, BatchSize
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.executor import Executor
@@ -153,7 +153,7 @@ def test_real_traffic_makes_calls_larger_and_the_next_start_begins_there(
     tiny: Path, tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ):
     file = tmp_path / "cache" / "measured.json"
-    monkeypatch.setattr(generator, "best_batch", lambda *_: 2)
+    monkeypatch.setattr(batch_size, "best_batch", lambda *_: 2)
     painter, rows = load(tiny, file, clock)
     left = paint(painter, 24)
     assert max(rows) == 2 * 16  # each is guided, so it takes two rows
@@ -164,7 +164,7 @@ def test_real_traffic_makes_calls_larger_and_the_next_start_begins_there(
     assert kept == painter._batch.samples >= 8
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    monkeypatch.setattr(generator, "best_batch", lambda *_: pytest.fail("it is known"))
+    monkeypatch.setattr(batch_size, "best_batch", lambda *_: pytest.fail("it is known"))
     again, rows = load(tiny, file, clock)
     assert again.capacity() >= kept * SIDE**2
     paint(again, 24)
@@ -202,7 +202,7 @@ def test_a_broken_file_counts_as_empty_and_is_written_again(
     load(tiny, file, clock)
     (key,) = json.loads(file.read_text())["batch"]
     file.write_text(text.replace('"k"', json.dumps(key)))
-    monkeypatch.setattr(generator, "best_batch", lambda *_: 2)
+    monkeypatch.setattr(batch_size, "best_batch", lambda *_: 2)
     painter, _ = load(tiny, file, clock)
     assert painter._batch.samples == 2
     written = json.loads(file.read_text())

@@ -23,7 +23,7 @@ from diffusers import (
 )
 
 from limner.generators.base import Event, Failed, Finished, Preview, Progress
-from limner.generators.diffusion import batch_size, generator
+from limner.generators.diffusion import batch_size, step_groups
 from limner.generators.diffusion.batch_size import best_batch
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import (
@@ -56,7 +56,7 @@ def load(folder: Path, **options) -> DiffusionGenerator:
 @pytest.fixture
 def one_by_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
     """A painter on a device where larger calls save no time."""
-    monkeypatch.setattr(generator, "best_batch", lambda *_: 1)
+    monkeypatch.setattr(batch_size, "best_batch", lambda *_: 1)
     return load(tiny)
 
 
@@ -75,7 +75,7 @@ def test_nobody_is_passed_over_for_ever(one_by_one: DiffusionGenerator):
         one_by_one.admit(f"{number}", tiny_request(num_inference_steps=1))
         stepped += [event.key for event in one_by_one.step() if isinstance(event, Progress)]
     waits = [i for i, key in enumerate(stepped) if key == "long"]
-    assert waits[:4] == list(range(generator.PASSED_OVER, 40, generator.PASSED_OVER + 1))
+    assert waits[:4] == list(range(step_groups.PASSED_OVER, 40, step_groups.PASSED_OVER + 1))
 
 
 def test_a_larger_call_is_made_where_it_saves_time(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,95 @@
+"""Turns a request into a loop of the stock pipeline: checks it, sets the models up, encodes its words."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from limner.generators.diffusion.edges import Edges
+from limner.generators.diffusion.flight import Flight, Shared
+from limner.generators.diffusion.loras import Adapters
+from limner.generators.diffusion.pipelines import Pipelines, arguments
+from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
+from limner.generators.errors import BadRequest
+from limner.generators.model_card import ModelCard
+from limner.generators.requests import GenerationRequest
+from limner.generators.sentences import sentence
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+MULTIPLES = sentence("This model needs a width and height that are multiples of {step}; change the size.")
+
+
+class Admission:
+    """Makes flights of requests for one model, with its LoRAs, references and joined edges."""
+
+    def __init__(self, card: ModelCard, pipe: DiffusionPipeline, pipelines: Pipelines) -> None:
+        self._card = card
+        self._pipelines = pipelines
+        self._adapters = Adapters(pipe, card.loras)
+        self._edges = Edges(pipe)
+        self._shared: dict[int, Shared] = {}
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raise BadRequest for what the model does not support."""
+        self._adapters.check(request)
+        if (request.mask or request.strength is not None) and not request.init_image:
+            raise BadRequest(sentence("A mask and a strength need a picture to start from; ask again with one."))
+        if request.num_inference_steps < 1 or request.num_images_per_prompt < 1:
+            raise BadRequest(sentence("A painting takes at least one step and one picture; ask for more."))
+        if (
+            request.strength is not None
+            and not 1 <= request.strength * request.num_inference_steps <= request.num_inference_steps
+        ):
+            raise BadRequest(
+                sentence("The strength is at most 1 and must leave at least one step; change it or take more steps.")
+            )
+        self._pipelines.controlnets.check(request)
+        self._pipelines.adapters.check(request)
+        if request.tile and not self._pipelines.has_unet:
+            raise BadRequest(sentence("This model cannot join a picture's edges; ask again without tile."))
+        step = self._card.multiple_of
+        if min(request.width, request.height) < step or request.width % step or request.height % step:
+            raise BadRequest(sentence(MULTIPLES, step=step))
+
+    def prepare(self, request: GenerationRequest) -> None:
+        """Set the models up for calls of requests with this one's `batch_key`."""
+        self._adapters.attach(request)
+        self._pipelines.adapters.attach(request)
+        self.join_edges(request)
+
+    def join_edges(self, request: GenerationRequest) -> None:
+        """Let the picture's opposite edges continue each other if the request says so, or no more."""
+        self._edges.join(request.tile)
+
+    def flight(self, key: str, request: GenerationRequest) -> Flight:
+        """The request's loop up to its first denoiser call, with the prompts that it changes to."""
+        flight = self._begin(key, request)
+        for step, prompt in request.steering:
+            self.steer(flight, step, prompt)
+        return flight
+
+    def steer(self, flight: Flight, step: int, prompt: str) -> None:
+        """Give a flight the words that the stock pipeline would denoise from with that prompt."""
+        other = self._begin("", replace(flight.request, prompt=prompt, references=()))
+        flight.steer(step, other.words)
+        other.stop()
+
+    def _begin(self, key: str, request: GenerationRequest) -> Flight:
+        self.prepare(request)
+        pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
+        if id(pipe) not in self._shared:  # a pipeline is kept as long as this admission
+            self._shared[id(pipe)] = Shared(pipe)
+        return Flight(key, request, self._shared[id(pipe)], scheduler, self._arguments(pipe, request))
+
+    def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
+        """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""
+        given = arguments(pipe, request)
+        is_long = self._card.chunks and any(self._pipelines.unread(request))
+        if not self._pipelines.has_unet or not (is_long or has_weights(request)):
+            return given
+        words = {name: value for name, value in given.items() if name not in ("prompt", "negative_prompt")}
+        return words | embeddings(pipe, request, in_chunks=self._card.chunks)

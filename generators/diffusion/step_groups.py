@@ -1,0 +1,66 @@
+"""Which requests take the next step, and which of them share a denoiser call."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from limner.generators.diffusion.batch_size import BatchSize
+from limner.generators.diffusion.flight import Flight
+from limner.generators.diffusion.stacked_calls import Call
+from limner.generators.model_card import ModelCard
+
+PASSED_OVER = 8
+"""A request skipped for so many steps is stepped next."""
+
+
+def next_flights(flights: Iterable[Flight], batch: BatchSize, card: ModelCard) -> list[Flight]:
+    """The flights that take the next step: those nearest to their end, as many as save time together."""
+    waiting = [flight for flight in flights if flight.waiting is not None and not flight.decoding]
+    waiting.sort(key=lambda flight: (flight.passed_over < PASSED_OVER, flight.pixels_left))
+    room = batch.choose(_alike(card, waiting))
+    chosen: list[Flight] = []
+    for flight in waiting:
+        if chosen and flight.request.pixels > room:
+            flight.passed_over += 1
+        else:
+            chosen.append(flight)
+            room -= flight.request.pixels
+            flight.passed_over = 0
+    return chosen
+
+
+def groups_of(flights: Iterable[Flight]) -> list[list[Flight]]:
+    """The flights grouped by calls that may be made as one."""
+    groups: dict[Hashable, list[Flight]] = {}
+    for flight in flights:
+        if flight.waiting is not None:
+            groups.setdefault((flight.request.batch_key, flight.waiting.shape), []).append(flight)
+    return list(groups.values())
+
+
+def calls_of(flights: Sequence[Flight]) -> tuple[list[Call], int]:
+    """The calls that the flights wait for, and the pixels of each row."""
+    request = flights[0].request
+    return [call for flight in flights if (call := flight.take())], request.width * request.height
+
+
+@contextmanager
+def sharing_time(flights: Sequence[Flight]) -> Iterator[None]:
+    """Add the time of this block to the flights, in proportion to their samples."""
+    started = time.perf_counter()
+    yield
+    share = (time.perf_counter() - started) / sum(flight.request.num_images_per_prompt for flight in flights)
+    for flight in flights:
+        flight.busy += share * flight.request.num_images_per_prompt
+
+
+def _alike(card: ModelCard, flights: Sequence[Flight]) -> int:
+    """The pixels of all flights if they have the model's own size and may share a call; otherwise 0."""
+    requests = [flight.request for flight in flights]
+    keys = {request.batch_key for request in requests}
+    own = len(keys) == 1 and (requests[0].width, requests[0].height) == (card.width, card.height)
+    return sum(request.pixels for request in requests) if own else 0
