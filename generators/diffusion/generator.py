@@ -338,6 +338,12 @@ class _WholeCallGenerator(DiffusionGenerator):
         """Drop a request now; unknown keys are ignored."""
         self._calls.evict(key)
 
+    def close(self) -> None:
+        """Free the device; the call that is under way is dropped."""
+        self._calls.stop()
+        del self._calls
+        super().close()
+
     def _in_flight(self) -> Iterable[GenerationRequest]:
         return self._calls.requests
 

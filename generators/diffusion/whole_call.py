@@ -90,6 +90,11 @@ class WholeCalls:
         """Drop a request; its call is dropped too if no other request needs it."""
         self._orders.pop(key, None)
         if self._call and not any(order is self._orders.get(order.key) for order, _ in self._call.samples):
+            self.stop()
+
+    def stop(self) -> None:
+        """Drop the current call, if there is one."""
+        if self._call:
             self._call.stop()
             self._call = None
             self._pipelines.loaded.maybe_free_model_hooks()

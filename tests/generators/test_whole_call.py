@@ -1,6 +1,7 @@
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
+import weakref
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from diffusers import (
 )
 
 from limner.generators.base import Event, Failed, Finished, Progress
+from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.memory import Ladder
 from limner.generators.diffusion.pipelines import Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
@@ -273,3 +275,14 @@ def test_what_the_pipeline_refuses_is_told_as_a_bad_request(pipe):
     painter, _ = start(pipe)
     painter.admit("a", tiny_request(width=20))
     assert isinstance(paint(painter, "a")["a"].error, BadRequest)
+
+
+def test_closing_frees_the_weights_of_a_call_that_is_under_way(pipe: StableDiffusionPAGPipeline, tmp_path: Path):
+    pipe.save_pretrained(tmp_path)
+    card = ModelCard.read("tiny", str(tmp_path), width=SIDE, height=SIDE)
+    generator = DiffusionGenerator.load(card, device="cpu")
+    denoiser = weakref.ref(generator._pipelines.loaded.unet)
+    generator.admit("a", tiny_request(num_inference_steps=5))
+    assert generator.step() == [Progress("a", 1, 5)]
+    generator.close()
+    assert denoiser() is None
