@@ -13,8 +13,9 @@ from sqlalchemy import update
 
 from limner.bot.options.ask import Ask
 from limner.bot.place import Where
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.queue.enqueue import CLICK_SECONDS, NewJob
-from limner.bot.queue.jobs import JobQueue, StoredPicture
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import LORAS
 from limner.bot.storage.db import Database

@@ -25,7 +25,7 @@ from limner.bot.app import App
 from limner.bot.client import LimnerBot
 from limner.bot.errors import UserError
 from limner.bot.plugin import APP
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.ui import uploads

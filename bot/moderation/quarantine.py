@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from sqlalchemy import Update, case, select, text, update
 
 from limner.bot.queue import transitions
-from limner.bot.queue.jobs import LOOK_SECONDS, JobQueue
+from limner.bot.queue.endings import LOOK_SECONDS
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import HoldReason, ImageVerdict, JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.tables.models import UNLOOKED, Image, Job, Seen

@@ -1,4 +1,4 @@
-"""The durable, fair queue; with `leases` the only module that changes a job's status."""
+"""The durable, fair queue; with `held`, `endings` and `leases` all that changes a job's status."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
 
 from sqlalchemy import (
     case,
-    func,
     insert,
-    literal,
     select,
     text,
     update,
@@ -21,11 +17,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
-from limner.bot.errors import ClickedTwice, NotFound, QueueFull
+from limner.bot.errors import ClickedTwice, QueueFull
 from limner.bot.queue import transitions
 from limner.bot.queue.candidates import (
-    LONGEST_PAUSE,
-    next_turn,
     pass_over,
     read_others,
     read_waiting,
@@ -34,16 +28,13 @@ from limner.bot.queue.candidates import (
 )
 from limner.bot.queue.enqueue import Asking, NewJob, NotTaken, count_open, insert_rows, keep_references, row
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
-from limner.bot.queue.leases import JobLeases
-from limner.bot.reasons import OPEN, Action, EndCode, HoldReason, JobStatus
+from limner.bot.queue.held import HeldJobs
+from limner.bot.reasons import JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.gallery import mark_upscaled
 from limner.bot.storage.tables.models import (
-    HELD,
     RUNNING,
     AnswerToken,
-    Image,
     Job,
     PreviewRow,
     Seen,
@@ -54,44 +45,20 @@ from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 2.0
-"""The pause before a second attempt; it doubles with each one."""
-LOOK_SECONDS = 2.0
-"""The pause before unclassified pictures are classified again."""
 UNLIMITED = 2**31 - 1
 
 ON_ITS_WAY = N_("Request {job} is on its way already; press again if you want another one.")
-EXPIRED = N_("Nobody chose between Keep, Edit and Raw in time, so nothing was painted; ask again when you like.")
 YOUR_LIMIT = N_(
     "You have {limit} waiting or running, which is the most allowed; wait for one to finish or stop one with /cancel."
 )
 SERVER_LIMIT = N_("This server has {limit} waiting or running, which is the most allowed; try again soon.")
 
 
-@dataclass(frozen=True)
-class StoredPicture:
-    """A stored picture of a finished job."""
-
-    sha256: str
-    width: int
-    height: int
-    size: int
-    seed: int
-    #: The classifier's result; None if it could not run.
-    seen: Seen | None = None
-    nearness: float | None = None
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """As a row of `models.Image`."""
-        own = {name: value for name, value in vars(self).items() if name != "seen"}
-        return own | (vars(self.seen) if self.seen else dict.fromkeys(field.name for field in fields(Seen)))
-
-
-class JobQueue(JobLeases):
+class JobQueue(HeldJobs):
     """Jobs as rows: enqueue, claim, finish. Every method is one short transaction.
 
-    The rows themselves are in `rows`, questions about them in `reads`, and lost workers in `leases`.
+    The rows themselves are in `rows`, questions about them in `reads`, lost workers in `leases`, ends and new attempts
+    in `endings`, and the owner's choice between expansions in `held`.
     """
 
     def __init__(
@@ -227,161 +194,6 @@ class JobQueue(JobLeases):
         job.request, job.mask_sha256 = {**job.request, "mask": sha256}, sha256
         return await self._changed(transitions.ours(job).values(request=job.request, mask_sha256=sha256))
 
-    async def hold(self, job: Job, expansion: Expansion, prompt: str) -> bool:
-        """Pause the job so that its owner can see the expansion; the attempt does not count."""
-        held = {"held_at": case((Job.cancel_requested, None), else_=time.time()), "attempts": Job.attempts - 1}
-        values = (
-            transitions.expanded(job.idea, expansion, prompt) | transitions.ruled(job) | transitions.unclaimed() | held
-        )
-        return await self._changed(transitions.ours(job).values(**values), self.changed)
-
-    async def release_held(
-        self, job_id: int, expansion: Expansion, prompt: str, quarantine: HoldReason | None = None
-    ) -> bool:
-        """The owner has chosen a prompt: queue the job for the owner's next turn. False if it is not held any more.
-
-        ``quarantine`` is set as the hold reason if the job has none.
-        """
-        async with self.database.begin() as session:
-            asked = select(Job.idea, Job.user_id, Job.server_id).where(Job.id == job_id)
-            idea, *whose = (await session.execute(asked)).one()
-            values: dict[str, Any] = {
-                "held_at": None,
-                "turn": next_turn(*(literal(one, Job.user_id.type) for one in whose)),
-                "quarantine": func.coalesce(Job.quarantine, quarantine),
-            }
-            held = update(Job).where(Job.id == job_id, text(HELD))
-            chosen = held.values(**transitions.expanded(idea, expansion, prompt), **values).returning(Job.id)
-            won = (await session.execute(chosen)).first() is not None
-            if won:
-                await self._announce(session, self.queued)
-        return won
-
-    async def expand_again(self, job: Job) -> bool:
-        """Queue a held job for another expansion, which replaces the present one.
-
-        False if its owner has chosen one, or asked for another one, since the job was read.
-        """
-        whose = (literal(one, Job.user_id.type) for one in (job.user_id, job.server_id))
-        held = update(Job).where(Job.id == job.id, text(HELD), Job.more_expansions == job.more_expansions)
-        again = held.values(**transitions.unexpanded(job.idea), held_at=None, turn=next_turn(*whose))
-        return await self._changed(again, self.queued)
-
-    async def finish(self, job: Job, pictures: Sequence[StoredPicture], *, seconds: float, busy_seconds: float) -> bool:
-        """Commit the pictures and the success together; False if the job is not this worker's or was cancelled.
-
-        Unclassified pictures are in quarantine from the start.
-        """
-        steps = job.generation.steps  # fewer than were asked for after an early end; the pace is measured with them
-        values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds}
-        values |= {"step": steps, "steps": steps, "notes": job.notes, "request": job.request}
-        if not all(picture.seen for picture in pictures):
-            values |= transitions.unseen(LOOK_SECONDS)
-        finished = (
-            transitions.ours(job)
-            .where(Job.cancel_requested.is_(False))
-            .values(**values, **transitions.ended())
-            .returning(Job.id)
-        )
-        rows = [{"job_id": job.id, "position": i, **picture.columns} for i, picture in enumerate(pictures)]
-        async with self.database.begin() as session:
-            if (await session.execute(finished)).first() is None:
-                return False
-            await session.execute(insert(Image), rows)
-            if job.action == Action.UPSCALE and job.parent_id:
-                await mark_upscaled(session, job.parent_id)
-            await shared_sql.forget_previews(session, [job.id])
-            await self._announce(session, self.changed)
-        log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)
-        return True
-
-    async def fail(self, job: Job, code: str, reason: str) -> bool:
-        """End a running job with a sentence for its owner; False if it is not this worker's any more."""
-        return await self._end(job, JobStatus.FAILED, code, reason)
-
-    async def refuse(self, job: Job, code: str, reason: str) -> bool:
-        """End a running job because the filter forbids its texts or pictures.
-
-        False if it is not this worker's any more.
-        """
-        return await self._end(job, JobStatus.REFUSED, code, reason)
-
-    async def reopen(self, job_id: int, pardoned_ids: Sequence[int]) -> None:
-        """Queue a refused job again for its owner's next turn, exempt from these rules; repeating it has no effect."""
-        async with self.database.begin() as session:
-            whose = (await session.execute(select(Job.user_id, Job.server_id).where(Job.id == job_id))).one()
-            turn = next_turn(*(literal(one, Job.user_id.type) for one in whose))
-            refused = update(Job).where(
-                Job.id == job_id,
-                Job.status == JobStatus.REFUSED,
-                Job.pardoned_ids.is_(None),
-                Job.deleted_at.is_(None),
-            )
-            again = refused.values(**transitions.reopened(), turn=turn, pardoned_ids=list(pardoned_ids))
-            if (await session.execute(again.returning(Job.id))).first():
-                log.info("job_reopened job=%s", job_id)
-                await self._announce(session, self.queued, self.changed)
-
-    async def release(self, job: Job) -> bool:
-        """Put a running job back as if it had not been claimed: the failure was not the job's fault."""
-        waiting = transitions.unclaimed() | {"attempts": Job.attempts - 1}
-        return await self._changed(transitions.ours(job).values(**waiting), self.queued, self.changed)
-
-    async def put_back_changed(self, job: Job) -> bool:
-        """Put a running job back with its texts as they are now; the attempt does not count."""
-        changed = {"request": job.request, "notes": job.notes, "attempts": Job.attempts - 1}
-        waiting = transitions.ours(job).values(**transitions.unclaimed() | changed)
-        return await self._changed(waiting, self.queued, self.changed)
-
-    async def retry(self, job: Job, code: str, reason: str) -> bool:
-        """Put a running job back for another attempt after a pause; a failed last attempt ends it."""
-        if job.attempts >= self._max_attempts:
-            return await self.fail(job, code, reason)
-        pause = RETRY_SECONDS * 2 ** (job.attempts - 1)
-        again = transitions.unclaimed() | {"not_before": await self.database.now() + min(pause, LONGEST_PAUSE)}
-        log.warning("job_retried job=%s attempt=%s code=%s", job.id, job.attempts, code)
-        return await self._changed(transitions.ours(job).values(**again), self.changed)
-
-    async def cancel(self, job_id: int, reason: str) -> JobStatus:
-        """Cancel a job: a queued one at once, a running one at its next step. Returns its status after the call."""
-        waits = Job.status == JobStatus.QUEUED  # decided inside the statement: a worker may claim it at this moment
-        stopped = (
-            update(Job)
-            .where(Job.id == job_id, Job.status.in_(OPEN))
-            .values(
-                status=case((waits, JobStatus.CANCELLED), else_=Job.status),
-                finished_at=case((waits, time.time()), else_=None),
-                cancel_requested=True,
-                held_at=None,
-                reason_code=EndCode.CANCELLED,
-                reason=english(reason),
-            )
-        )
-        async with self.database.begin() as session:
-            await session.execute(stopped)
-            status = await session.scalar(select(Job.status).where(Job.id == job_id))
-            if status is None:
-                raise NotFound
-            await self._announce(session, self.queued, self.changed)
-        log.info("job_cancelled job=%s status=%s", job_id, status)
-        return JobStatus(status)
-
-    async def end_cancelled(self, worker_id: str) -> set[int]:
-        """End this worker's jobs that were cancelled; returns their ids."""
-        stopped = transitions.running(worker_id).where(Job.cancel_requested)
-        return await self._update(stopped.values(**transitions.cancelled()), self.changed)
-
-    async def put_back(self, worker_id: str) -> None:
-        """Put back all jobs of a worker that stops in good order; their attempts do not count."""
-        values = transitions.unclaimed() | {"attempts": Job.attempts - 1}
-        await self._update(transitions.running(worker_id).values(**values), self.queued, self.changed)
-
-    async def expire_held(self, older_than: float) -> None:
-        """Cancel held jobs whose owner has not chosen a prompt within so many seconds."""
-        waiting = update(Job).where(Job.held_at < time.time() - older_than)
-        expired = transitions.cancelled() | {"reason_code": EndCode.EXPIRED, "reason": _(EXPIRED)}
-        await self._update(waiting.values(**expired), self.changed)
-
     async def mark_delivered(self, job_id: int, message_id: int | None) -> None:
         """Record that the answer is posted (or never can be, because its channel is deleted)."""
         delivered = update(Job).where(Job.id == job_id).values(delivered_at=time.time(), message_id=message_id)
@@ -429,19 +241,6 @@ class JobQueue(JobLeases):
         until = now + self._lease_seconds
         taken = {"chosen": [job.id for job in chosen], "worker": worker_id, "now": now, "until": until}
         return {job.id: job for job in await session.scalars(transitions.CLAIM, taken)}
-
-    async def _end(self, job: Job, status: JobStatus, code: str, reason: str) -> bool:
-        values = {
-            "status": status,
-            "reason_code": code,
-            "reason": english(reason),
-            "rule_ids": job.rule_ids,
-            **transitions.ended(),
-        }
-        ended = await self._changed(transitions.ours(job).values(**values), self.changed)
-        if ended:
-            log.warning("job_%s job=%s code=%s", status, job.id, code)
-        return ended
 
 
 def _queue_full(mine: int, per_user: int, per_guild: int) -> QueueFull:

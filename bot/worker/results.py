@@ -15,7 +15,7 @@ from limner.bot.background import patiently
 from limner.bot.errors import BadPicture, NotClassified
 from limner.bot.options import notes
 from limner.bot.options.parameters import parameters, with_pairs
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import Job, Seen

@@ -13,7 +13,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.moderation import quarantine
 from limner.bot.moderation.image_policy import OF_INPUTS
-from limner.bot.queue import jobs
+from limner.bot.queue import endings
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
@@ -58,10 +58,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for room in (jobs, quarantine):
+    for room in (endings, quarantine):
         monkeypatch.setattr(room, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(worker_room, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(endings, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 0.05)
     models, reader = {"tiny": str(tiny)}, "there/is-none"
     return settings.using(

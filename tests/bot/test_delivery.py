@@ -14,8 +14,8 @@ from sqlalchemy import delete, update
 
 from limner.bot.app import App
 from limner.bot.place import Where
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.pictures.image_files import encode_preview
 from limner.bot.storage.tables.models import AnswerToken, Job

@@ -18,7 +18,7 @@ import pytest
 import simcord
 
 from limner.bot.demo import MENDED, open_page
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.ui.interactions import app_of
 from tests.discord_records import until

@@ -5,7 +5,7 @@ import simcord
 
 from limner.bot.cogs.describe import MENU
 from limner.bot.errors import CannotDescribe
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import KIND

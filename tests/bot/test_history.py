@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from limner.bot.errors import NotFound
-from limner.bot.queue.jobs import JobQueue, StoredPicture
+from limner.bot.queue.endings import StoredPicture
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore

@@ -10,7 +10,7 @@ import simcord
 from PIL import Image
 from simcord import ResponseMessage
 
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.picture import opened

@@ -17,7 +17,8 @@ from sqlalchemy import BigInteger, String, Text, select, update
 
 from limner.bot.app import App
 from limner.bot.cogs.privacy import LABELS
-from limner.bot.queue.jobs import JobQueue, StoredPicture
+from limner.bot.queue.endings import StoredPicture
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage import member_data
 from limner.bot.storage.db import Database

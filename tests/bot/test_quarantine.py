@@ -13,7 +13,8 @@ from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.image_policy import ImagePolicy, Objection
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
-from limner.bot.queue.jobs import JobQueue, StoredPicture
+from limner.bot.queue.endings import StoredPicture
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database

@@ -8,7 +8,7 @@ import discord
 import pytest
 
 from limner.bot.cogs.describe import MENU
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion

@@ -11,7 +11,7 @@ from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption, BadPrompt, QueueFull, Refused, UnknownModel, UnknownStyle, UserError
 from limner.bot.options.ask import Ask
 from limner.bot.place import Where
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion

@@ -17,10 +17,10 @@ from PIL import Image, ImageChops
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.errors import StorageReadOnly
-from limner.bot.queue import jobs
+from limner.bot.queue import endings
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
-from limner.bot.queue.jobs import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import LORAS
@@ -395,7 +395,7 @@ async def test_whatever_an_expander_raises_costs_its_own_job_an_attempt(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs, "RETRY_SECONDS", 3600.0)  # its second attempt is not to come before we have looked
+    monkeypatch.setattr(endings, "RETRY_SECONDS", 3600.0)  # its second attempt is not to come before we have looked
     expander.error = RuntimeError("a secret prompt in the text of an error")
     broken = await ask(app)
     sound = await ask(app, expand="off")
