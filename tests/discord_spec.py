@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, relevance
+from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
 Json = dict[str, Any]
 
@@ -64,24 +63,25 @@ def _fits(name: str, request: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _against_schema(name: str, body: str) -> tuple[str, ...]:
-    validator: Any = _validator(name)
-    errors = [_telling(error) for error in validator.iter_errors(json.loads(body))]
-    return tuple(f"{error.json_path}: {error.message[:300]}" for error in errors)
+    errors = [_telling(error) for error in _validator(name).iter_errors(json.loads(body))]
+    return tuple(f"{_place(error)}: {error.message[:300]}" for error in errors)
 
 
 def _telling(error: ValidationError) -> ValidationError:
     """Of a part that is none of several kinds, what is wrong with it as the kind that its type names."""
-    while error.context:
-        kinds = dict[Any, list[ValidationError]]()
-        for one in error.context:
-            kinds.setdefault(one.schema_path[0], []).append(one)
-        of_type = [found for found in kinds.values() if not any(map(_is_other_kind, found))]
-        error = max(next(iter(of_type), error.context), key=relevance)
+    while isinstance(error.kind, ValidationErrorKind.AnyOf | ValidationErrorKind.OneOfNotValid):
+        depth, kinds = len(error.instance_path), error.kind.context
+        of_type = [found for found in kinds if not any(_is_other_kind(one, depth) for one in found)]
+        error = min(next(iter(of_type), kinds[0]), key=lambda one: len(one.instance_path))
     return error
 
 
-def _is_other_kind(error: ValidationError) -> bool:
-    return error.validator == "type" or [*error.relative_path][-1:] == ["type"]
+def _is_other_kind(error: ValidationError, depth: int) -> bool:
+    return isinstance(error.kind, ValidationErrorKind.Type) or error.instance_path[depth:][-1:] == ["type"]
+
+
+def _place(error: ValidationError) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
 
 
 @functools.cache
