@@ -156,6 +156,7 @@ async def test_a_taken_port_is_one_sentence(page: simcord.Preview, settings: Set
     assert process.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_ctrl_c_leaves_no_process(settings: Settings) -> None:
     process = await _start(settings.using(workers=1), 0)

@@ -332,6 +332,7 @@ async def test_old_names_of_settings_work_and_are_reported_with_the_new_ones(
     assert found(said, "no image-text model")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("server_paints")
 async def test_a_safety_classifier_that_does_not_work_is_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

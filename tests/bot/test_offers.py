@@ -74,6 +74,7 @@ async def test_discord_suggests_what_can_be_used(world: World) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_doctor_tells_why_and_tries_the_rest(
     settings: Settings, models: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,7 +148,7 @@ def random_arrivals(examples: int) -> Callable:
     return test
 
 
-test_random_arrivals = pytest.mark.parametrize("family", ["sdxl", "flux_dev"])(random_arrivals(3))
+test_random_arrivals = pytest.mark.parametrize("family", ["flux_dev"])(random_arrivals(3))
 test_many_random_arrivals = pytest.mark.slow(pytest.mark.parametrize("family", FAMILIES)(random_arrivals(60)))
 
 

@@ -61,6 +61,7 @@ def test_a_lora_is_learnt_and_worn_at_once(recipe: LoRARecipe):
     assert np.abs(paint(generator, tiny_request(prompt="a red square")) - plain).max() <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rate"), [("tiny", 2e-3), ("tiny_xl", 1e-4)])
 def test_the_learning_rate_is_that_of_the_model_unless_one_is_named(
     kind: str, rate: float, tmp_path: Path, request: pytest.FixtureRequest
@@ -80,7 +81,7 @@ def read_plan(folder: Path) -> str:
         return file.metadata()["training"]
 
 
-@pytest.mark.parametrize("kind", ["tiny", "tiny_xl"])
+@pytest.mark.parametrize("kind", ["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
 def test_gradients_that_are_computed_again_are_the_same(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ):

@@ -33,6 +33,7 @@ def drawing(**changes: Any) -> GenerationRequest:
     return tiny_request(width=128, height=128, **changes)
 
 
+@pytest.mark.slow
 def test_half_way_a_preview_of_the_shipped_model_looks_like_its_picture(doodle: DiffusionPipeline):
     own, previewer, previews = doodle.scheduler, Previewer(doodle, every=0), []
 

@@ -192,6 +192,7 @@ def assert_stock(model: Model, name: str, request: GenerationRequest, left: Even
         assert np.abs(np.asarray(image, dtype=int) - expected).max() <= 2, name
 
 
+@pytest.mark.parametrize("model", [pytest.param("sd1", marks=pytest.mark.slow), "sdxl"], indirect=True)
 def test_each_gets_the_stock_picture_alone_in_a_batch_and_joined_half_way(
     model: Model, generator: DiffusionGenerator
 ) -> None:

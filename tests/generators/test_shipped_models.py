@@ -53,6 +53,7 @@ def test_the_stock_pipeline_loads_doodle_without_a_warning(caplog: pytest.LogCap
     assert size(DOODLE) <= 30_000_000
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_what_was_asked_for(painted: list[Image.Image]):
     nouns = [noun.name for noun in read_nouns()]
     nearness = FolderImageTextModel.load(str(READER)).score(painted, [with_article(noun, noun) for noun in nouns])
@@ -60,6 +61,7 @@ def test_what_is_drawn_is_what_was_asked_for(painted: list[Image.Image]):
     assert sum(one == asked for one, asked in zip(found, ASKED, strict=True)) >= 9, found
 
 
+@pytest.mark.slow
 def test_what_is_drawn_can_be_put_into_words(painted: list[Image.Image]):
     reader = FolderImageTextModel.load(str(READER))
     assert reader.can_describe

@@ -107,7 +107,12 @@ def assert_same(left: Event, expected: list[np.ndarray]) -> None:
         assert np.abs(np.asarray(image, dtype=int) - want).max() <= 2
 
 
-@pytest.mark.parametrize(("family", "kind"), KINDS)
+QUICK = [("sd1", "words"), ("sdxl", "part"), ("flux_dev", "words")]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [pytest.param(*kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
 def test_the_remaining_steps_go_on_from_the_new_words(
     family: str, kind: str, family_folder: MakeFolder, pictures: dict[str, str]
 ):

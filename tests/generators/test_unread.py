@@ -74,6 +74,7 @@ def test_what_is_left_of_a_text_is_its_end_and_begins_with_a_word(tokenizer: Any
     assert not (before[-1:] in list("abcd") and unread[:1] in list("abcd"))
 
 
+@pytest.mark.slow
 def test_a_language_model_that_reads_captions_tells_what_it_leaves():
     reader = load_caption_encoder("smollm2")
     assert reader.unread("the digit seven") == ""
