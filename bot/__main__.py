@@ -90,6 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
     ratings = verbs.add_parser("ratings", help="rated results as JSON lines, of members who let models be trained")
     ratings.set_defaults(verb=_ratings)
 
+    export = verbs.add_parser("export", help="everything stored about a member, in one zip file")
+    export.add_argument("member", type=int, metavar="MEMBER", help="the Discord id of the member")
+    export.add_argument("file", type=Path, metavar="FILE", help="the zip file to write")
+    export.set_defaults(verb=_export_member)
+
     filters = verbs.add_parser("filter", help="the rules of all servers: try, import and export them")
     filters = filters.add_subparsers(metavar="VERB", required=True)
     check = filters.add_parser("check", help="read {id, text} lines, write {id, action, rule, reason} lines")
@@ -267,6 +272,12 @@ def _ratings(arguments: argparse.Namespace) -> int:
 
     asyncio.run(print_ratings(_settings(arguments)))
     return 0
+
+
+def _export_member(arguments: argparse.Namespace) -> int:
+    from limner.bot.cli.export import export
+
+    return 0 if asyncio.run(export(_settings(arguments), arguments.member, arguments.file)) else FAILED
 
 
 def _block(arguments: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasures import Erasures
+from limner.bot.storage.exports import Exports
 from limner.bot.storage.history.favourites import Favourites
 from limner.bot.storage.history.history import History
 from limner.bot.storage.history.meaning import Meaning
@@ -62,6 +63,7 @@ class App:
     worker_registry: WorkerRegistry
     history: History
     erasures: Erasures
+    exports: Exports
     images: ImageStore
     decoder: PictureDecoder
     held: ByteBudget
@@ -117,6 +119,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             worker_registry=WorkerRegistry(database, lease_seconds=settings.lease_seconds),
             history=history,
             erasures=Erasures(database, history),
+            exports=Exports(database),
             images=images,
             decoder=decoder,
             held=ByteBudget(),

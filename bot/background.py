@@ -100,11 +100,11 @@ async def wait_for(call: Future[Any], seconds: float) -> None:
     await asyncio.wait({ended}, timeout=seconds)
 
 
-async def to_its_end(work: Coroutine[None, None, None]) -> None:
+async def to_its_end(work: Coroutine[None, None, T]) -> T:
     """Finish ``work`` before a cancellation takes effect: an interrupted connection stays open until collected."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise

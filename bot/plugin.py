@@ -32,6 +32,7 @@ from limner.bot.storage.migrate import check
 from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery.delivery import Delivery
 from limner.bot.ui.delivery.erasing import Eraser
+from limner.bot.ui.delivery.exporting import Exporter
 from limner.bot.ui.delivery.places import Places
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
@@ -119,6 +120,7 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
         await stack.enter_async_context(running(app.meaning.fill(), "limner-meaning"))
         await stack.enter_async_context(running(Eraser(app, bot).run(), "limner-eraser"))
+        await stack.enter_async_context(running(Exporter(app, bot).run(), "limner-exporter"))
         vars(bot)[OPEN] = stack.pop_all()
 
 

@@ -141,9 +141,9 @@ INNER_LAYERS = {
         ("command_names", "embeds"),
     ),
     "storage": (
-        ("copy_database", "erasures"),
+        ("copy_database", "erasures", "exports"),
         ("history",),
-        ("audit_log", "erasing", "member_data", "members", "pictures", "shared_sql", "wildcard_lists"),
+        ("audit_log", "erasing", "export_files", "member_data", "members", "pictures", "shared_sql", "wildcard_lists"),
         ("migrate", "together"),
         ("db",),
         ("sqlite_driver", "private_files", "tables"),

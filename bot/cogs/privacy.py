@@ -1,4 +1,4 @@
-"""/privacy: what is stored about a member, and erasing it. Answers are private."""
+"""/privacy: what is stored about a member, sending it to them, and erasing it. Answers are private."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ LABELS = {
     "favourites": N_("favourites with their notes: {number}"),
     "folders": N_("folders: {number}"),
     "embeddings": N_("requests that are found by their meaning: {number}"),
+    "exports": N_("exports on their way to you: {number}"),
     "ratings": N_("ratings of your results: {number}"),
     "rating_settings": N_("settings about ratings: {number}"),
     "reviews": N_("requests that moderators looked at: {number}"),
@@ -43,6 +44,10 @@ LABELS = {
     "suspensions": N_("suspensions: {number}"),
 }
 """What a table's rows are for a member; other tables are named as they are."""
+LOOKS = {
+    "export": (N_("Export"), discord.ButtonStyle.secondary),
+    "erase": (N_("Erase"), discord.ButtonStyle.danger),
+}
 ERASING = N_("Receipt {number} is being prepared: {requests} erased so far.")
 STAYS = N_("Of receipt {number}, what moderators need stays for a while.")
 SURE = N_("{requests} with {pictures} are erased for good if you say so, with their words. That cannot be undone.")
@@ -52,6 +57,15 @@ MESSAGES_STAY = N_("Their posted messages stay where they are, and their buttons
 BEGUN = N_(
     "It has begun; requests that were waiting or being painted are cancelled. A direct message brings you receipt "
     "{number}, and /privacy shows how far it is."
+)
+SENDING = N_(
+    "Export {number} has begun: zip files with your pictures and all that is stored about you come by direct message, "
+    "or here for a quarter of an hour if you take none. /privacy shows how far it is."
+)
+EXPORTING = N_("Export {number}: {parts} zip files with {pictures} are sent so far.")
+WAITING = N_(
+    "Export {number} waits, because Discord does not let me send it: allow direct messages from members of a server "
+    "that we share, then press **Export** here."
 )
 NO_DATE = N_("“{text}” is not a date; write it as year, month and day, such as 2026-11-30.")
 NO_PERIOD = N_("Give the first day, the last day, or both, in the form.")
@@ -66,10 +80,12 @@ class Privacy(LimnerCog, name="Limner privacy"):
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     async def privacy(self, interaction: Interaction) -> None:
-        """Show what is stored about you, and erase it."""
+        """Show what is stored about you, have it sent to you, and erase it."""
         embed = await _stored(self.app, interaction.user.id)
         view = discord.ui.View(timeout=None)
-        await tell(interaction, "", embed=embed, view=view.add_item(PrivacyButton("erase")))
+        for verb in LOOKS:
+            view.add_item(PrivacyButton(verb))
+        await tell(interaction, "", embed=embed, view=view)
 
     async def red_delete_data_for_user(self, *, requester: str, user_id: int) -> None:
         """Erase everything of a member; hosts such as Red call it on every cog. Posted messages stay."""
@@ -77,14 +93,12 @@ class Privacy(LimnerCog, name="Limner privacy"):
         await self.app.erasures.ask(_everything(user_id), is_all=True, takes_messages=False, locale="en-US")
 
 
-class PrivacyButton(ForAnyone[discord.ui.Button[Any]], template=r"limner:privacy:(?P<verb>erase)"):
-    """Opens the form that erases."""
+class PrivacyButton(ForAnyone[discord.ui.Button[Any]], template=rf"limner:privacy:(?P<verb>{'|'.join(LOOKS)})"):
+    """Has everything sent, or opens the form that erases."""
 
     def __init__(self, verb: str) -> None:
-        button = discord.ui.Button[Any](
-            label=_("Erase"), style=discord.ButtonStyle.danger, custom_id=f"limner:privacy:{verb}"
-        )
-        super().__init__(button)
+        label, style = LOOKS[verb]
+        super().__init__(discord.ui.Button(label=_(label), style=style, custom_id=f"limner:privacy:{verb}"))
         self.verb = verb
 
     @classmethod
@@ -95,8 +109,12 @@ class PrivacyButton(ForAnyone[discord.ui.Button[Any]], template=r"limner:privacy
         return cls(match["verb"])
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Open the form."""
-        await open_form(interaction, app, "erase")
+        """Carry out the button's verb."""
+        if self.verb == "erase":
+            return await open_form(interaction, app, "erase")
+        token, expires_at = interaction.token, interaction.expires_at.timestamp()
+        export = await app.exports.ask(interaction.user.id, str(interaction.locale), token=token, expires_at=expires_at)
+        await tell(interaction, _(SENDING, number=export.id))
 
 
 class EraseButton(
@@ -191,8 +209,19 @@ async def _stored(app: App, user_id: int) -> discord.Embed:
         else _(STAYS, number=erasure.id)
         for erasure in await app.erasures.of_member(user_id)
     ]
-    told = {_("Your requests"): size, _("Beside them"): "\n".join(lines), _("Being erased"): "\n".join(erasures)}
+    told = {_("Your requests"): size, _("Beside them"): "\n".join(lines), _("Being sent"): await _sending(app, user_id)}
+    told[_("Being erased")] = "\n".join(erasures)
     return make_embed(_(TITLE), _(KEPT), [(name, text, False) for name, text in told.items()])
+
+
+async def _sending(app: App, user_id: int) -> str:
+    """How far a member's export is; empty if there is none."""
+    export = await app.exports.of_member(user_id)
+    if export is None:
+        return ""
+    if export.held_at:
+        return _(WAITING, number=export.id)
+    return _(EXPORTING, number=export.id, parts=export.parts, pictures=pictures(export.pictures))
 
 
 def _figures(number: int, painted: int) -> dict[str, str]:

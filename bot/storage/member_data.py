@@ -1,4 +1,4 @@
-"""Where something of a member is kept: every table, and what erasing the member does there.
+"""Where something of a member is kept: every table, what erasing the member does there, and what the member may read.
 
 A table with a ``user_id`` is a member's own and is emptied of the member's rows, unless it is one of `SPECIAL`; a table
 whose rows belong to a request loses them with it. What a member did as a moderator stays with the server,
@@ -9,11 +9,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, Select, String, Table, delete, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Double,
+    Select,
+    String,
+    Table,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy import cast as as_type
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,8 +52,51 @@ ACTORS = {
 """Columns with the id of the moderator who made a change or decision."""
 NOBODYS = ("input_pictures", "shares", "workers", "synced_commands", "wildcard_lists")
 """Tables without anything of one member; a picture's row goes with its file."""
+SECRETS = ("token",)
+"""Columns with which others could write in the bot's name."""
+AS_MODERATOR = "_as_moderator"
+"""The end of the name of a section about what a member did as a moderator."""
 ERASED = 1
 """The id in place of an erased moderator, which Discord gives no account and shows as an unknown user."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A member's rows of a table, with the columns that the member may read."""
+
+    name: str
+    table: Table
+    mine: ColumnElement[bool]
+    columns: tuple[Column[Any], ...]
+
+    def key(self, row: Mapping[str, Any]) -> list[Any]:
+        """The primary key of a row."""
+        return [row[column.name] for column in self.table.primary_key]
+
+    def rows(self, after: Sequence[Any] | None, most: int) -> Select[Any]:
+        """The next rows after one of them, given by its primary key."""
+        keys = [*self.table.primary_key]
+        found = select(*self.columns).where(self.mine).order_by(*keys).limit(most)
+        if after is None:
+            return found
+        last = (literal(value, column.type) for value, column in zip(after, keys, strict=True))
+        return found.where(tuple_(*keys) > tuple_(*last))
+
+
+def sections(user_id: int) -> list[Section]:
+    """Everything that is stored about a member."""
+    found: list[Section] = []
+    for table in SCHEMA.sorted_tables:
+        actors = [table.c[name] for name in ACTORS.get(table.name, ())]
+        columns = tuple(column for column in table.c if column not in actors and column.name not in SECRETS)
+        if conditions := [*_of_member(table, user_id)]:
+            found.append(Section(table.name, table, or_(*conditions), columns))
+        if actors:
+            # Other columns hold what others wrote or did.
+            when = tuple(column for column in columns if column.primary_key or isinstance(column.type, Double))
+            did = or_(*(column == user_id for column in actors))
+            found.append(Section(f"{table.name}{AS_MODERATOR}", table, did, when))
+    return found
 
 
 def own_tables() -> list[Table]:
@@ -105,6 +163,16 @@ async def strikes_left(session: AsyncSession, user_id: int, before: float) -> tu
     mine = (Strike.user_id == user_id, Strike.created_at < before)
     row = (await session.execute(select(func.count(), func.max(Strike.expires_at)).where(*mine))).one()
     return row[0], row[1] or 0.0
+
+
+def _of_member(table: Table, user_id: int) -> Iterator[ColumnElement[bool]]:
+    """Conditions, of which a member's rows of a table fulfil one: by the member's id, or by what they belong to."""
+    if USER in table.c:
+        yield table.c[USER] == user_id
+        return
+    owners = {Job.__table__, *own_tables()}
+    for key in (key for key in table.foreign_keys if key.column.table in owners and key.ondelete == "CASCADE"):
+        yield key.parent.in_(select(key.column).where(key.column.table.c[USER] == user_id))
 
 
 def _files_of(table: Table, mine: ColumnElement[bool]) -> Iterator[Select[Any]]:

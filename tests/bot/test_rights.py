@@ -205,7 +205,7 @@ BUTTONS: Table = {
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help"),
     **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),
-    **each(PrivacyButton, EVERYBODY, lambda _s, verb: PrivacyButton(verb), "erase"),
+    **each(PrivacyButton, EVERYBODY, lambda _s, verb: PrivacyButton(verb), "export", "erase"),
     **each(EraseButton, EVERYBODY, lambda _s, _: NOTHING_OF_TODAY, ""),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
     **each(GoButton, EVERYBODY, lambda _s, verb: GoButton(verb, 1), "go", "leave"),

@@ -1,11 +1,13 @@
-"""Tables for what members ask to be erased."""
+"""Tables for what members ask to be erased, or to be sent."""
 
 from __future__ import annotations
 
-from sqlalchemy import Double, String, false
+from typing import Any
+
+from sqlalchemy import Double, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from limner.bot.storage.tables.base import Base, RowId, Snowflake
+from limner.bot.storage.tables.base import Base, Json, RowId, Snowflake
 
 
 class Erasure(Base, kw_only=True, eq=False):
@@ -32,5 +34,32 @@ class Erasure(Base, kw_only=True, eq=False):
     kept_messages: Mapped[int] = mapped_column(default=0, server_default="0")
     #: When everything was done that could be done then.
     done_at: Mapped[float | None] = mapped_column(Double, default=None)
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Export(Base, kw_only=True, eq=False):
+    """Everything stored about a member on its way to them; the row goes when the last part is sent."""
+
+    __tablename__ = "exports"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    user_id: Mapped[int] = mapped_column(Snowflake, unique=True)
+    asked_at: Mapped[float] = mapped_column(Double)
+    #: The language of its messages.
+    locale: Mapped[str] = mapped_column(String(16))
+    #: The interaction token that can send it where the member takes no direct messages, until it expires.
+    token: Mapped[str] = mapped_column(Text, repr=False)
+    token_expires_at: Mapped[float] = mapped_column(Double)
+    #: The last row that was sent: its section (`bot.storage.member_data.Section`), and its primary key.
+    section: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    after: Mapped[list[Any] | None] = mapped_column(Json, default=None)
+    #: What is sent so far.
+    parts: Mapped[int] = mapped_column(default=0, server_default="0")
+    pictures: Mapped[int] = mapped_column(default=0, server_default="0")
+    #: When its last part was begun, so that several members' exports take turns.
+    tried_at: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    #: Since when Discord refuses its messages; None otherwise.
+    held_at: Mapped[float | None] = mapped_column(Double, default=None)
 
     __table_args__ = ({"sqlite_autoincrement": True},)

@@ -1,0 +1,55 @@
+"""`limner export`: everything stored about a member in one zip file, with the pictures as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from limner.bot.app import App, open_app
+from limner.bot.errors import SetupError
+from limner.bot.settings import Settings
+from limner.bot.storage import migrate
+from limner.bot.storage.export_files import ExportFile, pictures_of
+from limner.bot.translation import N_, _
+
+THERE = N_("The file {file} is there already; name another one.")
+NOT_WRITTEN = N_("The file {file} cannot be written: {why}.")
+NOTHING = N_("Nothing is stored about the member {member}.")
+WRITTEN = N_("Wrote {rows} rows and {pictures} pictures of the member {member}.")
+README = N_("Everything that this bot stores about the member {member}; docs/privacy.md says what it is.")
+
+
+async def export(settings: Settings, user_id: int, file: Path) -> bool:
+    """Write the file, and say what is in it; False if nothing is stored.
+
+    Raises:
+        SetupError: there is such a file, or it cannot be written.
+    """
+    await migrate.check(settings.url)
+    if file.exists():
+        raise SetupError(_(THERE, file=file))
+    part = file.with_name(f"{file.name}.part")
+    try:
+        async with open_app(settings) as app:
+            rows, pictures = await _write(app, user_id, part)
+        if rows:
+            os.replace(part, file)
+    except OSError as error:
+        raise SetupError(_(NOT_WRITTEN, file=file, why=error.strerror)) from error
+    finally:
+        part.unlink(missing_ok=True)
+    print(_(WRITTEN, rows=rows, pictures=pictures, member=user_id) if rows else _(NOTHING, member=user_id))
+    return rows > 0
+
+
+async def _write(app: App, user_id: int, path: Path) -> tuple[int, int]:
+    """How many rows and pictures are in the file."""
+    zipped, rows = ExportFile(path, 1, None), 0
+    async for section, row in app.exports.rows(user_id):
+        named = pictures_of(section.name, row)
+        files = {f"{name}.png": app.images.path(sha256) for name, sha256 in named.items()}
+        await asyncio.to_thread(zipped.add, section.name, row, files)
+        rows += 1
+    zipped.close(_(README, member=user_id) + "\n")
+    return rows, zipped.pictures
