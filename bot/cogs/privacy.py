@@ -28,7 +28,9 @@ DAY = 86_400.0
 TITLE = N_("What is stored about you")
 KEPT = N_(
     "Your requests are kept with their words, options, place and time, their pictures, and small copies while they are "
-    "painted; the pictures that you gave; your settings; and what moderators decided. Nothing is passed on."
+    "painted; the pictures that you gave; your favourites, folders, notes and ratings; what requests mean, in numbers; "
+    "your settings; and what moderators decided. Nothing is passed on, and nothing trains models unless /ratings "
+    "allows it."
 )
 LABELS = {
     "pending_asks": N_("requests that wait for your confirmation: {number}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -42,7 +43,8 @@ OF_NOBODY = {
 CODES = {"status", "kind", "expand", "weights_key", "worker_id", "embedded_by", "action", "reason_code", "rule_action"}
 """Columns of a request that hold codes of Limner's own."""
 NEW_TABLE = (
-    "Give a table of a member's own rows the column user_id, and say in LABELS (bot/cogs/privacy.py) what they are; "
+    "Give a table of a member's own rows the column user_id, say in LABELS (bot/cogs/privacy.py) what they are, and in "
+    "docs/privacy.md why and for how long; "
     "give a table of a request's rows a foreign key to jobs.id with ON DELETE CASCADE; name any other in SPECIAL, "
     "ACTORS or NOBODYS (bot/storage/member_data.py)."
 )
@@ -159,7 +161,18 @@ def test_every_table_is_known_to_erasing():
     named = {*member_data.SPECIAL, *member_data.ACTORS, *member_data.NOBODYS}
     assert set(SCHEMA.tables) == known | named, NEW_TABLE
     assert not known & {*member_data.SPECIAL, *member_data.NOBODYS}, NEW_TABLE
-    assert {table.name for table in own} <= LABELS.keys(), NEW_TABLE
+    assert {table.name for table in own} | {"reviews", "strikes", "suspensions"} == LABELS.keys(), NEW_TABLE
+
+
+def test_the_statement_for_members_names_every_table_of_an_export():
+    page = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text("utf-8")
+    told = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| ")
+        for name in re.findall(r"`(\w+)`", line.split(" | ")[1])
+    }
+    assert told == {section.table.name for section in member_data.sections(1)}, NEW_TABLE
 
 
 def test_every_large_number_is_a_members_id_that_is_erased_or_none():
