@@ -17,7 +17,7 @@ from limner.bot import picture_actions, reference_actions, submit
 from limner.bot.app import App
 from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
-from limner.bot.queue.jobs import StoredPicture
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import Action, JobKind
 from limner.bot.settings.settings import Settings
 from limner.bot.storage.history.lineage import MOST_ANCESTORS, MOST_RELATIVES, Link
