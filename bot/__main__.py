@@ -119,6 +119,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     migrate.set_defaults(verb=_migrate)
 
+    wipe = verbs.add_parser("wipe", help="delete everything that was stored, at the end of operation")
+    wipe.add_argument("--yes", action="store_true", help="do not ask")
+    wipe.set_defaults(verb=_wipe)
+
     doctor = verbs.add_parser("doctor", help="what is wrong, and the command or setting that mends it")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(verb=_doctor)
@@ -336,6 +340,12 @@ def _migrate(arguments: argparse.Namespace) -> int:
         asyncio.run(migrate.upgrade(settings.url))
         print(_("The database is up to date."))
     return 0
+
+
+def _wipe(arguments: argparse.Namespace) -> int:
+    from limner.bot.cli.wipe import wipe
+
+    return 0 if asyncio.run(wipe(_settings(arguments), is_sure=arguments.yes)) else FAILED
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -37,6 +37,7 @@ from limner.bot.storage.pictures.decoder import PictureDecoder
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.pictures.input_images import Inputs
 from limner.bot.storage.private_files import close_folder_to_others
+from limner.bot.storage.servers import Servers
 from limner.bot.storage.wildcard_lists import WildcardLists
 from limner.bot.styles import Styles
 from limner.bot.wildcards import FOLDER, Wildcards
@@ -64,6 +65,7 @@ class App:
     history: History
     erasures: Erasures
     exports: Exports
+    servers: Servers
     images: ImageStore
     decoder: PictureDecoder
     held: ByteBudget
@@ -120,6 +122,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             history=history,
             erasures=Erasures(database, history),
             exports=Exports(database),
+            servers=Servers(database, history),
             images=images,
             decoder=decoder,
             held=ByteBudget(),

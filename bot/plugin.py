@@ -26,6 +26,7 @@ from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
 from limner.bot.cogs.privacy import EraseButton, Privacy, PrivacyButton
 from limner.bot.cogs.queue import Queue
 from limner.bot.cogs.review import ReviewCog
+from limner.bot.cogs.servers import ServersCog
 from limner.bot.cogs.strikes import StrikesCog
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
@@ -141,6 +142,7 @@ async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
         stack.push_async_callback(bot.tree.set_translator, None)
     for cog in COGS:
         await bot.add_cog(cog(app))
+    await bot.add_cog(ServersCog(app, bot))
     for menu in (block_menu(), describe_menu(), *message_menus()):
         _add_menu(bot.tree, menu)
         stack.callback(bot.tree.remove_command, menu.name, type=menu.type)

@@ -141,7 +141,7 @@ INNER_LAYERS = {
         ("command_names", "embeds"),
     ),
     "storage": (
-        ("copy_database", "erasures", "exports"),
+        ("copy_database", "erasures", "exports", "servers"),
         ("history",),
         ("audit_log", "erasing", "export_files", "member_data", "members", "pictures", "shared_sql", "wildcard_lists"),
         ("migrate", "together"),

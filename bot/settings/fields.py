@@ -102,6 +102,9 @@ class SettingFields:
     changes_days: float = setting(365.0, "Days that a change stays in a server's /filter log.")
     changes_member_mb: float = setting(32.0, "Megabytes of one moderator's changes in that log; the oldest ones go.")
     changes_server_mb: float = setting(64.0, "The same of all moderators of a server.")
+    left_server_days: float = setting(
+        30.0, "Days after which everything of a server that the bot has left is removed, unless it comes back before."
+    )
     server_weights: dict[str, str] = table(
         {}, "Queue weight of a server, 1 for all others: server id = weight, from 0.01 to 100."
     )

@@ -60,16 +60,27 @@ async def check(url: str) -> None:
 
 async def revision(url: str) -> str | None:
     """The revision of the database's schema, None if it has no tables; raises SetupError if it cannot be opened."""
-    file = _file(url)
+    file = file_of(url)
     if file and not file.exists():
         return None
     async with connected(url) as connection:
         return await connection.run_sync(_current)
 
 
+async def drop(url: str) -> None:
+    """Take all of ours out of a database; raises SetupError if it cannot be used, or a newer program made it."""
+    if await revision(url) not in _revisions():
+        raise SetupError(_(NEW))
+    from alembic import command  # an ordinary start does without it
+
+    await alone(url, lambda connection: command.downgrade(config(connection), "base"))
+    async with connected(url) as connection:
+        await connection.execute(text("DROP TABLE alembic_version"))
+
+
 async def alone(url: str, work: Callable[[Connection], Result]) -> Result:
     """Run ``work`` in one transaction under the schema lock; others wait for it to end."""
-    file = _file(url)
+    file = file_of(url)
     async with connected(url) as connection:
         if file:
             await _use_write_ahead_log(connection)
@@ -108,8 +119,8 @@ def _current(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _file(url: str) -> Path | None:
-    """The file of an SQLite database; None for a server."""
+def file_of(url: str) -> Path | None:
+    """The file of an SQLite database; None for a server. Raises SetupError if the URL is none."""
     try:
         target = make_url(url)
     except ArgumentError as error:
@@ -133,7 +144,7 @@ async def _use_write_ahead_log(connection: AsyncConnection) -> None:
 @asynccontextmanager
 async def connected(url: str) -> AsyncGenerator[AsyncConnection]:
     """One transaction on a database, whose file is made if it is missing; raises SetupError if it cannot be used."""
-    file = _file(url)
+    file = file_of(url)
     try:
         if file:
             make_database(file)

@@ -23,8 +23,13 @@ def make_database(file: Path) -> None:
     # (https://www.sqlite.org/howtocorrupt.html, section 2.2), and another process may then delete its log.
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
-    for one in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+    for one in database_files(file):
         close_to_others(one, FILE)
+
+
+def database_files(file: Path) -> list[Path]:
+    """An SQLite database, and the files that SQLite keeps beside it."""
+    return [file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")]
 
 
 def close_folder_to_others(folder: Path) -> None:

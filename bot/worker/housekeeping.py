@@ -26,13 +26,16 @@ async def tidy(app: App) -> None:
 
 
 async def trim(app: App) -> None:
-    """Delete the refused requests and rule changes that are older or larger than the settings allow."""
+    """Delete refused requests and rule changes that the settings do not allow, and what is left of servers."""
     settings, mb = app.settings, 2**20
     refused = Retention(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
     changes = Retention(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
     count = await trim_refusals(app.history, refused), await trim_changes(app.database, changes)
+    purged = await app.servers.purge(settings.left_server_days)
     if any(count):
         log.info("rows_trimmed refusals=%s changes=%s", *count)
+    if purged:
+        log.info("requests_purged requests=%s", purged)
 
 
 async def classify_again(app: App, classifier: ClassifierThread) -> None:

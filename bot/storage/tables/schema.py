@@ -11,6 +11,7 @@ from limner.bot.storage.tables import (
     moderation_tables,
     privacy_tables,
     rating_tables,
+    server_tables,
     worker_tables,
 )
 
@@ -24,6 +25,7 @@ PARTS = (
     filter_tables,
     worker_tables,
     privacy_tables,
+    server_tables,
 )
 """Every module with tables; their metadata is one and the same."""
 SCHEMA = models.Base.metadata
