@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from limner.bot.app import App
 from limner.bot.background import patiently
@@ -24,7 +25,7 @@ from limner.generators.base import Expansion, PromptExpander
 from limner.generators.image_canvas import covered
 from limner.generators.image_files import encode_png
 from limner.generators.model_card import ModelCard
-from limner.generators.requests import SEEDS
+from limner.generators.requests import SEEDS, GenerationRequest
 
 NO_SUCH_PART = N_("I find no “{part}” in that picture; say it in other words, or choose cells.")
 NOTHING_ELSE = N_("“{part}” is the whole picture, so nothing would be kept; say it in other words, or choose cells.")
@@ -143,6 +144,17 @@ async def settle_description(app: App, job: Job, text: str, seconds: float) -> b
     allowed = verdict.texts["description"]
     said = Expansion(text=allowed, added=allowed, kept=(), model="", seconds=seconds)
     return await patiently(lambda: app.jobs.save_expansion(job, said, allowed))
+
+
+def with_paths(app: App, job: Job) -> GenerationRequest:
+    """The request for the executor, with the paths of its pictures, which the row stores as hashes."""
+    request = job.generation
+    if request.negative_prompt and job.notes.get(IN_WORDS):
+        request = request.in_words
+    path = app.images.path
+    paths = {name: str(path(sha256)) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
+    references = tuple(replace(one, picture=str(path(one.picture))) for one in request.references)
+    return replace(request, references=references, **paths)
 
 
 async def _look_at_input(app: App, classifier: ClassifierThread, sha256: str) -> InputPicture:

@@ -5,35 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from limner.bot.app import App
 from limner.bot.background import WRITE_AGAIN_SECONDS, patiently
-from limner.bot.errors import NotClassified, StorageFailed, UserError
-from limner.bot.options.notes import IN_WORDS, NO_LORA
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import JobKind
 from limner.bot.storage.erasing import merge_index
 from limner.bot.storage.tables.models import Job
-from limner.bot.translation import N_
 from limner.bot.worker.changes import Changes
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread, NotChanged
+from limner.bot.worker.failures import STUMBLED, charge, end_failed, guarded
+from limner.bot.worker.heartbeat import Heartbeat
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge, finish_given
-from limner.bot.worker.prepare import settle_input, settle_negative, settle_part, settle_prompt
+from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt, with_paths
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
-from limner.generators.errors import DeviceLost, GenerationError, NoLora, NoNegative, error_site
+from limner.generators.errors import DeviceLost, GenerationError, error_site
 from limner.generators.model_card import ModelCard
-from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +49,6 @@ STOP_SECONDS = 3.0
 T = TypeVar("T")
 
 WARM_UP = "a red fox"
-STUMBLED = N_("Painting this request failed; ask again in a moment.")
 
 
 class Worker:
@@ -87,8 +82,7 @@ class Worker:
         self._in_flight = InFlightJobs()
         self._changes = Changes(app, worker_id)
         self._storage = StorageWatch(app.images)
-        self._lost: set[int] = set()  # in flight, but not this worker's any more by its heartbeat
-        self._orphans: set[int] = set()  # this worker's by their rows, but not in flight
+        self._heartbeat = Heartbeat(app, worker_id, self._in_flight)
         self._reports = Reports(app, classifier, worker_id)
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
@@ -167,9 +161,8 @@ class Worker:
         """Evict cancelled and lost jobs, take members' changes of the others, and claim what fits."""
         jobs = self._app.jobs
         try:
-            for job_id in await jobs.end_cancelled(self.worker_id) | self._lost:
+            for job_id in await jobs.end_cancelled(self.worker_id) | self._heartbeat.take_lost():
                 self._drop(job_id)
-            self._lost.clear()
             for job_id in await self._changes.read(self._in_flight):
                 self._drop(job_id)
             if (room := self._room()) > 0:
@@ -203,7 +196,7 @@ class Worker:
             # While its prompt is made: the first loads of the image and the language model take seconds each.
             self._warming = asyncio.create_task(self._load(card), name="load")
         self._cold = False
-        preparing = self._guarded(job, self._prepare(job))
+        preparing = self._guard(job, self._prepare(job))
         task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
         self._in_flight.take(job, task)
         task.add_done_callback(lambda task: self._prepared(job, task))
@@ -242,7 +235,7 @@ class Worker:
         leaving, coming = self._in_flight.hand_over(self._executor.together)
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
-            requests = {str(job.id): self._request(job) for job in coming}
+            requests = {str(job.id): with_paths(self._app, job) for job in coming}
             events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model)
         except WorkerBroken:
             raise
@@ -258,16 +251,6 @@ class Worker:
         if leaving:
             self._woken.set()
 
-    def _request(self, job: Job) -> GenerationRequest:
-        """The request for the executor, with the paths of its pictures, which the row stores as hashes."""
-        request = job.generation
-        if request.negative_prompt and job.notes.get(IN_WORDS):
-            request = request.in_words
-        path = self._app.images.path
-        paths = {name: str(path(sha256)) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
-        references = tuple(replace(one, picture=str(path(one.picture))) for one in request.references)
-        return replace(request, references=references, **paths)
-
     def _handle(self, event: Event | NotChanged) -> None:
         job = self._in_flight.jobs.get(int(event.key))
         if job is None:
@@ -282,12 +265,12 @@ class Worker:
             case NotChanged():
                 self._changes.undo(job, event)
             case Failed():
-                self._let_go(job, self._end_failed(job, event.error))
+                self._let_go(job, end_failed(self._app, job, event.error))
 
     def _let_go(self, job: Job, ending: Coroutine[Any, Any, None]) -> None:
         """A job has left the executor: write its result into its row while the next step runs."""
         self._reports.forget(job.id)
-        task = asyncio.create_task(self._guarded(job, ending), name=f"end-{job.id}")
+        task = asyncio.create_task(self._guard(job, ending), name=f"end-{job.id}")
         self._in_flight.let_go(job, task)
         task.add_done_callback(lambda task: self._ended(job, task))
         self._woken.set()
@@ -304,39 +287,8 @@ class Worker:
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
         await hand_in(self._app, self._classifier, job, results, seconds=seconds, busy_seconds=busy_seconds)
 
-    async def _end_failed(self, job: Job, error: GenerationError) -> None:
-        jobs, code = self._app.jobs, _code(error)
-        if isinstance(error, NoNegative) and await settle_negative(self._app, job):
-            return  # it waits again
-        if isinstance(error, NoLora):
-            card = self._app.settings.cards[job.request["model"]]
-            self._app.measured.put(NO_LORA, card.origin, True)  # the next one is not to wait in the queue for it
-        again = error.retryable and job.attempts < error.most_attempts
-        end = jobs.retry if again else jobs.fail
-        await patiently(lambda: end(job, code, str(error)))
-
-    async def _guarded(self, job: Job, work: Awaitable[T]) -> T | None:
-        """Turn any failure of one job into a lost attempt of that job alone.
-
-        A storage failure costs no attempt: the job waits again, and this worker claims nothing until it can store.
-        """
-        try:
-            return await work
-        except StorageFailed as error:
-            self._storage.failed(error)
-            await patiently(lambda: self._app.jobs.release(job))
-            return None
-        except NotClassified as error:
-            code, reason = error.code, str(error)
-        except UserError as error:
-            ending = error
-            await patiently(lambda: self._app.jobs.fail(job, ending.code, str(ending)))
-            return None
-        except Exception as error:
-            log.error("job_stumbled job=%s reason=%s", job.id, error_site(error))
-            code, reason = "crashed", STUMBLED
-        await patiently(lambda: self._app.jobs.retry(job, code, reason))
-        return None
+    def _guard(self, job: Job, work: Awaitable[T]) -> Coroutine[Any, Any, T | None]:
+        return guarded(self._app, self._storage, job, work)
 
     async def _wind_up(self) -> None:
         """On stopping, store what is painted and put the rest back."""
@@ -347,7 +299,7 @@ class Worker:
             async with asyncio.timeout(STOP_SECONDS):
                 await patiently(lambda: self._app.jobs.end_cancelled(self.worker_id))
                 if self._fault:
-                    await self._charge(self._fault)
+                    await charge(self._app, self._in_flight.painting, self._fault)
                 await patiently(lambda: self._app.jobs.put_back(self.worker_id))
                 await patiently(lambda: self._app.worker_registry.remove(self.worker_id))
                 if not self._fault:
@@ -355,12 +307,6 @@ class Worker:
                 await self._expander.close()
                 self._classifier.close()
                 self._scoring.close()
-
-    async def _charge(self, fault: WorkerFault) -> None:
-        """Count a lost attempt for each job of the broken executor: one of them may be the cause."""
-        for job in self._in_flight.painting:
-            reason = fault.reason(job.attempts)
-            await patiently(lambda job=job, reason=reason: self._app.jobs.retry(job, fault.code, reason))
 
     # Beside the loop
 
@@ -374,16 +320,7 @@ class Worker:
                 beat()
 
     async def _beat(self) -> None:
-        """Extend the leases; find the jobs lost to others, and those of this worker by their rows only."""
-        in_flight = self._in_flight.jobs
-        ours = await self._app.jobs.heartbeat(self.worker_id)
-        still_in_flight = self._in_flight.jobs
-        self._lost |= {job_id for job_id, job in in_flight.items() if still_in_flight.get(job_id) is job} - ours
-        orphans = {job_id for job_id in ours if job_id not in self._in_flight}
-        for job_id in orphans & self._orphans:  # twice in a row: it is not part of a running claim
-            await self._app.jobs.retry(await self._app.jobs.get(job_id), "crashed", STUMBLED)
-        self._orphans = orphans
-        await self._app.jobs.requeue_stalled()
+        await self._heartbeat.beat()
         self._woken.set()
 
     async def _classify_again(self) -> None:
@@ -444,8 +381,3 @@ def _result(task: asyncio.Task[T]) -> T | None:
         log.error("job_stranded task=%s reason=%s", task.get_name(), error_site(error))
         return None
     return task.result()
-
-
-def _code(error: GenerationError) -> str:
-    """OutOfMemory -> out_of_memory, as the row's reason code."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()[:32]
