@@ -375,7 +375,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
     try:
         translation.set(stored)
-        run(arguments, card, reader=settings.image_text_source, device=settings.devices[0])
+        run(arguments, card, image_text_model=settings.image_text_source, device=settings.devices[0])
     except TrainingError as error:
         raise SetupError(stored(str(error))) from error
     return 0

@@ -47,7 +47,7 @@ cheap_database.use()
 gc.disable()  # while modules are imported
 
 
-SHARED = ("postgres", "tiny_reader")
+SHARED = ("postgres", "tiny_image_text")
 """Fixtures of a session that take seconds to make: of several processes only one makes them."""
 
 
@@ -186,15 +186,15 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def tiny_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny reader that knows red and green squares."""
-    from tests.tiny_reader import build_tiny_reader
+def tiny_image_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny image-text model that knows red and green squares."""
+    from tests.tiny_image_text import build_tiny_image_text
 
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        return build_tiny_reader(tmp_path_factory.mktemp("reader"))
-    folder = tmp_path_factory.getbasetemp().parent / "reader"  # of all processes of this run; groups share it
+        return build_tiny_image_text(tmp_path_factory.mktemp("image-text"))
+    folder = tmp_path_factory.getbasetemp().parent / "image-text"  # of all processes of this run; groups share it
     with FileLock(f"{folder}.lock"):
-        return folder / "reader" if folder.is_dir() else build_tiny_reader(folder)
+        return folder / "image-text" if folder.is_dir() else build_tiny_image_text(folder)
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ class SettingFields:
     )
 
     image_text_model: str = setting(
-        "pretrained:reader",
+        "pretrained:image-text",
         "Image-text model that scores pictures against words: a CLIP-style folder or hub name of transformers, or a "
         "`pretrained:` name; empty: none.",
     )

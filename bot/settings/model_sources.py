@@ -13,13 +13,16 @@ from limner.generators.model_card import UNLOADABLE, LoraFiles, ModelCard
 
 LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""
+RENAMED_MODELS = {"reader": "image-text"}
+"""Old names of models that ship, which version 0.2 still reads."""
 PRETRAINED = Path(__file__).resolve().parents[2] / "generators" / "pretrained"
 
 
 def model_source(source: str) -> str:
     """The folder of a model that ships with the project; any other stays what it is."""
     is_ours = source.startswith("pretrained:")
-    return str(PRETRAINED / source.removeprefix("pretrained:")) if is_ours else source
+    name = source.removeprefix("pretrained:")
+    return str(PRETRAINED / RENAMED_MODELS.get(name, name)) if is_ours else source
 
 
 def loadable_here(card: ModelCard) -> ModelCard:

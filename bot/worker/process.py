@@ -121,7 +121,7 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
 def open_scoring(settings: Settings) -> ScoringThread:
     """The configured image-text model, upscaler and segmentation model; each is loaded at its first use."""
 
-    def load_reader() -> ImageTextModel:
+    def load_image_text_model() -> ImageTextModel:
         from limner.generators.vision.clip import FolderImageTextModel
 
         source, captioner = settings.image_text_source, settings.captioner
@@ -137,7 +137,7 @@ def open_scoring(settings: Settings) -> ScoringThread:
 
         return TextSegmentation.load(settings.segmentation_model, device=settings.image_text_device)
 
-    return ScoringThread(load_reader, make_finisher, load_segmentation)
+    return ScoringThread(load_image_text_model, make_finisher, load_segmentation)
 
 
 def _executor(settings: Settings) -> Executor:

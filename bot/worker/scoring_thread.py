@@ -48,7 +48,7 @@ class ScoringThread:
     ) -> None:
         self._load, self._make_finisher, self._load_segmentation = load, finisher, segmentation
         self._segmentation: TextSegmentation | None = None
-        self._reader: ImageTextModel | None = None
+        self._model: ImageTextModel | None = None
         self._finisher: Finisher | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
 
@@ -66,7 +66,7 @@ class ScoringThread:
         try:
             return await self._call(self._choose, images, seeds, keep, words)
         except Exception as error:
-            log.warning("reader_failed reason=%s", error_site(error))
+            log.warning("image_text_model_failed reason=%s", error_site(error))
             return [SelectedPicture(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
@@ -90,12 +90,12 @@ class ScoringThread:
     # In the thread.
 
     def _read(self) -> ImageTextModel:
-        self._reader = self._reader or self._load()
-        return self._reader
+        self._model = self._model or self._load()
+        return self._model
 
     def _describe(self, image: Image.Image) -> str:
-        reader = self._read()
-        return reader.describe(image) if reader.can_describe else ""
+        model = self._read()
+        return model.describe(image) if model.can_describe else ""
 
     def _choose(
         self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str

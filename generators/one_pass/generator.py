@@ -41,14 +41,14 @@ class CaptionVectors:
     """Caption vectors: those of the training captions are stored with the model, others are encoded on demand.
 
     Attributes:
-        reader: the caption encoder's name for `load_caption_encoder`.
+        encoder: the caption encoder's name for `load_caption_encoder`.
         fingerprint: of the caption encoder used in training.
         known: vectors by caption.
         centre: mean of the training vectors.
         spread: their standard deviation.
     """
 
-    reader: str
+    encoder: str
     fingerprint: str
     known: dict[str, Tensor]
     centre: Tensor
@@ -83,7 +83,7 @@ def save(
     texts = sorted(words.known)
     vectors = torch.stack([words.known[text] for text in texts])
     save_file({"vectors": vectors.half(), "centre": words.centre.half()}, folder / CAPTIONS)
-    read = {"reader": words.reader, "fingerprint": words.fingerprint, "spread": words.spread, "captions": texts}
+    read = {"reader": words.encoder, "fingerprint": words.fingerprint, "spread": words.spread, "captions": texts}
     told = {"family": family, "version": VERSION, "shape": asdict(shape), "words": read}
     (folder / CONFIG).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "limner.json").write_text(json.dumps({"kind": family, **card}, indent=2) + "\n", encoding="utf-8")
@@ -235,7 +235,7 @@ class OnePassGenerator(OnePass):
     def __init__(self, card: ModelCard, shape: Shape, words: CaptionVectors, max_batch: int) -> None:
         super().__init__(card, type(self).build(shape), max_batch)
         self._shape, self._words = shape, words
-        self._reader: CaptionEncoder | None = None
+        self._encoder: CaptionEncoder | None = None
 
     @classmethod
     def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
@@ -245,7 +245,7 @@ class OnePassGenerator(OnePass):
     def close(self) -> None:
         """Free the device."""
         super().close()
-        self._reader = None
+        self._encoder = None
 
     def _take(self, request: GenerationRequest) -> Tensor:
         if request.negative_prompt:
@@ -254,20 +254,20 @@ class OnePassGenerator(OnePass):
             raise BadRequest(sentence("This model knows only words; ask without a picture, a LoRA or a scheduler."))
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(sentence(ONE_SIZE, width=self._card.width, height=self._card.height))
-        return self._words.vectors([request.prompt], self._load_reader)[0]
+        return self._words.vectors([request.prompt], self._load_encoder)[0]
 
     def _unread(self, request: GenerationRequest) -> str:
         is_known = plain(request.prompt) in self._words.known  # with all its words
-        return "" if is_known or self._reader is None else self._reader.unread(request.prompt)
+        return "" if is_known or self._encoder is None else self._encoder.unread(request.prompt)
 
-    def _load_reader(self) -> CaptionEncoder:
-        if self._reader is None:
-            self._reader = load_caption_encoder(self._words.reader)
-            if self._reader.fingerprint() != self._words.fingerprint:
+    def _load_encoder(self) -> CaptionEncoder:
+        if self._encoder is None:
+            self._encoder = load_caption_encoder(self._words.encoder)
+            if self._encoder.fingerprint() != self._words.fingerprint:
                 raise ModelNotFound(
                     sentence("This model learnt with another language model; the operator must train it again.")
                 )
-        return self._reader
+        return self._encoder
 
     def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
         noise, words = [], []

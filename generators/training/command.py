@@ -119,11 +119,11 @@ def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
     if family == "gan":
         kind.add_argument(
             *("--image-text-model", "--reader"),  # the second is the old name, until version 0.3
-            dest="reader",
+            dest="image_text_model",
             metavar="DIR",
             help="CLIP-style folder that judges whether pictures show the words",
         )
-    kind.set_defaults(kind=_one_pass, family=family, reader=None)
+    kind.set_defaults(kind=_one_pass, family=family, image_text_model=None)
 
 
 def _add_cyclegan(kind: argparse.ArgumentParser) -> None:
@@ -144,7 +144,7 @@ def _add_scenes(kind: argparse.ArgumentParser) -> None:
 
 def _add_image_text(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
-    _add_common(kind, "data/training/reader", 400_000)
+    _add_common(kind, "data/training/image-text", 400_000)
     kind.add_argument("--words", type=Path, metavar="DIR", help="a CLIP text encoder's folder (made of a download)")
     kind.set_defaults(kind=_image_text)
 
@@ -268,7 +268,7 @@ def _one_pass(arguments: argparse.Namespace) -> None:
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / arguments.family,
         words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
-        reader=arguments.reader,
+        image_text_model=arguments.image_text_model,
         width=arguments.width,
         plan=_planned(PLANS[arguments.family], arguments),
     )
@@ -318,7 +318,7 @@ def _image_text(arguments: argparse.Namespace) -> None:
     from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.clip_and_captioner import train_reading
 
-    folder = arguments.out or arguments.training / "reader"
+    folder = arguments.out or arguments.training / "image-text"
     figures = train_reading(
         learnt_part(arguments.pictures),
         folder,
@@ -330,7 +330,7 @@ def _image_text(arguments: argparse.Namespace) -> None:
     )
     for name, value in figures.items():
         print(f"{name} {value:.3f}")
-    _tell(folder / "reader")
+    _tell(folder / "image-text")
 
 
 def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:

@@ -127,12 +127,12 @@ class Captioner:
 class OwnCaptioner(Captioner):
     """Describes pictures from the image-text model's features, with a small decoder trained for it."""
 
-    def __init__(self, decoder: GPT2LMHeadModel, reader: Any, images: Any, tokenizer: Any) -> None:
+    def __init__(self, decoder: GPT2LMHeadModel, image_text_model: Any, images: Any, tokenizer: Any) -> None:
         super().__init__(decoder, images, tokenizer)
-        self._reader = reader
+        self._image_text_model = image_text_model
 
     def _generate(self, pixels: Tensor) -> Tensor:
-        return say(self._model, self._reader.vision_model(pixels).last_hidden_state)
+        return say(self._model, self._image_text_model.vision_model(pixels).last_hidden_state)
 
 
 @torch.inference_mode()
@@ -150,7 +150,7 @@ def say(decoder: GPT2LMHeadModel, states: Tensor) -> Tensor:
 
 
 @loading()
-def _load_captioner(source: str, captioner: str, reader: Any, images: Any, device: str) -> Captioner | None:
+def _load_captioner(source: str, captioner: str, image_text_model: Any, images: Any, device: str) -> Captioner | None:
     own = Path(source) / OWN_CAPTIONER
     if captioner:
         model = AutoModelForImageTextToText.from_pretrained(captioner, dtype=torch.float32, use_safetensors=True)
@@ -159,4 +159,4 @@ def _load_captioner(source: str, captioner: str, reader: Any, images: Any, devic
     if not own.is_dir():
         return None
     decoder = GPT2LMHeadModel.from_pretrained(own, dtype=torch.float32, use_safetensors=True).to(device).eval()
-    return OwnCaptioner(decoder, reader, images, AutoTokenizer.from_pretrained(own))
+    return OwnCaptioner(decoder, image_text_model, images, AutoTokenizer.from_pretrained(own))

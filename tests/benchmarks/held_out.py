@@ -73,12 +73,12 @@ def main() -> None:
     painting = Painting(ModelCard.read("doodle", str(PRETRAINED / "doodle")), device="cpu")
     painted = painting.paint(questions.prompts)
     real = [one.scene.image for one in asked]
-    reader = FolderImageTextModel.load(str(PRETRAINED / "reader"))
+    image_text_model = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
 
     rows: list[tuple[str, ...]] = []
     for kind in ("", *KINDS):
         numbers = [number for number, one in enumerate(asked) if kind in ("", *one.kinds)]
-        columns = [_figures(questions, reader, images, numbers) for images in (painted, real)]
+        columns = [_figures(questions, image_text_model, images, numbers) for images in (painted, real)]
         rows += [(KINDS.get(kind, "all"), name, *(_cell(column[name]) for column in columns)) for name in columns[0]]
     show(
         f"doodle: {PAINTED} scenes of combinations that it has never seen",
@@ -89,18 +89,18 @@ def main() -> None:
 
 
 def _figures(
-    questions: Questions, reader: FolderImageTextModel, images: Sequence[Image.Image], numbers: Sequence[int]
+    questions: Questions, image_text_model: FolderImageTextModel, images: Sequence[Image.Image], numbers: Sequence[int]
 ) -> dict[str, Figure]:
     """The figures of the pictures with these numbers; their captions stand among those of all others."""
     chosen = [questions.pictures[number] for number in numbers]
     others = [picture for number, picture in enumerate(questions.pictures) if number not in numbers]
     part = replace(questions, pictures=tuple(chosen), references=(*others, *questions.references))
     shown = [images[number] for number in numbers]
-    figures = part.judge_real(reader, shown)
+    figures = part.judge_real(image_text_model, shown)
     twos = [number for number, picture in enumerate(chosen) if len(picture.nouns) == 2]
     if len(twos) >= FEWEST:
         either = [[part.nouns.index(noun) for noun in chosen[number].nouns] for number in twos]
-        scores = part.kinds(reader, [shown[number] for number in twos])
+        scores = part.kinds(image_text_model, [shown[number] for number in twos])
         figures["either_noun_first"] = first(places(scores, either))
     return figures
 

@@ -18,20 +18,20 @@ def main() -> None:
     rows = [_measure(name) for name in (BUNDLED, str(PRETRAINED / "doodle"))]
     show(
         "Synonyms among the nouns",
-        ("reader", "nearest is the noun", "noun among the nearest five", "captions per second"),
+        ("encoder", "nearest is the noun", "noun among the nearest five", "captions per second"),
         rows,
         "Words of the table of nouns that stand in no caption; nearness is the cosine of the mean hidden states, less "
         "what all nouns have in common. By chance: 0.003.",
     )
 
 
-def _measure(reader_name: str) -> tuple[str, str, str, str]:
-    reader = load_caption_encoder(reader_name)
+def _measure(encoder_name: str) -> tuple[str, str, str, str]:
+    encoder = load_caption_encoder(encoder_name)
     nouns = read_nouns()
     names = [with_article(noun.name, noun.name) for noun in nouns]
     unseen = [(with_article(word, word), number) for number, noun in enumerate(nouns) for word in noun.unseen]
     started = time.perf_counter()
-    known, asked = (pool(reader.read(texts)) for texts in (names, [word for word, _ in unseen]))
+    known, asked = (pool(encoder.read(texts)) for texts in (names, [word for word, _ in unseen]))
     seconds = time.perf_counter() - started
     centre = known.mean(0)
     known, asked = (torch.nn.functional.normalize(vectors - centre) for vectors in (known, asked))
@@ -39,7 +39,7 @@ def _measure(reader_name: str) -> tuple[str, str, str, str]:
     right = ranks == torch.tensor([number for _, number in unseen])[:, None]
     first, five = (float(right[:, :count].any(1).float().mean()) for count in (1, 5))
     rate = (len(names) + len(unseen)) / seconds
-    return reader_name.rsplit("/", 1)[-1], f"{first:.2f}", f"{five:.2f}", f"{rate:.0f}"
+    return encoder_name.rsplit("/", 1)[-1], f"{first:.2f}", f"{five:.2f}", f"{rate:.0f}"
 
 
 if __name__ == "__main__":

@@ -63,9 +63,9 @@ def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(worker_room, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(endings, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 0.05)
-    models, reader = {"tiny": str(tiny)}, "there/is-none"
+    models, image_text_model = {"tiny": str(tiny)}, "there/is-none"
     return settings.using(
-        models=models, image_text_model=reader, device="cpu", safety_classifier="default", max_attempts=2
+        models=models, image_text_model=image_text_model, device="cpu", safety_classifier="default", max_attempts=2
     )
 
 

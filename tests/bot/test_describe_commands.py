@@ -76,7 +76,7 @@ async def test_what_is_not_a_picture_is_refused_privately(world: World) -> None:
     assert await world.app.history.count(None, every_status=True) == 0
 
 
-async def test_a_bot_without_a_reader_says_so(world: World) -> None:
+async def test_a_bot_without_an_image_text_model_says_so(world: World) -> None:
     vars(world.app.settings)["image_text_model"] = ""
     result = await world.ada.slash(world.channel, "describe", picture=("fox.png", png()))
     assert private(result) == str(CannotDescribe())

@@ -34,7 +34,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
-    """With a model that changes pictures, references for doodle, and a reader."""
+    """With a model that changes pictures, references for doodle, and an image-text model."""
     put_references(settings)
     models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
     return settings.using(models=models, image_text_model="there/is-one")

@@ -1,4 +1,4 @@
-"""What a worker does beside painting, with a real reader: the nearest of several, descriptions, larger pictures."""
+"""What a worker does beside painting, with a real image-text model: candidates, descriptions, larger pictures."""
 
 import io
 import sqlite3
@@ -21,8 +21,8 @@ from limner.generators.requests import Finish
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.rows import asked
+from tests.tiny_image_text import square
 from tests.tiny_models import build_tiny_pipeline
-from tests.tiny_reader import square
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +31,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(settings: Settings, tiny: Path, tiny_reader: Path) -> Settings:
+def settings(settings: Settings, tiny: Path, tiny_image_text: Path) -> Settings:
     models = {"tiny": str(tiny), "chosen": str(tiny)}
-    return settings.using(models=models, image_text_model=str(tiny_reader), candidates={"chosen": "4"}, device="cpu")
+    return settings.using(
+        models=models, image_text_model=str(tiny_image_text), candidates={"chosen": "4"}, device="cpu"
+    )
 
 
 def opened(app: App, job: Job) -> list[Image.Image]:
@@ -58,13 +60,13 @@ async def upscale(app: App, job: Job) -> Job:
     return await submit.upscale(app, job, user_id=0, where=job.where)
 
 
-async def test_the_nearest_of_several_candidates_is_kept(app: App, tiny_reader: Path) -> None:
+async def test_the_nearest_of_several_candidates_is_kept(app: App, tiny_image_text: Path) -> None:
     all_of_them = await ask(app, "a red square", count=4, steps=1)
     job = await ask(app, "a red square", model="chosen", steps=1)
     job = await done(app, job)
     all_of_them = await app.jobs.get(all_of_them.id)
     painted = opened(app, all_of_them)
-    scores = FolderImageTextModel.load(str(tiny_reader)).score(painted, ["a red square"])[:, 0].tolist()
+    scores = FolderImageTextModel.load(str(tiny_image_text)).score(painted, ["a red square"])[:, 0].tolist()
     best = int(scores.index(max(scores)))
 
     [kept], [image] = job.images, opened(app, job)
@@ -82,7 +84,7 @@ async def test_candidates_are_paid_for_and_do_not_count_as_pictures(app: App) ->
         await ask(app, count=5, model="chosen")
 
 
-async def test_a_reader_that_is_not_there_costs_nobody_a_picture(app: App, settings: Settings, tmp_path: Path) -> None:
+async def test_a_missing_image_text_model_costs_nobody_a_picture(app: App, settings: Settings, tmp_path: Path) -> None:
     gone = replace(app, settings=settings.using(image_text_model=str(tmp_path / "nothing")))
     job = await ask(gone, model="chosen", steps=1)
     job = await done(gone, job)

@@ -50,13 +50,15 @@ def test_what_is_given_wins_over_the_environment_and_that_over_the_file(tmp_path
 
 
 def test_old_names_are_read_and_new_ones_win(tmp_path: Path):
-    write(tmp_path, 'eyes = "off"\nreader_device = "cuda:0"\n')
+    write(tmp_path, 'eyes = "off"\nreader_device = "cuda:0"\nreader = "pretrained:reader"\n')
 
     settings = load(tmp_path, {"LIMNER_EYES_TIMEOUT": "3"})
     newer = load(tmp_path, {"LIMNER_SAFETY_CLASSIFIER": "default", "LIMNER_EYES": "off"})
 
     assert (settings.safety_classifier, settings.safety_classifier_timeout) == ("off", 3.0)
     assert (settings.image_text_device, newer.safety_classifier) == ("cuda:0", "default")
+    assert settings.image_text_source == newer.image_text_source
+    assert Path(settings.image_text_source).is_dir()
 
 
 def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path):

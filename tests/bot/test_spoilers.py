@@ -21,7 +21,7 @@ HIDDEN, OPEN = "SPOILER_fox.png", "fox.png"
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
-    """With a model that changes pictures, and a reader."""
+    """With a model that changes pictures, and an image-text model."""
     models = {**settings.models, "ink": put_restyler(tmp_path / "ink")}
     return settings.using(models=models, image_text_model="there/is-one")
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from limner.generators.training.families.autoencoder import train_autoencoder
 from limner.generators.training.families.captioner import train_captioner
-from limner.generators.training.families.clip import contrast, export_reader, train_reader
+from limner.generators.training.families.clip import contrast, export_image_text_model, train_image_text_model
 from limner.generators.training.families.cyclegan import CycleGANRecipe, train_cyclegan
 from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
 from limner.generators.training.families.lora import LoRARecipe, train_lora
@@ -19,7 +19,7 @@ from limner.generators.training.loop import Trainer
 from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import launch, once
 
-FAMILIES = ("autoencoder", "vae", "gan", "cyclegan", "diffusion", "lora", "reader")
+FAMILIES = ("autoencoder", "vae", "gan", "cyclegan", "diffusion", "lora", "image-text")
 SHORT = Plan(samples=12, batch=4, learning_rate=2e-3, warmup=2)
 
 
@@ -47,12 +47,12 @@ def train(
     if family == "autoencoder":
         launch(train_autoencoder, processes, pictures, out, SHORT, batch=SHORT.batch)
         return out / "vae"
-    if family == "reader":
+    if family == "image-text":
         words = pictures.with_name("words")
-        launch(train_reader, processes, pictures, out, words, SHORT, None, batch=SHORT.batch)
-        once(export_reader, pictures, out, words, SHORT)
+        launch(train_image_text_model, processes, pictures, out, words, SHORT, None, batch=SHORT.batch)
+        once(export_image_text_model, pictures, out, words, SHORT)
         launch(train_captioner, processes, pictures, out, SHORT, None, batch=SHORT.batch)
-        return out / "reader"
+        return out / "image-text"
     if family == "cyclegan":
         recipe = CycleGANRecipe(a=pictures, b=pictures, folder=out, width=8, blocks=1, plan=plan)
         return train_cyclegan(recipe, minutes=minutes, processes=processes)
@@ -71,7 +71,7 @@ class Pairs:
         self.network = nn.ModuleList([nn.Embedding(11, 4), nn.Embedding(11, 4)])
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
-        """The reader's; the last four rows say the same."""
+        """The image-text model's; the last four rows say the same."""
         rows = torch.tensor(numbers)
         images, texts = (table(rows) for table in self.network)  # (count, 4) each
         return Loss(contrast(images, texts, rows.clamp(max=7)[:, None]), {})

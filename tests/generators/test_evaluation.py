@@ -22,7 +22,7 @@ from limner.generators.training.errors import TrainingError
 from limner.generators.training.evaluation import command, measures
 from limner.generators.training.evaluation.agreement import Questions
 from limner.generators.vision.clip import FolderImageTextModel
-from tests.tiny_reader import COLOURS, colour_squares, square
+from tests.tiny_image_text import COLOURS, colour_squares, square
 
 
 def points(count: int = 60, mean: float = 0.0, spread: float = 1.0) -> np.ndarray:
@@ -127,18 +127,18 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_real_pictures_agree_with_their_captions(tiny_reader: Path, squares: Path):
+def test_real_pictures_agree_with_their_captions(tiny_image_text: Path, squares: Path):
     questions = Questions.of(colour_squares(squares), 12)
-    reader = FolderImageTextModel.load(str(tiny_reader))
+    image_text_model = FolderImageTextModel.load(str(tiny_image_text))
     assert len(questions.pictures) == 12
     assert not {*questions.pictures} & {*questions.references}
     assert len(Questions.of(colour_squares(squares), 30).pictures) == 15, "half of them are compared with"
 
     assert questions.nouns == tuple(sorted(f"{colour} square" for colour in COLOURS))
-    figures = questions.judge_real(reader, [Image.open(picture.file) for picture in questions.pictures])
+    figures = questions.judge_real(image_text_model, [Image.open(picture.file) for picture in questions.pictures])
     values = {name: figure.value for name, figure in figures.items()}
     assert values == {"caption_first_of_2": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
-    wrong = questions.judge(reader, [square("green")] * len(questions.prompts))
+    wrong = questions.judge(image_text_model, [square("green")] * len(questions.prompts))
     assert wrong["noun_first"].value == pytest.approx(1 / 2)
 
 
@@ -182,11 +182,11 @@ def arguments(out: Path, **more) -> argparse.Namespace:
 
 
 def test_all_figures_of_a_model_and_its_sheet(
-    tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tiny_image_text: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=2)
     told = arguments(tmp_path / "sheet.png", pictures=squares)
-    command.run(told, card, reader=str(tiny_reader), device="cpu")
+    command.run(told, card, image_text_model=str(tiny_image_text), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
     command.show(card, found)
@@ -208,12 +208,17 @@ def test_all_figures_of_a_model_and_its_sheet(
 
 
 def test_only_the_pictures_to_test_with_are_compared_with(
-    tiny: Path, tiny_reader: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tiny_image_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     colour_squares(tmp_path / "squares" / "train", 20)
     colour_squares(tmp_path / "squares" / "test", 9)
     told = arguments(tmp_path / "sheet.png", pictures=tmp_path / "squares")
-    command.run(told, ModelCard.read("tiny", str(tiny), num_inference_steps=1), reader=str(tiny_reader), device="cpu")
+    command.run(
+        told,
+        ModelCard.read("tiny", str(tiny), num_inference_steps=1),
+        image_text_model=str(tiny_image_text),
+        device="cpu",
+    )
 
     printed = capsys.readouterr()
     found = json.loads(printed.out)
@@ -227,14 +232,14 @@ def test_only_the_pictures_to_test_with_are_compared_with(
 
 @pytest.mark.slow
 def test_distances_by_the_owners_own_classifier(
-    tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tiny_image_text: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
     ResNetForImageClassification(ResNetConfig(**sizes)).save_pretrained(tmp_path / "inception")
     ConvNextImageProcessorPil(size={"shortest_edge": 32}).save_pretrained(tmp_path / "inception")
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
     told = arguments(tmp_path / "sheet.png", pictures=squares, inception=tmp_path / "inception")
-    command.run(told, card, reader=str(tiny_reader), device="cpu")
+    command.run(told, card, image_text_model=str(tiny_image_text), device="cpu")
 
     found = json.loads(capsys.readouterr().out)
     assert found["features"] == "inception"
@@ -245,7 +250,7 @@ def test_prompts_of_a_file_are_painted(tiny: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "prompts.txt").write_text("a red fox\n\na blue whale\n", encoding="utf-8")
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
     told = arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt")
-    command.run(told, card, reader="", device="cpu")
+    command.run(told, card, image_text_model="", device="cpu")
 
     assert json.loads(capsys.readouterr().out)["pictures"] == 2
     assert (tmp_path / "sheet.png").is_file()
@@ -265,7 +270,10 @@ def test_what_is_missing_is_one_sentence(tiny: Path, tmp_path: Path, more: dict[
     more = {name: str(tmp_path / value) for name, value in more.items()}
     with pytest.raises(TrainingError, match=complaint):
         command.run(
-            arguments(tmp_path / "sheet.png", **more), ModelCard.read("tiny", str(tiny)), reader="", device="cpu"
+            arguments(tmp_path / "sheet.png", **more),
+            ModelCard.read("tiny", str(tiny)),
+            image_text_model="",
+            device="cpu",
         )
 
 
@@ -297,9 +305,9 @@ def test_the_old_name_of_pictures_is_read_for_one_release(
 
 
 @pytest.mark.slow
-def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squares: Path, tmp_path: Path):
+def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_image_text: Path, squares: Path, tmp_path: Path):
     words = ["evaluate", str(tiny), "--data", str(squares), "--count", "4", "--out", str(tmp_path / "sheet.png")]
-    environment = os.environ | {"LIMNER_IMAGE_TEXT_MODEL": str(tiny_reader), "LIMNER_DEVICE": "cpu"}
+    environment = os.environ | {"LIMNER_IMAGE_TEXT_MODEL": str(tiny_image_text), "LIMNER_DEVICE": "cpu"}
     command = [sys.executable, "-m", "limner", "--data", str(tmp_path / "data"), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
 
@@ -316,7 +324,7 @@ def test_nothing_but_the_figures_is_printed(tiny: Path, tiny_reader: Path, squar
 def test_where_the_sheet_cannot_go_is_told_before_anything_is_painted(tmp_path: Path, out: str):
     card = ModelCard.read("nothing", str(tmp_path / "nothing"))
     with pytest.raises(TrainingError, match=r"^No sheet can be written to .*; name a \.png file"):
-        command.run(arguments(tmp_path / out), card, reader="", device="cpu")
+        command.run(arguments(tmp_path / out), card, image_text_model="", device="cpu")
 
 
 def test_the_figures_are_told_even_if_the_sheet_cannot_be_written(
@@ -326,6 +334,8 @@ def test_the_figures_are_told_even_if_the_sheet_cannot_be_written(
     (tmp_path / "sheet.png").mkdir()
     card = ModelCard.read("tiny", str(tiny), num_inference_steps=1)
     with pytest.raises(TrainingError, match=r"^The sheet cannot be written"):
-        command.run(arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt"), card, reader="", device="cpu")
+        command.run(
+            arguments(tmp_path / "sheet.png", prompts=tmp_path / "prompts.txt"), card, image_text_model="", device="cpu"
+        )
 
     assert json.loads(capsys.readouterr().out)["painted"]["pictures_per_second"] > 0

@@ -185,7 +185,7 @@ def test_too_few_pictures_to_fit_features_to(pictures: Path, tmp_path: Path):
         features.fit(folder, tmp_path)
 
 
-def test_features_of_another_reader_are_refused(tmp_path: Path):
+def test_features_of_another_image_text_model_are_refused(tmp_path: Path):
     with safe_open(FEATURES / FILE, "np") as file:
         names = file.keys()
         save_file({name: file.get_tensor(name) for name in names}, tmp_path / FILE, {"reader": "another"})

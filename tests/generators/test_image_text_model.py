@@ -23,29 +23,29 @@ from limner.generators.training.families.clip import retrieval, settled, soften
 from limner.generators.training.loop import Trainer
 from limner.generators.training.plan import Plan
 from limner.generators.vision.clip import FolderImageTextModel
-from tests.tiny_reader import COLOURS, PLAN, build_words, colour_squares, reader_task, square
+from tests.tiny_image_text import COLOURS, PLAN, build_words, colour_squares, image_text_task, square
 
 PICTURES = [square(colour, 9) for colour in COLOURS]
 TEXTS = [f"a {colour} square" for colour in COLOURS]
 
 
-def test_the_right_words_are_nearest(tiny_reader: Path):
-    scores = FolderImageTextModel.load(str(tiny_reader)).score(PICTURES, TEXTS)
+def test_the_right_words_are_nearest(tiny_image_text: Path):
+    scores = FolderImageTextModel.load(str(tiny_image_text)).score(PICTURES, TEXTS)
 
     assert scores.argmax(1).tolist() == [0, 1]
     assert abs(scores).max() <= 1.0001
 
 
-def test_a_picture_is_put_into_words_and_always_the_same(tiny_reader: Path):
-    reader = FolderImageTextModel.load(str(tiny_reader))
+def test_a_picture_is_put_into_words_and_always_the_same(tiny_image_text: Path):
+    model = FolderImageTextModel.load(str(tiny_image_text))
 
-    assert reader.can_describe
-    assert [reader.describe(picture) for picture in PICTURES] == TEXTS
-    assert reader.describe(square("green", 4).resize((90, 60)).convert("P")) == "a green square"
+    assert model.can_describe
+    assert [model.describe(picture) for picture in PICTURES] == TEXTS
+    assert model.describe(square("green", 4).resize((90, 60)).convert("P")) == "a green square"
 
 
-def test_features_of_like_pictures_are_near(tiny_reader: Path):
-    found = FolderImageTextModel.load(str(tiny_reader)).features(
+def test_features_of_like_pictures_are_near(tiny_image_text: Path):
+    found = FolderImageTextModel.load(str(tiny_image_text)).features(
         [square("red", 4), square("red", 10), square("green", 4)]
     )
 
@@ -53,16 +53,16 @@ def test_features_of_like_pictures_are_near(tiny_reader: Path):
     assert found[0] @ found[1] > found[0] @ found[2] + 0.2
 
 
-def test_the_stock_class_loads_it_without_a_warning(tiny_reader: Path, caplog: pytest.LogCaptureFixture):
+def test_the_stock_class_loads_it_without_a_warning(tiny_image_text: Path, caplog: pytest.LogCaptureFixture):
     logging.getLogger("transformers").addHandler(caplog.handler)
-    loaded: Any = VisionTextDualEncoderModel.from_pretrained(tiny_reader, output_loading_info=True)
+    loaded: Any = VisionTextDualEncoderModel.from_pretrained(tiny_image_text, output_loading_info=True)
     model, told = loaded
 
     assert not any(told.values())
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert {part.dtype for part in model.parameters()} == {torch.float16}
-    assert {file.suffix for file in tiny_reader.iterdir() if file.is_file()} == {".json", ".safetensors"}
-    assert str(tiny_reader.parent) not in (tiny_reader / "config.json").read_text()
+    assert {file.suffix for file in tiny_image_text.iterdir() if file.is_file()} == {".json", ".safetensors"}
+    assert str(tiny_image_text.parent) not in (tiny_image_text / "config.json").read_text()
 
 
 def test_any_clip_folder_can_take_its_place(tmp_path: Path):
@@ -72,17 +72,17 @@ def test_any_clip_folder_can_take_its_place(tmp_path: Path):
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     text = sizes | ends | {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
     vision = sizes | {"image_size": 32, "patch_size": 16}
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
-    model.save_pretrained(tmp_path)
+    clip_model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
+    clip_model.save_pretrained(tmp_path)
     CLIPProcessor(CLIPImageProcessorPil(size=32, crop_size=32), tokenizer).save_pretrained(tmp_path)
 
-    reader = FolderImageTextModel.load(str(tmp_path))
+    model = FolderImageTextModel.load(str(tmp_path))
     processor = CLIPProcessor.from_pretrained(tmp_path)
     inputs = processor(text=TEXTS, images=PICTURES, return_tensors="pt", padding="max_length")
-    wanted = model(**inputs).logits_per_image / model.logit_scale.exp()
+    wanted = clip_model(**inputs).logits_per_image / clip_model.logit_scale.exp()
 
-    assert not reader.can_describe
-    assert reader.score(PICTURES, TEXTS) == pytest.approx(wanted.detach().numpy(), abs=1e-5)
+    assert not model.can_describe
+    assert model.score(PICTURES, TEXTS) == pytest.approx(wanted.detach().numpy(), abs=1e-5)
 
 
 def test_a_folder_that_is_not_there_is_told_as_such(tmp_path: Path):
@@ -90,8 +90,8 @@ def test_a_folder_that_is_not_there_is_told_as_such(tmp_path: Path):
         FolderImageTextModel.load(str(tmp_path / "nothing"))
 
 
-def test_the_loss_falls(tiny_reader: Path):
-    for folder in (tiny_reader.parent, *tiny_reader.parent.glob("captioner-*")):
+def test_the_loss_falls(tiny_image_text: Path):
+    for folder in (tiny_image_text.parent, *tiny_image_text.parent.glob("captioner-*")):
         lines = (folder / "losses.csv").read_text().splitlines()[1:]
         losses = [float(line.split(",")[1]) for line in lines]
         assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
@@ -101,35 +101,35 @@ def test_the_loss_falls(tiny_reader: Path):
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path):
     pictures, known = colour_squares(tmp_path / "squares"), build_words(tmp_path / "words")
     short = Plan(samples=72, batch=12, learning_rate=3e-3, warmup=2)
-    unbroken = Trainer(reader_task(pictures, known), short, tmp_path / "one")
+    unbroken = Trainer(image_text_task(pictures, known), short, tmp_path / "one")
     assert unbroken.run(show=False)
 
-    assert not Trainer(reader_task(pictures, known), short, tmp_path / "two").run(minutes=0, show=False)
-    resumed = Trainer(reader_task(pictures, known), short, tmp_path / "two")
+    assert not Trainer(image_text_task(pictures, known), short, tmp_path / "two").run(minutes=0, show=False)
+    resumed = Trainer(image_text_task(pictures, known), short, tmp_path / "two")
     assert resumed.run(show=False)
 
     assert [loss for _, loss in resumed.losses] == pytest.approx([loss for _, loss in unbroken.losses], abs=1e-6)
 
 
-def test_a_reader_that_has_learnt_more_gets_a_captioner_of_its_own(tiny_reader: Path, tmp_path: Path):
-    folder = Path(shutil.copytree(tiny_reader.parent, tmp_path / "more"))
-    reader: Any = VisionTextDualEncoderModel.from_pretrained(folder / "reader")
+def test_a_model_that_has_learnt_more_gets_a_captioner_of_its_own(tiny_image_text: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_image_text.parent, tmp_path / "more"))
+    model: Any = VisionTextDualEncoderModel.from_pretrained(folder / "image-text")
     with torch.no_grad():
-        next(reader.vision_model.parameters()).mul_(2)
-    reader.half().save_pretrained(folder / "reader")
+        next(model.vision_model.parameters()).mul_(2)
+    model.half().save_pretrained(folder / "image-text")
 
     train_captioner(folder / "squares", folder, PLAN, None)
 
     assert len(list(folder.glob("captioner-*"))) == 2
-    assert (folder / "reader" / "captioner" / "model.safetensors").read_bytes() != (
-        tiny_reader / "captioner" / "model.safetensors"
+    assert (folder / "image-text" / "captioner" / "model.safetensors").read_bytes() != (
+        tiny_image_text / "captioner" / "model.safetensors"
     ).read_bytes()
 
 
-def test_what_was_kept_back_is_found(tiny_reader: Path):
-    pictures = colour_squares(tiny_reader.parent / "squares")
-    task = reader_task(pictures, tiny_reader.parent / "words")
-    trainer = Trainer(task, PLAN, tiny_reader.parent)
+def test_what_was_kept_back_is_found(tiny_image_text: Path):
+    pictures = colour_squares(tiny_image_text.parent / "squares")
+    task = image_text_task(pictures, tiny_image_text.parent / "words")
+    trainer = Trainer(task, PLAN, tiny_image_text.parent)
     trainer.use_average()
     figures = retrieval(settled(task.network, pictures), task._tokenizer, pictures)
 
@@ -152,10 +152,10 @@ def test_half_of_what_is_learnt_from_is_soft():
 
 
 def test_a_pickled_captioner_is_never_read(tmp_path: Path):
-    shipped = Path(__file__).parent.parent.parent / "generators" / "pretrained" / "reader"
-    shutil.copytree(shipped, tmp_path / "reader")
-    captioner = tmp_path / "reader" / "captioner"
+    shipped = Path(__file__).parent.parent.parent / "generators" / "pretrained" / "image-text"
+    shutil.copytree(shipped, tmp_path / "image-text")
+    captioner = tmp_path / "image-text" / "captioner"
     torch.save(load_file(captioner / "model.safetensors"), captioner / "pytorch_model.bin")
     (captioner / "model.safetensors").unlink()
     with pytest.raises(ModelNotFound):
-        FolderImageTextModel.load(str(tmp_path / "reader"))
+        FolderImageTextModel.load(str(tmp_path / "image-text"))

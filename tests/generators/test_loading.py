@@ -102,13 +102,13 @@ def test_two_pipelines_that_are_asked_for_at_once_are_sound(tiny: Path, overlap:
     assert is_sound(nn.Linear(1, 1))
 
 
-def test_a_reader_beside_a_pipeline_is_sound(tiny: Path, tiny_reader: Path, overlap: Overlap):
-    pipe, reader = overlap.force(
-        partial(read_pipeline, str(tiny), torch.float16), partial(FolderImageTextModel.load, str(tiny_reader))
+def test_an_image_text_model_beside_a_pipeline_is_sound(tiny: Path, tiny_image_text: Path, overlap: Overlap):
+    pipe, model = overlap.force(
+        partial(read_pipeline, str(tiny), torch.float16), partial(FolderImageTextModel.load, str(tiny_image_text))
     )
 
     assert is_sound(pipe.unet)
-    assert is_sound(reader._model)
+    assert is_sound(model._model)
     assert torch.get_default_dtype() == torch.float32
 
 

@@ -95,10 +95,10 @@ def test_guidance_makes_pictures_more_alike(recipe: OnePassRecipe, generator: Im
 
 
 def test_words_that_were_not_learnt_are_read_by_the_language_model(recipe: OnePassRecipe, generator: ImageGenerator):
-    assert generator._reader is None or "a red square" in generator._words.known
+    assert generator._encoder is None or "a red square" in generator._words.known
     images = paint(generator, ask("A RED  square."), ask("something else entirely"))
     assert np.abs(images[0] - images[1]).max() > 2
-    assert generator._reader is not None
+    assert generator._encoder is not None
 
 
 @pytest.mark.parametrize("what", [{"negative_prompt": "a dog"}, {"width": 256}, {"init_image": "x.png"}])
@@ -148,7 +148,7 @@ def test_another_family_or_version_is_refused(recipe: OnePassRecipe, tmp_path: P
 
 def test_a_language_model_that_has_changed_is_refused(recipe: OnePassRecipe, tmp_path: Path):
     generator = GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
-    generator._words = replace(generator._words, reader=str(build_tiny_pipeline(tmp_path, seed=1)))
+    generator._words = replace(generator._words, encoder=str(build_tiny_pipeline(tmp_path, seed=1)))
     with pytest.raises(ModelNotFound, match="another language model"):
         generator.admit("it", ask("not among the captions"))
 
@@ -167,30 +167,30 @@ def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: OnePassR
         )
 
 
-def test_pictures_that_follow_the_reader_are_read_as_their_captions(tiny_reader: Path):
+def test_pictures_that_follow_the_image_text_model_are_read_as_their_captions(tiny_image_text: Path):
     texts = ["a red square", "a green square"]
-    reader = FolderImageTextModel.load(str(tiny_reader))
-    # from the white that the reader knows: of grey it may be so sure, on some processors, that its gradient is nothing
-    reading, pixels = CaptionLoss(reader, texts), torch.ones(2, 3, 16, 16, requires_grad=True)
+    model = FolderImageTextModel.load(str(tiny_image_text))
+    # from the white that the model knows: of grey it may be so sure, on some processors, that its gradient is nothing
+    reading, pixels = CaptionLoss(model, texts), torch.ones(2, 3, 16, 16, requires_grad=True)
     optimizer = torch.optim.Adam([pixels], lr=0.05)
     for _ in range(40):
         optimizer.zero_grad()
         reading.loss(pixels, [0, 1]).backward()
         optimizer.step()
     images = to_pictures(pixels.detach())
-    assert reader.score(images, texts).argmax(1).tolist() == [0, 1]
+    assert model.score(images, texts).argmax(1).tolist() == [0, 1]
     fitted = [image.resize((32, 32), Image.Resampling.BILINEAR) for image in images]
-    assert np.abs(reader.features(fitted) - reader.look(pixels.detach()).numpy()).max() < 0.05
+    assert np.abs(model.features(fitted) - model.look(pixels.detach()).numpy()).max() < 0.05
 
 
-def test_a_gan_learns_from_what_a_reader_sees(tiny_reader: Path, tiny: Path, tmp_path: Path):
+def test_a_gan_learns_from_what_an_image_text_model_sees(tiny_image_text: Path, tiny: Path, tmp_path: Path):
     write_squares(tmp_path / "toys", 12, 8, ("red", "green"))
     plan = {"family": "gan", "pictures": tmp_path / "toys", "words": str(tiny), "width": 8, "noise": 8}
     plan["plan"] = replace(PLANS["gan"], samples=6, batch=6)
     losses: dict[str, float] = {}
-    for name, reader in (("read", str(tiny_reader)), ("unread", None)):
-        assert train_one_pass(OnePassRecipe(**plan, folder=tmp_path / name, reader=reader))
+    for name, model in (("read", str(tiny_image_text)), ("unread", None)):
+        assert train_one_pass(OnePassRecipe(**plan, folder=tmp_path / name, image_text_model=model))
         losses[name] = float((tmp_path / name / "losses.csv").read_text().splitlines()[1].split(",")[1])
     assert losses["read"] > losses["unread"]
     with pytest.raises(TrainingError, match=r"holds no image-text model; name a CLIP-style folder of transformers\.$"):
-        train_one_pass(OnePassRecipe(**plan, folder=tmp_path / "none", reader=str(tmp_path)))
+        train_one_pass(OnePassRecipe(**plan, folder=tmp_path / "none", image_text_model=str(tmp_path)))

@@ -14,7 +14,7 @@ from limner.generators.training.plan import Plan
 from limner.generators.training.processes import launch
 from tests.generators.short_trainings import FAMILIES, match_pairs, train
 from tests.generators.toys import note_process, write_squares
-from tests.tiny_reader import build_words
+from tests.tiny_image_text import build_words
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

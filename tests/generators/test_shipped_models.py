@@ -1,4 +1,4 @@
-"""The small models that ship: what doodle draws is read back by the reader as what was asked for."""
+"""The small models that ship: what doodle draws is read back by the image-text model as what was asked for."""
 
 # pyright: basic, reportPrivateImportUsage=false
 import logging
@@ -19,7 +19,7 @@ from tests.tiny_models import tiny_request
 
 pytestmark = pytest.mark.xdist_group("shipped_models")  # they share what takes long to make
 
-DOODLE, READER = PRETRAINED / "doodle", PRETRAINED / "reader"
+DOODLE, IMAGE_TEXT = PRETRAINED / "doodle", PRETRAINED / "image-text"
 ASKED = ["apple", "cat", "fish", "house", "robot", "snowman", "strawberry", "rainbow", "ghost", "pizza"]
 
 
@@ -56,14 +56,14 @@ def test_the_stock_pipeline_loads_doodle_without_a_warning(caplog: pytest.LogCap
 @pytest.mark.slow
 def test_what_is_drawn_is_what_was_asked_for(painted: list[Image.Image]):
     nouns = [noun.name for noun in read_nouns()]
-    nearness = FolderImageTextModel.load(str(READER)).score(painted, [with_article(noun, noun) for noun in nouns])
+    nearness = FolderImageTextModel.load(str(IMAGE_TEXT)).score(painted, [with_article(noun, noun) for noun in nouns])
     found = [nouns[number] for number in nearness.argmax(1)]
     assert sum(one == asked for one, asked in zip(found, ASKED, strict=True)) >= 9, found
 
 
 @pytest.mark.slow
 def test_what_is_drawn_can_be_put_into_words(painted: list[Image.Image]):
-    reader = FolderImageTextModel.load(str(READER))
-    assert reader.can_describe
-    said = [reader.describe(image) for image in painted]
+    model = FolderImageTextModel.load(str(IMAGE_TEXT))
+    assert model.can_describe
+    said = [model.describe(image) for image in painted]
     assert sum(asked in words for words, asked in zip(said, ASKED, strict=True)) >= 9, said

@@ -17,7 +17,7 @@ from limner.generators.training.loop import CHECKPOINT
 from limner.generators.training.losses import LOSSES
 from limner.generators.training.plan import Plan
 from tests.generators.toys import write_squares
-from tests.tiny_reader import PLAN
+from tests.tiny_image_text import PLAN
 
 
 def command(tmp_path: Path, *words: str) -> None:
@@ -59,20 +59,20 @@ def test_a_result_that_cannot_be_written_keeps_the_checkpoint(recipe: CycleGANRe
     assert train_cyclegan(recipe)
 
 
-def test_too_few_pictures_for_a_reader_are_told_at_once(tmp_path: Path):
+def test_too_few_pictures_for_an_image_text_model_are_told_at_once(tmp_path: Path):
     write_squares(tmp_path / "toys", 9, 16)
     told = {"encoder": None, "samples": 1, "chosen": {}, "minutes": None, "processes": 1}
     with pytest.raises(TrainingError, match="at least ten pictures"):
         train_reading(tmp_path / "toys", tmp_path / "out", **told)
 
 
-def test_a_captioner_that_had_no_time_is_not_saved(tiny_reader: Path, tmp_path: Path):
-    folder = Path(shutil.copytree(tiny_reader.parent, tmp_path / "more"))
-    shutil.rmtree(folder / "reader" / "captioner")
+def test_a_captioner_that_had_no_time_is_not_saved(tiny_image_text: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_image_text.parent, tmp_path / "more"))
+    shutil.rmtree(folder / "image-text" / "captioner")
     for trained in folder.glob("captioner-*"):
         shutil.rmtree(trained)
     train_captioner(folder / "squares", folder, PLAN, 0)
-    assert not (folder / "reader" / "captioner").exists()
+    assert not (folder / "image-text" / "captioner").exists()
 
 
 def test_the_advised_options_change_the_plan(tiny: Path, tmp_path: Path):

@@ -76,9 +76,9 @@ def test_what_is_left_of_a_text_is_its_end_and_begins_with_a_word(tokenizer: Any
 
 @pytest.mark.slow
 def test_a_language_model_that_reads_captions_tells_what_it_leaves():
-    reader = load_caption_encoder("smollm2")
-    assert reader.unread("the digit seven") == ""
-    unread = reader.unread("the digit seven " * 20)
+    encoder = load_caption_encoder("smollm2")
+    assert encoder.unread("the digit seven") == ""
+    unread = encoder.unread("the digit seven " * 20)
     assert unread.endswith("the digit seven")
     assert not unread.startswith("the digit seven the digit seven the digit seven " * 5)
 

@@ -59,43 +59,43 @@ class Questions:
         """All prompts."""
         return [*self.captions, *map(_named, self.asked), *(_named(word) for word, _ in self.unseen)]
 
-    def judge(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
+    def judge(self, image_text_model: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """The figures of the painted prompts: shares that the image-text model assigns to their prompts."""
         captions, asked = len(self.captions), len(self.asked)
-        figures = self._of_captions(reader, images[:captions])
-        figures |= self._of_nouns("noun", reader, images[captions : captions + asked], self.asked)
+        figures = self._of_captions(image_text_model, images[:captions])
+        figures |= self._of_nouns("noun", image_text_model, images[captions : captions + asked], self.asked)
         meant = [noun for _, noun in self.unseen]
-        return figures | self._of_nouns("unseen_synonym", reader, images[captions + asked :], meant)
+        return figures | self._of_nouns("unseen_synonym", image_text_model, images[captions + asked :], meant)
 
-    def judge_real(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
+    def judge_real(self, image_text_model: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """The same figures of the real pictures, an upper bound for any model."""
         alone = [number for number, picture in enumerate(self.pictures) if len(picture.nouns) == 1]
         names = [self.pictures[number].nouns[0] for number in alone]
-        return self._of_captions(reader, images) | self._of_nouns(
-            "noun", reader, [images[number] for number in alone], names
+        return self._of_captions(image_text_model, images) | self._of_nouns(
+            "noun", image_text_model, [images[number] for number in alone], names
         )
 
-    def kinds(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> np.ndarray:
+    def kinds(self, image_text_model: ImageTextModel, images: Sequence[Image.Image]) -> np.ndarray:
         """Similarity of each picture (row) to each noun (column)."""
-        return reader.score(images, [_named(noun) for noun in self.nouns])
+        return image_text_model.score(images, [_named(noun) for noun in self.nouns])
 
-    def _of_captions(self, reader: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
+    def _of_captions(self, image_text_model: ImageTextModel, images: Sequence[Image.Image]) -> dict[str, Figure]:
         """Rank of each picture's caption among those of different things; the same number for all pictures."""
         pool = [*self.pictures, *self.references][: len(self.pictures) + 2 * AMONG]
         rivals = [_rivals(number, pool) for number in range(len(self.pictures))]
         fewest = min(map(len, rivals))
         if not fewest:
             return {}
-        scores = reader.score(images, [picture.text for picture in pool])
+        scores = image_text_model.score(images, [picture.text for picture in pool])
         compared = [row[None, [number, *rivals[number][:fewest]]] for number, row in enumerate(scores)]
         return {f"caption_first_of_{fewest + 1}": first([place for row in compared for place in places(row, [[0]])])}
 
     def _of_nouns(
-        self, what: str, reader: ImageTextModel, images: Sequence[Image.Image], names: Sequence[str]
+        self, what: str, image_text_model: ImageTextModel, images: Sequence[Image.Image], names: Sequence[str]
     ) -> dict[str, Figure]:
         if not names:
             return {}
-        found = places(self.kinds(reader, images), [[self.nouns.index(name)] for name in names])
+        found = places(self.kinds(image_text_model, images), [[self.nouns.index(name)] for name in names])
         return {f"{what}_first": first(found), f"{what}_in_first_five": first(found, 5)}
 
 

@@ -73,7 +73,7 @@ def read_old_name(arguments: argparse.Namespace) -> None:
         )
 
 
-def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: str) -> None:
+def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str, device: str) -> None:
     """Paint, print the figures, and write the contact sheet.
 
     Raises:
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, reader: str, device: 
         if arguments.prompts:
             sheet, told = _paint_prompts(painting, arguments.prompts, tell)
         else:
-            sheet, told = _evaluate(painting, arguments, reader, tell)
+            sheet, told = _evaluate(painting, arguments, image_text_model, tell)
     if arguments.json:
         print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
     else:
@@ -134,7 +134,7 @@ def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, d
 
 
 def _evaluate(
-    painting: Painting, arguments: argparse.Namespace, reader: str, tell: Tell
+    painting: Painting, arguments: argparse.Namespace, image_text_model: str, tell: Tell
 ) -> tuple[Image, dict[str, Any]]:
     if not arguments.pictures:
         raise TrainingError(
@@ -148,7 +148,7 @@ def _evaluate(
     part = tested_part(arguments.pictures)
     folder = PictureFolder(part)
     try:
-        reads = FolderImageTextModel.load(reader)
+        reads = FolderImageTextModel.load(image_text_model)
     except GenerationError as error:
         raise TrainingError(
             sentence("There is no image-text model; name a CLIP-style folder in the setting `image_text_model`.")

@@ -52,7 +52,7 @@ class Evaluation:
 def evaluate(
     painting: Painting,
     folder: PictureFolder,
-    reader: ImageTextModel,
+    image_text_model: ImageTextModel,
     *,
     features: Path = FEATURES,
     count: int = 200,
@@ -80,10 +80,10 @@ def evaluate(
         for pictures in (questions.pictures, questions.references)
     )
     known = judge.features(others)
-    painted = questions.judge(reader, images) | _distances(known, judge.features(own))
-    real = questions.judge_real(reader, shown) | _distances(known, judge.features(shown))
+    painted = questions.judge(image_text_model, images) | _distances(known, judge.features(own))
+    real = questions.judge_real(image_text_model, shown) | _distances(known, judge.features(shown))
     for figures, pictures in ((painted, own), (real, shown)):
-        if (logits := _logits(judge, reader, questions, pictures)) is not None:
+        if (logits := _logits(judge, image_text_model, questions, pictures)) is not None:
             figures["inception_score"] = measures.inception_score(logits)
     painted |= _reconstructions(painting.card, shown)
     pace = painting.painted / painting.seconds
@@ -103,12 +103,12 @@ def _distances(known: np.ndarray, seen: np.ndarray) -> dict[str, Figure]:
 
 
 def _logits(
-    judge: Features, reader: ImageTextModel, questions: Questions, images: Sequence[Image.Image]
+    judge: Features, image_text_model: ImageTextModel, questions: Questions, images: Sequence[Image.Image]
 ) -> np.ndarray | None:
     """Each picture's (row) log probability of each class: the classifier's, or the nouns' by the image-text model."""
     if isinstance(judge, Classifier):
         return judge.logits(images)
-    return SURE * questions.kinds(reader, images) if questions.nouns else None
+    return SURE * questions.kinds(image_text_model, images) if questions.nouns else None
 
 
 def contact_sheet(images: Sequence[Image.Image], prompts: Sequence[str]) -> Image.Image:

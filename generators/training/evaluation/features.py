@@ -27,7 +27,7 @@ from limner.generators.training.errors import TrainingError
 from limner.generators.vision.clip import FolderImageTextModel
 
 PRETRAINED = Path(__file__).resolve().parents[2] / "pretrained"
-FEATURES, READER = PRETRAINED / "features", PRETRAINED / "reader"
+FEATURES, IMAGE_TEXT = PRETRAINED / "features", PRETRAINED / "image-text"
 FILE = "features.safetensors"
 SIDE = 128
 """Width and height at which pictures are compared."""
@@ -63,7 +63,7 @@ class OwnFeatures:
     name = "Limner"
 
     def __init__(self, folder: Path) -> None:
-        self._reader = FolderImageTextModel.load(str(READER))
+        self._model = FolderImageTextModel.load(str(IMAGE_TEXT))
         try:
             with safe_open(folder / FILE, "np") as file:
                 if (file.metadata() or {}).get("reader") != _digest():
@@ -84,7 +84,7 @@ class OwnFeatures:
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """One row for each picture; in each number, the pictures that they were fitted to have a spread of 1."""
-        rows = zip(_measure(self._reader, images), self._parts, strict=True)
+        rows = zip(_measure(self._model, images), self._parts, strict=True)
         return np.concatenate([(row - mean) @ directions for row, (mean, directions) in rows], 1)
 
 
@@ -149,7 +149,7 @@ def fit(pictures: PictureFolder, folder: Path) -> None:
     images = [open_picture(picture.file) for picture in chosen]
     found: dict[str, np.ndarray] = {}
     for part, rows in zip(
-        ("statistics", "reader"), _measure(FolderImageTextModel.load(str(READER)), images), strict=True
+        ("statistics", "reader"), _measure(FolderImageTextModel.load(str(IMAGE_TEXT)), images), strict=True
     ):
         mean, spread = rows.mean(0), rows.std(0).clip(1e-3)
         values, vectors = np.linalg.eigh(np.cov(((rows - mean) / spread).T))
@@ -163,11 +163,11 @@ def fit(pictures: PictureFolder, folder: Path) -> None:
 
 
 def _digest() -> str:
-    return hashlib.sha256((READER / "model.safetensors").read_bytes()).hexdigest()
+    return hashlib.sha256((IMAGE_TEXT / "model.safetensors").read_bytes()).hexdigest()
 
 
-def _measure(reader: FolderImageTextModel, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
-    return statistics(images), reader.features(images)
+def _measure(model: FolderImageTextModel, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+    return statistics(images), model.features(images)
 
 
 @torch.inference_mode()

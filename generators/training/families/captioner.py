@@ -92,25 +92,25 @@ class CaptionerTask:
 
 
 @torch.no_grad()
-def see(reader: VisionTextDualEncoderModel, pixels: Tensor) -> Tensor:
+def see(model: VisionTextDualEncoderModel, pixels: Tensor) -> Tensor:
     """Picture states (count, places, width) of the image-text model."""
-    return reader.vision_model(pixels.to(reader.device)).last_hidden_state.cpu()
+    return model.vision_model(pixels.to(model.device)).last_hidden_state.cpu()
 
 
 def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
-    """Picture states of all pictures by the model in ``folder/reader``: computed once, and memory-mapped."""
+    """Picture states of all pictures by the model in ``folder/image-text``: computed once, and memory-mapped."""
     file = folder / f"states-{_fingerprint(folder)}.npy"
     if not file.is_file():
         with loading():
-            reader = VisionTextDualEncoderModel.from_pretrained(
-                folder / "reader", dtype=torch.float32, use_safetensors=True
+            model = VisionTextDualEncoderModel.from_pretrained(
+                folder / "image-text", dtype=torch.float32, use_safetensors=True
             )
-        reader = reader.eval().to(own_device())
-        shape = see(reader, pictures.pixels([0])).shape[1:]
+        model = model.eval().to(own_device())
+        shape = see(model, pictures.pixels([0])).shape[1:]
         part = file.with_suffix(".part")
         rows = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))
         for at in range(0, len(pictures), 64):
-            rows[at : at + 64] = see(reader, pictures.pixels(range(at, min(at + 64, len(pictures))))).numpy()
+            rows[at : at + 64] = see(model, pictures.pixels(range(at, min(at + 64, len(pictures))))).numpy()
         rows.flush()
         part.rename(file)
     return np.load(file, mmap_mode="r")
@@ -118,7 +118,7 @@ def picture_states(folder: Path, pictures: PictureFolder) -> np.ndarray:
 
 def _fingerprint(folder: Path) -> str:
     """Of the model's weights: after more training its states differ, and need another captioner."""
-    return hashlib.sha256((folder / "reader" / "model.safetensors").read_bytes()).hexdigest()[:16]
+    return hashlib.sha256((folder / "image-text" / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def caption_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
@@ -127,9 +127,9 @@ def caption_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
 
 
 def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None) -> None:
-    """Train for the model in ``folder/reader`` on the captioned pictures in ``data``.
+    """Train for the model in ``folder/image-text`` on the captioned pictures in ``data``.
 
-    The result is in ``folder/reader/captioner``: a GPT2LMHeadModel that attends to the model's picture states.
+    The result is in ``folder/image-text/captioner``: a GPT2LMHeadModel that attends to the model's picture states.
     """
     torch.manual_seed(plan.seed)
     pictures = PictureFolder(data)
@@ -142,7 +142,7 @@ def train_captioner(data: Path, folder: Path, plan: Plan, minutes: float | None)
     trainer.run(minutes=minutes)
     if trainer.step:  # otherwise it had no time to learn
         trainer.use_average()
-        once(_save, task.network, tokenizer, folder / "reader" / OWN_CAPTIONER)
+        once(_save, task.network, tokenizer, folder / "image-text" / OWN_CAPTIONER)
 
 
 def _save(captioner: GPT2LMHeadModel, tokenizer: CLIPTokenizer, folder: Path) -> None:

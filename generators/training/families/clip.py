@@ -1,4 +1,4 @@
-"""The reader: a small contrastive image-text model (CLIP's objective), which tells how near a picture is to words."""
+"""A small contrastive image-text model (CLIP's objective), which tells how near a picture is to words."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportCallIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
@@ -46,14 +46,14 @@ SHIFT = 8
 SOFTEST = 2.0
 """Pixels, the standard deviation of the widest blur while learning: what is painted is softer than what is drawn."""
 AMONG = 100
-"""Captions that a picture's own stands among when the reader is tried, or all if there are fewer."""
+"""Captions that a picture's own stands among when the model is tried, or all if there are fewer."""
 KEPT_BACK = 1000
 """Pictures at the end of the folder, but never more than a tenth of it, that nothing is learnt from."""
 STEEPEST = 100.0
 """How much a difference in nearness may count at most, as in CLIP."""
 
 
-def build_reader(
+def build_image_text_model(
     encoder: CLIPTextModel,
     side: int,
     *,
@@ -61,7 +61,7 @@ def build_reader(
     depths: Sequence[int] = (2, 2, 2),
     layers: int = 1,
 ) -> VisionTextDualEncoderModel:
-    """An untrained reader of pictures of one size, over the words' vectors of ``encoder``.
+    """An untrained model of pictures of one size, over the words' vectors of ``encoder``.
 
     The picture's tower is a LeViT (Graham 2021): its convolutions learn from few pictures, and it is quick on a CPU.
     """
@@ -77,9 +77,9 @@ def build_reader(
     encoder.encoder.layers = encoder.encoder.layers[:layers]
     encoder.config.num_hidden_layers = layers
     encoder.config._name_or_path = ""  # a folder of this machine is no part of the model
-    reader = VisionTextDualEncoderModel(vision_model=LevitModel(vision), text_model=encoder)
-    reader.text_model.get_input_embeddings().weight.requires_grad_(False)
-    return reader
+    model = VisionTextDualEncoderModel(vision_model=LevitModel(vision), text_model=encoder)
+    model.text_model.get_input_embeddings().weight.requires_grad_(False)
+    return model
 
 
 class ImageTextTask:
@@ -89,12 +89,12 @@ class ImageTextTask:
     with the bare names of (nearly) all nouns.
     """
 
-    family = "reader"
+    family = "reader"  # its name in checkpoints, also older ones
     parts: tuple[str, ...] = ("captions", "nouns")
     progress = 0.0
 
-    def __init__(self, reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> None:
-        self.network: Any = reader
+    def __init__(self, model: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> None:
+        self.network: Any = model
         self.size, self.fingerprint = len(pictures) - kept_back(pictures), pictures.fingerprint
         self._pictures = pictures
         texts = [picture.text for picture in pictures.pictures]
@@ -148,11 +148,11 @@ class ImageTextTask:
     @torch.no_grad()
     def sample(self) -> Image.Image:
         """Pictures that were kept back, over the nearest of their captions."""
-        reader = settled(self.network, self._pictures, device=self.network.device)
+        model = settled(self.network, self._pictures, device=self.network.device)
         numbers = range(self.size, self.size + min(24, len(self._pictures) - self.size))
         texts = [self._pictures.pictures[number].text for number in numbers]
         pixels = self._pictures.pixels(numbers)
-        nearest = compare(reader, self._tokenizer, pixels, texts).argmax(1)
+        nearest = compare(model, self._tokenizer, pixels, texts).argmax(1)
         return lay_out(to_images(pixels), 8, [texts[number] for number in nearest])
 
 
@@ -202,16 +202,16 @@ def soften(pixels: Tensor, random: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def compare(reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pixels: Tensor, texts: list[str]) -> Tensor:
+def compare(model: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pixels: Tensor, texts: list[str]) -> Tensor:
     """The cosine of the angle between each picture (a row) and each text."""
-    images = [reader.get_image_features(part.to(reader.device)).pooler_output for part in pixels.split(64)]
-    words = reader.get_text_features(token_ids(tokenizer, texts).to(reader.device)).pooler_output
+    images = [model.get_image_features(part.to(model.device)).pooler_output for part in pixels.split(64)]
+    words = model.get_text_features(token_ids(tokenizer, texts).to(model.device)).pooler_output
     return (functional.normalize(torch.cat(images)) @ functional.normalize(words).T).cpu()
 
 
 @torch.no_grad()
 def settled(
-    reader: VisionTextDualEncoderModel,
+    model: VisionTextDualEncoderModel,
     pictures: PictureFolder,
     batches: int = 16,
     *,
@@ -221,8 +221,8 @@ def settled(
 
     While learning they look at each batch alone, so nothing of them has to be kept in a checkpoint.
     """
-    reader = copy.deepcopy(reader).to(device, torch.float32).train()
-    norms = [part for part in reader.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    model = copy.deepcopy(model).to(device, torch.float32).train()
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -230,16 +230,14 @@ def settled(
     chosen = torch.randperm(len(pictures) - kept_back(pictures), generator=torch.Generator().manual_seed(0)).tolist()
     for part in range(batches):
         if numbers := chosen[part * 32 : part * 32 + 32]:
-            reader.get_image_features(pictures.pixels(numbers).to(device))
+            model.get_image_features(pictures.pixels(numbers).to(device))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
-    return reader.eval()
+    return model.eval()
 
 
 @torch.no_grad()
-def retrieval(
-    reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder
-) -> dict[str, float]:
+def retrieval(model: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, pictures: PictureFolder) -> dict[str, float]:
     """How often the right words come first for pictures that were kept back: among captions, among all nouns."""
     numbers = range(len(pictures) - kept_back(pictures), len(pictures))
     shown = [pictures.pictures[number] for number in numbers]
@@ -248,14 +246,14 @@ def retrieval(
     rights: list[bool] = []
     for at in range(0, len(shown) - among + 1, among):
         texts = [picture.text for picture in shown[at : at + among]]
-        nearest = compare(reader, tokenizer, pixels[at : at + among], texts).argmax(1).tolist()
+        nearest = compare(model, tokenizer, pixels[at : at + among], texts).argmax(1).tolist()
         rights += [texts[found] == text for found, text in zip(nearest, texts, strict=True)]
     figures = {f"caption_first_of_{among}": sum(rights) / len(rights)}
     nouns = sorted({noun for picture in pictures.pictures for noun in picture.nouns})
     single = [number for number, picture in enumerate(shown) if len(picture.nouns) == 1]
     if single:
         names = [with_article(noun, noun) for noun in nouns]
-        order = compare(reader, tokenizer, pixels[single], names).argsort(1, descending=True)[:, :5].tolist()
+        order = compare(model, tokenizer, pixels[single], names).argsort(1, descending=True)[:, :5].tolist()
         found = [[nouns[one] for one in row].index(noun) if noun in {nouns[one] for one in row} else 5
                  for row, noun in zip(order, (shown[number].nouns[0] for number in single), strict=True)]  # fmt: skip
         figures["noun_first"] = sum(place == 0 for place in found) / len(found)
@@ -263,10 +261,10 @@ def retrieval(
     return figures
 
 
-def save_reader(reader: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, side: int, folder: Path) -> None:
+def save_image_text_model(model: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, side: int, folder: Path) -> None:
     """Write a folder that transformers' own class loads, in float16."""
     processor = VisionTextDualEncoderProcessor(image_processor(side), tokenizer)
-    reader.half().save_pretrained(folder)
+    model.half().save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
@@ -280,26 +278,26 @@ def image_processor(side: int) -> CLIPImageProcessorPil:
     )
 
 
-def train_reader(data: Path, folder: Path, words: Path, plan: Plan, minutes: float | None) -> None:
+def train_image_text_model(data: Path, folder: Path, words: Path, plan: Plan, minutes: float | None) -> None:
     """Train in ``folder`` on the captioned pictures in ``data``, with the tokenizer and the vectors in ``words``."""
     pictures = PictureFolder(data)
-    reader, tokenizer = _untrained(pictures, words, plan)
+    model, tokenizer = _untrained(pictures, words, plan)
     device = own_device()
-    reader.to(device, quick_precision(device)).to(memory_format=torch.channels_last)
-    Trainer(ImageTextTask(reader, tokenizer, pictures), plan, folder).run(minutes=minutes)
+    model.to(device, quick_precision(device)).to(memory_format=torch.channels_last)
+    Trainer(ImageTextTask(model, tokenizer, pictures), plan, folder).run(minutes=minutes)
 
 
-def export_reader(data: Path, folder: Path, words: Path, plan: Plan) -> tuple[dict[str, float], bool]:
-    """Write the reader with the averaged weights of the last checkpoint into ``folder/reader``.
+def export_image_text_model(data: Path, folder: Path, words: Path, plan: Plan) -> tuple[dict[str, float], bool]:
+    """Write the model with the averaged weights of the last checkpoint into ``folder/image-text``.
 
     Returns its `retrieval`, and whether the plan is done.
     """
     pictures = PictureFolder(data)
-    reader, tokenizer = _untrained(pictures, words, plan)
-    steps = read_average(folder, reader)
-    reader = settled(reader, pictures)
-    figures = retrieval(reader, tokenizer, pictures)
-    save_reader(reader, tokenizer, pictures.side, folder / "reader")
+    model, tokenizer = _untrained(pictures, words, plan)
+    steps = read_average(folder, model)
+    model = settled(model, pictures)
+    figures = retrieval(model, tokenizer, pictures)
+    save_image_text_model(model, tokenizer, pictures.side, folder / "image-text")
     return figures, steps >= plan.steps
 
 
@@ -309,5 +307,5 @@ def _untrained(pictures: PictureFolder, words: Path, plan: Plan) -> tuple[Vision
     encoder = CLIPTextModel.from_pretrained(
         words, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
     )
-    reader = build_reader(encoder, pictures.side)
-    return reader, CLIPTokenizer.from_pretrained(words)
+    model = build_image_text_model(encoder, pictures.side)
+    return model, CLIPTokenizer.from_pretrained(words)

@@ -32,7 +32,7 @@ def train_reading(
     minutes: float | None,
     processes: int | None,
 ) -> dict[str, float]:
-    """Continue the training in ``folder``; the current result is in ``folder/reader``.
+    """Continue the training in ``folder``; the current result is in ``folder/image-text``.
 
     The captioner follows at the end of the image-text model's plan, because it learns from that model's features.
     ``encoder`` is a folder with a tokenizer and a text encoder whose word vectors are used; None makes one from a
@@ -49,8 +49,8 @@ def train_reading(
     with first_alone():
         known = encoder or _prepare_words(data, folder)
     plan = replace(clip.PLAN, samples=samples, **chosen)
-    launch(clip.train_reader, processes, data, folder, known, plan, left(), batch=plan.batch)
-    figures, is_done = once(clip.export_reader, data, folder, known, plan)
+    launch(clip.train_image_text_model, processes, data, folder, known, plan, left(), batch=plan.batch)
+    figures, is_done = once(clip.export_image_text_model, data, folder, known, plan)
     if is_done:
         plan = replace(captioner.PLAN, **chosen)
         launch(captioner.train_captioner, processes, data, folder, plan, left(), batch=plan.batch)

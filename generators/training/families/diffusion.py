@@ -82,13 +82,13 @@ def _prepare(
 ) -> tuple[StableDiffusionPipeline, latent_diffusion.FrozenCaptions, Latents, list[str]]:
     """The untrained pipeline, hidden states, latents (both cached on disk), and captions."""
     pictures = PictureFolder(recipe.pictures)
-    vae, reader = _read_autoencoder(recipe), _read_words(recipe)
+    vae, words = _read_autoencoder(recipe), _read_words(recipe)
     torch.manual_seed(recipe.plan.seed)
     side = pictures.side // 2 ** (len(vae.config.block_out_channels) - 1)
-    unet = latent_diffusion.build_unet(vae.config.latent_channels, reader.width, side=side, widths=recipe.widths)
-    pipe = latent_diffusion.assemble(unet, reader.encoder, reader.tokenizer, vae, recipe.objective)
+    unet = latent_diffusion.build_unet(vae.config.latent_channels, words.width, side=side, widths=recipe.widths)
+    pipe = latent_diffusion.assemble(unet, words.encoder, words.tokenizer, vae, recipe.objective)
     texts = [picture.text for picture in pictures.pictures]
-    captions = latent_diffusion.FrozenCaptions(CaptionStates(reader, texts, recipe.folder / "latents"))
+    captions = latent_diffusion.FrozenCaptions(CaptionStates(words, texts, recipe.folder / "latents"))
     return pipe, captions, Latents(vae, pictures, recipe.folder / "latents"), texts
 
 
@@ -130,11 +130,11 @@ def _read_autoencoder(recipe: DiffusionRecipe) -> AutoencoderKL | AutoencoderTin
 
 def _read_words(recipe: DiffusionRecipe) -> TextModelEncoder:
     try:
-        reader = load_caption_encoder(recipe.words)
+        words = load_caption_encoder(recipe.words)
     except ModelNotFound as error:
         raise TrainingError(
             sentence("{words} has no tokenizer and text encoder; name a diffusers folder.", words=recipe.words)
         ) from error
-    if not isinstance(reader, TextModelEncoder):
+    if not isinstance(words, TextModelEncoder):
         raise TrainingError(sentence("A pipeline's words are read by a text encoder; name a diffusers folder."))
-    return reader
+    return words

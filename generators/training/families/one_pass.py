@@ -89,16 +89,16 @@ class Captioned:
 class CaptionLoss:
     """Contrastive loss that assigns each painted picture to its own among a batch's captions (Radford 2021)."""
 
-    def __init__(self, reader: FolderImageTextModel, texts: Sequence[str]) -> None:
+    def __init__(self, model: FolderImageTextModel, texts: Sequence[str]) -> None:
         distinct = sorted(set(texts))
-        self._reader, self._texts = reader, texts
-        self._vectors = dict(zip(distinct, reader.read(distinct).clone(), strict=True))
+        self._model, self._texts = model, texts
+        self._vectors = dict(zip(distinct, model.read(distinct).clone(), strict=True))
 
     def loss(self, painted: Tensor, numbers: Sequence[int]) -> Tensor:
         """Mean cross-entropy of pictures (count, 1 or 3, side, side), from -1 to 1, that have these captions."""
         texts = [self._texts[number] for number in numbers]
         words = torch.stack([self._vectors[text] for text in texts]).to(painted)
-        nearness = SHARPNESS * self._reader.look(painted.expand(-1, 3, -1, -1)) @ words.T
+        nearness = SHARPNESS * self._model.look(painted.expand(-1, 3, -1, -1)) @ words.T
         right = painted.new_tensor([[float(text == own) for text in texts] for own in texts])
         return -(nearness.log_softmax(1) * right / right.sum(1, keepdim=True)).sum(1).mean()
 
@@ -190,7 +190,7 @@ class OnePassRecipe:
         pictures: a folder that `limner train data` has made.
         folder: where everything is kept; the result is its folder ``model``.
         words: what reads the captions, as `load_caption_encoder` names it.
-        reader: the CLIP-style folder that reads a GAN's pictures back while it learns; None for no such loss.
+        image_text_model: the CLIP-style folder that reads a GAN's pictures back while it learns; None for no such loss.
         width: channels at the finest level.
         noise: numbers of a picture that the words do not tell.
         plan: how it learns, such as that of `PLANS`.
@@ -201,7 +201,7 @@ class OnePassRecipe:
     folder: Path
     words: str
     plan: Plan
-    reader: str | None = None
+    image_text_model: str | None = None
     width: int = 16
     noise: int = 32
 
@@ -239,24 +239,24 @@ def _build(recipe: OnePassRecipe, device: torch.device) -> tuple[VAETask | GANTa
     data = Captioned(pictures, vectors, shape, device)
     if recipe.family == "vae":
         return VAETask(ConditionalVAE(shape).to(device), data), shape, words
-    reading = _read_back(recipe.reader, pictures, device) if recipe.reader else None
+    reading = _read_back(recipe.image_text_model, pictures, device) if recipe.image_text_model else None
     return GANTask(StyleGenerator(shape).to(device), Critic(shape).to(device), data, reading), shape, words
 
 
 def _read_back(source: str, pictures: PictureFolder, device: torch.device) -> CaptionLoss:
     try:
-        reader = FolderImageTextModel.load(source, device=str(device))
+        model = FolderImageTextModel.load(source, device=str(device))
     except ModelNotFound as error:
         raise TrainingError(
             sentence("{source} holds no image-text model; name a CLIP-style folder of transformers.", source=source)
         ) from error
-    return CaptionLoss(reader, [picture.text for picture in pictures.pictures])
+    return CaptionLoss(model, [picture.text for picture in pictures.pictures])
 
 
 def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tensor, CaptionVectors]:
     """One vector for each picture's caption; the language model reads each caption once."""
     try:
-        reader = load_caption_encoder(recipe.words)
+        encoder = load_caption_encoder(recipe.words)
     except ModelNotFound as error:
         raise TrainingError(
             sentence(
@@ -264,12 +264,12 @@ def _read_captions(recipe: OnePassRecipe, pictures: PictureFolder) -> tuple[Tens
             )
         ) from error
     texts = [plain(picture.text) for picture in pictures.pictures]
-    states = CaptionStates(reader, texts, recipe.folder / "captions")
+    states = CaptionStates(encoder, texts, recipe.folder / "captions")
     parts = torch.arange(len(texts)).split(256)
     vectors = torch.cat([pool(states.read(part.tolist())) for part in parts])
     known = dict(list(dict(zip(texts, vectors, strict=True)).items())[:KEPT])
     centre = vectors.mean(0)
-    words = CaptionVectors(recipe.words, reader.fingerprint(), known, centre, float((vectors - centre).std()) or 1.0)
+    words = CaptionVectors(recipe.words, encoder.fingerprint(), known, centre, float((vectors - centre).std()) or 1.0)
     return words.normal(vectors), words
 
 

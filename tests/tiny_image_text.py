@@ -1,4 +1,4 @@
-"""A tiny but real reader, trained in two seconds: it tells red from green squares, and can say so."""
+"""A tiny but real image-text model, trained in two seconds: it tells red from green squares, and can say so."""
 
 # pyright: basic
 
@@ -57,22 +57,22 @@ def build_words(folder: Path) -> Path:
     return folder
 
 
-def reader_task(pictures: PictureFolder, known: Path) -> clip.ImageTextTask:
-    """An untrained reader with what it is to learn from."""
+def image_text_task(pictures: PictureFolder, known: Path) -> clip.ImageTextTask:
+    """An untrained model with what it is to learn from."""
     torch.manual_seed(0)
     encoder = CLIPTextModel.from_pretrained(known, dtype=torch.float32, attn_implementation="eager")
-    network = clip.build_reader(encoder, SIDE, **NARROW)
+    network = clip.build_image_text_model(encoder, SIDE, **NARROW)
     return clip.ImageTextTask(network, CLIPTokenizer.from_pretrained(known), pictures)
 
 
-def build_tiny_reader(folder: Path) -> Path:
-    """Train one with its captioner in ``folder``; the result is in ``folder/reader``."""
+def build_tiny_image_text(folder: Path) -> Path:
+    """Train one with its captioner in ``folder``; the result is in ``folder/image-text``."""
     pictures, known = colour_squares(folder / "squares"), build_words(folder / "words")
-    task = reader_task(pictures, known)
+    task = image_text_task(pictures, known)
     trainer = Trainer(task, PLAN, folder)
     assert trainer.run(show=False)
     trainer.use_average()
     tokenizer = CLIPTokenizer.from_pretrained(known)
-    clip.save_reader(clip.settled(task.network, pictures), tokenizer, SIDE, folder / "reader")
+    clip.save_image_text_model(clip.settled(task.network, pictures), tokenizer, SIDE, folder / "image-text")
     captioner.train_captioner(folder / "squares", folder, replace(PLAN, learning_rate=3e-3), None)
-    return folder / "reader"
+    return folder / "image-text"
