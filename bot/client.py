@@ -94,8 +94,8 @@ async def sync_commands(bot: commands.Bot) -> bool:
     application = bot.application_id or 0
     database = app_of(bot).database
     async with database.read() as session:
-        told = await session.get(SyncedCommands, application)
-    if told and told.digest == digest:
+        known = await session.get(SyncedCommands, application)
+    if known and known.digest == digest:
         return False
     await bot.http.bulk_upsert_global_commands(application, payload)  # `tree.sync` would translate all again
     async with database.begin() as session:

@@ -19,10 +19,10 @@ LONGEST = 80
 def trigger_words(file: Path) -> str:
     """The words of a LoRA file with commas, at most five of them; empty if the file names none."""
     try:
-        told = file.stat()
+        stat = file.stat()
     except OSError:
         return ""
-    return _read(file, told.st_mtime_ns, told.st_size)
+    return _read(file, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=1024)

@@ -134,14 +134,14 @@ def _of_pipeline(folder: Path) -> Iterator[ModelFault]:
     if not index.is_file():
         yield ModelFault(sentence("it has no model_index.json"), sentence("name a diffusers folder"))
         return
-    told = _table(read_json(index))
-    pipeline = told.get("_class_name")
+    listed = _table(read_json(index))
+    pipeline = listed.get("_class_name")
     if not isinstance(pipeline, str) or f'"{pipeline}"' not in _diffusers_names():
         yield ModelFault(
             sentence("diffusers knows no pipeline {pipeline!r}", pipeline=pipeline),
             sentence("install a newer diffusers, or name another model"),
         )
-    for name, wanted in told.items():
+    for name, wanted in listed.items():
         if not name.startswith("_") and isinstance(wanted, list):
             yield from _of_part(folder / name, cast("list[Any]", wanted)[-1])
 

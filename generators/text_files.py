@@ -113,7 +113,7 @@ def parse_json(text: str, name: str, line: int | None = None) -> Any:
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        position, reason = _told(error, text)
+        position, reason = _position_and_reason(error, text)
         first, column = _place(text, position)
         raise BadText(
             sentence(
@@ -181,7 +181,7 @@ def _wide_lines(data: bytes, name: str) -> Iterator[str | BadText]:
         yield error
 
 
-def _told(error: json.JSONDecodeError, text: str) -> tuple[int, str]:
+def _position_and_reason(error: json.JSONDecodeError, text: str) -> tuple[int, str]:
     """The position and the description of the error."""
     before = text[: error.pos].rstrip().removesuffix(",")  # newer Pythons point at the comma itself
     if _LAST_COMMA.match(text, len(before)):

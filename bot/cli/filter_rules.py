@@ -36,10 +36,10 @@ async def import_rules(settings: Settings, path: Path, *, anyway: bool = False) 
     items = [item.merged() for item in read_items(path)]
     async with _open(settings) as app:
         items = await app.filters.reviewed(EVERYWHERE, items)
-        told = [f"limner: {path.name}, {item.told}" for item in items if item.told]
-        print("\n".join(told), end="\n" * bool(told), file=sys.stderr)
+        complaints = [f"limner: {path.name}, {item.complaint}" for item in items if item.complaint]
+        print("\n".join(complaints), end="\n" * bool(complaints), file=sys.stderr)
         entries = [item.entry for item in items if item.entry]
-        if told and not anyway:
+        if complaints and not anyway:
             print(
                 _(
                     "Nothing is added. Change the lines named above, or add the other {number} rules with --anyway.",

@@ -62,8 +62,10 @@ class Lists(LimnerCog, name="Limner lists"):
             len(kept),
             name=name,
         )
-        told = [_(LEFT_OUT, line=job_messages.plain(line, job_messages.NAME_LENGTH)) for line in sorted(forbidden)]
-        content, files = with_file([discord.utils.escape_markdown(said)], told, "lines.txt", lambda line: f"-# {line}")
+        left_out = [_(LEFT_OUT, line=job_messages.plain(line, job_messages.NAME_LENGTH)) for line in sorted(forbidden)]
+        content, files = with_file(
+            [discord.utils.escape_markdown(said)], left_out, "lines.txt", lambda line: f"-# {line}"
+        )
         await interaction.edit_original_response(content=content, attachments=files, view=view([UndoButton(change.id)]))
 
     @group.command()

@@ -63,8 +63,8 @@ class Me(LimnerCog, name="Limner me"):
             note = "" if held else _(NOTHING_HELD)
             if _("Strikes") in held:
                 view.add_item(ListingButton(_("All strikes"), "mine", 0, 1))
-        told = [(name, text, False) for name, text in fields.items()]
-        await tell(interaction, "", embed=make_embed(_("What I know about you here"), note, told), view=view)
+        shown = [(name, text, False) for name, text in fields.items()]
+        await tell(interaction, "", embed=make_embed(_("What I know about you here"), note, shown), view=view)
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)

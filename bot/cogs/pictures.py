@@ -208,10 +208,10 @@ async def _block(
     interaction: Interaction, app: App, guild_id: int, hashes: Sequence[str], job_id: int | None = None
 ) -> None:
     rows = [await app.blocked.block(guild_id, phash, interaction.user.id, job_id) for phash in hashes]
-    await tell(interaction, _told([row.id for row in rows]))
+    await tell(interaction, _sentence([row.id for row in rows]))
 
 
-def _told(numbers: Sequence[int]) -> str:
+def _sentence(numbers: Sequence[int]) -> str:
     """The answer to a moderator after blocking pictures."""
     return ngettext(
         "From now on nothing that looks like it is posted here, or used as a picture to start from. /pictures blocked "

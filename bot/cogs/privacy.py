@@ -211,9 +211,13 @@ async def _stored(app: App, user_id: int) -> discord.Embed:
         else _(STAYS, number=erasure.id)
         for erasure in await app.erasures.of_member(user_id)
     ]
-    told = {_("Your requests"): size, _("Beside them"): "\n".join(lines), _("Being sent"): await _sending(app, user_id)}
-    told[_("Being erased")] = "\n".join(erasures)
-    return make_embed(_(TITLE), _(KEPT), [(name, text, False) for name, text in told.items()])
+    parts = {
+        _("Your requests"): size,
+        _("Beside them"): "\n".join(lines),
+        _("Being sent"): await _sending(app, user_id),
+    }
+    parts[_("Being erased")] = "\n".join(erasures)
+    return make_embed(_(TITLE), _(KEPT), [(name, text, False) for name, text in parts.items()])
 
 
 async def _sending(app: App, user_id: int) -> str:

@@ -85,7 +85,7 @@ class ReviewCog(LimnerCog, name="Limner review"):
         if changes:
             managers_only(interaction)
             settings = await self.app.guilds.change(guild_id, interaction.user.id, **changes)
-        await tell(interaction, "\n".join(_told(settings)))
+        await tell(interaction, "\n".join(_lines(settings)))
 
 
 @listed("reviews")
@@ -142,7 +142,7 @@ def _suspends(settings: GuildSettings) -> str:
     )
 
 
-def _told(settings: GuildSettings) -> list[str]:
+def _lines(settings: GuildSettings) -> list[str]:
     channel, time = settings.review_channel_id, duration(settings.review_days, "day")
     cards = _(CARDS, channel=channel, time=time) if channel else _(OFF)
     return [cards, *policy(settings)]

@@ -15,7 +15,7 @@ from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import forbid_own, moderated, tell
 from limner.bot.ui.job import job_messages
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
-from limner.bot.ui.review.review_cards import told_lines
+from limner.bot.ui.review.review_cards import given_lines
 from limner.bot.ui.suggestions import choices, few_at_once
 
 Interaction = discord.Interaction[Any]
@@ -51,9 +51,9 @@ class StrikesCog(LimnerCog, name="Limner strikes"):
         guild_id = await moderated(interaction, self.app)
         forbid_own(interaction, member.id)
         settings = await self.app.guilds.get(guild_id)
-        told = await self.app.strikes.give(guild_id, member.id, by=interaction.user.id, why=why, settings=settings)
-        lines = told_lines(told)
-        if told.suspension and settings.times_out and not interaction.app_permissions.moderate_members:
+        given = await self.app.strikes.give(guild_id, member.id, by=interaction.user.id, why=why, settings=settings)
+        lines = given_lines(given)
+        if given.suspension and settings.times_out and not interaction.app_permissions.moderate_members:
             lines[-1] = _(NO_TIME_OUT)
         await tell(interaction, "\n".join(lines))
 

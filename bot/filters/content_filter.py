@@ -186,8 +186,8 @@ class ContentFilter(RuleBook):
         def complaint(entry: Entry) -> str | None:
             return ledger.complaint(entry.rules("", guild_id)) if entry.is_on else None
 
-        told = await self.by_some(guild_id, map(complaint, entries))
-        for entry, sentence in zip(entries, told, strict=True):
+        complaints = await self.by_some(guild_id, map(complaint, entries))
+        for entry, sentence in zip(entries, complaints, strict=True):
             if sentence:
                 raise BadRule(
                     sentence if len(entries) == 1 else _("{rule}: {problem}", rule=entry.pattern, problem=sentence)

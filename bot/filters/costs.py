@@ -59,9 +59,9 @@ class Ledger:
         for rule in rules:
             if _identity(rule) in self._known:
                 continue
-            told = self._regex(rule) if rule.is_regex else self._alike(rule)
-            if told:
-                return told
+            complaint = self._regex(rule) if rule.is_regex else self._alike(rule)
+            if complaint:
+                return complaint
             self._characters += len(rule.pattern)
             self._same[rule.pattern.casefold()] += 1
             if self._characters > MOST_CHARACTERS:

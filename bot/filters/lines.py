@@ -62,7 +62,7 @@ def read_entries(name: str, whole: Any) -> Rules:
 
 def _rules(name: str, items: Sequence[Item]) -> Rules:
     for item in items:
-        if item.told:
+        if item.complaint:
             raise SetupError(
                 _(
                     "Rule {label} of the rules file {name} cannot be used. {value}",

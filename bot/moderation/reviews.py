@@ -126,7 +126,7 @@ class Reviews:
         async with self.database.begin() as session:
             review = await session.scalar(decided.values(**values).returning(Review))
         if review is None:
-            raise Decided(told(await self.get(review_id)))
+            raise Decided(too_late(await self.get(review_id)))
         log.info("review_decided review=%s state=%s", review_id, state)
         self.changed.hear()
         return review
@@ -215,7 +215,7 @@ class Reviews:
             await session.execute(statement)
 
 
-def told(review: Review) -> str:
+def too_late(review: Review) -> str:
     """The sentence for a moderator whose decision comes too late."""
     outcome = OUTCOMES[ReviewState(review.state)]
     if review.decided_by is None:

@@ -39,7 +39,7 @@ SUSPENDED = (
 
 
 @dataclass(frozen=True)
-class Told:
+class GivenStrike:
     """A strike, the member's number of strikes, and the suspension that it caused, if any."""
 
     strike: Strike
@@ -56,7 +56,7 @@ class Strikes:
 
     async def give(
         self, guild_id: int, user_id: int, *, by: int, why: str, settings: GuildSettings, review_id: int | None = None
-    ) -> Told:
+    ) -> GivenStrike:
         """Give a strike; a review gives at most one.
 
         A member with ``strike_limit`` strikes is suspended for ``suspension_hours``; the duration doubles each time.
@@ -82,7 +82,7 @@ class Strikes:
             if settings.strike_limit and (active or 0) >= settings.strike_limit:
                 suspension = await _suspend(session, strike, settings, now)
         log.info("strike_given strike=%s guild=%s", strike.id, guild_id)
-        return Told(strike, active or 0, suspension)
+        return GivenStrike(strike, active or 0, suspension)
 
     async def remove(self, guild_id: int, strike_id: int, by: int) -> Strike:
         """Remove a strike, and the suspension that it caused; raises NotFound."""
@@ -127,7 +127,7 @@ class Strikes:
         """The member's current suspension, if any."""
         return None if guild_id is None else await self._suspensions.ask((guild_id, user_id))
 
-    async def of_review(self, review_id: int) -> Told | None:
+    async def of_review(self, review_id: int) -> GivenStrike | None:
         """The strike that a review gave, and its suspension; None if it gave none."""
         async with self.database.read() as session:
             return await _of_review(session, review_id)
@@ -182,10 +182,10 @@ async def _suspend(session: AsyncSession, strike: Strike, settings: GuildSetting
     return suspension
 
 
-async def _of_review(session: AsyncSession, review_id: int) -> Told | None:
+async def _of_review(session: AsyncSession, review_id: int) -> GivenStrike | None:
     strike = await session.scalar(select(Strike).where(Strike.review_id == review_id))
     if strike is None:
         return None
     active = select(func.count()).select_from(Strike).where(*_active(strike.guild_id, strike.user_id))
     suspension = await session.scalar(select(Suspension).where(Suspension.strike_id == strike.id))
-    return Told(strike, await session.scalar(active) or 0, suspension)
+    return GivenStrike(strike, await session.scalar(active) or 0, suspension)

@@ -211,13 +211,13 @@ def _not_known(flags: list[re.Match[str]]) -> str:
         return _(
             "{flag} is not a flag here; what comes nearest is {nearest}.", flag=names[0], nearest=nearest[names[0]]
         )
-    told = commas(
+    listed = commas(
         _("{flag} (nearest: {nearest})", flag=name, nearest=near) if (near := nearest[name]) else name
         for name in names[:_NAMED]
     )
     if len(names) > _NAMED:
-        told = _("{names} and {number} more", names=told, number=len(names) - _NAMED)
-    return _("{flags} are not flags here; change them or leave them out.", flags=told)
+        listed = _("{names} and {number} more", names=listed, number=len(names) - _NAMED)
+    return _("{flags} are not flags here; change them or leave them out.", flags=listed)
 
 
 def _nearest(name: str) -> str:

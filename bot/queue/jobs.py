@@ -214,10 +214,10 @@ class JobQueue(HeldJobs):
         async with self.database.begin(patience) as session:
             # In one order in all processes, so that no two wait for each other.
             await self.database.lock(session, *sorted(users), *sorted(f"limner.guild.{guild}" for guild in guilds))
-            told = await insert_rows(session, asking)
-            if any(isinstance(one, Job) for one in told):
+            answers = await insert_rows(session, asking)
+            if any(isinstance(one, Job) for one in answers):
                 await self._announce(session, self.queued)
-        return told
+        return answers
 
     async def _attach_together(
         self, attached: Sequence[tuple[int, int, transitions.InteractionToken | None]], patience: float

@@ -12,14 +12,14 @@ from limner.bot.errors import UserError
 from limner.bot.storage.db import BUSY_SECONDS
 
 Asked = TypeVar("Asked")
-Told = TypeVar("Told")
-Transaction = Callable[[Sequence[Asked], float], Awaitable[Sequence[Told]]]
+Answered = TypeVar("Answered")
+Transaction = Callable[[Sequence[Asked], float], Awaitable[Sequence[Answered]]]
 
 MOST = 500
 """Most operations in one transaction."""
 
 
-class Together(Generic[Asked, Told]):
+class Together(Generic[Asked, Answered]):
     """Runs one transaction at a time; operations requested meanwhile share the next one.
 
     On SQLite each commit waits for the disk, and each statement for another thread; so a burst of commands costs little
@@ -31,17 +31,17 @@ class Together(Generic[Asked, Told]):
             another error each is asked again in a transaction of its own, so no mistake costs others their answer.
     """
 
-    def __init__(self, transaction: Transaction[Asked, Told]) -> None:
+    def __init__(self, transaction: Transaction[Asked, Answered]) -> None:
         self._transaction = transaction
-        self._waiting: dict[asyncio.Future[Told], tuple[Asked, float]] = {}
+        self._waiting: dict[asyncio.Future[Answered], tuple[Asked, float]] = {}
         self._running: asyncio.Task[None] | None = None
 
-    async def ask(self, asked: Asked) -> Told:
+    async def ask(self, asked: Asked) -> Answered:
         """The result of one operation; raises as described above.
 
         Callers cancelled before its transaction are left out.
         """
-        answer: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._waiting[answer] = asked, time.monotonic() + BUSY_SECONDS  # a disk knows no virtual time of a loop
         if self._running is None:
             self._running = start(self._answer_all(), "limner-together")
@@ -60,12 +60,12 @@ class Together(Generic[Asked, Told]):
         finally:
             self._running = None
 
-    async def _answer(self, some: Mapping[asyncio.Future[Told], tuple[Asked, float]]) -> None:
+    async def _answer(self, some: Mapping[asyncio.Future[Answered], tuple[Asked, float]]) -> None:
         patience = max(0.0, min(deadline for _, deadline in some.values()) - time.monotonic())
         error: Exception | None = None
-        told: Sequence[Told] = ()
+        answers: Sequence[Answered] = ()
         try:
-            told = await self._transaction([asked for asked, _ in some.values()], patience)
+            answers = await self._transaction([asked for asked, _ in some.values()], patience)
         except UserError as problem:
             error = problem
         except Exception as problem:
@@ -80,4 +80,4 @@ class Together(Generic[Asked, Told]):
             if error:
                 answer.set_exception(error)
             else:
-                answer.set_result(told[number])
+                answer.set_result(answers[number])

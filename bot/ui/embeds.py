@@ -21,12 +21,12 @@ def make_embed(
 
     A field has a name, a value, and whether it stands in a row with others; empty ones are left out.
     """
-    told = [(name, cut(value, FIELD), inline) for name, value, inline in fields if value][:FIELDS]
+    shown = [(name, cut(value, FIELD), inline) for name, value, inline in fields if value][:FIELDS]
     title, footer = cut(title, TITLE), cut(footer, FOOTER)
-    room = EMBED - sum(map(length, (title, footer, *(name for name, _, _ in told))))
-    texts = [cut(description, DESCRIPTION), *(value for _, value, _ in told)]
+    room = EMBED - sum(map(length, (title, footer, *(name for name, _, _ in shown))))
+    texts = [cut(description, DESCRIPTION), *(value for _, value, _ in shown)]
     each = share(texts, room)
     embed = discord.Embed(title=title or None, description=cut(texts[0], each) or None, colour=colour)
-    for name, value, inline in told:
+    for name, value, inline in shown:
         embed.add_field(name=name, value=cut(value, each), inline=inline)
     return embed.set_footer(text=footer) if footer else embed

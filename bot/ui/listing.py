@@ -97,10 +97,10 @@ async def show_list(interaction: Interaction, app: App, kind: str, subject: int 
 
 
 def with_file(
-    head: Sequence[str], lines: Sequence[str], name: str, told: Callable[[str], str] = str
+    head: Sequence[str], lines: Sequence[str], name: str, show: Callable[[str], str] = str
 ) -> tuple[str, list[discord.File]]:
     """Lines under a heading in one message; all of them in a file if they do not fit."""
-    text, left = first_lines([*head, *map(told, lines)], CONTENT, _(IN_FILE))
+    text, left = first_lines([*head, *map(show, lines)], CONTENT, _(IN_FILE))
     data = "\n".join(lines).encode()[:FILE_BYTES]
     return text, [discord.File(io.BytesIO(data), name)] if left else []
 

@@ -157,7 +157,7 @@ def line(rule: RuleRow) -> str:
 def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
     """The card of one rule."""
     is_replaced = rule.action == RuleAction.REPLACE
-    told = rule.replacement if is_replaced else rule.reason
+    words = rule.replacement if is_replaced else rule.reason
     looks_for = subject(rule)
     if rule.is_strict:
         looks_for = _("{words}, also glued to other words or split into several", words=looks_for)
@@ -165,7 +165,7 @@ def card(rule: RuleRow, notes: Sequence[str] = ()) -> discord.Embed:
     facts = {
         _("Looks for"): looks_for,
         _("Action"): does,
-        _("New text") if is_replaced else _("Reason for the member"): job_messages.plain(told, 300),
+        _("New text") if is_replaced else _("Reason for the member"): job_messages.plain(words, 300),
         _("Counts"): semicolons(_limits(rule)) or _("everywhere, for everybody, from now on"),
         _("Made"): _("by <@{member}> {time}", member=rule.created_by, time=_when(rule.created_at)),
     }
@@ -288,8 +288,8 @@ def _in_words(name: str, value: Any) -> str:
         case "action" if value:
             return action(value)
         case _:
-            told = _(NONE[name]) if value is None else job_messages.plain(str(value), PATTERN_LENGTH) or _("empty")
-            return _("“{text}”", text=told) if name in ("reason", "replacement") and value else told
+            words = _(NONE[name]) if value is None else job_messages.plain(str(value), PATTERN_LENGTH) or _("empty")
+            return _("“{text}”", text=words) if name in ("reason", "replacement") and value else words
 
 
 def _rules(state: Mapping[str, Any]) -> dict[int, dict[str, Any]]:

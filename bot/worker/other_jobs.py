@@ -63,8 +63,8 @@ async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread
     for row in parent.images if job.parent_picture is None else [picture_of(parent, job.parent_picture)]:
         image = await _opened(app, row.sha256)
         kept = SelectedPicture(image, row.seed, row.nearness)
-        told = str(image.info.get("parameters", ""))
-        results.append(await finish(scoring, kept, told, job.generation.finish))
+        parameters = str(image.info.get("parameters", ""))
+        results.append(await finish(scoring, kept, parameters, job.generation.finish))
     if not results:
         raise FilesGone
     await hand_in(app, classifier, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)

@@ -51,16 +51,16 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
         app.measured.put(notes.UNUSED, card.origin, [*finished.unused])
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
     kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
-    told = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
-    return [await finish(scoring, one, text, job.generation.finish) for one, text in zip(kept, told, strict=True)]
+    written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
+    return [await finish(scoring, one, text, job.generation.finish) for one, text in zip(kept, written, strict=True)]
 
 
-async def finish(scoring: ScoringThread, kept: SelectedPicture, told: str, wanted: Finish | None) -> Result:
-    """One picture after the requested postprocessing; ``told`` is its generation parameters so far."""
+async def finish(scoring: ScoringThread, kept: SelectedPicture, written: str, wanted: Finish | None) -> Result:
+    """One picture after the requested postprocessing; ``written`` is its generation parameters so far."""
     if wanted:
         image, pairs = await scoring.finish(kept.image, wanted)
-        kept, told = SelectedPicture(image, kept.seed, kept.nearness), with_pairs(told, pairs)
-    return Result(kept, await asyncio.to_thread(encode_png, kept.image, told))
+        kept, written = SelectedPicture(image, kept.seed, kept.nearness), with_pairs(written, pairs)
+    return Result(kept, await asyncio.to_thread(encode_png, kept.image, written))
 
 
 async def hand_in(

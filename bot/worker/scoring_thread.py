@@ -106,7 +106,7 @@ class ScoringThread:
 
     def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         self._finisher = self._finisher or self._make_finisher()
-        return self._finisher.finish(image, finish), self._finisher.told(finish)
+        return self._finisher.finish(image, finish), self._finisher.parameters(finish)
 
     def _find(self, image: Image.Image, words: str) -> Image.Image:
         self._segmentation = self._segmentation or self._load_segmentation()

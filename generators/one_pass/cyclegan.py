@@ -36,8 +36,8 @@ class CycleGANGenerator(OnePass):
     family = FAMILY
 
     @classmethod
-    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
-        return cls(card, Translator(Depth(**told["depth"])), max_batch)
+    def _open(cls, card: ModelCard, config: dict[str, Any], max_batch: int) -> Self:
+        return cls(card, Translator(Depth(**config["depth"])), max_batch)
 
     def _take(self, request: GenerationRequest) -> Tensor:
         if request.init_image is None:
@@ -64,6 +64,6 @@ def save(folder: Path, depth: Depth, network: Translator, card: dict[str, Any]) 
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: part.detach().half().contiguous() for name, part in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
-    told = {"family": FAMILY, "version": VERSION, "depth": asdict(depth)}
-    (folder / CONFIG).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    config = {"family": FAMILY, "version": VERSION, "depth": asdict(depth)}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     (folder / "limner.json").write_text(json.dumps({"kind": FAMILY, **card}, indent=2) + "\n", encoding="utf-8")

@@ -84,8 +84,8 @@ def save(
     vectors = torch.stack([words.known[text] for text in texts])
     save_file({"vectors": vectors.half(), "centre": words.centre.half()}, folder / CAPTIONS)
     read = {"reader": words.encoder, "fingerprint": words.fingerprint, "spread": words.spread, "captions": texts}
-    told = {"family": family, "version": VERSION, "shape": asdict(shape), "words": read}
-    (folder / CONFIG).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    config = {"family": family, "version": VERSION, "shape": asdict(shape), "words": read}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "limner.json").write_text(json.dumps({"kind": family, **card}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -131,18 +131,18 @@ class OnePass(ABC):
         """
         folder = Path(card.source)
         try:
-            told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            if (told["family"], told["version"]) != (cls.family, VERSION):
+            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            if (config["family"], config["version"]) != (cls.family, VERSION):
                 raise ModelNotFound(
                     sentence("This model is of another family or version; the operator must train it again.")
                 )
-            painter = cls._open(card, told, max_batch or FIRST_BATCH)
+            generator = cls._open(card, config, max_batch or FIRST_BATCH)
             weights = {name: part.float() for name, part in load_file(folder / WEIGHTS).items()}
-            painter._network.load_state_dict(weights)
+            generator._network.load_state_dict(weights)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelNotFound from error
-        painter._network.eval().to(pick_device(device))
-        return painter
+        generator._network.eval().to(pick_device(device))
+        return generator
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Encode a request; it is painted in the next `step`.
@@ -206,7 +206,7 @@ class OnePass(ABC):
 
     @classmethod
     @abstractmethod
-    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
+    def _open(cls, card: ModelCard, config: dict[str, Any], max_batch: int) -> Self:
         """The network that a model's config.json describes, without weights."""
 
     @abstractmethod
@@ -238,9 +238,9 @@ class OnePassGenerator(OnePass):
         self._encoder: CaptionEncoder | None = None
 
     @classmethod
-    def _open(cls, card: ModelCard, told: dict[str, Any], max_batch: int) -> Self:
-        words = _read_words(told["words"], load_file(Path(card.source) / CAPTIONS))
-        return cls(card, Shape(**told["shape"]), words, max_batch)
+    def _open(cls, card: ModelCard, config: dict[str, Any], max_batch: int) -> Self:
+        words = _read_words(config["words"], load_file(Path(card.source) / CAPTIONS))
+        return cls(card, Shape(**config["shape"]), words, max_batch)
 
     def close(self) -> None:
         """Free the device."""
@@ -282,9 +282,9 @@ class OnePassGenerator(OnePass):
         return [image.resize(size, Image.Resampling.BICUBIC) for image in finished(painted, asked[0][0])]
 
 
-def _read_words(told: dict[str, Any], tensors: dict[str, Tensor]) -> CaptionVectors:
-    known = dict(zip(told["captions"], tensors["vectors"].float(), strict=True))
-    return CaptionVectors(told["reader"], told["fingerprint"], known, tensors["centre"].float(), told["spread"])
+def _read_words(config: dict[str, Any], tensors: dict[str, Tensor]) -> CaptionVectors:
+    known = dict(zip(config["captions"], tensors["vectors"].float(), strict=True))
+    return CaptionVectors(config["reader"], config["fingerprint"], known, tensors["centre"].float(), config["spread"])
 
 
 def finished(pixels: Tensor, request: GenerationRequest) -> list[Image.Image]:

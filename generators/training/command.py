@@ -340,9 +340,9 @@ def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
 def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     """Overrides for every stage's plan, such as a given learning rate."""
     rate = arguments.learning_rate
-    told = {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
-    told["checkpoint_seconds"] = arguments.checkpoint_every
-    return told | ({"learning_rate": rate} if rate else {})
+    changed = {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
+    changed["checkpoint_seconds"] = arguments.checkpoint_every
+    return changed | ({"learning_rate": rate} if rate else {})
 
 
 def _features(arguments: argparse.Namespace) -> None:

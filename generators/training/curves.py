@@ -50,15 +50,15 @@ def lay_out(images: Sequence[Image.Image], columns: int, captions: Sequence[str]
     """The images in rows, each above its whole caption."""
     width, height = images[0].size
     cell = max(width, NARROWEST) if captions else width
-    told = [_in_lines(caption, cell) for caption in captions]
-    room = LINE * max((len(lines) for lines in told), default=0)
+    wrapped = [_in_lines(caption, cell) for caption in captions]
+    room = LINE * max((len(lines) for lines in wrapped), default=0)
     rows = math.ceil(len(images) / columns)
     sheet = Image.new("RGB", (columns * (cell + GAP), rows * (height + room + GAP)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, image in enumerate(images):
         x, y = number % columns * (cell + GAP), number // columns * (height + room + GAP)
         sheet.paste(image, (x, y))
-        for row, line in enumerate(told[number] if captions else ()):
+        for row, line in enumerate(wrapped[number] if captions else ()):
             draw.text((x, y + height + row * LINE), line, fill="black")
     return sheet
 

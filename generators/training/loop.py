@@ -198,12 +198,12 @@ class Trainer:
         tensors |= {KEPT + name: buffer for name, buffer in self._buffers().items()}
         if state:
             tensors |= {"first_moment": state["exp_avg"], "second_moment": state["exp_avg_sq"]}
-        told = {"version": VERSION, "family": self._task.family, "step": self.step, "seconds": self.seconds + seconds}
-        told |= {"data": self._task.fingerprint}
+        header = {"version": VERSION, "family": self._task.family, "step": self.step, "seconds": self.seconds + seconds}
+        header |= {"data": self._task.fingerprint}
         target = self._folder / CHECKPOINT
         part = target.with_suffix(".part")
         try:
-            save_file(tensors, part, {"training": json.dumps(told | {"plan": asdict(self._plan)})})
+            save_file(tensors, part, {"training": json.dumps(header | {"plan": asdict(self._plan)})})
             os.replace(part, target)
             self._table.write(self._folder / LOSSES)
             if events:
@@ -235,23 +235,23 @@ class Trainer:
         return {name: part for name, part in self._task.network.state_dict().items() if name not in learnt}
 
     def _resume(self) -> None:
-        told, tensors = _read(self._folder)
-        if told.get("family") != self._task.family or len(tensors["weights"]) != len(self._average):
+        header, tensors = _read(self._folder)
+        if header.get("family") != self._task.family or len(tensors["weights"]) != len(self._average):
             raise TrainingError(
                 sentence(
                     "{folder} holds the checkpoint of another training ({family}); choose another folder.",
                     folder=self._folder,
-                    family=told.get("family", "unknown"),
+                    family=header.get("family", "unknown"),
                 )
             )
-        if told.get("version", VERSION) != VERSION or not {KEPT + name for name in self._buffers()} <= tensors.keys():
+        if header.get("version", VERSION) != VERSION or not {KEPT + name for name in self._buffers()} <= tensors.keys():
             raise TrainingError(
                 sentence(
                     "{folder} holds the checkpoint of another version of Limner; choose another folder.",
                     folder=self._folder,
                 )
             )
-        if told.get("data", self._task.fingerprint) != self._task.fingerprint and self.leads:
+        if header.get("data", self._task.fingerprint) != self._task.fingerprint and self.leads:
             print(
                 shown(
                     sentence(
@@ -262,7 +262,7 @@ class Trainer:
                 ),
                 flush=True,
             )
-        self.step, self.seconds = told["step"], told["seconds"]
+        self.step, self.seconds = header["step"], header["seconds"]
         self._weights.data.copy_(tensors["weights"])
         self._average.copy_(tensors["average"])
         for name, buffer in self._buffers().items():
@@ -278,17 +278,17 @@ class Trainer:
 
 def read_average(folder: Path, network: nn.Module) -> int:
     """Put the moving average of the checkpoint in ``folder`` into the network; returns its step."""
-    told, tensors = _read(folder)
+    header, tensors = _read(folder)
     _write(tensors["average"], [part for part in network.parameters() if part.requires_grad])
-    return told["step"]
+    return header["step"]
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The metadata and tensors of the checkpoint in ``folder``."""
     try:
         with safe_open(folder / CHECKPOINT, "pt") as file:
-            told = json.loads((file.metadata() or {}).get("training", "{}"))
-            return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            header = json.loads((file.metadata() or {}).get("training", "{}"))
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(
             sentence("{file} is damaged; put a copy of it back, or delete it to begin again.", file=folder / CHECKPOINT)

@@ -121,5 +121,5 @@ class Events:
 
 def _line(row: Sequence[float]) -> str:
     step, loss, *rest = row
-    told = [f"{value:.6g}" if not math.isnan(value) else "" for value in rest]
-    return ",".join((f"{step:.0f}", f"{loss:.6f}", *told)) + "\n"
+    cells = [f"{value:.6g}" if not math.isnan(value) else "" for value in rest]
+    return ",".join((f"{step:.0f}", f"{loss:.6f}", *cells)) + "\n"

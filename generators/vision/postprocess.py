@@ -55,7 +55,7 @@ class Finisher:
             image = ADJUST[name](image.convert("RGB"))
         return image
 
-    def told(self, finish: Finish) -> dict[str, str]:
+    def parameters(self, finish: Finish) -> dict[str, str]:
         """The generation parameters of a ``finish``."""
         by = self._file.stem if self._file else "Lanczos"
         said = {

@@ -112,7 +112,7 @@ async def test_favourites_are_those_of_ones_own_that_one_starred(world: World) -
 
 def test_names_of_filters_are_escaped_in_the_heading() -> None:
     filters = Browsing("**fox", "**doodle", "", "*ink*", is_favourite=True)
-    assert filters.told == r"Your pictures: **\*\*fox**, \*\*doodle, \*ink\*, favourites"
+    assert filters.heading == r"Your pictures: **\*\*fox**, \*\*doodle, \*ink\*, favourites"
     assert Browsing.unpacked(filters.packed) == filters
 
 

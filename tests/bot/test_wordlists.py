@@ -40,7 +40,7 @@ def found(text: str, name: str = "words.txt") -> list[str]:
 
 
 def told(text: str, name: str = "words.txt") -> list[str]:
-    return [item.told for item in read(text, name) if item.told]
+    return [item.complaint for item in read(text, name) if item.complaint]
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

@@ -23,7 +23,7 @@ def stripes(width: int = 60, height: int = 40) -> Image.Image:
 def test_nothing_asked_changes_nothing():
     image = stripes()
     assert Finisher().finish(image, Finish()).tobytes() == image.tobytes()
-    assert Finisher().told(Finish()) == {}
+    assert Finisher().parameters(Finish()) == {}
 
 
 @pytest.mark.parametrize(("crop", "size"), [((1, 1), (40, 40)), ((3, 1), (60, 20)), ((1, 8), (5, 40))])
@@ -52,7 +52,7 @@ def test_colour_and_sharpness():
 
 def test_all_that_is_done_is_told():
     finish = Finish(crop=(3, 2), upscale=2, resize=(90, 60), colour=1.2, sharpness=0.5)
-    assert Finisher().told(finish) == {
+    assert Finisher().parameters(finish) == {
         "Crop": "3:2",
         "Upscale": "2x Lanczos",
         "Resize": "90x60 Lanczos",
@@ -94,7 +94,7 @@ def test_an_upscaling_model_sees_parts_and_leaves_no_seams():
 
     assert (np.asarray(large) == random.repeat(2, 0).repeat(2, 1)).all()
     assert max(model.parts) <= TILE + 2 * MARGIN
-    assert finisher.told(Finish(upscale=2)) == {"Upscale": "2x nearest"}
+    assert finisher.parameters(Finish(upscale=2)) == {"Upscale": "2x nearest"}
     assert finisher.finish(Image.fromarray(random), Finish(upscale=3)).size == (1560, 900)
 
 

@@ -125,8 +125,8 @@ class Filters(LimnerCog, name="Limner filters"):
         await interaction.response.defer(ephemeral=True, thinking=True)  # thousands of rules are compiled again
         here = where(interaction)
         member = Where(here.guild_id, here.channel_id, here.parent_ids, (), here.is_age_restricted)
-        told, files = _told(text, await self.app.filters.explain(member, text))
-        await tell(interaction, told, files=files)
+        answer, files = _explained(text, await self.app.filters.explain(member, text))
+        await tell(interaction, answer, files=files)
 
     @group.command()
     @app_commands.describe(rule=RULE)
@@ -163,7 +163,7 @@ class Filters(LimnerCog, name="Limner filters"):
         return await self.app.filters.get(guild_id, int(typed))
 
 
-def _told(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
+def _explained(text: str, explained: Explanation) -> tuple[str, list[discord.File]]:
     """What would happen to a text, and each rule that matches it."""
     verdict = explained.verdict
     refusal = verdict.refusal

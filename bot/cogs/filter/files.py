@@ -76,14 +76,14 @@ async def bring_in(interaction: Interaction, app: App, guild_id: int, file: disc
     """
     await interaction.response.defer(ephemeral=True, thinking=True)
     items = await app.filters.reviewed(guild_id, await _items(interaction, app, file))
-    told = [item.told for item in items if item.told]
-    if not told:
+    complaints = [item.complaint for item in items if item.complaint]
+    if not complaints:
         await _add(interaction, app, guild_id, items, is_automod=file is None)
         return
     count = sum(item.entry is not None for item in items)
-    text = _nothing_yet(len(told)) if count else _("Nothing in it can be added:")
+    text = _nothing_yet(len(complaints)) if count else _("Nothing in it can be added:")
     button = ImportButton("file" if file else "automod", _others(count))
-    content, listed = with_file([text], told, "lines.txt", _small)
+    content, listed = with_file([text], complaints, "lines.txt", _small)
     shown: dict[str, Any] = {"content": content, "view": view([button] if count else [])}
     if file is None:
         await interaction.edit_original_response(attachments=listed, **shown)
@@ -176,7 +176,7 @@ async def _add(interaction: Interaction, app: App, guild_id: int, items: Sequenc
     """Add the rules in one change, and show the result."""
     await interaction.edit_original_response(content=_("Adding {rules} …", rules=_rules(len(items))), view=None)
     entries = [item.entry for item in items if item.entry]
-    problems = [item.told for item in items if item.problem]
+    problems = [item.complaint for item in items if item.problem]
     done = await app.filters.put_all(guild_id, entries, interaction.user.id, bound=bound_roles(interaction))
     parts = [_("{rules} added", rules=_rules(done.added)) if entries or problems else _(EMPTY)]
     parts += [_("{number} there already", number=done.known)] if done.known else []

@@ -68,8 +68,8 @@ class RuleForm(Form, kind="rule"):
         self.ask("kind", _("It is"), _select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
         action = _select(texts.ACTIONS, rule.action if rule else RuleAction.BLOCK)
         self.ask("action", _("When a request has it"), action)
-        told = (rule.replacement or rule.reason) if rule else ""
-        field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=told)
+        words = (rule.replacement or rule.reason) if rule else ""
+        field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=words)
         self.ask("told", _("Reason for the member, or the new text"), field)
         is_kept = rule is not None and rule.expires_at is not None
         spans = [*([AS_IT_IS] if is_kept else []), *SPANS, *([] if rule else [DRAFT])]
@@ -93,11 +93,11 @@ class RuleForm(Form, kind="rule"):
 
     def _values(self) -> dict[str, Any]:
         [action], [span] = self.chosen("action"), self.chosen("span")
-        told, is_replaced = " ".join(self.text("told").split()), action == RuleAction.REPLACE
+        words, is_replaced = " ".join(self.text("told").split()), action == RuleAction.REPLACE
         values: dict[str, Any] = {
             "action": RuleAction(action),
-            "reason": "" if is_replaced else told,
-            "replacement": told if is_replaced else "",
+            "reason": "" if is_replaced else words,
+            "replacement": words if is_replaced else "",
         }
         [kind] = self.chosen("kind")
         values["is_strict"] = kind == STRICT

@@ -46,7 +46,7 @@ class Item:
     note: str = ""
 
     @property
-    def told(self) -> str:
+    def complaint(self) -> str:
         """The sentence for the moderator before it is saved; "" if there is nothing to say."""
         return (
             _("{rule}: {problem}", rule=self.label, problem=self.problem or self.note)

@@ -73,9 +73,9 @@ class PictureDecoder:
 
     async def mask(self, data: bytes) -> bytes:
         """A black-and-white PNG file of a mask; raises BadPicture as `clean` does, and where it is of one colour."""
-        told, made = await self._open("mask", data)
-        if not LEAST_SHARE <= told["share"] <= 1 - LEAST_SHARE:
-            raise BadPicture(_(BLACK) if told["share"] < LEAST_SHARE else _(WHITE))
+        header, made = await self._open("mask", data)
+        if not LEAST_SHARE <= header["share"] <= 1 - LEAST_SHARE:
+            raise BadPicture(_(BLACK) if header["share"] < LEAST_SHARE else _(WHITE))
         return made
 
     async def fingerprint(self, data: bytes) -> str:
@@ -85,7 +85,7 @@ class PictureDecoder:
     async def fingerprints(self, files: Sequence[Path]) -> list[str | None]:
         """The perceptual hashes of stored pictures; None where the file is missing."""
         answers = await self._ask_own(files, do="fingerprint")
-        return [data.decode() if told else None for told, data in answers]
+        return [data.decode() if header else None for header, data in answers]
 
     async def fit(self, files: Sequence[Path], most: int) -> list[tuple[str, bytes] | None]:
         """The best file of each stored picture within ``most`` bytes, with its extension.
@@ -96,27 +96,27 @@ class PictureDecoder:
         if max(sizes, default=0) <= most:
             return [await asyncio.to_thread(_read, file) for file in files]
         answers = await self._ask_own(files, do="fit", most=most)
-        return [(told["kind"], data) if told else None for told, data in answers]
+        return [(header["kind"], data) if header else None for header, data in answers]
 
     async def copies(self, files: Sequence[Path], side: int, kind: str) -> list[bytes | None]:
         """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing."""
         answers = await self._ask_own(files, do="copy", side=side, kind=kind)
-        return [data if told else None for told, data in answers]
+        return [data if header else None for header, data in answers]
 
     async def under_grid(self, file: Path) -> bytes | None:
         """A JPEG copy of a stored picture under a grid of named cells; None where the file is missing."""
-        [(told, data)] = await self._ask_own([file], do="grid", side=GRID_SIDE)
-        return data if told else None
+        [(header, data)] = await self._ask_own([file], do="grid", side=GRID_SIDE)
+        return data if header else None
 
     async def _open(self, do: str, data: bytes) -> Decoded:
         limits = {"most_pixels": self._most_pixels, "most_side": LONGEST_SIDE, "most_ratio": LONGEST_RATIO}
         async with self._given:
-            [(told, made)] = await _ask({"do": do, **limits}, data)
-        if "fault" in told:
+            [(header, made)] = await _ask({"do": do, **limits}, data)
+        if "fault" in header:
             raise BadPicture(
-                _(SENTENCES[FileFault(told["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
+                _(SENTENCES[FileFault(header["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
             )
-        return told, made
+        return header, made
 
     async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Decoded]:
         if not files:
@@ -128,7 +128,7 @@ class PictureDecoder:
 async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Decoded]:
     """A process's answer to a task; raises BadPicture if the process fails or reports an error."""
     answers = _answers(await _run(json.dumps(task), data))
-    if problem := next((told["problem"] for told, _ in answers if "problem" in told), None):
+    if problem := next((header["problem"] for header, _ in answers if "problem" in header), None):
         raise BadPicture(problem)
     return answers
 
@@ -161,9 +161,9 @@ def _answers(printed: bytes) -> list[Decoded]:
     position = 0
     while position < len(printed):
         end = printed.index(b"\n", position)
-        told = json.loads(printed[position:end])
-        length = told.pop("bytes")
-        answers.append((told, printed[end + 1 : end + 1 + length]))
+        header = json.loads(printed[position:end])
+        length = header.pop("bytes")
+        answers.append((header, printed[end + 1 : end + 1 + length]))
         position = end + 1 + length
     return answers
 

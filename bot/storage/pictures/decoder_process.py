@@ -32,8 +32,8 @@ def main() -> None:
     if task["do"] == "fingerprint":
         pass  # its libraries take more memory than any picture
     _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY)
-    for told, data in _answers(task):
-        sys.stdout.buffer.write(json.dumps(told | {"bytes": len(data)}).encode() + b"\n" + data)
+    for header, data in _answers(task):
+        sys.stdout.buffer.write(json.dumps(header | {"bytes": len(data)}).encode() + b"\n" + data)
 
 
 def _answers(task: dict[str, Any]) -> Iterator[Decoded]:

@@ -95,7 +95,7 @@ class Browsing:
         )
 
     @property
-    def told(self) -> str:
+    def heading(self) -> str:
         """The heading of its pages."""
         given = [f"**{plain(self.words, 2 * ROOM)}**"] if self.words else []
         given += [plain(name, 2 * ROOM) for name in (self.model, self.style, self.lora) if name]
@@ -210,7 +210,7 @@ async def show_page(
             interaction, _(NO_MORE if after else NOTHING_FOUND if browsing != Browsing() else NOTHING_YET)
         )
     files = await _thumbnails(app, interaction, pictures)
-    box: discord.ui.Container[Any] = discord.ui.Container(discord.ui.TextDisplay(f"### {browsing.told}"))
+    box: discord.ui.Container[Any] = discord.ui.Container(discord.ui.TextDisplay(f"### {browsing.heading}"))
     if small := [file for file, _reason in files if file]:
         box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, small)))
     lines = [_line(one, reason) for one, (_file, reason) in zip(pictures, files, strict=True)]

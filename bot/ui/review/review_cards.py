@@ -13,7 +13,7 @@ from limner.bot.errors import BadPicture, NotFound
 from limner.bot.limits import fit
 from limner.bot.moderation.image_policy import OF_OPERATOR
 from limner.bot.moderation.reviews import APPROVALS, OUTCOMES, Record
-from limner.bot.moderation.strikes import Told
+from limner.bot.moderation.strikes import GivenStrike
 from limner.bot.reasons import HoldReason, ReviewState, TimeOut
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Job
@@ -101,7 +101,7 @@ def is_card_of(message: discord.Message, review_id: int) -> bool:
 
 
 def card_embed(
-    review: Review, job: Job | None, rules: str, record: Record, strikes: int, told: Told | None
+    review: Review, job: Job | None, rules: str, record: Record, strikes: int, given: GivenStrike | None
 ) -> discord.Embed:
     """The card of a review: the request, the member's record, and later the decision; ``job`` None was deleted."""
     state = ReviewState(review.state)
@@ -110,7 +110,7 @@ def card_embed(
         _("Why it is here"): _why(review, job) if job else "",
         _("Rules"): rules,
         _("Member"): f"<@{review.user_id}>\n{_record(record, strikes)}",
-        _("Decision"): "" if state == ReviewState.OPEN else _decision(review, state, job, told),
+        _("Decision"): "" if state == ReviewState.OPEN else _decision(review, state, job, given),
     }
     return make_embed(
         _(title, review=review.id, job=review.job_id),
@@ -144,8 +144,8 @@ def _texts(job: Job, review: Review) -> str:
         _("Negative prompt"): str(job.request["negative_prompt"]),
         _("The member says"): review.words,
     }
-    told = [f"**{name}**\n{job_messages.plain(text, TEXT_LENGTH)}" for name, text in texts.items() if text]
-    return fit(told, TEXTS_LENGTH, "\n\n")
+    parts = [f"**{name}**\n{job_messages.plain(text, TEXT_LENGTH)}" for name, text in texts.items() if text]
+    return fit(parts, TEXTS_LENGTH, "\n\n")
 
 
 def _why(review: Review, job: Job) -> str:
@@ -169,7 +169,7 @@ def _record(record: Record, strikes: int) -> str:
     )
 
 
-def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | None) -> str:
+def _decision(review: Review, state: ReviewState, job: Job | None, given: GivenStrike | None) -> str:
     told_how = {"outcome": _(OUTCOMES[state]).capitalize(), "time": round(review.decided_at or 0)}
     lines = [_("{outcome} <t:{time}:R>.", **told_how)]
     if review.decided_by:
@@ -180,19 +180,18 @@ def _decision(review: Review, state: ReviewState, job: Job | None, told: Told | 
         )
     if review.is_appeal and state in APPROVALS and job:
         lines.append(_("The request is in the queue again."))
-    if told:
-        lines += told_lines(told)
+    if given:
+        lines += given_lines(given)
     return "\n".join(lines)
 
 
-def told_lines(told: Told) -> list[str]:
+def given_lines(given: GivenStrike) -> list[str]:
     """The effect of a strike, for moderators."""
-    expires = _when(told.strike.expires_at)
-    given = {"strike": told.strike.id, "time": expires, "number": told.active}
-    lines = [_("Strike {strike} is given and expires {time}; strikes that count: {number}.", **given)]
-    if told.suspension:
-        lines.append(_("The member may not paint until {time}.", time=_when(told.suspension.until)))
-        lines += [_(line) for line in [TIME_OUTS.get(TimeOut(told.suspension.time_out))] if line]
+    facts = {"strike": given.strike.id, "time": _when(given.strike.expires_at), "number": given.active}
+    lines = [_("Strike {strike} is given and expires {time}; strikes that count: {number}.", **facts)]
+    if given.suspension:
+        lines.append(_("The member may not paint until {time}.", time=_when(given.suspension.until)))
+        lines += [_(line) for line in [TIME_OUTS.get(TimeOut(given.suspension.time_out))] if line]
     return lines
 
 

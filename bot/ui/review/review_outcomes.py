@@ -11,7 +11,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.limits import nonce
-from limner.bot.moderation.strikes import Told
+from limner.bot.moderation.strikes import GivenStrike
 from limner.bot.reasons import EndCode, ReviewState, TimeOut
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review, Suspension
@@ -50,9 +50,9 @@ async def carry_out(app: App, client: discord.Client, review: Review, job: Job) 
             await _exempt(app, review, job)
             await _approve(app, review, job)
         case ReviewState.STRUCK:
-            told = await _strike(app, review)
-            if told.suspension:
-                await time_out(app, client, told.suspension)
+            given = await _strike(app, review)
+            if given.suspension:
+                await time_out(app, client, given.suspension)
             await _reject(app, client, review, job)
         case ReviewState.REJECTED | ReviewState.EXPIRED:
             await _reject(app, client, review, job)
@@ -107,7 +107,7 @@ async def _exempt(app: App, review: Review, job: Job) -> None:
             await app.filters.exempt(review.guild_id, rule.id, by, channels=channels)
 
 
-async def _strike(app: App, review: Review) -> Told:
+async def _strike(app: App, review: Review) -> GivenStrike:
     settings = await app.guilds.get(review.guild_id)
     what = APPEAL_OF if review.is_appeal else REVIEW_OF
     why = english(_(what, review=review.id, job=review.job_id))

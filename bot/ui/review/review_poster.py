@@ -224,7 +224,7 @@ class ReviewPoster:
             rules=await self._rules(review, job) if job else "",
             record=await self._app.reviews.record(guild_id, user_id),
             strikes=await self._app.strikes.count(guild_id, user_id),
-            told=await self._app.strikes.of_review(review.id),
+            given=await self._app.strikes.of_review(review.id),
         )
 
     async def _rules(self, review: Review, job: Job) -> str:

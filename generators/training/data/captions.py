@@ -71,14 +71,14 @@ def read_metadata(file: Path) -> Iterator[CaptionEntry]:
     """The entries of a metadata file, one by one; raises like `read_folder`."""
     rows = {".jsonl": _json_lines, ".csv": _table, ".parquet": _parquet}[file.suffix]
     folder = CaptionFolder(file.parent)
-    for place, told in rows(file):
-        name = told.get("file_name")
-        if not isinstance(name, str) or not name.strip() or "text" not in told:
+    for place, row in rows(file):
+        name = row.get("file_name")
+        if not isinstance(name, str) or not name.strip() or "text" not in row:
             raise TrainingError(
                 sentence('{place} is not {{"file_name": ..., "text": ...}}; mend or remove it.', place=place)
             )
-        found, nouns = folder.find(name, place), tuple(map(str, told.get("nouns") or ()))
-        yield CaptionEntry(name, found, _captions(told["text"], place), nouns, place, "" if found else MISSING)
+        found, nouns = folder.find(name, place), tuple(map(str, row.get("nouns") or ()))
+        yield CaptionEntry(name, found, _captions(row["text"], place), nouns, place, "" if found else MISSING)
 
 
 def read_without_captions(folder: Path) -> list[CaptionEntry]:
@@ -178,8 +178,8 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/").removeprefix("./")).casefold()
 
 
-def _captions(told: Any, place: str) -> tuple[str, ...]:
-    texts = told if isinstance(told, list) else [told]
+def _captions(given: Any, place: str) -> tuple[str, ...]:
+    texts = given if isinstance(given, list) else [given]
     if not all(text is None or isinstance(text, str) for text in texts):
         raise TrainingError(
             sentence(
@@ -201,10 +201,10 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if line.strip():
             place = sentence("Line {line} of the file {file}", line=number, file=file)
             try:
-                told = parse_json(line, str(file), number)
+                row = parse_json(line, str(file), number)
             except BadText as error:
                 raise TrainingError(str(error)) from error
-            yield place, told if isinstance(told, dict) else {}
+            yield place, row if isinstance(row, dict) else {}
 
 
 def _table(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -128,7 +128,7 @@ def _paper(
     random: Random, upper: tuple[int, ...], lower: tuple[int, ...], words: str, colours: Mapping[str, bool]
 ) -> Ground:
     image = _gradient(_jittered(random, upper), _jittered(random, lower))
-    shows = {("paper", colour): told for colour, told in colours.items()}
+    shows = {("paper", colour): is_said for colour, is_said in colours.items()}
     return Ground(image, words, shows, lambda side: 0.5 + random.uniform(-1, 1) * max(0.0, 0.46 - side / 2))
 
 

@@ -82,7 +82,7 @@ class SceneMaker:
 
     def _fits(self, found: Mapping[Combination, bool]) -> bool:
         if self._wants_held_out:
-            return any(told and combination in self._held_out for combination, told in found.items())
+            return any(is_said and combination in self._held_out for combination, is_said in found.items())
         return not any(combination in self._held_out for combination in found)
 
     def _noun(self, random: Random) -> Noun:
@@ -172,9 +172,9 @@ class SceneMaker:
             words += f" {random.choice(('with', 'and'))} {tree.words}"
         return self._told(random, ground, words, things)
 
-    def _plain(self, name: str, told: bool = True) -> _Thing:
+    def _plain(self, name: str, is_said: bool = True) -> _Thing:
         """A noun without attributes; not mentioned are those without a word in the caption."""
-        return _Thing(self._pictograms.nouns[name], name, with_article(name, name) if told else "", "", "", 1.0)
+        return _Thing(self._pictograms.nouns[name], name, with_article(name, name) if is_said else "", "", "", 1.0)
 
     def _thing(self, random: Random, noun: Noun, plain: float = 0.0) -> _Thing:
         """A noun's look and words; ``plain`` is the share without attributes."""
@@ -209,14 +209,14 @@ def _combine(ground: Ground, things: Sequence[_Thing], count: int) -> dict[Combi
     """The combinations of things on a background, and whether the words mention them."""
     found: dict[Combination, bool] = {}
     for thing in things:
-        told = bool(thing.words)
+        is_named = bool(thing.words)
         if thing.colour:
-            found[Combination.of(thing.noun.name, "colour", thing.colour)] = told
+            found[Combination.of(thing.noun.name, "colour", thing.colour)] = is_named
         if count > 1:
-            found[Combination.of(thing.noun.name, "number", str(count))] = told
+            found[Combination.of(thing.noun.name, "number", str(count))] = is_named
         for (kind, other), is_said in ground.shows.items():
             if other != thing.noun.name:
-                found[Combination.of(thing.noun.name, kind, other)] = told and is_said
+                found[Combination.of(thing.noun.name, kind, other)] = is_named and is_said
     for one, other in combinations(things, 2):
         found[Combination.of(one.noun.name, "noun", other.noun.name)] = bool(one.words and other.words)
     return found
@@ -256,7 +256,7 @@ def compose(folder: Path, maker: SceneMaker, first: int, last: int) -> None:
         for number in range(start, min(start + PART, last)):
             scene = maker.make(Random(number))
             scene.image.save(making / f"{number % PART:03d}.png", compress_level=1)
-            told = {"file_name": f"{number % PART:03d}.png", "text": scene.caption, "nouns": scene.nouns}
-            lines.append(json.dumps(told) + "\n")
+            row = {"file_name": f"{number % PART:03d}.png", "text": scene.caption, "nouns": scene.nouns}
+            lines.append(json.dumps(row) + "\n")
         (making / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
         making.rename(part)

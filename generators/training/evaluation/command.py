@@ -97,15 +97,15 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str
             progress.update(line, description=f"{card.name}: {shown(doing)}", completed=done, total=of)
 
         if arguments.prompts:
-            sheet, told = _paint_prompts(painting, arguments.prompts, tell)
+            sheet, report = _paint_prompts(painting, arguments.prompts, tell)
         else:
-            sheet, told = _evaluate(painting, arguments, image_text_model, tell)
+            sheet, report = _evaluate(painting, arguments, image_text_model, tell)
     if arguments.json:
-        print(json.dumps({**told, "sheet": str(arguments.out)}, indent=2))
+        print(json.dumps({**report, "sheet": str(arguments.out)}, indent=2))
     else:
-        show(card, told)
-    if "features" in told:
-        _warn(told)
+        show(card, report)
+    if "features" in report:
+        _warn(report)
     try:
         sheet.save(arguments.out)
     except OSError as error:
@@ -172,51 +172,51 @@ def _evaluate(
     }
 
 
-def show(card: ModelCard, told: dict[str, Any]) -> None:
+def show(card: ModelCard, report: dict[str, Any]) -> None:
     """The figures as a table."""
-    title = sentence("{count} pictures of {model}", model=card.title or card.name, count=told["pictures"])
+    title = sentence("{count} pictures of {model}", model=card.title or card.name, count=report["pictures"])
     table = Table(title=shown(title))
     table.add_column("", no_wrap=True)
     for heading in (sentence("painted"), sentence("real pictures")):
         table.add_column(shown(heading), justify="right")
     table.add_column(shown(sentence("what")))
-    for name in told["painted"]:
+    for name in report["painted"]:
         kind = name.rstrip("0123456789")
         number = name.removeprefix(kind)
         meaning = MEANINGS[kind + "N" * bool(number)].format(number=number)
-        table.add_row(name, _cell(told, "painted", name), _cell(told, "real", name), shown(meaning))
+        table.add_row(name, _cell(report, "painted", name), _cell(report, "real", name), shown(meaning))
     Console().print(table)
-    if "features" in told:
+    if "features" in report:
         print(
             shown(
                 sentence(
                     "In brackets: 95 % intervals and numbers of pictures. Distances are from {count} other real "
                     "pictures, in the features of {features}; figures of others cannot be compared with them.",
-                    count=told["references"],
-                    features=told["features"],
+                    count=report["references"],
+                    features=report["features"],
                 )
             )
         )
 
 
-def _cell(told: dict[str, Any], column: str, name: str) -> str:
-    if name not in told.get(column, {}):
+def _cell(report: dict[str, Any], column: str, name: str) -> str:
+    if name not in report.get(column, {}):
         return ""
-    value = f"{told[column][name]:.3g}"
-    if not (interval := told.get("intervals", {}).get(column, {}).get(name)):
+    value = f"{report[column][name]:.3g}"
+    if not (interval := report.get("intervals", {}).get(column, {}).get(name)):
         return value
     low, high = (f"{one:.3g}" for one in interval)
-    return f"{value} ({low} – {high}, {told['samples'][column][name]})"
+    return f"{value} ({low} – {high}, {report['samples'][column][name]})"
 
 
-def _warn(told: dict[str, Any]) -> None:
+def _warn(report: dict[str, Any]) -> None:
     """Say on stderr what makes the figures weak."""
-    if told["part"] == "all":
+    if report["part"] == "all":
         print(
             shown(sentence("limner: the pictures have no part `test`; a model that learnt from them looks too good.")),
             file=sys.stderr,
         )
-    if min(told["references"], told["samples"]["painted"]["frechet_distance"]) < FEW:
+    if min(report["references"], report["samples"]["painted"]["frechet_distance"]) < FEW:
         print(
             shown(
                 sentence(

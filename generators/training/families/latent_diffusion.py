@@ -145,11 +145,11 @@ class DiffusionTask:
         dropped = torch.rand(len(numbers), generator=random) < DROPPED
         random = own_random(random, device)
         latents = self._latents[numbers].to(random.device) * self._scale
-        told = _moved(self._captions.read(numbers, dropped, random), self._unet)
+        conditions = _moved(self._captions.read(numbers, dropped, random), self._unet)
         noise = torch.randn(latents.shape, generator=random, device=random.device)
         mixed, moments, answer = self._objective.ask(latents, noise, random)
         mixed = mixed.to(device, self._unet.dtype, memory_format=torch.channels_last)
-        found = self._unet(mixed, moments.to(device), **told, return_dict=False)[0]
+        found = self._unet(mixed, moments.to(device), **conditions, return_dict=False)[0]
         return Loss((found.float() - answer.to(device)).square().mean(), {})
 
     @torch.no_grad()
@@ -166,10 +166,10 @@ class DiffusionTask:
                 setattr(self._pipe, name, part)
 
 
-def _moved(told: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
+def _moved(conditions: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
     return {
         name: _moved(value, unet) if isinstance(value, dict) else value.to(unet.device, unet.dtype)
-        for name, value in told.items()
+        for name, value in conditions.items()
     }
 
 

@@ -181,10 +181,10 @@ class EncodedCaptions:
     def read(self, numbers: list[int], dropped: Tensor, random: torch.Generator) -> dict[str, Any]:
         """The UNet's own arguments."""
         rows = self._row_of[numbers].masked_fill(dropped, self._empty)
-        told: dict[str, Any] = {"encoder_hidden_states": self._states[rows]}
+        conditions: dict[str, Any] = {"encoder_hidden_states": self._states[rows]}
         if self._pooled is not None:
-            told["added_cond_kwargs"] = {
+            conditions["added_cond_kwargs"] = {
                 "text_embeds": self._pooled[rows],
                 "time_ids": self._sizes.repeat(len(rows), 1),
             }
-        return told
+        return conditions
