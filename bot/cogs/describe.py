@@ -15,7 +15,7 @@ from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.interactions import app_of, speak_privately
 from limner.bot.ui.job.job_buttons import post_placeholder
-from limner.bot.ui.picture.given_pictures import Given, ask_about, given, in_message
+from limner.bot.ui.picture.given_pictures import GivenPicture, ask_about, given, in_message
 
 Interaction = discord.Interaction[Any]
 
@@ -50,7 +50,7 @@ async def _describe_message(interaction: Interaction, message: discord.Message) 
     await _describe(interaction, app, await in_message(interaction, app, message))
 
 
-async def _describe(interaction: Interaction, app: App, picture: Given) -> None:
+async def _describe(interaction: Interaction, app: App, picture: GivenPicture) -> None:
     if not app.settings.image_text_model:
         raise CannotDescribe  # before the download
     job = await submit.describe(app, await ask_about(interaction, app, picture))

@@ -12,7 +12,7 @@ from limner.bot.app import App
 from limner.bot.translation import N_
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.job.job_buttons import post_placeholder
-from limner.bot.ui.picture.given_pictures import Given, ask_about, given
+from limner.bot.ui.picture.given_pictures import GivenPicture, PostedPicture, ask_about, given
 from limner.bot.ui.picture.picture_buttons import asker
 from limner.generators.requests import ADJUSTMENTS
 
@@ -53,18 +53,20 @@ class Improve(LimnerCog, name="Limner improve"):
         await enhance(interaction, self.app, await given(interaction, self.app, picture, link), names)
 
 
-async def upscale(interaction: Interaction, app: App, picture: Given, times: int = 2) -> None:
+async def upscale(interaction: Interaction, app: App, picture: GivenPicture, times: int = 2) -> None:
     """Submit a request to upscale a picture, for the interaction's member."""
-    if picture.job:
+    if isinstance(picture, PostedPicture):
         job = await picture_actions.upscale(app, picture.job, picture.number, asker(interaction), times=times)
     else:
         job = await file_actions.upscale(app, await ask_about(interaction, app, picture), times=times)
     await post_placeholder(interaction, app, job)
 
 
-async def enhance(interaction: Interaction, app: App, picture: Given, names: tuple[str, ...] = ADJUSTMENTS) -> None:
+async def enhance(
+    interaction: Interaction, app: App, picture: GivenPicture, names: tuple[str, ...] = ADJUSTMENTS
+) -> None:
     """Submit a request to adjust a picture, for the interaction's member."""
-    if picture.job:
+    if isinstance(picture, PostedPicture):
         job = await picture_actions.adjust(app, picture.job, picture.number, asker(interaction), names=names)
     else:
         job = await file_actions.adjust(app, await ask_about(interaction, app, picture), names=names)

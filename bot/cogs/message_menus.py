@@ -21,7 +21,7 @@ from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import app_of, readable, speak_privately, tell, viewed
 from limner.bot.ui.job.job_buttons import job_of, post_placeholder, show_details
-from limner.bot.ui.picture.given_pictures import NO_PICTURE, Given, ask_about, in_message
+from limner.bot.ui.picture.given_pictures import NO_PICTURE, PostedPicture, ask_about, file_in
 from limner.bot.ui.picture.picture_buttons import MAKING, MakeButton, TakeButton, picture_items, start
 from limner.bot.ui.request.imagine_form import open_for_upload, settings_of
 
@@ -56,8 +56,7 @@ def _menu(name: str, act: Chosen) -> app_commands.ContextMenu:
 async def _start(interaction: Interaction, app: App, message: discord.Message) -> None:
     """Open the form with a picture of the message."""
     if message.author != interaction.client.user:
-        picture = await in_message(interaction, app, message)
-        assert picture.file  # noqa: S101 - only the bot's own messages show requests
+        picture = await file_in(interaction, app, message)
         return await open_for_upload(interaction, app, picture.file)
     job, numbers = await _result(interaction, app, message)
     if len(numbers) == 1:
@@ -71,7 +70,7 @@ async def _start(interaction: Interaction, app: App, message: discord.Message) -
 async def _vary(interaction: Interaction, app: App, message: discord.Message) -> None:
     """Offer the variations of a posted picture, or paint the subtle one of a file."""
     if message.author != interaction.client.user:
-        picture = await in_message(interaction, app, message)
+        picture = await file_in(interaction, app, message)
         file_actions.varying_card(app.settings)
         job = await file_actions.vary(app, await ask_about(interaction, app, picture))
         return await post_placeholder(interaction, app, job)
@@ -83,7 +82,7 @@ async def _vary(interaction: Interaction, app: App, message: discord.Message) ->
 async def _upscale(interaction: Interaction, app: App, message: discord.Message) -> None:
     """Offer the factors for a posted picture, or make a file twice as wide and high."""
     if message.author != interaction.client.user:
-        return await upscale(interaction, app, await in_message(interaction, app, message))
+        return await upscale(interaction, app, await file_in(interaction, app, message))
     job, numbers = await _result(interaction, app, message)
     await _offer(interaction, job, numbers, "larger2", "larger4")
 
@@ -91,10 +90,10 @@ async def _upscale(interaction: Interaction, app: App, message: discord.Message)
 async def _adjust(interaction: Interaction, app: App, message: discord.Message) -> None:
     """Make all adjustments of the message's picture, or ask of which one."""
     if message.author != interaction.client.user:
-        return await enhance(interaction, app, await in_message(interaction, app, message))
+        return await enhance(interaction, app, await file_in(interaction, app, message))
     job, numbers = await _result(interaction, app, message)
     if len(numbers) == 1:
-        return await enhance(interaction, app, Given(job=job, number=numbers[0]))
+        return await enhance(interaction, app, PostedPicture(job, numbers[0]))
     await _offer(interaction, job, numbers, "adjust")
 
 

@@ -48,32 +48,51 @@ UNSEEN = N_(
 
 
 @dataclass(frozen=True)
-class Given:
-    """A file, or picture ``number`` of a posted request."""
+class GivenFile:
+    """A file that a member attached."""
 
-    file: discord.Attachment | None = None
-    job: Job | None = None
-    number: int = 1
+    file: discord.Attachment
 
     @property
     def name(self) -> str:
         """The file's name."""
-        return self.file.filename if self.file else f"{self.job.id}-{self.number}.png" if self.job else ""
+        return self.file.filename
 
     @property
     def is_spoiler(self) -> bool:
         """Whether it is hidden behind a click."""
-        return self.file.is_spoiler() if self.file else bool(self.job and self.job.is_spoiler)
+        return self.file.is_spoiler()
 
 
-async def given(interaction: Interaction, app: App, file: discord.Attachment | None, link: str | None) -> Given:
+@dataclass(frozen=True)
+class PostedPicture:
+    """Picture ``number`` of a posted request."""
+
+    job: Job
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """A file's name for it."""
+        return f"{self.job.id}-{self.number}.png"
+
+    @property
+    def is_spoiler(self) -> bool:
+        """Whether it is hidden behind a click."""
+        return self.job.is_spoiler
+
+
+GivenPicture = GivenFile | PostedPicture
+
+
+async def given(interaction: Interaction, app: App, file: discord.Attachment | None, link: str | None) -> GivenPicture:
     """The picture that a command was given; raises BadPicture if there are none or two, and as `linked` does."""
     if (file is None) == (not link):
         raise BadPicture(_(ONE_PICTURE))
-    return Given(file) if file else await linked(interaction, app, link or "")
+    return GivenFile(file) if file else await linked(interaction, app, link or "")
 
 
-async def linked(interaction: Interaction, app: App, link: str) -> Given:
+async def linked(interaction: Interaction, app: App, link: str) -> GivenPicture:
     """A picture of the message with this link.
 
     A message that the member may not read and one that does not exist are answered alike.
@@ -99,20 +118,29 @@ async def linked(interaction: Interaction, app: App, link: str) -> Given:
     return await in_message(interaction, app, message, int(parts["number"] or 1))
 
 
-async def in_message(interaction: Interaction, app: App, message: discord.Message, number: int = 1) -> Given:
+async def in_message(interaction: Interaction, app: App, message: discord.Message, number: int = 1) -> GivenPicture:
     """Picture ``number`` of a message in a channel that the member reads; raises as `linked` does."""
-    if message.author == interaction.client.user:
-        job_id = job_of(message)
-        job = await viewed(interaction, app, job_id, number, message.channel.id) if job_id else None
-        if job is None or job.kind == JobKind.DESCRIBE:
-            raise BadPicture(_(NO_PICTURE))
-        return Given(job=job, number=number)
+    is_ours = message.author == interaction.client.user
+    return await (posted_in if is_ours else file_in)(interaction, app, message, number)
+
+
+async def posted_in(interaction: Interaction, app: App, message: discord.Message, number: int = 1) -> PostedPicture:
+    """The same of a message of the bot's."""
+    job_id = job_of(message)
+    job = await viewed(interaction, app, job_id, number, message.channel.id) if job_id else None
+    if job is None or job.kind == JobKind.DESCRIBE:
+        raise BadPicture(_(NO_PICTURE))
+    return PostedPicture(job, number)
+
+
+async def file_in(interaction: Interaction, app: App, message: discord.Message, number: int = 1) -> GivenFile:
+    """The same of somebody else's message."""
     files = files_of(message)
     if len(files) < number:
         raise BadPicture(_(NO_PICTURE))
     if message.author != interaction.user and not await app.members.lends_uploads(message.author.id):
         raise BadPicture(_(NOT_TAKEN))
-    return Given(files[number - 1])
+    return GivenFile(files[number - 1])
 
 
 def files_of(message: discord.Message) -> list[discord.Attachment]:
@@ -120,7 +148,7 @@ def files_of(message: discord.Message) -> list[discord.Attachment]:
     return [file for file in message.attachments if (file.content_type or "").startswith("image/")]
 
 
-async def ask_about(interaction: Interaction, app: App, picture: Given) -> Ask:
+async def ask_about(interaction: Interaction, app: App, picture: GivenPicture) -> Ask:
     """What a member asks without words about a picture, which is stored."""
     ask = Ask(
         text="",
@@ -137,17 +165,16 @@ async def with_picture(
     interaction: Interaction,
     app: App,
     ask: Ask,
-    picture: Given,
+    picture: GivenPicture,
     check: Callable[[], Awaitable[None]],
     *,
     is_private: bool = False,
 ) -> Ask:
     """The same with the picture as its option image; a file is downloaded once ``check`` has accepted the rest."""
-    if picture.file:
+    if isinstance(picture, GivenFile):
         taken = await take_picture(interaction, app, picture.file, check, is_private=is_private)
     else:
         await check()
-        assert picture.job  # noqa: S101 - it is a file or a picture of a request
         taken = picture_of(picture.job, picture.number).sha256
     named = replace(ask, image_name=picture.name, is_spoiler=ask.is_spoiler or picture.is_spoiler)
     return named.saying(image=taken, link="")
