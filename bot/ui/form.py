@@ -136,3 +136,14 @@ def _chosen(label: str, field: Any, values: list[str]) -> list[str]:
     if not is_offered or not least <= len(values) <= (field.max_values or 1):
         raise BadOption(_(NOT_OFFERED, label=label))
     return values
+
+
+def paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
+    """A field for several lines, with a text to change."""
+    return discord.ui.TextInput(
+        style=discord.TextStyle.paragraph,
+        default=text,
+        required=required,
+        min_length=1 if required else None,
+        max_length=longest,
+    )

@@ -39,7 +39,7 @@ async def find(data: Path) -> dict[str, Any]:
     from limner.bot.place import OUTSIDE
     from limner.bot.settings import Settings
     from limner.bot.storage import migrate
-    from limner.bot.ui.job.job_buttons import details
+    from limner.bot.ui.job.job_details import details
     from limner.bot.ui.request.imagine_form import read_options
     from tests.test_docs import option_rows
 

@@ -8,7 +8,7 @@ import simcord
 
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
-from limner.bot.ui.job import job_buttons
+from limner.bot.ui.job import job_buttons, verbs
 from limner.bot.ui.review import review_poster
 from limner.generators.base import Expansion
 from tests import other_clients
@@ -118,7 +118,7 @@ async def untouched(world: World, job: Job, newest: int, result: simcord.Interac
 
 
 async def test_nobody_suspended_paints_by_any_door(world: World) -> None:
-    assert set(job_buttons.LOOKS) == PAINTS | DOES_NOT | OF_OTHER_STATES
+    assert set(verbs.LOOKS) == PAINTS | DOES_NOT | OF_OTHER_STATES
     painted, job = await world.painted(), await held(world)
     described = await world.imagine(who=world.ada)
     async with world.app.database.begin() as session:

@@ -8,7 +8,7 @@ import pytest
 from limner.bot.errors import NotYours
 from limner.bot.reasons import JobStatus
 from limner.bot.ui.delivery import delivery
-from limner.bot.ui.job.job_buttons import details
+from limner.bot.ui.job.job_details import details
 from limner.generators.requests import SEEDS
 from tests.rows import put_lora
 from tests.simulated_discord import World, labels, text_of

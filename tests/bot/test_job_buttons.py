@@ -10,7 +10,7 @@ from limner.bot.errors import NotYours
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import speaking
-from limner.bot.ui.job.job_buttons import details
+from limner.bot.ui.job.job_details import details
 from limner.generators.base import Expansion
 from tests.rows import a_moment_passes
 from tests.simulated_discord import World, labels, text_of

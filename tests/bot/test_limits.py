@@ -25,7 +25,7 @@ from limner.bot.styles import Styles
 from limner.bot.ui import rule_texts
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job import job_messages
-from limner.bot.ui.job.job_buttons import details
+from limner.bot.ui.job.job_details import details
 from limner.bot.ui.listing import Listing, with_file
 from limner.bot.ui.review.review_cards import card_embed
 from limner.bot.ui.suggestions import choices

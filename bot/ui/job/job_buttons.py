@@ -14,23 +14,20 @@ import discord
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
-from limner.bot.limits import ANSWER_LENGTH, DESCRIPTION, fit
-from limner.bot.options.declarations import OPTIONS, values
+from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.options.flags import without_flags
-from limner.bot.options.notes import STATUSES, sentences
-from limner.bot.quantities import decimal
 from limner.bot.queue.transitions import InteractionToken
-from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
-from limner.bot.styles import Styles
-from limner.bot.translation import N_, _, commas, stored
+from limner.bot.translation import N_, _
 from limner.bot.ui.after_refusal import appeal_view
 from limner.bot.ui.controls import NUMBER, ForOwner, parts_of
-from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.form import Form, open_form, paragraph
 from limner.bot.ui.interactions import SILENT, owned, respond, speaking_publicly, tell, where_to_post
 from limner.bot.ui.job import job_messages, steering
 from limner.bot.ui.job.favourites import star_items
+from limner.bot.ui.job.job_details import details
+from limner.bot.ui.job.verbs import AGAIN, CLEANING, LOOKS, OF_SEVERAL, STEERING, verbs_of
 from limner.generators.base import Expansion
 
 log = logging.getLogger(__name__)
@@ -46,34 +43,6 @@ KEPT = N_("A moderator has yet to decide about it, and sees its words and pictur
 DELETED = N_("{which} is deleted with its pictures.")
 NOT_TAKEN_AWAY = N_("Its message is in a channel where I may not write any more; take it away by hand.")
 ALREADY_ANSWERED = 40060
-VALUE_LENGTH = 500
-"""Most characters of an option's value under Details."""
-
-LOOKS = {
-    "keep": (N_("Keep"), discord.ButtonStyle.success),
-    "edit": (N_("Edit"), discord.ButtonStyle.secondary),
-    "another": (N_("Again"), discord.ButtonStyle.secondary),
-    "reroll": (N_("Reroll"), discord.ButtonStyle.primary),
-    "remix": (N_("Remix"), discord.ButtonStyle.secondary),
-    "raw": (N_("Raw"), discord.ButtonStyle.secondary),
-    "upscale": (N_("Upscale"), discord.ButtonStyle.secondary),
-    "enhance": (N_("Enhance"), discord.ButtonStyle.success),
-    "paint": (N_("Paint this"), discord.ButtonStyle.primary),
-    "details": (N_("Details"), discord.ButtonStyle.secondary),
-    "delete": (N_("Delete"), discord.ButtonStyle.danger),
-    "erase": (N_("Delete for good"), discord.ButtonStyle.danger),
-    "change": (N_("Change"), discord.ButtonStyle.primary),
-    "stop": (N_("Stop here"), discord.ButtonStyle.secondary),
-    "cancel": (N_("Cancel"), discord.ButtonStyle.secondary),
-}
-OF_SEVERAL = {"upscale": N_("Upscale all")}
-"""Labels of the verbs that act on all pictures of a request where it has several."""
-AGAIN = ("reroll", "remix", "paint", "enhance")
-"""Verbs that are offered for some requests only."""
-STEERING = ("change", "stop")
-"""Verbs that are offered while a picture is painted, if its model takes another prompt between two steps."""
-CLEANING = ("delete", "erase", "cancel")
-"""Verbs that members with Manage Messages may use on others' requests."""
 
 
 class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'|'.join(LOOKS)}):(?P<job>{NUMBER})"):
@@ -105,7 +74,7 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
 
     async def act(self, interaction: Interaction, app: App, job: Job) -> None:
         """Carry out the verb."""
-        if self.verb in AGAIN and self.verb not in _verbs(job):
+        if self.verb in AGAIN and self.verb not in verbs_of(job):
             raise BadOption(_(NOT_NOW))
         await _PRESSED[self.verb](interaction, app, job)
 
@@ -113,7 +82,7 @@ class JobButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:(?P<verb>{'
 def items(job: Job) -> list[JobButton]:
     """The buttons of a job in its present state."""
     labels = OF_SEVERAL if len(job.images) > 1 else {}
-    return [JobButton(verb, job.id, labels.get(verb, "")) for verb in _verbs(job)]
+    return [JobButton(verb, job.id, labels.get(verb, "")) for verb in verbs_of(job)]
 
 
 def buttons(job: Job, *, steers: bool = True) -> discord.ui.View:
@@ -159,37 +128,6 @@ async def stop(app: App, job: Job, user_id: int) -> str:
     if status == JobStatus.CANCELLED:
         return _("{which} is cancelled.", which=which)
     return _("{which} is done already, so there is nothing to cancel.", which=which)
-
-
-def details(job: Job, styles: Styles, *, for_owner: bool = True) -> discord.Embed:
-    """Everything about a job; the name of a member's file is for its owner only."""
-    request, expansion = job.generation, job.expanded
-    texts = {_("Idea"): job.idea, _("Prompt"): job.prompt or "", _("Added"): expansion.added if expansion else ""}
-    told = [f"**{name}**\n{job_messages.plain(text, 700)}" for name, text in texts.items() if text]
-    said = values(job, request)
-    said["style"] = styles.title(job.style)
-    options = {
-        _(option.label): job_messages.plain(option.show(said[option.name]), VALUE_LENGTH)
-        for option in OPTIONS
-        if option.label and option.name in said
-    }
-    facts = options | {
-        _("Size"): _size(job),
-        _("Upscaled from"): _("request {job}", job=job.parent_id) if _is_of_parent(job) else "",
-        _("Starts from"): job_messages.plain(job.input_name, 100) if for_owner else "",
-        _("Part"): job_messages.plain(request.part, 100),
-        _("Language model"): expansion.model if expansion else "",
-        _("Changes"): job_messages.plain(_changes(job), VALUE_LENGTH),
-        _("Seconds"): "" if job.seconds is None else decimal(job.seconds, 1),
-        _("Attempts"): job.attempts,
-        _("Likeness to the idea"): _likeness(job),
-        _("Notes"): job_messages.plain(" · ".join(sentences(job)), 500),
-        _("Reason"): stored(job.reason or ""),
-    }
-    long = (_("Negative prompt"), _("Notes"), _("Reason"))
-    fields = [(name, str(value), name not in long) for name, value in facts.items()]
-    title = _("Request {job}: {status}", job=job.id, status=_(STATUSES[JobStatus(job.status)]))
-    return make_embed(title, fit(told, DESCRIPTION, "\n\n"), fields)
 
 
 class EditPrompt(Form, kind="edit"):
@@ -327,51 +265,6 @@ _PRESSED: dict[str, Callable[[Interaction, App, Job], Awaitable[None]]] = {
 }
 
 
-def _size(job: Job) -> str:
-    """The size of the pictures, and the painted size if it differs."""
-    painted = f"{job.generation.width}x{job.generation.height}"
-    sizes = job_messages.sizes(job)
-    return _("{sizes}, painted as {painted}", sizes=sizes, painted=painted) if sizes not in ("", painted) else painted
-
-
-def _is_of_parent(job: Job) -> bool:
-    return job.kind == JobKind.FINISH and job.parent_id is not None
-
-
-def _changes(job: Job) -> str:
-    """The prompts that it was given while it was painted, with the steps after which they count."""
-    given = job.generation.steering
-    return " · ".join(_("After step {step}: {words}", step=step, words=words) for step, words in given)
-
-
-def _likeness(job: Job) -> str:
-    """The image-text model's score of the pictures, and the number of candidates."""
-    found = [decimal(image.nearness, 2) for image in job.images if image.nearness is not None]
-    if not found:
-        return ""
-    return _("{likeness} · best of {number}", likeness=commas(found), number=job.generation.num_images_per_prompt)
-
-
-def _verbs(job: Job) -> tuple[str, ...]:
-    if not job.is_final:
-        if job.held_at is not None:
-            again = ("another",) if job.more_expansions < submit.MOST_EXPANSIONS else ()
-            return ("keep", "edit", *again, "raw", "cancel")
-        return ("change", "stop", "cancel") if job.is_steerable else ("cancel",)
-    if job.status == JobStatus.REFUSED:
-        return ("details", "delete")
-    is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None
-    if job.kind == JobKind.DESCRIBE:
-        return ("paint", "delete") if is_posted else ("delete",)
-    if job.is_of_file:
-        return ("details", "delete")
-    expansion = job.expanded
-    raw = ("raw",) if expansion and expansion.added else ()
-    is_draft = job.request.get("quality") == "draft"
-    larger = ("enhance" if is_draft else "upscale",) if is_posted else ()
-    return ("reroll", "remix", *raw, *larger, "details", "delete")
-
-
 async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_first: bool) -> None:
     """Show that a held job is queued; a second answer says that one came first."""
     if not is_first:
@@ -384,17 +277,6 @@ async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_fir
         await interaction.response.edit_message(content=text, view=view, allowed_mentions=SILENT)
         if job.message_id:
             await app.jobs.attach_message(job.id, job.message_id, _answer(interaction))
-
-
-def paragraph(text: str, longest: int, *, required: bool = True) -> discord.ui.TextInput[Any]:
-    """A field for several lines, with a text to change."""
-    return discord.ui.TextInput(
-        style=discord.TextStyle.paragraph,
-        default=text,
-        required=required,
-        min_length=1 if required else None,
-        max_length=longest,
-    )
 
 
 def _unexpanded(job: Job) -> Expansion:

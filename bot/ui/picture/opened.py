@@ -15,7 +15,7 @@ from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import is_guest, spot, tell
-from limner.bot.ui.job.job_buttons import details
+from limner.bot.ui.job.job_details import details
 
 Interaction = discord.Interaction[Any]
 Item = discord.ui.Item[Any]

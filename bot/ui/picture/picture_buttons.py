@@ -13,6 +13,7 @@ import discord
 from limner.bot import picture_actions
 from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, FilesGone
+from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.options.ask import find_card
 from limner.bot.picture_actions import Asker, check_masks
 from limner.bot.place import Where
@@ -23,10 +24,10 @@ from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, Control, ForOwner, ForViewers
-from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.form import Form, open_form, paragraph
 from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
 from limner.bot.ui.job.favourites import StarButton
-from limner.bot.ui.job.job_buttons import ANSWER_LENGTH, ask_to_delete, paragraph, post_placeholder
+from limner.bot.ui.job.job_buttons import ask_to_delete, post_placeholder
 from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.moving import ask_where_to, may_move
 from limner.generators.model_card import ModelCard

@@ -9,11 +9,12 @@ import discord
 from limner.bot import picture_actions
 from limner.bot.app import App
 from limner.bot.errors import BadOption
+from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
-from limner.bot.ui.form import Form
+from limner.bot.ui.form import Form, paragraph
 from limner.bot.ui.interactions import viewed
-from limner.bot.ui.job.job_buttons import ANSWER_LENGTH, paragraph, post_placeholder
+from limner.bot.ui.job.job_buttons import post_placeholder
 from limner.bot.ui.picture.picture_buttons import NUMBERS, asker
 from limner.bot.ui.uploads import take_picture
 from limner.generators.image_canvas import COLUMNS, ROWS

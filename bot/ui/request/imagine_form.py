@@ -17,9 +17,8 @@ from limner.bot.options.option import OptionKind
 from limner.bot.options.several import read_each
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas
-from limner.bot.ui.form import Form, open_form
+from limner.bot.ui.form import Form, open_form, paragraph
 from limner.bot.ui.interactions import owned, where_to_post
-from limner.bot.ui.job.job_buttons import paragraph
 from limner.bot.ui.picture.given_pictures import ONE_PICTURE
 from limner.bot.ui.picture.picture_buttons import USUAL_STRENGTH
 from limner.bot.ui.request.asking import ask_to_paint, used_once, with_link
