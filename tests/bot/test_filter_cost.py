@@ -485,7 +485,7 @@ def test_an_ordinary_prompt_takes_few_calls() -> None:
 
 
 async def test_a_server_that_tests_texts_against_thousands_of_rules_keeps_no_other_one_waiting(app: App) -> None:
-    """Neither while its rules are read and built, nor while sixty long texts are checked at once."""
+    """Neither while its rules are read and built, nor while hundreds of long texts are checked at once."""
     many = [Entry(pattern=f"thing{number:x}q*") for number in range(4000)]
     many += [Entry(pattern=f"thing{number:x}qs", is_allow=True) for number in range(40)]
     await app.filters.put_all(1, many, 7)
@@ -493,20 +493,22 @@ async def test_a_server_that_tests_texts_against_thousands_of_rules_keeps_no_oth
     answered: list[str] = []
 
     async def test() -> None:
-        assert (await app.filters.explain(Where(1), text)).matches
+        assert await app.filters.matches(Where(1), text)
         answered.append("test")
 
     async def ask() -> None:
         await submit.imagine(app, Ask(text="a fox", user_id=5, where=Where(2)))
         answered.append("imagine")
 
-    tests = [asyncio.create_task(test()) for _ in range(60)]
+    tests = [asyncio.create_task(test()) for _ in range(400)]
     await ask()
     assert answered == ["imagine"]  # the others' rules are not even built
     await until(lambda: "test" in answered, 60, "a test is answered")
     await ask()
-    assert answered.index("imagine", 1) <= len(tests), "it waited for all of them"
-    await asyncio.gather(*tests)
+    assert answered.index("imagine", 1) < 250  # without turns 400 are answered first; with turns on a slow disk, 50
+    for left in tests:
+        left.cancel()
+    await asyncio.gather(*tests, return_exceptions=True)
 
 
 async def test_a_thread_takes_the_servers_in_turn() -> None:
