@@ -169,8 +169,9 @@ class Letters:
                 return None
             steps.append("accents")
         known = target.letters
+        others = set(letters) - known
         if any(
-            base(character) not in known and (character.isalpha() or not character.isascii()) for character in letters
+            base(character) not in known and (character.isalpha() or not character.isascii()) for character in others
         ):
             steps.append("look-alike letters")
         extra = len(letters) - len(word)
