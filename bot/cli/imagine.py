@@ -35,6 +35,7 @@ from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.worker_tables import WorkerState
+from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, stored
 from limner.bot.worker.supervisor import Supervisor
 
@@ -85,10 +86,10 @@ async def imagine(
         jobs = [await _let_through(app, job) for job in jobs]
         pictures = [_shown(app, job, out) for job in jobs]
     if as_json:
-        results = list(map(result, jobs, pictures))
+        results = [result(job, paths, app.styles) for job, paths in zip(jobs, pictures, strict=True)]
         print(json.dumps(results if len(results) > 1 else results[0], ensure_ascii=False))
     else:
-        print("\n".join(map(_summary, jobs, pictures)))
+        print("\n".join(_summary(job, paths, app.styles) for job, paths in zip(jobs, pictures, strict=True)))
     hidden = [job for job in jobs if not _is_shown(job)]
     for job in hidden:
         print(f"limner: {stored(job.reason or '') or _(NOT_SEEN)}", file=sys.stderr)
@@ -104,7 +105,7 @@ async def show_history(settings: Settings, user: int | None, search: str, limit:
         if search.strip():
             alike = await app.meaning.nearest(SearchScope(user_id=user), search, limit)
             jobs = await app.history.some(merged([job.id for job in jobs], alike)[:limit])
-        results = [result(job, await _allowed(app, job)) for job in jobs]
+        results = [result(job, await _allowed(app, job), app.styles) for job in jobs]
     if as_json:
         print(json.dumps(results, ensure_ascii=False))
     else:
@@ -130,7 +131,7 @@ async def block(
         print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or _("No picture is blocked."))
 
 
-def result(job: Job, paths: list[Path]) -> dict[str, Any]:
+def result(job: Job, paths: list[Path], styles: Styles) -> dict[str, Any]:
     """A job in the form of `--json`."""
     return {
         "id": job.id,
@@ -140,7 +141,7 @@ def result(job: Job, paths: list[Path]) -> dict[str, Any]:
         "seed": job.request["seed"],
         "model": job.request["model"],
         "seconds": job.seconds,
-        "notes": sentences(job),
+        "notes": sentences(job, styles),
         "images": [
             {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
             for image, path in zip(job.images, paths, strict=False)  # none, if they may not be shown
@@ -260,14 +261,14 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
     return paths
 
 
-def _summary(job: Job, paths: list[Path]) -> str:
+def _summary(job: Job, paths: list[Path], styles: Styles) -> str:
     status = _(STATUSES[JobStatus(job.status)])
     took = _("{seconds} s", seconds=decimal(job.seconds or 0, 1))
     facts = f"{job.request['seed']} · {job.request['model']} · {took} · {status}"
     notes = [stored(job.expanded.note)] if job.expanded and job.expanded.note else []
     rows = [
         (_("prompt"), job.prompt or "-"),
-        *((_("note"), note) for note in [*notes, *sentences(job)]),
+        *((_("note"), note) for note in [*notes, *sentences(job, styles)]),
         (_("seed"), facts),
         *((_("picture"), str(path)) for path in paths),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
+from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas, stored
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
@@ -71,9 +72,9 @@ STATUSES = {
 }
 
 
-def sentences(job: Job) -> list[str]:
+def sentences(job: Job, styles: Styles) -> list[str]:
     """One sentence for each kind of words that do nothing, the most important one first."""
-    return list(_sentences(job))
+    return list(_sentences(job, styles))
 
 
 def in_vain(card: ModelCard, request: GenerationRequest, notes: Mapping[str, Any], unused: Sequence[str]) -> list[str]:
@@ -98,7 +99,7 @@ def not_understood(text: str) -> list[str]:
     return list(dict.fromkeys([*found, *([] if loud else _BREAK.findall(text))]))
 
 
-def _sentences(job: Job) -> Iterator[str]:
+def _sentences(job: Job, styles: Styles) -> Iterator[str]:
     notes: dict[str, Any] = job.notes
     said = job.idea, str(job.request["negative_prompt"])
     found = [part for text in said for part in not_understood(without_weights(text) if notes.get(WEIGHED) else text)]
@@ -126,7 +127,7 @@ def _sentences(job: Job) -> Iterator[str]:
         yield _("Not read of what is not wanted: {words}", words=_some(unread))
     unknown = [*notes.get(UNKNOWN, ())]
     if notes.get(UNKNOWN_STYLE):
-        unknown.append(_("most words of the style {style}", style=job.style))
+        unknown.append(_("most words of the style {style}", style=styles.title(job.style)))
     if unknown:
         yield _("{model} does not know: {words}", model=model, words=_some(commas(unknown)))
     if late := notes.get(NOT_CHANGED):

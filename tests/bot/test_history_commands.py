@@ -13,6 +13,7 @@ from simcord import ResponseMessage
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
+from limner.bot.styles import Styles
 from limner.bot.ui.picture import opened
 from limner.bot.ui.picture.gallery import FILE_GONE, NO_MORE, NOTHING_FOUND, NOTHING_YET, PAGE, Browsing
 from limner.bot.ui.picture.opened import MISSING
@@ -111,8 +112,8 @@ async def test_favourites_are_those_of_ones_own_that_one_starred(world: World) -
 
 
 def test_names_of_filters_are_escaped_in_the_heading() -> None:
-    filters = Browsing("**fox", "**doodle", "", "*ink*", is_favourite=True)
-    assert filters.heading == r"Your pictures: **\*\*fox**, \*\*doodle, \*ink\*, favourites"
+    filters = Browsing("**fox", "**doodle", "noir", "*ink*", is_favourite=True)
+    assert filters.heading(Styles.load()) == r"Your pictures: **\*\*fox**, \*\*doodle, Film noir, \*ink\*, favourites"
     assert Browsing.unpacked(filters.packed) == filters
 
 

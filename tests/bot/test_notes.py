@@ -43,8 +43,8 @@ async def test_an_idea_of_more_words_than_the_model_has_tokens_is_noted_before_i
     most = app.settings.default_card.max_tokens
     assert most == 24, "the shipped model's tokenizer says so"
     long = await submit.imagine(app, asked(" ".join(["fox"] * (most + 1))))
-    assert any("reads at most 24 tokens" in sentence for sentence in notes.sentences(long))
-    assert not notes.sentences(await submit.imagine(app, asked(" ".join(["fox"] * most))))
+    assert any("reads at most 24 tokens" in sentence for sentence in notes.sentences(long, app.styles))
+    assert not notes.sentences(await submit.imagine(app, asked(" ".join(["fox"] * most))), app.styles)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ async def test_what_the_shipped_model_does_with_words_is_told(app: App):
         for user, (text, style) in zip((1, 2, 1), wanted, strict=True)
     ]
     await work(app)
-    first, second, third = [notes.sentences(await app.jobs.get(job.id)) for job in jobs]
+    first, second, third = [notes.sentences(await app.jobs.get(job.id), app.styles) for job in jobs]
     assert first[0] == "doodle does not know: bottle"
     assert second[0].startswith("Not read, there is room for no more: ")
     assert "door and a cat, film noir, black and white photograph" in second[0]
-    assert second[1] == "doodle does not know: quiet, lake, path, stones, most words of the style noir"
+    assert second[1] == "doodle does not know: quiet, lake, path, stones, most words of the style Film noir"
     assert first[-1].startswith("doodle is a small model to try Limner with.")
     assert second[-1] == first[-1]
     assert third == []

@@ -94,7 +94,7 @@ async def test_what_an_images_server_does_not_take_is_said_and_then_refused(remo
     asked = await ask(remote, steps=4, guidance=2.0)
     asked, usual = await painted(remote, asked), await painted(remote, await ask(remote, seed=None))
     assert asked.notes[UNUSED] == ["steps", "guidance", "seed"]
-    assert "The images server of far does nothing with: steps, guidance, seed" in sentences(asked)
+    assert "The images server of far does nothing with: steps, guidance, seed" in sentences(asked, remote.styles)
     assert (usual.status, usual.notes) == (JobStatus.SUCCEEDED, {})
     refused: list[dict[str, Any]] = [{"steps": 4, "seed": None}, {"guidance": 2.0, "seed": None}, {"seed": 9}]
     for options in refused:

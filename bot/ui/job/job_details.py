@@ -41,7 +41,7 @@ def details(job: Job, styles: Styles, *, for_owner: bool = True) -> discord.Embe
         _("Seconds"): "" if job.seconds is None else decimal(job.seconds, 1),
         _("Attempts"): job.attempts,
         _("Likeness to the idea"): _likeness(job),
-        _("Notes"): job_messages.plain(" · ".join(sentences(job)), 500),
+        _("Notes"): job_messages.plain(" · ".join(sentences(job, styles)), 500),
         _("Reason"): stored(job.reason or ""),
     }
     long = (_("Negative prompt"), _("Notes"), _("Reason"))

@@ -150,7 +150,8 @@ def ended(job: Job, styles: Styles) -> str:
             [quoted(job.idea or job.input_name), *_addition(job), *_changes(job)],
             [f"-# {asked_by(job)}", f"-# {_facts(job, styles)}"],
         )
-        return "\n".join((*head, *_notes(job, ROOM - length("\n".join((*head, *facts)))), *facts))
+        room = ROOM - length("\n".join((*head, *facts)))
+        return "\n".join((*head, *_notes(job, styles, room), *facts))
     return f"{_idea(job)}\n{_reason(job)}"
 
 
@@ -255,10 +256,10 @@ def _changes(job: Job) -> list[str]:
     return [_("After step {step}: {words}", step=step, words=words) for step, words in newest]
 
 
-def _notes(job: Job, room: int) -> list[str]:
+def _notes(job: Job, styles: Styles, room: int) -> list[str]:
     """Notes about words without effect, one line for each kind, as far as they fit; Details shows all."""
     lines: list[str] = []
-    for note in sentences(job):
+    for note in sentences(job, styles):
         line = f"-# {plain(note, NOTE_LENGTH)}"
         if len("\n".join((*lines, line))) < room:
             lines.append(line)

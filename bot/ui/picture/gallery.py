@@ -21,6 +21,7 @@ from limner.bot.storage.history.gallery import Filter, Key
 from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
+from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas
 from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.interactions import SILENT, readable, sees, tell, where_to_post
@@ -94,11 +95,10 @@ class Browsing:
             is_favourite=self.is_favourite,
         )
 
-    @property
-    def heading(self) -> str:
+    def heading(self, styles: Styles) -> str:
         """The heading of its pages."""
         given = [f"**{plain(self.words, 2 * ROOM)}**"] if self.words else []
-        given += [plain(name, 2 * ROOM) for name in (self.model, self.style, self.lora) if name]
+        given += [plain(name, 2 * ROOM) for name in (self.model, styles.title(self.style), self.lora) if name]
         given += [_("upscaled")] * self.is_upscaled + [_("favourites")] * self.is_favourite
         given += [_("oldest first")] * self.is_oldest_first
         return _("Your pictures: {filters}", filters=commas(given)) if given else _("Your pictures")
@@ -210,7 +210,7 @@ async def show_page(
             interaction, _(NO_MORE if after else NOTHING_FOUND if browsing != Browsing() else NOTHING_YET)
         )
     files = await _thumbnails(app, interaction, pictures)
-    box: discord.ui.Container[Any] = discord.ui.Container(discord.ui.TextDisplay(f"### {browsing.heading}"))
+    box: discord.ui.Container[Any] = discord.ui.Container(discord.ui.TextDisplay(f"### {browsing.heading(app.styles)}"))
     if small := [file for file, _reason in files if file]:
         box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, small)))
     lines = [_line(one, reason) for one, (_file, reason) in zip(pictures, files, strict=True)]
