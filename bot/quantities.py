@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
@@ -25,14 +26,18 @@ def rounded(value: float) -> Sentence:
 
 
 def duration(number: int, unit: Literal["minute", "hour", "day"]) -> Sentence:
-    """A number of minutes, hours or days, such as "24 hours"."""
-    return _written(lambda language: format_unit(number, f"duration-{unit}", "long", locale=language))
+    """A number of minutes, hours or days, such as "24 hours", in each language with a space after the number."""
+    return _written(lambda language: _spaced(format_unit(number, f"duration-{unit}", "long", locale=language)))
 
 
 def date_and_time(moment: float) -> str:
     """A moment in seconds since 1970 as a terminal shows it, in this machine's time zone; Discord shows its own."""
     local = datetime.fromtimestamp(moment).astimezone()
     return f"{format_date(local, 'medium', current())} {format_time(local, 'short', locale=current())}"
+
+
+def _spaced(text: str) -> str:
+    return re.sub(r"(?<=\d)(?=\w)(?!\d)", " ", text)
 
 
 def _written(write: Callable[[str], str]) -> Sentence:

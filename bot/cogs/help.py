@@ -69,4 +69,4 @@ def _line(entry: Entry) -> str:
     if isinstance(entry, app_commands.ContextMenu):
         return f"**{_(entry.name)}** · {_(IN_MENU)}"
     name = " ".join(pgettext(NAME, part) for part in entry.qualified_name.split())
-    return f"**/{name}** · {_(entry.description)}"
+    return f"**/{name}** · {discord.utils.escape_markdown(_(entry.description))}"

@@ -12,6 +12,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.errors import BadOption
+from limner.bot.quantities import decimal
 from limner.bot.storage.erasures import Period
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
@@ -200,7 +201,9 @@ async def _stored(app: App, user_id: int) -> discord.Embed:
     """What is stored, in plain words."""
     held, others = await app.erasures.held(_everything(user_id)), await app.erasures.others(user_id)
     size = _(
-        "{requests} with {pictures}, {size:.1f} MB", **_figures(held.requests, held.pictures), size=held.size / 1e6
+        "{requests} with {pictures}, {size} MB",
+        **_figures(held.requests, held.pictures),
+        size=decimal(held.size / 1e6, 1),
     )
     lines = [
         _(LABELS[name], number=number) if name in LABELS else f"{name}: {number}" for name, number in others.items()

@@ -28,6 +28,7 @@ async def test_a_member_reads_what_members_can_do(world: World) -> None:
     page = "\n".join(await pages(world, world.ada))
     lines = page.splitlines()
     assert "**/queue** · Show your waiting and running requests: position and time left." in lines
+    assert r"**/wildcards** · Show the lists that \_\_name\_\_ in a prompt chooses from." in lines
     for menu in ("Describe", "Start from this", "Vary", "Upscale", "Adjust", "Details", "Reuse settings"):
         assert f"**{menu}** · in a message's menu, under Apps" in lines
     for name in ("imagine", "history", "cancel", "describe", "upscale", "enhance", "uploads", "me", "help"):

@@ -15,7 +15,7 @@ def test_numbers_and_durations_are_written_as_the_reader_does() -> None:
     assert [duration(1, "hour"), duration(24, "hour"), duration(7, "day")] == ["1 hour", "24 hours", "7 days"]
     with speaking("zh-CN"):
         time = duration(24, "hour")
-        assert (time, english(time)) == ("24小时", "24 hours")
+        assert (time, english(time)) == ("24 小时", "24 hours")
 
 
 def test_a_terminal_shows_dates_in_its_language_and_time_zone() -> None:

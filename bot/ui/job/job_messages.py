@@ -229,11 +229,12 @@ def _addition(job: Job) -> list[str]:
     if expansion is None:
         return []
     if not expansion.text.startswith(job.idea):
-        head, words = _("Painted as:"), _marked(job.idea, expansion.text)
+        said = [_("Painted as: {words}", words=_marked(job.idea, expansion.text))]
     else:
-        head, words = _("Added:"), f"*{plain(expansion.added, ADDED_LENGTH)}*" if expansion.added.strip() else ""
+        added = f"*{plain(expansion.added, ADDED_LENGTH)}*"
+        said = [_("Added: {words}", words=added)] if expansion.added.strip() else []
     note = [f"-# {plain(stored(expansion.note), IDEA_LENGTH)}"] if expansion.note else []
-    return [f"{head} {words}", *note] if words else note
+    return [*said, *note]
 
 
 def _marked(idea: str, text: str) -> str:
