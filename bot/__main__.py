@@ -142,8 +142,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_imagine(imagine: argparse.ArgumentParser) -> None:
-    imagine.add_argument("idea", metavar="IDEA", help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord")
+    imagine.add_argument(
+        "idea",
+        metavar="IDEA",
+        nargs="?",
+        default="",
+        help=f"{PROMPT}; flags such as --ar 3:2 work inside it as in Discord",
+    )
     imagine.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
+    imagine.add_argument(
+        "--from",
+        dest="repeated",
+        type=Path,
+        metavar="FILE",
+        help="paint a picture again from what its file says, and compare; also files of InvokeAI and of the web UI of "
+        "AUTOMATIC1111",
+    )
     for option in OF_TERMINAL:
         names = dict.fromkeys((option.name, *option.flags))
         flags = [f"--{name}" for name in names if name not in option.bare]
@@ -259,7 +273,7 @@ def _imagine(arguments: argparse.Namespace) -> int:
     given = {name: [files] if isinstance(files, Path) else files for name, files in named.items() if files}
     ask = Ask(text=arguments.idea, options=options)
     settings = _quiet_settings(arguments)
-    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, given=given)
+    work = imagine(settings, ask, out=arguments.out, as_json=arguments.json, given=given, repeated=arguments.repeated)
     return asyncio.run(work)
 
 

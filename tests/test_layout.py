@@ -39,7 +39,7 @@ LIGHT_GENERATORS = (
         "samplers",
         "sentences",
     ),
-    *("text_files", "weights"),
+    *("revisions", "text_files", "weights"),
 )
 """Modules of generators that the bot imports too."""
 GENERATORS = tuple(
@@ -103,15 +103,16 @@ LAYERS = (
 """The modules and folders of `bot`, from the top down: imports, for types too, lead to the same row or a lower one."""
 INNER_LAYERS = {
     "options": (
-        ("several",),
+        ("from_picture", "several"),
         ("ask", "permutations"),
-        ("flags", "parameters"),
+        ("flags", "parameters", "picture_files"),
         ("declarations",),
         ("finish_options", "picture_options"),
         ("option", "suggestions", "unsupported"),
         ("model_fields", "reference_fields", "size_fields"),
         ("fields",),
         ("notes",),
+        ("repeats",),
     ),
     "filters": (
         ("content_filter", "lines"),

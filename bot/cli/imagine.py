@@ -23,7 +23,9 @@ from rich.text import Text
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.errors import BadPicture, SetupError, StorageFailed, StorageFull, StorageReadOnly
+from limner.bot.cli.again import read_again
+from limner.bot.cli.files import read_file
+from limner.bot.errors import SetupError, StorageFailed, StorageFull, StorageReadOnly
 from limner.bot.options.ask import Ask
 from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
@@ -63,20 +65,27 @@ INTERRUPTED = N_("It was stopped from the command line.")
 
 
 async def imagine(
-    settings: Settings, ask: Ask, *, out: Path | None, as_json: bool, given: Mapping[str, Sequence[Path]] = NONE
+    settings: Settings,
+    ask: Ask,
+    *,
+    out: Path | None,
+    as_json: bool,
+    given: Mapping[str, Sequence[Path]] = NONE,
+    repeated: Path | None = None,
 ) -> int:
     """Paint a prompt's requests through the queue and print the results; the exit code is 1 if one was not painted.
 
-    ``given`` are the files of the options that take some.
+    ``given`` are the files of the options that take some, ``repeated`` is a picture that is painted again.
 
     Starts a worker process, and stops it as soon as another running worker claims the job.
     """
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         for name, files in given.items():
-            hashes = [await app.inputs.store(await asyncio.to_thread(_read, file)) for file in files]
+            hashes = [await app.inputs.store(await asyncio.to_thread(read_file, file)) for file in files]
             ask = replace(ask.saying(**{name: ",".join(hashes)}), image_name=_name(given))
-        jobs = await submit.submit_all(app, await submit.requests(app, ask))
+        again = await read_again(app, repeated, ask) if repeated else None
+        jobs = [await submit.submit(app, again.new)] if again else await _submitted(app, ask)
         try:
             jobs = await _paint(app, jobs)
         except BaseException:
@@ -85,11 +94,12 @@ async def imagine(
             raise
         jobs = [await _let_through(app, job) for job in jobs]
         pictures = [_shown(app, job, out) for job in jobs]
+        told = await again.told(app, jobs[0]) if again else []
     if as_json:
-        results = [result(job, paths, app.styles) for job, paths in zip(jobs, pictures, strict=True)]
+        results = [result(job, paths, app.styles, told) for job, paths in zip(jobs, pictures, strict=True)]
         print(json.dumps(results if len(results) > 1 else results[0], ensure_ascii=False))
     else:
-        print("\n".join(_summary(job, paths, app.styles) for job, paths in zip(jobs, pictures, strict=True)))
+        print("\n".join(_summary(job, paths, app.styles, told) for job, paths in zip(jobs, pictures, strict=True)))
     hidden = [job for job in jobs if not _is_shown(job)]
     for job in hidden:
         print(f"limner: {stored(job.reason or '') or _(NOT_SEEN)}", file=sys.stderr)
@@ -119,7 +129,7 @@ async def block(
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
         for file in files:
-            phash = await app.decoder.fingerprint(await asyncio.to_thread(_read, file))
+            phash = await app.decoder.fingerprint(await asyncio.to_thread(read_file, file))
             await app.blocked.block(guild_id, phash, OPERATOR)
         if allowed is not None:
             await app.blocked.allow(guild_id, allowed, OPERATOR)
@@ -131,8 +141,12 @@ async def block(
         print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or _("No picture is blocked."))
 
 
-def result(job: Job, paths: list[Path], styles: Styles) -> dict[str, Any]:
-    """A job in the form of `--json`."""
+async def _submitted(app: App, ask: Ask) -> list[Job]:
+    return await submit.submit_all(app, await submit.requests(app, ask))
+
+
+def result(job: Job, paths: list[Path], styles: Styles, told: Sequence[str] = ()) -> dict[str, Any]:
+    """A job in the form of `--json`; ``told`` are more notes."""
     return {
         "id": job.id,
         "status": str(job.status),
@@ -141,7 +155,7 @@ def result(job: Job, paths: list[Path], styles: Styles) -> dict[str, Any]:
         "seed": job.request["seed"],
         "model": job.request["model"],
         "seconds": job.seconds,
-        "notes": sentences(job, styles),
+        "notes": [*sentences(job, styles), *told],
         "images": [
             {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
             for image, path in zip(job.images, paths, strict=False)  # none, if they may not be shown
@@ -152,15 +166,6 @@ def result(job: Job, paths: list[Path], styles: Styles) -> dict[str, Any]:
 def _name(pictures: Mapping[str, Sequence[Path]]) -> str:
     """The file name of the picture to start from."""
     return next((file.name for file in pictures.get("image", ())), "")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BadPicture(
-            _("The file {file} cannot be read: {strerror}.", file=file, strerror=error.strerror)
-        ) from error
 
 
 async def _let_through(app: App, job: Job) -> Job:
@@ -261,14 +266,14 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
     return paths
 
 
-def _summary(job: Job, paths: list[Path], styles: Styles) -> str:
+def _summary(job: Job, paths: list[Path], styles: Styles, told: Sequence[str]) -> str:
     status = _(STATUSES[JobStatus(job.status)])
     took = _("{seconds} s", seconds=decimal(job.seconds or 0, 1))
     facts = f"{job.request['seed']} · {job.request['model']} · {took} · {status}"
     notes = [stored(job.expanded.note)] if job.expanded and job.expanded.note else []
     rows = [
         (_("prompt"), job.prompt or "-"),
-        *((_("note"), note) for note in [*notes, *sentences(job, styles)]),
+        *((_("note"), note) for note in [*notes, *sentences(job, styles), *told]),
         (_("seed"), facts),
         *((_("picture"), str(path)) for path in paths),
     ]

@@ -106,7 +106,7 @@ def parse_prompt(text: str, *, max_length: int) -> ParsedPrompt:
             raise BadPrompt(_("The flag --{name} is given twice; give it once.", name=name))
         said[option], rest = _read(name, text[flag.end() : end])
         words.append(rest)
-    idea, loras = _without_loras(" ".join(words))
+    idea, loras = without_loras(" ".join(words))
     if loras:
         said["lora"] = ", ".join(filter(None, (said.get("lora"), *loras)))
     if said:
@@ -131,7 +131,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(_IDLE_JOINERS.sub("", shown).split()))
 
 
-def _without_loras(text: str) -> tuple[str, list[str]]:
+def without_loras(text: str) -> tuple[str, list[str]]:
     """A text without the LoRAs among its words, and these as the option lora has them."""
     found = [match for match in _LORA.finditer(text) if match["name"]]
     written = [f"{match['name']}:{match['weight']}" if match["weight"] else match["name"] for match in found]

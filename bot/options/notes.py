@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from limner.bot.options.repeats import sentence_of
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.styles import Styles
@@ -38,6 +39,8 @@ NOT_CHANGED = "not_changed"
 """Why a change that a member made while it was painted could not be carried out."""
 TRYOUT = "tryout"
 """It is the member's first picture by the model for trying Limner."""
+REPEATED = "repeated"
+"""How a repeat compares with the request that it repeats."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
 TOO_LATE = N_("The last change came after the last step, so it has no effect.")
@@ -101,6 +104,8 @@ def not_understood(text: str) -> list[str]:
 
 def _sentences(job: Job, styles: Styles) -> Iterator[str]:
     notes: dict[str, Any] = job.notes
+    if repeated := notes.get(REPEATED):
+        yield sentence_of(repeated, _("request {job}", job=repeated["job"]))
     said = job.idea, str(job.request["negative_prompt"])
     found = [part for text in said for part in not_understood(without_weights(text) if notes.get(WEIGHED) else text)]
     if found:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
-from pathlib import Path
 
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.storage.tables.models import Job
 from limner.generators.model_card import ModelCard
+from limner.generators.revisions import scheduler_class
 
 
 def parameters(job: Job, card: ModelCard, seed: int) -> str:
@@ -18,11 +17,13 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
     The prompt; a line with the negative prompt, if any; and a last line of ``Key: value`` pairs.
     """
     request = job.generation
-    said = {"sampler": _scheduler(card)} | values(job, request) | {"seed": seed}
+    said = {"sampler": scheduler_class(card, None)} | values(job, request) | {"seed": seed}
     pairs = {option.key: option.write(said[option.name]) for option in OPTIONS if option.key and option.name in said}
     pairs |= {f"After step {step}": prompt for step, prompt in request.steering}
     pairs |= {"Stopped after step": request.stop_after} if request.stop_after else {}
-    pairs |= {"Version": f"Limner {version('limner')}"}
+    pairs |= {"Idea": job.idea} if job.idea != request.prompt else {}
+    pairs |= {"Expanded by": job.expanded.model} if job.expanded and job.expanded.model else {}
+    pairs |= job.made_with or {}
     lines = [request.prompt]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")
@@ -33,12 +34,6 @@ def with_pairs(parameters: str, pairs: Mapping[str, object]) -> str:
     """The parameters with more ``Key: value`` pairs at the end of their last line."""
     said = ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value != "")
     return parameters + (", " if said and parameters and not parameters.endswith("\n") else "") + said
-
-
-def _scheduler(card: ModelCard) -> str:
-    """The model's own scheduler; empty if its folder does not name one, as for a name on the hub."""
-    config = Path(card.source) / "scheduler" / "scheduler_config.json"
-    return json.loads(config.read_text(encoding="utf-8")).get("_class_name", "") if config.is_file() else ""
 
 
 def _quoted(value: object) -> str:

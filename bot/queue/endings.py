@@ -64,7 +64,7 @@ class JobEndings(JobLeases):
         finished = (
             transitions.ours(job)
             .where(Job.cancel_requested.is_(False))
-            .values(**values, **transitions.ended())
+            .values(**values, made_with=job.made_with, **transitions.ended())
             .returning(Job.id)
         )
         rows = [{"job_id": job.id, "position": i, **picture.columns} for i, picture in enumerate(pictures)]

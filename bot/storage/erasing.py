@@ -54,7 +54,7 @@ def _nothing() -> dict[str, Any]:
     }
     gone = (
         *("input_sha256", "mask_sha256", "prompt", "expansion", "reason", "steer_to", "channel_id", "message_id"),
-        "click_key",
+        *("made_with", "click_key"),
     )
     unplaced: dict[str, Any] = {"parent_ids": [], "role_ids": []}
     unclassified = {"quarantine": None, "look_after": None}

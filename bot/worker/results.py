@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,9 @@ from limner.bot.background import patiently
 from limner.bot.errors import BadPicture, NotClassified
 from limner.bot.options import notes
 from limner.bot.options.parameters import parameters, with_pairs
+from limner.bot.options.repeats import compared, made_with
 from limner.bot.queue.endings import StoredPicture
+from limner.bot.reasons import Action
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import Job, Seen
@@ -28,6 +31,7 @@ from limner.generators.image_canvas import pasted
 from limner.generators.language.unread import unknown_words
 from limner.generators.model_card import ModelCard
 from limner.generators.requests import Finish
+from limner.generators.revisions import Revisions
 from limner.generators.weights import is_weighted, without_weights
 
 log = logging.getLogger(__name__)
@@ -50,9 +54,15 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     if card.server and app.measured.get(notes.UNUSED, card.origin) != [*finished.unused]:
         app.measured.put(notes.UNUSED, card.origin, [*finished.unused])
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
+    revisions = Revisions(app.measured)
+    job.made_with = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, revisions)
     kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
-    return [await finish(scoring, one, text, job.generation.finish) for one, text in zip(kept, written, strict=True)]
+    finishing = job.generation.finish
+    results = [await finish(scoring, one, text, finishing) for one, text in zip(kept, written, strict=True)]
+    if job.action == Action.REPEAT:
+        job.notes = {**job.notes, notes.REPEATED: await _compared(app, job, [one.kept.image for one in results])}
+    return results
 
 
 async def finish(scoring: ScoringThread, kept: SelectedPicture, written: str, wanted: Finish | None) -> Result:
@@ -122,6 +132,23 @@ async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dic
         notes.TRYOUT: card.is_tryout and await app.history.is_first(job),
     }
     return {name: value for name, value in found.items() if value}
+
+
+async def _compared(app: App, job: Job, images: Sequence[Image.Image]) -> dict[str, Any]:
+    """How a repeat's pictures compare with those of the request that it repeats, as far as these are kept."""
+    number = job.parent_id or 0
+    found = await app.history.some([number])
+    then = found[0].made_with if found else None
+    rows = found[0].images if found else []
+    pairs = [(images[row.position], row.sha256) for row in rows if row.position < len(images)]
+    now = job.made_with or {}
+    return {"job": number} | await asyncio.to_thread(lambda: compared(then, now, list(_opened(app, pairs))))
+
+
+def _opened(app: App, pairs: Sequence[tuple[Image.Image, str]]) -> Iterator[tuple[Image.Image, Image.Image]]:
+    for image, sha256 in pairs:
+        with suppress(FileNotFoundError):
+            yield image, app.images.open(sha256)
 
 
 def _save(app: App, files: Sequence[bytes]) -> list[str]:

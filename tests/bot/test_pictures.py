@@ -53,14 +53,18 @@ def test_a_png_tells_how_it_was_made_in_the_words_that_other_tools_read(tmp_path
     (tmp_path / "scheduler").mkdir()
     (tmp_path / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "EulerDiscreteScheduler"}')
     job = make_job(negative_prompt="text, blur")
+    made_with = {"Model hash": "0123456789abcdef", "Lora hashes": "ink: 01, gold: 23", "Version": "Limner 1"}
+    job.made_with = made_with
     text = text_chunk(encode_png(make_picture(), parameters(job, make_card(str(tmp_path)), 8)))
     prompt, negative, last = text.split("\n")
     assert prompt == "a red cat"
     assert negative == "Negative prompt: text, blur"
     pairs = dict(PAIR.findall(last))
-    assert [*pairs] == ["Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Version"]
-    assert pairs.pop("Version").startswith("Limner ")
+    assert [*pairs] == ["Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", *made_with]
     assert pairs == {
+        "Model hash": "0123456789abcdef",
+        "Lora hashes": '"ink: 01, gold: 23"',
+        "Version": "Limner 1",
         "Steps": "16",
         "Sampler": "EulerDiscreteScheduler",
         "CFG scale": "4",

@@ -110,6 +110,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
     #: How often its owner has asked for another expansion instead of choosing one.
     more_expansions: Mapped[int] = mapped_column(default=0, server_default="0")
+    #: What it was painted with: hashes of files, scheduler, versions (`bot.options.repeats`); None until then.
+    made_with: Mapped[dict[str, str] | None] = mapped_column(Json, default=None)
     #: Which of its words have no effect, by the names of `bot.options.notes`.
     notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
     #: What the full-text index keeps of it: whose it is and how it is made (`bot.storage.history.search.TermScope`),
