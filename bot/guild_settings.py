@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from itertools import chain
 from typing import Any, cast
@@ -63,6 +63,8 @@ class GuildSettings:
     shares_pictures: bool = True
     #: on, off or preview: the expansion of a request whose member has not chosen it.
     expand: str = "on"
+    #: Options of /imagine by their names, of a request whose member has not chosen them: model and style.
+    usual_options: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Explicit limit in ordinary and in age-restricted channels; None: the operator's.
     explicit_limit: float | None = None
     explicit_limit_restricted: float | None = None

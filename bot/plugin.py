@@ -27,6 +27,7 @@ from limner.bot.cogs.privacy import EraseButton, Privacy, PrivacyButton
 from limner.bot.cogs.queue import Queue
 from limner.bot.cogs.review import ReviewCog
 from limner.bot.cogs.servers import ServersCog
+from limner.bot.cogs.settings import SettingButton, SettingsCog, SettingSelect
 from limner.bot.cogs.strikes import StrikesCog
 from limner.bot.settings import Settings
 from limner.bot.storage.migrate import check
@@ -80,6 +81,8 @@ BUTTONS = (
     ListingButton,
     PrivacyButton,
     EraseButton,
+    SettingSelect,
+    SettingButton,
     *filter_commands.ITEMS,
 )
 COGS = (
@@ -92,6 +95,7 @@ COGS = (
     Improve,
     Lists,
     Me,
+    SettingsCog,
     Privacy,
     Filters,
     ReviewCog,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused
+from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused, UserError
+from limner.bot.guild_settings import GuildSettings
 from limner.bot.moderation import apply_verdict
 from limner.bot.options.ask import (
     MOST_PIXELS,
@@ -32,6 +33,7 @@ from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, HoldReason, JobKind
+from limner.bot.storage.members import Usual
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.generators.base import Expansion
@@ -49,21 +51,56 @@ PAINTED = N_("That picture has taken its last step already; Remix paints it with
 NOT_PAINTED = N_("That request is not being painted yet; change it when its message counts steps, or cancel it.")
 WHOLE = N_("The model {model} takes no other words while it paints; cancel the request and ask again.")
 ANOTHER_CHANGE = N_("Another change of that picture is on its way; make yours after its next step.")
+USUAL = ("model", "style", "aspect", "count", "quality", "private")
+"""Options that members choose for all their requests, the model first: it decides what the others can be."""
 NOT_YET = "not yet"
 """Stands for the hash of a picture that is not stored yet; no row has it."""
 
 
 async def imagine(app: App, ask: Ask) -> Job:
     """Paint what a member asks for."""
-    return await submit(app, read(app, await with_usual_expansion(app, ask)))
+    return await submit(app, read(app, await with_usual_options(app, ask)))
+
+
+async def with_usual_options(app: App, ask: Ask) -> Ask:
+    """The same with what the member usually chooses, otherwise the server, unless the member said it.
+
+    What cannot be painted with the other options is left out: nobody asked for it now.
+    """
+    if ask.is_usual:
+        return ask
+    own, server = await app.members.usual(ask.user_id), await app.guilds.get(ask.where.guild_id)
+    ask = replace(_expanding(ask, own, server), is_usual=True)
+    if ask.remix_of:
+        return ask
+    for choices in (own.options, server.usual_options):
+        for name in USUAL:
+            is_open = not ask.options.get(name) and not (name == "aspect" and _has_shape(ask))
+            if is_open and choices.get(name) and _is_paintable(app, chosen := ask.saying(**{name: choices[name]})):
+                ask = chosen
+    return ask
 
 
 async def with_usual_expansion(app: App, ask: Ask) -> Ask:
     """The same with the member's usual expansion, otherwise the server's, unless the member said it."""
-    if ask.options.get("expand"):
-        return ask
-    usual = await app.members.expand(ask.user_id) or (await app.guilds.get(ask.where.guild_id)).expand
-    return ask.saying(expand=usual)
+    return _expanding(ask, await app.members.usual(ask.user_id), await app.guilds.get(ask.where.guild_id))
+
+
+def _expanding(ask: Ask, own: Usual, server: GuildSettings) -> Ask:
+    return ask if ask.options.get("expand") else ask.saying(expand=own.expand or server.expand)
+
+
+def _has_shape(ask: Ask) -> bool:
+    """Whether a given picture decides about the shape of what is painted."""
+    return any(ask.options.get(name) for name in ("image", "link", "size"))
+
+
+def _is_paintable(app: App, ask: Ask) -> bool:
+    try:
+        _check(app, read(app, ask))
+    except UserError:
+        return False
+    return True
 
 
 async def requests(app: App, ask: Ask) -> list[NewJob]:
@@ -72,7 +109,7 @@ async def requests(app: App, ask: Ask) -> list[NewJob]:
     Raises:
         UserError: one of them could not be painted, or there are too many.
     """
-    found = read_each(app, await with_usual_expansion(app, ask))
+    found = read_each(app, await with_usual_options(app, ask))
     for new in found:
         _check(app, new)
     return found

@@ -133,7 +133,7 @@ INNER_LAYERS = {
         ("picture",),
         ("job",),
         ("listing",),
-        ("cog", "controls"),
+        ("cog", "controls", "member_choices"),
         ("error_answers",),
         ("typed",),
         ("after_refusal", "form"),

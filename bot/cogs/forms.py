@@ -10,6 +10,7 @@ from discord.ext import commands
 
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
 from limner.bot.cogs.privacy import EraseForm
+from limner.bot.cogs.settings import SettingForm
 from limner.bot.errors import NotYours
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
@@ -29,7 +30,7 @@ Interaction = discord.Interaction[Any]
 FORMS: tuple[type[Form], ...] = (
     *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, ReferenceForm, RegionForm),
     FavouriteForm,
-    *(RuleForm, PlaceForm, EraseForm),
+    *(RuleForm, PlaceForm, EraseForm, SettingForm),
 )
 _KINDS = {form.kind: form for form in FORMS}
 

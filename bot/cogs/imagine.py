@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import discord
@@ -133,6 +134,8 @@ class Imagine(LimnerCog, name="Limner imagine"):
             where=where(interaction),
         )
         unread = ask.saying(**{name: ",".join([submit.NOT_YET] * len(files)) for name, files in pictures.items()})
+        unread = await submit.with_usual_options(self.app, unread)
+        ask = replace(unread, options={name: value for name, value in unread.options.items() if name not in pictures})
         is_private = any(new.is_private for new in read_each(self.app, unread))
         if not is_private:
             where_to_post(interaction)  # refuses a channel where the pictures could not be posted

@@ -53,7 +53,7 @@ class Me(LimnerCog, name="Limner me"):
     async def me(self, interaction: Interaction) -> None:
         """Show what is known about you here: requests, limits, strikes, and what moderators decided."""
         fields, note = {_("Requests"): await self._requests(interaction.user.id)}, ""
-        fields[_("Expansion")] = _(EXPANDS[await self.app.members.expand(interaction.user.id)])
+        fields[_("Expansion")] = _(EXPANDS[(await self.app.members.usual(interaction.user.id)).expand])
         fields[_("Your uploads")] = await self._lending(interaction.user.id)
         view = discord.ui.View(timeout=None)
         if interaction.guild_id:
@@ -75,7 +75,7 @@ class Me(LimnerCog, name="Limner me"):
         """Show or change whether a language model adds details to your ideas by default."""
         if default:
             await self.app.members.choose_expand(interaction.user.id, None if default == "server" else default)
-        await tell(interaction, _(EXPANDS[await self.app.members.expand(interaction.user.id)]))
+        await tell(interaction, _(EXPANDS[(await self.app.members.usual(interaction.user.id)).expand]))
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)

@@ -51,6 +51,8 @@ class Ask:
     user_id: int = 0
     where: Where = OUTSIDE
     locale: str = "en-US"
+    #: Whether what the member usually chooses is among the options already.
+    is_usual: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What the member chose, without who and where; `from_json` reads it back."""

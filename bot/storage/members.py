@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import bindparam, select, text
 
@@ -10,7 +12,7 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.tables.asking_tables import MemberSettings
 from limner.bot.storage.together import Together
 
-CHOSEN = select(MemberSettings.user_id, MemberSettings.expand).where(
+CHOSEN = select(MemberSettings.user_id, MemberSettings.expand, MemberSettings.usual).where(
     MemberSettings.user_id.in_(bindparam("users", expanding=True))
 )
 KEEP = text("""
@@ -23,21 +25,42 @@ ON CONFLICT (user_id) DO UPDATE SET lends_uploads = excluded.lends_uploads
 """)
 
 
+@dataclass(frozen=True)
+class Usual:
+    """How a member usually asks."""
+
+    #: on, off or preview; None: not chosen.
+    expand: str | None = None
+    #: Other options of /imagine by their names, as they would be typed.
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
 class Members:
     """The settings of members, which hold in all servers."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._expands = Together(self._expands_of)
+        self._usual = Together(self._usual_of)
 
-    async def expand(self, user_id: int) -> str | None:
-        """A member's usual expansion: on, off or preview; None if the member has chosen none."""
-        return await self._expands.ask(user_id)
+    async def usual(self, user_id: int) -> Usual:
+        """How a member usually asks."""
+        return await self._usual.ask(user_id)
 
     async def choose_expand(self, user_id: int, expand: str | None) -> None:
-        """Change it; None leaves it to the server of each request."""
+        """Change whether ideas are expanded; None leaves it to the server of each request."""
         async with self.database.begin() as session:
             await session.execute(KEEP, {"user": user_id, "expand": expand})
+
+    async def choose(self, user_id: int, option: str, value: str) -> None:
+        """Change a usual option; an empty value leaves it to the server of each request."""
+        async with self.database.begin() as session:
+            await self.database.lock(session, f"limner.member.{user_id}")
+            row = await session.get(MemberSettings, user_id)
+            if row is None:
+                row = MemberSettings(user_id=user_id)
+                session.add(row)
+            others = {name: kept for name, kept in row.usual.items() if name != option}
+            row.usual = others | ({option: value} if value else {})
 
     async def lends_uploads(self, user_id: int) -> bool:
         """Whether others may start from pictures that a member posts; not unless the member allows it."""
@@ -50,7 +73,8 @@ class Members:
         async with self.database.begin() as session:
             await session.execute(LEND, {"user": user_id, "lends": lends})
 
-    async def _expands_of(self, users: Sequence[int], _patience: float) -> list[str | None]:
+    async def _usual_of(self, users: Sequence[int], _patience: float) -> list[Usual]:
         async with self.database.read() as session:
-            chosen = {row.user_id: row.expand for row in await session.execute(CHOSEN, {"users": set(users)})}
-        return [chosen.get(user) for user in users]
+            rows = await session.execute(CHOSEN, {"users": set(users)})
+            chosen = {row.user_id: Usual(row.expand, row.usual) for row in rows}
+        return [chosen.get(user, Usual()) for user in users]

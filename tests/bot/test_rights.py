@@ -24,6 +24,7 @@ from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.cogs.pictures import BlockChoice
 from limner.bot.cogs.privacy import EraseButton, PrivacyButton
+from limner.bot.cogs.settings import SettingButton, SettingSelect
 from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.options.ask import read
@@ -72,6 +73,7 @@ OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, m
 MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE)
 NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
 """Erases the requests from before 1970 of the member who presses it."""
+PRIVATE = discord.SelectOption(label="Only I see them", value="on")
 VIEWERS = EVERYBODY - {IN_DM}
 """Who sees the message in its channel."""
 REFUSALS = (str(NotYours()), str(NotModerator()), NOT_YOUR_OWN, OWNERS_ONLY, "That works in a server only.")
@@ -123,6 +125,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "me": (EVERYBODY, no_options),
     "ratings": (EVERYBODY, lambda _: {"faces": "on"}),
     "privacy": (EVERYBODY, no_options),
+    "settings": (EVERYBODY, no_options),
     "expand": (EVERYBODY, lambda _: {"default": "off"}),
     "uploads": (EVERYBODY, lambda _: {"others": "refused"}),
     "upscale": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
@@ -207,6 +210,8 @@ BUTTONS: Table = {
     **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),
     **each(PrivacyButton, EVERYBODY, lambda _s, verb: PrivacyButton(verb), "export", "erase"),
     **each(EraseButton, EVERYBODY, lambda _s, _: NOTHING_OF_TODAY, ""),
+    (SettingSelect, ""): (EVERYBODY, lambda _: (SettingSelect("private", [PRIVATE]), [PRIVATE.value])),
+    **each(SettingButton, EVERYBODY, lambda _s, _: SettingButton(1), ""),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
     **each(GoButton, EVERYBODY, lambda _s, verb: GoButton(verb, 1), "go", "leave"),
     **each(AgainButton, {ASKER}, lambda s, _: AgainButton("remix", s.things.job.id), ""),

@@ -78,8 +78,8 @@ async def test_the_language_model_writes_in_the_dialect_of_the_model(app: App) -
 
 async def test_a_member_changes_the_choice_and_gives_it_up(database: Database) -> None:
     members = Members(database)
-    assert await members.expand(1) is None
+    assert (await members.usual(1)).expand is None
     for choice in ("off", "preview", None):
         await members.choose_expand(1, choice)
-        assert await members.expand(1) == choice
-    assert await members.expand(2) is None
+        assert (await members.usual(1)).expand == choice
+    assert (await members.usual(2)).expand is None

@@ -36,5 +36,7 @@ class MemberSettings(Base, kw_only=True, eq=False):
     user_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
     #: on, off or preview: the expansion of a request that does not say it; None: not chosen.
     expand: Mapped[str | None] = mapped_column(String(8), default=None)
+    #: Other usual options of /imagine by their names.
+    usual: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
     #: Whether others may start from pictures that the member posts.
     lends_uploads: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -58,7 +58,7 @@ class ImagineForm(Form, kind="imagine"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit the request like the command."""
-        ask = self.filled(interaction)
+        ask = await submit.with_usual_options(app, self.filled(interaction))
         is_private = any(new.is_private for new in read_each(app, ask))
         await ask_to_paint(interaction, app, await with_link(interaction, app, ask, is_private=is_private))
 
@@ -89,7 +89,7 @@ class UploadForm(ImagineForm, kind="upload"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Download the picture and submit the request like the command."""
-        ask = self.filled(interaction)
+        ask = await submit.with_usual_options(app, self.filled(interaction).saying(image=submit.NOT_YET))
         if ask.options.get("link"):
             raise BadPicture(_(ONE_PICTURE))
         is_private = any(new.is_private for new in read_each(app, ask))
