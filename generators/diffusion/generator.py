@@ -19,7 +19,8 @@ from limner.generators.diffusion.admission import Admission
 from limner.generators.diffusion.batch_size import BatchSize, measured_batch, samples_in
 from limner.generators.diffusion.decoder import Decoder
 from limner.generators.diffusion.flight import Flight
-from limner.generators.diffusion.memory import Budget, Ladder, budget, releasable, weights
+from limner.generators.diffusion.ladder import Ladder
+from limner.generators.diffusion.memory import Budget, budget, releasable, weights
 from limner.generators.diffusion.pipelines import Pipelines, pick_dtype, place, read_pipeline
 from limner.generators.diffusion.preview import Previewer, make_previewer
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
@@ -47,8 +48,8 @@ class DiffusionGenerator:
     the stock pipeline would paint for it alone (within 2/255 on CPU in float32). Random numbers come from the CPU, so a
     seed gives the same picture on every device.
 
-    What fits is measured at loading (`memory.measure`); a call that does not fit after all goes down a ladder of
-    sacrifices (`memory.Ladder`).
+    What fits is measured at loading (`memory.budget`); a call that does not fit after all goes down a ladder of
+    sacrifices (`ladder.Ladder`).
     """
 
     def __init__(

@@ -1,25 +1,20 @@
-"""Memory: measures painting on the device, decides what fits, and what to give up when it runs out."""
+"""Memory: measures what painting takes on the device, and decides what fits."""
 
 # pyright: basic
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import psutil
 import torch
-from accelerate.utils.memory import clear_device_cache
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from limner.generators.diffusion.meters import Meter, meter_of
 from limner.generators.errors import BadRequest, GenerationError, error_site
 from limner.generators.measured import Measured
 from limner.generators.model_card import ModelCard
@@ -36,22 +31,6 @@ CPU_SIDE = 256
 """The longer side, in pixels, of the pictures that are painted on the CPU to measure what they take."""
 
 GIB = 2**30
-
-
-class Meter(Protocol):
-    """Reads a device's memory."""
-
-    def free(self) -> float:
-        """Bytes that this process could still take."""
-        ...
-
-    def reset(self) -> None:
-        """Begin a measurement."""
-        ...
-
-    def peak(self) -> int:
-        """The most bytes that were in use at any time since `reset`, beyond those in use then."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -213,17 +192,6 @@ def _peaks(meter: Meter, painting: Iterator[None]) -> tuple[int, int]:
     return denoising, meter.peak()
 
 
-def meter_of(device: torch.device) -> Meter | None:
-    """The meter for a device; None where its memory cannot be read."""
-    if device.type == "cuda":
-        return _CudaMeter(device)
-    if device.type == "mps":
-        return _MpsMeter()
-    if device.type == "cpu" and sys.platform == "linux" and _ProcessMeter.CLEAR.exists():
-        return _ProcessMeter()
-    return None
-
-
 def releasable(pipe: DiffusionPipeline) -> int:
     """Bytes of weights that leave the device when only the largest of the pipeline's models stays on it."""
     sizes = weights(pipe)
@@ -234,150 +202,3 @@ def weights(pipe: DiffusionPipeline) -> list[int]:
     """Bytes of the weights of each of the pipeline's models."""
     models = [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
     return [sum(each.numel() * each.element_size() for each in model.parameters()) for model in models]
-
-
-class _CudaMeter:
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-
-    def free(self) -> int:
-        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        return torch.cuda.mem_get_info(self._device)[0] + unused
-
-    def reset(self) -> None:
-        torch.cuda.reset_peak_memory_stats(self._device)
-        self._before = torch.cuda.memory_allocated(self._device)
-
-    def peak(self) -> int:
-        return torch.cuda.max_memory_allocated(self._device) - self._before
-
-
-class _MpsMeter:
-    """Metal has no peak counter, but torch's allocator keeps what it took until its cache is emptied."""
-
-    def free(self) -> int:
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-
-    def reset(self) -> None:
-        torch.mps.empty_cache()
-        self._before = torch.mps.driver_allocated_memory()
-
-    def peak(self) -> int:
-        torch.mps.synchronize()
-        return torch.mps.driver_allocated_memory() - self._before
-
-
-class _ProcessMeter:
-    """The CPU has no counting allocator: Linux's resident set of this process is measured (proc(5), clear_refs)."""
-
-    CLEAR = Path("/proc/self/clear_refs")
-
-    def free(self) -> float:
-        return min(psutil.virtual_memory().available, _container_room())
-
-    def reset(self) -> None:
-        ctypes.CDLL(None).malloc_trim(0)  # otherwise painting reuses pages that the process never gave back
-        self.CLEAR.write_text("5", encoding="ascii")
-        self._before = self._read("VmRSS")
-
-    def peak(self) -> int:
-        return self._read("VmHWM") - self._before
-
-    def _read(self, name: str) -> int:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
-
-
-def _container_room(folder: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes left up to a container's limit, which the machine's free memory does not show (cgroup v2).
-
-    File pages that the kernel can drop are not counted.
-    """
-    try:
-        limit, used = (int((folder / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())
-    except (OSError, ValueError):  # no such limit: the file is missing or says "max"
-        return math.inf
-    return limit - used + int(stat["inactive_file"])
-
-
-class Ladder:
-    """Where a generator stands between all in one call and the last resort when the device runs out of memory.
-
-    The rungs: calls of as many samples as ``pixels`` allows; half as many, down to one row; for one picture that cannot
-    be decoded, its decoding in tiles; the models that are not in use in main memory. A request fails below the last
-    rung only. What worked stays until `climb`, so that a failure is paid for once.
-
-    Args:
-        pipe: the pipeline; its VAE learns to tile, itself to offload.
-        pixels: width times height of all samples of one call, at most; may be changed while nothing is in flight.
-        can_offload: whether the device has a main memory to offload to, and has not done so yet.
-    """
-
-    def __init__(self, pipe: DiffusionPipeline, pixels: int, *, can_offload: bool) -> None:
-        self.pixels = pixels
-        self.can_offload = can_offload
-        self._pipe = pipe
-        self.climb()
-
-    def climb(self) -> None:
-        """Start from the top again, as the missing memory may be free now.
-
-        Offloaded models stay offloaded: moving them back needs the very memory that was missing.
-        """
-        self._decoded = self.pixels
-        self._denoised = 2 * self.pixels  # a guided sample is two rows of its call
-        self._tile_from = math.inf
-
-    def rows(self, pixels: int, *, decoding: bool) -> int:
-        """How many rows of this size go into one call of the VAE (or of a whole pipeline) or of the denoiser."""
-        return max(1, (self._decoded if decoding else self._denoised) // pixels)
-
-    def give_up(self, rows: int, pixels: int, *, decoding: bool) -> bool:
-        """Go one rung down, after a call of ``rows`` ran out of memory; False if none is left for a single row.
-
-        Args:
-            rows: of the call, which must be repeated in halves if there are several.
-            pixels: width times height of each.
-            decoding: whether it was a call of the VAE, or of a whole pipeline.
-        """
-        clear_device_cache(garbage_collection=True)
-        if rows > 1:
-            if decoding:
-                self._decoded = rows // 2 * pixels
-            else:
-                self._denoised = rows // 2 * pixels
-            log.warning("memory_short then=smaller_calls rows=%d pixels=%d", rows // 2, pixels)
-            return True
-        return (decoding and self._tile(pixels)) or self._offload()
-
-    @contextmanager
-    def tiling(self, pixels: int) -> Iterator[None]:
-        """Decode in tiles inside this block, if a picture of that size could not be decoded otherwise.
-
-        Tiles are blended, so their picture differs slightly from one decoded whole: only pictures that need it are
-        tiled.
-        """
-        if pixels < self._tile_from:
-            yield
-            return
-        self._pipe.vae.enable_tiling()
-        try:
-            yield
-        finally:
-            self._pipe.vae.disable_tiling()
-
-    def _tile(self, pixels: int) -> bool:
-        if pixels >= self._tile_from or not hasattr(getattr(self._pipe, "vae", None), "enable_tiling"):
-            return False
-        self._tile_from = pixels
-        log.warning("memory_short then=tiles pixels=%d", pixels)
-        return True
-
-    def _offload(self) -> bool:
-        if not self.can_offload:
-            return False
-        self.can_offload = False
-        self._pipe.enable_model_cpu_offload(device=self._pipe._execution_device)
-        log.warning("memory_short then=offload")
-        return True

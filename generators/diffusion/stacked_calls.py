@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limner.generators.diffusion.memory import Ladder
+from limner.generators.diffusion.ladder import Ladder
 from limner.generators.errors import GenerationError, OutOfMemory
 from limner.generators.failures import understand
 

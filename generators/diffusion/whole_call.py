@@ -16,7 +16,7 @@ import torch
 from greenlet import getcurrent, greenlet
 
 from limner.generators.base import Event, Failed, Finished, Preview, Progress
-from limner.generators.diffusion.memory import Ladder
+from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.pipelines import Pipelines, arguments
 from limner.generators.diffusion.preview import Previewer, Watch
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers, OutOfMemory

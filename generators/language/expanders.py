@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-import unicodedata
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from limner.generators.added_words import CJK, added
 from limner.generators.answers import parse_json, read_answer
 from limner.generators.base import Expansion
 from limner.generators.errors import error_site
-from limner.generators.language.glossary import language, translate
-from limner.generators.language.guard import WROTE_NOTHING, check
+from limner.generators.language.guard import WROTE_NOTHING
+from limner.generators.language.idea import Idea, ascii_only, one_line
+from limner.generators.language.phrases import (
+    as_tags,
+    grow,
+    shorten,
+    spoken,
+    whole_phrases,
+    word_count,
+)
 from limner.generators.language.placement import Neighbour, Policy
 from limner.generators.sentences import sentence
 
@@ -35,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_CHARACTERS = 1500
-"""Longest text of idea and addition; a longer idea stays whole."""
 MOST_BYTES = 2**20
 """Longest answer of a chat server that is read; thousands of words of a reasoning model fit."""
 
@@ -55,14 +56,10 @@ TAG_ORDERS = (
     "{words} words longer than the idea."
 )
 IN_DIALECT = {"sentences": ORDERS, "tags": TAG_ORDERS}
-MARKS = " ,.;!?。，；！？"
-COUNTED = re.compile(rf"{CJK}{{1,2}}|(?:(?!{CJK})\w)+")
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 PAUSES = (0.2, 0.8)
 """Seconds before the second and the third attempt."""
 
-AS_IT_IS = sentence("The language model {reason}, so your idea was used as it is.")
-WORD_BY_WORD = sentence("The language model {reason}, so your idea was only read in English, word by word.")
 LATE = sentence("did not answer in time")
 DOWN = sentence("did not answer")
 ABSENT = sentence("could not be loaded")
@@ -71,46 +68,6 @@ LOADING_SECONDS = 4.0
 """How long an idea waits for a model that is being loaded; then it is used without an expansion."""
 UNREADABLE = sentence("answered in a form that could not be read")
 ENGLISH_ONLY = sentence("reads only English")
-
-
-@dataclass(frozen=True)
-class Idea:
-    """A member's idea, and the beginning of its description.
-
-    ``start`` is the idea on one line, or its translation if the image model reads English only and the glossary knows a
-    word of it; ``reading`` is that translation, for any image model.
-    """
-
-    text: str
-    start: str
-    reading: str | None
-    locale: str
-    english_only: bool
-    began: float
-
-    @classmethod
-    def read(cls, idea: str, locale: str, english_only: bool) -> Self:
-        """Look the idea up in the glossary; starts the expansion's clock."""
-        text = one_line(idea)
-        reading = translate(text, locale)
-        start = reading if english_only and reading else text
-        return cls(text, start, reading, locale, english_only, time.monotonic())
-
-    def as_it_is(self, model: str, reason: str = "") -> Expansion:
-        """The idea without an expansion, and the sentence that says why."""
-        text = AS_IT_IS if self.start == self.text else WORD_BY_WORD
-        note = text.format(reason=reason) if reason else ""
-        return self.expansion(self.start, model, note)
-
-    def checked(self, text: str, model: str) -> Expansion:
-        """The text if it keeps the idea's words, otherwise the idea."""
-        reason = check(self.text, text, self.locale).reason
-        return self.as_it_is(model, reason) if reason else self.expansion(text, model)
-
-    def expansion(self, text: str, model: str, note: str = "") -> Expansion:
-        """The text with its added and kept words."""
-        kept = check(self.text, text, self.locale).kept
-        return Expansion(text, added(self.start, text), kept, model, time.monotonic() - self.began, note)
 
 
 class NoExpander:
@@ -186,7 +143,7 @@ class TransformersExpander:
         read = Idea.read(idea, locale, english_only)
         if max_words <= 0:
             return read.as_it_is(self.name)
-        seen = read.start if self._source else _ascii_only(read)
+        seen = read.start if self._source else ascii_only(read)
         if not seen:
             return read.as_it_is(self.name, ENGLISH_ONLY)
         # Loading is not retried at every idea, because it takes long.
@@ -318,9 +275,9 @@ class OpenAIExpander:
 
     def _checked(self, read: Idea, data: bytes, max_words: int, dialect: str) -> Expansion:
         choice = parse_json(data)["choices"][0]
-        answer = _spoken(choice["message"]["content"] or "")
+        answer = spoken(choice["message"]["content"] or "")
         if choice.get("finish_reason") == "length":
-            answer = _whole_phrases(answer)
+            answer = whole_phrases(answer)
         if dialect == "tags":
             answer = as_tags(read.start, answer)
         return read.checked(shorten(one_line(answer), word_count(read.start) + max_words), self.name)
@@ -350,69 +307,3 @@ class OpenAIExpander:
         async with self._session.post(self._url, json=body, allow_redirects=False) as response:
             response.raise_for_status()
             return await read_answer(response, MOST_BYTES)
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks, control characters and direction marks."""
-    spaced = re.sub(r"[\s\u2028\u2029]+", " ", text)
-    return re.sub(
-        r"[\u202a-\u202e\u2066-\u2069]", "", "".join(c for c in spaced if unicodedata.category(c) != "Cc")
-    ).strip()
-
-
-def word_count(text: str) -> int:
-    """The number of words; two characters of Chinese or Japanese count as one."""
-    return len(COUNTED.findall(text))
-
-
-def shorten(text: str, words: int) -> str:
-    """The first whole phrases of the text within ``words`` words and MAX_CHARACTERS characters."""
-    first_too_many = next(islice(COUNTED.finditer(text[: MAX_CHARACTERS + 2]), words, None), None)
-    if first_too_many is None and len(text) <= MAX_CHARACTERS:
-        return text
-    return _until_mark(text, min(MAX_CHARACTERS, first_too_many.start() if first_too_many else len(text)))
-
-
-def grow(read: Idea, continuation: str, max_words: int) -> str:
-    """The start with the phrases of a continuation that are new, fit, and change no word of the idea."""
-    text = read.start
-    limit = word_count(text) + max_words
-    for phrase in filter(None, (part.strip(' "') for part in re.split(r"[,.;。，；]", continuation))):
-        longer = f"{text.rstrip(',;')}{' ' if text[-1] in '.!?。！？' else ', '}{phrase}"
-        fits = word_count(longer) <= limit and len(longer) <= MAX_CHARACTERS
-        if fits and phrase.casefold() not in text.casefold() and not check(read.text, longer, read.locale).reason:
-            text = longer
-    return text
-
-
-def as_tags(start: str, text: str) -> str:
-    """A text that begins with ``start``, with commas instead of the full stops behind that."""
-    if not text.startswith(start):
-        return text
-    return start + re.sub(r"[.;](?=\s)|[。；]", ",", text[len(start) :]).rstrip(MARKS)
-
-
-def _spoken(answer: str) -> str:
-    """A reasoning model's answer without its thoughts, and without quotation marks around it."""
-    answer = re.sub(r"<think>.*?(</think>|$)", "", answer, flags=re.DOTALL).rpartition("</think>")[2].strip()
-    whole = re.fullmatch(r'["“]([^"“”]+)["”]', answer)
-    return whole.group(1) if whole else answer
-
-
-def _whole_phrases(text: str) -> str:
-    """The text up to its last comma or full stop; empty if there is none."""
-    text = text.rstrip(MARKS)
-    return _until_mark(text, len(text))
-
-
-def _until_mark(text: str, room: int) -> str:
-    """The text before its last comma or full stop within ``room`` characters."""
-    marks = re.finditer(r"[,.;!?](?=\s)|[。，；！？]", text[: room + 2])
-    return text[: max((mark.start() for mark in marks if mark.start() <= room), default=0)].rstrip(MARKS)
-
-
-def _ascii_only(read: Idea) -> str:
-    """The English words of an idea for the small English model; empty if there are none."""
-    english = read.reading or (read.text if language(read.text, read.locale) == "en" else "")
-    seen = re.sub(r"\s+", " ", re.sub(r"[^\x00-\u024F]", "", english)).strip(" ,.;:\"'")
-    return seen if re.search("[A-Za-z]", seen) else ""

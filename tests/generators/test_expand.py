@@ -27,20 +27,11 @@ from hypothesis import strategies as st
 
 from limner.generators.added_words import added, runs
 from limner.generators.language import language_model
-from limner.generators.language.expanders import (
-    LOADING_SECONDS,
-    MARKS,
-    MAX_CHARACTERS,
-    Idea,
-    NoExpander,
-    OpenAIExpander,
-    TransformersExpander,
-    one_line,
-    shorten,
-    word_count,
-)
+from limner.generators.language.expanders import LOADING_SECONDS, NoExpander, OpenAIExpander, TransformersExpander
 from limner.generators.language.guard import check
+from limner.generators.language.idea import Idea, one_line
 from limner.generators.language.language_model import LanguageModel
+from limner.generators.language.phrases import MARKS, MAX_CHARACTERS, shorten, word_count
 
 IDEAS = """\
 a sunset beach

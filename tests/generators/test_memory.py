@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, _container_room, budget, meter_of
+from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, budget
+from limner.generators.diffusion.meters import _container_room, meter_of
 from limner.generators.errors import BadRequest, DeviceLost, ModelFailed, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.measured import Measured

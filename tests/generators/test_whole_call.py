@@ -17,7 +17,7 @@ from diffusers import (
 
 from limner.generators.base import Event, Failed, Finished, Progress
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.diffusion.memory import Ladder
+from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.pipelines import Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import BadRequest, NotNumbers, OutOfMemory
