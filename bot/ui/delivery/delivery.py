@@ -15,26 +15,20 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.background import Lanes, to_its_end
-from limner.bot.limits import nonce
-from limner.bot.moderation.strikes import DAY
 from limner.bot.place import Where
 from limner.bot.queue.outbox import LONGEST_HOLD, LONGEST_PAUSE
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.pictures.budget import MESSAGE_BYTES
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Job
-from limner.bot.translation import _, speaking
+from limner.bot.translation import _
 from limner.bot.ui.delivery.posting import (
-    FORBIDDEN,
-    MISSING_PERMISSIONS,
     REQUEST_TOO_LARGE,
-    THREAD_ARCHIVED,
-    UNKNOWN_CHANNEL,
-    UNKNOWN_MESSAGE,
     Posting,
     is_lasting,
 )
-from limner.bot.ui.interactions import SILENT, lacking, speaking_to_server, spot
+from limner.bot.ui.delivery.refused_answers import HeldBack, RefusedAnswers
+from limner.bot.ui.interactions import speaking_to_server, spot
 from limner.bot.ui.job import job_messages
 from limner.generators.errors import error_site
 
@@ -83,6 +77,7 @@ class Delivery:
         self._app = app
         self._client = client
         self._posting = Posting(app, client)
+        self._refused = RefusedAnswers(app, client, self._posting)
         self._lanes = Lanes(CHANNELS_AT_ONCE)
         self._shown: dict[int, _Shown] = {}
         self._moved: dict[int, float] = {}
@@ -147,7 +142,7 @@ class Delivery:
                 message_id = await self._post_or_explain(job)
             await self._app.jobs.mark_delivered(job.id, message_id)
             self._shown.pop(job.id, None)
-        except _HeldBack:
+        except HeldBack:
             await self._app.outbox.hold_back(job.id, min(2.0**job.delivery_attempts, LONGEST_HOLD))
         except Exception as error:
             log.warning("delivery_postponed job=%s error=%s", job.id, type(error).__name__)
@@ -178,7 +173,7 @@ class Delivery:
             if not is_lasting(error):
                 raise
             log.info("delivery_refused job=%s code=%s", job.id, error.code)
-            return await self._explain(job, error)
+            return await self._refused.explain(job, error)
 
     async def _post(self, job: Job) -> int:
         """Post the answer with its pictures, as large as Discord accepts them."""
@@ -209,69 +204,6 @@ class Delivery:
     def _room(self, amount: int) -> AbstractAsyncContextManager[None]:
         """Wait until the files of a large message fit the byte budget; small ones need none."""
         return self._app.held.take(amount) if amount > SMALL_BYTES else nullcontext()
-
-    async def _explain(self, job: Job, error: discord.HTTPException) -> int | None:
-        """The answer is refused: say why, where possible; a deleted placeholder stays deleted.
-
-        Raises:
-            _HeldBack: it can be posted once the thread is opened or a permission is given.
-        """
-        if error.code == UNKNOWN_MESSAGE:
-            return job.message_id
-        if error.code == UNKNOWN_CHANNEL:
-            await self._tell_owner(job, lambda: _(job_messages.CHANNEL_GONE))
-            return job.message_id
-        if error.code not in (THREAD_ARCHIVED, *FORBIDDEN):
-            return await self._give_up(job, error)
-        if job.held_back_at is None:
-            await self._say_what_is_missing(job, error)
-        elif job.held_back_at < time.time() - job_messages.HELD_BACK_DAYS * DAY:
-            return job.message_id
-        raise _HeldBack
-
-    async def _give_up(self, job: Job, error: discord.HTTPException) -> int | None:
-        """Discord refuses the content of the answer; post a plain sentence instead."""
-        try:
-            return await self._posting.put(job, _(job_messages.NOT_TAKEN, code=error.code))
-        except discord.HTTPException as again:
-            if not is_lasting(again):
-                raise
-            code = again.code
-            await self._tell_owner(job, lambda: _(job_messages.NOT_TAKEN_AT_ALL, code=code))
-        return job.message_id
-
-    async def _say_what_is_missing(self, job: Job, error: discord.HTTPException) -> None:
-        """Say it in the message where only files are refused; otherwise to the owner."""
-        if error.code == MISSING_PERMISSIONS and job.images:
-            try:
-                text = job_messages.ended(job, self._app.styles)
-                await self._posting.put(job, f"{text}\n{job_messages.no_attaching()}")
-                return
-            except discord.HTTPException as again:
-                if not is_lasting(again):
-                    raise
-        is_archived = error.code == THREAD_ARCHIVED
-        await self._tell_owner(job, job_messages.thread_closed if is_archived else lambda: self._lacking(job))
-
-    def _lacking(self, job: Job) -> str:
-        """The missing permissions in a job's channel, as far as they are known."""
-        guild, channel = self._client.get_guild(job.guild_id or 0), self._client.get_channel(_channel_id(job))
-        if guild is None:
-            return _(job_messages.NO_MEMBER)
-        is_known = isinstance(channel, discord.Thread | discord.abc.GuildChannel)
-        missing = lacking(channel.permissions_for(guild.me), channel) if is_known else []
-        return job_messages.not_permitted(missing or [_("View Channels")])
-
-    async def _tell_owner(self, job: Job, why: Callable[[], str]) -> None:
-        """Send a job's owner a direct message in their language, if they accept one."""
-        with speaking(job.locale):
-            text = job_messages.elsewhere(job, why())
-        try:
-            owner = await self._client.create_dm(discord.Object(job.user_id))
-            await owner.send(text, nonce=nonce("owner", job.id), allowed_mentions=SILENT)
-        except discord.HTTPException as error:
-            if not is_lasting(error):
-                raise
 
     # Waiting and running jobs.
 
@@ -345,10 +277,6 @@ class Delivery:
             return []
         file = io.BytesIO(preview.image)
         return [discord.File(file, name, spoiler=job.is_spoiler, description=_(job_messages.PREVIEW))]
-
-
-class _HeldBack(Exception):
-    """An answer that can be posted after a change in its server."""
 
 
 def _channel_id(job: Job) -> int:

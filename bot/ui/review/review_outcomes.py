@@ -16,7 +16,7 @@ from limner.bot.reasons import EndCode, ReviewState, TimeOut
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review, Suspension
 from limner.bot.translation import N_, _, english, speaking
-from limner.bot.ui.delivery.delivery import is_lasting
+from limner.bot.ui.delivery.posting import is_lasting
 from limner.bot.ui.interactions import SILENT
 
 log = logging.getLogger(__name__)
