@@ -138,3 +138,23 @@ def put_restyler(folder: Path, **more: Any) -> str:
     (folder / "limner.json").write_text(json.dumps(card | more))
     (folder / "model.safetensors").write_bytes(NO_WEIGHTS)
     return str(folder)
+
+
+async def claim(jobs: JobQueue, samples: int = 1, worker: str = "w", **more: Any) -> list[int]:
+    """The numbers of the jobs that a worker with room for so many samples is given."""
+    return [job.id for job in await jobs.claim(worker, capacity=samples * PIXELS, **more)]
+
+
+async def serve_all(jobs: JobQueue) -> list[int]:
+    """The users in the order in which they are served, one job at a time."""
+    served: list[int] = []
+    while claimed := await jobs.claim("w", capacity=1):
+        assert await jobs.finish(claimed[0], [picture()], seconds=1, busy_seconds=1)
+        served.append(claimed[0].user_id)
+    return served
+
+
+async def change(jobs: JobQueue, job_id: int, **values: object) -> None:
+    """What time, or a crash, would do to a row."""
+    async with jobs.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == job_id).values(**values))
