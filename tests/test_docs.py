@@ -12,7 +12,7 @@ import pytest
 from discord import app_commands
 
 import limner.bot.errors
-from limner.bot.__main__ import build_parser
+from limner.bot.cli.arguments import build_parser
 from limner.bot.errors import BadPrompt, UserError
 from limner.bot.filters.rulebook.entries import USED
 from limner.bot.filters.rules import RuleAction

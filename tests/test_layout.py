@@ -70,14 +70,14 @@ MAY_IMPORT = {
     "limner.generators.language.unread": ("limner.bot.worker", "limner.generators"),
     "limner.generators.executor": ("limner.bot.worker", "limner.generators"),
     "limner.generators.vision": ("limner.bot.worker", "limner.generators"),
-    "limner.generators.training": ("limner.bot.__main__", "limner.generators"),
+    "limner.generators.training": ("limner.bot.cli", "limner.generators"),
 }
 """What is imported, and the modules and folders that may import it; the longest name decides."""
 
 LAYERS = (
     ("__main__",),
-    ("plugin", "client", "demo"),
     ("cli",),
+    ("plugin", "client", "demo"),
     ("cogs",),
     ("ui",),
     ("worker",),

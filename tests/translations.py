@@ -17,7 +17,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import write_po
 from discord import app_commands
 
-from limner.bot.__main__ import build_parser
+from limner.bot.cli.arguments import build_parser
 from limner.bot.cogs.describe import describe_menu
 from limner.bot.cogs.message_menus import message_menus
 from limner.bot.cogs.pictures import block_menu
@@ -122,7 +122,7 @@ def _of_help(parser: argparse.ArgumentParser) -> Iterator[tuple[str, None, str]]
     helps = [action.help for action in actions] + [one.help for verb in verbs for one in verb._choices_actions]
     for text in (parser.description, *helps):
         if text and text != argparse.SUPPRESS:
-            yield text, None, "bot/__main__.py"
+            yield text, None, "bot/cli/arguments.py"
     for verb in verbs:
         for one in verb.choices.values():
             yield from _of_help(one)

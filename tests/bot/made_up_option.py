@@ -31,8 +31,8 @@ declarations.OPTIONS = (*declarations.OPTIONS, MASK)
 async def find(data: Path) -> dict[str, Any]:
     """Where the option is, by the doors that people use."""
     from limner.bot import submit
-    from limner.bot.__main__ import build_parser
     from limner.bot.app import open_app
+    from limner.bot.cli.arguments import build_parser
     from limner.bot.cogs.imagine import Imagine
     from limner.bot.options.ask import Ask
     from limner.bot.options.parameters import parameters

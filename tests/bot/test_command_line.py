@@ -19,8 +19,9 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from limner.bot import __main__
-from limner.bot.__main__ import build_parser, main
+from limner.bot.__main__ import main
+from limner.bot.cli import verbs
+from limner.bot.cli.arguments import build_parser
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import Settings
 
@@ -372,7 +373,7 @@ def test_pictures_are_made_fit_to_learn_from(tmp_path: Path, capsys: pytest.Capt
 def test_benchmarks_need_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(__main__, "ROOT", tmp_path)
+    monkeypatch.setattr(verbs, "ROOT", tmp_path)
     assert main(["bench", "latency"]) == 2
     assert "checkout" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from limner.bot.__main__ import build_parser
+from limner.bot.cli.arguments import build_parser
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.captioner import train_captioner
 from limner.generators.training.families.clip_and_captioner import train_reading

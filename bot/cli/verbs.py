@@ -1,0 +1,264 @@
+"""What each verb of the command line does; each one imports what it needs, and returns an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+from limner.bot.errors import SetupError
+from limner.bot.importing import importing
+from limner.bot.log import start_log
+from limner.bot.options.declarations import OPTIONS
+from limner.bot.options.option import OptionKind
+from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import LORAS
+from limner.bot.translation import _, commas, stored
+from limner.generators.sentences import translation
+from limner.generators.text_files import read_text, stream_lines
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.evaluation.command import read_old_name
+from limner.generators.training.evaluation.command import run as run_evaluation
+
+ROOT = Path(__file__).resolve().parents[2]
+FAILED = 1
+"""The exit code of a request that failed."""
+
+OF_TERMINAL = [option for option in OPTIONS if option.kind != OptionKind.LINK]
+"""The options of `limner imagine`: messages are in Discord only."""
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Serve the demo until its page is closed."""
+    asyncio.run(_demo_beside_worker(_settings(arguments), arguments.port))
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the bot on Discord until it is stopped."""
+    asyncio.run(_run_beside_worker(_settings(arguments)))
+    return 0
+
+
+def worker(arguments: argparse.Namespace) -> int:
+    """Paint until it is stopped, with one process per device or as one of these."""
+    settings = _settings(arguments, device=arguments.device)
+    if arguments.id:
+        with importing():
+            from limner.bot.worker.process import be_worker
+
+        be_worker(settings, arguments.id)
+    else:
+        from limner.bot.worker.supervisor import supervise
+
+        asyncio.run(supervise(settings))
+    return 0
+
+
+def imagine(arguments: argparse.Namespace) -> int:
+    """Paint one idea, or those that its braces make."""
+    with importing():
+        from limner.bot.cli.imagine import imagine as paint
+        from limner.bot.options.ask import Ask
+
+    options = {option.name: getattr(arguments, option.name) for option in OF_TERMINAL}
+    named = {option.name: options.pop(option.name) for option in OF_TERMINAL if option.kind == OptionKind.PICTURE}
+    given = {name: [files] if isinstance(files, Path) else files for name, files in named.items() if files}
+    ask = Ask(text=arguments.idea, options=options)
+    settings = _quiet_settings(arguments)
+    work = paint(settings, ask, out=arguments.out, as_json=arguments.json, given=given, repeated=arguments.repeated)
+    return asyncio.run(work)
+
+
+def history(arguments: argparse.Namespace) -> int:
+    """Print requests."""
+    from limner.bot.cli.imagine import show_history
+
+    settings = _settings(arguments)
+    asyncio.run(show_history(settings, arguments.user, arguments.search, arguments.limit, as_json=arguments.json))
+    return 0
+
+
+def ratings(arguments: argparse.Namespace) -> int:
+    """Print rated results."""
+    from limner.bot.cli.ratings import print_ratings
+
+    asyncio.run(print_ratings(_settings(arguments)))
+    return 0
+
+
+def export_member(arguments: argparse.Namespace) -> int:
+    """Write everything stored about a member."""
+    from limner.bot.cli.export import export
+
+    return 0 if asyncio.run(export(_settings(arguments), arguments.member, arguments.file)) else FAILED
+
+
+def block(arguments: argparse.Namespace) -> int:
+    """Block or allow pictures, or print the blocked ones."""
+    from limner.bot.cli.imagine import block as change_blocked
+
+    work = change_blocked(
+        _settings(arguments), arguments.file, arguments.server, arguments.allow, as_json=arguments.json
+    )
+    asyncio.run(work)
+    return 0
+
+
+def filter_check(arguments: argparse.Namespace) -> int:
+    """Try the rules on lines of JSON."""
+    from limner.bot.cli.filter_rules import matcher
+    from limner.bot.filters.lines import check_lines
+
+    rules = arguments.rules or asyncio.run(matcher(_settings(arguments)))
+    failed = False
+    with ExitStack() as stack:
+        source, name = sys.stdin.buffer, _("the input")
+        if arguments.input:
+            try:
+                source, name = stack.enter_context(arguments.input.open("rb")), arguments.input.name
+            except OSError as error:
+                raise SetupError(
+                    _("The file {file} cannot be read: {why}.", file=arguments.input, why=error.strerror)
+                ) from error
+        for answer in check_lines(rules, stream_lines(source, name)):
+            failed |= answer["action"] == "error"
+            print(json.dumps(answer))
+    return FAILED if failed else 0
+
+
+def filter_import(arguments: argparse.Namespace) -> int:
+    """Add the rules of a file to those for all servers."""
+    from limner.bot.cli.filter_rules import import_rules
+
+    return asyncio.run(import_rules(_settings(arguments), arguments.file, anyway=arguments.anyway))
+
+
+def filter_export(arguments: argparse.Namespace) -> int:
+    """Print the rules for all servers."""
+    from limner.bot.cli.filter_rules import export_rules
+
+    asyncio.run(export_rules(_settings(arguments)))
+    return 0
+
+
+def migrate(arguments: argparse.Namespace) -> int:
+    """Bring the database up to date, or copy another one into it."""
+    from limner.bot.storage.copy_database import copy_database
+    from limner.bot.storage.migrate import upgrade
+
+    settings = _settings(arguments)
+    if arguments.source:
+        source = settings.using(database_url="" if arguments.source == "sqlite" else arguments.source)
+        copied = asyncio.run(copy_database(source.url, settings.url))
+        rows, jobs = sum(copied.values()), copied["jobs"]
+        print(_("Copied {rows} rows ({jobs} requests); the old database is as it was.", rows=rows, jobs=jobs))
+    else:
+        asyncio.run(upgrade(settings.url))
+        print(_("The database is up to date."))
+    return 0
+
+
+def wipe(arguments: argparse.Namespace) -> int:
+    """Delete everything that was stored."""
+    from limner.bot.cli.wipe import wipe as wipe_all
+
+    return 0 if asyncio.run(wipe_all(_settings(arguments), is_sure=arguments.yes)) else FAILED
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Examine the setup."""
+    from limner.bot.cli.doctor.examine import examine
+
+    return asyncio.run(examine(arguments.data, as_json=arguments.json))
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train a model of one kind."""
+    settings = Settings.load(data=arguments.data)
+    arguments.models = {name: card.source for name, card in settings.cards.items()}
+    arguments.loras = settings.data / LORAS
+    arguments.training = settings.data / "training"
+    try:
+        translation.set(stored)
+        arguments.kind(arguments)
+    except TrainingError as error:
+        raise SetupError(stored(str(error))) from error
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Evaluate a model."""
+    from limner.bot.settings.model_sources import read_card
+
+    read_old_name(arguments)
+    settings = _quiet_settings(arguments)
+    card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
+    try:
+        translation.set(stored)
+        run_evaluation(arguments, card, image_text_model=settings.image_text_source, device=settings.devices[0])
+    except TrainingError as error:
+        raise SetupError(stored(str(error))) from error
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Run a benchmark of a checkout."""
+    names = _benchmarks()
+    if not names:
+        raise SetupError(_("The benchmarks are not installed with Limner; run them from a checkout of its repository."))
+    if arguments.name not in names:
+        raise SetupError(_("There is no such benchmark; choose one of: {names}.", names=commas(names)))
+    return subprocess.run([sys.executable, "-m", f"tests.benchmarks.{arguments.name}"], cwd=ROOT).returncode
+
+
+def _settings(arguments: argparse.Namespace, **given: Any) -> Settings:
+    """Load the settings and start logging at their level."""
+    settings = Settings.load(data=arguments.data, **given)
+    start_log(settings)
+    return settings
+
+
+def _quiet_settings(arguments: argparse.Namespace) -> Settings:
+    """The same for verbs with a progress bar: warnings only."""
+    settings = Settings.load(data=arguments.data)
+    if settings.log_level == "INFO":
+        settings = settings.using(log_level="WARNING")
+    start_log(settings)
+    return settings
+
+
+async def _demo_beside_worker(settings: Settings, port: int) -> None:
+    with importing():
+        from limner.bot.storage.migrate import upgrade
+        from limner.bot.worker.launch import launched_early
+
+    await upgrade(settings.url)
+    async with launched_early(settings) as early:
+        with importing():
+            from limner.bot.demo import run_demo
+
+        await run_demo(settings, early, port)
+
+
+async def _run_beside_worker(settings: Settings) -> None:
+    """Run the bot; its libraries are loaded while a worker loads its own."""
+    with importing():
+        from limner.bot.worker.launch import launched_early
+
+    async with launched_early(settings) if settings.token else nullcontext([]) as early:
+        with importing():
+            from limner.bot.client import run_bot
+
+        await run_bot(settings, early)
+
+
+def _benchmarks() -> list[str]:
+    """Names of the benchmarks; empty outside a checkout."""
+    files = (ROOT / "tests" / "benchmarks").glob("*.py")
+    return sorted(path.stem for path in files if '__name__ == "__main__"' in read_text(path))
