@@ -23,7 +23,7 @@ from limner.bot.translation import english
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
-"""The pause before a second attempt; it doubles with each one."""
+"""The pause before a second attempt, which doubles with each one: exponential backoff."""
 LOOK_SECONDS = 2.0
 """The pause before unclassified pictures are classified again."""
 

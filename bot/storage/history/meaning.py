@@ -1,4 +1,4 @@
-"""Search by meaning: the thread of the embedder, the signs in memory, and the nearest requests."""
+"""Semantic search: the thread of the embedder, the signs in memory, and the nearest requests."""
 
 from __future__ import annotations
 
