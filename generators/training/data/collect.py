@@ -123,11 +123,7 @@ def collect(
     contacts: list[tuple[Image.Image, str]] = []
     for raw in raws:
         try:
-            if not raw.texts:
-                raise Broken(sentence("without a caption"))
-            image = _cut(open_picture(raw), side)
-            if (twin := _nearest(image, hashes, report.kept)) is not None:
-                raise Broken(twin)
+            image = _usable(raw, side, hashes, report.kept)
         except Broken as reason:
             report.drop(str(reason), raw.name)
             continue
@@ -144,17 +140,31 @@ def collect(
         writer.close()
     if report.kept < 2:
         shutil.rmtree(out)
-        reasons = "; ".join(f"{len(names)} left out: {reason}" for reason, names in report.dropped.items())
-        raise TrainingError(
-            sentence(
-                "{folder} has fewer than two usable pictures ({reasons}); add some.",
-                folder=folder,
-                reasons=reasons or sentence("there are no more"),
-            )
-        )
+        raise _too_few(folder, report)
     (out / "report.json").write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
     lay_out([image for image, _ in contacts], 8, [text for _, text in contacts]).save(out / "contacts.png")
     return report
+
+
+def _usable(raw: Raw, side: int, hashes: np.ndarray, kept: int) -> Image.Image:
+    """The picture, cut to its side; raises Broken if it has no caption or is nearly one of the ``kept`` before."""
+    if not raw.texts:
+        raise Broken(sentence("without a caption"))
+    image = _cut(open_picture(raw), side)
+    if (twin := _nearest(image, hashes, kept)) is not None:
+        raise Broken(twin)
+    return image
+
+
+def _too_few(folder: Path, report: Report) -> TrainingError:
+    reasons = "; ".join(f"{len(names)} left out: {reason}" for reason, names in report.dropped.items())
+    return TrainingError(
+        sentence(
+            "{folder} has fewer than two usable pictures ({reasons}); add some.",
+            folder=folder,
+            reasons=reasons or sentence("there are no more"),
+        )
+    )
 
 
 def find(folder: Path) -> Iterator[Raw]:
