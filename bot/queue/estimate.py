@@ -219,13 +219,13 @@ async def positions_of(
         keys |= others.weights_keys
     paces = await StepTimes.read(session, keys)
     workers = await session.scalar(LIVE_WORKERS, {"since": now - lease})
-    painters = workers or len({worker for *_, worker in running}) or 1
+    workers_alive = workers or len({worker for *_, worker in running}) or 1
     before = {job.id: load for line in lines for job, load in line.loads(others, paces)}
     painting = [
         _Painting(job_id, worker, left, paces.load(key, pixels, pixels))
         for job_id, key, pixels, left, worker in running
     ]
-    return [_position(job, before.get(job.id), painting, paces, painters) for job in jobs]
+    return [_position(job, before.get(job.id), painting, paces, workers_alive) for job in jobs]
 
 
 class _Painting(NamedTuple):
@@ -238,7 +238,7 @@ class _Painting(NamedTuple):
 
 
 def _position(
-    job: Job, before: Load | None, painting: Sequence[_Painting], paces: StepTimes, painters: int
+    job: Job, before: Load | None, painting: Sequence[_Painting], paces: StepTimes, workers_alive: int
 ) -> Position:
     left = job.steps - job.step
     own = paces.load(job.weights_key, job.pixels, job.pixels * left)
@@ -247,7 +247,7 @@ def _position(
         beside = [one.step.times(min(one.left, left)) for one in others if one.worker_id == job.worker_id]
         return Position(0, sum(beside, own).seconds)
     ahead = sum((one.step.times(one.left) for one in others), before)
-    seconds = None if ahead.seconds is None or own.seconds is None else ahead.seconds / painters + own.seconds
+    seconds = None if ahead.seconds is None or own.seconds is None else ahead.seconds / workers_alive + own.seconds
     return Position(round(before.jobs), seconds)
 
 

@@ -135,9 +135,9 @@ class ExecutorThread:
 
     def _open(self, kinds: set[str]) -> None:
         with importing():
-            for painter in entry_points(group="limner.generators"):
-                if painter.name in kinds:
-                    painter.load()
+            for entry in entry_points(group="limner.generators"):
+                if entry.name in kinds:
+                    entry.load()
         self._executor.check()
 
     def _paint(

@@ -182,8 +182,8 @@ class TransformersExpander:
         try:
             self._policy, sizes = self._beside.place(self._source)
             log.info(
-                "expander_placed policy=%s writer_bytes=%d painter_bytes=%d free_bytes=%s",
-                *(self._policy, sizes.writer, sizes.painter, sizes.free),
+                "expander_placed policy=%s language_model_bytes=%d image_model_bytes=%d free_bytes=%s",
+                *(self._policy, sizes.language_model, sizes.image_model, sizes.free),
             )
             device = "cpu" if self._policy == "cpu" else self._beside.device
             return LanguageModel.load(self._source, self._cache, device=device, waits=self._policy == "swap")

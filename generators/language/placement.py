@@ -31,13 +31,13 @@ class Sizes:
 
     Attributes:
         free: free memory of the device; None without an accelerator.
-        painter: weights of the image model on the device at a time.
-        writer: weights of the language model.
+        image_model: weights of the image model on the device at a time.
+        language_model: weights of the language model.
     """
 
     free: int | None
-    painter: int
-    writer: int
+    image_model: int
+    language_model: int
 
 
 def choose(wanted: str, sizes: Sizes, *, movable: bool = True) -> Policy:
@@ -55,9 +55,9 @@ def choose(wanted: str, sizes: Sizes, *, movable: bool = True) -> Policy:
         return "cpu"
     if wanted == "resident" or (wanted == "swap" and movable):
         return wanted
-    if _with_working_room(sizes.painter + sizes.writer) <= sizes.free:
+    if _with_working_room(sizes.image_model + sizes.language_model) <= sizes.free:
         return "resident"
-    if movable and _with_working_room(max(sizes.painter, sizes.writer)) <= sizes.free:
+    if movable and _with_working_room(max(sizes.image_model, sizes.language_model)) <= sizes.free:
         return "swap"
     return "cpu"
 
@@ -68,13 +68,13 @@ def _with_working_room(weights: int) -> int:
 
 def describe(policy: Policy, sizes: Sizes) -> str:
     """The policy in words, with its numbers."""
-    writer, painter = _gigabytes(sizes.writer), _gigabytes(sizes.painter)
+    language_model, image_model = _gigabytes(sizes.language_model), _gigabytes(sizes.image_model)
     if sizes.free is None:
-        return f"language model on the CPU: {writer}; no accelerator"
+        return f"language model on the CPU: {language_model}; no accelerator"
     where = {
-        "cpu": f"language model on the CPU: {writer}; the image model alone on the GPU: {painter}",
-        "resident": f"language model and painter both on the GPU: {writer} + {painter}",
-        "swap": f"language model and painter on the GPU in turn: {writer} and {painter}",
+        "cpu": f"language model on the CPU: {language_model}; the image model alone on the GPU: {image_model}",
+        "resident": f"language model and image model both on the GPU: {language_model} + {image_model}",
+        "swap": f"language model and image model on the GPU in turn: {language_model} and {image_model}",
     }
     return f"{where[policy]} of {_gigabytes(sizes.free)} free"
 
@@ -83,7 +83,7 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
 
 
-def painter_bytes(source: str, *, dtype: str, offload: str) -> int:
+def image_model_bytes(source: str, *, dtype: str, offload: str) -> int:
     """Device bytes of a diffusers folder: its weights in ``dtype``, or its largest part if it is offloaded."""
     folder = _local(source)
     parts = [_parameters(part) for part in folder.iterdir() if part.is_dir()] if folder else []
@@ -92,7 +92,7 @@ def painter_bytes(source: str, *, dtype: str, offload: str) -> int:
     return BYTES[dtype] * (max(parts) if offload == "model" else sum(parts))
 
 
-def writer_bytes(source: str, *, dtype: str) -> int:
+def language_model_bytes(source: str, *, dtype: str) -> int:
     """Bytes of a language model's folder or hub name in ``dtype``; 0 if it is not on this machine yet."""
     folder = _local(source)
     return BYTES[dtype] * _parameters(folder) if folder else 0
@@ -139,21 +139,25 @@ class Neighbour:
     wanted: str = "auto"
     aside: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def place(self, writer: str) -> tuple[Policy, Sizes]:
+    def place(self, language_model: str) -> tuple[Policy, Sizes]:
         """Where a language model runs beside this image model here: a folder or hub name; empty: the bundled one."""
         from limner.generators.device import free_memory, pick_device
 
         free = free_memory(pick_device(self.device))
         half = "float32" if free is None else "bfloat16"
-        painter = painter_bytes(self.source, dtype=half if self.dtype == "auto" else self.dtype, offload=self.offload)
-        if not writer:  # it is so small that a CPU core is as fast, and it needs float32 there
-            return "cpu", Sizes(free, painter, BUNDLED_BYTES)
-        sizes = Sizes(free, painter, writer_bytes(writer, dtype=half))
+        image_model = image_model_bytes(
+            self.source, dtype=half if self.dtype == "auto" else self.dtype, offload=self.offload
+        )
+        if not language_model:  # it is so small that a CPU core is as fast, and it needs float32 there
+            return "cpu", Sizes(free, image_model, BUNDLED_BYTES)
+        sizes = Sizes(free, image_model, language_model_bytes(language_model, dtype=half))
         policy = choose(self.wanted, sizes, movable=self.offload == "none")
-        return policy, sizes if policy != "cpu" else replace(sizes, writer=writer_bytes(writer, dtype="float32"))
+        return policy, sizes if policy != "cpu" else replace(
+            sizes, language_model=language_model_bytes(language_model, dtype="float32")
+        )
 
 
-def report(neighbour: Neighbour, writer: str) -> dict[str, Any]:
+def report(neighbour: Neighbour, language_model: str) -> dict[str, Any]:
     """The devices of this machine and, if the image model's is there, where a language model would run."""
     from limner.generators.device import check, found
 
@@ -161,10 +165,10 @@ def report(neighbour: Neighbour, writer: str) -> dict[str, Any]:
         check(neighbour.device)
     except DeviceLost:
         return found()
-    policy, sizes = neighbour.place(writer)
+    policy, sizes = neighbour.place(language_model)
     return {**found(), "policy": policy, "placement": describe(policy, sizes), "sizes": asdict(sizes)}
 
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
-    print(json.dumps(report(Neighbour(**asked["painter"]), asked["writer"])))
+    print(json.dumps(report(Neighbour(**asked["image_model"]), asked["language_model"])))

@@ -21,9 +21,9 @@ from limner.generators.language.placement import (
     Sizes,
     choose,
     describe,
-    painter_bytes,
+    image_model_bytes,
+    language_model_bytes,
     report,
-    writer_bytes,
 )
 from limner.generators.model_card import ModelCard
 from tests.tiny_models import tiny_request
@@ -33,47 +33,56 @@ SIZE = st.integers(0, 100 * GB)
 RANK: list[Policy] = ["cpu", "swap", "resident"]
 
 
-@given(painter=SIZE, writer=SIZE, wanted=st.sampled_from(["auto", "cpu", "resident", "swap"]), movable=st.booleans())
-def test_without_an_accelerator_there_is_only_the_cpu(painter: int, writer: int, wanted: str, movable: bool):
-    assert choose(wanted, Sizes(None, painter, writer), movable=movable) == "cpu"
-
-
-@given(free=SIZE, painter=SIZE, writer=SIZE, movable=st.booleans())
-def test_auto_never_plans_more_than_is_free_and_takes_turns_only_if_it_must(
-    free: int, painter: int, writer: int, movable: bool
+@given(
+    image_model=SIZE,
+    language_model=SIZE,
+    wanted=st.sampled_from(["auto", "cpu", "resident", "swap"]),
+    movable=st.booleans(),
+)
+def test_without_an_accelerator_there_is_only_the_cpu(
+    image_model: int, language_model: int, wanted: str, movable: bool
 ):
-    policy = choose("auto", Sizes(free, painter, writer), movable=movable)
-    on_it = {"cpu": 0, "swap": max(painter, writer), "resident": painter + writer}[policy]
+    assert choose(wanted, Sizes(None, image_model, language_model), movable=movable) == "cpu"
+
+
+@given(free=SIZE, image_model=SIZE, language_model=SIZE, movable=st.booleans())
+def test_auto_never_plans_more_than_is_free_and_takes_turns_only_if_it_must(
+    free: int, image_model: int, language_model: int, movable: bool
+):
+    policy = choose("auto", Sizes(free, image_model, language_model), movable=movable)
+    on_it = {"cpu": 0, "swap": max(image_model, language_model), "resident": image_model + language_model}[policy]
     assert policy == "cpu" or on_it + GB <= free
     assert policy != "swap" or movable
-    if painter + writer + max(2**30, (painter + writer) // 2) <= free:
+    if image_model + language_model + max(2**30, (image_model + language_model) // 2) <= free:
         assert policy == "resident"
 
 
-@given(free=SIZE, more=SIZE, painter=SIZE, writer=SIZE)
-def test_more_memory_is_never_worse(free: int, more: int, painter: int, writer: int):
-    less = choose("auto", Sizes(free, painter, writer))
-    assert RANK.index(choose("auto", Sizes(free + more, painter, writer))) >= RANK.index(less)
+@given(free=SIZE, more=SIZE, image_model=SIZE, language_model=SIZE)
+def test_more_memory_is_never_worse(free: int, more: int, image_model: int, language_model: int):
+    less = choose("auto", Sizes(free, image_model, language_model))
+    assert RANK.index(choose("auto", Sizes(free + more, image_model, language_model))) >= RANK.index(less)
 
 
-@given(free=SIZE, painter=SIZE, writer=SIZE, wanted=st.sampled_from(RANK))
-def test_the_operator_has_the_last_word_on_an_accelerator(free: int, painter: int, writer: int, wanted: Policy):
-    assert choose(wanted, Sizes(free, painter, writer)) == wanted
-    assert choose("swap", Sizes(free, painter, writer), movable=False) in ("cpu", "resident")
+@given(free=SIZE, image_model=SIZE, language_model=SIZE, wanted=st.sampled_from(RANK))
+def test_the_operator_has_the_last_word_on_an_accelerator(
+    free: int, image_model: int, language_model: int, wanted: Policy
+):
+    assert choose(wanted, Sizes(free, image_model, language_model)) == wanted
+    assert choose("swap", Sizes(free, image_model, language_model), movable=False) in ("cpu", "resident")
 
 
 @pytest.mark.parametrize(
-    ("free", "painter", "writer", "policy"),
+    ("free", "image_model", "language_model", "policy"),
     [(24 * GB, 6.9 * GB, 0.5 * GB, "resident"), (12 * GB, 6.9 * GB, 8 * GB, "swap"), (8 * GB, 6.9 * GB, 8 * GB, "cpu")],
 )
-def test_usual_cards(free: int, painter: float, writer: float, policy: Policy):
-    assert choose("auto", Sizes(free, int(painter), int(writer))) == policy
+def test_usual_cards(free: int, image_model: float, language_model: float, policy: Policy):
+    assert choose("auto", Sizes(free, int(image_model), int(language_model))) == policy
 
 
 def test_it_is_said_in_words_with_the_numbers():
     assert describe("cpu", Sizes(None, 0, 270_000_000)) == "language model on the CPU: 270 MB; no accelerator"
     both = describe("resident", Sizes(24 * GB, 6_900_000_000, 500_000_000))
-    assert both == "language model and painter both on the GPU: 500 MB + 6.9 GB of 24.0 GB free"
+    assert both == "language model and image model both on the GPU: 500 MB + 6.9 GB of 24.0 GB free"
 
 
 def test_weights_are_counted_from_their_headers(tmp_path: Path):
@@ -81,17 +90,17 @@ def test_weights_are_counted_from_their_headers(tmp_path: Path):
         (tmp_path / part).mkdir()
         save_file({"w": torch.zeros(numbers)}, tmp_path / part / "model.safetensors")
     save_file({"w": torch.zeros(1000, dtype=torch.float16)}, tmp_path / "unet" / "model.fp16.safetensors")
-    assert painter_bytes(str(tmp_path), dtype="bfloat16", offload="none") == 2 * 1010
-    assert painter_bytes(str(tmp_path), dtype="float32", offload="model") == 4 * 1000
-    assert painter_bytes(str(tmp_path), dtype="float32", offload="sequential") == 0
-    assert writer_bytes(str(tmp_path / "unet"), dtype="float16") == 2 * 1000
-    assert writer_bytes("nobody/nothing", dtype="float16") == 0
+    assert image_model_bytes(str(tmp_path), dtype="bfloat16", offload="none") == 2 * 1010
+    assert image_model_bytes(str(tmp_path), dtype="float32", offload="model") == 4 * 1000
+    assert image_model_bytes(str(tmp_path), dtype="float32", offload="sequential") == 0
+    assert language_model_bytes(str(tmp_path / "unet"), dtype="float16") == 2 * 1000
+    assert language_model_bytes("nobody/nothing", dtype="float16") == 0
 
 
 def test_a_machine_is_told_of_with_what_would_be_done(tiny: Path):
     said = report(Neighbour(device="cpu", source=str(tiny)), "")
     assert (said["policy"], said["version"]) == ("cpu", torch.__version__)
-    assert said["sizes"]["painter"] == painter_bytes(str(tiny), dtype="float32", offload="none") > 0
+    assert said["sizes"]["image_model"] == image_model_bytes(str(tiny), dtype="float32", offload="none") > 0
     assert said["placement"].startswith("language model on the CPU: 538 MB")
     assert "policy" not in report(Neighbour(device="cuda:99"), "")
 

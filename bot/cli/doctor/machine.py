@@ -78,10 +78,10 @@ def styles(settings: Settings) -> Iterator[Check]:
 async def devices(settings: Settings) -> AsyncIterator[Check]:
     """The devices that torch finds, and how the language model and the image model share them."""
     card = settings.default_card
-    painter = {"device": settings.devices[0], "source": card.source, "dtype": settings.dtype}
-    painter |= {"offload": settings.offload, "wanted": settings.expander_device}
+    image_model = {"device": settings.devices[0], "source": card.source, "dtype": settings.dtype}
+    image_model |= {"offload": settings.offload, "wanted": settings.expander_device}
     found = await ask_generators(
-        "language.placement", json.dumps({"painter": painter, "writer": settings.expander_model})
+        "language.placement", json.dumps({"image_model": image_model, "language_model": settings.expander_model})
     )
     if found is None:
         yield Check("fail", _("torch cannot be loaded"), "pip install -c constraints.txt -e .")

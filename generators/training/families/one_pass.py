@@ -80,9 +80,9 @@ class Captioned:
         """Normal noise (count, noise)."""
         return torch.randn(count, self._shape.noise, generator=random).to(self.device)
 
-    def sheet(self, painter: nn.Module) -> Image.Image:
+    def sheet(self, generator: nn.Module) -> Image.Image:
         """Pictures painted for the captions of the sample sheet."""
-        painted = painter(self.noise(len(self.shown), torch.Generator().manual_seed(0)), self.words(self.shown))
+        painted = generator(self.noise(len(self.shown), torch.Generator().manual_seed(0)), self.words(self.shown))
         return lay_out([image.resize((96, 96)) for image in to_pictures(painted)], 10, self.texts)
 
 
@@ -142,18 +142,18 @@ class GANTask:
     progress = 0.0
 
     def __init__(
-        self, painter: StyleGenerator, critic: Critic, data: Captioned, reading: CaptionLoss | None = None
+        self, generator: StyleGenerator, critic: Critic, data: Captioned, reading: CaptionLoss | None = None
     ) -> None:
         self._augmentation = Augmentation().to(data.device)
-        self.network = nn.ModuleDict({"painter": painter, "critic": critic, "augmentation": self._augmentation})
-        self._painter, self._critic, self._data, self.size = painter, critic, data, len(data)
+        self.network = nn.ModuleDict({"painter": generator, "critic": critic, "augmentation": self._augmentation})
+        self._generator, self._critic, self._data, self.size = generator, critic, data, len(data)
         self._reading, self.fingerprint = reading, data.fingerprint
         self.parts = ("generator", "discriminator", "r1", "augmentation", *(("read_back",) if reading else ()))
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The losses of critic and generator; without saturation, and with a penalty on real pictures' gradients."""
         real, words = self._data.pixels(numbers), self._data.words(numbers)
-        painted = self._painter(self._data.noise(len(numbers), random), words)
+        painted = self._generator(self._data.noise(len(numbers), random), words)
         read_back = {"read_back": self._reading.loss(painted, numbers)} if self._reading else {}
         real = self._augmentation(real, random).requires_grad_()
         painted = self._augmentation(painted, random)
@@ -178,7 +178,7 @@ class GANTask:
     @torch.no_grad()
     def sample(self) -> Image.Image:
         """Pictures painted from noise."""
-        return self._data.sheet(self._painter)
+        return self._data.sheet(self._generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,9 +277,9 @@ def _export(recipe: OnePassRecipe) -> Path:
     """Write the model with the averaged weights of the last checkpoint."""
     task, shape, words = _build(recipe, torch.device("cpu"))
     read_average(recipe.folder, task.network)
-    painter = task.network["painter"] if recipe.family == "gan" else task.network
+    generator = task.network["painter"] if recipe.family == "gan" else task.network
     side = max(128, shape.side)
     card: dict[str, Any] = {"title": f"{recipe.folder.resolve().name} ({recipe.family.upper()})", "width": side}
     card |= {"height": side, "multiple_of": side, "num_inference_steps": 1, "guidance_scale": 1.0}
-    save(recipe.folder / "model", recipe.family, shape, painter, words, card | {"max_added_words": 0})
+    save(recipe.folder / "model", recipe.family, shape, generator, words, card | {"max_added_words": 0})
     return recipe.folder / "model"
