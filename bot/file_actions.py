@@ -13,7 +13,7 @@ from limner.bot.reasons import JobKind
 from limner.bot.storage.tables.models import Job
 from limner.bot.submit import submit
 from limner.bot.translation import N_, _
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.requests import Finish
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.submit import check_asker, submit, with_usual_expansion
 from limner.bot.translation import _
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.requests import ADJUSTMENTS, SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:

@@ -37,8 +37,8 @@ from limner.bot.storage.members import Usual
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.generators.base import Expansion
-from limner.generators.model_card import ModelCard
-from limner.generators.qualities import STANDARD, quality
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.qualities import STANDARD, quality
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:

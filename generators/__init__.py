@@ -1,8 +1,8 @@
 """Text to images: the names for authors of plug-ins. Importing this imports no torch."""
 
 from limner.generators.base import Event, Expansion, Failed, Finished, ImageGenerator, Preview, Progress, PromptExpander
+from limner.generators.cards.model_card import ImagesServer, ModelCard
 from limner.generators.errors import BadRequest, DeviceLost, GenerationError, ModelNotFound, OutOfMemory
-from limner.generators.model_card import ImagesServer, ModelCard
 from limner.generators.requests import GenerationRequest
 
 __all__ = [

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, ImageGenerator
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import (
     CANNOT_CHANGE,
     TOO_LATE,
@@ -22,7 +23,6 @@ from limner.generators.errors import (
 )
 from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 

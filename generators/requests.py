@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from limner.generators.qualities import STANDARD
+from limner.generators.cards.qualities import STANDARD
 from limner.generators.references import Reference, Role
 
 SEEDS = 2**32

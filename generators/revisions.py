@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from limner.generators.card_schema import read_table
+from limner.generators.cards.card_schema import read_table
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.model_files import default_weights, downloaded
+from limner.generators.cards.samplers import samplers
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
-from limner.generators.model_files import default_weights, downloaded
-from limner.generators.samplers import samplers
 
 SUBJECT = "revisions"
 """Where the hashes of files are remembered."""

@@ -12,10 +12,10 @@ from typing import Any
 from PIL import Image
 
 from limner.generators.base import Failed
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import check
 from limner.generators.errors import DeviceLost, GenerationError
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
 LONGEST_REASON = 300

@@ -16,32 +16,10 @@ FOLDERS = ("bot", "generators", "migrations")
 
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
-    *(
-        "abilities",
-        "added_words",
-        "answers",
-        "base",
-        "embedders",
-        "errors",
-        "image_canvas",
-        "image_files",
-        "lora_words",
-        "references",
-    ),
-    *(
-        "installed",
-        "measured",
-        "model_card",
-        "model_files",
-        "qualities",
-        "reference_files",
-        "requests",
-        "samplers",
-        "sentences",
-    ),
-    *("revisions", "text_files", "weights"),
+    *("added_words", "answers", "base", "cards", "embedders", "errors", "image_canvas", "image_files"),
+    *("installed", "measured", "references", "requests", "revisions", "sentences", "text_files", "weights"),
 )
-"""Modules of generators that the bot imports too."""
+"""Modules and folders of generators that the bot imports too."""
 GENERATORS = tuple(
     f"limner.generators.{path.stem}"
     for path in (ROOT / "generators").iterdir()

@@ -19,7 +19,7 @@ from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action
 from limner.bot.translation import N_, _
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from limner.bot.options.option import Option, OptionKind
 from limner.bot.options.picture_options import PICTURE_OPTIONS
 from limner.bot.options.size_fields import Aspect, Size
 from limner.bot.translation import N_
-from limner.generators.qualities import QUALITIES
+from limner.generators.cards.qualities import QUALITIES
 from limner.generators.requests import SEEDS, GenerationRequest
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from limner.generators.revisions import scheduler_class
 if TYPE_CHECKING:
     from limner.bot.app import App
     from limner.bot.queue.enqueue import NewJob
-    from limner.generators.model_card import ModelCard
+    from limner.generators.cards.model_card import ModelCard
 
 NO_MODEL = N_(
     "That picture was painted by the model {model}, which is not offered here; add --model and one of: {names}."

@@ -10,8 +10,8 @@ from limner.bot.errors import BadOption
 from limner.bot.limits import named, some
 from limner.bot.options.fields import InRequest, with_request
 from limner.bot.translation import N_, _, commas
-from limner.generators.model_card import ModelCard
-from limner.generators.qualities import STANDARD, quality
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.qualities import STANDARD, quality
 from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas, stored
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.weights import without_weights
 

@@ -12,7 +12,7 @@ from limner.bot.errors import BadOption
 from limner.bot.options.fields import Field
 from limner.bot.posted_pictures import NAMED
 from limner.bot.translation import N_, _
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 
 if TYPE_CHECKING:
     from limner.bot.app import App

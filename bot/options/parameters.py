@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.storage.tables.models import Job
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.revisions import scheduler_class
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import BadOption
 from limner.bot.translation import _, commas
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.references import Reference, Role
 from limner.generators.requests import GenerationRequest
 

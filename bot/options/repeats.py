@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from limner.bot.translation import N_, _, commas
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.references import OF_CONTROLNETS
 from limner.generators.requests import GenerationRequest
 from limner.generators.revisions import Revisions, model_folder, scheduler_class

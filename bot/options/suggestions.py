@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limner.bot.translation import _
-from limner.generators.lora_words import trigger_words
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.lora_words import trigger_words
+from limner.generators.cards.model_card import ModelCard
 
 if TYPE_CHECKING:
     from limner.bot.app import App

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limner.bot.translation import _
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.references import Role
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from limner.bot.errors import SetupError
 from limner.bot.translation import _
-from limner.generators.model_card import UNLOADABLE, LoraFiles, ModelCard
+from limner.generators.cards.model_card import UNLOADABLE, LoraFiles, ModelCard
 
 LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""

@@ -16,9 +16,9 @@ from limner.bot.settings.fields import SettingFields, setting_names
 from limner.bot.settings.model_sources import card_with_files, loadable_here, model_source, read_card
 from limner.bot.settings.sources import convert, read_environment, read_file, to_text
 from limner.bot.translation import _
+from limner.generators.cards.model_card import ImagesServer, ModelCard
+from limner.generators.cards.model_files import downloaded, pipeline_on_hub
 from limner.generators.installed import safety_classifiers
-from limner.generators.model_card import ImagesServer, ModelCard
-from limner.generators.model_files import downloaded, pipeline_on_hub
 from limner.generators.text_files import BadText
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}

@@ -9,7 +9,7 @@ from functools import partial
 from limner.bot.app import App
 from limner.bot.options.declarations import ASPECTS
 from limner.bot.translation import N_, _, ngettext
-from limner.generators.qualities import QUALITIES
+from limner.generators.cards.qualities import QUALITIES
 
 UNCHOSEN = "-"
 """The value of what a member leaves to the server, or to the bot's operator."""

@@ -15,8 +15,8 @@ from limner.bot.importing import importing
 from limner.bot.queue.faults import DEVICE_LOST, HUNG, WorkerBroken
 from limner.bot.settings import Settings
 from limner.generators.base import FIRST_BATCH, Event, Failed
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import DeviceLost, GenerationError
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from limner.bot.translation import N_, _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.generators.base import Expansion, PromptExpander
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.image_canvas import covered
 from limner.generators.image_files import encode_png
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS, GenerationRequest
 
 NO_SUCH_PART = N_("I find no “{part}” in that picture; say it in other words, or choose cells.")

@@ -27,9 +27,9 @@ from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.image_canvas import pasted
 from limner.generators.language.unread import unknown_words
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import Finish
 from limner.generators.revisions import Revisions
 from limner.generators.weights import is_weighted, without_weights

@@ -28,8 +28,8 @@ from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import DeviceLost, GenerationError, error_site
-from limner.generators.model_card import ModelCard
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.pipelines import Pipelines, arguments
 from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
 from limner.generators.errors import BadRequest
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 

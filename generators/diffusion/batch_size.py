@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator
 from functools import partial
 
 from limner.generators.base import FIRST_BATCH
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import GenerationError, error_site
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)

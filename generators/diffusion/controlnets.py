@@ -14,10 +14,10 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from PIL import Image, ImageOps
 
+from limner.generators.cards.model_files import weights_variant
 from limner.generators.errors import BadRequest, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.loading import loading
-from limner.generators.model_files import weights_variant
 from limner.generators.references import OF_CONTROLNETS, Reference, Role
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence

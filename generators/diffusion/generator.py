@@ -14,6 +14,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview, Progress
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.admission import Admission
 from limner.generators.diffusion.batch_size import BatchSize, measured_batch, samples_in
@@ -29,7 +30,6 @@ from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import CANNOT_CHANGE, TOO_LATE, BadRequest, GenerationError, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformers import CLIPVisionModelWithProjection
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.loading import loading
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.meters import Meter, meter_of
 from limner.generators.errors import BadRequest, GenerationError, error_site
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 

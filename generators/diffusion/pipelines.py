@@ -15,7 +15,10 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.abilities import UNETS
+from limner.generators.cards.abilities import UNETS
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.model_files import variant_of
+from limner.generators.cards.samplers import samplers
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
 from limner.generators.diffusion.ip_adapters import IpAdapters
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
@@ -23,10 +26,7 @@ from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
-from limner.generators.model_card import ModelCard
-from limner.generators.model_files import variant_of
 from limner.generators.requests import GenerationRequest
-from limner.generators.samplers import samplers
 from limner.generators.sentences import sentence
 from limner.generators.weights import parts
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.batch_size import BatchSize
 from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.stacked_calls import Call
-from limner.generators.model_card import ModelCard
 
 PASSED_OVER = 8
 """A request skipped for so many steps is stepped next."""

@@ -11,8 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
+from limner.generators.cards.model_files import default_weights, read_header
 from limner.generators.errors import DeviceLost
-from limner.generators.model_files import default_weights, read_header
 
 Policy = Literal["cpu", "resident", "swap"]
 

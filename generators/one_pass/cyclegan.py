@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.pipelines import read_picture
 from limner.generators.errors import BadRequest, NoNegative
-from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.generator import CONFIG, VERSION, WEIGHTS, OnePass, finished
 from limner.generators.one_pass.translators import Depth, Translator
 from limner.generators.requests import GenerationRequest

@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import pick_device
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, NotNumbers, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.language.caption_encoder import CaptionEncoder, load_caption_encoder, pool
 from limner.generators.loading import loading
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.networks import Shape
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence

@@ -13,9 +13,9 @@ import aiohttp
 from PIL import Image
 
 from limner.generators.answers import parse_json, read_answer
+from limner.generators.cards.model_card import ImagesServer
 from limner.generators.errors import BadRequest, BrokenImage, GenerationError, ModelNotFound, NoNegative, error_site
 from limner.generators.image_files import open_image
-from limner.generators.model_card import ImagesServer
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 

@@ -15,9 +15,9 @@ from typing import Self
 from PIL import Image
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, GenerationError, ModelNotFound, error_site
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.remote.images_client import BUSY, NOT_FOUND, ImagesClient
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence

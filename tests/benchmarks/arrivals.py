@@ -14,8 +14,8 @@ from typing import Any
 
 from limner.bot.settings import Settings
 from limner.generators.base import Finished, Progress
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.benchmarks.executor import open_stock, paint_stock
 from tests.benchmarks.figures import ROUNDS, cores, share, show, spread

@@ -13,8 +13,8 @@ import torch
 
 from limner.bot.settings import Settings
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.benchmarks.figures import ROUNDS, cores, show, spread
 from tests.tiny_models import build_small_xl_pipeline, stock_pipeline

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.training.command import PRETRAINED
 from limner.generators.training.data import downloads
 from limner.generators.training.data.picture_folder import CaptionedPicture

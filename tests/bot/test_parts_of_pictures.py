@@ -20,8 +20,8 @@ from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import BLACK, WHITE
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.prepare import NO_SUCH_PART, NOTHING_ELSE
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.image_canvas import SEAM
-from limner.generators.model_card import ModelCard
 from limner.generators.vision.segmentation import TextSegmentation
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.pictures import saved

@@ -13,7 +13,7 @@ from limner.bot.options.parameters import parameters
 from limner.bot.storage.pictures.copies import fit, small_copy
 from limner.bot.storage.pictures.image_files import describe, encode_png
 from limner.bot.storage.tables.models import Job
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 
 #: AUTOMATIC1111's own expressions for the last line (modules/infotext_utils.py), by which other tools read it.

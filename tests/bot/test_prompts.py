@@ -14,8 +14,8 @@ from limner.bot.errors import BadOption
 from limner.bot.options.ask import read
 from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import LORAS
-from limner.generators.lora_words import MOST_BYTES, trigger_words
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.lora_words import MOST_BYTES, trigger_words
+from limner.generators.cards.model_card import ModelCard
 from tests.rows import asked, put_lora
 from tests.simulated_discord import World
 

@@ -13,8 +13,8 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.options.ask import read
-from limner.generators.model_card import ModelCard
-from limner.generators.qualities import QUALITIES, Quality, quality
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.qualities import QUALITIES, Quality, quality
 from limner.generators.text_files import BadText
 from tests.rows import asked, put_lora
 from tests.rows import picture as stored

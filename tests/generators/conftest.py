@@ -12,9 +12,9 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language import language_model
-from limner.generators.model_card import ModelCard
 from limner.generators.training.families import latent_diffusion
 from tests.tiny_models import FAMILIES, SIDE, build_tiny_pipeline, build_tiny_xl_pipeline
 

@@ -14,15 +14,15 @@ import pytest
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from limner.generators import base
-from limner.generators.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, TAKES_NO_LORA, abilities
+from limner.generators.cards.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, TAKES_NO_LORA, abilities
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.samplers import NOISE
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
 from limner.generators.errors import NoNegative
-from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.cyclegan import CycleGANGenerator
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import OnePass
 from limner.generators.one_pass.vae import VAEGenerator
-from limner.generators.samplers import NOISE
 from limner.generators.text_files import BadText
 from tests.tiny_models import FAMILIES, tiny_request
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, GenerationError, ModelNotFound, OutOfMemory
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import SEEDS, GenerationRequest
 from tests.tiny_models import tiny_request
 

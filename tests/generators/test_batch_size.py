@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from limner.generators.base import FIRST_BATCH, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion import batch_size, generator
 from limner.generators.diffusion.batch_size import LONG_SECONDS, BatchSize
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.executor import Executor
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from tests.generators.test_diffusion import stock_images
 from tests.tiny_models import SIDE, tiny_request
 

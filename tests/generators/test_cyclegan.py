@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.training.data.collect import collect
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import cyclegan

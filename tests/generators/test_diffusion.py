@@ -23,6 +23,7 @@ from diffusers import (
 )
 
 from limner.generators.base import Event, Failed, Finished, Preview, Progress
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion import batch_size, step_groups
 from limner.generators.diffusion.batch_size import best_batch
 from limner.generators.diffusion.generator import DiffusionGenerator
@@ -35,7 +36,6 @@ from limner.generators.errors import (
     OutOfMemory,
     error_site,
 )
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.tiny_models import stock_pipeline, tiny_request
 

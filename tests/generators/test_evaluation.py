@@ -16,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 from transformers import ConvNextImageProcessorPil, ResNetConfig, ResNetForImageClassification
 
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.training.data.picture_folder import CaptionedPicture
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.evaluation import command, measures

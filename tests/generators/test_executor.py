@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from limner.generators.base import Failed, Finished, Progress
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, GenerationError, ModelNotFound, OutOfMemory
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from tests.tiny_models import SIDE, tiny_request
 
 MakeExecutor = Callable[..., Executor]

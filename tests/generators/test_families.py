@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from limner.generators.base import Event, Failed, Finished
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.samplers import samplers
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import BadRequest
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
-from limner.generators.samplers import samplers
 from tests.tiny_models import FAMILIES, SIDE, stock_pipeline, tiny_request
 
 MakeFolder = Callable[[str], Path]

@@ -21,9 +21,9 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from limner import generators
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.pipelines import read_pipeline
-from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_models import build_tiny_pipeline

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import LoraFiles, ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.model_card import LoraFiles, ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError

@@ -11,9 +11,9 @@ import torch
 from diffusers import DiffusionPipeline
 
 from limner.generators.base import Event, Failed, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import BadRequest
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.tiny_models import tiny_request, write_tiny_lora
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, budget
 from limner.generators.diffusion.meters import _container_room, meter_of
 from limner.generators.errors import BadRequest, DeviceLost, ModelFailed, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.measured import Measured
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_diffusion import stock_images
 from tests.tiny_models import tiny_request
@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np, torch
 from limner.generators.base import Failed, Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 from tests.generators.test_memory import drawing
 
 torch.set_num_threads(1)

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from limner.generators.cards.model_card import UNLOADABLE, ModelCard
+from limner.generators.cards.model_files import fault_of, read_header
 from limner.generators.diffusion.pipelines import read_pipeline
-from limner.generators.model_card import UNLOADABLE, ModelCard
-from limner.generators.model_files import fault_of, read_header
 from limner.generators.trial import attempt
 
 DIGITS = Path(__file__).parents[2] / "generators" / "pretrained" / "digits-gan"

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from limner.generators.base import Failed, Finished, ImageGenerator
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, ModelNotFound, NotNumbers
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator

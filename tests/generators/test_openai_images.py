@@ -14,9 +14,9 @@ from aiohttp import web
 from PIL import Image
 
 from limner.generators.base import Event, Failed, Finished
+from limner.generators.cards.model_card import ImagesServer, ModelCard
 from limner.generators.errors import BadRequest, BrokenImage, GenerationError, ModelNotFound, NoNegative
 from limner.generators.executor import Executor
-from limner.generators.model_card import ImagesServer, ModelCard
 from limner.generators.remote import images_client
 from limner.generators.remote.images_client import AccountRefused
 from limner.generators.remote.openai_images import OpenAIImagesGenerator

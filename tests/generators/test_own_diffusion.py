@@ -12,8 +12,8 @@ import torch
 from diffusers import DiffusionPipeline
 
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.model_card import ModelCard
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.diffusion import DiffusionRecipe, train_diffusion
 from limner.generators.training.objectives import PREDICTIONS, Objective, build_scheduler

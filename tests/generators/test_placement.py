@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.executor import Executor
 from limner.generators.language.expanders import TransformersExpander
 from limner.generators.language.placement import (
@@ -25,7 +26,6 @@ from limner.generators.language.placement import (
     language_model_bytes,
     report,
 )
-from limner.generators.model_card import ModelCard
 from tests.tiny_models import tiny_request
 
 GB = 10**9

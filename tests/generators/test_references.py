@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModelWithProjection
 
 from limner.generators.base import Event, Failed, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import BadRequest
-from limner.generators.model_card import ModelCard
 from limner.generators.references import OF_CONTROLNETS, Reference, Role
 from limner.generators.requests import GenerationRequest
 from limner.generators.vision.outlines import edges, sketch

@@ -11,8 +11,8 @@ from PIL import Image
 
 from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.tiny_models import tiny_request

@@ -16,11 +16,11 @@ import torch
 from diffusers import StableDiffusionPAGPipeline
 
 from limner.generators.base import Event, Failed, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import BadRequest
 from limner.generators.executor import Executor
 from limner.generators.loading import loading
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_families import load, stock_images
 from tests.tiny_models import stock_pipeline, tiny_request

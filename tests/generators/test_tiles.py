@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest
-from limner.generators.model_card import ModelCard
 from tests.generators.test_families import load, paint, stock_images
 from tests.tiny_models import SIDE, stock_pipeline, tiny_request
 

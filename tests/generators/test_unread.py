@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Event, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.language.caption_encoder import load_caption_encoder
 from limner.generators.language.unread import first_unread, unknown_words, unread_from
-from limner.generators.model_card import ModelCard
 from tests.tiny_models import stock_pipeline, tiny_request, tiny_tokenizer
 
 LONG = "a red cat sits on a mat "

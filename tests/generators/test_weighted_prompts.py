@@ -14,8 +14,8 @@ import torch
 from compel import Compel, CompelForSDXL
 
 from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.model_card import ModelCard
 from limner.generators.weights import is_weighted, parts, without_weights
 from tests.tiny_models import SIDE, stock_pipeline, tiny_request
 

@@ -16,12 +16,12 @@ from diffusers import (
 )
 
 from limner.generators.base import Event, Failed, Finished, Progress
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.pipelines import Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import BadRequest, NotNumbers, OutOfMemory
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from tests.tiny_models import SIDE, tiny_request
 

@@ -17,8 +17,8 @@ from limner.bot.quantities import decimal
 from limner.bot.settings import Settings
 from limner.bot.translation import _, commas, stored
 from limner.bot.worker.devices import ask_generators
-from limner.generators.model_card import ModelCard
-from limner.generators.model_files import fault_of
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.model_files import fault_of
 
 
 def image_model(card: ModelCard, tried: dict[str, Any] | None) -> Check:

@@ -18,7 +18,7 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForOwner
 from limner.bot.ui.interactions import tell, where_to_post
 from limner.bot.ui.job.job_buttons import post_placeholder
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 
 Interaction = discord.Interaction[Any]
 

@@ -30,7 +30,7 @@ from limner.bot.ui.job.favourites import StarButton
 from limner.bot.ui.job.job_buttons import ask_to_delete, post_placeholder
 from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.moving import ask_where_to, may_move
-from limner.generators.model_card import ModelCard
+from limner.generators.cards.model_card import ModelCard
 
 Interaction = discord.Interaction[Any]
 Making = Callable[[App, Job, int, Asker], Awaitable[Job]]

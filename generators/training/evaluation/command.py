@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import GenerationError
-from limner.generators.model_card import ModelCard
 from limner.generators.sentences import sentence, shown
 from limner.generators.text_files import BadText, read_text, split_lines
 from limner.generators.training.errors import TrainingError

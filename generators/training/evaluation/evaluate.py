@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from limner.generators.base import ImageTextModel
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.loading import loading
-from limner.generators.model_card import ModelCard
 from limner.generators.sentences import sentence
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, open_picture, to_images

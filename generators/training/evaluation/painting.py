@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from limner.generators.base import Failed, Finished
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import GenerationError
 from limner.generators.executor import Executor
-from limner.generators.model_card import ModelCard
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 from limner.generators.training.errors import TrainingError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limner.generators.model_card import ModelCard
+    from limner.generators.cards.model_card import ModelCard
 
 STANDARD = "standard"
 QUALITIES = ("draft", STANDARD, "fine")

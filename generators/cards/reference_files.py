@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from limner.generators.card_schema import read_table
-from limner.generators.model_files import ModelFault, read_header, weights_fault
+from limner.generators.cards.card_schema import read_table
+from limner.generators.cards.model_files import ModelFault, read_header, weights_fault
 from limner.generators.references import OF_ADAPTERS, OF_CONTROLNETS, Role
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText

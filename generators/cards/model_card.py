@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, cast
 
-from limner.generators.abilities import abilities
-from limner.generators.card_schema import read_limner_json, read_table
-from limner.generators.model_files import ModelFault, downloaded, fault_of, pipeline_on_hub
-from limner.generators.reference_files import REFERRING, ReferenceFiles, find_references
+from limner.generators.cards.abilities import abilities
+from limner.generators.cards.card_schema import read_limner_json, read_table
+from limner.generators.cards.model_files import ModelFault, downloaded, fault_of, pipeline_on_hub
+from limner.generators.cards.reference_files import REFERRING, ReferenceFiles, find_references
+from limner.generators.cards.samplers import samplers
 from limner.generators.references import OF_CONTROLNETS, Role
-from limner.generators.samplers import samplers
 from limner.generators.sentences import sentence
 from limner.generators.text_files import read_text
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from limner.generators.model_files import read_metadata
+from limner.generators.cards.model_files import read_metadata
 
 MOST_BYTES = 4 * 2**20
 """Longest header that is read: trainers count thousands of tags in it."""
