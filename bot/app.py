@@ -27,6 +27,7 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.erasures import Erasures
 from limner.bot.storage.exports import Exports
 from limner.bot.storage.history.favourites import Favourites
+from limner.bot.storage.history.gallery_posts import GalleryPosts
 from limner.bot.storage.history.history import History
 from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.history.pending_asks import PendingAsks
@@ -75,6 +76,7 @@ class App:
     meaning: Meaning
     members: Members
     favourites: Favourites
+    gallery_posts: GalleryPosts
     ratings: Ratings
     blocked: BlockedPictures
     quarantine: Quarantine
@@ -132,6 +134,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             meaning=meaning,
             members=Members(database),
             favourites=Favourites(database),
+            gallery_posts=GalleryPosts(database),
             ratings=Ratings(database),
             blocked=blocked,
             quarantine=quarantine,

@@ -61,6 +61,9 @@ class GuildSettings:
     evasion_minutes: int = 10
     #: Whether members may make something of each other's posted pictures.
     shares_pictures: bool = True
+    #: Where pictures are posted once more that so many members starred; None: nowhere.
+    gallery_channel_id: int | None = None
+    gallery_stars: int = 3
     #: on, off or preview: the expansion of a request whose member has not chosen it.
     expand: str = "on"
     #: Options of /imagine by their names, of a request whose member has not chosen them: model and style.

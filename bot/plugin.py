@@ -35,14 +35,16 @@ from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery.delivery import Delivery
 from limner.bot.ui.delivery.erasing import Eraser
 from limner.bot.ui.delivery.exporting import Exporter
+from limner.bot.ui.delivery.gallery_channel import GalleryPoster
 from limner.bot.ui.delivery.places import Places
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.card import HistoryButton, OpenPicture
 from limner.bot.ui.picture.family import FamilyButton
-from limner.bot.ui.picture.gallery import HistoryButton, OpenPicture, TurnButton
+from limner.bot.ui.picture.gallery import TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
 from limner.bot.ui.request.again import AgainButton
@@ -123,6 +125,7 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(workers)
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
+        await stack.enter_async_context(running(GalleryPoster(app, bot).run(), "limner-gallery"))
         await stack.enter_async_context(running(app.meaning.fill(), "limner-meaning"))
         await stack.enter_async_context(running(Eraser(app, bot).run(), "limner-eraser"))
         await stack.enter_async_context(running(Exporter(app, bot).run(), "limner-exporter"))

@@ -117,7 +117,7 @@ INNER_LAYERS = {
         ("after_refusal", "form"),
         ("suggestions", "uploads"),
         ("interactions",),
-        ("command_names", "embeds"),
+        ("command_names", "days", "embeds"),
     ),
     "storage": (
         ("copy_database", "erasures", "exports", "servers"),

@@ -1,4 +1,4 @@
-"""Start from this, Vary, Upscale, Adjust, Details and Reuse settings in a message's Apps menu."""
+"""Start from this, Vary, Upscale, Adjust, Details, Reuse settings and Open request in a message's Apps menu."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import open_form
 from limner.bot.ui.interactions import app_of, readable, speak_privately, tell, viewed
 from limner.bot.ui.job.job_buttons import job_of, post_placeholder, show_details
+from limner.bot.ui.picture.card import NO_REQUEST, open_of_message
 from limner.bot.ui.picture.given_pictures import NO_PICTURE, PostedPicture, ask_about, file_in
 from limner.bot.ui.picture.picture_buttons import MAKING, MakeButton, TakeButton, picture_items, start
 from limner.bot.ui.request.imagine_form import open_for_upload, settings_of
@@ -29,8 +30,7 @@ Interaction = discord.Interaction[Any]
 Chosen = Callable[[Interaction, App, discord.Message], Awaitable[None]]
 
 START, VARY, UPSCALE, ADJUST = "Start from this", "Vary", "Upscale", "Adjust"
-DETAILS, REUSE = "Details", "Reuse settings"
-NO_REQUEST = N_("That message shows no request of mine; choose one with pictures that I painted.")
+DETAILS, REUSE, OPEN = "Details", "Reuse settings", "Open request"
 NO_SETTINGS = N_("That request painted nothing, so it has no settings to reuse.")
 WHICH = N_("Which picture do you start from?")
 WHAT = N_("What is made of it, and of which picture?")
@@ -38,7 +38,15 @@ WHAT = N_("What is made of it, and of which picture?")
 
 def message_menus() -> list[app_commands.ContextMenu]:
     """The entries in a message's menu, Apps."""
-    chosen = {START: _start, VARY: _vary, UPSCALE: _upscale, ADJUST: _adjust, DETAILS: _details, REUSE: _reuse}
+    chosen = {
+        START: _start,
+        VARY: _vary,
+        UPSCALE: _upscale,
+        ADJUST: _adjust,
+        DETAILS: _details,
+        REUSE: _reuse,
+        OPEN: open_of_message,
+    }
     return [_menu(name, act) for name, act in chosen.items()]
 
 

@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 
 from limner.bot.app import App
-from limner.bot.errors import BadPicture, NotFound
+from limner.bot.errors import BadOption, BadPicture, CannotPost, NotFound
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Where
@@ -19,9 +19,10 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NUMBER, ForModerators
+from limner.bot.ui.delivery.gallery_channel import GalleryChannel
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import app_of, managers_only, moderated, speak_privately, tell
+from limner.bot.ui.interactions import app_of, lacking, managers_only, moderated, speak_privately, tell
 from limner.bot.ui.job.job_buttons import job_of
 from limner.bot.ui.uploads import download
 
@@ -43,7 +44,34 @@ EXPANDS = {
     "preview": N_("Members see the added details and choose before anything is painted here; they may say otherwise."),
 }
 EMPTY = N_("No picture is blocked here; use the menu of a message: Apps, Block this picture.")
+GALLERY = N_(
+    "Pictures that at least {stars} members have among their favourites are posted in <#{channel}> once more, if all "
+    "who read it may read the channel that they come from. They go when they are deleted, hidden or held back."
+)
+UNSEEN = N_("I cannot see <#{channel}>; give me the permission View Channel there.")
+NO_GALLERY = N_("There is no gallery channel; `channel` chooses one, a text channel or a forum.")
 BLOCK = "Block this picture"
+
+
+class ChannelOption(app_commands.Transformer):
+    """A text channel or a forum."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        """A channel."""
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        """What Discord offers."""
+        return [discord.ChannelType.text, discord.ChannelType.forum]
+
+    async def transform(self, interaction: Interaction, value: app_commands.AppCommandChannel, /) -> GalleryChannel:
+        """The channel, with what the bot knows of it; raises BadOption if it cannot see it."""
+        channel = value.resolve()
+        if not isinstance(channel, GalleryChannel):
+            raise BadOption(_(UNSEEN, channel=value.id))
+        return channel
 
 
 class Pictures(LimnerCog, name="Limner pictures"):
@@ -100,6 +128,34 @@ class Pictures(LimnerCog, name="Limner pictures"):
         await tell(interaction, _(SHARED) if is_shared else _(NOT_SHARED))
 
     @group.command()
+    @app_commands.describe(
+        channel="A text channel or a forum; without one nothing changes",
+        stars="How many members must have a picture among their favourites",
+        off="Post no more pictures there; those that are posted stay as long as they are public",
+    )
+    async def gallery(
+        self,
+        interaction: Interaction,
+        channel: app_commands.Transform[GalleryChannel, ChannelOption] | None = None,
+        stars: app_commands.Range[int, 1, 100] | None = None,
+        *,
+        off: bool = False,
+    ) -> None:
+        """Show or change the channel in which starred pictures are posted once more."""
+        guild_id = await moderated(interaction, self.app)
+        changes: dict[str, Any] = {"gallery_channel_id": None} if off else {}
+        if channel and not off:
+            changes["gallery_channel_id"] = _checked(channel).id
+        if stars:
+            changes["gallery_stars"] = stars
+        if changes:
+            managers_only(interaction)
+            await self.app.guilds.change(guild_id, interaction.user.id, **changes)
+        settings = await self.app.guilds.get(guild_id)
+        chosen = {"channel": settings.gallery_channel_id, "stars": settings.gallery_stars}
+        await tell(interaction, _(GALLERY, **chosen) if settings.gallery_channel_id else _(NO_GALLERY))
+
+    @group.command()
     @app_commands.describe(default="Whether a language model adds details where neither member nor request says it")
     async def expand(self, interaction: Interaction, default: Literal["on", "off", "preview"] | None = None) -> None:
         """Show or change whether ideas are expanded here by default."""
@@ -123,6 +179,14 @@ class Pictures(LimnerCog, name="Limner pictures"):
         guild_id = await moderated(interaction, self.app)
         await self.app.blocked.allow(guild_id, number, interaction.user.id)
         await tell(interaction, _("Picture {number} is not blocked any more.", number=number))
+
+
+def _checked(channel: GalleryChannel) -> GalleryChannel:
+    """The channel; raises CannotPost if pictures could not be posted there."""
+    missing = lacking(channel.permissions_for(channel.guild.me), channel)
+    if missing:
+        raise CannotPost(missing)
+    return channel
 
 
 class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:block:(?P<job>{NUMBER}):(?P<count>[0-9])"):

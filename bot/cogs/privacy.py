@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import Any, Self
 
 import discord
@@ -17,6 +16,7 @@ from limner.bot.storage.erasures import Period
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NUMBER, ForAnyone
+from limner.bot.ui.days import read_day
 from limner.bot.ui.delivery.erasing import pictures, requests
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.form import Form, open_form
@@ -70,7 +70,6 @@ WAITING = N_(
     "Export {number} waits, because Discord does not let me send it: allow direct messages from members of a server "
     "that we share, then press **Export** here."
 )
-NO_DATE = N_("“{text}” is not a date; write it as year, month and day, such as 2026-11-30.")
 NO_PERIOD = N_("Give the first day, the last day, or both, in the form.")
 BACKWARDS = N_("The last day is before the first one; give them the other way round.")
 NO_NUMBER = N_("“{text}” is not a request's number; /history shows the numbers.")
@@ -190,8 +189,8 @@ class EraseForm(Form, kind="erase"):
         first, last = (self.text(name).strip() for name in ("first", "last"))
         if not first and not last:
             raise BadOption(_(NO_PERIOD))
-        after = _day(first) if first else 0.0
-        before = _day(last) + DAY if last else float(round(time.time()))
+        after = read_day(first) if first else 0.0
+        before = read_day(last) + DAY if last else float(round(time.time()))
         if before <= after:
             raise BadOption(_(BACKWARDS))
         return Period(user_id, after, before)
@@ -254,11 +253,3 @@ def _number(text: str) -> int:
     if not re.fullmatch(rf"\s*#?[0-9]{{1,{LONGEST_NUMBER}}}\s*", text, re.ASCII):
         raise BadOption(_(NO_NUMBER, text=text.strip()))
     return int(text.strip().lstrip("#"))
-
-
-def _day(text: str) -> float:
-    """The beginning of a day, in Unix seconds."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise BadOption(_(NO_DATE, text=text)) from error

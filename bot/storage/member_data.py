@@ -50,7 +50,7 @@ ACTORS = {
     "strikes": ("given_by", "removed_by"),
 }
 """Columns with the id of the moderator who made a change or decision."""
-NOBODYS = ("input_pictures", "shares", "workers", "servers", "synced_commands", "wildcard_lists")
+NOBODYS = ("gallery_posts", "input_pictures", "shares", "workers", "servers", "synced_commands", "wildcard_lists")
 """Tables without anything of one member; a picture's row goes with its file."""
 SECRETS = ("token",)
 """Columns with which others could write in the bot's name."""

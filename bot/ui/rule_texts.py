@@ -75,13 +75,15 @@ FIELDS = {
     "times_out": N_("Time-out on Discord"),
     "evasion": N_("Answer to a refused idea in another spelling"),
     "evasion_minutes": N_("Minutes in which another spelling is looked for"),
+    "gallery_channel_id": N_("Gallery channel"),
+    "gallery_stars": N_("Stars for the gallery channel"),
     "explicit_limit": N_("Limit of explicit pictures"),
     "explicit_limit_restricted": N_("Limit of explicit pictures in age-restricted channels"),
 }
 """Names of changed fields in the log, followed by "was"."""
 NONE = {
     "expires_at": N_("never"),
-    "review_channel_id": N_("none"),
+    **dict.fromkeys(("review_channel_id", "gallery_channel_id"), N_("none")),
     "explicit_limit": N_("the operator's"),
     "explicit_limit_restricted": N_("the operator's"),
 }

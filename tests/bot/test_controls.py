@@ -308,7 +308,7 @@ async def test_cards_are_posted_and_roles_named_in_their_own_server_only(world: 
 
 AUTOCOMPLETES = [
     *(("imagine", option) for option in ("style", "model", "lora", "sampler", "controls")),
-    *(("history", option) for option in ("model", "style")),
+    *((name, option) for name in ("history", "gallery") for option in ("model", "style")),
     ("cancel", "request"),
 ]
 FOR_MODERATORS = [(f"filter {name}", "rule") for name in ("edit", "exempt", "remove", "replay")] + [

@@ -226,7 +226,7 @@ async def test_the_family_is_drawn_for_one_reader_and_opens_any_relative(world: 
     card = await world.bob.select(shown, values=[f"{parent.id}:1"])
     assert card.response
     assert card.response.embeds[0].title == f"Request {parent.id}: succeeded"
-    assert labels(card.response.message) == ["Picture", "Family", f"Became {child.id}"]
+    assert labels(card.response.message) == ["Picture", "Favourite", "Family", f"Became {child.id}"]
 
     await world.app.history.delete(parent.id)
     gone = await world.bob.select(shown, values=[f"{parent.id}:1"])

@@ -41,8 +41,9 @@ from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import FACES, RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.picture.card import HistoryButton, OpenPicture
 from limner.bot.ui.picture.family import FamilyButton
-from limner.bot.ui.picture.gallery import HistoryButton, OpenPicture, TurnButton
+from limner.bot.ui.picture.gallery import TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import (
     MAKING,
@@ -70,7 +71,7 @@ MODERATORS = {NAMED, MANAGER, ADMINISTRATOR, OWNER}
 CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
 OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, message_menus.ADJUST)
-MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE)
+MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE, message_menus.OPEN)
 NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
 """Erases the requests from before 1970 of the member who presses it."""
 PRIVATE = discord.SelectOption(label="Only I see them", value="on")
@@ -121,6 +122,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "blend": (EVERYBODY, lambda _: {f"image{n}": ("fox.png", png()) for n in (1, 2)}),
     "wildcards": (EVERYBODY, no_options),
     "history": (EVERYBODY, no_options),
+    "gallery": (EVERYBODY - {IN_DM}, no_options),
     "queue": (EVERYBODY, no_options),
     "me": (EVERYBODY, no_options),
     "ratings": (EVERYBODY, lambda _: {"faces": "on"}),
@@ -136,6 +138,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     **dict.fromkeys(OF_PICTURES, (EVERYBODY - {IN_DM}, no_options)),
     message_menus.DETAILS: (EVERYBODY - {IN_DM}, no_options),
     message_menus.REUSE: (EVERYBODY - {IN_DM}, no_options),
+    message_menus.OPEN: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
     "filter add": (MODERATORS, no_options),
     "filter edit": (MODERATORS, the_rule),
@@ -151,6 +154,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "filter log": (MODERATORS, no_options),
     "pictures limits": (MANAGERS, lambda _: {"ordinary": 0.3}),
     "pictures sharing": (MANAGERS, lambda _: {"who": "owner"}),
+    "pictures gallery": (MANAGERS, lambda _: {"stars": 2}),
     "pictures expand": (MANAGERS, lambda _: {"default": "off"}),
     "lists add": (MODERATORS, lambda _: {"name": "animal", "file": ("a.txt", b"fox")}),
     "lists remove": (MODERATORS, lambda _: {"name": "animal"}),

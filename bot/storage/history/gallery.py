@@ -47,7 +47,8 @@ class Filter:
     """Which pictures are wanted: a member's own, or a server's that all of it may see; all that is given must be true.
 
     Times are Unix seconds. ``words`` is a search (`bot.storage.history.search.read_question`). With ``every_status``
-    requests without pictures count too. With ``is_favourite`` only pictures that the member has starred.
+    requests without pictures count too. With ``channels`` only those asked for there,
+    and with ``starred_by`` those that this member has starred.
     """
 
     user_id: int | None = None
@@ -60,7 +61,8 @@ class Filter:
     since: float | None = None
     until: float | None = None
     is_upscaled: bool = False
-    is_favourite: bool = False
+    channels: tuple[int, ...] | None = None
+    starred_by: int | None = None
     every_status: bool = False
 
     @property
@@ -164,9 +166,9 @@ class Gallery:
         if question is None:
             return None
         conditions, terms = [*_of_requests(wanted), *_texts(question)], [*wanted.terms, *question.terms]
-        if wanted.is_favourite:  # few, and not in the index
+        if wanted.starred_by is not None:  # few, and not in the index
             starred = select(Image.job_id).join(Favourite, Favourite.image_id == Image.id)
-            starred = starred.where(Favourite.user_id == wanted.user_id)
+            starred = starred.where(Favourite.user_id == wanted.starred_by)
             conditions, terms = [Job.id.in_(starred), *conditions, *_has(terms)], []
         return found(terms, conditions, span, is_sqlite=self._database.is_sqlite)
 
@@ -224,6 +226,8 @@ def _of_requests(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         yield Job.guild_id == wanted.guild_id
         yield Job.is_private.is_(False)
         yield Job.quarantine.is_(None)
+    if wanted.channels is not None:
+        yield Job.channel_id.in_(wanted.channels)
     if not wanted.every_status:
         yield Job.status == JobStatus.SUCCEEDED
         yield Job.kind != JobKind.DESCRIBE
@@ -245,8 +249,8 @@ def _of_pictures(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         is_done = (child.action == Action.UPSCALE, child.status == JobStatus.SUCCEEDED)
         yield select(child.id).where(child.parent_id == Image.job_id, is_of_it, *is_done).correlate(Image).exists()
 
-    if wanted.is_favourite:
-        is_its = (Favourite.image_id == Image.id, Favourite.user_id == wanted.user_id)
+    if wanted.starred_by is not None:
+        is_its = (Favourite.image_id == Image.id, Favourite.user_id == wanted.starred_by)
         yield select(Favourite.image_id).where(*is_its).correlate(Image).exists()
 
 

@@ -136,7 +136,12 @@ def star_items(job: Job) -> list[StarButton]:
 
 
 async def _star(interaction: Interaction, app: App, job: Job, number: int) -> None:
-    kept = await app.favourites.star(interaction.user.id, picture_of(job, number).id)
+    image_id = picture_of(job, number).id
+    kept = await app.favourites.star(interaction.user.id, image_id)
+    settings = await app.guilds.get(job.guild_id)
+    stars = (await app.favourites.stars([image_id])).get(image_id, 0)
+    if job.guild_id and settings.gallery_channel_id and stars >= settings.gallery_stars:
+        await app.gallery_posts.want(image_id, job.guild_id)
     await tell(interaction, _told(kept), view=_view(kept))
 
 

@@ -101,6 +101,18 @@ async def linked(interaction: Interaction, app: App, link: str) -> GivenPicture:
         BadPicture: there is no such message, or no picture in it that the member may use.
         UserError: as `viewed`.
     """
+    message, number = await message_of(interaction, link)
+    if message.author != interaction.client.user and not files_of(message):
+        raise BadPicture(_(UNSEEN))
+    return await in_message(interaction, app, message, number)
+
+
+async def message_of(interaction: Interaction, link: str) -> tuple[discord.Message, int]:
+    """The message with this link, in a channel here that the member reads, and the number behind the link (1 if none).
+
+    Raises:
+        BadPicture: there is no such message.
+    """
     parts = LINK.fullmatch(link.strip())
     if parts is None:
         raise BadPicture(_(NO_LINK))
@@ -113,9 +125,7 @@ async def linked(interaction: Interaction, app: App, link: str) -> GivenPicture:
         raise BadPicture(_(NO_MESSAGE)) from error
     except discord.HTTPException as error:
         raise BadPicture(_(LOST)) from error
-    if message.author != interaction.client.user and not files_of(message):
-        raise BadPicture(_(UNSEEN))
-    return await in_message(interaction, app, message, int(parts["number"] or 1))
+    return message, int(parts["number"] or 1)
 
 
 async def in_message(interaction: Interaction, app: App, message: discord.Message, number: int = 1) -> GivenPicture:
