@@ -1,50 +1,37 @@
-"""The command line of training: its kinds and options. Importing this imports no torch."""
+"""The command line of training: the kinds of `limner train` and their options. Importing this imports no torch."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from limner.generators.sentences import sentence, shown
-from limner.generators.training.errors import TrainingError
+from limner.generators.training import kinds
 from limner.generators.training.groups import GROUPS
 from limner.generators.training.options import above_zero, share, whole, widths
-
-if TYPE_CHECKING:
-    from limner.generators.training.plan import Plan
-
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
 def add_kinds(train: argparse.ArgumentParser) -> None:
     """Add the kinds of `limner train`; each sets ``kind`` to its function."""
-    kinds = train.add_subparsers(metavar="KIND", required=True)
-    _add_data(kinds.add_parser("data", help="make a folder of captioned pictures fit to learn from"))
-    _add_diffusion(kinds.add_parser("diffusion", help="latent diffusion on your own pictures: a diffusers folder"))
-    _add_autoencoder(kinds.add_parser("autoencoder", help="what latent diffusion paints through, for --autoencoder"))
-    _add_lora(kinds.add_parser("lora", help="teach a diffusers model a handful of your own pictures"))
+    add = train.add_subparsers(metavar="KIND", required=True).add_parser
+    _add_data(add("data", help="make a folder of captioned pictures fit to learn from"))
+    _add_diffusion(add("diffusion", help="latent diffusion on your own pictures: a diffusers folder"))
+    _add_autoencoder(add("autoencoder", help="what latent diffusion paints through, for --autoencoder"))
+    _add_lora(add("lora", help="teach a diffusers model a handful of your own pictures"))
     for family, what in (("vae", "a variational autoencoder"), ("gan", "a generative adversarial network")):
-        _add_one_pass(kinds.add_parser(family, help=f"{what} that paints what words say, in one pass"), family)
-    _add_cyclegan(kinds.add_parser("cyclegan", help="changes pictures of one kind into pictures of another, and back"))
-    doodle = kinds.add_parser(
-        "doodle", help="the small model that ships: downloads its pictures; hours on a CPU, minutes on a GPU"
-    )
+        _add_one_pass(add(family, help=f"{what} that paints what words say, in one pass"), family)
+    _add_cyclegan(add("cyclegan", help="changes pictures of one kind into pictures of another, and back"))
+    doodle = add("doodle", help="the small model that ships: downloads its pictures; hours on a CPU, minutes on a GPU")
     _add_common(doodle, "data/training/doodle", 2_000_000)
-    doodle.set_defaults(kind=_doodle)
-    _add_scenes(
-        kinds.add_parser("scenes", help="captioned pictures composed of pictograms, to learn from or test with")
-    )
+    doodle.set_defaults(kind=kinds.doodle)
+    _add_scenes(add("scenes", help="captioned pictures composed of pictograms, to learn from or test with"))
     _add_image_text(
-        kinds.add_parser(
+        add(
             "image-text",
             aliases=["reader"],  # the old name, until version 0.3
             help="an image-text model, which scores how near pictures are to words, and a captioner",
         )
     )
-    _add_features(kinds.add_parser("features", help="what limner evaluate compares pictures by, fitted to your own"))
+    _add_features(add("features", help="what limner evaluate compares pictures by, fitted to your own"))
 
 
 def _add_data(data: argparse.ArgumentParser) -> None:
@@ -60,7 +47,7 @@ def _add_data(data: argparse.ArgumentParser) -> None:
     data.add_argument("--test", type=share, default=0.1, metavar="X", help="share kept back for testing (0.1)")
     data.add_argument("--seed", type=whole(0), default=0, metavar="N", help="which pictures that are (0)")
     data.add_argument("--no-captions", action="store_true", help="take all picture files, without words, for cyclegan")
-    data.set_defaults(kind=_data)
+    data.set_defaults(kind=kinds.data)
 
 
 def _add_diffusion(kind: argparse.ArgumentParser) -> None:
@@ -81,13 +68,13 @@ def _add_diffusion(kind: argparse.ArgumentParser) -> None:
         help="channels of the denoiser's levels (128,192)",
     )
     kind.add_argument("--batch", type=whole(), default=32, metavar="N", help="pictures in a step (32)")
-    kind.set_defaults(kind=_diffusion)
+    kind.set_defaults(kind=kinds.diffusion)
 
 
 def _add_autoencoder(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
     _add_common(kind, "data/training/autoencoder", 48_000)
-    kind.set_defaults(kind=_autoencoder)
+    kind.set_defaults(kind=kinds.autoencoder)
 
 
 def _add_lora(kind: argparse.ArgumentParser) -> None:
@@ -103,7 +90,7 @@ def _add_lora(kind: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--rank", type=whole(1, 1024), default=8, metavar="N", help="rank of the LoRA: how much it can hold (8)"
     )
-    kind.set_defaults(kind=_lora)
+    kind.set_defaults(kind=kinds.lora)
 
 
 def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
@@ -123,7 +110,7 @@ def _add_one_pass(kind: argparse.ArgumentParser, family: str) -> None:
             metavar="DIR",
             help="CLIP-style folder that judges whether pictures show the words",
         )
-    kind.set_defaults(kind=_one_pass, family=family, image_text_model=None)
+    kind.set_defaults(kind=kinds.one_pass, family=family, image_text_model=None)
 
 
 def _add_cyclegan(kind: argparse.ArgumentParser) -> None:
@@ -132,27 +119,27 @@ def _add_cyclegan(kind: argparse.ArgumentParser) -> None:
     _add_common(kind, "data/training/cyclegan", 40_000)
     kind.add_argument("--width", type=whole(1, 4096), default=32, metavar="N", help="channels at the finest level (32)")
     kind.add_argument("--blocks", type=whole(1, 100), default=6, metavar="N", help="residual blocks in the middle (6)")
-    kind.set_defaults(kind=_cyclegan)
+    kind.set_defaults(kind=kinds.cyclegan)
 
 
 def _add_scenes(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("folder", type=Path, metavar="DIR", help="where they go")
     kind.add_argument("--count", type=whole(), default=40_000, metavar="N", help="how many (40,000)")
     kind.add_argument("--held-out", action="store_true", help="only combinations that the others never have")
-    kind.set_defaults(kind=_scenes)
+    kind.set_defaults(kind=kinds.scenes)
 
 
 def _add_image_text(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
     _add_common(kind, "data/training/image-text", 400_000)
     kind.add_argument("--words", type=Path, metavar="DIR", help="a CLIP text encoder's folder (made of a download)")
-    kind.set_defaults(kind=_image_text)
+    kind.set_defaults(kind=kinds.image_text)
 
 
 def _add_features(kind: argparse.ArgumentParser) -> None:
     _add_pictures(kind)
     kind.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (data/training/features)")
-    kind.set_defaults(kind=_features)
+    kind.set_defaults(kind=kinds.features)
 
 
 def _add_pictures(kind: argparse.ArgumentParser) -> None:
@@ -187,179 +174,3 @@ def _add_common(kind: argparse.ArgumentParser, folder: str, samples: int) -> Non
     kind.add_argument(
         "--tensorboard", action="store_true", help="event files beside losses.csv (pip install limner[train])"
     )
-
-
-def _data(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.collect import collect
-
-    folder = arguments.folder.resolve()
-    out = arguments.out or folder.with_name(folder.name + "-ready")
-    kept = {"side": arguments.side, "variants": arguments.variants, "test": arguments.test, "seed": arguments.seed}
-    print(collect(folder, out, captioned=not arguments.no_captions, **kept))
-    print(shown(sentence("It is in {out}; look at contacts.png.", out=out)))
-
-
-def _diffusion(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.diffusion import AUTOENCODER, DENOISER, DiffusionRecipe, train_diffusion
-
-    recipe = DiffusionRecipe(
-        pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or arguments.training / "diffusion",
-        words=_model(arguments, arguments.words),
-        autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
-        objective=arguments.objective,
-        widths=arguments.widths,
-        autoencoder_plan=replace(AUTOENCODER, **_chosen(arguments)),
-        plan=_planned(replace(DENOISER, batch=arguments.batch), arguments),
-    )
-    _tell(train_diffusion(recipe, minutes=arguments.max_minutes, processes=arguments.processes))
-
-
-def _autoencoder(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.autoencoder import train_autoencoder
-    from limner.generators.training.families.diffusion import AUTOENCODER
-    from limner.generators.training.processes import launch
-
-    folder = arguments.out or arguments.training / "autoencoder"
-    plan = _planned(AUTOENCODER, arguments)
-    pictures = learnt_part(arguments.pictures)
-    launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes, batch=plan.batch)
-    _tell(folder if (folder / "vae").is_dir() else None)
-
-
-def _lora(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
-
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
-        raise TrainingError(sentence("The option --name needs letters, digits, - and _ only."))
-    known = arguments.model in arguments.models
-    steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
-    recipe = LoRARecipe(
-        model=_model(arguments, arguments.model),
-        pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or arguments.training / f"lora-{arguments.name}",
-        installed=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
-        rank=arguments.rank,
-        plan=_planned(replace(PLAN, **steps), arguments),
-        fits_rate=arguments.learning_rate is None,
-        checkpoints_gradients=arguments.gradient_checkpointing,
-    )
-    file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
-    _tell(file)
-    if file and known:
-        print(
-            shown(
-                sentence(
-                    "Ask for it with /imagine model:{model} lora:{name}.", model=arguments.model, name=arguments.name
-                )
-            )
-        )
-
-
-def _one_pass(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, train_one_pass
-
-    recipe = OnePassRecipe(
-        family=arguments.family,
-        pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or arguments.training / arguments.family,
-        words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
-        image_text_model=arguments.image_text_model,
-        width=arguments.width,
-        plan=_planned(PLANS[arguments.family], arguments),
-    )
-    _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
-
-
-def _cyclegan(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.cyclegan import PLAN, CycleGANRecipe, train_cyclegan
-
-    recipe = CycleGANRecipe(
-        a=learnt_part(arguments.a),
-        b=learnt_part(arguments.b),
-        folder=arguments.out or arguments.training / "cyclegan",
-        width=arguments.width,
-        blocks=arguments.blocks,
-        plan=_planned(PLAN, arguments),
-    )
-    for folder in train_cyclegan(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1):
-        _tell(folder)
-
-
-def _doodle(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.doodle.recipe import train_doodle
-
-    folder = arguments.out or arguments.training / "doodle"
-    train_doodle(
-        folder,
-        minutes=arguments.max_minutes,
-        processes=arguments.processes,
-        samples=arguments.samples,
-        chosen=_chosen(arguments),
-    )
-
-
-def _scenes(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data import downloads
-    from limner.generators.training.doodle.pictograms import Pictograms, read_nouns
-    from limner.generators.training.doodle.scenes import SceneMaker, compose
-
-    archive = downloads.fetch(downloads.PICTOGRAMS, arguments.folder / "downloads")
-    maker = SceneMaker(Pictograms(archive, read_nouns()), held_out=arguments.held_out)
-    compose(arguments.folder, maker, 0, arguments.count)
-
-
-def _image_text(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import learnt_part
-    from limner.generators.training.families.clip_and_captioner import train_reading
-
-    folder = arguments.out or arguments.training / "image-text"
-    figures = train_reading(
-        learnt_part(arguments.pictures),
-        folder,
-        encoder=arguments.words,
-        samples=arguments.samples,
-        chosen=_chosen(arguments),
-        minutes=arguments.max_minutes,
-        processes=arguments.processes,
-    )
-    for name, value in figures.items():
-        print(f"{name} {value:.3f}")
-    _tell(folder / "image-text")
-
-
-def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
-    return replace(plan, samples=arguments.samples, **_chosen(arguments))
-
-
-def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Overrides for every stage's plan, such as a given learning rate."""
-    rate = arguments.learning_rate
-    changed = {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
-    changed["checkpoint_seconds"] = arguments.checkpoint_every
-    return changed | ({"learning_rate": rate} if rate else {})
-
-
-def _features(arguments: argparse.Namespace) -> None:
-    from limner.generators.training.data.picture_folder import PictureFolder, learnt_part
-    from limner.generators.training.evaluation.features import fit
-
-    folder = arguments.out or Path("data/training/features")
-    fit(PictureFolder(learnt_part(arguments.pictures)), folder)
-    _tell(folder)
-
-
-def _model(arguments: argparse.Namespace, name: str) -> str:
-    """The folder of an offered or shipped model; other names are folders or hub names themselves."""
-    shipped = PRETRAINED / name.removeprefix("pretrained:")
-    return arguments.models.get(name) or (str(shipped) if shipped.is_dir() else name)
-
-
-def _tell(result: Path | None) -> None:
-    if result:
-        print(shown(sentence("It is in {result}.", result=result)))

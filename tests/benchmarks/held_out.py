@@ -15,7 +15,6 @@ from typing import NamedTuple
 from PIL import Image
 
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.training.command import PRETRAINED
 from limner.generators.training.data import downloads
 from limner.generators.training.data.picture_folder import CaptionedPicture
 from limner.generators.training.doodle.held_out import Combination, HeldOut
@@ -24,6 +23,7 @@ from limner.generators.training.doodle.scenes import Scene, SceneMaker
 from limner.generators.training.evaluation.agreement import AMONG, Questions
 from limner.generators.training.evaluation.measures import Figure, first, places
 from limner.generators.training.evaluation.painting import Painting
+from limner.generators.training.kinds import PRETRAINED
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.benchmarks.figures import show
 

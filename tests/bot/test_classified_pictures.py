@@ -18,7 +18,7 @@ from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker import classifier_thread
-from limner.bot.worker import worker as worker_room
+from limner.bot.worker import worker as worker_module
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.process import open_scoring
@@ -58,9 +58,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(settings: Settings, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for room in (endings, quarantine):
-        monkeypatch.setattr(room, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(worker_room, "POLL_SECONDS", 0.05)
+    for module in (endings, quarantine):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(endings, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(classifier_thread, "PAUSE_SECONDS", 0.05)
     models, image_text_model = {"tiny": str(tiny)}, "there/is-none"

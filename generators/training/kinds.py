@@ -1,0 +1,203 @@
+"""What each kind of `limner train` does; each one imports what it needs, so that importing this imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limner.generators.sentences import sentence, shown
+from limner.generators.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from limner.generators.training.plan import Plan
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+
+
+def data(arguments: argparse.Namespace) -> None:
+    """Prepare a folder of pictures."""
+    from limner.generators.training.data.collect import collect
+
+    folder = arguments.folder.resolve()
+    out = arguments.out or folder.with_name(folder.name + "-ready")
+    kept = {"side": arguments.side, "variants": arguments.variants, "test": arguments.test, "seed": arguments.seed}
+    print(collect(folder, out, captioned=not arguments.no_captions, **kept))
+    print(shown(sentence("It is in {out}; look at contacts.png.", out=out)))
+
+
+def diffusion(arguments: argparse.Namespace) -> None:
+    """Train a latent-diffusion model."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.diffusion import AUTOENCODER, DENOISER, DiffusionRecipe, train_diffusion
+
+    recipe = DiffusionRecipe(
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or arguments.training / "diffusion",
+        words=_model(arguments, arguments.words),
+        autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
+        objective=arguments.objective,
+        widths=arguments.widths,
+        autoencoder_plan=replace(AUTOENCODER, **_chosen(arguments)),
+        plan=_planned(replace(DENOISER, batch=arguments.batch), arguments),
+    )
+    _tell(train_diffusion(recipe, minutes=arguments.max_minutes, processes=arguments.processes))
+
+
+def autoencoder(arguments: argparse.Namespace) -> None:
+    """Train a diffusion model's autoencoder."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.autoencoder import train_autoencoder
+    from limner.generators.training.families.diffusion import AUTOENCODER
+    from limner.generators.training.processes import launch
+
+    folder = arguments.out or arguments.training / "autoencoder"
+    plan = _planned(AUTOENCODER, arguments)
+    pictures = learnt_part(arguments.pictures)
+    launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes, batch=plan.batch)
+    _tell(folder if (folder / "vae").is_dir() else None)
+
+
+def lora(arguments: argparse.Namespace) -> None:
+    """Train a LoRA of one of the models on offer, or of a folder."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
+
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
+        raise TrainingError(sentence("The option --name needs letters, digits, - and _ only."))
+    known = arguments.model in arguments.models
+    steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
+    recipe = LoRARecipe(
+        model=_model(arguments, arguments.model),
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or arguments.training / f"lora-{arguments.name}",
+        installed=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
+        rank=arguments.rank,
+        plan=_planned(replace(PLAN, **steps), arguments),
+        fits_rate=arguments.learning_rate is None,
+        checkpoints_gradients=arguments.gradient_checkpointing,
+    )
+    file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
+    _tell(file)
+    if file and known:
+        print(
+            shown(
+                sentence(
+                    "Ask for it with /imagine model:{model} lora:{name}.", model=arguments.model, name=arguments.name
+                )
+            )
+        )
+
+
+def one_pass(arguments: argparse.Namespace) -> None:
+    """Train a VAE or a GAN."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.one_pass import PLANS, OnePassRecipe, train_one_pass
+
+    recipe = OnePassRecipe(
+        family=arguments.family,
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or arguments.training / arguments.family,
+        words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
+        image_text_model=arguments.image_text_model,
+        width=arguments.width,
+        plan=_planned(PLANS[arguments.family], arguments),
+    )
+    _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
+
+
+def cyclegan(arguments: argparse.Namespace) -> None:
+    """Train two models that change pictures into each other."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.cyclegan import PLAN, CycleGANRecipe, train_cyclegan
+
+    recipe = CycleGANRecipe(
+        a=learnt_part(arguments.a),
+        b=learnt_part(arguments.b),
+        folder=arguments.out or arguments.training / "cyclegan",
+        width=arguments.width,
+        blocks=arguments.blocks,
+        plan=_planned(PLAN, arguments),
+    )
+    for folder in train_cyclegan(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1):
+        _tell(folder)
+
+
+def doodle(arguments: argparse.Namespace) -> None:
+    """Train the model that ships."""
+    from limner.generators.training.doodle.recipe import train_doodle
+
+    folder = arguments.out or arguments.training / "doodle"
+    train_doodle(
+        folder,
+        minutes=arguments.max_minutes,
+        processes=arguments.processes,
+        samples=arguments.samples,
+        chosen=_chosen(arguments),
+    )
+
+
+def scenes(arguments: argparse.Namespace) -> None:
+    """Compose captioned pictures."""
+    from limner.generators.training.data import downloads
+    from limner.generators.training.doodle.pictograms import Pictograms, read_nouns
+    from limner.generators.training.doodle.scenes import SceneMaker, compose
+
+    archive = downloads.fetch(downloads.PICTOGRAMS, arguments.folder / "downloads")
+    maker = SceneMaker(Pictograms(archive, read_nouns()), held_out=arguments.held_out)
+    compose(arguments.folder, maker, 0, arguments.count)
+
+
+def image_text(arguments: argparse.Namespace) -> None:
+    """Train an image-text model and its captioner."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.clip_and_captioner import train_reading
+
+    folder = arguments.out or arguments.training / "image-text"
+    figures = train_reading(
+        learnt_part(arguments.pictures),
+        folder,
+        encoder=arguments.words,
+        samples=arguments.samples,
+        chosen=_chosen(arguments),
+        minutes=arguments.max_minutes,
+        processes=arguments.processes,
+    )
+    for name, value in figures.items():
+        print(f"{name} {value:.3f}")
+    _tell(folder / "image-text")
+
+
+def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
+    return replace(plan, samples=arguments.samples, **_chosen(arguments))
+
+
+def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Overrides for every stage's plan, such as a given learning rate."""
+    rate = arguments.learning_rate
+    changed = {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
+    changed["checkpoint_seconds"] = arguments.checkpoint_every
+    return changed | ({"learning_rate": rate} if rate else {})
+
+
+def features(arguments: argparse.Namespace) -> None:
+    """Fit the features that pictures are compared by."""
+    from limner.generators.training.data.picture_folder import PictureFolder, learnt_part
+    from limner.generators.training.evaluation.features import fit
+
+    folder = arguments.out or Path("data/training/features")
+    fit(PictureFolder(learnt_part(arguments.pictures)), folder)
+    _tell(folder)
+
+
+def _model(arguments: argparse.Namespace, name: str) -> str:
+    """The folder of an offered or shipped model; other names are folders or hub names themselves."""
+    shipped = PRETRAINED / name.removeprefix("pretrained:")
+    return arguments.models.get(name) or (str(shipped) if shipped.is_dir() else name)
+
+
+def _tell(result: Path | None) -> None:
+    if result:
+        print(shown(sentence("It is in {result}.", result=result)))
