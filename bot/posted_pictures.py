@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 NAMED = re.compile(r"(?P<job>[1-9]\d{0,17})-(?P<number>[1-9])")
 """A posted picture by its request and number, such as 12-1."""
+LINK = re.compile(
+    r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<guild>[0-9]{1,20}|@me)/(?P<channel>[0-9]{1,20})/"
+    r"(?P<message>[0-9]{1,20})/?(?:(?:\s+|-)(?P<number>[1-9]))?"
+)
+"""The link of a message, and perhaps which of its pictures is meant."""
 
 
 def check_posted(job: Job) -> None:
@@ -60,12 +65,21 @@ def is_public_at(job: Job, where: Where) -> bool:
 
 
 async def with_stored_pictures(app: App, new: NewJob) -> NewJob:
-    """The request with the stored pictures that its references name by request and number; raises as `viewed`."""
+    """The request with the stored pictures that its references name by request and number.
+
+    Raises:
+        UserError: as `viewed`; BadOption for the link of a message, which is to be replaced before.
+    """
     references = list(new.request.references)
     for index, reference in enumerate(references):
+        if LINK.fullmatch(reference.picture):
+            raise BadOption(
+                _("The links of messages are read in /imagine only; name a picture of mine as 12-1, or ask there.")
+            )
         if named := NAMED.fullmatch(reference.picture):
             number = int(named["number"])
             job = await viewed(app, int(named["job"]), number, new.user_id, new.where)
             references[index] = replace(reference, picture=picture_of(job, number).sha256)
-            new = replace(new, is_spoiler=new.is_spoiler or job.is_spoiler)
+            kept = {name: getattr(new, name) or getattr(job, name) for name in ("is_spoiler", "is_private")}
+            new = replace(new, **kept)
     return replace(new, request=replace(new.request, references=tuple(references)))

@@ -25,7 +25,7 @@ from limner.bot.options.ask import (
 )
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.options.flags import parse_prompt, too_long
-from limner.bot.options.model_fields import InQuality
+from limner.bot.options.model_fields import InQuality, check_loras
 from limner.bot.options.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
 from limner.bot.options.several import read_each
 from limner.bot.options.size_fields import Aspect
@@ -208,6 +208,8 @@ def remixed(app: App, job: Job, text: str, negative: str, *, user_id: int, where
     request = GenerationRequest.from_json(job.request)
     flags = parse_prompt(text, max_length=app.settings.max_prompt_length).options
     is_same = flags.get("model", request.model) == request.model
+    if is_same and "lora" not in flags:
+        check_loras(find_card(app.settings, request.model), request)
     kept = {option.name: option for option in OPTIONS if is_same or not option.is_of_model}
     said = {name: value for name, value in values(job, request).items() if name in kept}
     if is_same and flags.get("quality", request.quality) != request.quality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import discord
@@ -30,21 +31,48 @@ async def press(
     if resolved:
         kind = ComponentType.ROLE_SELECT if "roles" in resolved else ComponentType.CHANNEL_SELECT
     data: dict[str, Any] = {"custom_id": custom_id, "component_type": kind, "resolved": resolved or {}}
-    stored = world.env.backend.get_message(message.channel.id, message.id)
-    more = {"message": dict(serializers.message_payload(world.env.backend, stored))}
     chosen = {} if values is None else {"values": values}
+    more = _shown(world, message)
     return await _send(
-        world, who, InteractionType.MESSAGE_COMPONENT, message.channel.id, data | chosen, more, stored.id
+        world, who, InteractionType.MESSAGE_COMPONENT, message.channel.id, data | chosen, more, message.id
     )
 
 
 async def fill(world: World, who: Person, channel_id: int, custom_id: str, **values: Any) -> simcord.InteractionResult:
     """Send a form of this id with any fields, whether anybody has opened it or not."""
-    parts = [_part(name, value) for name, value in values.items()]
-    labels = [{"type": ComponentType.LABEL, "id": number, "component": part} for number, part in enumerate(parts, 1)]
-    return await _send(
-        world, who, InteractionType.MODAL_SUBMIT, channel_id, {"custom_id": custom_id, "components": labels}
-    )
+    return await _send(world, who, InteractionType.MODAL_SUBMIT, channel_id, _form(custom_id, values))
+
+
+async def press_at_once(
+    world: World, pressed: Sequence[tuple[Person, discord.Message, str]]
+) -> list[simcord.InteractionResult]:
+    """Several members press buttons of messages, by their ids, before any of them is answered."""
+    kind = InteractionType.MESSAGE_COMPONENT
+    records = [
+        _emit(
+            world,
+            who,
+            kind,
+            message.channel.id,
+            {"custom_id": custom_id, "component_type": ComponentType.BUTTON},
+            _shown(world, message),
+            message.id,
+        )
+        for who, message, custom_id in pressed
+    ]
+    await world.env.settle()
+    return [simcord.InteractionResult(world.env, record) for record in records]
+
+
+async def fill_at_once(
+    world: World, who: Person, channel_id: int, custom_id: str, filled: Sequence[dict[str, Any]]
+) -> list[simcord.InteractionResult]:
+    """A member sends a form several times, with other fields each, before any is answered."""
+    records = [
+        _emit(world, who, InteractionType.MODAL_SUBMIT, channel_id, _form(custom_id, values)) for values in filled
+    ]
+    await world.env.settle()
+    return [simcord.InteractionResult(world.env, record) for record in records]
 
 
 async def slash(
@@ -69,13 +97,30 @@ def told(result: simcord.InteractionResult) -> str:
     return answers[-1].content
 
 
+def _shown(world: World, message: discord.Message) -> dict[str, Any]:
+    stored = world.env.backend.get_message(message.channel.id, message.id)
+    return {"message": dict(serializers.message_payload(world.env.backend, stored))}
+
+
+def _form(custom_id: str, values: dict[str, Any]) -> dict[str, Any]:
+    parts = [_part(name, value) for name, value in values.items()]
+    labels = [{"type": ComponentType.LABEL, "id": number, "component": part} for number, part in enumerate(parts, 1)]
+    return {"custom_id": custom_id, "components": labels}
+
+
 def _part(name: str, value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"type": ComponentType.TEXT_INPUT, "custom_id": name, "value": value}
     return {"type": ComponentType.STRING_SELECT, "custom_id": name, "values": value}
 
 
-async def _send(
+async def _send(world: World, who: Person, kind: int, channel_id: int, *more: Any) -> simcord.InteractionResult:
+    record = _emit(world, who, kind, channel_id, *more)
+    await world.env.settle()
+    return simcord.InteractionResult(world.env, record)
+
+
+def _emit(
     world: World,
     who: Person,
     kind: int,
@@ -83,12 +128,11 @@ async def _send(
     data: dict[str, Any],
     more: dict[str, Any] | None = None,
     source_id: int | None = None,
-) -> simcord.InteractionResult:
+) -> Any:
     backend, guild = world.env.backend, getattr(who, "guild", None)
     record, payload = interactions.base_payload(
         backend, type=kind, channel_id=channel_id, guild_id=guild.id if guild else None, user_id=who.id, data=data
     )
     record.source_message_id = source_id
     backend.emit("INTERACTION_CREATE", payload | (more or {}))
-    await world.env.settle()
-    return simcord.InteractionResult(world.env, record)
+    return record

@@ -14,6 +14,7 @@ from limner.bot.options.fields import NO_EFFECT
 from limner.bot.options.flags import clean, parse_prompt, without_flags
 from limner.bot.options.model_fields import NO_LORAS, check_loras
 from limner.bot.options.notes import LEFT_OUT, NO_LORA, TOO_LONG, UNUSED, in_vain, too_long
+from limner.bot.options.option import OptionKind
 from limner.bot.options.size_fields import check_ratio
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
@@ -48,6 +49,8 @@ class Ask:
     is_spoiler: bool = False
     #: The request that is remixed, if any.
     remix_of: int | None = None
+    #: The stored pictures that the links of messages in the text stand for, by link.
+    linked: Mapping[str, str] = field(default_factory=dict[str, str])
     user_id: int = 0
     where: Where = OUTSIDE
     locale: str = "en-US"
@@ -63,6 +66,7 @@ class Ask:
             "is_spoiler": self.is_spoiler,
             "locale": self.locale,
             "remix_of": self.remix_of,
+            "linked": dict(self.linked),
         }
 
     @classmethod
@@ -79,7 +83,7 @@ def read(app: App, ask: Ask) -> NewJob:
     """Parse and check the options; raises UserError with one sentence about what to change."""
     settings = app.settings
     typed = parse_prompt(ask.text, max_length=settings.max_prompt_length)
-    said = _together(_given(ask.options), typed.options)
+    said = _together(_given(ask.options), _with_linked(typed.options, ask.linked))
     card = find_card(settings, said.get("model", ""))
     style = app.styles.find(said.get("style", ""))
     said = {"aspect": (card.width, card.height), "count": 1} | said | {"model": card.name, "style": style.name}
@@ -215,6 +219,13 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
         name: known[name].read(clean(given) if isinstance(given, str) else given) for name, given in options.items()
     }
     return {name: value for name, value in read.items() if value is not None}
+
+
+def _with_linked(flags: Mapping[str, Any], linked: Mapping[str, str]) -> dict[str, Any]:
+    """Flags with stored pictures in the place of links."""
+    pictures = [name for name, option in by_name().items() if option.kind == OptionKind.PICTURE and name in flags]
+    stored = {name: ",".join(linked.get(part, part) for part in flags[name].split(",")) for name in pictures}
+    return {**flags, **stored}
 
 
 def _together(given: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,10 @@ MOST_LORAS = 5
 _NEXT_LORA = re.compile(r"[,，、](?!\d{1,3}\s*(?:$|[,，、]))")
 """A comma between two LoRAs, not the decimal comma of a weight."""
 NO_LORAS = N_("The model {model} takes no LoRA; ask again without one.")
+GONE_LORA = N_(
+    "The LoRA {name} of that request is not there any more; choose Reuse settings in the menu of its message (Apps), "
+    "and leave the LoRA out."
+)
 
 
 class SamplerField(InRequest):
@@ -101,10 +105,10 @@ def _with_few_steps(loras: tuple[tuple[str, float], ...], name: str) -> tuple[tu
 
 
 def check_loras(card: ModelCard, request: GenerationRequest) -> None:
-    """Raise BadOption for a LoRA that the model does not have (any more)."""
+    """Raise BadOption for a LoRA of an earlier request that the model does not have any more."""
     for name, _weight in request.loras:
         if name not in card.loras:
-            raise _no_lora(card, name)
+            raise BadOption(_(GONE_LORA, name=name) if card.takes_loras else _(NO_LORAS, model=card.name))
 
 
 def _lora(card: ModelCard, written: str) -> tuple[str, float]:

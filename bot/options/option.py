@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import BadOption
 from limner.bot.options.fields import Field
-from limner.bot.posted_pictures import NAMED
+from limner.bot.posted_pictures import LINK, NAMED
 from limner.bot.translation import N_, _
 from limner.generators.cards.model_card import ModelCard
 
@@ -41,7 +41,7 @@ WANTED = {
     OptionKind.NUMBER: N_("a number"),
     OptionKind.NAME: N_("a name"),
     OptionKind.WORDS: N_("words"),
-    OptionKind.PICTURE: N_("a picture of mine, by its request and number"),
+    OptionKind.PICTURE: N_("a picture of mine by its request and number, or the link of a message with one"),
 }
 _PAIR = {
     OptionKind.RATIO: re.compile(r"(\d{1,9})[:：](\d{1,9})"),
@@ -120,8 +120,9 @@ class Option:
         return int(text) if text.isdecimal() and len(text) <= 20 else None
 
     def parse_typed(self, text: str) -> Any:
-        """The same for what a member types, which names a picture only as a posted one, such as 12-1."""
-        if self.kind == OptionKind.PICTURE and not all(map(NAMED.fullmatch, text.split(","))):
+        """The same for what a member types, which names a picture only as a posted one: 12-1, or a message's link."""
+        named = (NAMED.fullmatch(part) or LINK.fullmatch(part) for part in text.split(","))
+        if self.kind == OptionKind.PICTURE and not all(named):
             return None
         return self.parse(text)
 

@@ -59,6 +59,7 @@ class JobEndings(JobLeases):
         steps = job.generation.steps  # fewer than were asked for after an early end; the pace is measured with them
         values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds}
         values |= {"step": steps, "steps": steps, "notes": job.notes, "request": job.request}
+        values |= transitions.steered(job)
         if not all(picture.seen for picture in pictures):
             values |= transitions.unseen(LOOK_SECONDS)
         finished = (

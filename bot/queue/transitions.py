@@ -113,6 +113,12 @@ def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
     return {"expansion": expansion.to_json(), "prompt": prompt, "search_text": index_form(idea, prompt)}
 
 
+def steered(job: Job) -> dict[str, Any]:
+    """Values of a job that was painted; a search finds the words too that it got meanwhile."""
+    words = [prompt for _step, prompt in job.generation.steering]
+    return {"search_text": index_form(job.idea, "\n".join((job.prompt or "", *words)))} if words else {}
+
+
 def unexpanded(idea: str) -> dict[str, Any]:
     """Values of a job that gets another expansion."""
     values: dict[str, Any] = {"expansion": None, "prompt": None, "search_text": index_form(idea)}

@@ -24,7 +24,9 @@ NOT_YOUR_OWN = N_("That is about yourself; another moderator can do it, or a mem
 SILENT = discord.AllowedMentions.none()
 """No mentions: nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
-"""Marks an interaction whose public answer still shows "thinking"."""
+"""Marks an interaction whose answer still shows "thinking"; true if that is private."""
+WITHDRAWN = "…"
+"""Stands in a deferred answer for the moment before it is deleted."""
 
 
 AGE_RESTRICTABLE = (
@@ -55,10 +57,8 @@ def speaking_to_server(guild: discord.Guild | None, otherwise: str) -> AbstractC
 async def tell(interaction: Interaction, text: str, **more: Any) -> None:
     """Send a message that only the interaction's member sees."""
     if interaction.response.is_done():
-        if interaction.extras.pop(THINKING, False):
-            await (
-                interaction.delete_original_response()
-            )  # the deferred answer is public, and the first follow-up would be too
+        if interaction.extras.pop(THINKING, None) is not None:
+            await _stop_thinking(interaction)
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=SILENT, **more)
     else:
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=SILENT, **more)
@@ -67,14 +67,23 @@ async def tell(interaction: Interaction, text: str, **more: Any) -> None:
 async def think(interaction: Interaction, *, is_private: bool = False) -> None:
     """Show "thinking" in the channel, or to the member alone, until `respond` or `tell`."""
     await interaction.response.defer(thinking=True, ephemeral=is_private)
-    interaction.extras[THINKING] = True
+    interaction.extras[THINKING] = is_private
+
+
+async def _stop_thinking(interaction: Interaction) -> None:
+    """Take the deferred answer back, so that a follow-up may be for other eyes: the first one would only edit it."""
+    await interaction.edit_original_response(content=WITHDRAWN)
+    await interaction.delete_original_response()
 
 
 async def respond(
     interaction: Interaction, text: str, view: discord.ui.View, *, is_private: bool = False
 ) -> int | None:
     """Send the answer, or one more, to the channel or to the member alone; returns its message id."""
-    if interaction.extras.pop(THINKING, False):
+    shown_privately = interaction.extras.pop(THINKING, None)
+    if shown_privately is not None and shown_privately != is_private:
+        await _stop_thinking(interaction)
+    elif shown_privately is not None:
         message = await interaction.edit_original_response(content=text, view=view, allowed_mentions=SILENT)
         return message.id
     more: dict[str, Any] = {

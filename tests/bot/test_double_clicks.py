@@ -96,6 +96,25 @@ async def test_two_clicks_on_any_button_that_asks_for_pictures_make_one_request(
     assert not (await start("a red fox in the snow")).ephemeral
 
 
+async def test_a_form_that_is_sent_twice_makes_one_request(world: World) -> None:
+    first = await painted(world)
+    shown = (await world.bob.click(world.message(first), custom_id=f"limner:picture:{first.id}:1")).response
+    assert shown
+    grid = (await world.bob.click(shown, label="Edit region")).response
+    assert grid
+
+    async def edit() -> simcord.InteractionResult:
+        form = await world.bob.click(grid, label="Choose the part")
+        return await world.bob.submit_modal(form, {"idea": "a hat", "cells": ["B2"], "rest": ["exact"]})
+
+    async def remix() -> simcord.InteractionResult:
+        form = await world.ada.click(world.message(first), label="Remix")
+        return await world.ada.submit_modal(form, {"idea": "a blue fox", "negative": ""})
+
+    for send in (edit, remix):
+        assert await clicked_twice(world, send) == 1, send.__name__
+
+
 async def test_a_click_after_a_moment_is_another_request(world: World) -> None:
     first = await painted(world)
     for number in (1, 2):

@@ -157,7 +157,8 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
         ("--stylize 1,5", "--stylize is not a flag here; what comes nearest is --guidance."),
         (
             "--sref https://example.com/a--b.png",
-            "The flag --sref needs a picture of mine, by its request and number, such as --sref 12-1.",
+            "The flag --sref needs a picture of mine by its request and number, or the link of a message with one, "
+            "such as --sref 12-1.",
         ),
         ("--aspect 3:2", "--aspect is not a flag here; what comes nearest is --ar."),
         ("--color 2", "--color is not a flag here; what comes nearest is --colour."),

@@ -91,6 +91,13 @@ async def test_a_posted_picture_is_given_by_its_link_with_its_number(world: Worl
     job = await world.newest()
     assert (job.idea, job.generation.strength, job.input_name) == ("a blue fox", 0.5, f"{first.id}-2.png")
     assert job.generation.init_image == first.images[1].sha256
+    assert (job.parent_id, job.parent_picture, job.action) == (first.id, 2, "start")
+    await linked(world, world.bob, link, "imagine", prompt="a {blue, green} fox")
+    jobs = (await world.app.history.page(None, every_status=True))[:2]
+    assert [(job.idea, job.parent_id, job.parent_picture) for job in jobs] == [
+        ("a green fox", first.id, 1),
+        ("a blue fox", first.id, 1),
+    ]
 
 
 async def test_what_a_member_may_not_read_is_as_if_it_were_not_there(world: World) -> None:

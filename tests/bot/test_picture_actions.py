@@ -17,6 +17,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import BLACK, KIND, WHITE
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART, ONE_WAY
+from tests.other_clients import press_at_once
 from tests.pictures import saved
 from tests.reviewing import told
 from tests.rows import a_moment_passes
@@ -97,6 +98,40 @@ async def test_every_action_makes_a_request_of_the_member_who_presses(world: Wor
             assert request.init_image == (picture.sha256 if job.kind == JobKind.PAINT else None)
             assert (request.seed == picture.seed) == (job.kind == JobKind.FINISH)
             await who.click(world.message(job), label="Cancel")
+
+
+async def test_members_who_press_at_the_same_moment_get_a_request_each(world: World) -> None:
+    first = await painted(world)
+    members = (world.ada, world.bob, world.grace)
+    shown = [(await opened(world, first, who)).response for who in members]
+    subtle = f"limner:make:subtle:{first.id}:2"
+    pressed = [(who, one.message, subtle) for who, one in zip(members, shown, strict=True) if one]
+    results = await press_at_once(world, pressed)
+    assert not any(result.ephemeral for result in results)
+    jobs = [job for job in await world.app.history.page(None, every_status=True) if job.parent_id == first.id]
+    assert {(job.user_id, job.parent_picture) for job in jobs} == {(who.id, 2) for who in members}
+    assert {job.message_id for job in jobs} == {result.response.id for result in results if result.response}
+
+
+async def test_one_takes_a_picture_that_another_deletes_at_the_same_moment(world: World) -> None:
+    first = await painted(world)
+    sure = (await press(await opened(world, first, world.ada), world.ada, "Delete this one")).response
+    shown = (await opened(world, first, world.bob)).response
+    assert sure
+    assert shown
+    deleted, varied = await press_at_once(
+        world,
+        [
+            (world.ada, sure.message, f"limner:tend:dropped:{first.id}:2"),
+            (world.bob, shown.message, f"limner:make:subtle:{first.id}:2"),
+        ],
+    )
+    assert deleted.response
+    assert deleted.response.content == f"Picture 2 of request {first.id} is deleted."
+    made = [job for job in await world.app.history.page(None, every_status=True) if job.parent_id == first.id]
+    assert [job.message_id for job in made] == ([] if varied.ephemeral else [varied.response and varied.response.id])
+    assert not varied.ephemeral or told(varied) == "That picture was deleted; choose another one."
+    assert [image.position for image in (await world.app.jobs.get(first.id)).images] == [0]
 
 
 async def test_a_picture_is_the_start_of_other_words(world: World) -> None:

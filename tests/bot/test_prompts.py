@@ -10,12 +10,11 @@ import pytest
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.errors import BadOption
 from limner.bot.options.ask import read
-from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import LORAS
 from limner.generators.cards.lora_words import MOST_BYTES, trigger_words
 from limner.generators.cards.model_card import ModelCard
+from tests.other_clients import told
 from tests.rows import asked, put_lora
 from tests.simulated_discord import World
 
@@ -63,13 +62,31 @@ async def test_each_wrong_lora_is_one_sentence(app: App, text: str, sentence: st
     assert str(told.value) == sentence
 
 
-async def test_a_lora_that_is_gone_is_refused_before_the_queue(app: App, settings: Settings) -> None:
-    put_lora(settings, "ink")
-    job = await submit.imagine(app, asked("a fox <lora:ink>"))
-    (settings.data / LORAS / "doodle" / "ink.safetensors").unlink()
-    with pytest.raises(BadOption, match=r"^The model doodle has no LoRA of that name; ask without one\.$"):
-        await submit.reroll(app, job, user_id=0)
-    assert await app.history.count(None, every_status=True) == 1
+async def test_whatever_needs_a_lora_that_is_gone_is_refused_before_the_queue(world: World) -> None:
+    put_lora(world.settings, "ink")
+    first = await world.painted("a fox <lora:ink:0.5>", quality="draft")
+    shown = await world.bob.click(world.message(first), label="Picture")
+    assert shown.response
+    (world.settings.data / LORAS / "doodle" / "ink.safetensors").unlink()
+    await world.restart()
+    gone = (
+        "The LoRA ink of that request is not there any more; choose Reuse settings in the menu of its message (Apps), "
+        "and leave the LoRA out."
+    )
+    form = await world.ada.click(world.message(first), label="Remix")
+    for refused in (
+        await world.ada.click(world.message(first), label="Reroll"),
+        await world.ada.click(world.message(first), label="Enhance"),
+        await world.bob.click(shown.response, label="Vary subtle"),
+        await world.bob.click(shown.response, label="Vary strong"),
+    ):
+        assert told(refused) == gone
+    assert told(await world.ada.submit_modal(form, {"idea": "a cat", "negative": ""})).startswith(gone)
+    assert (await world.newest()).id == first.id
+    assert not (await world.bob.click(shown.response, label="Upscale 2x")).ephemeral
+    form = await world.ada.context_menu(world.channel, "Reuse settings", world.message(first))
+    await world.ada.submit_modal(form, {"prompt": "a fox", "negative": "", "options": "seed: 7"})
+    assert (await world.newest()).generation.loras == ()
 
 
 async def test_suggestions_name_the_words_and_keep_what_is_typed(world: World) -> None:

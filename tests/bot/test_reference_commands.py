@@ -5,20 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 from PIL import Image, ImageDraw
 
 from limner.bot.cli.doctor.models import references
+from limner.bot.errors import NotFound
 from limner.bot.reasons import Action, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import KIND
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.picture.given_pictures import NO_MESSAGE, NOT_TAKEN
 from limner.generators.references import Role
 from tests.bot.test_worker import AddingExpander, make_worker
+from tests.other_clients import fill
 from tests.pictures import png_of, saved, two_frames
 from tests.reviewing import told
 from tests.rows import put_references
-from tests.simulated_discord import World, png, text_of
+from tests.simulated_discord import World, png, slow_uploads, text_of
 from tests.tiny_models import build_tiny_pipeline
 from tests.tiny_references import write_reference_files
 
@@ -140,17 +144,33 @@ async def test_a_blend_of_five_sizes_with_and_without_words(world: World) -> Non
     assert (await world.app.jobs.get(wordless.id)).prompt == ""
 
 
+async def test_everybody_blends_and_a_command_that_is_sent_twice_is_two_requests(world: World) -> None:
+    two = {"image1": ("a.png", png()), "image2": ("b.png", png(shade=9))}
+    for number, who in enumerate((world.ada, world.bob, world.grace, world.grace), 1):
+        assert not (await who.slash(world.channel, "blend", **two)).ephemeral
+        job = await world.newest()
+        assert (job.id, job.user_id, [role for role, _ in pictures(job)]) == (number, who.id, ["blend"] * 2)
+    await world.restart()
+    assert (await painted(world, await world.newest())).status == JobStatus.SUCCEEDED
+
+
 async def test_a_posted_picture_is_a_reference_by_button_and_by_flag(world: World) -> None:
     first = await painted(world, await asked(world, prompt="a red cat --count 2"))
-    shown = await world.bob.click(world.message(first), custom_id=f"limner:picture:{first.id}:2")
-    assert shown.response
-    form = await world.bob.click(shown.response, label="Use as reference")
-    await world.restart()
-    await world.bob.submit_modal(form, {"idea": "a dog --steps 2", "role": ["subject"], "weight": "0,4"})
-    job = await world.newest()
-    assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (world.bob.id, first.id, 2, Action.REFER)
-    [reference] = job.generation.references
-    assert (reference.role, reference.picture, reference.weight) == ("subject", first.images[1].sha256, 0.4)
+    for who in (world.ada, world.grace, world.bob):
+        shown = await who.click(world.message(first), custom_id=f"limner:picture:{first.id}:2")
+        assert shown.response
+        form = await who.click(shown.response, label="Use as reference")
+        await world.restart()
+        said = {"idea": "a dog --steps 2", "role": ["subject"], "weight": "0,4"}
+        assert form.modal
+        form_id = form.modal["custom_id"]
+        answer, twice = [await fill(world, who, world.channel.id, form_id, **said) for _click in range(2)]
+        job = await world.newest()
+        assert (answer.ephemeral, twice.ephemeral) == (False, True)
+        assert told(twice) == f"Request {job.id} is on its way already; press again if you want another one."
+        assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (who.id, first.id, 2, Action.REFER)
+        [reference] = job.generation.references
+        assert (reference.role, reference.picture, reference.weight) == ("subject", first.images[1].sha256, 0.4)
     assert "as a reference" in text_of(world.message(await painted(world, job)))
 
     flagged = await asked(world, prompt=f"a dog --sref {first.id}-1 --control {first.id}-2 --controls sketch")
@@ -162,12 +182,66 @@ async def test_a_posted_picture_is_a_reference_by_button_and_by_flag(world: Worl
     await world.app.history.drop_picture(first.id, 1)
     assert await refused(world, prompt=f"a dog --sref {first.id}-1") == "That picture was deleted; choose another one."
     assert await refused(world, prompt=f"a dog --sref {'a' * 64}") == (
-        "The flag --sref needs a picture of mine, by its request and number, such as --sref 12-1."
+        "The flag --sref needs a picture of mine by its request and number, or the link of a message with one, such as "
+        "--sref 12-1."
     )
 
 
 SREF = {"sref": ("a.png", png())}
 CONTROL = {"control": ("a.png", png())}
+
+
+async def test_the_link_of_a_message_is_a_reference_for_those_who_may_read_it(world: World) -> None:
+    first = await painted(world, await asked(world, prompt="a red cat --count 2"))
+    upload = await world.ada.send(world.channel, "look", attachments=[("SPOILER_a.png", drawn((40, 30)))])
+    link, own = (
+        f"https://discord.com/channels/{world.guild.id}/{world.channel.id}/{one}"
+        for one in (first.message_id, upload.id)
+    )
+    elsewhere = world.guild.create_text_channel("elsewhere")
+    job = await asked(world, prompt=f"a {{dog, hare}} --cref {link}-2,{own} --sref {link} --sw 0.3")
+    roles = [(str(one.role), one.weight) for one in job.generation.references]
+    assert roles == [("style", 0.3), ("subject", 0.6), ("subject", 0.6)]
+    assert [one.picture for one in job.generation.references[:2]] == [first.images[0].sha256, first.images[1].sha256]
+    assert world.app.images.open(job.generation.references[2].picture).size == (40, 30)
+    assert (job.idea, job.is_spoiler) == ("a hare", True)
+    assert (await painted(world, job)).status == JobStatus.SUCCEEDED
+    await world.bob.slash(elsewhere, "imagine", prompt=f"a dog --sref {link}")
+    theirs = await world.newest()
+    assert (theirs.user_id, theirs.channel_id, theirs.is_spoiler) == (world.bob.id, elsewhere.id, False)
+
+    rows = await world.app.history.count(None, every_status=True)
+    closed = world.guild.create_text_channel(
+        "closed", overwrites={world.bob: discord.PermissionOverwrite(view_channel=False)}
+    )
+    secret = await world.ada.send(closed, "look", attachments=[("a.png", drawn((40, 30)))])
+    unread = f"https://discord.com/channels/{world.guild.id}/{closed.id}/{secret.id}"
+    for given, sentence in ((own, NOT_TAKEN), (unread, NO_MESSAGE), (f"{link}-7", "That picture was deleted")):
+        told_ = told(await world.bob.slash(world.channel, "imagine", prompt=f"a dog --sref {given}"))
+        assert told_.startswith(sentence), given
+    form = await world.bob.click(world.message(first), custom_id=f"limner:picture:{first.id}:1")
+    assert form.response
+    form = await world.bob.click(form.response, label="Start from this")
+    answer = told(await world.bob.submit_modal(form, {"idea": f"a dog --sref {link}", "strength": "0.5"}))
+    assert answer.startswith("The links of messages are read in /imagine only; name a picture of mine as 12-1")
+    assert await world.app.history.count(None, every_status=True) == rows
+
+
+async def test_what_refers_to_a_private_picture_is_private(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_uploads(monkeypatch)
+    answer = await world.ada.slash(world.channel, "imagine", prompt="a cat --private")
+    assert answer.ephemeral
+    first = await painted(world, await world.newest())
+    answer = await world.ada.slash(
+        world.channel, "imagine", prompt=f"a dog --sref {first.id}-1", image=("a.png", drawn((40, 30)))
+    )
+    assert answer.followups[0].ephemeral
+    assert (await world.newest()).is_private
+    refused = await world.ada.slash(world.channel, "imagine", prompt="a dog --sref 99-1", image=("a.png", png()))
+    assert told(refused) == str(NotFound())
+    assert [message for message in world.channel.history() if not message.flags.ephemeral] == []
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no adapter": ({**SREF, "model": "doodle"}, "The model doodle has no adapter for such references; leave them out"),
     "no ControlNet": ({**CONTROL, "model": "doodle"}, "The model doodle has no ControlNet; leave out"),

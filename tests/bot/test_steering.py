@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import discord
 import pytest
 import simcord
 
@@ -15,10 +16,12 @@ from limner.bot.picture_actions import Asker, vary
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job.job_buttons import JobButton
 from limner.generators.base import Expansion
 from limner.generators.errors import TOO_LATE, BadRequest
 from tests.bot.test_job_buttons import press, told
 from tests.bot.test_worker import AddingExpander, WatchedExecutor, ask, make_worker, row, running, sql, tiny
+from tests.other_clients import fill_at_once
 from tests.simulated_discord import World, labels, text_of
 
 __all__ = ["tiny"]
@@ -61,6 +64,18 @@ async def test_the_words_change_while_it_is_painted(world: World) -> None:
     assert "The last change came after the last step" in text_of(world.message(late))
 
 
+async def test_of_two_changes_at_the_same_moment_one_counts(world: World) -> None:
+    job = await painting(world)
+    form, texts = (await press(world, job, "change")).modal, ("two dogs", "three cats")
+    assert form
+    said = [{"text": text} for text in texts]
+    answers = await fill_at_once(world, world.ada, world.channel.id, form["custom_id"], said)
+    won = [told(answer).endswith("goes on with your words at its next step.") for answer in answers]
+    assert sorted(won) == [False, True]
+    assert told(answers[won.index(False)]).startswith("Another change of that picture is on its way")
+    assert (await world.newest()).steer_to == texts[won.index(True)]
+
+
 async def test_only_its_owner_changes_it_and_only_while_it_is_painted(world: World) -> None:
     job = await painting(world)
     assert labels(world.message(job)) == ["Change", "Stop here", "Cancel"]
@@ -73,6 +88,11 @@ async def test_only_its_owner_changes_it_and_only_while_it_is_painted(world: Wor
     await world.finish(await world.newest())
     late = "That picture has taken its last step already; Remix paints it with other words."
     assert told(await world.ada.submit_modal(shown, {"text": NEW})) == late
+    await world.restart()
+    for verb in ("change", "stop"):
+        old = discord.ui.View(timeout=None).add_item(JobButton(verb, job.id))
+        message = await world.bot.get_partial_messageable(world.channel.id).send(view=old)
+        assert told(await world.ada.click(message, custom_id=f"limner:{verb}:{job.id}")) == late
     assert (await world.newest()).steer_to is None
 
 
@@ -141,6 +161,8 @@ async def repeated(app: App, job: Job) -> Job:
 async def test_a_repeat_gives_the_same_steered_picture(app: App) -> None:
     job, _ = await changed(app, lambda job: submit.steer(app, job, NEW))
     assert (job.status, job.request["steering"], job.steer_to) == (JobStatus.SUCCEEDED, [[3, NEW]], None)
+    for words in ("two dogs", "cat"):
+        assert [one.id for one in await app.history.page(None, search=words)] == [job.id]
     assert f'After step 3: "{NEW}"' in app.images.open(job.images[0].sha256).info["parameters"]
     assert await pixels(app, await repeated(app, job)) == await pixels(app, job)
     varied = await vary(app, job, 1, Asker(job.user_id, job.locale, job.where), is_strong=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,22 +10,17 @@ import discord
 from limner.bot.app import App
 from limner.bot.errors import BadPicture
 from limner.bot.options.ask import Ask
-from limner.bot.posted_pictures import picture_of
+from limner.bot.posted_pictures import LINK, picture_of
 from limner.bot.reasons import JobKind
 from limner.bot.storage.tables.models import Job
 from limner.bot.submit import check_asker
 from limner.bot.translation import N_, _
 from limner.bot.ui.interactions import viewed, where_to_post
 from limner.bot.ui.job.job_buttons import job_of
-from limner.bot.ui.uploads import LOST, take_picture
+from limner.bot.ui.uploads import LOST, Check, take_picture
 
 Interaction = discord.Interaction[Any]
 
-LINK = re.compile(
-    r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<guild>[0-9]{1,20}|@me)/(?P<channel>[0-9]{1,20})/"
-    r"(?P<message>[0-9]{1,20})/?(?:\s+(?P<number>[1-9]))?"
-)
-"""The link of a message, and perhaps which of its pictures is meant."""
 READABLE = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
 
 NO_PICTURE = N_("There is no picture in that message; choose one with a PNG, JPEG, WebP, GIF or BMP file.")
@@ -63,6 +56,11 @@ class GivenFile:
         """Whether it is hidden behind a click."""
         return self.file.is_spoiler()
 
+    @property
+    def is_private(self) -> bool:
+        """Whether only its owner sees it."""
+        return False
+
 
 @dataclass(frozen=True)
 class PostedPicture:
@@ -80,6 +78,11 @@ class PostedPicture:
     def is_spoiler(self) -> bool:
         """Whether it is hidden behind a click."""
         return self.job.is_spoiler
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only its owner sees it."""
+        return self.job.is_private
 
 
 GivenPicture = GivenFile | PostedPicture
@@ -172,22 +175,22 @@ async def ask_about(interaction: Interaction, app: App, picture: GivenPicture) -
 
 
 async def with_picture(
-    interaction: Interaction,
-    app: App,
-    ask: Ask,
-    picture: GivenPicture,
-    check: Callable[[], Awaitable[None]],
-    *,
-    is_private: bool = False,
+    interaction: Interaction, app: App, ask: Ask, picture: GivenPicture, check: Check, *, is_private: bool = False
 ) -> Ask:
-    """The same with the picture as its option image; a file is downloaded once ``check`` has accepted the rest."""
-    if isinstance(picture, GivenFile):
-        taken = await take_picture(interaction, app, picture.file, check, is_private=is_private)
-    else:
-        await check()
-        taken = picture_of(picture.job, picture.number).sha256
+    """The same with the picture as its option image, as `stored` stores it."""
+    taken = await stored(interaction, app, picture, check, is_private=is_private)
     named = replace(ask, image_name=picture.name, is_spoiler=ask.is_spoiler or picture.is_spoiler)
     return named.saying(image=taken, link="")
+
+
+async def stored(
+    interaction: Interaction, app: App, picture: GivenPicture, check: Check, *, is_private: bool = False
+) -> str:
+    """The hash of the stored picture; a file is downloaded once ``check`` has accepted the rest."""
+    if isinstance(picture, GivenFile):
+        return await take_picture(interaction, app, picture.file, check, is_private=is_private)
+    await check()
+    return picture_of(picture.job, picture.number).sha256
 
 
 async def _readable(interaction: Interaction, guild_id: str, channel_id: int) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import discord
@@ -14,7 +16,8 @@ from limner.bot.app import App
 from limner.bot.errors import Decided
 from limner.bot.limits import CONTENT, first_lines
 from limner.bot.options.ask import Ask
-from limner.bot.posted_pictures import NAMED
+from limner.bot.options.several import read_each
+from limner.bot.posted_pictures import LINK, NAMED
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.storage.tables.asking_tables import PendingAsk
 from limner.bot.storage.tables.models import Job
@@ -23,7 +26,7 @@ from limner.bot.ui.controls import NUMBER, ForAnyone
 from limner.bot.ui.interactions import SILENT, tell, where_to_post
 from limner.bot.ui.job import job_messages
 from limner.bot.ui.job.job_buttons import post_placeholder
-from limner.bot.ui.picture.given_pictures import linked, with_picture
+from limner.bot.ui.picture.given_pictures import GivenPicture, linked, stored, with_picture
 
 Interaction = discord.Interaction[Any]
 
@@ -86,17 +89,40 @@ async def with_link(interaction: Interaction, app: App, ask: Ask, *, is_private:
         return ask
     picture = await linked(interaction, app, link)
     unread = ask.saying(image=submit.NOT_YET)
-    return await with_picture(interaction, app, ask, picture, lambda: submit.check(app, unread), is_private=is_private)
+    ask = await with_picture(interaction, app, ask, picture, lambda: submit.check(app, unread), is_private=is_private)
+    return _as_private(ask, picture)
+
+
+async def with_linked_references(interaction: Interaction, app: App, ask: Ask) -> Ask:
+    """The same with the pictures of the messages whose links stand in its flags; raises UserError."""
+    if not LINK.search(ask.text):
+        return ask
+    found = read_each(app, ask)
+    is_private = any(new.is_private for new in found)
+    named = dict.fromkeys(one.picture for new in found for one in new.request.references)
+    check = partial(submit.check, app, ask)
+    for link in filter(LINK.fullmatch, named):
+        picture = await linked(interaction, app, link)
+        taken = await stored(interaction, app, picture, check, is_private=is_private)
+        known = {**ask.linked, link: taken}
+        ask = replace(_as_private(ask, picture), linked=known, is_spoiler=ask.is_spoiler or picture.is_spoiler)
+    return ask
+
+
+def _as_private(ask: Ask, picture: GivenPicture) -> Ask:
+    """What is made of a private picture is private."""
+    return ask.saying(private="on") if picture.is_private else ask
 
 
 async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:
     """Submit the requests that a prompt makes, or ask first if they paint more pictures than one request may."""
+    ask = await with_linked_references(interaction, app, ask)
     found = await submit.requests(app, ask)
     if len(found) == 1 or sum(new.request.count for new in found) <= app.settings.max_count:
         return await post_placeholders(interaction, app, await submit.submit_all(app, found))
     await submit.check_asker(app, ask)
-    stored = [one.picture for one in found[0].request.references if not NAMED.fullmatch(one.picture)]
-    number = await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"), stored)
+    hashes = [one.picture for one in found[0].request.references if not NAMED.fullmatch(one.picture)]
+    number = await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"), hashes)
     view = discord.ui.View(timeout=None)
     for verb in LABELS:
         view.add_item(GoButton(verb, number))
