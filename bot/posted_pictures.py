@@ -68,7 +68,8 @@ async def with_stored_pictures(app: App, new: NewJob) -> NewJob:
     """The request with the stored pictures that its references name by request and number.
 
     Raises:
-        UserError: as `viewed`; BadOption for the link of a message, which is to be replaced before.
+        UserError: as `viewed`.
+        BadOption: one is the link of a message.
     """
     references = list(new.request.references)
     for index, reference in enumerate(references):

@@ -71,7 +71,7 @@ async def think(interaction: Interaction, *, is_private: bool = False) -> None:
 
 
 async def _stop_thinking(interaction: Interaction) -> None:
-    """Take the deferred answer back, so that a follow-up may be for other eyes: the first one would only edit it."""
+    """Take the deferred answer back, so that a follow-up may be private: the first one would only edit it."""
     await interaction.edit_original_response(content=WITHDRAWN)
     await interaction.delete_original_response()
 

@@ -218,7 +218,8 @@ async def test_words_that_name_nothing_or_all_end_in_a_sentence(
 async def test_every_family_keeps_all_pixels_outside_of_the_cells(
     app: App, tmp_path: Path, build: Callable[[Path], Path]
 ) -> None:
-    app.settings.cards["tiny"] = ModelCard.read("tiny", str(build(tmp_path / "model")))
+    folder = build(tmp_path / "model")
+    app.settings.cards["tiny"] = ModelCard.read("tiny", str(folder), width=64, height=64)  # which loading tries out
     [first] = await done(app, await ask(app, size="64x64"))
     [job] = await done(app, await edited(app, first, await app.inputs.store_cells(["B2", "B3", "C2"])))
     inside = np.zeros((64, 64), dtype=bool)
