@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from PIL import Image, ImageChops, ImageFilter
 
+from limner.generators.references import Area
 from limner.generators.requests import GenerationRequest
 
 Box = tuple[int, int, int, int]
@@ -16,6 +17,15 @@ HALF = 128
 """Grey from which a mask is white."""
 ROWS, COLUMNS = "ABCD", "1234"
 """Names of the cells of a picture, from its upper left corner."""
+HALVES_AND_MIDDLE = {
+    Area.ALL: (0.0, 0.0, 1.0, 1.0),
+    Area.LEFT: (0.0, 0.0, 0.5, 1.0),
+    Area.RIGHT: (0.5, 0.0, 1.0, 1.0),
+    Area.TOP: (0.0, 0.0, 1.0, 0.5),
+    Area.BOTTOM: (0.0, 0.5, 1.0, 1.0),
+    Area.MIDDLE: (0.25, 0.25, 0.75, 0.75),
+}
+"""The left, upper, right and lower edge of an area, as shares of width and height."""
 BLACK_AND_WHITE = [255 * (grey >= HALF) for grey in range(256)]
 
 
@@ -80,6 +90,14 @@ def mask_of_cells(cells: Iterable[str]) -> Image.Image:
     mask = Image.new("L", (len(COLUMNS), len(ROWS)))
     for row, column in cells:
         mask.putpixel((COLUMNS.index(column), ROWS.index(row)), 255)
+    return mask
+
+
+def mask_of_area(area: Area, size: tuple[int, int]) -> Image.Image:
+    """A mask of this size, white in an area."""
+    mask = Image.new("L", size)
+    left, top, right, bottom = HALVES_AND_MIDDLE[area]
+    mask.paste(255, (round(left * size[0]), round(top * size[1]), round(right * size[0]), round(bottom * size[1])))
     return mask
 
 

@@ -21,6 +21,17 @@ class Role(StrEnum):
     SKETCH = "sketch"
 
 
+class Area(StrEnum):
+    """The part of a painting in which an IP-Adapter's picture counts."""
+
+    ALL = "all"
+    LEFT = "left"
+    RIGHT = "right"
+    TOP = "top"
+    BOTTOM = "bottom"
+    MIDDLE = "middle"
+
+
 OF_ADAPTERS = (Role.STYLE, Role.SUBJECT, Role.BLEND)
 """Roles of the pictures that IP-Adapters read (Ye et al. 2023)."""
 OF_CONTROLNETS = {Role.EDGES: Role.CANNY, Role.SKETCH: Role.SCRIBBLE} | {
@@ -34,7 +45,8 @@ sketch are made from any picture, the others are given."""
 class Reference:
     """A given picture, the path of its file, and how a painting uses it; JSON in and out.
 
-    ``weight`` is 1 for its full effect. A ControlNet counts from the share ``start`` of the steps to the share ``end``.
+    ``weight`` is 1 for its full effect. A ControlNet counts from the share ``start`` of the steps to the share ``end``,
+    an IP-Adapter's picture in one ``area``.
     """
 
     role: Role
@@ -42,6 +54,7 @@ class Reference:
     weight: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    area: Area = Area.ALL
 
     @property
     def is_control(self) -> bool:
@@ -51,5 +64,5 @@ class Reference:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""
-        values: dict[str, Any] = {**data, "role": Role(data["role"])}
+        values: dict[str, Any] = {**data, "role": Role(data["role"]), "area": Area(data.get("area", Area.ALL))}
         return cls(**values)

@@ -122,18 +122,21 @@ class GenerationRequest:
         return tuple(one for one in self.references if one.is_control)
 
     @property
-    def image_prompts(self) -> dict[tuple[Role, float], list[str]]:
+    def image_prompts(self) -> dict[tuple[Role, float], list[Reference]]:
         """The pictures that IP-Adapters read, by role and weight: an adapter reads several with one weight."""
-        found: dict[tuple[Role, float], list[str]] = {}
+        found: dict[tuple[Role, float], list[Reference]] = {}
         for one in self.references:
             if not one.is_control:
-                found.setdefault((one.role, one.weight), []).append(one.picture)
+                found.setdefault((one.role, one.weight), []).append(one)
         return found
 
     @property
     def batch_key(self) -> str:
         """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
-        adapters = "".join(f"|{role}:{weight:g}" for role, weight in self.image_prompts)
+        prompts = self.image_prompts.items()
+        adapters = "".join(
+            f"|{role}:{weight:g}:{','.join(one.area for one in some)}" for (role, weight), some in prompts
+        )
         return f"{self.weights_key}|{self.width}x{self.height}{'|tile' if self.tile else ''}{adapters}"
 
     @property

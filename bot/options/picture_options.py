@@ -8,6 +8,7 @@ from limner.bot.options.option import Option, OptionKind
 from limner.bot.options.reference_fields import (
     LEAST_WEIGHT,
     MOST_OF_ROLE,
+    Areas,
     ControlPictures,
     Controls,
     InReferences,
@@ -94,6 +95,20 @@ PICTURE_OPTIONS = (
         is_of_model=True,
         label=N_("Weight of the subject reference"),
         key="Subject reference weight",
+    ),
+    Option(
+        name="areas",
+        help=N_("Where each subject reference counts: all, left, right, top, bottom or middle"),
+        kind=OptionKind.NAME,
+        kept=Areas(),
+        flags=("areas",),
+        in_command=False,
+        wanted=N_("an area for each subject reference"),
+        example="left,right",
+        cannot=unsupported.subject_reference,
+        is_of_model=True,
+        label=N_("Areas of the subject references"),
+        key="Subject reference areas",
     ),
     Option(
         name="blend",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from limner.bot.errors import BadOption
 from limner.bot.translation import _, commas
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.references import Reference, Role
+from limner.generators.references import Area, Reference, Role
 from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
@@ -66,6 +66,37 @@ class ReferenceWeight:
         if not any(one.role == self.role for one in references):
             raise BadOption(_("There is no reference for that weight; give a picture too, or leave the weight out."))
         return _referring(new, (replace(one, weight=value) if one.role == self.role else one for one in references))
+
+
+class Areas:
+    """Where each subject reference counts; `InReferences` of subjects comes before."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """The area of each; empty if all count everywhere."""
+        areas = [one.area for one in request.references if one.role == Role.SUBJECT]
+        return ", ".join(areas) if set(areas) - {Area.ALL} else ""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """Each subject reference in its area."""
+        areas = [one.strip() for one in _NEXT.split(value) if one.strip()]
+        if unknown := next((one for one in areas if one not in list(Area)), None):
+            raise BadOption(
+                _("“{area}” is no area; choose one of: {names}.", area=unknown[:40], names=commas(map(str, Area)))
+            )
+        references = new.request.references
+        count = sum(one.role == Role.SUBJECT for one in references)
+        if len(areas) != count:
+            raise BadOption(
+                _(
+                    "The option areas has {areas} areas for {pictures} subject references; name one for each.",
+                    areas=len(areas),
+                    pictures=count,
+                )
+            )
+        given = iter(map(Area, areas))
+        return _referring(
+            new, (replace(one, area=next(given)) if one.role == Role.SUBJECT else one for one in references)
+        )
 
 
 class ControlPictures:

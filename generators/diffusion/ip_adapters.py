@@ -10,12 +10,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from diffusers.image_processor import IPAdapterMaskProcessor
 from transformers import CLIPVisionModelWithProjection
 
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, OutOfMemory
 from limner.generators.failures import understand
+from limner.generators.image_canvas import mask_of_area
 from limner.generators.loading import loading
+from limner.generators.references import Area
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 
@@ -141,6 +144,19 @@ class IpAdapters:
     def _scale(self, role: str, weight: float) -> Any:
         """diffusers' scale: a number, or the share of the blocks that the card names for the role."""
         return _times(self._card.adapter_blocks[role], weight) if role in self._card.adapter_blocks else weight
+
+
+def masks_of(request: GenerationRequest) -> dict[str, Any]:
+    """The argument of the denoiser that says where each picture counts; none if all count everywhere."""
+    prompts = [[one.area for one in some] for some in request.image_prompts.values()]
+    if {area for areas in prompts for area in areas} <= {Area.ALL}:
+        return {}
+    width, height = request.size
+    made = [
+        IPAdapterMaskProcessor().preprocess([mask_of_area(area, request.size) for area in areas], height, width)
+        for areas in prompts
+    ]
+    return {"ip_adapter_masks": [masks.reshape(1, len(masks), *masks.shape[2:]) for masks in made]}
 
 
 def _times(blocks: Any, weight: float) -> Any:

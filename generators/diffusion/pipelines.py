@@ -20,7 +20,7 @@ from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
 from limner.generators.cards.samplers import samplers
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
-from limner.generators.diffusion.ip_adapters import IpAdapters
+from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image
@@ -202,9 +202,10 @@ def _pictures(request: GenerationRequest) -> dict[str, Image.Image]:
 def _references(request: GenerationRequest) -> dict[str, Any]:
     """The arguments for control pictures, and for the pictures that IP-Adapters read."""
     read = {one.picture: opened(one.picture).convert("RGB") for one in request.references}
-    prompts = [[read[path] for path in paths] for paths in request.image_prompts.values()]
+    prompts = [[read[one.picture] for one in some] for some in request.image_prompts.values()]
     controls = controls_of(request, read) if request.controls else {}
-    return controls | ({"ip_adapter_image": prompts} if prompts else {})
+    masks = {"cross_attention_kwargs": found} if (found := masks_of(request)) else {}
+    return controls | masks | ({"ip_adapter_image": prompts} if prompts else {})
 
 
 def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:

@@ -26,8 +26,9 @@ LAYERED = frozenset({"controlnet_cond", "down_block_additional_residuals", "imag
 """Arguments that are lists of tensors with samples along the first dimension: one for each ControlNet, for each layer
 of the denoiser, or for each IP-Adapter."""
 
-SHARED = frozenset({"txt_ids", "img_ids"})
-"""Arguments without a sample dimension: positions, which are equal for all samples of a shape."""
+SHARED = frozenset({"txt_ids", "img_ids", "ip_adapter_masks"})
+"""Arguments without a sample dimension: positions, which are equal for all samples of a shape, and the areas of
+references, which are equal for all requests of a `batch_key`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import KIND
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.picture.given_pictures import NO_MESSAGE, NOT_TAKEN
-from limner.generators.references import Role
+from limner.generators.references import Area, Role
 from tests.bot.test_worker import AddingExpander, make_worker
 from tests.other_clients import fill
 from tests.pictures import png_of, saved, two_frames
@@ -89,7 +89,7 @@ def pictures(job: Job) -> list[tuple[str, str]]:
 async def test_references_are_painted_shown_repeated_and_erased(world: World) -> None:
     job = await asked(
         world,
-        prompt="a red cat --sw 0.3 --seed 7",
+        prompt="a red cat --sw 0.3 --areas left --seed 7",
         sref=("style.png", drawn((64, 48))),
         cref=("SPOILER_subject.png", drawn((30, 40), 90)),
         control=("a.png", drawn((50, 50))),
@@ -97,17 +97,17 @@ async def test_references_are_painted_shown_repeated_and_erased(world: World) ->
         controls="edges:0.5:0-0.6, depth",
     )
     request = job.generation
-    assert [(one.role, one.weight, one.start, one.end) for one in request.references] == [
-        (Role.STYLE, 0.3, 0.0, 1.0),
-        (Role.SUBJECT, 0.6, 0.0, 1.0),
-        (Role.EDGES, 0.5, 0.0, 0.6),
-        (Role.DEPTH, 1.0, 0.0, 1.0),
+    assert [(one.role, one.weight, one.start, one.end, one.area) for one in request.references] == [
+        (Role.STYLE, 0.3, 0.0, 1.0, Area.ALL),
+        (Role.SUBJECT, 0.6, 0.0, 1.0, Area.LEFT),
+        (Role.EDGES, 0.5, 0.0, 0.6, Area.ALL),
+        (Role.DEPTH, 1.0, 0.0, 1.0, Area.ALL),
     ]
     assert len({*request.given}) == 4
     first = await painted(world, job)
     assert (first.status, first.is_spoiler) == (JobStatus.SUCCEEDED, True)
     file = world.app.images.open(first.images[0].sha256).info["parameters"]
-    assert 'Style reference weight: 0.3, ControlNet: "edges:0.5:0-0.6, depth"' in file
+    assert 'reference weight: 0.3, Subject reference areas: left, ControlNet: "edges:0.5:0-0.6, depth"' in file
     details = await world.bob.click(world.message(first), label="Details")
     assert details.response
     [embed] = details.response.message.embeds
@@ -187,10 +187,6 @@ async def test_a_posted_picture_is_a_reference_by_button_and_by_flag(world: Worl
     )
 
 
-SREF = {"sref": ("a.png", png())}
-CONTROL = {"control": ("a.png", png())}
-
-
 async def test_the_link_of_a_message_is_a_reference_for_those_who_may_read_it(world: World) -> None:
     first = await painted(world, await asked(world, prompt="a red cat --count 2"))
     upload = await world.ada.send(world.channel, "look", attachments=[("SPOILER_a.png", drawn((40, 30)))])
@@ -217,8 +213,8 @@ async def test_the_link_of_a_message_is_a_reference_for_those_who_may_read_it(wo
     secret = await world.ada.send(closed, "look", attachments=[("a.png", drawn((40, 30)))])
     unread = f"https://discord.com/channels/{world.guild.id}/{closed.id}/{secret.id}"
     for given, sentence in ((own, NOT_TAKEN), (unread, NO_MESSAGE), (f"{link}-7", "That picture was deleted")):
-        told_ = told(await world.bob.slash(world.channel, "imagine", prompt=f"a dog --sref {given}"))
-        assert told_.startswith(sentence), given
+        refusal = await world.bob.slash(world.channel, "imagine", prompt=f"a dog --sref {given}")
+        assert told(refusal).startswith(sentence), given
     form = await world.bob.click(world.message(first), custom_id=f"limner:picture:{first.id}:1")
     assert form.response
     form = await world.bob.click(form.response, label="Start from this")
@@ -242,6 +238,9 @@ async def test_what_refers_to_a_private_picture_is_private(world: World, monkeyp
     assert [message for message in world.channel.history() if not message.flags.ephemeral] == []
 
 
+SREF = {"sref": ("a.png", png())}
+CREF = {"cref": ("a.png", png())}
+CONTROL = {"control": ("a.png", png())}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no adapter": ({**SREF, "model": "doodle"}, "The model doodle has no adapter for such references; leave them out"),
     "no ControlNet": ({**CONTROL, "model": "doodle"}, "The model doodle has no ControlNet; leave out"),
@@ -249,6 +248,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "bad steps": ({**CONTROL, "controls": "edges:1:0.6-0.5"}, "A control has a weight from 0.05 to 2"),
     "two for three": ({**CONTROL, "control2": CONTROL["control"], "controls": "edges"}, "has 1 kinds for 2 pictures"),
     "no picture": ({"controls": "edges"}, "give one with the option control"),
+    "an area that is none": (
+        {**CREF, "prompt": "a fox --areas up"},
+        "“up” is no area; choose one of: all, left, right",
+    ),
+    "two areas for one": ({**CREF, "prompt": "a fox --areas left,top"}, "has 2 areas for 1 subject references"),
+    "an area alone": ({"prompt": "a fox --areas left"}, "has 1 areas for 0 subject references"),
     "a weight alone": ({"prompt": "a fox --cw 0.5"}, "There is no reference for that weight"),
     "weight too high": ({**SREF, "prompt": "a fox --sw 3"}, "must be from 0.05 to 1"),
     "no picture file": ({"sref": ("a.png", b"hello")}, KIND),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel, DiffusionPipeline
+from diffusers.image_processor import IPAdapterMaskProcessor
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModelWithProjection
@@ -24,13 +25,14 @@ from limner.generators.base import Event, Failed, Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import BadRequest
-from limner.generators.references import OF_CONTROLNETS, Reference, Role
+from limner.generators.references import OF_CONTROLNETS, Area, Reference, Role
 from limner.generators.requests import GenerationRequest
 from limner.generators.vision.outlines import edges, sketch
 from tests.generators.test_families import paint
 from tests.tiny_models import SIDE, tiny_request
 from tests.tiny_references import write_pictures, write_reference_files
 
+LEFT_AND_RIGHT = ((0, 0, SIDE // 2, SIDE), (SIDE // 2, 0, SIDE, SIDE))
 PIPELINES = {"sd1": "StableDiffusion", "sdxl": "StableDiffusionXL"}
 
 
@@ -75,7 +77,7 @@ def files(family_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def generator(model: Model) -> DiffusionGenerator:
-    return DiffusionGenerator.load(model.card, device="cpu", max_batch=16)
+    return DiffusionGenerator.load(model.card, device="cpu", max_batch=20)
 
 
 def read(path: str) -> Image.Image:
@@ -125,7 +127,14 @@ def stock_pictures(model: Model, request: GenerationRequest, **more: Any) -> lis
     if request.mask:
         options |= {"mask_image": Image.open(request.mask)}
     if request.image_prompts:
-        options |= {"ip_adapter_image": [[read(path) for path in paths] for paths in request.image_prompts.values()]}
+        prompts = request.image_prompts.values()
+        options |= {"ip_adapter_image": [[read(one.picture) for one in some] for some in prompts]}
+    if any(one.area != Area.ALL for one in request.references):
+        drawn = [Image.new("L", request.size) for _ in LEFT_AND_RIGHT]
+        for mask, box in zip(drawn, LEFT_AND_RIGHT, strict=True):
+            mask.paste(255, box)
+        masks = IPAdapterMaskProcessor().preprocess(drawn, height=request.height, width=request.width)
+        options |= {"cross_attention_kwargs": {"ip_adapter_masks": [masks.reshape(1, 2, *masks.shape[2:])]}}
     takes = inspect.signature(pipe.__call__).parameters
     options = {name: value for name, value in options.items() if name in takes}
     return [
@@ -155,7 +164,7 @@ def all_left(generator: DiffusionGenerator, *keys: str) -> dict[str, Event]:
 
 def references(model: Model, *said: tuple[Any, ...]) -> tuple[Reference, ...]:
     """References by role, the number of their picture, and perhaps weight, start and end."""
-    names = ("role", "picture", "weight", "start", "end")
+    names = ("role", "picture", "weight", "start", "end", "area")
     found = [dict(zip(names, one, strict=False)) for one in said]
     return tuple(Reference(**{**one, "picture": model.given[one["picture"]]}) for one in found)
 
@@ -173,6 +182,10 @@ def kinds(model: Model) -> dict[str, GenerationRequest]:
         "blend": ({"guidance_scale": 1.0}, [(Role.BLEND, number) for number in range(4)]),
         "style from a picture": (start, [style]),
         "style in a part": (part, [style]),
+        "two subjects side by side": (
+            {},
+            [(Role.SUBJECT, number, 1.0, 0.0, 1.0, area) for number, area in enumerate((Area.LEFT, Area.RIGHT))],
+        ),
         "edges": ({"num_images_per_prompt": 2}, [edge]),
         "depth for some steps": ({"num_inference_steps": 5}, [(Role.DEPTH, 2, 1.2, 0.2, 0.7)]),
         "two controls": ({"guidance_scale": 1.0}, [(Role.POSE, 0, 0.5), (Role.SKETCH, 1, 1.0, 0.0, 0.6)]),
@@ -215,6 +228,8 @@ def test_they_change_the_picture_and_more_with_more_weight(model: Model, generat
         return np.asarray(left.images[0], dtype=int)
 
     plain = painted()
+    left, right = ((Role.SUBJECT, 0, 1.0, 0.0, 1.0, area) for area in (Area.LEFT, Area.RIGHT))
+    assert np.abs(painted(left) - painted(right)).max() > 2
     for role in (Role.STYLE, Role.CANNY):
         weak, strong = (np.abs(painted((role, 0, weight)) - plain).mean() for weight in (0.02, 1.0))
         assert 0 <= weak < strong, role
