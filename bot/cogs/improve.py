@@ -19,7 +19,7 @@ from limner.generators.requests import ADJUSTMENTS
 Interaction = discord.Interaction[Any]
 
 PICTURE = N_("The picture: PNG, JPEG, WebP, GIF or BMP")
-LINK = N_("Or the link of a message with it; a number behind the link says which of its pictures")
+LINK = N_("Or a message's link, perhaps with the picture's number, or a member's mention for their avatar")
 
 
 class Improve(LimnerCog, name="Limner improve"):

@@ -32,8 +32,10 @@ EXPANDS = {
     "off": N_("Your ideas are painted as they are, unless a request says otherwise."),
     "preview": N_("You see the added details and choose before anything is painted, unless a request says otherwise."),
 }
-LENT = N_("Others may start from pictures that you post, and upscale, enhance or describe them.")
-NOT_LENT = N_("Only you may start from pictures that you post, or have them upscaled, enhanced or described.")
+LENT = N_("Others may start from your avatar and pictures that you post, and upscale, enhance or describe them.")
+NOT_LENT = N_(
+    "Only you may start from your avatar and pictures that you post, or have them upscaled, enhanced or described."
+)
 FACES = {
     True: N_("Your new results have two faces, to say what you think of them."),
     False: N_("Your results have no faces; `/ratings faces:on` adds them."),
@@ -79,9 +81,9 @@ class Me(LimnerCog, name="Limner me"):
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
-    @app_commands.describe(others="Whether other members may start from pictures that you post")
+    @app_commands.describe(others="Whether other members may start from your avatar and pictures that you post")
     async def uploads(self, interaction: Interaction, others: Literal["allowed", "refused"] | None = None) -> None:
-        """Show or change who may make something of pictures that you post."""
+        """Show or change who may make something of your avatar and pictures that you post."""
         if others:
             await self.app.members.choose_to_lend(interaction.user.id, lends=others == "allowed")
         await tell(interaction, await self._lending(interaction.user.id))

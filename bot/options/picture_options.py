@@ -29,7 +29,7 @@ PICTURE_OPTIONS = (
     ),
     Option(
         name="link",
-        help=N_("Or the link of a message with a picture to start from, and perhaps the picture's number"),
+        help=N_("Or a message's link, perhaps with the picture's number, or a member's mention for their avatar"),
         kind=OptionKind.LINK,
         kept=Nowhere(),
     ),

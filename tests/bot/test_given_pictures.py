@@ -10,12 +10,20 @@ import pytest
 import simcord
 from sqlalchemy import update
 
-from limner.bot.cogs.message_menus import ADJUST, UPSCALE, VARY, WHAT
+from limner.bot.cogs.message_menus import ADJUST, START, UPSCALE, VARY, WHAT
 from limner.bot.errors import NotFound, NotYours
 from limner.bot.reasons import JobKind
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
-from limner.bot.ui.picture.given_pictures import NO_LINK, NO_MESSAGE, NO_PICTURE, NOT_TAKEN, ONE_PICTURE, UNSEEN
+from limner.bot.ui.picture.given_pictures import (
+    NO_LINK,
+    NO_MEMBER,
+    NO_MESSAGE,
+    NO_PICTURE,
+    NOT_TAKEN,
+    ONE_PICTURE,
+    UNSEEN,
+)
 from limner.generators.requests import ADJUSTMENTS, Finish
 from tests.other_clients import told
 from tests.pictures import png_of
@@ -160,14 +168,14 @@ async def test_others_files_need_their_authors_consent(world: World) -> None:
     foreign = await robot.send(world.channel, "look", attachments=[("a.png", png())])
 
     async def refused() -> None:
-        for menu in (VARY, UPSCALE, ADJUST):
+        for menu in (START, VARY, UPSCALE, ADJUST):
             for given in (message, foreign):
                 assert told(await world.bob.context_menu(world.channel, menu, given)) == NOT_TAKEN
         assert told(await linked(world, world.bob, link_of(world, message))) == NOT_TAKEN
 
     await refused()
     answer = await world.ada.slash(world.channel, "uploads", others="allowed")
-    assert told(answer).startswith("Others may start from pictures")
+    assert told(answer).startswith("Others may start from your avatar")
     await world.restart()
     for number, menu in enumerate((VARY, UPSCALE, ADJUST), 1):
         assert not (await world.bob.context_menu(world.channel, menu, message)).ephemeral
@@ -178,6 +186,30 @@ async def test_others_files_need_their_authors_consent(world: World) -> None:
     await world.ada.slash(world.channel, "uploads", others="refused")
     await world.ada.slash(world.channel, "expand", default="off")
     await refused()
+
+
+async def test_an_avatar_is_given_by_its_members_mention_with_their_consent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sent(url: str) -> bytes | None:
+        return png((40, 20)) if "avatars" in url else None
+
+    monkeypatch.setattr(world.env.backend.cdn, "get", sent)
+    mention, rows = f"<@{world.ada.id}>", 0
+    for who, is_allowed in ((world.ada, False), (world.bob, False), (world.bob, True)):
+        if is_allowed:
+            await world.ada.slash(world.channel, "uploads", others="allowed")
+            await world.restart()
+        for command, more in (("upscale", {}), ("imagine", {"prompt": "a fox"})):
+            answer = await linked(world, who, mention, command, **more)
+            if who is world.bob and not is_allowed:
+                assert told(answer).startswith(NOT_TAKEN)
+                continue
+            rows += 1
+            job = await world.newest()
+            assert (answer.ephemeral, job.id, job.user_id, job.input_name) == (False, rows, who.id, "avatar.png")
+            assert world.app.images.open(job.input_sha256 or "").size == (40, 20)
+    assert told(await linked(world, world.bob, "<@123>")) == NO_MEMBER
 
 
 async def test_a_varied_file_is_painted_without_words(world: World) -> None:

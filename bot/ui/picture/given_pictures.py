@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import discord
 
@@ -21,6 +22,10 @@ from limner.bot.ui.uploads import LOST, Check, take_picture
 
 Interaction = discord.Interaction[Any]
 
+MENTION = re.compile(r"<@!?(?P<user>[0-9]{1,20})>")
+AVATAR_SIDE = 1024
+AVATAR_BYTES = 5 * 2**20
+"""At least what Discord sends of an avatar of that size."""
 READABLE = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
 
 NO_PICTURE = N_("There is no picture in that message; choose one with a PNG, JPEG, WebP, GIF or BMP file.")
@@ -31,8 +36,9 @@ NOT_TAKEN = N_(
 ONE_PICTURE = N_("Give one picture: a file, or the link of a message.")
 NO_LINK = N_(
     "That is not the link of a message; copy one from a message's menu (Copy Message Link), perhaps with the picture's "
-    "number behind it."
+    "number behind it, or mention a member for their avatar."
 )
+NO_MEMBER = N_("I find no member of this server with that mention; mention another one.")
 NO_MESSAGE = N_("I find no message of this server with that link that you may read; copy the link of another one.")
 UNSEEN = N_(
     "I see no picture in that message. Discord shows me others' files only in the message's menu: Apps, then Start "
@@ -96,14 +102,16 @@ async def given(interaction: Interaction, app: App, file: discord.Attachment | N
 
 
 async def linked(interaction: Interaction, app: App, link: str) -> GivenPicture:
-    """A picture of the message with this link.
+    """A picture of the message with this link, or the avatar of the member with this mention.
 
     A message that the member may not read and one that does not exist are answered alike.
 
     Raises:
-        BadPicture: there is no such message, or no picture in it that the member may use.
+        BadPicture: there is no such message or member, or no picture of theirs that the member may use.
         UserError: as `viewed`.
     """
+    if mention := MENTION.fullmatch(link.strip()):
+        return await _avatar(interaction, app, int(mention["user"]))
     message, number = await message_of(interaction, link)
     if message.author != interaction.client.user and not files_of(message):
         raise BadPicture(_(UNSEEN))
@@ -151,8 +159,7 @@ async def file_in(interaction: Interaction, app: App, message: discord.Message, 
     files = files_of(message)
     if len(files) < number:
         raise BadPicture(_(NO_PICTURE))
-    if message.author != interaction.user and not await app.members.lends_uploads(message.author.id):
-        raise BadPicture(_(NOT_TAKEN))
+    await _check_lent(interaction, app, message.author)
     return GivenFile(files[number - 1])
 
 
@@ -191,6 +198,28 @@ async def stored(
         return await take_picture(interaction, app, picture.file, check, is_private=is_private)
     await check()
     return picture_of(picture.job, picture.number).sha256
+
+
+async def _avatar(interaction: Interaction, app: App, user_id: int) -> GivenFile:
+    """The avatar of the interaction's member, or of another member of its server who lends their pictures."""
+    person: discord.abc.User | None = interaction.user if user_id == interaction.user.id else None
+    if person is None and interaction.guild:
+        try:
+            person = await interaction.guild.fetch_member(user_id)
+        except discord.HTTPException as error:
+            raise BadPicture(_(NO_MEMBER)) from error
+    if person is None:
+        raise BadPicture(_(NO_MEMBER))
+    await _check_lent(interaction, app, person)
+    url = person.display_avatar.replace(size=AVATAR_SIDE, format="png").url
+    sent: Any = {"id": user_id, "filename": "avatar.png", "size": AVATAR_BYTES, "url": url, "proxy_url": url}
+    return GivenFile(discord.Attachment(data=sent, state=cast("Any", interaction)._state))
+
+
+async def _check_lent(interaction: Interaction, app: App, owner: discord.abc.User) -> None:
+    """Raise BadPicture for another member's pictures without their consent."""
+    if owner != interaction.user and not await app.members.lends_uploads(owner.id):
+        raise BadPicture(_(NOT_TAKEN))
 
 
 async def _readable(interaction: Interaction, guild_id: str, channel_id: int) -> Any:
