@@ -80,7 +80,7 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     if is_new and job.expand == "preview":
         await patiently(lambda: app.jobs.hold(job, expansion, prompt))
         return False
-    job.prompt = prompt
+    job.prompt, job.expansion = prompt, expansion.to_json()
     is_changed = is_new or verdict.action is not None
     return not is_changed or await patiently(lambda: app.jobs.save_expansion(job, expansion, prompt))
 
