@@ -140,6 +140,7 @@ async def test_a_blend_of_five_sizes_with_and_without_words(world: World) -> Non
     for job in (wordless, worded):
         done = await painted(world, job)
         assert (done.status, [role for role, _ in pictures(done)]) == (JobStatus.SUCCEEDED, ["blend"] * 5)
+        assert "-# blend of 5 pictures · seed" in text_of(world.message(done))
         assert world.message(done).attachments or text_of(world.message(done))
     assert (await world.app.jobs.get(wordless.id)).prompt == ""
 

@@ -17,6 +17,7 @@ from limner.bot.styles import Styles
 from limner.bot.submit import MOST_EXPANSIONS
 from limner.bot.translation import N_, _, commas, stored
 from limner.generators.added_words import runs
+from limner.generators.references import Role
 
 IDEA_LENGTH = 240
 DESCRIPTION_LENGTH = 600
@@ -281,6 +282,8 @@ def _facts(job: Job, styles: Styles) -> str:
         adjusted = commas(_(ADJUSTED[name]) for name in finish.adjustments)
         made = _("adjusted: {names}", names=adjusted) if adjusted else _("upscaled to {sizes}", sizes=sizes(job))
         facts = [made, *facts]
+    if blended := sum(one.role == Role.BLEND for one in job.generation.references):
+        facts = [_("blend of {number} pictures", number=blended), *facts]
     early = [_("stopped after step {step} of {steps}", step=job.steps, steps=job.generation.num_inference_steps)]
     is_early = job.steps < job.generation.num_inference_steps
     return " · ".join((*facts, seconds(job), *(early if is_early else ())))

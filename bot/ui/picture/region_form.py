@@ -32,7 +32,7 @@ class RegionForm(Form, kind="region"):
     """Which part of a picture is painted anew, and from which words."""
 
     def __init__(self, app: App, job: Job, number: int) -> None:
-        super().__init__(_("Edit a part"))
+        super().__init__(_("Edit region"))
         self._job, self._number = job, number
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
         cells = [discord.SelectOption(label=cell, value=cell) for cell in CELLS]
