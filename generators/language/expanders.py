@@ -171,7 +171,7 @@ class TransformersExpander:
 
     def _await_model(self, model: Future[LanguageModel | None]) -> None:
         """Wait for the model, unless it is certain to take longer than an idea waits."""
-        from limner.generators.language.language_model import CONVERTING_SECONDS, is_converted
+        from limner.generators.language.bundled_model import CONVERTING_SECONDS, is_converted
 
         if self.loading_seconds > CONVERTING_SECONDS or self._source or is_converted(self._cache):
             wait([model], self.loading_seconds)

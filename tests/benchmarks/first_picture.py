@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
 
-from limner.generators.language.language_model import is_converted
+from limner.generators.language.bundled_model import is_converted
 from tests.benchmarks.figures import ROUNDS, show, spread
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer

