@@ -154,6 +154,8 @@ async def test_a_family_has_the_nearest_relatives_and_says_when_there_are_more(a
 
     root = await paint(app)
     young = [await paint(app, parent_id=root.id, parent_picture=1, action=Action.START) for _ in range(MOST_RELATIVES)]
+    rerolled = await paint(app, parent_id=root.id, action=Action.REROLL)
+    assert Link(root.id, None, rerolled.id) in (await app.history.lineage.family(root, everything)).links
     family = await app.history.lineage.family(young[0], everything)
     assert len(family.jobs) == MOST_RELATIVES
     assert family.has_more

@@ -128,7 +128,8 @@ class _Growing:
     @property
     def family(self) -> RequestFamily:
         known = self.jobs.keys()
-        links = sorted(link for link in self._links if link.parent_id in known and link.child_id in known)
+        links = [link for link in self._links if link.parent_id in known and link.child_id in known]
+        links.sort(key=lambda link: (link.parent_id, link.child_id, link.number or 0))
         return RequestFamily(self._job_id, self.jobs, tuple(links), self.has_more)
 
 
