@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from sqlalchemy import text
+
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 
@@ -25,6 +27,20 @@ async def new_database(kind: str) -> AsyncGenerator[Database]:
             yield database
         finally:
             await database.close()
+
+
+async def stop_indexing(database: Database) -> list[str]:
+    """Drop what keeps the full-text index while rows are written; returns the statements that bring it back."""
+    async with database.begin() as session:
+        if not database.is_sqlite:
+            found = await session.scalar(text("SELECT indexdef FROM pg_indexes WHERE indexname = 'jobs_fts_terms'"))
+            await session.execute(text("DROP INDEX jobs_fts_terms"))
+            return [str(found)]
+        found = await session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        triggers = dict(row.tuple() for row in found.all())
+        for name in triggers:
+            await session.execute(text(f"DROP TRIGGER {name}"))
+        return [*triggers.values(), "INSERT INTO jobs_fts (jobs_fts) VALUES ('rebuild')"]
 
 
 def _postgres(folder: Path) -> str:

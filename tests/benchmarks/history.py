@@ -22,7 +22,7 @@ from limner.bot.storage.history.gallery import Filter, Gallery, Key
 from limner.bot.storage.history.search import facets
 from limner.bot.storage.tables.models import Image, Job
 from tests.benchmarks.claims import Timings
-from tests.benchmarks.databases import KINDS, new_database
+from tests.benchmarks.databases import KINDS, new_database, stop_indexing
 from tests.benchmarks.figures import show
 from tests.rows import new_job
 
@@ -120,7 +120,7 @@ async def _page(gallery: Gallery, wanted: Filter, after: Key | None = None, **or
 
 async def _fill(database: Database, numbers: range) -> None:
     """Finished requests in the order of time; the index is made at the end, which is quicker."""
-    later = await _stop_indexing(database)
+    later = await stop_indexing(database)
     draw = random.Random(numbers.start)
     texts = list(_texts(draw))
     for start in range(numbers.start, numbers.stop, AT_ONCE):
@@ -135,20 +135,6 @@ async def _fill(database: Database, numbers: range) -> None:
             await session.execute(text(statement))
     async with database.engine.connect() as connection:
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(text("ANALYZE"))
-
-
-async def _stop_indexing(database: Database) -> list[str]:
-    """Drop what keeps the full-text index while rows are written; returns the statements that bring it back."""
-    async with database.begin() as session:
-        if not database.is_sqlite:
-            found = await session.scalar(text("SELECT indexdef FROM pg_indexes WHERE indexname = 'jobs_fts_terms'"))
-            await session.execute(text("DROP INDEX jobs_fts_terms"))
-            return [str(found)]
-        found = await session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
-        triggers = dict(row.tuple() for row in found.all())
-        for name in triggers:
-            await session.execute(text(f"DROP TRIGGER {name}"))
-        return [*triggers.values(), "INSERT INTO jobs_fts (jobs_fts) VALUES ('rebuild')"]
 
 
 def _texts(draw: random.Random) -> Iterator[dict[str, Any]]:
