@@ -15,6 +15,7 @@ from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.evasion import Evasion
 from limner.bot.moderation.image_policy import ImagePolicy
 from limner.bot.moderation.quarantine import Quarantine
+from limner.bot.moderation.quotas import Quotas
 from limner.bot.moderation.refusals import Refusals
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.moderation.strikes import Strikes
@@ -81,6 +82,7 @@ class App:
     blocked: BlockedPictures
     quarantine: Quarantine
     image_policy: ImagePolicy
+    quotas: Quotas
     filters: ContentFilter
     styles: Styles
     wildcards: Wildcards
@@ -139,6 +141,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             blocked=blocked,
             quarantine=quarantine,
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),
+            quotas=Quotas(database, guilds),
             filters=filters,
             styles=_styles(settings),
             wildcards=Wildcards(settings.data / FOLDER, WildcardLists(database)),

@@ -85,6 +85,18 @@ class Suspended(UserError):
         return cls(text)
 
 
+class NotAllowed(UserError):
+    """This server does not allow that here, or not for you."""
+
+    code = "access"
+
+
+class QuotaUsed(UserError):
+    """You have used what this server allows you; ask again later."""
+
+    code = "quota"
+
+
 class Decided(UserError):
     """Somebody has decided that already."""
 

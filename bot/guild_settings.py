@@ -68,6 +68,12 @@ class GuildSettings:
     expand: str = "on"
     #: Options of /imagine by their names, of a request whose member has not chosen them: model and style.
     usual_options: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Days for which requests are kept (0: until their members delete them), and refused ones (0: the operator's).
+    keep_days: int = 0
+    refused_days: int = 0
+    #: Channels and roles by subject (`bot.moderation.access`), and limits by role (`bot.moderation.quotas`).
+    access: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict[str, Mapping[str, Sequence[int]]])
+    quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     #: Explicit limit in ordinary and in age-restricted channels; None: the operator's.
     explicit_limit: float | None = None
     explicit_limit_restricted: float | None = None
@@ -159,6 +165,14 @@ def _known(row: GuildSettingsRow | None, now: float) -> Known:
     if row is None:
         return Known(GuildSettings(), 0, now)
     return Known(GuildSettings.from_json(row.settings), row.revision, now)
+
+
+async def retentions(database: Database) -> dict[int, GuildSettings]:
+    """The settings of the servers that keep requests or refused requests for a while only."""
+    async with database.read() as session:
+        rows = await session.execute(select(GuildSettingsRow.guild_id, GuildSettingsRow.settings))
+        found = {guild_id: GuildSettings.from_json(settings) for guild_id, settings in rows}
+    return {guild_id: settings for guild_id, settings in found.items() if settings.keep_days or settings.refused_days}
 
 
 async def review_channels(database: Database) -> set[int]:

@@ -26,6 +26,8 @@ from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
 from limner.bot.cogs.privacy import EraseButton, Privacy, PrivacyButton
 from limner.bot.cogs.queue import Queue
 from limner.bot.cogs.review import ReviewCog
+from limner.bot.cogs.server import commands as server_commands
+from limner.bot.cogs.server.commands import ServerCog
 from limner.bot.cogs.servers import ServersCog
 from limner.bot.cogs.settings import SettingButton, SettingsCog, SettingSelect
 from limner.bot.cogs.strikes import StrikesCog
@@ -86,6 +88,7 @@ BUTTONS = (
     SettingSelect,
     SettingButton,
     *filter_commands.ITEMS,
+    *server_commands.ITEMS,
 )
 COGS = (
     Imagine,
@@ -100,6 +103,7 @@ COGS = (
     SettingsCog,
     Privacy,
     Filters,
+    ServerCog,
     ReviewCog,
     StrikesCog,
     Pictures,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused, UserError
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.moderation import apply_verdict
+from limner.bot.moderation.access import check_access
 from limner.bot.options.ask import (
     MOST_PIXELS,
     Ask,
@@ -76,7 +77,8 @@ async def with_usual_options(app: App, ask: Ask) -> Ask:
     for choices in (own.options, server.usual_options):
         for name in USUAL:
             is_open = not ask.options.get(name) and not (name == "aspect" and _has_shape(ask))
-            if is_open and choices.get(name) and _is_paintable(app, chosen := ask.saying(**{name: choices[name]})):
+            chosen = ask.saying(**{name: choices.get(name, "")})
+            if is_open and choices.get(name) and _is_paintable(app, server, chosen):
                 ask = chosen
     return ask
 
@@ -95,9 +97,11 @@ def _has_shape(ask: Ask) -> bool:
     return any(ask.options.get(name) for name in ("image", "link", "size"))
 
 
-def _is_paintable(app: App, ask: Ask) -> bool:
+def _is_paintable(app: App, server: GuildSettings, ask: Ask) -> bool:
     try:
-        _check(app, read(app, ask))
+        new = read(app, ask)
+        _check(app, new)
+        check_access(server, new)
     except UserError:
         return False
     return True
@@ -127,6 +131,7 @@ async def submit_all(app: App, found: Sequence[NewJob]) -> list[Job]:
     guild_id, per_guild = first.where.guild_id, limits.max_jobs_per_guild
     room = {"per_user": limits.max_jobs_per_user, "per_guild": per_guild - more}
     await app.jobs.check_room(first.user_id, guild_id, **room)
+    await check_server(app, found)
     allowed = [await _with_origin(app, await _allowed(app, replace(new, nth=nth))) for nth, new in enumerate(found)]
     room = {"per_user": limits.max_jobs_per_user + more, "per_guild": per_guild}
     told = await asyncio.gather(*(app.jobs.enqueue(new, **room) for new in allowed), return_exceptions=True)
@@ -348,9 +353,22 @@ async def check(app: App, ask: Ask) -> None:
     Raises:
         UserError: it would be refused whatever the picture shows.
     """
-    for new in await requests(app, ask):
+    found = await requests(app, ask)
+    for new in found:
         as_model_leaves_out(app, find_card(app.settings, new.request.model), new)
+    await check_server(app, found)
     await check_asker(app, ask)
+
+
+async def check_server(app: App, found: Sequence[NewJob]) -> None:
+    """Raise UserError if the server of these requests does not let their member have them there, or not so many."""
+    if not found[0].user_id:
+        return
+    settings = await app.guilds.get(found[0].where.guild_id)
+    for new in found:
+        check_access(settings, new)
+    pictures = sum(new.request.count for new in found if new.kind == JobKind.PAINT)
+    await app.quotas.check(found[0].user_id, found[0].where, pictures)
 
 
 async def check_asker(app: App, ask: Ask) -> None:
@@ -368,6 +386,7 @@ async def submit(app: App, new: NewJob) -> Job:
     Raises:
         UserError: it is refused; a refusal by the filter is stored as a row.
     """
+    await check_server(app, [new])
     limits, new = app.settings, await _with_origin(app, await _allowed(app, new))
     if new.user_id == 0:
         return await app.jobs.enqueue(new)

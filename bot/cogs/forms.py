@@ -10,6 +10,7 @@ from discord.ext import commands
 
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
 from limner.bot.cogs.privacy import EraseForm
+from limner.bot.cogs.server import commands as server_commands
 from limner.bot.cogs.settings import SettingForm
 from limner.bot.errors import NotYours
 from limner.bot.ui.cog import LimnerCog
@@ -31,6 +32,7 @@ FORMS: tuple[type[Form], ...] = (
     *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, ReferenceForm, RegionForm),
     FavouriteForm,
     *(RuleForm, PlaceForm, EraseForm, SettingForm),
+    *server_commands.FORMS,
 )
 _KINDS = {form.kind: form for form in FORMS}
 

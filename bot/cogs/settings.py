@@ -11,14 +11,14 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.errors import BadOption
-from limner.bot.limits import CHOICE, CHOICES, cut, some
+from limner.bot.limits import CHOICE, CHOICES, cut
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForAnyone
 from limner.bot.ui.form import Form, open_form
 from limner.bot.ui.interactions import SILENT
 from limner.bot.ui.member_choices import CHOICES as SETTINGS
-from limner.bot.ui.member_choices import Choice, Offered
+from limner.bot.ui.member_choices import Choice, Offered, find, label_of
 
 Interaction = discord.Interaction[Any]
 
@@ -29,8 +29,6 @@ NOTE = N_(
     "one that Discord has for you."
 )
 NOW = N_("**{label}** {value}")
-GONE = N_("{value} (not on offer any more)")
-NO_SUCH = N_("“{text}” is not on offer; write one of: {names}.")
 
 
 class SettingsCog(LimnerCog, name="Limner settings"):
@@ -105,11 +103,8 @@ class SettingForm(Form, kind="mine"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Change the setting."""
-        offered, typed = SETTINGS[self._name].offered(app), self.text("text").strip().casefold()
-        found = next((one for one in offered if typed in (one.label.casefold(), one.value.casefold())), None)
-        if typed and not found:
-            raise BadOption(_(NO_SUCH, text=self.text("text").strip(), names=some([one.label for one in offered[1:]])))
-        await _choose(app, interaction.user.id, self._name, found.value if found else offered[0].value)
+        found = find(SETTINGS[self._name].offered(app), self.text("text"))
+        await _choose(app, interaction.user.id, self._name, found.value)
         await _refresh(interaction, app)
 
 
@@ -135,7 +130,7 @@ async def _screen(app: App, user_id: int) -> discord.ui.LayoutView:
 
 def _items(name: str, choice: Choice, offered: Sequence[Offered], value: str) -> list[discord.ui.Item[Any]]:
     """A setting's list under its name, or its value beside a button where a list has no room."""
-    now = next((one.label for one in offered if one.value == value), _(GONE, value=value))
+    now = label_of(offered, value)
     told = discord.ui.TextDisplay[Any](_(NOW, label=_(choice.label), value=now))
     if len(offered) > CHOICES:
         return [discord.ui.Section(told, accessory=SettingButton(NAMES.index(name)))]

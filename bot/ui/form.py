@@ -25,7 +25,9 @@ Field = (
 
 TOO_LONG = N_("“{label}” has {length} characters, and there is room for {most}; shorten it.")
 TOO_SHORT = N_("“{label}” must have at least {least} characters.")
-FORM_ID = re.compile(r"limner:form:(?P<kind>\w+):(?P<guild>[0-9]{1,20}):(?P<user>[0-9]{1,20}):(?P<subject>[0-9]{1,18})")
+FORM_ID = re.compile(
+    r"limner:form:(?P<kind>\w+):(?P<guild>[0-9]{1,20}):(?P<user>[0-9]{1,20}):(?P<subject>[0-8]?[0-9]{1,18})"
+)
 NOT_OFFERED = N_("“{label}” does not offer that any more; open the form again and choose.")
 
 

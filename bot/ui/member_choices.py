@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from limner.bot.app import App
+from limner.bot.errors import BadOption
+from limner.bot.limits import some
 from limner.bot.options.declarations import ASPECTS
 from limner.bot.translation import N_, _, ngettext
 from limner.generators.cards.qualities import QUALITIES
@@ -14,6 +16,8 @@ from limner.generators.cards.qualities import QUALITIES
 UNCHOSEN = "-"
 """The value of what a member leaves to the server, or to the bot's operator."""
 AS_SERVER = N_("As the server has it")
+GONE = N_("{value} (not on offer any more)")
+NO_SUCH = N_("“{text}” is not on offer; write one of: {names}.")
 AS_MODEL = N_("As the model has it")
 
 
@@ -23,6 +27,24 @@ class Offered:
 
     value: str
     label: str
+
+
+def find(offered: Sequence[Offered], typed: str) -> Offered:
+    """What was typed among what is offered, by its value or label; the first one for nothing.
+
+    Raises:
+        BadOption: it is not on offer.
+    """
+    key = typed.strip().casefold()
+    found = next((one for one in offered if key in (one.label.casefold(), one.value.casefold())), None)
+    if key and not found:
+        raise BadOption(_(NO_SUCH, text=typed.strip(), names=some([one.label for one in offered[1:]])))
+    return found or offered[0]
+
+
+def label_of(offered: Sequence[Offered], value: str) -> str:
+    """What a value is called; one that is not offered any more keeps its name."""
+    return next((one.label for one in offered if one.value == value), _(GONE, value=value))
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,19 @@ HEADINGS = {
     "only_channels": N_("Only in these channels and categories"),
     "only_roles": N_("Only for these roles"),
     "ages": N_("Age restriction"),
+    "review_days": N_("Days until an undecided card is a rejection"),
+    "strike_days": N_("Days until a strike expires"),
+    "strike_limit": N_("Strikes that suspend a member; 0: none do"),
+    "suspension_hours": N_("Hours of the first suspension"),
+    "evasion_minutes": N_("Minutes for which refusals are compared"),
+    "explicit_limit": N_("In ordinary channels, from 0 to 1"),
+    "explicit_limit_restricted": N_("In age-restricted channels, from 0 to 1"),
+    "keep_days": N_("Days for which requests are kept"),
+    "refused_days": N_("Days for which refused requests are kept"),
+    "pictures_day": N_("Pictures in 24 hours"),
+    "pictures_month": N_("Pictures in 30 days"),
+    "seconds_day": N_("Seconds of painting in 24 hours"),
+    "seconds_month": N_("Seconds of painting in 30 days"),
 }
 """What is shown for the forms' fields; a command's options have Discord's names."""
 IMAGINE = ("prompt", "negative")

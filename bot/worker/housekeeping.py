@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 from limner.bot.app import App
-from limner.bot.storage.history.retention import Retention, trim_changes, trim_refusals
+from limner.bot.guild_settings import retentions
+from limner.bot.storage.history.retention import Retention, trim_changes, trim_refusals, trim_requests
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import look_at
 
@@ -30,7 +31,12 @@ async def trim(app: App) -> None:
     settings, mb = app.settings, 2**20
     refused = Retention(settings.refused_days, settings.refused_member_mb * mb, settings.refused_server_mb * mb)
     changes = Retention(settings.changes_days, settings.changes_member_mb * mb, settings.changes_server_mb * mb)
-    count = await trim_refusals(app.history, refused), await trim_changes(app.database, changes)
+    servers = await retentions(app.database)
+    days = {guild_id: float(server.refused_days) for guild_id, server in servers.items() if server.refused_days}
+    count = await trim_refusals(app.history, refused, days), await trim_changes(app.database, changes)
+    for guild_id, server in servers.items():
+        if server.keep_days and (deleted := await trim_requests(app.history, guild_id, server.keep_days)):
+            log.info("requests_expired guild=%s requests=%s", guild_id, deleted)
     purged = await app.servers.purge(settings.left_server_days)
     if any(count):
         log.info("rows_trimmed refusals=%s changes=%s", *count)

@@ -24,6 +24,18 @@ from limner.bot.cogs.filter.log import LogButton, UndoButton, UndoSelect
 from limner.bot.cogs.filter.settings import LanguageSelect, NegativeSelect, PackSelect, ReviewChannelSelect, RolesSelect
 from limner.bot.cogs.pictures import BlockChoice
 from limner.bot.cogs.privacy import EraseButton, PrivacyButton
+from limner.bot.cogs.server.controls import FORMS as SERVER_FORMS
+from limner.bot.cogs.server.controls import (
+    AccessChannels,
+    AccessRoles,
+    ModeratorRoles,
+    QuotaRole,
+    ReviewPlace,
+    ServerButton,
+    ServerSelect,
+    SubjectSelect,
+)
+from limner.bot.cogs.server.screen import PageSelect
 from limner.bot.cogs.settings import SettingButton, SettingSelect
 from limner.bot.errors import NotModerator, NotYours
 from limner.bot.guild_settings import GuildSettings
@@ -41,6 +53,7 @@ from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import FACES, RateButton
 from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
+from limner.bot.ui.member_choices import Offered
 from limner.bot.ui.picture.card import HistoryButton, OpenPicture
 from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.gallery import TurnButton
@@ -152,6 +165,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "filter test": (MODERATORS, lambda _: {"text": "cow"}),
     "filter settings": (MODERATORS, no_options),
     "filter log": (MODERATORS, no_options),
+    "server": (MANAGERS, no_options),
     "pictures limits": (MANAGERS, lambda _: {"ordinary": 0.3}),
     "pictures sharing": (MANAGERS, lambda _: {"who": "owner"}),
     "pictures gallery": (MANAGERS, lambda _: {"stars": 2}),
@@ -232,6 +246,15 @@ BUTTONS: Table = {
     (PackSelect, ""): (MODERATORS, lambda _: (PackSelect.of("English", []), ["gore-en"])),
     (RolesSelect, ""): (MANAGERS, lambda s: (RolesSelect.of(GuildSettings()), [s.role])),
     (ReviewChannelSelect, ""): (MANAGERS, lambda s: (ReviewChannelSelect.of(GuildSettings()), [s.channel])),
+    (PageSelect, ""): (MANAGERS, lambda _: (PageSelect.of("painting"), ["quotas"])),
+    (ServerSelect, ""): (MANAGERS, lambda _: (ServerSelect("sharing", [PRIVATE]), [PRIVATE.value])),
+    (SubjectSelect, ""): (MANAGERS, lambda _: (SubjectSelect.of([Offered("all", "Everything")], "all"), ["all"])),
+    (AccessChannels, ""): (MANAGERS, lambda s: (AccessChannels("paint"), [s.channel])),
+    (AccessRoles, ""): (MANAGERS, lambda s: (AccessRoles("paint"), [s.role])),
+    (QuotaRole, ""): (MANAGERS, lambda s: (QuotaRole.of(), [s.role])),
+    (ModeratorRoles, ""): (MANAGERS, lambda s: (ModeratorRoles.of(GuildSettings()), [s.role])),
+    (ReviewPlace, ""): (MANAGERS, lambda s: (ReviewPlace.of(GuildSettings()), [s.channel])),
+    **each(ServerButton, MANAGERS, lambda _s, verb: ServerButton(verb), *SERVER_FORMS),
     (NegativeSelect, ""): (MANAGERS, lambda _: (NegativeSelect.of(GuildSettings()), ["checked"])),
 }
 

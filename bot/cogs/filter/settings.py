@@ -121,9 +121,7 @@ class RolesSelect(ForManagers[discord.ui.RoleSelect[Any]], template=r"limner:set
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Make exactly these roles moderators."""
-        roles = tuple(sorted(role.id for role in self.item.values))
-        if not (interaction.guild and all(map(interaction.guild.get_role, roles))):
-            raise BadOption(_(NOT_OFFERED))
+        roles = chosen_roles(interaction, self.item)
         await app.guilds.change(guild_id, interaction.user.id, moderator_role_ids=roles)
         await _refresh_settings(interaction, app, guild_id)
 
@@ -165,12 +163,25 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post cards there from now on; without a channel the action flag refuses."""
-        chosen = next((channel.id for channel in self.item.values), None)
-        guild = interaction.guild
-        if chosen and not (guild and isinstance(guild.get_channel(chosen), discord.TextChannel)):
-            raise BadOption(_(NOT_OFFERED))
+        chosen = chosen_text_channel(interaction, self.item)
         await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
         await _refresh_settings(interaction, app, guild_id)
+
+
+def chosen_roles(interaction: Interaction, select: discord.ui.RoleSelect[Any]) -> tuple[int, ...]:
+    """The roles that were selected; raises BadOption for one of another server."""
+    roles = tuple(sorted(role.id for role in select.values))
+    if not (interaction.guild and all(map(interaction.guild.get_role, roles))):
+        raise BadOption(_(NOT_OFFERED))
+    return roles
+
+
+def chosen_text_channel(interaction: Interaction, select: discord.ui.ChannelSelect[Any]) -> int | None:
+    """The text channel that was selected, if any; raises BadOption for another one."""
+    chosen, guild = next((channel.id for channel in select.values), None), interaction.guild
+    if chosen and not (guild and isinstance(guild.get_channel(chosen), discord.TextChannel)):
+        raise BadOption(_(NOT_OFFERED))
+    return chosen
 
 
 async def show_packs(interaction: Interaction, app: App, guild_id: int) -> None:
@@ -213,8 +224,8 @@ def _settings(settings: GuildSettings, guild: discord.Guild | None) -> tuple[dis
         negative=negative,
         channel=channel,
     )
-    if guild and _is_public(guild, settings.review_channel_id):
-        facts += f"\n\n{_(PUBLIC)}"
+    if warning := public_warning(guild, settings):
+        facts += f"\n\n{warning}"
     embed = make_embed(_("The filter of this server"), facts, footer=_(INTEGRATIONS))
     return embed, view([RolesSelect.of(settings), ReviewChannelSelect.of(settings), NegativeSelect.of(settings)])
 
@@ -223,7 +234,7 @@ def _words(pack: packs.Pack) -> str:
     return ngettext("1 word", "{number} words", len(pack.terms))
 
 
-def _is_public(guild: discord.Guild, channel_id: int | None) -> bool:
-    """Whether every member of a server can read a channel."""
-    channel = guild.get_channel(channel_id or 0)
-    return channel is not None and channel.permissions_for(guild.default_role).read_messages
+def public_warning(guild: discord.Guild | None, settings: GuildSettings) -> str:
+    """A sentence about a review channel that every member of the server can read; empty for any other."""
+    channel = guild.get_channel(settings.review_channel_id or 0) if guild else None
+    return _(PUBLIC) if channel and channel.permissions_for(channel.guild.default_role).read_messages else ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal, or_, select
@@ -13,7 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 
-from limner.bot.reasons import JobStatus
+from limner.bot.reasons import FINAL, JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import LATELY
 from limner.bot.storage.history.history import GIVEN, History, references_of
@@ -27,6 +28,8 @@ MOST_AT_ONCE = 5_000
 """Rows that one sweep removes; the next one goes on."""
 BATCH = 500
 """Rows that one transaction removes."""
+DAY = 86_400.0
+NOTHING: Mapping[int, float] = MappingProxyType({})
 _ROW = 500
 """Bytes of a row beside its long texts."""
 
@@ -41,7 +44,7 @@ class Retention:
 
     def is_over(self, at: ColumnElement[Any], member: ColumnElement[Any], server: ColumnElement[Any]) -> Any:
         """Whether a row of that time is beyond them, by the bytes of all newer ones."""
-        return or_(at < time.time() - self.days * 86_400, member > self.member_bytes, server > self.server_bytes)
+        return or_(at < time.time() - self.days * DAY, member > self.member_bytes, server > self.server_bytes)
 
 
 class octets(FunctionElement[int]):
@@ -62,8 +65,24 @@ def _octets(element: octets, compiler: Any, **kw: Any) -> str:
     return f"coalesce(octet_length(CAST({compiler.process(element.clauses, **kw)} AS TEXT)), 0)"
 
 
-async def trim_refusals(history: History, limits: Retention) -> int:
+async def trim_requests(history: History, guild_id: int, days: float) -> int:
+    """Delete a server's requests that are older than so many days, as their members would; tells how many.
+
+    What moderators have yet to decide about keeps its words until then.
+    """
+    ended = (Job.guild_id == guild_id, Job.deleted_at.is_(None), Job.status.in_(FINAL))
+    old = select(Job.id).where(*ended, Job.created_at < time.time() - days * DAY).order_by(Job.id).limit(MOST_AT_ONCE)
+    async with history.database.read() as session:
+        ids = (await session.scalars(old)).all()
+    for first in range(0, len(ids), BATCH):
+        await history.delete_all(ids[first : first + BATCH])
+    return len(ids)
+
+
+async def trim_refusals(history: History, limits: Retention, days: Mapping[int, float] = NOTHING) -> int:
     """Remove the oldest refused requests that are over the limits, with the pictures that they were to start from.
+
+    ``days`` are the fewer days of the servers that have chosen some, by their ids.
 
     What a moderator has decided or has yet to decide about stays, and so do the last ones of a member within a day.
     Tells how many rows.
@@ -74,6 +93,7 @@ async def trim_refusals(history: History, limits: Retention) -> int:
         select(
             Job.id,
             Job.created_at,
+            Job.server_id,
             _newer(size, mine, newest).label("member"),
             _newer(size, (Job.server_id,), newest).label("server"),
             func.row_number().over(partition_by=mine, order_by=newest).label("rank"),
@@ -84,7 +104,9 @@ async def trim_refusals(history: History, limits: Retention) -> int:
     row = refused.c
     is_needed = and_(row.rank <= LAST, row.created_at > time.time() - LATELY)
     can_go = select(Job.id).where(Job.id == row.id, *_removable()).exists()
-    over = select(row.id).where(limits.is_over(row.created_at, row.member, row.server), ~is_needed, can_go)
+    is_old = [(row.server_id == server) & (row.created_at < time.time() - most * DAY) for server, most in days.items()]
+    is_over = or_(limits.is_over(row.created_at, row.member, row.server), *is_old)
+    over = select(row.id).where(is_over, ~is_needed, can_go)
     async with history.database.read() as session:
         ids = list(await session.scalars(over.order_by(row.id).limit(MOST_AT_ONCE)))
     removed = 0
