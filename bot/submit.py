@@ -232,8 +232,10 @@ def remixed(app: App, job: Job, text: str, negative: str, *, user_id: int, where
 
 
 def _without_quality(app: App, request: GenerationRequest, said: dict[str, Any]) -> dict[str, Any]:
-    """A request's options without those that its quality brought along: steps, size, sampler, guidance, LoRA."""
-    kept = {name: value for name, value in said.items() if name not in ("steps", "size", "sampler", "guidance")}
+    """A request's options without those that its quality brought along."""
+    kept = {
+        name: value for name, value in said.items() if name not in ("steps", "size", "sampler", "guidance", "skipping")
+    }
     few = quality(find_card(app.settings, request.model), request.quality).lora
     loras = tuple(one for one in request.loras if one[0] != few)
     return kept | {"aspect": request.size, "lora": replace(request, loras=loras).loras_text}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from limner.generators.cards.qualities import STANDARD
+from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.references import Reference, Role
 
 SEEDS = 2**32
@@ -58,7 +59,8 @@ class GenerationRequest:
     those most similar to the idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each
     with the number of steps taken before it counts; after ``stop_after`` steps the picture is finished as it is. With
     ``tile`` its opposite edges continue each other. ``references`` are other given pictures. ``quality``
-    names the steps, size and sampler that were chosen together.
+    names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left out while a
+    picture's outputs change little.
     """
 
     prompt: str
@@ -85,6 +87,7 @@ class GenerationRequest:
     tile: bool = False
     references: tuple[Reference, ...] = ()
     quality: str = STANDARD
+    skipping: SkipRule | None = None
 
     @property
     def steps(self) -> int:
@@ -177,5 +180,6 @@ class GenerationRequest:
         values["steering"] = tuple((int(step), str(prompt)) for step, prompt in values.get("steering", ()))
         values["box"] = tuple(values["box"]) if values.get("box") else None
         values["references"] = tuple(map(Reference.from_json, values.get("references", ())))
+        values["skipping"] = SkipRule(values["skipping"]) if values.get("skipping") else None
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

@@ -13,6 +13,7 @@ from limner.bot.options.picture_options import PICTURE_OPTIONS
 from limner.bot.options.size_fields import Aspect, Size
 from limner.bot.translation import N_
 from limner.generators.cards.qualities import QUALITIES
+from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.requests import SEEDS, GenerationRequest
 
 if TYPE_CHECKING:
@@ -106,6 +107,21 @@ OPTIONS = (
         is_of_model=True,
         label=N_("Sampler"),
         key="Sampler",
+    ),
+    Option(
+        name="skipping",
+        help=N_("Leave out steps that change little, as TeaCache or MagCache do: quicker, and nearly the same picture"),
+        kind=OptionKind.NAME,
+        kept=InRequest("skipping"),
+        flags=("skipping",),
+        in_command=False,
+        wanted=N_("off, teacache or magcache"),
+        example="teacache",
+        choices=tuple(SkipRule),
+        cannot=unsupported.skipping,
+        is_of_model=True,
+        label=N_("Step skipping"),
+        key="Step skipping",
     ),
     Option(
         name="guidance",

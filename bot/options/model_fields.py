@@ -76,9 +76,8 @@ class InQuality(InRequest):
         guidance = (card.guidance_scale if meant.guidance_scale is None else meant.guidance_scale) if own else None
         more = sides if guidance is None else {**sides, "guidance_scale": guidance}
         loras = _with_few_steps(tuple(one for one in request.loras if one[0] != before.lora), meant.lora)
-        return with_request(
-            new, quality=value, num_inference_steps=steps, scheduler=meant.scheduler, loras=loras, **more
-        )
+        meant_by_it = {"scheduler": meant.scheduler, "skipping": meant.skipping, "loras": loras, **more}
+        return with_request(new, quality=value, num_inference_steps=steps, **meant_by_it)
 
 
 class Lora:

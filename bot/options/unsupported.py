@@ -54,6 +54,13 @@ def quality(card: ModelCard) -> str:
     return _("The model {model} paints in one quality only; leave out the option quality.", model=card.name)
 
 
+def skipping(card: ModelCard) -> str:
+    """Leaving out denoising steps."""
+    if card.steers:
+        return ""
+    return _("The model {model} leaves out no steps; ask again without skipping.", model=card.name)
+
+
 def _adapter(card: ModelCard, role: Role) -> str:
     if role in card.adapters:
         return ""

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, cast
 
+from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText, line_of, parse_json, read_text
 
@@ -32,6 +33,7 @@ TEXTS = {"title": 100, "kind": 64, "image_encoder": 500}
 """Text fields and their most characters."""
 QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "guidance_scale": (float, 0, 100)}
 NAMES_OF_QUALITY = ("scheduler", "lora")
+CHOICES_OF_QUALITY = {"skipping": tuple(SkipRule)}
 """Fields of the tables draft and fine: numbers with their ranges, and names."""
 TABLES = {
     "loras": sentence("names and files"),
@@ -122,6 +124,10 @@ def _is_quality(value: Any) -> bool:
         return False
     said = cast("dict[str, Any]", value)
     return all(
-        isinstance(one, str) if name in NAMES_OF_QUALITY else name in QUALITY and _is_number(one, *QUALITY[name])
+        one in CHOICES_OF_QUALITY[name]
+        if name in CHOICES_OF_QUALITY
+        else isinstance(one, str)
+        if name in NAMES_OF_QUALITY
+        else name in QUALITY and _is_number(one, *QUALITY[name])
         for name, one in said.items()
     )

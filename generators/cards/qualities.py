@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from limner.generators.cards.skip_rules import SkipRule
+
 if TYPE_CHECKING:
     from limner.generators.cards.model_card import ModelCard
 
@@ -22,7 +24,7 @@ DRAFT_SAMPLER = "dpmpp_2m"
 
 @dataclass(frozen=True)
 class Quality:
-    """Steps, a factor for width and height, a sampler, guidance, and a LoRA for few steps, at full weight.
+    """Steps, a factor for width and height, a sampler, guidance, a LoRA for few steps at full weight, step skipping.
 
     None for sampler or guidance is the model's own; the LoRA is empty for none.
     """
@@ -32,6 +34,7 @@ class Quality:
     scheduler: str | None = None
     guidance_scale: float | None = None
     lora: str = ""
+    skipping: SkipRule | None = None
 
     def cost(self, card: ModelCard) -> float:
         """The denoising work for that of standard."""
@@ -47,7 +50,8 @@ def quality(card: ModelCard, name: str) -> Quality:
         return _said(Quality(max(steps, round(steps * FINE_STEPS))), card.fine, card)
     scale = DRAFT_SCALE if card.other_sizes and min(card.width, card.height) >= LEAST_SIDE else 1.0
     sampler = DRAFT_SAMPLER if DRAFT_SAMPLER in card.samplers else None
-    return _said(Quality(max(1, round(steps * DRAFT_STEPS)), scale, sampler), card.draft, card)
+    skipping = SkipRule.TEACACHE if card.steers else None
+    return _said(Quality(max(1, round(steps * DRAFT_STEPS)), scale, sampler, skipping=skipping), card.draft, card)
 
 
 def _said(usual: Quality, said: Mapping[str, Any], card: ModelCard) -> Quality:

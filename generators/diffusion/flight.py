@@ -16,8 +16,10 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
+from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.stacked_calls import Call, Residuals, Rows
+from limner.generators.diffusion.step_skipping import StepSkipping
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers
 from limner.generators.failures import understand
 from limner.generators.requests import GenerationRequest
@@ -62,9 +64,12 @@ class Flight:
         self.stop_after = request.stop_after
         self.watch = Watch(scheduler)
         self.waiting: Call | None = None
+        #: The call of all pictures, of which ``waiting`` leaves out those that skip the step; None without skipping.
+        self.full: Call | None = None
         self.images: list[Image.Image] | None = None
         self.error: GenerationError | None = None
         self._steering: list[tuple[int, dict[str, Any]]] = []
+        self._skipping = _skipping(request)
         self._pipe = shared.own(scheduler)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
@@ -96,7 +101,8 @@ class Flight:
     def steer(self, step: int, words: dict[str, Any]) -> None:
         """Denoise from these `words` once ``step`` steps are taken."""
         self._steering.append((step, words))
-        self.waiting = self.waiting and self._steered(self.waiting)
+        if self.waiting is not None:
+            self.waiting = self._thinned(self._steered(self.full or self.waiting))
 
     def take(self) -> Call | None:
         """The calls that the loop waits for; the caller must answer them."""
@@ -108,8 +114,10 @@ class Flight:
         try:
             if not isinstance(result, GenerationError) and not _finite(result):
                 result = NotNumbers.blaming(self.request, _precision(result))
-            failed = isinstance(result, GenerationError)
-            self._went_on(self._loop.throw(result) if failed else self._loop.switch((result,)))
+            if isinstance(result, GenerationError):
+                self._went_on(self._loop.throw(result))
+            else:
+                self._went_on(self._loop.switch((self._completed(result),)))
         except Exception as error:
             self.error = understand(error)
 
@@ -135,15 +143,39 @@ class Flight:
         words = [words for step, words in self._steering if step <= self.step]
         return replace(call, kwargs=_joined(call.kwargs, words[-1])) if words and WORDS[0] in call.kwargs else call
 
+    def _thinned(self, call: Call) -> Call | None:
+        """The call for the pictures that need one in this step; None if no picture does."""
+        self.full = None
+        if self._skipping is None or self.decoding:
+            return call
+        if any(step == self.step for step, _ in self._steering):
+            self._skipping.forget()
+        self.full = call
+        return self._skipping.thin(call, self.step, self.steps)
+
+    def _completed(self, answer: Rows) -> Rows:
+        """The answer for all pictures."""
+        return self._skipping.complete(self.full, answer) if self._skipping and self.full else answer
+
     def _went_on(self, result: Any) -> None:
-        if isinstance(result, Call):
-            self.waiting = self._steered(result)
-        elif any(getattr(result, "nsfw_content_detected", None) or ()):
+        while isinstance(result, Call):
+            self.waiting = self._thinned(self._steered(result))
+            if self.waiting is not None:
+                return
+            result = self._loop.switch((self._completed([]),))
+        if any(getattr(result, "nsfw_content_detected", None) or ()):
             raise BadRequest(
                 sentence("The model's own safety check held this picture back; change the words or the seed.")
             )
         else:
             self.images = result.images
+
+
+def _skipping(request: GenerationRequest) -> StepSkipping | None:
+    """None for a request with control pictures too, since a ControlNet answers before the denoiser is asked."""
+    if request.skipping in (None, SkipRule.OFF) or request.controls:
+        return None
+    return StepSkipping(request.skipping, request.num_images_per_prompt)
 
 
 class _Part:

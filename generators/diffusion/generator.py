@@ -250,7 +250,7 @@ class DiffusionGenerator:
             return [error] * len(flights)
         started = time.perf_counter()
         answers = self._denoiser.answers(calls, pixels)
-        asked, rows = sum(flight.request.pixels for flight in flights), sum(call.rows for call in calls)
+        asked, rows = sum(map(_asked, flights, calls)), sum(call.rows for call in calls)
         if (fitted := self._ladder.rows(pixels, decoding=False)) >= rows:
             self._batch.took(asked, rows, time.perf_counter() - started)
         elif sum(flight.request.num_images_per_prompt for flight in flights) > 1:  # one that is too large says nothing
@@ -318,6 +318,11 @@ class DiffusionGenerator:
             image = self._previewer.paint(latents, flight.request)
             if image is not None:
                 yield Preview(flight.key, image)
+
+
+def _asked(flight: Flight, call: Call) -> int:
+    """The pixels of a request for which the denoiser is asked: less than all where pictures skip the step."""
+    return flight.request.pixels * call.rows // flight.full.rows if flight.full else flight.request.pixels
 
 
 class _WholeCallGenerator(DiffusionGenerator):

@@ -45,6 +45,11 @@ class Call:
         return len(next(iter((*self.args, *self.kwargs.values()))))
 
     @property
+    def time(self) -> float:
+        """The timestep of the first row."""
+        return float(self.kwargs["timestep"][0] if "timestep" in self.kwargs else self.args[1][0])
+
+    @property
     def shape(self) -> Hashable:
         """Calls of one shape may be made as one."""
         return self.model, *(_shape("", each) for each in self.args), _shape("", self.kwargs)
@@ -68,6 +73,10 @@ class Call:
     def take(self, start: int, stop: int) -> Call:
         """The same call for some of the rows."""
         return self._changed(lambda parts: parts[0][start:stop])
+
+    def pick(self, rows: Sequence[int]) -> Call:
+        """The same call for these rows."""
+        return self._changed(lambda parts: _picked(parts[0], rows))
 
     def join(self, others: Sequence[Call]) -> Call:
         """One call for all rows, of this call first; all have the same shape."""
@@ -144,6 +153,10 @@ def _walk(change: Callable[[Sequence[Rows]], Rows], name: str, values: Sequence[
 
 def _has_rows(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, list) and bool(value) and isinstance(value[0], Tensor))
+
+
+def _picked(value: Rows, rows: Sequence[int]) -> Rows:
+    return value[list(rows)] if isinstance(value, Tensor) else [value[row] for row in rows]
 
 
 def _fit(value: Rows, rows: int, dtype: torch.dtype) -> Rows:

@@ -36,6 +36,7 @@ SAID: dict[str, Any] = {
     "quality": "draft",
     "steps": "9",
     "sampler": "unipc",
+    "skipping": "magcache",
     "guidance": "2.5",
     "seed": "7",
     "style": "noir",
@@ -48,6 +49,7 @@ SAID: dict[str, Any] = {
     "sw": "0.3",
     "cref": "2" * 64,
     "cw": "0.9",
+    "areas": "left",
     "blend": f"{'3' * 64},{'4' * 64}",
     "control": "5" * 64,
     "controls": "edges:0.5:0-0.5, depth",
@@ -64,6 +66,7 @@ NAMES = {
     "negative": ["fog", "text, people"],
     "sampler": ["unipc", "dpmpp_2m"],
     "quality": ["draft", "fine"],
+    "skipping": ["teacache", "magcache", "off"],
     "style": ["noir", "watercolor"],
     "model": ["doodle"],
     "lora": ["ink", "ink:0.125"],
@@ -71,6 +74,7 @@ NAMES = {
     "link": ["https://discord.com/channels/1/2/3", "https://discord.com/channels/1/2/3 2"],
     "sref": ["1" * 64, f"{'1' * 64},{'2' * 64}"],
     "cref": ["2" * 64],
+    "areas": ["left", "all"],
     "blend": [f"{'3' * 64},{'4' * 64}"],
     "control": ["5" * 64],
     "controls": ["pose", "edges:0.5:0-0.5, depth"],
@@ -104,7 +108,7 @@ def written(option: Option) -> st.SearchStrategy[Any]:
     return st.sampled_from(NAMES[option.name])
 
 
-ABOUT = {"sw": "sref", "cw": "cref", "controls": "control"}
+ABOUT = {"areas": "cref", "sw": "sref", "cw": "cref", "controls": "control"}
 """Options about a picture, which are refused without it."""
 
 

@@ -15,28 +15,33 @@ from limner.bot.errors import BadOption
 from limner.bot.options.ask import read
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.qualities import QUALITIES, Quality, quality
+from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.text_files import BadText
 from tests.rows import asked, put_lora
 from tests.rows import picture as stored
 from tests.simulated_discord import World, labels
 
+TEACACHE = SkipRule.TEACACHE
+FEW = Quality(4, 0.75, "lcm", skipping=SkipRule.OFF)
 CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler", "dpmpp_2m"))
 
 
 @pytest.mark.parametrize(
     ("card", "draft", "fine"),
     [
-        (CARD, Quality(10, 0.75, "dpmpp_2m"), Quality(32)),
-        (replace(CARD, width=128, height=128, samplers=()), Quality(10), Quality(32)),
-        (replace(CARD, num_inference_steps=1, other_sizes=False, samplers=()), Quality(1), Quality(2)),
-        (replace(CARD, draft={"num_inference_steps": 4, "scheduler": "lcm"}), Quality(4, 0.75, "lcm"), Quality(32)),
+        (CARD, Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE), Quality(32)),
+        (replace(CARD, width=128, height=128, samplers=()), Quality(10, skipping=TEACACHE), Quality(32)),
+        (replace(CARD, num_inference_steps=1, other_sizes=False, steers=False), Quality(1, 1, "dpmpp_2m"), Quality(2)),
+        (replace(CARD, draft={"num_inference_steps": 4, "scheduler": "lcm", "skipping": "off"}), FEW, Quality(32)),
     ],
 )
 def test_each_quality_suits_the_model(card: ModelCard, draft: Quality, fine: Quality) -> None:
     assert [quality(card, name) for name in QUALITIES] == [draft, Quality(card.num_inference_steps), fine]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 4}, {"scale": 9}, {"scheduler": 7}, {"num_inference_steps": 2.5}, 4])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 4}, {"scale": 9}, {"scheduler": 7}, {"num_inference_steps": 2.5}, {"skipping": "x"}, 4]
+)
 def test_a_wrong_quality_in_limner_json_is_named(tmp_path: Path, wrong: Any) -> None:
     (tmp_path / "limner.json").write_text(json.dumps({"draft": wrong}))
     with pytest.raises(BadText, match="line 1: draft must be a table such as"):
@@ -142,4 +147,4 @@ async def test_a_draft_by_a_few_step_lora_and_what_is_made_of_it(app: App) -> No
 
 def test_without_its_lora_a_draft_is_as_usual() -> None:
     said = {"num_inference_steps": 2, "guidance_scale": 1.5, "lora": "few"}
-    assert quality(replace(CARD, draft=said), "draft") == Quality(10, 0.75, "dpmpp_2m")
+    assert quality(replace(CARD, draft=said), "draft") == Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE)
