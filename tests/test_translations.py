@@ -134,6 +134,12 @@ def test_chinese_has_chinese_punctuation() -> None:
     assert [said for message in messages("zh_CN") for _english, said in texts(message) if wrong.search(said)] == []
 
 
+def test_chinese_has_one_word_for_one_thing() -> None:
+    """An idea is 想法, to paint is 生成, a moderator is 管理员."""
+    others = re.compile("创意|绘制|版主")
+    assert [said for message in messages("zh_CN") for _english, said in texts(message) if others.search(said)] == []
+
+
 def test_chinese_names_the_commands_as_they_are_shown() -> None:
     def path(command: Any, name: Any) -> str:
         parent = getattr(command, "parent", None)
