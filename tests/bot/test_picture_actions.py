@@ -136,25 +136,30 @@ async def test_one_takes_a_picture_that_another_deletes_at_the_same_moment(world
 
 async def test_a_picture_is_the_start_of_other_words(world: World) -> None:
     first = await painted(world)
-    form = await press(await opened(world, first, world.bob), world.bob, "Start from this")
-    await world.restart()
-    await world.bob.submit_modal(form, {"idea": "a red fox in the rain --steps 9", "strength": "0,5"})
-    job = await world.newest()
-    request = job.generation
-    assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (world.bob.id, first.id, 2, "start")
-    assert (job.idea, request.num_inference_steps) == ("a red fox in the rain", 9)
-    assert (request.init_image, request.strength, request.size) == (first.images[1].sha256, 0.5, SIZE)
+    for who in (world.ada, world.bob, world.grace):
+        form = await press(await opened(world, first, who), who, "Start from this")
+        await world.restart()
+        await who.submit_modal(form, {"idea": "a red fox in the rain --steps 9", "strength": "0,5"})
+        job = await world.newest()
+        request = job.generation
+        assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (who.id, first.id, 2, "start")
+        assert (job.idea, request.num_inference_steps) == ("a red fox in the rain", 9)
+        assert (request.init_image, request.strength, request.size) == (first.images[1].sha256, 0.5, SIZE)
 
 
 async def test_who_sees_a_picture_may_take_it_away(world: World) -> None:
     first = await painted(world)
     file = world.app.images.read(first.images[1].sha256)
-    shown = await opened(world, first, world.bob)
-    given = await press(shown, world.bob, "Download")
-    assert given.response
-    assert [await one.read() for one in given.response.message.attachments] == [file]
-    assert given.ephemeral
-    assert told(await press(shown, world.bob, "Send to me")) == "The picture is in your direct messages."
+    for who in (world.ada, world.grace, world.bob):
+        shown = await opened(world, first, who)
+        await world.restart()
+        given = await press(shown, who, "Download")
+        assert given.response
+        assert [await one.read() for one in given.response.message.attachments] == [file]
+        assert given.ephemeral
+        for _click in range(2):
+            assert told(await press(shown, who, "Send to me")) == "The picture is in your direct messages."
+        assert len(who.user.dm_channel.history()) == 2
     world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
     refused = await press(shown, world.bob, "Send to me")
     assert "does not let me write to you" in told(refused)
@@ -198,6 +203,7 @@ async def test_a_part_is_chosen_by_cells_or_by_a_mask(world: World) -> None:
     chosen: dict[simcord.MemberActor, dict[str, Any]] = {
         world.ada: {"cells": ["A1", "D4"], "rest": ["exact"]},
         world.bob: {"mask": ("mask.png", given), "rest": ["about"]},
+        world.grace: {"cells": ["A1", "D4"], "rest": ["exact"]},
     }
     for who, values in chosen.items():
         form = await press(await under_grid(world, first, who), who, "Choose the part")
@@ -209,7 +215,7 @@ async def test_a_part_is_chosen_by_cells_or_by_a_mask(world: World) -> None:
         assert (job.idea, request.init_image) == ("a green hat", first.images[1].sha256)
         mask = world.app.images.open(job.mask_sha256 or "")
         white = sum(value > 0 for value in mask.convert("L").tobytes())
-        by_cells = who is world.ada
+        by_cells = who is not world.bob
         assert (request.keeps_rest, mask.size, white) == ((True, (4, 4), 2) if by_cells else (False, (60, 60), 1800))
 
 
