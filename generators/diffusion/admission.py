@@ -83,7 +83,8 @@ class Admission:
         pipe, scheduler = self._pipelines.pipeline(request), self._pipelines.scheduler(request.scheduler)
         if id(pipe) not in self._shared:  # a pipeline is kept as long as this admission
             self._shared[id(pipe)] = Shared(pipe)
-        return Flight(key, request, self._shared[id(pipe)], scheduler, self._arguments(pipe, request))
+        shared, arguments = self._shared[id(pipe)], self._arguments(pipe, request)
+        return Flight(key, request, shared, scheduler, arguments, loras=self._adapters.attached)
 
     def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
         """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""

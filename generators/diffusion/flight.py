@@ -7,8 +7,9 @@ from __future__ import annotations
 import copy
 import inspect
 import time
+from collections.abc import Hashable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.diffusion.preview import Watch
+from limner.generators.diffusion.prompt_cache import PromptCache
 from limner.generators.diffusion.stacked_calls import Call, Residuals, Rows
 from limner.generators.diffusion.step_skipping import StepSkipping
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers
@@ -47,13 +49,21 @@ class Flight:
         pipe: the stock pipeline; it is copied, its models are not.
         scheduler: one that is not shared.
         arguments: of the pipeline's call.
+        loras: what is attached to the text encoders.
 
     Raises:
         ValueError: the pipeline refuses the arguments.
     """
 
     def __init__(
-        self, key: str, request: GenerationRequest, shared: Shared, scheduler: Any, arguments: dict[str, Any]
+        self,
+        key: str,
+        request: GenerationRequest,
+        shared: Shared,
+        scheduler: Any,
+        arguments: dict[str, Any],
+        *,
+        loras: Hashable = (),
     ) -> None:
         self.key = key
         self.request = request
@@ -70,7 +80,7 @@ class Flight:
         self.error: GenerationError | None = None
         self._steering: list[tuple[int, dict[str, Any]]] = []
         self._skipping = _skipping(request)
-        self._pipe = shared.own(scheduler)
+        self._pipe = shared.own(scheduler, loras)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
         reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
@@ -260,12 +270,14 @@ class Shared:
         self.noted = ["latents", *(["init_mask", "image_latents"] if _is_blended(pipe) else [])]
         own = {"__module__": kind.__module__, "_execution_device": device, "_callback_tensor_inputs": self.noted}
         self._kind = type(kind.__name__, (kind,), own)
+        self._prompts = PromptCache()
 
-    def own(self, scheduler: Any) -> DiffusionPipeline:
+    def own(self, scheduler: Any, loras: Hashable) -> DiffusionPipeline:
         """A pipeline for one flight; around vars, since setting an attribute would rewrite its configuration."""
         own = copy.copy(self._pipe)
         vars(own).update(self._parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
         object.__setattr__(own, "__class__", self._kind)
+        vars(own)["encode_prompt"] = partial(self._prompts.encode, loras, own.encode_prompt)
         return own
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,12 @@ class Adapters:
         self._pipe = pipe
         self._files = files
         self._attached: tuple[tuple[str, float], ...] = ()
+        self._changes = 0
+
+    @property
+    def attached(self) -> Hashable:
+        """What is attached, () for nothing; another value for the same names once their files were loaded again."""
+        return (self._attached, self._changes) if self._attached else ()
 
     def check(self, request: GenerationRequest) -> None:
         """Refuse a request for a missing LoRA.
@@ -72,6 +78,7 @@ class Adapters:
             self._take_off()
             raise BadRequest(sentence("This LoRA cannot be used with this model; ask again without it.")) from error
         self._attached = request.loras
+        self._changes += 1
         log.info("loras_changed count=%d seconds=%.2f", len(request.loras), time.perf_counter() - started)
 
     @loading()
