@@ -27,6 +27,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasures import Erasures
 from limner.bot.storage.exports import Exports
+from limner.bot.storage.history.alike import Alike
 from limner.bot.storage.history.favourites import Favourites
 from limner.bot.storage.history.gallery_posts import GalleryPosts
 from limner.bot.storage.history.history import History
@@ -75,6 +76,7 @@ class App:
     pending: PendingAsks
     guilds: Guilds
     meaning: Meaning
+    alike: Alike
     members: Members
     favourites: Favourites
     gallery_posts: GalleryPosts
@@ -134,6 +136,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             pending=PendingAsks(database, history),
             guilds=guilds,
             meaning=meaning,
+            alike=Alike(database, settings.image_text_model),
             members=Members(database),
             favourites=Favourites(database),
             gallery_posts=GalleryPosts(database),

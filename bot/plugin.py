@@ -46,7 +46,7 @@ from limner.bot.ui.job.restyle import RestyleButton, RestyleChoice
 from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.picture.card import HistoryButton, OpenPicture
 from limner.bot.ui.picture.family import FamilyButton
-from limner.bot.ui.picture.gallery import TurnButton
+from limner.bot.ui.picture.gallery import AlikeButton, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
 from limner.bot.ui.request.again import AgainButton
@@ -77,6 +77,7 @@ BUTTONS = (
     TendButton,
     MoveChoice,
     FamilyButton,
+    AlikeButton,
     StarButton,
     FavouriteButton,
     RateButton,

@@ -40,6 +40,9 @@ class StoredPicture:
     #: The classifier's result; None if it could not run.
     seen: Seen | None = None
     nearness: float | None = None
+    #: The image-text model's embedding, and its name; None where none is configured, or it failed.
+    features: bytes | None = None
+    features_by: str | None = None
 
     @property
     def columns(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ async def describe(app: App, classifier: ClassifierThread, scoring: ScoringThrea
     seconds = time.perf_counter() - started
     if await settle_description(app, job, text, seconds):
         result = Result(SelectedPicture(image, BROUGHT_SEED), file)
-        await hand_in(app, classifier, job, [result], seconds=seconds, busy_seconds=0.0)
+        await hand_in(app, classifier, scoring, job, [result], seconds=seconds, busy_seconds=0.0)
 
 
 async def finish_given(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
@@ -45,7 +45,7 @@ async def finish_given(app: App, classifier: ClassifierThread, scoring: ScoringT
     started = time.perf_counter()
     _file, image = await _given(app, job)
     result = await finish(scoring, SelectedPicture(image, BROUGHT_SEED), "", job.generation.finish)
-    await hand_in(app, classifier, job, [result], seconds=time.perf_counter() - started, busy_seconds=0.0)
+    await hand_in(app, classifier, scoring, job, [result], seconds=time.perf_counter() - started, busy_seconds=0.0)
 
 
 async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread, job: Job) -> None:
@@ -67,7 +67,7 @@ async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread
         results.append(await finish(scoring, kept, parameters, job.generation.finish))
     if not results:
         raise FilesGone
-    await hand_in(app, classifier, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)
+    await hand_in(app, classifier, scoring, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)
 
 
 async def _given(app: App, job: Job) -> tuple[bytes, Image.Image]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -74,20 +75,47 @@ async def finish(scoring: ScoringThread, kept: SelectedPicture, written: str, wa
 
 
 async def hand_in(
-    app: App, classifier: ClassifierThread, job: Job, results: Sequence[Result], *, seconds: float, busy_seconds: float
+    app: App,
+    classifier: ClassifierThread,
+    scoring: ScoringThread,
+    job: Job,
+    results: Sequence[Result],
+    *,
+    seconds: float,
+    busy_seconds: float,
 ) -> None:
-    """Store the files while the classifier runs, then mark the job as succeeded."""
+    """Store the files while the classifier and the image-text model run, then mark the job as succeeded."""
     files, images = [result.png for result in results], [result.kept.image for result in results]
-    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
+    hashes, seen, features = await asyncio.gather(
+        asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images), _features(app, scoring, images)
+    )
     pictures = [
-        StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness)
-        for sha256, one, look in zip(hashes, results, seen, strict=True)
+        StoredPicture(
+            sha256,
+            *one.kept.image.size,
+            len(one.png),
+            one.kept.seed,
+            look,
+            one.kept.nearness,
+            embedding,
+            app.settings.image_text_model if embedding else None,
+        )
+        for sha256, one, look, embedding in zip(hashes, results, seen, features, strict=True)
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
         await asyncio.to_thread(_keep, app, files)
     # A job that is not this worker's any more is another one's, which stores the same files.
     elif await app.jobs.is_stopped(job.id):
         await app.history.drop_files(set(hashes))
+
+
+async def _features(app: App, scoring: ScoringThread, images: Sequence[Image.Image]) -> list[bytes | None]:
+    """The image-text model's embeddings of the pictures; None without one that is a folder here.
+
+    One that has to be downloaded first is left to who asks for it, so that no picture waits for the network.
+    """
+    is_here = bool(app.settings.image_text_model) and Path(app.settings.image_text_source).is_dir()
+    return await scoring.features(images) if is_here else [None] * len(images)
 
 
 async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:

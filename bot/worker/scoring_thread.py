@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from limner.bot.errors import UnknownModel
+from limner.bot.storage.history.embeddings import small
 from limner.generators.base import ImageTextModel
 from limner.generators.errors import GenerationError, error_site
 from limner.generators.requests import Finish
@@ -69,6 +70,14 @@ class ScoringThread:
             log.warning("image_text_model_failed reason=%s", error_site(error))
             return [SelectedPicture(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
+    async def features(self, images: Sequence[Image.Image]) -> list[bytes | None]:
+        """The model's embedding of each picture, one byte for each number; None if the model fails."""
+        try:
+            return await self._call(self._features, images)
+        except Exception as error:
+            log.warning("image_text_model_failed reason=%s", error_site(error))
+            return [None] * len(images)
+
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         """A picture after the requested postprocessing, and the generation parameters that it adds."""
         return await self._call(self._finish, image, finish)
@@ -103,6 +112,9 @@ class ScoringThread:
         scores = self._read().score(images, [words])[:, 0].tolist()
         kept = [SelectedPicture(*one) for one in zip(images, seeds, scores, strict=True)]
         return sorted(kept, key=lambda one: one.nearness or 0.0, reverse=True)[:keep]
+
+    def _features(self, images: Sequence[Image.Image]) -> list[bytes | None]:
+        return [vector.tobytes() for vector in small(self._read().features(images))]
 
     def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         self._finisher = self._finisher or self._make_finisher()

@@ -285,7 +285,8 @@ class Worker:
     async def _store(self, job: Job, finished: Finished) -> None:
         results = await from_painting(self._app, self._scoring, job, finished)
         seconds, busy_seconds = finished.seconds, finished.busy_seconds
-        await hand_in(self._app, self._classifier, job, results, seconds=seconds, busy_seconds=busy_seconds)
+        beside = (self._classifier, self._scoring)
+        await hand_in(self._app, *beside, job, results, seconds=seconds, busy_seconds=busy_seconds)
 
     def _guard(self, job: Job, work: Awaitable[T]) -> Coroutine[Any, Any, T | None]:
         return guarded(self._app, self._storage, job, work)

@@ -88,7 +88,7 @@ def test_no_view_answers_by_itself() -> None:
         ("privacy", "_choice"),
         ("controls", "_role_select"),
     }
-    sent = {("after_refusal", name) for name in ("again_button", "appeal_button")} | {("family", "_choice")}
+    sent = {("after_refusal", name) for name in ("again_button", "appeal_button")} | {("opened", "opening_select")}
     for name in DISCORDS:
         for file, around in calls(name):
             assert controls.intersection(around) or (file, around[0]) in fields | sent, (name, file, around)

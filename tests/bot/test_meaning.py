@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,12 @@ from limner.bot.storage.history import meaning
 from limner.bot.storage.history.embeddings import SearchScope, packed, small
 from limner.bot.storage.history.meaning import Meaning, Signs, merged, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
-from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.models import Image, Job
 from limner.bot.ui.picture.gallery import NOTHING_FOUND
 from limner.generators.embedders import TextEmbedder, UniversalSentenceEncoder
 from tests.other_clients import told
 from tests.rows import new_job
-from tests.simulated_discord import World, offered
+from tests.simulated_discord import World, offered, text_of
 
 IDEAS = ("雨夜的城市街道", "a robot playing the violin", "a red fox in the snow", "ein Korb mit Erdbeeren")
 ADA, BOB = 1, 2
@@ -236,4 +237,39 @@ async def test_everybody_and_a_server_are_scopes_too(app: App) -> None:
     await index.fill_some()
     assert await index.nearest(SearchScope(guild_id=7), "a red fox", 5) == [here]
     assert sorted(await index.nearest(SearchScope(), "a red fox", 5)) == [here, there]
+    index.close()
+
+
+async def test_more_like_this_finds_pictures_by_their_words_and_by_their_looks(
+    world: World, index_of: Callable[[App], Meaning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, jobs = index_of(world.app), list[Job]()
+    for prompt in ("a red fox in the snow", "a fox in deep snow", "a tax form", "a wine glass"):
+        await world.imagine(prompt)
+        await world.finish(await world.claim())
+        jobs.append(await world.newest())
+    fox, other, _form, glass = jobs
+    while await index.fill_some():
+        pass
+    async with world.app.database.begin() as session:
+        for job, numbers in zip(jobs, ([127, 0, 0], [0, 127, 0], [0, 0, 127], [120, 40, 0]), strict=True):
+            image = await session.get_one(Image, job.images[0].id)
+            image.features, image.features_by = np.array(numbers, np.int8).tobytes(), "reader"
+
+    async def like(who: Any) -> list[int]:
+        opened = await who.click(world.message(await world.delivered(fox)), custom_id=f"limner:picture:{fox.id}:1")
+        assert opened.response
+        shown = await who.click(opened.response, label="More like this")
+        assert shown.ephemeral
+        page = (shown.followups or [shown.response])[0]
+        assert f"like picture 1 of request {fox.id}" in text_of(page.message)
+        return [int(value.split(":")[0]) for value in offered(page.message)]
+
+    assert await like(world.ada) == [other.id]
+    monkeypatch.setattr(world.app.alike, "_reader", "reader")
+    assert (await like(world.bob))[:2] == [other.id, glass.id]
+    assert fox.id not in await like(world.ada)
+    gone = await world.ada.slash(world.channel, "history", search="like:999-1")
+    [answer] = gone.followups or filter(None, [gone.response])
+    assert "not there any more" in answer.content
     index.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from limner.bot import submit
 from limner.bot.app import App
@@ -16,6 +17,8 @@ from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import RuleAction
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
+from limner.bot.storage.history.embeddings import SearchScope
+from limner.bot.storage.tables.models import Image as ImageRow
 from limner.bot.storage.tables.models import Job
 from limner.generators.requests import Finish
 from limner.generators.vision.clip import FolderImageTextModel
@@ -184,3 +187,18 @@ async def test_an_errand_survives_its_worker(app: App) -> None:
     await app.jobs.requeue_stalled()
     job = await done(app, job)
     assert (job.status, job.attempts, job.prompt) == (JobStatus.SUCCEEDED, 2, "a green square")
+
+
+async def test_what_pictures_show_is_kept_as_vectors_and_pictures_alike_are_found(app: App) -> None:
+    jobs = [await done(app, await ask(app, f"a {word} cat", seed=seed)) for seed, word in ((7, "red"), (8, "red"))]
+    again = await done(app, await ask(app, "the same", seed=7, expand="off"))
+    async with app.database.read() as session:
+        found = select(ImageRow.job_id, ImageRow.features, ImageRow.features_by).order_by(ImageRow.job_id)
+        rows = (await session.execute(found)).all()
+    assert [row.job_id for row in rows] == [job.id for job in (*jobs, again)]
+    assert {row.features_by for row in rows} == {app.settings.image_text_model}
+    assert len({len(row.features) for row in rows}) == 1
+    assert (await app.alike.nearest(SearchScope(user_id=0), jobs[0].id, 0, (), 1)) in ([jobs[1].id], [again.id])
+    assert len(await app.alike.nearest(SearchScope(user_id=0), jobs[0].id, 0, (), 9)) == 2
+    assert await app.alike.nearest(SearchScope(user_id=5), jobs[0].id, 0, (again.id,), 9) == [again.id]
+    assert await app.alike.nearest(SearchScope(user_id=0), jobs[0].id, 3, (), 9) == []

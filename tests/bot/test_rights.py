@@ -56,7 +56,7 @@ from limner.bot.ui.listing import ListingButton
 from limner.bot.ui.member_choices import Offered
 from limner.bot.ui.picture.card import HistoryButton, OpenPicture
 from limner.bot.ui.picture.family import FamilyButton
-from limner.bot.ui.picture.gallery import TurnButton
+from limner.bot.ui.picture.gallery import AlikeButton, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import (
     MAKING,
@@ -215,6 +215,7 @@ BUTTONS: Table = {
     **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *(TENDING.keys() - {"move"})),
     **each(TendButton, CLEANERS - {ASKER}, lambda s, verb: TendButton(verb, s.things.job.id, 1), "move"),
     (MoveChoice, ""): (CLEANERS - {ASKER}, lambda s: (MoveChoice(s.things.job.id), [s.channel])),
+    **each(AlikeButton, {ASKER}, lambda s, _: AlikeButton(s.things.job.id, 1), ""),
     **each(FamilyButton, {ASKER}, lambda s, _: FamilyButton(s.things.job.id), ""),
     **each(StarButton, {ASKER}, lambda s, _: StarButton(s.things.job.id, 1), ""),
     **each(FavouriteButton, EVERYBODY, lambda _s, verb: FavouriteButton(verb, 1), "keep", "unstar"),

@@ -88,8 +88,18 @@ class Meaning:
     async def nearest(self, scope: SearchScope, words: str, limit: int) -> list[int]:
         """The requests whose words mean about the same, the nearest first."""
         asked = await self._run(lambda embedder: embedder.embed([words])[0])
-        if asked is None:
+        return [] if asked is None else await self._nearest_to(scope, asked, limit)
+
+    async def like(self, scope: SearchScope, job_id: int, limit: int) -> list[int]:
+        """The requests whose words mean about the same as those of one, which is left out."""
+        found, vectors = await self.rows.vectors([job_id])
+        if not found:
             return []
+        asked = vectors[0] / max(float(np.linalg.norm(vectors[0])), 1e-9)
+        nearest = await self._nearest_to(scope, asked.astype(np.float32), limit + 1)
+        return [number for number in nearest if number != job_id][:limit]
+
+    async def _nearest_to(self, scope: SearchScope, asked: NDArray[np.float32], limit: int) -> list[int]:
         signs = await self._read(scope)
         if not len(signs.job_ids):
             return []

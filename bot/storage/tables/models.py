@@ -260,6 +260,9 @@ class Image(Looked, Base, kw_only=True, eq=False):
     seed: Mapped[int] = mapped_column(BigInteger)
     #: The image-text model's similarity to the idea, from -1 to 1; None where it was not scored.
     nearness: Mapped[float | None] = mapped_column(Double, default=None)
+    #: The image-text model's embedding of the picture, one byte for each number, and its name (the setting).
+    features: Mapped[bytes | None] = mapped_column(LargeBinary, default=None, deferred=True, repr=False)
+    features_by: Mapped[str | None] = mapped_column(String(200), default=None)
     #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
     __table_args__ = (Index("ix_images_job", "job_id", "position"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -25,6 +26,8 @@ ROOM = 60
 TOO_MUCH = N_("All filters together may have {most} characters; shorten the words.")
 IN_SERVERS = N_("A server's public pictures are shown there only; use /gallery in the server.")
 BACKWARDS = N_("The first day is after the last one; exchange them.")
+LIKE = re.compile(r"like:(?P<job>[1-9][0-9]{0,17})-(?P<number>[1-9])")
+"""Words that name a picture to which others are alike, such as like:12-1."""
 PLACE = "+"
 """Stands between the signs and the place and days, in hexadecimal digits, in a button's id."""
 
@@ -105,7 +108,9 @@ class Browsing:
 
     def heading(self, styles: Styles) -> str:
         """The heading of its pages."""
-        given = [f"**{plain(self.words, 2 * ROOM)}**"] if self.words else []
+        like = LIKE.fullmatch(self.words)
+        given = [f"**{plain(self.words, 2 * ROOM)}**"] if self.words and not like else []
+        given += [_("like picture {number} of request {job}", number=like["number"], job=like["job"])] if like else []
         given += [plain(name, 2 * ROOM) for name in (self.model, styles.title(self.style), self.lora) if name]
         given += [f"<#{self.channel_id}>"] if self.channel_id else []
         given += [_("from {day}", day=_shown(self.since))] if self.since else []

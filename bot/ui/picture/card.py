@@ -17,8 +17,8 @@ from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
 from limner.bot.ui.interactions import readable, sees, where_to_post
 from limner.bot.ui.job.favourites import star_items
 from limner.bot.ui.job.job_buttons import job_of, post_placeholder
-from limner.bot.ui.picture.family import OPEN, FamilyButton
-from limner.bot.ui.picture.opened import is_repeatable, show_request
+from limner.bot.ui.picture.family import FamilyButton
+from limner.bot.ui.picture.opened import OPEN, is_repeatable, opening_select, show_request
 from limner.bot.ui.picture.picture_buttons import picture_items
 
 Interaction = discord.Interaction[Any]
@@ -35,8 +35,7 @@ class OpenPicture(ForAnyone[discord.ui.Select[Any]], template=OPEN):
     """Opens a request; a value is its number and its picture's."""
 
     def __init__(self, options: list[discord.SelectOption]) -> None:
-        select = discord.ui.Select[Any](custom_id=OPEN, placeholder=_("Open a picture"), options=options)
-        super().__init__(select)
+        super().__init__(opening_select(options, _("Open a picture")))
 
     @classmethod
     async def from_custom_id(

@@ -21,12 +21,10 @@ from limner.bot.translation import N_, _, commas
 from limner.bot.ui.controls import NUMBER, ForOwner
 from limner.bot.ui.interactions import SILENT, sees
 from limner.bot.ui.job.job_messages import asked_by, plain
-from limner.bot.ui.picture.opened import hidden
+from limner.bot.ui.picture.opened import hidden, opening_select
 
 Interaction = discord.Interaction[Any]
 
-OPEN = "limner:gallery:open"
-"""The id of every select that opens a request; a value is its number and its picture's, such as 12:1."""
 IDEA_LENGTH, CHANGES, CHANGE_LENGTH = 60, 3, 60
 ROOM = CONTENT - 300
 ALONE = N_("That request was made of no other one that you may see, and nothing was made of it yet.")
@@ -79,7 +77,7 @@ def what_changed(parent: Job, job: Job) -> list[str]:
         old, new = (option.show(said[option.name]) if option.name in said else "–" for said in (before, after))
         if option.label and old != new:
             told = {"old": plain(old, CHANGE_LENGTH), "new": plain(new, CHANGE_LENGTH)}
-            changes.append(f"{_(option.label)}: {told['old']} → {told['new']}")
+            changes.append(_("{option}: {old} → {new}", option=_(option.label), **told))
     return changes
 
 
@@ -139,4 +137,4 @@ def _choice(family: RequestFamily) -> discord.ui.Select[Any]:
         )
         for number, job in sorted(family.jobs.items())
     ]
-    return discord.ui.Select(custom_id=OPEN, placeholder=_("Open one of them"), options=options)
+    return opening_select(options, _("Open one of them"))

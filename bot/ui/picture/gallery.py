@@ -12,17 +12,18 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.limits import CHOICE, cut
+from limner.bot.posted_pictures import picture_of
+from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.gallery import Key
 from limner.bot.storage.history.meaning import merged
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _
-from limner.bot.ui.controls import NUMBER, ForAnyone
-from limner.bot.ui.interactions import SILENT, tell
+from limner.bot.ui.controls import NUMBER, ForAnyone, ForOwner
+from limner.bot.ui.interactions import SILENT, readable, tell
 from limner.bot.ui.job.job_messages import plain
-from limner.bot.ui.picture.browsing import Browsing
-from limner.bot.ui.picture.card import OpenPicture
-from limner.bot.ui.picture.opened import hidden, link_to
+from limner.bot.ui.picture.browsing import LIKE, Browsing
+from limner.bot.ui.picture.opened import hidden, link_to, opening_select
 
 Interaction = discord.Interaction[Any]
 Shown = tuple[Job, Image]
@@ -65,6 +66,32 @@ class TurnButton(
         await show_page(interaction, app, Browsing.unpacked(self.packed), key, is_backwards=self.way == "b")
 
 
+class AlikeButton(ForOwner[discord.ui.Button[Any]], template=rf"limner:alike:(?P<job>{NUMBER}):(?P<number>[1-9])"):
+    """Shows pictures that are like one: of the member's own if it is theirs, otherwise of the server's public ones."""
+
+    def __init__(self, job_id: int, number: int) -> None:
+        super().__init__(discord.ui.Button(label=_("More like this"), custom_id=f"limner:alike:{job_id}:{number}"))
+        self.job_id, self.number = job_id, number
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(int(match["job"]), int(match["number"]))
+
+    @property
+    def is_for_readers(self) -> bool:
+        """Everybody who sees a picture may look for others."""
+        return True
+
+    async def act(self, interaction: Interaction, app: App, job: Job) -> None:
+        """Show the first page."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        words, is_others = f"like:{job.id}-{self.number}", job.user_id != interaction.user.id
+        await show_page(interaction, app, Browsing(words, is_of_server=is_others))
+
+
 async def show_page(
     interaction: Interaction, app: App, browsing: Browsing, after: Key | None = None, *, is_backwards: bool = False
 ) -> None:
@@ -82,8 +109,7 @@ async def show_page(
         box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, small)))
     lines = [_line(one, reason, by=browsing.is_of_server) for one, (_file, reason) in zip(pictures, files, strict=True)]
     box.add_item(discord.ui.TextDisplay("\n".join(lines)))
-    choices: list[discord.ui.Item[Any]] = [OpenPicture([_option(one) for one in pictures])]
-    box.add_item(discord.ui.ActionRow(*choices))
+    box.add_item(discord.ui.ActionRow(opening_select([_option(one) for one in pictures], _("Open a picture"))))
     first, last = (Key(job.id, image.position) for job, image in (pictures[0], pictures[-1]))
     buttons: list[discord.ui.Item[Any]] = []
     if after and (has_more or not is_backwards):
@@ -101,6 +127,10 @@ async def _keys(
 ) -> list[Key]:
     """The pictures of a page and one more: of a search the nearest first by words and meaning, else in their order."""
     wanted, gallery = browsing.of(interaction), app.history.gallery
+    if like := LIKE.fullmatch(browsing.words):
+        job = await readable(interaction, app, int(like["job"]))
+        ranking = await _alike(app, browsing.scope(interaction), job, int(like["number"]))
+        return await gallery.ranked(wanted, ranking, PAGE + 1, after=after, is_backwards=is_backwards)
     if browsing.words and not browsing.is_oldest_first:
         by_words = await gallery.requests(wanted, MOST_FOUND)
         by_meaning = await app.meaning.nearest(browsing.scope(interaction), browsing.words, MOST_ALIKE)
@@ -108,6 +138,14 @@ async def _keys(
         return await gallery.ranked(wanted, ranking, PAGE + 1, after=after, is_backwards=is_backwards)
     order = {"is_oldest_first": browsing.is_oldest_first, "is_backwards": is_backwards}
     return await gallery.keys(wanted, PAGE + 1, after=after, **order)
+
+
+async def _alike(app: App, scope: SearchScope, job: Job, number: int) -> list[int]:
+    """The requests whose pictures look like one, where a model sees that, and whose words mean about the same."""
+    picture = picture_of(job, number)
+    by_words = await app.meaning.like(scope, job.id, MOST_ALIKE)
+    by_looks = await app.alike.nearest(scope, job.id, picture.position, by_words, MOST_ALIKE)
+    return merged(by_looks, by_words)
 
 
 def _line(one: Shown, reason: str, *, by: bool) -> str:

@@ -20,6 +20,8 @@ from limner.bot.ui.job.job_details import details
 Interaction = discord.Interaction[Any]
 Item = discord.ui.Item[Any]
 
+OPEN = "limner:gallery:open"
+"""The id of every select that opens a request; a value is its number and its picture's, such as 12:1."""
 MISSING = N_(
     "Not every picture is here: its file is gone from the disk, or too large to post here even as a small JPEG."
 )
@@ -30,6 +32,11 @@ HIDDEN = {
     HoldReason.BLOCKED: N_("One of these pictures looks like one that is blocked here."),
 }
 POSTED = N_("[Posted here]({link})")
+
+
+def opening_select(options: list[discord.SelectOption], placeholder: str) -> discord.ui.Select[Any]:
+    """A select that opens a request (`card.OpenPicture`)."""
+    return discord.ui.Select(custom_id=OPEN, placeholder=placeholder, options=options)
 
 
 async def show_request(interaction: Interaction, app: App, job: Job, buttons: Sequence[Item]) -> None:

@@ -29,6 +29,7 @@ from limner.bot.ui.interactions import SILENT, spot, tell, viewed, where_to_post
 from limner.bot.ui.job.favourites import StarButton
 from limner.bot.ui.job.job_buttons import ask_to_delete, post_placeholder
 from limner.bot.ui.picture.family import FamilyButton
+from limner.bot.ui.picture.gallery import AlikeButton
 from limner.bot.ui.picture.moving import ask_where_to, may_move
 from limner.generators.cards.model_card import ModelCard
 
@@ -120,6 +121,7 @@ class PictureButton(
             view.add_item(TakeButton(verb, job.id, self.number))
         view.add_item(StarButton(job.id, self.number))
         view.add_item(FamilyButton(job.id))
+        view.add_item(AlikeButton(job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
             tending = ("hide", "move", "drop") if may_move(interaction, job) else ("hide", "drop")
             for verb in tending:
