@@ -11,12 +11,14 @@ from limner.bot.background import CommandsFirst
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.appeals import Appeals
+from limner.bot.moderation.bans import Bans
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.evasion import Evasion
 from limner.bot.moderation.image_policy import ImagePolicy
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.moderation.quotas import Quotas
 from limner.bot.moderation.refusals import Refusals
+from limner.bot.moderation.reports import MemberReports
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.moderation.strikes import Strikes
 from limner.bot.queue.jobs import JobQueue
@@ -89,7 +91,9 @@ class App:
     styles: Styles
     wildcards: Wildcards
     reviews: Reviews
+    reports: MemberReports
     strikes: Strikes
+    bans: Bans
     #: The turns of those who type an option with suggestions.
     suggesting: CommandsFirst
     appeals: Appeals
@@ -149,7 +153,9 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             styles=_styles(settings),
             wildcards=Wildcards(settings.data / FOLDER, WildcardLists(database)),
             reviews=reviews,
+            reports=MemberReports(database, guilds, reviews),
             strikes=strikes,
+            bans=strikes.bans,
             suggesting=CommandsFirst(SUGGESTED_AT_ONCE, SUGGESTING_PATIENCE),
             appeals=Appeals(guilds, filters, jobs, reviews),
             refusals=refusals,

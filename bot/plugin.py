@@ -10,6 +10,7 @@ from discord.ext import commands
 
 from limner.bot.app import App, open_app
 from limner.bot.background import running
+from limner.bot.cogs.bans import BansCog
 from limner.bot.cogs.blend import Blend
 from limner.bot.cogs.describe import Describe, describe_menu
 from limner.bot.cogs.filter import commands as filter_commands
@@ -107,6 +108,7 @@ COGS = (
     ServerCog,
     ReviewCog,
     StrikesCog,
+    BansCog,
     Pictures,
     Forms,
     Places,

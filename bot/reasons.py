@@ -70,6 +70,8 @@ class HoldReason(StrEnum):
     FLAGGED = "flagged"
     #: The request repeats a refused one with the forbidden words respelled.
     EVASION = "evasion"
+    #: Members reported the posted pictures; `Job.quarantine` never has it.
+    REPORTED = "reported"
 
 
 class ImageVerdict(StrEnum):

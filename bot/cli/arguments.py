@@ -77,6 +77,14 @@ def _add_rules(add: Add) -> None:
     export = filters.add_parser("export", help="print the rules for all servers as JSON")
     export.set_defaults(verb=verbs.filter_export)
 
+    ban = add("ban", help="members who may not paint with this bot anywhere")
+    ban.add_argument("member", type=int, nargs="?", metavar="MEMBER", help="the Discord id (none: print the list)")
+    ban.add_argument("--days", type=float, metavar="N", help="for how many days (until it is lifted)")
+    ban.add_argument("--why", default="", metavar="TEXT", help="the reason, which the member reads")
+    ban.add_argument("--lift", action="store_true", help="let the member paint again")
+    ban.add_argument("--json", action="store_true", help="print the list as JSON")
+    ban.set_defaults(verb=verbs.ban)
+
     _add_block(add("block", help="pictures that must not come back, nor any that look like them"))
 
 

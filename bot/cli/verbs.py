@@ -99,6 +99,15 @@ def export_member(arguments: argparse.Namespace) -> int:
     return 0 if asyncio.run(export(_settings(arguments), arguments.member, arguments.file)) else FAILED
 
 
+def ban(arguments: argparse.Namespace) -> int:
+    """Ban a member everywhere, lift the ban, or print the bans."""
+    from limner.bot.cli.ban import ban as ban_everywhere
+
+    given = {"days": arguments.days, "why": arguments.why, "is_lifted": arguments.lift, "as_json": arguments.json}
+    asyncio.run(ban_everywhere(_settings(arguments), arguments.member, **given))
+    return 0
+
+
 def block(arguments: argparse.Namespace) -> int:
     """Block or allow pictures, or print the blocked ones."""
     from limner.bot.cli.imagine import block as change_blocked

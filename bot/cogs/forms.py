@@ -25,12 +25,14 @@ from limner.bot.ui.picture.reference_form import ReferenceForm
 from limner.bot.ui.picture.region_form import RegionForm
 from limner.bot.ui.request.imagine_form import ImagineForm, Remix, UploadForm
 from limner.bot.ui.review.appeal import AppealWords
+from limner.bot.ui.review.report import ReportForm
 
 Interaction = discord.Interaction[Any]
 
 FORMS: tuple[type[Form], ...] = (
     *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, ReferenceForm, RegionForm),
     FavouriteForm,
+    ReportForm,
     *(RuleForm, PlaceForm, EraseForm, SettingForm),
     *server_commands.FORMS,
 )

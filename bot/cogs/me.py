@@ -13,6 +13,7 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.cogs.review import policy
 from limner.bot.limits import FIELD, first_lines
+from limner.bot.moderation.bans import told
 from limner.bot.moderation.reviews import OUTCOMES
 from limner.bot.reasons import ReviewState
 from limner.bot.storage.tables.moderation_tables import Review, Strike
@@ -129,10 +130,12 @@ class Me(LimnerCog, name="Limner me"):
         """Strikes, suspension and decisions in this server, each under its heading; empty ones are left out."""
         strikes = await self.app.strikes.active(guild_id, user_id)
         suspension = await self.app.strikes.suspension(guild_id, user_id)
+        ban = await self.app.bans.of_member(guild_id, user_id)
         reviews = await self.app.reviews.of_member(guild_id, user_id)
         held = {
             _("Strikes"): first_lines(list(map(_strike, strikes)), FIELD)[0],
             _("Suspended"): _("until <t:{end}:f> (<t:{end}:R>)", end=round(suspension.until)) if suspension else "",
+            _("Banned"): told(ban) if ban else "",
             _("Moderators"): "\n".join(map(_review, reviews)),
         }
         return {name: text for name, text in held.items() if text}

@@ -30,7 +30,7 @@ Interaction = discord.Interaction[Any]
 Chosen = Callable[[Interaction, App, discord.Message], Awaitable[None]]
 
 START, VARY, UPSCALE, ADJUST = "Start from this", "Vary", "Upscale", "Adjust"
-DETAILS, REUSE, OPEN = "Details", "Reuse settings", "Open request"
+DETAILS, REUSE, OPEN, REPORT = "Details", "Reuse settings", "Open request", "Report"
 NO_SETTINGS = N_("That request painted nothing, so it has no settings to reuse.")
 WHICH = N_("Which picture do you start from?")
 WHAT = N_("What is made of it, and of which picture?")
@@ -46,6 +46,7 @@ def message_menus() -> list[app_commands.ContextMenu]:
         DETAILS: _details,
         REUSE: _reuse,
         OPEN: open_of_message,
+        REPORT: _report,
     }
     return [_menu(name, act) for name, act in chosen.items()]
 
@@ -136,6 +137,12 @@ async def _reuse(interaction: Interaction, app: App, message: discord.Message) -
     if job.kind == JobKind.DESCRIBE or job.is_of_file:
         raise BadOption(_(NO_SETTINGS))
     await open_form(interaction, app, "imagine", given=settings_of(app, job))
+
+
+async def _report(interaction: Interaction, app: App, message: discord.Message) -> None:
+    """Open the form that reports the message's request to the moderators."""
+    job = await _request_of(interaction, app, message)
+    await open_form(interaction, app, "report", job.id)
 
 
 async def _request_of(interaction: Interaction, app: App, message: discord.Message) -> Job:

@@ -42,8 +42,10 @@ LABELS = {
     "exports": N_("exports on their way to you: {number}"),
     "ratings": N_("ratings of your results: {number}"),
     "rating_settings": N_("settings about ratings: {number}"),
+    "reports": N_("requests that you reported: {number}"),
     "reviews": N_("requests that moderators looked at: {number}"),
     "strikes": N_("strikes: {number}"),
+    "bans": N_("bans from painting: {number}"),
     "suspensions": N_("suspensions: {number}"),
 }
 """What a table's rows are for a member; other tables are named as they are."""

@@ -130,13 +130,13 @@ async def _screen(app: App, user_id: int) -> discord.ui.LayoutView:
 
 def _items(name: str, choice: Choice, offered: Sequence[Offered], value: str) -> list[discord.ui.Item[Any]]:
     """A setting's list under its name, or its value beside a button where a list has no room."""
-    now = label_of(offered, value)
-    told = discord.ui.TextDisplay[Any](_(NOW, label=_(choice.label), value=now))
+    now, label = label_of(offered, value), _(choice.label)
     if len(offered) > CHOICES:
+        told = discord.ui.TextDisplay[Any](_(NOW, label=label, value=now))
         return [discord.ui.Section(told, accessory=SettingButton(NAMES.index(name)))]
     options = [
         discord.SelectOption(label=cut(one.label, CHOICE), value=one.value, default=one.value == value)
         for one in offered
     ]
     items: list[discord.ui.Item[Any]] = [SettingSelect(name, options, now)]
-    return [told, discord.ui.ActionRow(*items)]
+    return [discord.ui.TextDisplay(f"**{label}**"), discord.ui.ActionRow(*items)]

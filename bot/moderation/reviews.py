@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from limner.bot.errors import Decided, NotFound
 from limner.bot.queue.wakeup import Wakeup
-from limner.bot.reasons import STALE, JobStatus, ReviewState
+from limner.bot.reasons import STALE, HoldReason, JobStatus, ReviewState
 from limner.bot.storage.db import Database
 from limner.bot.storage.shared_sql import is_due, undecided, waits_for_moderators
 from limner.bot.storage.tables.models import Job
@@ -94,6 +94,25 @@ class Reviews:
         log.info("review_opened review=%s", review.id)
         self.changed.hear()
         return review
+
+    async def open_reported(self, job: Job, words: str) -> bool:
+        """Open a review of a posted request that a member reported; False if it has one, open or decided."""
+        review = Review(
+            created_at=time.time(),
+            guild_id=job.guild_id or 0,
+            user_id=job.user_id,
+            job_id=job.id,
+            why=HoldReason.REPORTED,
+            words=words,
+        )
+        try:
+            async with self.database.begin() as session:
+                session.add(review)
+        except IntegrityError:
+            return False
+        log.info("review_opened review=%s", review.id)
+        self.changed.hear()
+        return True
 
     async def is_appealed(self, job_id: int) -> bool:
         """Whether this refusal was appealed before."""

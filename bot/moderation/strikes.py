@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import NotFound, Suspended
 from limner.bot.guild_settings import GuildSettings
+from limner.bot.moderation.bans import Bans
 from limner.bot.reasons import TimeOut
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.moderation_tables import Strike, Suspension
@@ -52,6 +53,7 @@ class Strikes:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.bans = Bans(database)
         self._suspensions = Together(self._suspensions_of)
 
     async def give(
@@ -133,7 +135,8 @@ class Strikes:
             return await _of_review(session, review_id)
 
     async def refuse_suspended(self, guild_id: int | None, user_id: int) -> None:
-        """Raise Suspended, with the end, if the member is suspended in this server."""
+        """Raise Suspended, with the end, if the member is suspended or banned in this server, or banned everywhere."""
+        await self.bans.refuse_banned(guild_id, user_id)
         if suspension := await self.suspension(guild_id, user_id):
             raise Suspended.until(suspension.until)
 

@@ -13,7 +13,7 @@ from limner.bot.reasons import FINAL, EndCode, JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.shared_sql import undecided
 from limner.bot.storage.tables.models import UNERASED, Image, Job, ReferencePicture
-from limner.bot.storage.tables.moderation_tables import UNSHOWN, Review
+from limner.bot.storage.tables.moderation_tables import UNSHOWN, MemberReport, Review
 
 LATELY = 86_400.0
 """Seconds for which a server's refusals keep their words: evasion is looked for in at most a day."""
@@ -37,6 +37,7 @@ async def erase_rows(session: AsyncSession, ids: Sequence[int]) -> None:
     """Reduce these requests to their times, numbers and codes; the rows of their pictures go."""
     for pictures in (Image, ReferencePicture):
         await session.execute(delete(pictures).where(pictures.job_id.in_(ids)))
+    await session.execute(delete(MemberReport).where(MemberReport.job_id.in_(ids)))
     await session.execute(update(Review).where(Review.job_id.in_(ids)).values(words=""))
     await session.execute(update(Job).where(Job.id.in_(ids)).values(**_nothing()))
 

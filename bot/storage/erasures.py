@@ -48,14 +48,15 @@ class Held:
 
 @dataclass(frozen=True)
 class Left:
-    """What moderators need for a while: requests, strikes, and when the last strike expires (Unix seconds)."""
+    """What moderators need for a while: requests, strikes, when the last strike expires (Unix seconds), and bans."""
 
     requests: int = 0
     strikes: int = 0
     until: float = 0.0
+    bans: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.requests or self.strikes)
+        return bool(self.requests or self.strikes or self.bans)
 
 
 class Erasures:
@@ -183,8 +184,9 @@ class Erasures:
             await member_data.erase_reduced(session, user_id, before)
             await member_data.erase_old_strikes(session, user_id, before)
             strikes, until = await member_data.strikes_left(session, user_id, before)
+            bans = await member_data.bans_left(session, user_id, before)
         await self._history.drop_files(hashes)
-        return Left(await self._undecided(erasure), strikes, until)
+        return Left(await self._undecided(erasure), strikes, until, bans)
 
     async def _undecided(self, erasure: Erasure) -> int:
         """Requests of the erasure that moderators or the filter still need, or that are still being painted."""

@@ -34,12 +34,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.storage.tables.filter_tables import FilterChange
 from limner.bot.storage.tables.models import Job
-from limner.bot.storage.tables.moderation_tables import Strike, Suspension
+from limner.bot.storage.tables.moderation_tables import Ban, Strike, Suspension
 from limner.bot.storage.tables.schema import SCHEMA
 
 USER, FILE = "user_id", "sha256"
 """The column of a member's id, and the end of the name of a column that names a picture file."""
-SPECIAL = ("jobs", "reviews", "strikes", "suspensions", "erasures")
+SPECIAL = ("jobs", "reviews", "strikes", "suspensions", "bans", "erasures")
 """Tables with a member's id whose rows moderators may need for a while, or that go with others."""
 ACTORS = {
     "rules": ("created_by",),
@@ -48,6 +48,7 @@ ACTORS = {
     "blocked_pictures": ("created_by",),
     "reviews": ("decided_by",),
     "strikes": ("given_by", "removed_by"),
+    "bans": ("given_by", "lifted_by"),
 }
 """Columns with the id of the moderator who made a change or decision."""
 NOBODYS = ("gallery_posts", "input_pictures", "shares", "workers", "servers", "synced_commands", "wildcard_lists")
@@ -111,7 +112,7 @@ def of_requests() -> list[Table]:
 
 async def counted(session: AsyncSession, user_id: int) -> dict[str, int]:
     """How many rows each table holds of a member, by its name; without those that hold none."""
-    tables = [*own_tables(), *(SCHEMA.tables[name] for name in ("reviews", "strikes", "suspensions"))]
+    tables = [*own_tables(), *(SCHEMA.tables[name] for name in ("reviews", "strikes", "suspensions", "bans"))]
     found: dict[str, int] = {}
     for table in tables:
         rows = select(func.count()).select_from(table).where(table.c[USER] == user_id)
@@ -142,8 +143,10 @@ async def erase_actor(session: AsyncSession, user_id: int) -> None:
 
 
 async def erase_old_strikes(session: AsyncSession, user_id: int, before: float) -> None:
-    """Delete a member's strikes from before a time which count no more, and the suspensions that they caused."""
+    """Delete a member's strikes and bans from before a time which count no more, and the suspensions with strikes."""
     now = time.time()
+    ended = or_(Ban.lifted_at.is_not(None), Ban.until <= now)
+    await session.execute(delete(Ban).where(Ban.user_id == user_id, Ban.created_at < before, ended))
     suspends = select(Suspension.id).where(
         Suspension.strike_id == Strike.id, Suspension.lifted_at.is_(None), Suspension.until > now
     )
@@ -156,6 +159,12 @@ async def erase_reduced(session: AsyncSession, user_id: int, before: float) -> N
     """Delete the rows of a member's requests from before a time whose words are erased, with their reviews."""
     mine: tuple[ColumnElement[bool], ...] = (Job.user_id == user_id, Job.created_at < before)
     await session.execute(delete(Job).where(*mine, Job.erased_at.is_not(None)))
+
+
+async def bans_left(session: AsyncSession, user_id: int, before: float) -> int:
+    """How many bans of a member from before a time are left."""
+    mine = (Ban.user_id == user_id, Ban.created_at < before)
+    return await session.scalar(select(func.count()).select_from(Ban).where(*mine)) or 0
 
 
 async def strikes_left(session: AsyncSession, user_id: int, before: float) -> tuple[int, float]:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from limner.generators.cards.model_files import default_weights, read_header
 from limner.generators.errors import DeviceLost
-from limner.generators.sentences import sentence
 
 Policy = Literal["cpu", "resident", "swap"]
 
@@ -67,19 +66,17 @@ def _with_working_room(weights: int) -> int:
     return weights + max(WORKING_BYTES, int(weights * WORKING_SHARE))
 
 
-PLACED: dict[Policy, str] = {
-    "cpu": sentence("language model on the CPU: {own}; the image model alone on the GPU: {other} of {free} free"),
-    "resident": sentence("language model and image model both on the GPU: {own} + {other} of {free} free"),
-    "swap": sentence("language model and image model on the GPU in turn: {own} and {other} of {free} free"),
-}
-
-
 def describe(policy: Policy, sizes: Sizes) -> str:
     """The policy in words, with its numbers."""
-    own, other = _gigabytes(sizes.language_model), _gigabytes(sizes.image_model)
+    language_model, image_model = _gigabytes(sizes.language_model), _gigabytes(sizes.image_model)
     if sizes.free is None:
-        return sentence("language model on the CPU: {own}; no accelerator", own=own)
-    return sentence(PLACED[policy], own=own, other=other, free=_gigabytes(sizes.free))
+        return f"language model on the CPU: {language_model}; no accelerator"
+    where = {
+        "cpu": f"language model on the CPU: {language_model}; the image model alone on the GPU: {image_model}",
+        "resident": f"language model and image model both on the GPU: {language_model} + {image_model}",
+        "swap": f"language model and image model on the GPU in turn: {language_model} and {image_model}",
+    }
+    return f"{where[policy]} of {_gigabytes(sizes.free)} free"
 
 
 def _gigabytes(size: int) -> str:

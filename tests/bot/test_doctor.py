@@ -18,8 +18,6 @@ from limner.bot.cli.doctor.examine import examine
 from limner.bot.cli.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
-from limner.bot.translation import speaking, stored
-from limner.generators.language.placement import Sizes, describe
 from tests.images_server import open_painting_server
 
 ALL = sum(NEEDED.values())
@@ -147,18 +145,6 @@ async def test_a_new_machine_lacks_a_database_and_a_token(tmp_path: Path, capsys
     assert found(said, "no Discord token")["status"] == "warn"
     assert {found(said, words)["status"] for words in ("Python", "data folder", "model doodle", "torch")} == {"ok"}
     assert "client_id=APPLICATION_ID" in said["invite"]
-
-
-@pytest.mark.usefixtures("server_paints")
-async def test_every_finding_is_in_the_language_of_the_terminal(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with speaking("zh-CN"):
-        _code, said = await findings(capsys, settings.data)
-        placed = stored(describe("resident", Sizes(24 * 10**9, 6_900_000_000, 500_000_000)))
-    every = [*(check["what"] for check in said["checks"]), placed]
-    [python] = [what for what in every if not re.search("[\u4e00-\u9fff]", what)]
-    assert python.startswith("Python 3.")
 
 
 async def test_everything_is_well_and_the_steps_are_printed(

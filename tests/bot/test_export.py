@@ -122,7 +122,11 @@ async def test_everything_of_a_member_comes_in_parts_with_pictures_that_may_be_s
     [sheet] = [name for name in files[0].namelist() if name.startswith("jobs-") and name.endswith(".csv")]
     cells = list(csv.DictReader(io.StringIO(files[0].read(sheet).decode("utf-8-sig"))))
     assert cells[0]["idea"] == "'=a fox 0"  # no formula
-    assert not list((world.settings.data / "exports").iterdir())
+
+    async def is_empty() -> bool:
+        return not list((world.settings.data / "exports").iterdir())
+
+    await world.until(is_empty, "the last file is removed")
 
 
 @pytest.mark.usefixtures("small_parts")

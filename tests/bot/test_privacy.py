@@ -161,7 +161,7 @@ def test_every_table_is_known_to_erasing():
     named = {*member_data.SPECIAL, *member_data.ACTORS, *member_data.NOBODYS}
     assert set(SCHEMA.tables) == known | named, NEW_TABLE
     assert not known & {*member_data.SPECIAL, *member_data.NOBODYS}, NEW_TABLE
-    assert {table.name for table in own} | {"reviews", "strikes", "suspensions"} == LABELS.keys(), NEW_TABLE
+    assert {table.name for table in own} | {"reviews", "strikes", "suspensions", "bans"} == LABELS.keys(), NEW_TABLE
 
 
 def test_the_statement_for_members_names_every_table_of_an_export():

@@ -84,7 +84,8 @@ MODERATORS = {NAMED, MANAGER, ADMINISTRATOR, OWNER}
 CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
 OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, message_menus.ADJUST)
-MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, message_menus.DETAILS, message_menus.REUSE, message_menus.OPEN)
+OF_REQUESTS = (message_menus.DETAILS, message_menus.REUSE, message_menus.OPEN, message_menus.REPORT)
+MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, *OF_REQUESTS)
 NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
 """Erases the requests from before 1970 of the member who presses it."""
 PRIVATE = discord.SelectOption(label="Only I see them", value="on")
@@ -152,6 +153,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     message_menus.DETAILS: (EVERYBODY - {IN_DM}, no_options),
     message_menus.REUSE: (EVERYBODY - {IN_DM}, no_options),
     message_menus.OPEN: (EVERYBODY - {IN_DM}, no_options),
+    message_menus.REPORT: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
     "filter add": (MODERATORS, no_options),
     "filter edit": (MODERATORS, the_rule),
@@ -178,6 +180,9 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     pictures.BLOCK: (MODERATORS, no_options),
     "review list": (MODERATORS, no_options),
     "review settings": (MANAGERS, lambda _: {"days": 5}),
+    "ban add": (MODERATORS, lambda scene: {"member": scene.people[ASKER]}),
+    "ban remove": (MODERATORS, lambda scene: {"member": scene.dora}),
+    "ban list": (MODERATORS, no_options),
     "strike add": (MODERATORS, lambda scene: {"member": scene.people[ASKER]}),
     "strike remove": (MODERATORS, lambda scene: {"strike": scene.things.strike_id}),
     "strike list": (MODERATORS, no_options),
@@ -226,7 +231,7 @@ BUTTONS: Table = {
     (OpenPicture, ""): ({ASKER}, lambda s: (OpenPicture([choice(s.things.job)]), [choice(s.things.job).value])),
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
     **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help"),
-    **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes"),
+    **each(ListingButton, MODERATORS, lambda _s, kind: ListingButton("Next", kind, 0, 1), "reviews", "strikes", "bans"),
     **each(PrivacyButton, EVERYBODY, lambda _s, verb: PrivacyButton(verb), "export", "erase"),
     **each(EraseButton, EVERYBODY, lambda _s, _: NOTHING_OF_TODAY, ""),
     (SettingSelect, ""): (EVERYBODY, lambda _: (SettingSelect("private", [PRIVATE]), [PRIVATE.value])),

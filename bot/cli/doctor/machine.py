@@ -19,7 +19,7 @@ from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.styles import Styles
-from limner.bot.translation import N_, _, commas, ngettext, stored
+from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.worker.devices import ask_generators
 
 GIB = 2**30
@@ -70,7 +70,7 @@ async def database_state(settings: Settings) -> Check:
 def styles(settings: Settings) -> Iterator[Check]:
     """The style presets, and each fault in the operator's file."""
     styles = Styles.load(settings.styles)
-    yield Check("ok", ngettext("1 style", "{number} styles", len(styles.presets)))
+    yield Check("ok", f"{len(styles.presets)} styles")
     for problem in styles.problems:
         yield Check("fail", problem, _("edit {styles}, or LIMNER_STYLES", styles=settings.styles))
 
@@ -89,7 +89,7 @@ async def devices(settings: Settings) -> AsyncIterator[Check]:
     for device in settings.devices:
         yield device_state(device, found)
     if settings.expander == "transformers" and "placement" in found:
-        yield Check("ok", stored(found["placement"]))
+        yield Check("ok", found["placement"])
 
 
 def device_state(wanted: str, torch: dict[str, Any]) -> Check:

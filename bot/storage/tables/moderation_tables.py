@@ -118,3 +118,43 @@ class Suspension(Base, kw_only=True, eq=False):
         Index("ix_suspensions_guild_id", "guild_id", "user_id"),
         partial_index("ix_suspensions_time_out", "id", where="time_out IN ('wanted', 'set')"),
     )
+
+
+class Ban(Base, kw_only=True, eq=False):
+    """A ban of a member from painting in one server (or everywhere: ``guild_id`` 0)."""
+
+    __tablename__ = "bans"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    created_at: Mapped[float] = mapped_column(Double)
+    #: 0 is the bot's operator.
+    given_by: Mapped[int] = mapped_column(Snowflake)
+    why: Mapped[str] = mapped_column(Text)
+    #: None: until it is lifted.
+    until: Mapped[float | None] = mapped_column(Double, default=None)
+    lifted_at: Mapped[float | None] = mapped_column(Double, default=None)
+    lifted_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
+
+    __table_args__ = (Index("ix_bans_user_id", "user_id", "guild_id"), {"sqlite_autoincrement": True})
+
+
+class MemberReport(Base, kw_only=True, eq=False):
+    """A member's report of a posted request to the moderators."""
+
+    __tablename__ = "reports"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    guild_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"))
+    #: What the member wrote.
+    words: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = (
+        Index("uq_reports_job_id", "job_id", "user_id", unique=True),
+        Index("ix_reports_user_id", "user_id", "guild_id", "created_at"),
+        {"sqlite_autoincrement": True},
+    )

@@ -32,6 +32,7 @@ REQUESTS_LEFT = N_(
     "{requests} stay until moderators have decided about them, or for a day where a server's filter refused them; then "
     "they go too."
 )
+BANS_LEFT = N_("Bans from painting stay until they end; then they go too.")
 STRIKES_LEFT = N_("{strikes} stay until they expire, at the latest <t:{until}:f>; then they go too.")
 
 
@@ -114,6 +115,8 @@ def receipt(erasure: Erasure, left: Left) -> str:
     if left.strikes:
         strikes = ngettext("1 strike", "{number} strikes", left.strikes)
         lines.append(_(STRIKES_LEFT, strikes=strikes, until=round(left.until)))
+    if left.bans:
+        lines.append(_(BANS_LEFT))
     return "\n".join(lines)
 
 

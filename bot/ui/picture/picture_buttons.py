@@ -69,6 +69,7 @@ TAKING = {
     "region": N_("Choose the part"),
     "send": N_("Send to me"),
     "file": N_("Download"),
+    "report": N_("Report"),
 }
 """Verbs for all who see a picture."""
 TENDING = {
@@ -122,6 +123,8 @@ class PictureButton(
         view.add_item(StarButton(job.id, self.number))
         view.add_item(FamilyButton(job.id))
         view.add_item(AlikeButton(job.id, self.number))
+        if interaction.user.id != job.user_id and job.guild_id:
+            view.add_item(TakeButton("report", job.id, self.number))
         if interaction.user.id == job.user_id or interaction.permissions.manage_messages:
             tending = ("hide", "move", "drop") if may_move(interaction, job) else ("hide", "drop")
             for verb in tending:
@@ -263,6 +266,10 @@ async def _region(interaction: Interaction, app: App, job: Job, number: int) -> 
     await open_form(interaction, app, "region", job.id * NUMBERS + number)
 
 
+async def _report(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await open_form(interaction, app, "report", job.id)
+
+
 async def _send(interaction: Interaction, app: App, job: Job, number: int) -> None:
     await interaction.response.defer(ephemeral=True, thinking=True)
     file = await _file(app, job, number, Where(), discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
@@ -320,7 +327,15 @@ async def _drop(interaction: Interaction, app: App, job: Job, number: int) -> No
     await interaction.response.edit_message(content=_(DROPPED, number=number, job=job.id), view=None)
 
 
-_TAKEN = {"start": start, "refer": _refer, "edit": _edit, "region": _region, "send": _send, "file": _download}
+_TAKEN = {
+    "start": start,
+    "refer": _refer,
+    "edit": _edit,
+    "region": _region,
+    "send": _send,
+    "file": _download,
+    "report": _report,
+}
 _TENDED = {"hide": _hide, "drop": _ask_to_drop, "dropped": _drop}
 
 

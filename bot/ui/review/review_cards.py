@@ -41,6 +41,7 @@ REASONS = {
     HoldReason.FLAGGED: N_("A rule with the action flag matches it."),
     HoldReason.EVASION: N_("It repeats, in another spelling, an idea that was refused some minutes before."),
     HoldReason.EXPLICIT: N_("The picture classifier finds it explicit."),
+    HoldReason.REPORTED: N_("A member has reported it; its pictures are posted, and rejecting takes them away."),
 }
 COLOURS = {ReviewState.OPEN: discord.Colour.gold(), ReviewState.APPROVED: discord.Colour.green()}
 TIME_OUTS = {
@@ -142,7 +143,8 @@ def _texts(job: Job, review: Review) -> str:
         _("Idea"): job.idea,
         _("Added"): expansion.added if expansion else "",
         _("Negative prompt"): str(job.request["negative_prompt"]),
-        _("The member says"): review.words,
+        _("The member says"): review.words if review.is_appeal else "",
+        _("The report says"): "" if review.is_appeal else review.words,
     }
     parts = [f"**{name}**\n{job_messages.plain(text, TEXT_LENGTH)}" for name, text in texts.items() if text]
     return fit(parts, TEXTS_LENGTH, "\n\n")

@@ -12,7 +12,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.limits import nonce
 from limner.bot.moderation.strikes import GivenStrike
-from limner.bot.reasons import EndCode, ReviewState, TimeOut
+from limner.bot.reasons import EndCode, HoldReason, ReviewState, TimeOut
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review, Suspension
 from limner.bot.translation import N_, _, english, speaking
@@ -126,6 +126,9 @@ async def _reject(app: App, client: discord.Client, review: Review, job: Job) ->
     else:
         await app.history.drop_pictures(review.job_id)  # first, because delivery posts a refused job with its files
         await app.quarantine.refuse(review.job_id, EndCode.REVIEW, of_pictures, {})
+        if review.why == HoldReason.REPORTED:
+            await app.outbox.post_again(review.job_id)
+            app.jobs.changed.hear()
 
 
 async def _write_to(client: discord.Client, user_id: int, text: str, once: str) -> None:

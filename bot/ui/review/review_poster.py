@@ -16,7 +16,7 @@ from limner.bot.errors import Decided
 from limner.bot.limits import FIELD, first_lines, nonce
 from limner.bot.moderation.reviews import APPROVALS, LONGEST_PAUSE
 from limner.bot.moderation.strikes import DAY
-from limner.bot.reasons import STALE, ReviewState
+from limner.bot.reasons import STALE, HoldReason, ReviewState
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review, Suspension
@@ -88,7 +88,10 @@ class ReviewPoster:
         """Handle an open review that expired or whose card is out of reach."""
         settings = await self._app.guilds.get(review.guild_id)
         if review.created_at < time.time() - settings.review_days * DAY:
-            await self._app.reviews.decide(review.id, ReviewState.EXPIRED, None)
+            # Otherwise a report would take a picture away that nobody looked at.
+            is_reported = review.why == HoldReason.REPORTED
+            end = ReviewState.APPROVED if is_reported else ReviewState.EXPIRED
+            await self._app.reviews.decide(review.id, end, None)
         elif review.shown and self._is_out_of_reach(review, settings.review_channel_id):
             await self._app.reviews.lose_card(review.id)
 
