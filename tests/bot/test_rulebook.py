@@ -184,7 +184,7 @@ async def test_a_rule_that_allowed_texts_make_idle_is_told_before_it_is_written(
     regex = '{"pattern": "gun[a-z]+", "kind": "regex"}'
     text = f'{{"rules": ["gunnery", "*gun*", "bomb", {regex}, "water pistol", "shotgun"], "allow": ["*pistol"]}}'
     items = await app.filters.reviewed(HERE, [item.merged() for item in files.read_json(text)])
-    idle = [item.entry.pattern for item in items if item.entry and "frees what this rule looks for" in item.told]
+    idle = [item.entry.pattern for item in items if item.entry and "frees what this rule looks for" in item.note]
     assert idle == ["gunnery", "*gun*", "bomb", "gun[a-z]+"]
     assert not await app.filters.all(HERE, "regex")
     assert [await refused(app, text) for text in ("a gunnery", "a shotgun")] == [False, False]
