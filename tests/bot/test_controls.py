@@ -35,12 +35,15 @@ DISCORDS = ("discord.ui.Button", "discord.ui.Select", "discord.ui.RoleSelect", "
 DECORATORS = ("discord.ui.button", "discord.ui.select")
 
 
-def ours(kind: type) -> Iterator[type]:
-    """Every class of the bot that comes from this one."""
-    for child in kind.__subclasses__():
-        if child.__module__.startswith("limner.bot."):
-            yield child
-        yield from ours(child)
+def ours(kind: type) -> list[type]:
+    """Every class of the bot that comes from this one, once: a test that loads the extension again makes them anew."""
+    found, bases = dict[str, type](), [kind]
+    while bases:
+        for child in bases.pop().__subclasses__():
+            name = f"{child.__module__}.{child.__qualname__}"
+            if found.setdefault(name, child) is child:
+                bases.append(child)
+    return [child for name, child in found.items() if name.startswith("limner.bot.")]
 
 
 def calls(name: str) -> Iterator[tuple[str, list[str]]]:
