@@ -13,6 +13,7 @@ from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.job.job_buttons import KEPT
 from limner.bot.ui.review import review_poster
 from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.process import open_scoring
 from limner.bot.worker.results import Result, hand_in
 from limner.bot.worker.scoring_thread import SelectedPicture
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, press, settled
@@ -177,7 +178,8 @@ async def test_no_file_of_a_request_that_was_queued_again_outlives_its_deletion(
     await world.ada.click(asked.response.message, label="Delete for good")
     if claimed:
         painted = Result(SelectedPicture(Pillow.new("RGB", (16, 16)), 1), png())
-        await hand_in(world.app, ClassifierThread(world.settings), claimed, [painted], seconds=1.0, busy_seconds=1.0)
+        beside = ClassifierThread(world.settings), open_scoring(world.settings)
+        await hand_in(world.app, *beside, claimed, [painted], seconds=1.0, busy_seconds=1.0)
         assert await world.app.jobs.end_cancelled("painter") == {job.id}
     else:
         assert await world.app.jobs.claim("painter", capacity=1) == []
