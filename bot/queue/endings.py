@@ -40,9 +40,6 @@ class StoredPicture:
     #: The classifier's result; None if it could not run.
     seen: Seen | None = None
     nearness: float | None = None
-    #: The image-text model's embedding, and its name; None where none is configured, or it failed.
-    features: bytes | None = None
-    features_by: str | None = None
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -82,6 +79,13 @@ class JobEndings(JobLeases):
             await self._announce(session, self.changed)
         log.info("job_succeeded job=%s seconds=%.2f", job.id, seconds)
         return True
+
+    async def keep_features(self, job: Job, features: Sequence[bytes], model: str) -> None:
+        """Write the embeddings of a finished job's pictures, in their order, with the image-text model's name."""
+        async with self.database.begin() as session:
+            for position, embedding in enumerate(features):
+                picture = update(Image).where(Image.job_id == job.id, Image.position == position)
+                await session.execute(picture.values(features=embedding, features_by=model))
 
     async def fail(self, job: Job, code: str, reason: str) -> bool:
         """End a running job with a sentence for its owner; False if it is not this worker's any more."""

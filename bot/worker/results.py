@@ -84,38 +84,30 @@ async def hand_in(
     seconds: float,
     busy_seconds: float,
 ) -> None:
-    """Store the files while the classifier and the image-text model run, then mark the job as succeeded."""
+    """Store the files while the classifier runs, then mark the job as succeeded; its embeddings come after that."""
     files, images = [result.png for result in results], [result.kept.image for result in results]
-    hashes, seen, features = await asyncio.gather(
-        asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images), _features(app, scoring, images)
-    )
+    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
     pictures = [
-        StoredPicture(
-            sha256,
-            *one.kept.image.size,
-            len(one.png),
-            one.kept.seed,
-            look,
-            one.kept.nearness,
-            embedding,
-            app.settings.image_text_model if embedding else None,
-        )
-        for sha256, one, look, embedding in zip(hashes, results, seen, features, strict=True)
+        StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness)
+        for sha256, one, look in zip(hashes, results, seen, strict=True)
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
         await asyncio.to_thread(_keep, app, files)
+        await _keep_features(app, scoring, job, images)
     # A job that is not this worker's any more is another one's, which stores the same files.
     elif await app.jobs.is_stopped(job.id):
         await app.history.drop_files(set(hashes))
 
 
-async def _features(app: App, scoring: ScoringThread, images: Sequence[Image.Image]) -> list[bytes | None]:
-    """The image-text model's embeddings of the pictures; None without one that is a folder here.
+async def _keep_features(app: App, scoring: ScoringThread, job: Job, images: Sequence[Image.Image]) -> None:
+    """Write the image-text model's embeddings of the pictures, with a model that is a folder here.
 
-    One that has to be downloaded first is left to who asks for it, so that no picture waits for the network.
+    One that has to be downloaded first is left to who asks for it. A worker for a server's models loads no torch.
     """
-    is_here = bool(app.settings.image_text_model) and Path(app.settings.image_text_source).is_dir()
-    return await scoring.features(images) if is_here else [None] * len(images)
+    settings = app.settings
+    is_here = bool(settings.image_text_model) and Path(settings.image_text_source).is_dir()
+    if settings.executor != "openai" and is_here and (features := await scoring.features(images)):
+        await patiently(lambda: app.jobs.keep_features(job, features, settings.image_text_model))
 
 
 async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:

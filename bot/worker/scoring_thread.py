@@ -70,13 +70,13 @@ class ScoringThread:
             log.warning("image_text_model_failed reason=%s", error_site(error))
             return [SelectedPicture(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
-    async def features(self, images: Sequence[Image.Image]) -> list[bytes | None]:
-        """The model's embedding of each picture, one byte for each number; None if the model fails."""
+    async def features(self, images: Sequence[Image.Image]) -> list[bytes]:
+        """The model's embedding of each picture, one byte for each number; nothing if the model fails."""
         try:
             return await self._call(self._features, images)
         except Exception as error:
             log.warning("image_text_model_failed reason=%s", error_site(error))
-            return [None] * len(images)
+            return []
 
     async def finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         """A picture after the requested postprocessing, and the generation parameters that it adds."""
@@ -113,7 +113,7 @@ class ScoringThread:
         kept = [SelectedPicture(*one) for one in zip(images, seeds, scores, strict=True)]
         return sorted(kept, key=lambda one: one.nearness or 0.0, reverse=True)[:keep]
 
-    def _features(self, images: Sequence[Image.Image]) -> list[bytes | None]:
+    def _features(self, images: Sequence[Image.Image]) -> list[bytes]:
         return [vector.tobytes() for vector in small(self._read().features(images))]
 
     def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:

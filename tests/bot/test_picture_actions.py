@@ -42,7 +42,7 @@ MADE: Mapping[str, Mapping[str, Any]] = {
 """What a button's request has."""
 OF_DOODLE = [
     *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Start from this", "Send to me", "Download"),
-    *("Favourite", "Family", "More like this"),
+    *("Favourite", "Family", "More like this", "Report"),
 ]
 
 
@@ -293,6 +293,7 @@ async def test_a_model_that_is_not_offered_any_more_shows_what_needs_none(world:
         "Favourite",
         "Family",
         "More like this",
+        "Report",
     ]
 
 

@@ -113,13 +113,9 @@ class History:
             return await session.scalar(found) or 0
 
     async def is_first(self, job: Job) -> bool:
-        """Whether this is its owner's first picture by its model."""
-        mine = (
-            Job.user_id == job.user_id,
-            Job.status == JobStatus.SUCCEEDED,
-            Job.kind == JobKind.PAINT,
-            Job.id != job.id,
-        )
+        """Whether this is its owner's first picture by its model; of several painted at once it is the oldest one."""
+        done = (Job.status == JobStatus.SUCCEEDED) | ((Job.status == JobStatus.RUNNING) & (Job.id < job.id))
+        mine = (Job.user_id == job.user_id, done, Job.kind == JobKind.PAINT, Job.id != job.id)
         earlier = select(Job.id).where(*mine, Job.weights_key.startswith(f"{job.request['model']}|", autoescape=True))
         async with self.database.read() as session:
             return await session.scalar(earlier.limit(1)) is None

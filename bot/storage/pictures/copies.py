@@ -21,7 +21,8 @@ _EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
 def fit(png: bytes, most: int) -> tuple[str, bytes] | None:
     """The best file of a picture within so many bytes, with its extension; None if none is small enough.
 
-    The file itself, lossless WebP, or JPEG of falling quality. All of them carry the generation parameters.
+    The file itself, lossless WebP, or JPEG of falling quality. All of them carry the generation parameters; if these
+    are what is too large, JPEG without them.
     """
     if len(png) <= most:
         return "png", png
@@ -32,7 +33,11 @@ def fit(png: bytes, most: int) -> tuple[str, bytes] | None:
         if len(lossless) <= most:
             return "webp", lossless
     flat = image.convert("RGB")
-    files = (encode(flat, "JPEG", quality=quality, optimize=True, exif=exif) for quality in JPEG_QUALITIES)
+    files = (
+        encode(flat, "JPEG", quality=quality, optimize=True, exif=written)
+        for written in (exif, Image.Exif())
+        for quality in JPEG_QUALITIES
+    )
     return next((("jpg", file) for file in files if len(file) <= most), None)
 
 
