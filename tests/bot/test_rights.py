@@ -217,7 +217,9 @@ BUTTONS: Table = {
     **each(PictureButton, VIEWERS, lambda s, _: PictureButton("1", s.things.job.id, 1), ""),
     **each(MakeButton, VIEWERS, lambda s, verb: MakeButton(verb, s.things.job.id, 1), *MAKING),
     **each(TakeButton, VIEWERS, lambda s, verb: TakeButton(verb, s.things.job.id, 1), *TAKING),
-    **each(TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *(TENDING.keys() - {"move"})),
+    **each(
+        TendButton, CLEANERS, lambda s, verb: TendButton(verb, s.things.job.id, 1), *sorted(TENDING.keys() - {"move"})
+    ),
     **each(TendButton, CLEANERS - {ASKER}, lambda s, verb: TendButton(verb, s.things.job.id, 1), "move"),
     (MoveChoice, ""): (CLEANERS - {ASKER}, lambda s: (MoveChoice(s.things.job.id), [s.channel])),
     **each(AlikeButton, {ASKER}, lambda s, _: AlikeButton(s.things.job.id, 1), ""),
