@@ -196,8 +196,7 @@ def slow_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(tasks: set[asyncio.Task[str]], timeout: float) -> tuple[set[object], set[asyncio.Task[str]]]:
         return set(), tasks
 
-    slow = SimpleNamespace(create_task=asyncio.create_task, timeout=asyncio.timeout, wait=wait)
-    monkeypatch.setattr(uploads, "asyncio", slow)
+    monkeypatch.setattr(uploads, "asyncio", SimpleNamespace(**{**vars(asyncio), "wait": wait}))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
 import discord
 
@@ -34,8 +34,8 @@ async def take_picture(
 ) -> str:
     """Store an uploaded picture, or what ``keep`` stores of it, and return its hash.
 
-    Uploads of a member are handled one after another, and each only after ``check`` has accepted the request: nothing
-    of a refused request is downloaded, opened or stored.
+    A member's requests with uploads are handled one after another, from the download to the written row, and each only
+    after ``check`` has accepted it: nothing of a refused request is downloaded, opened or stored.
 
     With ``is_private`` the channel is shown nothing meanwhile.
 
@@ -59,10 +59,12 @@ async def take_pictures(
     for attachment in attachments:
         app.inputs.check_size(attachment.size)
 
+    request = this_task()
+
     async def store() -> list[str]:
         hashes: list[str] = []
         for attachment in attachments:
-            async with download(app, interaction.user.id, attachment, None if hashes else check) as data:
+            async with download(app, interaction.user.id, attachment, check, request) as data:
                 hashes.append(await (keep or app.inputs.store)(data))
         return hashes
 
@@ -75,21 +77,35 @@ async def take_pictures(
 
 @asynccontextmanager
 async def download(
-    app: App, user_id: int, attachment: discord.Attachment, check: Check | None = None
+    app: App,
+    user_id: int,
+    attachment: discord.Attachment,
+    check: Check | None = None,
+    request: asyncio.Task[Any] | None = None,
 ) -> AsyncGenerator[bytes]:
     """A file's bytes, held for the length of the block: one file at a time per member, within the process's budget.
+
+    With ``check`` the member's next file waits until the task ``request``, or else this one, has ended.
 
     Raises:
         UserError: raised by ``check`` before the download.
         BadPicture: Discord does not deliver the file.
     """
-    async with app.held.turn(user_id):
+    async with AsyncExitStack() as held:
         if check:
+            await app.held.begin(user_id, request or this_task())
             await check()
-        async with app.held.take(attachment.size):
-            try:
-                async with asyncio.timeout(UPLOAD_SECONDS):
-                    data = await attachment.read()
-            except (discord.HTTPException, OSError, TimeoutError) as error:
-                raise BadPicture(_(LOST)) from error
-            yield data
+        else:
+            await held.enter_async_context(app.held.turn(user_id))
+        await held.enter_async_context(app.held.take(attachment.size))
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                data = await attachment.read()
+        except (discord.HTTPException, OSError, TimeoutError) as error:
+            raise BadPicture(_(LOST)) from error
+        yield data
+
+
+def this_task() -> asyncio.Task[Any]:
+    """The task that runs this coroutine."""
+    return cast("asyncio.Task[Any]", asyncio.current_task())

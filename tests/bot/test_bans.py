@@ -1,4 +1,4 @@
-"""Members who are banned from painting, in one server or everywhere: they are told, and every way is closed."""
+"""A ban from painting, in one server or everywhere, refuses every request of the member and says why."""
 
 from typing import Any
 

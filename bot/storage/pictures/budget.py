@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 from weakref import WeakValueDictionary
 
 MOST_HELD = 64 * 2**20
@@ -22,6 +23,7 @@ class ByteBudget:
         self._most = self._free = most
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._owners: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._turns: dict[int, asyncio.Task[Any]] = {}
 
     @asynccontextmanager
     async def turn(self, owner: int) -> AsyncGenerator[None]:
@@ -29,6 +31,19 @@ class ByteBudget:
         lock = self._owners.setdefault(owner, asyncio.Lock())
         async with lock:
             yield
+
+    async def begin(self, owner: int, task: asyncio.Task[Any]) -> None:
+        """Give a task the owner's turn until it ends, so that what it writes counts before the next one looks."""
+        if self._turns.get(owner) is task:
+            return
+        lock = self._owners.setdefault(owner, asyncio.Lock())
+        await lock.acquire()
+        self._turns[owner] = task
+        task.add_done_callback(lambda _: self._end(owner, lock))
+
+    def _end(self, owner: int, lock: asyncio.Lock) -> None:
+        del self._turns[owner]
+        lock.release()
 
     @asynccontextmanager
     async def take(self, amount: int) -> AsyncGenerator[None]:
