@@ -39,8 +39,6 @@ from tests.discord_records import until
 MUCH = 10**12
 FEW = 200
 """Calls that are not charged: a check of one character makes half of them."""
-A_STEP = 2 / 3
-"""Calls for each step at most; 4,000 texts and sets of rules that were searched for made 0.52, with empty caches."""
 RUNS = ["*aaab*", "*aaaabb*", "*aaabbb*", "*ab*", "*abab*", "*ba*", "*aba*"]
 """Wildcards that share a coarse spelling."""
 
@@ -162,7 +160,7 @@ def test_no_check_takes_more_steps_than_its_text_allows_nor_more_calls_than_step
     done: list[Work] = []
     calls = operations(lambda: done.append(checked(matcher, text)))
     taken = allowed - done[0].left
-    assert calls <= min(taken, allowed) * A_STEP + FEW
+    assert calls <= min(taken, allowed) / 2 + FEW
 
 
 @settings(max_examples=30)
@@ -176,7 +174,7 @@ def test_strict_rules_take_no_more_steps_and_calls_than_others(patterns: list[st
     done: list[Work] = []
     calls = operations(lambda: done.append(checked(matcher, text)))
     taken = allowed - done[0].left
-    assert calls <= min(taken, allowed) * A_STEP + FEW
+    assert calls <= min(taken, allowed) / 2 + FEW
 
 
 @pytest.mark.parametrize("alphabet", HARD.values(), ids=HARD)
@@ -302,6 +300,7 @@ def test_what_two_texts_have_in_common_is_the_longest_that_there_is(one: str, ot
 @settings(max_examples=25)
 @given(st.text("猫犬鳥ab ", min_size=1, max_size=6), st.booleans())
 @example("一二三", True)
+@example("犬a犬b犬猫", True)
 def test_looking_for_a_refused_idea_takes_steps_in_proportion_to_the_texts(piece: str, is_turned: bool) -> None:
     refused = (piece * 1500)[:1480]
     idea = refused[::-1] if is_turned else refused[1:] + "x"

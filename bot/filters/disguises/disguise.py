@@ -21,7 +21,7 @@ _REMEMBERED, _REMEMBERED_LETTERS = 1 << 14, 64
 _PIECE, _AGAIN, _READING, _CHARACTER = 10, 10, 30, 4
 """Steps for a piece of text, for one that the check has read before, for each reading of one that is not a real word,
 and for each of its characters."""
-_KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 15, 20, 50
+_KEY, _GUESS, _CANDIDATE, _SPELLING = 10, 17, 22, 60
 """Steps for a key of a reading, for each guess at what a misspelt word means, for a word that may be meant, and for
 looking whether letters spell it."""
 _ENDING = 2

@@ -52,7 +52,7 @@ def is_respelled(idea: str, refused: str, forbidden: Iterable[tuple[int, int]], 
     for start, end in spans:
         work.spend(_READ * (end - start))
         parts[tuple(_words(refused[start:end]))] = None
-    runs = [_Run(run, instead_of) for instead_of, run in _new(before, now, work)]
+    runs = [_Run(run, instead_of) for instead_of, run in dict.fromkeys(_new(before, now, work))]
     return any(_reads_like(run, part, work) for part in map(_Part, parts) if part.meant for run in runs)
 
 
@@ -90,12 +90,12 @@ def _repeats(now: Sequence[str], rest: Sequence[str], work: Work) -> bool:
     return found >= SAME_IDEA * len(rest)
 
 
-def _new(before: Sequence[str], now: Sequence[str], work: Work) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+def _new(before: Sequence[str], now: Sequence[str], work: Work) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Each run of new words, with the words in whose place it stands."""
     last_before = last_now = 0
     for one, other in [*aligned(before, now, work), (len(before), len(now))]:
         if last_now < other:
-            yield before[last_before:one], now[last_now:other]
+            yield tuple(before[last_before:one]), tuple(now[last_now:other])
         last_before, last_now = one + 1, other + 1
 
 
