@@ -10,7 +10,7 @@ from limner.bot.reasons import JobStatus, ReviewState
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import MemberReport, Review
 from tests.other_clients import told
-from tests.reviewing import carded, choose_channel, settled
+from tests.reviewing import card, carded, choose_channel, settled
 from tests.simulated_discord import World, labels, text_of
 
 
@@ -23,15 +23,13 @@ async def report(world: World, who: Any, job: Job, words: str = "") -> str:
 
 
 async def test_the_first_report_opens_a_card_and_rejecting_takes_the_pictures_away(world: World):
-    await choose_channel(world)
+    reviews = await choose_channel(world)
     job = await world.painted("a fox")
     assert "That is your own" in await report(world, world.ada, job)
     assert "have your report" in await report(world, world.bob, job, "a stolen picture")
     assert "reported that request already" in await report(world, world.bob, job)
     review = await carded(world, job)
-    reviews = next(channel for channel in world.bot.get_all_channels() if channel.name == "reviews")
-    [card] = [message async for message in reviews.history()]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
-    shown = str(card.embeds[0].to_dict())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    shown = str(card(reviews, review).embeds[0].to_dict())
     assert "a stolen picture" in shown
     assert str(world.bob.id) not in shown
     zoe = world.guild.add_member(world.env.create_user("zoe"))
