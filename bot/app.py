@@ -105,9 +105,10 @@ class App:
 async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """Build the App on an up-to-date database; raises SetupError with what to do."""
     close_folder_to_others(settings.data)
+    _check_signing(settings)
     database = Database(settings.url)
     images = ImageStore(settings.data / "images")
-    decoder = PictureDecoder(settings.max_input_pixels)
+    decoder = PictureDecoder(settings.max_input_pixels, settings.signing)
     guilds = Guilds(database)
     jobs = JobQueue(
         database,
@@ -165,6 +166,16 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
         filters.close()
         meaning.close()
         await database.close()
+
+
+def _check_signing(settings: Settings) -> None:
+    if settings.signing.is_set_up:
+        from limner.bot.provenance.certificates import CannotSign, load  # takes 0.1 s, which most starts can save
+
+        try:
+            load(settings.signing)
+        except CannotSign:
+            log.error("pictures_unsigned; limner doctor says why")
 
 
 def _styles(settings: Settings) -> Styles:

@@ -68,6 +68,8 @@ class GuildSettings:
     expand: str = "on"
     #: Options of /imagine by their names, of a request whose member has not chosen them: model and style.
     usual_options: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Whether the manifests of pictures hold the words that they were painted from.
+    signs_prompts: bool = False
     #: Days for which requests are kept (0: until their members delete them), and refused ones (0: the operator's).
     keep_days: int = 0
     refused_days: int = 0

@@ -98,6 +98,10 @@ def _add_upkeep(add: Add) -> None:
     )
     migrate.set_defaults(verb=verbs.migrate)
 
+    certify = add("certify", help="make a self-signed certificate, with which pictures are signed (C2PA)")
+    certify.add_argument("name", metavar="NAME", help="whose pictures they are, as everybody can read it")
+    certify.set_defaults(verb=verbs.certify)
+
     wipe = add("wipe", help="delete everything that was stored, at the end of operation")
     wipe.add_argument("--yes", action="store_true", help="do not ask")
     wipe.set_defaults(verb=verbs.wipe)

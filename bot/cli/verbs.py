@@ -173,6 +173,14 @@ def migrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def certify(arguments: argparse.Namespace) -> int:
+    """Make a certificate to try with."""
+    from limner.bot.cli.certify import certify as make
+
+    make(_settings(arguments), arguments.name)
+    return 0
+
+
 def wipe(arguments: argparse.Namespace) -> int:
     """Delete everything that was stored."""
     from limner.bot.cli.wipe import wipe as wipe_all

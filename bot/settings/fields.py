@@ -86,6 +86,16 @@ class SettingFields:
     max_input_bytes: int = setting(10 * 2**20, "Bytes of a picture file to start from.")
     max_input_pixels: int = setting(40_000_000, "Width times height of a picture to start from.")
 
+    signing_certificate: str = setting(
+        "",
+        "PEM file of the certificate chain that signs pictures (C2PA); empty means signing/certificate.pem in the data "
+        "folder, where `limner certify` puts one to try with.",
+    )
+    signing_key: str = setting("", "PEM file of its private key; empty means signing/key.pem in the data folder.")
+    time_stamp_authority: str = setting(
+        "", "Address of a time stamp authority (RFC 3161) that says when pictures were signed; empty: none is asked."
+    )
+
     styles: str = setting("", "TOML file with more style presets, in the form of the shipped bot/styles.toml.")
     max_prompt_length: int = setting(1500, "Characters in a prompt or negative prompt.")
     max_count: int = setting(4, "Pictures in one request, up to 4.")

@@ -11,6 +11,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from limner.bot.errors import SetupError
+from limner.bot.provenance.signing import FOLDER, Signing
 from limner.bot.settings.checks import check_devices, check_models, check_values, weights
 from limner.bot.settings.fields import SettingFields, setting_names
 from limner.bot.settings.model_sources import card_with_files, loadable_here, model_source, read_card
@@ -73,6 +74,13 @@ class Settings(SettingFields):
     def measured_file(self) -> Path:
         """The file with measurements of models on this machine."""
         return self.data / "cache" / "measured.json"
+
+    @property
+    def signing(self) -> Signing:
+        """Where the operator's certificate and its key are, or would be."""
+        folder = self.data / FOLDER
+        certificate = Path(self.signing_certificate or folder / "certificate.pem")
+        return Signing(certificate, Path(self.signing_key or folder / "key.pem"), self.time_stamp_authority)
 
     @cached_property
     def image_text_source(self) -> str:

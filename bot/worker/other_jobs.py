@@ -44,7 +44,8 @@ async def finish_given(app: App, classifier: ClassifierThread, scoring: ScoringT
     """Upscale or adjust the job's input picture; raises BadPicture if its file is missing."""
     started = time.perf_counter()
     _file, image = await _given(app, job)
-    result = await finish(scoring, SelectedPicture(image, BROUGHT_SEED), "", job.generation.finish)
+    kept = SelectedPicture(image, BROUGHT_SEED)
+    result = await finish(app, scoring, job, kept, "", job.generation.finish, job.input_sha256)
     await hand_in(app, classifier, scoring, job, [result], seconds=time.perf_counter() - started, busy_seconds=0.0)
 
 
@@ -64,7 +65,7 @@ async def enlarge(app: App, classifier: ClassifierThread, scoring: ScoringThread
         image = await _opened(app, row.sha256)
         kept = SelectedPicture(image, row.seed, row.nearness)
         parameters = str(image.info.get("parameters", ""))
-        results.append(await finish(scoring, kept, parameters, job.generation.finish))
+        results.append(await finish(app, scoring, job, kept, parameters, job.generation.finish, row.sha256))
     if not results:
         raise FilesGone
     await hand_in(app, classifier, scoring, job, results, seconds=time.perf_counter() - started, busy_seconds=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,12 +21,12 @@ from limner.bot.options.parameters import parameters, with_pairs
 from limner.bot.options.repeats import compared, made_with
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import Action
-from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.styles import PLAIN
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.bot.worker.finished_files import finished_file
 from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
@@ -60,18 +61,34 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
     finishing = job.generation.finish
-    results = [await finish(scoring, one, text, finishing) for one, text in zip(kept, written, strict=True)]
+    start = job.generation.init_image
+    results = [
+        await finish(app, scoring, job, one, text, finishing, start) for one, text in zip(kept, written, strict=True)
+    ]
     if job.action == Action.REPEAT:
         job.notes = {**job.notes, notes.REPEATED: await _compared(app, job, [one.kept.image for one in results])}
     return results
 
 
-async def finish(scoring: ScoringThread, kept: SelectedPicture, written: str, wanted: Finish | None) -> Result:
-    """One picture after the requested postprocessing; ``written`` is its generation parameters so far."""
+async def finish(
+    app: App,
+    scoring: ScoringThread,
+    job: Job,
+    kept: SelectedPicture,
+    written: str,
+    wanted: Finish | None,
+    start: str | None,
+) -> Result:
+    """One picture after the requested postprocessing, and its file.
+
+    ``written`` is its generation parameters so far; ``start`` is the picture that was changed, by its hash.
+    """
     if wanted:
         image, pairs = await scoring.finish(kept.image, wanted)
         kept, written = SelectedPicture(image, kept.seed, kept.nearness), with_pairs(written, pairs)
-    return Result(kept, await asyncio.to_thread(encode_png, kept.image, written))
+    signs_prompt = (await app.guilds.get(job.guild_id)).signs_prompts
+    make = functools.partial(finished_file, app, job, kept.image, written, start=start, signs_prompt=signs_prompt)
+    return Result(kept, await asyncio.to_thread(make))
 
 
 async def hand_in(

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from limner.bot.limits import ALT_TEXT
 from limner.bot.options.parameters import parameters
+from limner.bot.provenance.source import DigitalSource
 from limner.bot.storage.pictures.copies import fit, small_copy
 from limner.bot.storage.pictures.image_files import describe, encode_png
 from limner.bot.storage.tables.models import Job
@@ -18,6 +19,9 @@ from limner.generators.requests import GenerationRequest
 
 #: AUTOMATIC1111's own expressions for the last line (modules/infotext_utils.py), by which other tools read it.
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+
+
+TRAINED = DigitalSource.TRAINED
 
 
 def make_job(idea: str = "a red cat", **changes: object) -> Job:
@@ -55,7 +59,7 @@ def test_a_png_tells_how_it_was_made_in_the_words_that_other_tools_read(tmp_path
     job = make_job(negative_prompt="text, blur")
     made_with = {"Model hash": "0123456789abcdef", "Lora hashes": "ink: 01, gold: 23", "Version": "Limner 1"}
     job.made_with = made_with
-    text = text_chunk(encode_png(make_picture(), parameters(job, make_card(str(tmp_path)), 8)))
+    text = text_chunk(encode_png(make_picture(), parameters(job, make_card(str(tmp_path)), 8), TRAINED))
     prompt, negative, last = text.split("\n")
     assert prompt == "a red cat"
     assert negative == "Negative prompt: text, blur"
@@ -84,7 +88,7 @@ def test_a_name_with_a_comma_does_not_break_the_line() -> None:
 
 @pytest.mark.parametrize(("idea", "chunk"), [("a café", b"tEXt"), ("夕阳下的海滩 🦊", b"iTXt")])
 def test_any_language_survives_in_the_text_chunk(idea: str, chunk: bytes) -> None:
-    png = encode_png(make_picture(), parameters(make_job(idea), make_card(), 7))
+    png = encode_png(make_picture(), parameters(make_job(idea), make_card(), 7), TRAINED)
     assert chunk in png
     assert text_chunk(png).split("\n")[0] == idea
 
@@ -102,7 +106,7 @@ def test_alt_text_is_the_prompt_or_as_much_of_it_as_fits() -> None:
 def test_a_picture_that_is_too_large_becomes_the_best_that_fits_and_still_tells_how_it_was_made() -> None:
     job = make_job("夕阳下的海滩")
     image = Image.effect_noise((20, 20), 60).resize((320, 320), Image.Resampling.BICUBIC).convert("RGB")
-    png = encode_png(image, parameters(job, make_card(), 7))
+    png = encode_png(image, parameters(job, make_card(), 7), TRAINED)
     assert fit(png, len(png)) == ("png", png)
     found: dict[str, bytes] = {}
     for most in (int(len(png) * share) for share in (0.99, 0.4, 0.2)):
@@ -122,11 +126,11 @@ def test_a_picture_that_is_too_large_becomes_the_best_that_fits_and_still_tells_
 def test_a_transparent_picture_can_be_made_small_too(most: int) -> None:
     noise = Image.effect_noise((48, 48), 90)
     clear = Image.merge("RGBA", (noise, noise.rotate(90), noise.rotate(180), noise))
-    found = fit(encode_png(clear, "x"), most)
+    found = fit(encode_png(clear, "x", TRAINED), most)
     assert found is None if most == 60 else found and Image.open(io.BytesIO(found[1])).size == (48, 48)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_a_copy_is_small_and_keeps_its_shape(kind: str) -> None:
-    copy = Image.open(io.BytesIO(small_copy(encode_png(Image.new("RGB", (300, 150)), "x"), 100, kind)))
+    copy = Image.open(io.BytesIO(small_copy(encode_png(Image.new("RGB", (300, 150)), "x", TRAINED), 100, kind)))
     assert (copy.format, copy.size) == (kind, (100, 50))

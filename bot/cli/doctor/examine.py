@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from limner.bot.cli.doctor import embeddings, machine, models, servers
+from limner.bot.cli.doctor import embeddings, machine, models, servers, signing
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
@@ -78,6 +78,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await models.safety_classifier(settings)
     yield models.image_text_model(settings)
     yield await embeddings.embedder(settings, is_set_up=is_set_up)
+    yield signing.certificate(settings)
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))
     if settings.segmentation_model:

@@ -88,6 +88,12 @@ CHOICES = {
         N_("Only their owner makes something of them"),
         N_("Everybody who sees them may make something of them"),
     ),
+    "signing": _switch(
+        N_("Signed pictures"),
+        "signs_prompts",
+        N_("Their manifest says how they were painted, without the words"),
+        N_("Their manifest says how they were painted, with the words"),
+    ),
     "negative": _switch(
         N_("Negative prompts"),
         "checks_negative_prompts",

@@ -21,20 +21,20 @@ _EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
 def fit(png: bytes, most: int) -> tuple[str, bytes] | None:
     """The best file of a picture within so many bytes, with its extension; None if none is small enough.
 
-    The file itself, lossless WebP, or JPEG of falling quality. All of them carry the generation parameters; if these
-    are what is too large, JPEG without them.
+    The file itself, lossless WebP, or JPEG of falling quality. All of them carry the generation parameters and the
+    digital source type (XMP); if the parameters are what is too large, JPEG without them.
     """
     if len(png) <= most:
         return "png", png
     image = Image.open(io.BytesIO(png))
-    exif = _comment(image.info.get("parameters", ""))
+    exif, xmp = _comment(image.info.get("parameters", "")), image.info.get("xmp", b"")
     if len(png) <= LOSSLESS_GAIN * most and image.width * image.height <= MOST_LOSSLESS:
-        lossless = encode(image, "WEBP", lossless=True, exif=exif)
+        lossless = encode(image, "WEBP", lossless=True, exif=exif, xmp=xmp)
         if len(lossless) <= most:
             return "webp", lossless
     flat = image.convert("RGB")
     files = (
-        encode(flat, "JPEG", quality=quality, optimize=True, exif=written)
+        encode(flat, "JPEG", quality=quality, optimize=True, exif=written, xmp=xmp)
         for written in (exif, Image.Exif())
         for quality in JPEG_QUALITIES
     )
@@ -42,10 +42,11 @@ def fit(png: bytes, most: int) -> tuple[str, bytes] | None:
 
 
 def small_copy(png: bytes, side: int, kind: str) -> bytes:
-    """A copy of at most so many pixels a side, as a file of the ``kind`` JPEG or WEBP."""
-    small = Image.open(io.BytesIO(png)).convert("RGB")
+    """A copy of at most so many pixels a side, as a file of the ``kind`` JPEG or WEBP, with the digital source type."""
+    image = Image.open(io.BytesIO(png))
+    small = image.convert("RGB")
     small.thumbnail((side, side))
-    return encode(small, kind, quality=COPY_QUALITY)
+    return encode(small, kind, quality=COPY_QUALITY, xmp=image.info.get("xmp", b""))
 
 
 def under_grid(png: bytes, side: int, rows: str, columns: str) -> bytes:

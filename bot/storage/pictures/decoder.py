@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.bot.errors import BadPicture
+from limner.bot.provenance.signing import Signing
 from limner.bot.translation import N_, _
 from limner.generators.image_files import FileFault
 
@@ -59,12 +60,15 @@ class PictureDecoder:
     memory, only fails its own request.
     """
 
-    def __init__(self, most_pixels: int) -> None:
+    def __init__(self, most_pixels: int, signing: Signing) -> None:
         self._most_pixels = most_pixels
+        self._signing = signing
         self._given, self._own = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
     async def clean(self, data: bytes) -> bytes:
         """A PNG file of an input picture: upright, in sRGB, at most 2048 pixels a side, without metadata.
+
+        The manifest of a signed picture is kept as the parent's in one of ours, if the operator has a certificate.
 
         Raises:
             BadPicture: it cannot be used, and why, in one sentence.
@@ -111,7 +115,7 @@ class PictureDecoder:
     async def _open(self, do: str, data: bytes) -> Decoded:
         limits = {"most_pixels": self._most_pixels, "most_side": LONGEST_SIDE, "most_ratio": LONGEST_RATIO}
         async with self._given:
-            [(header, made)] = await _ask({"do": do, **limits}, data)
+            [(header, made)] = await _ask({"do": do, **limits, **self._signs}, data)
         if "fault" in header:
             raise BadPicture(
                 _(SENTENCES[FileFault(header["fault"])], most=round(self._most_pixels / 1e6), ratio=LONGEST_RATIO)
@@ -122,7 +126,12 @@ class PictureDecoder:
         if not files:
             return []
         async with self._own:
-            return await _ask({"files": [str(file) for file in files], "most_pixels": MOST_STORED, **task})
+            names = [str(file) for file in files]
+            return await _ask({"files": names, "most_pixels": MOST_STORED, **self._signs, **task})
+
+    @property
+    def _signs(self) -> dict[str, Any]:
+        return {"signing": self._signing.to_json()} if self._signing.is_set_up else {}
 
 
 async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Decoded]:

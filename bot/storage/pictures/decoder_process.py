@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from limner.bot.errors import BadPicture
+from limner.bot.provenance.signing import Signing
 from limner.bot.storage.pictures.copies import fit, small_copy, under_grid
 from limner.bot.storage.pictures.perceptual_hash import known_by
 from limner.generators.image_canvas import COLUMNS, ROWS, covered, fitted
@@ -51,7 +52,7 @@ def _given(task: dict[str, Any], data: bytes) -> Decoded:
         if task["do"] == "mask":
             mask = fitted(image, image.size)
             return {"share": covered(mask)}, encode_png(mask.convert("1"))
-        return ({}, encode_png(image)) if task["do"] == "clean" else ({}, known_by(image).encode())
+        return ({}, _clean(task, image, data)) if task["do"] == "clean" else ({}, known_by(image).encode())
     except BadImage as error:
         return {"fault": error.fault}, b""
     except BadPicture as error:
@@ -72,8 +73,33 @@ def _own(task: dict[str, Any], file: Path) -> Decoded:
         return {}, b""
     except BadPicture as error:
         return {"problem": str(error)}, b""
-    found = fit(png, task["most"])
+    found = _fitted(task, png)
     return ({"kind": found[0]}, found[1]) if found else ({}, b"")
+
+
+def _clean(task: dict[str, Any], image: Image.Image, data: bytes) -> bytes:
+    """An input picture's clean file, with the manifest of the given file as its parent's if that was signed."""
+    png = encode_png(image)
+    return _signed_copy(task, "png", png, data) if "signing" in task else png
+
+
+def _fitted(task: dict[str, Any], png: bytes) -> tuple[str, bytes] | None:
+    """A picture's file of at most ``most`` bytes, its manifest included."""
+    most = task["most"]
+    found = fit(png, most)
+    if found is None or found[0] == "png" or "signing" not in task:
+        return found
+    signed = _signed_copy(task, *found, png)
+    if len(signed) <= most:
+        return found[0], signed
+    found = fit(png, most - (len(signed) - len(found[1])))
+    return (found[0], _signed_copy(task, *found, png)) if found else None
+
+
+def _signed_copy(task: dict[str, Any], kind: str, data: bytes, original: bytes) -> bytes:
+    from limner.bot.provenance.manifest import copied  # loads the library that signs
+
+    return copied(data, kind, original, Signing.from_json(task["signing"]))
 
 
 def _limit(memory: int) -> None:

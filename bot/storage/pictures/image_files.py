@@ -5,6 +5,7 @@ from __future__ import annotations
 from PIL import Image, PngImagePlugin
 
 from limner.bot.limits import ALT_TEXT, cut, length
+from limner.bot.provenance.source import DigitalSource, xmp
 from limner.bot.reasons import JobKind
 from limner.bot.storage.pictures.copies import JPEG_QUALITIES, encode
 from limner.bot.storage.tables.models import Job
@@ -14,10 +15,11 @@ PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
 """Largest side (pixels) and file (bytes) of a preview: many are written, and each is shown for seconds."""
 
 
-def encode_png(image: Image.Image, parameters: str) -> bytes:
-    """The picture as a PNG file whose text chunk ``parameters`` says how it was made."""
+def encode_png(image: Image.Image, parameters: str, source: DigitalSource) -> bytes:
+    """The picture as a PNG file whose text chunk ``parameters`` says how it was made, and XMP how it came about."""
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", parameters)  # iTXt where Latin-1 (tEXt) cannot write it
+    info.add_itxt("XML:com.adobe.xmp", xmp(source))
     return encode(image, "PNG", pnginfo=info)
 
 

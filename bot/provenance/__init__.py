@@ -1,0 +1,1 @@
+"""Provenance: signed manifests, the invisible mark, and reading both."""

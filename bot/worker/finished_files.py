@@ -1,0 +1,61 @@
+"""The files of finished pictures: how they were made, how they came about (IPTC), and a signed manifest (C2PA)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image
+
+from limner.bot.app import App
+from limner.bot.options.picture_files import parse
+from limner.bot.provenance.manifest import Ingredient, Relationship, Statement, signed
+from limner.bot.provenance.source import DigitalSource
+from limner.bot.storage.pictures.image_files import encode_png
+from limner.bot.storage.tables.models import Job
+from limner.generators.requests import GenerationRequest
+
+WORDS = ("Idea", "After step")
+"""How the keys of parameters begin that repeat a member's words."""
+
+
+def finished_file(
+    app: App, job: Job, image: Image.Image, written: str, *, start: str | None, signs_prompt: bool
+) -> bytes:
+    """A finished picture as a PNG file, signed if the operator has a certificate; blocks.
+
+    ``written`` are its generation parameters, ``start`` is the picture that was changed, by its hash in the store.
+    """
+    source = _source(job)
+    png = encode_png(image, written, source)
+    if not app.settings.signing.is_set_up:
+        return png
+    ingredients = list(_ingredients(app, job.generation, start))
+    statement = Statement(f"limner-{job.id}", source, ingredients, _parameters(written, signs_prompt=signs_prompt))
+    return signed(png, "png", statement, app.settings.signing)
+
+
+def _source(job: Job) -> DigitalSource:
+    if job.is_of_file:
+        return DigitalSource.ENHANCED
+    request = job.generation
+    keeps_pixels = request.init_image and (request.mask or request.box) and request.keeps_rest
+    return DigitalSource.COMPOSITE if keeps_pixels else DigitalSource.TRAINED
+
+
+def _ingredients(app: App, request: GenerationRequest, start: str | None) -> Iterator[Ingredient]:
+    """The pictures that one was made of; those whose files are gone are left out."""
+    given = {start: Relationship.PARENT} if start else {}
+    given |= {one.picture: Relationship.INPUT for one in request.references if one.picture != start}
+    titles = {Relationship.PARENT: "start picture", Relationship.INPUT: "reference picture"}
+    for sha256, relationship in given.items():
+        if (file := app.images.path(sha256)).exists():
+            yield Ingredient(titles[relationship], relationship, file.read_bytes())
+
+
+def _parameters(written: str, *, signs_prompt: bool) -> dict[str, Any]:
+    """The parameters as a mapping; the member's words only if they are to be signed."""
+    said = parse(written)
+    pairs = {key: value for key, value in said.pairs.items() if signs_prompt or not key.startswith(WORDS)}
+    words = {"Prompt": said.prompt, "Negative prompt": said.negative} if signs_prompt else {}
+    return pairs | {key: value for key, value in words.items() if value}
