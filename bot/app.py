@@ -46,6 +46,7 @@ from limner.bot.storage.servers import Servers
 from limner.bot.storage.wildcard_lists import WildcardLists
 from limner.bot.styles import Styles
 from limner.bot.wildcards import FOLDER, Wildcards
+from limner.generators.cards.model_card import UNLOADABLE
 from limner.generators.measured import Measured
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,8 @@ def _check_signing(settings: Settings) -> None:
 
 
 def _styles(settings: Settings) -> Styles:
-    for name in settings.broken_models:
+    unloadable = (name for name, card in settings.cards.items() if card.problem == UNLOADABLE)
+    for name in (*settings.broken_models, *unloadable):
         log.warning("model_ignored model=%s; limner doctor names what is wrong with its files", name)
     styles = Styles.load(settings.styles)
     if styles.problems:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from limner.generators.cards.card_schema import read_table
+from limner.generators.cards.configuration import configuration
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import default_weights, downloaded
 from limner.generators.cards.samplers import samplers
@@ -50,16 +50,17 @@ class Revisions:
 
 def scheduler_class(card: ModelCard, sampler: str | None) -> str:
     """The class of the scheduler for a sampler (None: the model's own); empty where its folder does not say it."""
-    own = read_table(model_folder(card) / "scheduler" / "scheduler_config.json")
+    files = configuration(card.source)
+    own = files.table("scheduler/scheduler_config.json")
     if sampler is None:
         return str(own.get("_class_name", ""))
-    pipeline = read_table(model_folder(card) / "model_index.json").get("_class_name", "")
+    pipeline = files.table("model_index.json").get("_class_name", "")
     known = samplers(str(pipeline), own)
     return known[sampler].kind if sampler in known else ""
 
 
 def model_folder(card: ModelCard) -> Path:
-    """Where a model's files are: its folder, or that of the hub's cache."""
+    """Where a model's files are: its folder, that of the hub's cache, or its checkpoint."""
     return downloaded(card.source) or Path(card.source)
 
 

@@ -64,20 +64,23 @@ def build_tiny_inpainting_pipeline(folder: Path, seed: int = 0) -> Path:
     return _build_stable_diffusion(folder, seed, StableDiffusionInpaintPipeline, channels=9)
 
 
-def build_tiny_xl_pipeline(folder: Path, seed: int = 0, **unet: Any) -> Path:
-    """Write an SDXL-shaped pipeline of one-layer parts: two text encoders, sizes and pooled words as conditions."""
+def build_tiny_xl_pipeline(folder: Path, seed: int = 0, *, second: int = 32, **unet: Any) -> Path:
+    """Write an SDXL-shaped pipeline of one-layer parts: two text encoders, sizes and pooled words as conditions.
+
+    The second text encoder is as wide as asked for.
+    """
     torch.manual_seed(seed)
     pipe = StableDiffusionXLPipeline(
         vae=_vae(),
         text_encoder=CLIPTextModel(_text_config()),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
         tokenizer=tiny_tokenizer(folder),
         tokenizer_2=tiny_tokenizer(folder),
         unet=_unet(
-            cross_attention_dim=64,
+            cross_attention_dim=32 + second,
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=6 * 8 + 32,
+            projection_class_embeddings_input_dim=6 * 8 + second,
             **unet,
         ),
         scheduler=_scheduler(),
@@ -113,14 +116,17 @@ def build_small_xl_pipeline(folder: Path, seed: int = 0) -> Path:
     return build_tiny_xl_pipeline(folder, seed, sample_size=32, block_out_channels=(64, 128), attention_head_dim=16)
 
 
-def build_tiny_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
-    """Write a Stable Diffusion 3 pipeline: two CLIP encoders and T5, a transformer with two streams, flow matching."""
+def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32) -> Path:
+    """Write a Stable Diffusion 3 pipeline: two CLIP encoders and T5, a transformer with two streams, flow matching.
+
+    The second CLIP encoder is as wide as asked for.
+    """
     torch.manual_seed(seed)
     pipe = StableDiffusion3Pipeline(
         vae=_vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
         text_encoder=CLIPTextModelWithProjection(_text_config()),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
-        text_encoder_3=_t5(64),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
+        text_encoder_3=_t5(32 + second),
         tokenizer=tiny_tokenizer(folder),
         tokenizer_2=tiny_tokenizer(folder),
         tokenizer_3=_t5_tokenizer(),
@@ -129,9 +135,9 @@ def build_tiny_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
             num_layers=1,
             attention_head_dim=8,
             num_attention_heads=2,
-            joint_attention_dim=64,
+            joint_attention_dim=32 + second,
             caption_projection_dim=16,
-            pooled_projection_dim=64,
+            pooled_projection_dim=32 + second,
             pos_embed_max_size=16,
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
@@ -267,12 +273,12 @@ def _unet(**conditions: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(**{**usual, **conditions})
 
 
-def _text_config() -> CLIPTextConfig:
+def _text_config(width: int = 32) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=_VOCABULARY_SIZE,
-        hidden_size=32,
+        hidden_size=width,
         intermediate_size=32,
-        projection_dim=32,
+        projection_dim=width,
         num_hidden_layers=1,
         num_attention_heads=4,
         max_position_embeddings=16,

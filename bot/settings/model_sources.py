@@ -1,4 +1,4 @@
-"""Models as the settings name them: folder, hub name or one that ships, with its own size; and their cards."""
+"""Models as the settings name them: folder, checkpoint, hub name or one that ships, with its size; and their cards."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def model_source(source: str) -> str:
 
 
 def loadable_here(card: ModelCard) -> ModelCard:
-    """The card on the machine that loads the model: only folders and hub names can be loaded."""
-    folder = Path(card.source)
-    is_on_hub = card.source.count("/") == 1 and not folder.is_absolute()
-    return card if folder.is_dir() or is_on_hub else replace(card, problem=card.problem or UNLOADABLE)
+    """The card on the machine that loads the model: only folders, checkpoints and hub names can be loaded."""
+    path = Path(card.source)
+    is_on_hub = card.source.count("/") == 1 and not path.is_absolute()
+    return card if path.exists() or is_on_hub else replace(card, problem=card.problem or UNLOADABLE)
 
 
 def card_with_files(name: str, source: str, data: Path, **more: Any) -> ModelCard:

@@ -121,7 +121,7 @@ class Settings(SettingFields):
     @cached_property
     def _on_hub(self) -> list[str]:
         sources = [source.partition("@")[0] for source in self.models.values()] if self.executor != "openai" else []
-        return [source for source in sources if source.count("/") == 1 and not Path(source).is_dir()]
+        return [source for source in sources if source.count("/") == 1 and not Path(source).exists()]
 
     @cached_property
     def _read(self) -> dict[frozenset[Any], tuple[dict[str, ModelCard], dict[str, str]]]:

@@ -25,9 +25,9 @@ NUMBERS = {
 """Number fields: whether they are whole, and their range."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
-    *("has_steps", "has_guidance", "steers", "chunks", "takes_loras"),
+    *("has_steps", "has_guidance", "steers", "chunks", "takes_loras", "zero_snr"),
 )
-CHOICES = {"dialect": ("sentences", "tags")}
+CHOICES = {"dialect": ("sentences", "tags"), "prediction_type": ("epsilon", "v_prediction")}
 """Text fields that have one of some values."""
 TEXTS = {"title": 100, "kind": 64, "image_encoder": 500}
 """Text fields and their most characters."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from limner.generators.cards.abilities import abilities
-from limner.generators.cards.card_schema import read_limner_json, read_table
-from limner.generators.cards.model_files import ModelFault, downloaded, fault_of, pipeline_on_hub
+from limner.generators.cards.configuration import Configuration, configuration, source_fault
+from limner.generators.cards.model_files import ModelFault, pipeline_on_hub
 from limner.generators.cards.reference_files import REFERRING, ReferenceFiles, find_references
 from limner.generators.cards.samplers import samplers
 from limner.generators.references import OF_CONTROLNETS, Role
@@ -68,7 +68,7 @@ INPAINTED = (4, 9)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is known of a model before it is loaded, from its folder's JSON files, without torch.
+    """What is known of a model before it is loaded, from its JSON files or a checkpoint's header, without torch.
 
     A folder may hold a ``limner.json`` with any of these fields; the others come from the diffusers configuration
     files, or have the defaults here.
@@ -152,7 +152,7 @@ class ModelCard:
 
     @classmethod
     def read(cls, name: str, source: str, *, data: Path | None = None, **overrides: Any) -> Self:
-        """Read the diffusers folder (or hub name) ``source``; ``overrides`` win over its files.
+        """Read the diffusers folder, checkpoint or hub name ``source``; ``overrides`` win over its files.
 
         The folder ``data`` may hold ControlNets and IP-Adapters of the model, in ``controlnets/NAME`` and
         ``adapters/NAME``. Of a hub name nothing is known until it has been downloaded, but what follows from its
@@ -162,11 +162,10 @@ class ModelCard:
             BadText: one of its files is wrong, and where.
         """
         is_elsewhere = overrides.get("server") is not None
-        folder = (None if is_elsewhere else downloaded(source)) or Path(source)
-        said: dict[str, Any] = read_limner_json(folder / "limner.json")
-        scale = _vae_scale_factor(read_table(folder / "vae" / "config.json"))
-        transformer = read_table(folder / "transformer" / "config.json")
-        unet = read_table(folder / "unet" / "config.json")
+        files = Configuration(Path(source), {}, {}) if is_elsewhere else configuration(source)
+        folder, said = files.folder, files.said
+        scale = _vae_scale_factor(files.table("vae/config.json"))
+        transformer, unet = files.table("transformer/config.json"), files.table("unet/config.json")
         denoiser = unet or transformer
         sample_size = denoiser.get("sample_size")
         if transformer:
@@ -179,19 +178,20 @@ class ModelCard:
             said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
         known = {field.name for field in fields(cls)} - NOT_SAID
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
-        pipeline = read_table(folder / "model_index.json").get("_class_name")
+        pipeline = files.table("model_index.json").get("_class_name")
         if not is_elsewhere and pipeline is None:
             pipeline = pipeline_on_hub(source)
         able = abilities(kind, pipeline)
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
-        values["problem"] = UNLOADABLE if Path(source).is_dir() and fault_of(folder, kind) else able.get("problem", "")
+        is_broken = not is_elsewhere and source_fault(source, kind)
+        values["problem"] = UNLOADABLE if is_broken else able.get("problem", "")
         if kind == "diffusion" and isinstance(pipeline, str):
-            values["samplers"] = tuple(samplers(pipeline, read_table(folder / "scheduler" / "scheduler_config.json")))
+            values["samplers"] = tuple(samplers(pipeline, files.table("scheduler/scheduler_config.json")))
         if kind == "diffusion":
-            values.setdefault("max_tokens", _most_tokens(folder))
+            values.setdefault("max_tokens", _most_tokens(files))
         values["words"] = _read_words(folder / "words.txt")
         if pipeline in REFERRING:
-            values |= _referring(find_references(said, folder, data, name))
+            values |= _referring(find_references(said, folder, data, name, unet))
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
 
@@ -227,9 +227,9 @@ def _referring(files: ReferenceFiles) -> dict[str, Any]:
     }
 
 
-def _most_tokens(folder: Path) -> int | None:
-    """The limit of the tokenizer that reads most, in the folder of a diffusers pipeline."""
-    limits = [read_table(file).get("model_max_length") for file in folder.glob("tokenizer*/tokenizer_config.json")]
+def _most_tokens(files: Configuration) -> int | None:
+    """The limit of the tokenizer that reads most."""
+    limits = [table.get("model_max_length") for path, table in files.tables.items() if path.startswith("tokenizer")]
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < NO_LIMIT]
     return max(known) if known and len(known) == len(limits) else None
 

@@ -92,14 +92,14 @@ def default_weights(folder: Path) -> list[Path]:
     return [file for file in files if not _is_variant(file)] or files
 
 
-def read_header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file: its tensors by name.
+def read_header(file: Path, most: int = LONGEST_HEADER) -> dict[str, Any]:
+    """The header of a safetensors file, at most ``most`` bytes: its tensors by name.
 
     Raises:
         ValueError: it is no such file, or it is cut off; the text continues "NAME ...".
     """
     size = file.stat().st_size
-    length, header = _header(file, LONGEST_HEADER)
+    length, header = _header(file, most)
     tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
     ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
     if size != 8 + length + max(ends, default=0):

@@ -34,7 +34,9 @@ class ReferenceFiles:
     faults: tuple[ModelFault, ...] = ()
 
 
-def find_references(said: Mapping[str, Any], folder: Path, data: Path | None, name: str) -> ReferenceFiles:
+def find_references(
+    said: Mapping[str, Any], folder: Path, data: Path | None, name: str, unet: dict[str, Any]
+) -> ReferenceFiles:
     """The ControlNets and IP-Adapters of a model.
 
     Args:
@@ -43,6 +45,7 @@ def find_references(said: Mapping[str, Any], folder: Path, data: Path | None, na
         data: the data folder, with ``controlnets/MODEL/KIND``, ``adapters/MODEL/ROLE.safetensors`` and
             ``adapters/MODEL/image_encoder``.
         name: the model's name.
+        unet: the configuration of its denoiser.
     """
     beside = data / ADAPTERS / name if data else None
     controlnets = _subfolders(data / CONTROLNETS / name if data else None) | _paths(said.get(CONTROLNETS, {}), folder)
@@ -52,7 +55,7 @@ def find_references(said: Mapping[str, Any], folder: Path, data: Path | None, na
     shares = said.get(BLOCKS, {})
     if not controlnets and not adapters and not shares:
         return ReferenceFiles()
-    unet, faults = read_table(folder / "unet" / "config.json"), dict[Path, ModelFault]()
+    faults = dict[Path, ModelFault]()
     for kind, path in controlnets.items():
         if fault := _controlnet_fault(kind, path, unet):
             faults[path] = fault

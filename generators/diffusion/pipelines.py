@@ -16,9 +16,11 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
 from limner.generators.cards.abilities import UNETS
+from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
 from limner.generators.cards.samplers import samplers
+from limner.generators.diffusion.checkpoint_pipelines import read_checkpoint
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
 from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
@@ -222,8 +224,10 @@ def opened(path: str) -> Image.Image:
 
 
 def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
-    """Load the diffusers folder or hub name ``source``; weights come from safetensors files only."""
+    """Load the diffusers folder, checkpoint or hub name ``source``; weights come from safetensors files only."""
     folder = Path(source)
+    if is_checkpoint(folder):
+        return read_checkpoint(folder, dtype)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": folder.is_dir()}
     if folder.is_dir():
         options["variant"] = variant_of(folder)

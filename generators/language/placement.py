@@ -84,9 +84,10 @@ def _gigabytes(size: int) -> str:
 
 
 def image_model_bytes(source: str, *, dtype: str, offload: str) -> int:
-    """Device bytes of a diffusers folder: its weights in ``dtype``, or its largest part if it is offloaded."""
+    """Device bytes of a diffusers folder or checkpoint: its weights in ``dtype``, or its largest part if offloaded."""
     folder = _local(source)
     parts = [_parameters(part) for part in folder.iterdir() if part.is_dir()] if folder else []
+    parts += [_parameters(Path(source))] if Path(source).is_file() else []
     if not parts or offload == "sequential":
         return 0
     return BYTES[dtype] * (max(parts) if offload == "model" else sum(parts))
@@ -98,10 +99,10 @@ def language_model_bytes(source: str, *, dtype: str) -> int:
     return BYTES[dtype] * _parameters(folder) if folder else 0
 
 
-def _parameters(folder: Path) -> int:
-    """The number of parameters in a folder; none if a file is broken, which `limner doctor` reports."""
+def _parameters(weights: Path) -> int:
+    """The number of parameters in a folder or file; none if it is broken, which `limner doctor` reports."""
     try:
-        headers = [read_header(file) for file in default_weights(folder)]
+        headers = [read_header(file) for file in ([weights] if weights.is_file() else default_weights(weights))]
     except ValueError:
         return 0
     return sum(prod(tensor["shape"]) for header in headers for tensor in header.values())

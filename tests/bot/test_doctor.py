@@ -258,7 +258,7 @@ async def test_what_cannot_work_fails_and_says_what_to_change(
         ("nowhere.toml", "STYLES"),
         ("no device cuda:99", "DEVICE"),
         ("no expander 'magic'", "EXPANDER"),
-        ("no folder /no/such/folder", "MODELS"),
+        ("no folder or file /no/such/folder", "MODELS"),
     ):
         assert found(said, what)["status"] == "fail"
         assert f"LIMNER_{setting}" in found(said, what)["mend"]

@@ -11,6 +11,7 @@ from limner.bot.app import App
 from limner.bot.cli.doctor.examine import examine
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.settings import Settings
+from tests.original_layout import write_checkpoint
 from tests.rows import asked
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_inpainting_pipeline, build_tiny_pipeline, build_tiny_refiner
@@ -26,7 +27,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     build_tiny_inpainting_pipeline(folder / "inpaint")
     build_tiny_refiner(folder / "refiner")
     names = ("cut", "inpaint", "refiner", "good")
-    return {name: str(folder / name) for name in names} | {"gone": str(folder / "gone")}
+    checkpoint = write_checkpoint(good, folder / "one-file.safetensors")
+    (folder / "old.ckpt").write_bytes(b"PK")
+    files = {"gone": str(folder / "gone"), "old": str(folder / "old.ckpt"), "one-file": str(checkpoint)}
+    return {name: str(folder / name) for name in names} | files
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def settings(settings: Settings, models: dict[str, str]) -> Settings:
 
 
 def test_what_cannot_be_used_is_not_offered_and_not_the_default(settings: Settings) -> None:
-    assert list(settings.offered) == ["refiner", "good"]
+    assert list(settings.offered) == ["refiner", "good", "one-file"]
     assert settings.default_card.name == "good"
     assert settings.using(default_model="cut").default_card.name == "good"
 
@@ -49,8 +53,12 @@ def test_a_folder_may_be_on_the_workers_machines_only(settings: Settings) -> Non
     [
         ("cut", "The model cut cannot be loaded, and the operator finds the reason with `limner doctor`; choose"),
         ("gone", "The model gone cannot be loaded"),
-        ("inpaint", "only fills a part of a picture, which no command asks for; choose one of: refiner, good."),
-        ("xyzzy", "That model is not offered here; choose one of: refiner, good."),
+        ("old", "The model old cannot be loaded"),
+        (
+            "inpaint",
+            "only fills a part of a picture, which no command asks for; choose one of: refiner, good, one-file.",
+        ),
+        ("xyzzy", "That model is not offered here; choose one of: refiner, good, one-file."),
     ],
 )
 async def test_who_asks_for_it_is_told_before_the_queue(app: App, model: str, told: str) -> None:
@@ -71,6 +79,7 @@ async def test_discord_suggests_what_can_be_used(world: World) -> None:
     assert [(choice["name"], choice["value"]) for choice in found] == [
         ("refiner (needs a picture)", "refiner"),
         ("good (reads tags)", "good"),
+        ("one-file (reads tags)", "one-file"),
     ]
 
 
@@ -88,6 +97,7 @@ async def test_doctor_tells_why_and_tries_the_rest(
     assert "unet/diffusion_pytorch_model.safetensors is cut off" in said["cut"]["what"]
     assert (said["cut"]["status"], said["cut"]["mend"]) == ("fail", "copy or download it again")
     assert (said["inpaint"]["status"], said["gone"]["status"]) == ("warn", "fail")
-    for name in ("good", "refiner"):
+    assert "the file is a pickle, which is not loaded" in said["old"]["what"]
+    for name in ("good", "refiner", "one-file"):
         assert said[name]["status"] == "ok"
         assert "loaded and tried in" in said[name]["what"]

@@ -17,8 +17,9 @@ from limner.bot.quantities import decimal
 from limner.bot.settings import Settings
 from limner.bot.translation import _, commas, stored
 from limner.bot.worker.devices import ask_generators
+from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
+from limner.generators.cards.configuration import source_fault
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.cards.model_files import fault_of
 
 
 def image_model(card: ModelCard, tried: dict[str, Any] | None) -> Check:
@@ -40,12 +41,14 @@ def image_model(card: ModelCard, tried: dict[str, Any] | None) -> Check:
                 height=card.height,
             ),
         )
-    folder = Path(card.source)
-    if folder.is_dir():
-        return _model_folder(card, folder, tried)
-    if folder.is_absolute() or card.source.count("/") != 1:
+    path = Path(card.source)
+    if path.is_dir() or is_checkpoint(path):
+        return _model_files(card, path, tried)
+    if path.is_absolute() or card.source.count("/") != 1:
         return Check(
-            "fail", _("model {card}: there is no folder {source}", card=card.name, source=card.source), "LIMNER_MODELS"
+            "fail",
+            _("model {card}: there is no folder or file {source}", card=card.name, source=card.source),
+            "LIMNER_MODELS",
         )
     if try_to_load_from_cache(card.source, "model_index.json"):
         return _tried(
@@ -61,14 +64,14 @@ def image_model(card: ModelCard, tried: dict[str, Any] | None) -> Check:
     return Check("warn", what, f"hf download {card.source}")
 
 
-def _model_folder(card: ModelCard, folder: Path, tried: dict[str, Any] | None) -> Check:
-    if fault := fault_of(folder, card.kind):
+def _model_files(card: ModelCard, path: Path, tried: dict[str, Any] | None) -> Check:
+    if fault := source_fault(card.source, card.kind):
         return Check(
             "fail",
             _(
                 "model {card} cannot be loaded from {folder}: {what}",
                 card=card.name,
-                folder=folder,
+                folder=path,
                 what=stored(fault.what),
             ),
             stored(fault.mend),
@@ -76,7 +79,8 @@ def _model_folder(card: ModelCard, folder: Path, tried: dict[str, Any] | None) -
     if card.problem:
         mend = _("take it out of `models`; nobody is offered it meanwhile")
         return Check("warn", _("model {card} {problem}", card=card.name, problem=stored(card.problem)), mend)
-    size = sum(path.stat().st_size for path in folder.glob("**/*.safetensors"))
+    files = [path] if path.is_file() else path.glob("**/*.safetensors")
+    size = sum(file.stat().st_size for file in files)
     more = _("; it needs a picture to start from") if card.needs_picture else _dialect(card)
     what = _(
         "model {card}: {width}x{height}, {value} MiB of weights{more}",
@@ -127,7 +131,7 @@ async def try_models(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _is_here(card: ModelCard) -> bool:
-    return Path(card.source).is_dir() or bool(try_to_load_from_cache(card.source, "model_index.json"))
+    return Path(card.source).exists() or bool(try_to_load_from_cache(card.source, "model_index.json"))
 
 
 async def language_model(settings: Settings) -> Check:

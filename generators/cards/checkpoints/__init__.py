@@ -1,0 +1,1 @@
+"""Checkpoints: a whole model in one safetensors file, as model sites offer it."""
