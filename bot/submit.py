@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from limner.bot.errors import BadOption, CannotDescribe, Decided, Refused, UserError
+from limner.bot.errors import BadOption, CannotDescribe, Refused, UserError
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.access import check_access
@@ -33,11 +33,10 @@ from limner.bot.options.size_fields import Aspect
 from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import Action, HoldReason, JobKind
+from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.members import Usual
 from limner.bot.storage.tables.models import Job
-from limner.bot.translation import N_, _
-from limner.generators.base import Expansion
+from limner.bot.translation import _
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.qualities import STANDARD, quality
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
@@ -45,13 +44,6 @@ from limner.generators.requests import SEEDS, Finish, GenerationRequest
 if TYPE_CHECKING:
     from limner.bot.app import App
 
-MOST_EXPANSIONS = 10
-"""How often the owner of a held request may ask for another expansion."""
-NO_MORE = N_("The idea has been expanded {most} times anew, which is the most; choose Keep, Edit or Raw.")
-PAINTED = N_("That picture has taken its last step already; Remix paints it with other words.")
-NOT_PAINTED = N_("That request is not being painted yet; change it when its message counts steps, or cancel it.")
-WHOLE = N_("The model {model} takes no other words while it paints; cancel the request and ask again.")
-ANOTHER_CHANGE = N_("Another change of that picture is on its way; make yours after its next step.")
 USUAL = ("model", "style", "aspect", "count", "quality", "private")
 """Options that members choose for all their requests, the model first: it decides what the others can be."""
 NOT_YET = "not yet"
@@ -271,82 +263,12 @@ async def paint_described(app: App, job: Job, *, user_id: int, where: Where) -> 
     return await submit(app, replace(new, parent_id=job.id, action=Action.DESCRIBED))
 
 
-async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReason | None = None) -> bool:
-    """Release a held request with its owner's chosen text; False if one was chosen before.
-
-    Raises:
-        Suspended: its owner is suspended in its server.
-    """
-    await app.strikes.refuse_suspended(job.guild_id, job.user_id)
-    prompt = app.styles.apply(job.style, expansion.text)
-    return await app.jobs.release_held(job.id, expansion, prompt, quarantine)
-
-
-async def choose_edited(app: App, job: Job, text: str) -> bool:
-    """The same with the owner's own words, checked like those of a new request.
-
-    Raises:
-        UserError: as `submit`; a refusal by the filter is stored as a row, and the held request stays held.
-    """
-    new = await _in_own_words(app, job, text)
-    expansion = Expansion(new.idea, apply_verdict.added_to(job.idea, new.idea), (), "", 0.0)
-    return await choose(app, job, expansion, new.quarantine)
-
-
-async def expand_again(app: App, job: Job) -> bool:
-    """Expand a held request's idea once more, from another seed; False if its owner chose or asked before.
-
-    Raises:
-        BadOption: its owner has asked as often as possible.
-        Suspended: its owner is suspended in its server.
-    """
-    await app.strikes.refuse_suspended(job.guild_id, job.user_id)
-    if job.more_expansions >= MOST_EXPANSIONS:
-        raise BadOption(_(NO_MORE, most=MOST_EXPANSIONS))
-    return await app.jobs.expand_again(job)
-
-
-def check_steers(app: App, job: Job) -> None:
-    """Raise BadOption if the job is not being painted, or its model cannot be changed between two steps."""
-    if job.is_final:
-        raise BadOption(_(PAINTED))
-    card = app.settings.cards.get(job.request["model"])
-    if card and not card.steers:
-        raise BadOption(_(WHOLE, model=card.name))
-    if not job.is_steerable:
-        raise BadOption(_(NOT_PAINTED))
-
-
-async def steer(app: App, job: Job, text: str) -> None:
-    """Paint a running request's remaining steps from the owner's own words, checked like those of a new request.
-
-    Raises:
-        UserError: as `submit`; a refusal by the filter is stored as a row, and the running request goes on unchanged.
-    """
-    check_steers(app, job)
-    new = await _in_own_words(app, job, text)
-    if not await app.steering.ask(job.id, new.idea, new.quarantine):
-        await _tell_why_not(app, job)
-
-
-async def stop_here(app: App, job: Job) -> None:
-    """Finish a running request after its next step; raises UserError if it cannot be."""
-    check_steers(app, job)
-    if not await app.steering.ask_to_stop(job.id):
-        await _tell_why_not(app, job)
-
-
-async def _in_own_words(app: App, job: Job, text: str) -> NewJob:
+async def in_own_words(app: App, job: Job, text: str) -> NewJob:
     """What an accepted request would be with these words, by the rules for a new one; raises UserError."""
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
     said = replace(GenerationRequest.from_json(job.request), prompt=text)
     new = replace(_again(app, job, Action.REPEAT, job.user_id, job.where), idea=text, request=said, expand="off")
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
-
-
-async def _tell_why_not(app: App, job: Job) -> None:
-    check_steers(app, await app.jobs.get(job.id))
-    raise Decided(_(ANOTHER_CHANGE))
 
 
 async def check(app: App, ask: Ask) -> None:

@@ -62,7 +62,7 @@ LAYERS = (
     ("ui",),
     ("worker",),
     ("file_actions",),
-    ("picture_actions", "reference_actions"),
+    ("picture_actions", "reference_actions", "held_requests", "steering"),
     ("submit",),
     ("options",),
     ("posted_pictures",),

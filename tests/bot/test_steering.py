@@ -9,7 +9,7 @@ import discord
 import pytest
 import simcord
 
-from limner.bot import submit
+from limner.bot import steering, submit
 from limner.bot.app import App
 from limner.bot.errors import NotYours
 from limner.bot.picture_actions import Asker, vary
@@ -159,7 +159,7 @@ async def repeated(app: App, job: Job) -> Job:
 
 
 async def test_a_repeat_gives_the_same_steered_picture(app: App) -> None:
-    job, _ = await changed(app, lambda job: submit.steer(app, job, NEW))
+    job, _ = await changed(app, lambda job: steering.steer(app, job, NEW))
     assert (job.status, job.request["steering"], job.steer_to) == (JobStatus.SUCCEEDED, [[3, NEW]], None)
     for words in ("two dogs", "cat"):
         assert [one.id for one in await app.history.page(None, search=words)] == [job.id]
@@ -174,7 +174,7 @@ async def test_a_repeat_gives_the_same_steered_picture(app: App) -> None:
 
 
 async def test_stop_here_takes_the_picture_as_it_is(app: App) -> None:
-    job, executor = await changed(app, lambda job: submit.stop_here(app, job))
+    job, executor = await changed(app, lambda job: steering.stop_here(app, job))
     assert (job.status, job.request["stop_after"], job.steps, job.step) == (JobStatus.SUCCEEDED, 4, 4, 4)
     assert len(executor.batches) == 4
     assert await pixels(app, await repeated(app, job)) == await pixels(app, job)
@@ -201,7 +201,7 @@ async def test_a_change_after_the_last_step_is_noted(app: App) -> None:
         await row(app, job, lambda job: job.step == 2)
         change, executor.change = executor.change, _too_late
         assert change
-        await submit.steer(app, await app.jobs.get(job.id), NEW)
+        await steering.steer(app, await app.jobs.get(job.id), NEW)
         executor.gate.set()
         job = await row(app, job, lambda job: job.is_final)
     assert (job.status, job.request["steering"]) == (JobStatus.SUCCEEDED, [])
@@ -213,7 +213,7 @@ async def test_a_killed_workers_change_is_painted_again(app: App) -> None:
     executor = SlowExecutor(app.settings, 2)
     async with running(make_worker(app, AddingExpander(), executor)):
         await row(app, job, lambda job: job.step == 2)
-        await submit.steer(app, await app.jobs.get(job.id), NEW)
+        await steering.steer(app, await app.jobs.get(job.id), NEW)
         executor.pause_after = 2
         executor.gate.set()
         await row(app, job, lambda job: job.step == 4)
@@ -223,7 +223,7 @@ async def test_a_killed_workers_change_is_painted_again(app: App) -> None:
     assert (await app.jobs.get(job.id)).request["steering"] == [[3, NEW]]
     await sql(app, "UPDATE jobs SET not_before = 0")
     await make_worker(app, AddingExpander()).run(burst=True)
-    again, expected = await app.jobs.get(job.id), await changed(app, lambda job: submit.steer(app, job, NEW))
+    again, expected = await app.jobs.get(job.id), await changed(app, lambda job: steering.steer(app, job, NEW))
     assert again.attempts == 2
     assert await pixels(app, again) == await pixels(app, expected[0])
 

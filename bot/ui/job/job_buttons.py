@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 import discord
 
-from limner.bot import submit
+from limner.bot import held_requests, submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption, Decided, UserError
 from limner.bot.limits import ANSWER_LENGTH
@@ -154,12 +154,12 @@ class EditPrompt(Form, kind="edit"):
             self.text("text"),
             _("{flag} is a flag, and no flag counts here any more; leave it out, or ask again with it."),
         )
-        is_first = await submit.choose_edited(app, self._job, text or self._job.idea)
+        is_first = await held_requests.choose_edited(app, self._job, text or self._job.idea)
         await _answer_choice(interaction, app, self._job, is_first=is_first)
 
 
 async def _keep(interaction: Interaction, app: App, job: Job) -> None:
-    is_first = await submit.choose(app, job, job.expanded or _unexpanded(job))
+    is_first = await held_requests.choose(app, job, job.expanded or _unexpanded(job))
     await _answer_choice(interaction, app, job, is_first=is_first)
 
 
@@ -181,12 +181,12 @@ async def _raw(interaction: Interaction, app: App, job: Job) -> None:
         again = await submit.repeat_raw(app, job, user_id=interaction.user.id, where=where_to_post(interaction))
         await post_placeholder(interaction, app, again)
     else:
-        is_first = await submit.choose(app, job, _unexpanded(job))
+        is_first = await held_requests.choose(app, job, _unexpanded(job))
         await _answer_choice(interaction, app, job, is_first=is_first)
 
 
 async def _another(interaction: Interaction, app: App, job: Job) -> None:
-    is_first = await submit.expand_again(app, job)
+    is_first = await held_requests.expand_again(app, job)
     await _answer_choice(interaction, app, job, is_first=is_first)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from discord.utils import escape_markdown, escape_mentions
 
+from limner.bot.held_requests import MOST_EXPANSIONS
 from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.options.notes import sentences
 from limner.bot.quantities import decimal
@@ -14,7 +15,6 @@ from limner.bot.queue.estimate import Position
 from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.styles import Styles
-from limner.bot.submit import MOST_EXPANSIONS
 from limner.bot.translation import N_, _, commas, stored
 from limner.generators.added_words import runs
 from limner.generators.references import Role

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import discord
 
-from limner.bot import submit
+from limner.bot import steering
 from limner.bot.app import App
 from limner.bot.limits import ANSWER_LENGTH
 from limner.bot.options.flags import without_flags
@@ -40,13 +40,13 @@ class ChangePrompt(Form, kind="change"):
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
         """For the owner of a running request."""
         job = await owned(interaction, app, subject)
-        submit.check_steers(app, job)
+        steering.check_steers(app, job)
         return cls(app, job)
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Go on with the owner's words if the filter allows them."""
         text = without_flags(self.text("text"), _(FLAG_IN_CHANGE))
-        await submit.steer(app, self._job, text)
+        await steering.steer(app, self._job, text)
         await tell(interaction, _(IS_CHANGED, which=job_messages.named(self._job)))
 
 
@@ -57,5 +57,5 @@ async def change(interaction: Interaction, app: App, job: Job) -> None:
 
 async def stop_here(interaction: Interaction, app: App, job: Job) -> None:
     """Finish the picture as it is."""
-    await submit.stop_here(app, job)
+    await steering.stop_here(app, job)
     await tell(interaction, _(IS_STOPPED, which=job_messages.named(job)))

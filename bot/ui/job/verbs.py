@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import discord
 
-from limner.bot import submit
+from limner.bot import held_requests
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_
@@ -40,7 +40,7 @@ def verbs_of(job: Job) -> tuple[str, ...]:
     """The verbs of a job in its present state, in the order of their buttons."""
     if not job.is_final:
         if job.held_at is not None:
-            again = ("another",) if job.more_expansions < submit.MOST_EXPANSIONS else ()
+            again = ("another",) if job.more_expansions < held_requests.MOST_EXPANSIONS else ()
             return ("keep", "edit", *again, "raw", "cancel")
         return ("change", "stop", "cancel") if job.is_steerable else ("cancel",)
     if job.status == JobStatus.REFUSED:
