@@ -33,6 +33,7 @@ from limner.bot.cogs.servers import ServersCog
 from limner.bot.cogs.settings import SettingButton, SettingsCog, SettingSelect
 from limner.bot.cogs.strikes import StrikesCog
 from limner.bot.settings import Settings
+from limner.bot.settings.current_cards import keep_looking
 from limner.bot.storage.migrate import check
 from limner.bot.ui.command_names import CommandNames
 from limner.bot.ui.delivery.delivery import Delivery
@@ -134,6 +135,7 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
         await stack.enter_async_context(running(GalleryPoster(app, bot).run(), "limner-gallery"))
         await stack.enter_async_context(running(app.meaning.fill(), "limner-meaning"))
+        await stack.enter_async_context(running(keep_looking(settings), "limner-models"))
         await stack.enter_async_context(running(Eraser(app, bot).run(), "limner-eraser"))
         await stack.enter_async_context(running(Exporter(app, bot).run(), "limner-exporter"))
         vars(bot)[OPEN] = stack.pop_all()

@@ -88,6 +88,7 @@ class Executor:
         self._previews = previews
         self._measured = measured or Measured()
         self._generators: dict[str, ImageGenerator] = {}  # the least recently used is first
+        self._stamps: dict[str, str] = {}  # of the files that each was loaded from
         self._models: dict[str, str] = {}  # request key -> model
         self._device_is_ours = threading.Lock()
 
@@ -138,13 +139,15 @@ class Executor:
     def capacity(self, model: str) -> int:
         """How many pixels `admit` would accept for this model now; 0 while other busy models leave no room.
 
-        A model that is not loaded counts as empty, and so does an unknown one: `admit` says what is wrong.
+        A model that is not loaded counts as empty, and so does an unknown one: `admit` says what is wrong. One whose
+        files have changed takes nothing more until its requests in flight have ended.
         """
+        if self._is_outdated(model):
+            return 0 if model in self._models.values() else self._empty(model)
         if model in self._generators:
             return self._generators[model].capacity()
         has_room = len(self._generators) < self._max_models or self._idle() is not None
-        card = self._cards.get(model) or next(iter(self._cards.values()))
-        return (self._max_batch or FIRST_BATCH) * card.width * card.height if has_room else 0
+        return self._empty(model) if has_room else 0
 
     def together(self, model: str) -> int:
         """How many pixels of this model are worth painting at once; all that fit while it is not loaded."""
@@ -162,8 +165,11 @@ class Executor:
         if model not in self._cards:
             raise ModelNotFound(sentence("There is no such model here; choose one from the list."))
         with self._device_is_ours:
+            if self._is_outdated(model):
+                self._drop_outdated(model)
             if model not in self._generators:
                 self._make_room()
+                self._stamps[model] = self._cards[model].stamp
                 self._generators[model] = self._load(self._cards[model])
             generator = self._generators[model] = self._generators.pop(model)
             try:
@@ -243,6 +249,23 @@ class Executor:
             return [Failed(key, stumbled) for key in keys]
         log.debug("batch_stepped model=%s requests=%d seconds=%.3f", model, len(keys), time.perf_counter() - started)
         return events
+
+    def _empty(self, model: str) -> int:
+        """The pixels that a model takes while nothing is in flight and nothing is known of it."""
+        card = self._cards.get(model) or next(iter(self._cards.values()))
+        return (self._max_batch or FIRST_BATCH) * card.width * card.height
+
+    def _is_outdated(self, model: str) -> bool:
+        """Whether a model in memory has other files now."""
+        card = self._cards.get(model)
+        return model in self._generators and card is not None and card.stamp != self._stamps[model]
+
+    def _drop_outdated(self, model: str) -> None:
+        if model in self._models.values():
+            raise GenerationError(
+                sentence("This model is loaded again, as its files have changed; ask again in a moment.")
+            )
+        self._unload(model)
 
     def _idle(self) -> str | None:
         """The idle model that was used least recently."""

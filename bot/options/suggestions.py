@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limner.bot.translation import _
-from limner.generators.cards.lora_words import trigger_words
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.trigger_words import trigger_words
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -28,6 +28,8 @@ def models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
                 title = _("{model} (needs a picture)", model=title)
             elif other.dialect == "tags" and other.max_added_words:
                 title = _("{model} (reads tags)", model=title)
+            if other.trigger_words:
+                title = _("{lora} (words: {words})", lora=title, words=other.trigger_words)
             yield title, other.name
 
 

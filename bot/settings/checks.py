@@ -60,20 +60,20 @@ def check_devices(devices: Collection[str]) -> None:
         )
 
 
-def check_models(settings: SettingFields, english: Collection[str]) -> None:
-    """Refuse models, and settings about models, that cannot be meant."""
-    if not settings.models:
+def check_models(settings: SettingFields, english: Collection[str], found: Collection[str]) -> None:
+    """Refuse models, and settings about models, that cannot be meant; ``found`` are the names of all models."""
+    if not settings.models and not settings.models_dir:
         raise SetupError(_("The setting `models` is empty; give at least one model as name = folder."))
     if any("," in text for pair in settings.models.items() for text in pair):
         raise SetupError(_("The setting `models` cannot hold a comma in a name or folder; rename the folder."))
-    if settings.default_model and settings.default_model not in settings.models:
+    if settings.default_model and settings.default_model not in found:
         raise SetupError(
             _(
                 "The setting `default_model` names {default_model!r}, which is not among `models`.",
                 default_model=settings.default_model,
             )
         )
-    if strange := [name for name in english if name not in settings.models]:
+    if strange := [name for name in english if name not in found]:
         raise SetupError(
             _("The setting `english_only` names {strange!r}, which is not among `models`.", strange=strange[0])
         )
@@ -83,6 +83,8 @@ def check_models(settings: SettingFields, english: Collection[str]) -> None:
 
 
 def _check_images(settings: SettingFields) -> None:
+    if settings.models_dir:
+        raise SetupError(_("The setting `models_dir` is for models on this machine; name the server's in `models`."))
     if not settings.images_url:
         raise SetupError(_("The setting `images_url` is empty; give the images server's address, or executor=local."))
     if any(source.startswith("pretrained:") for source in settings.models.values()):

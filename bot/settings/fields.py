@@ -27,8 +27,11 @@ class SettingFields:
 
     models: dict[str, str] = table(
         {"doodle": "pretrained:doodle"},
-        "Models on offer: name = diffusers folder, hub name, or `pretrained:` name; `@WIDTHxHEIGHT:STEPS:GUIDANCE` "
-        "says how it paints.",
+        "Models on offer: name = diffusers folder, checkpoint (a safetensors file), hub name, or `pretrained:` name; "
+        "`@WIDTHxHEIGHT:STEPS:GUIDANCE` says how it paints.",
+    )
+    models_dir: str = setting(
+        "", "Folder in which each checkpoint and each diffusers folder is a model too; new ones need no restart."
     )
     default_model: str = setting("", "The model that paints when none is asked for; empty means the first one.")
     english_only: str = setting(

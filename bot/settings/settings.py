@@ -14,13 +14,12 @@ from limner.bot.errors import SetupError
 from limner.bot.provenance.signing import FOLDER, Signing
 from limner.bot.settings.checks import check_devices, check_models, check_values, weights
 from limner.bot.settings.fields import SettingFields, setting_names
-from limner.bot.settings.model_sources import card_with_files, loadable_here, model_source, read_card
+from limner.bot.settings.model_sources import model_source
+from limner.bot.settings.offered_models import OfferedModels
 from limner.bot.settings.sources import convert, read_environment, read_file, to_text
 from limner.bot.translation import _
-from limner.generators.cards.model_card import ImagesServer, ModelCard
-from limner.generators.cards.model_files import downloaded, pipeline_on_hub
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.installed import safety_classifiers
-from limner.generators.text_files import BadText
 
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", **dict.fromkeys(("postgres", "postgresql"), "postgresql+asyncpg")}
 
@@ -57,7 +56,7 @@ class Settings(SettingFields):
         check_values(self)
         _read = self.safety_classifier_entry
         check_devices(self.devices)
-        check_models(self, self._english)
+        check_models(self, self._english, self._offered_models.names)
         _read = self.weights_of_servers, self.weights_of_roles
 
     @cached_property
@@ -103,46 +102,20 @@ class Settings(SettingFields):
     @property
     def cards(self) -> dict[str, ModelCard]:
         """The card of each model in the order of the setting, without models whose files cannot be read."""
-        return self._models[0]
+        return self._offered_models.cards
 
     @property
     def broken_models(self) -> dict[str, str]:
         """One sentence for each model whose files cannot be read."""
-        return self._models[1]
+        return self._offered_models.broken
 
-    @property
-    def _models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
-        """Cards and faults; read once more for each model of the hub of which more has been downloaded meanwhile."""
-        here = frozenset((source, downloaded(source) or pipeline_on_hub(source)) for source in self._on_hub)
-        if here not in self._read:
-            self._read[here] = self._read_models()
-        return self._read[here]
+    def find_models(self) -> None:
+        """Look for new and changed models in `models_dir` and elsewhere; blocks meanwhile, for a thread."""
+        self._offered_models.find()
 
     @cached_property
-    def _on_hub(self) -> list[str]:
-        sources = [source.partition("@")[0] for source in self.models.values()] if self.executor != "openai" else []
-        return [source for source in sources if source.count("/") == 1 and not Path(source).exists()]
-
-    @cached_property
-    def _read(self) -> dict[frozenset[Any], tuple[dict[str, ModelCard], dict[str, str]]]:
-        return {}
-
-    def _read_models(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
-        paints_here = self.executor == "local" and self.workers > 0
-        cards: dict[str, ModelCard] = {}
-        broken: dict[str, str] = {}
-        server = ImagesServer(self.images_url, self.images_api_key, self.images_timeout)
-        for name, source in self.models.items():
-            try:
-                if self.executor == "openai":
-                    cards[name] = read_card(name, source, kind="openai", server=server)
-                else:
-                    more = {"english_only": True} if name in self._english else {}
-                    card = card_with_files(name, source, self.data, **more)
-                    cards[name] = loadable_here(card) if paints_here else card
-            except BadText as error:
-                broken[name] = str(error)
-        return cards, broken
+    def _offered_models(self) -> OfferedModels:
+        return OfferedModels(self, self._english)
 
     @cached_property
     def _english(self) -> list[str]:
@@ -156,9 +129,10 @@ class Settings(SettingFields):
     @property
     def default_card(self) -> ModelCard:
         """The default model: the named or first one, or else the first usable one."""
-        named = self.cards.get(self.default_model or next(iter(self.models)))
+        named = self.cards.get(self.default_model or next(iter(self._offered_models.names), ""))
         if named is None and not self.cards:
-            raise SetupError(_("No model can be used. {next}", next=next(iter(self.broken_models.values()))))
+            empty = _("There is none in the folder {folder}.", folder=self.models_dir)
+            raise SetupError(_("No model can be used. {next}", next=next(iter(self.broken_models.values()), empty)))
         able = (card for card in (named, *self.offered.values()) if card and not (card.problem or card.needs_picture))
         return next(able, named or next(iter(self.cards.values())))
 

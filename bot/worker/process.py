@@ -22,6 +22,7 @@ from limner.bot.queue.faults import WorkerBroken
 from limner.bot.queue.listen import listen
 from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, take_stdout
 from limner.bot.settings import Settings
+from limner.bot.settings.current_cards import CurrentCards, keep_looking
 from limner.bot.storage.migrate import check
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
@@ -93,12 +94,14 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
             app, ExecutorThread(executor, settings), expander, ClassifierThread(settings), scoring, worker_id
         )
         listener = asyncio.create_task(listen(app.jobs), name="listen")
+        models = asyncio.create_task(keep_looking(settings), name="find-models")
         log.info("worker_started worker=%s device=%s", worker_id, settings.device)
         try:
             yield app, worker
         finally:
             listener.cancel()
-            await asyncio.wait({listener})
+            models.cancel()
+            await asyncio.wait({listener, models})
         log.info("worker_stopped worker=%s", worker_id)
 
 
@@ -142,7 +145,7 @@ def open_scoring(settings: Settings) -> ScoringThread:
 
 def _executor(settings: Settings) -> Executor:
     return Executor(
-        settings.cards,
+        CurrentCards(settings),
         device=settings.device,
         dtype=settings.dtype,
         offload=settings.offload,

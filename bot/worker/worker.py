@@ -203,6 +203,8 @@ class Worker:
 
     async def _prepare(self, job: Job) -> bool:
         """Do what comes before painting, or instead of it; False if there is nothing to paint (yet)."""
+        if job.request["model"] not in self._app.settings.cards:  # the bot may have found a new model first
+            await asyncio.to_thread(self._app.settings.find_models)
         if not await settle_input(self._app, self._classifier, job):
             return False
         if job.kind == JobKind.DESCRIBE:

@@ -12,6 +12,7 @@ from limner.generators.cards.configuration import Configuration, configuration, 
 from limner.generators.cards.model_files import ModelFault, pipeline_on_hub
 from limner.generators.cards.reference_files import REFERRING, ReferenceFiles, find_references
 from limner.generators.cards.samplers import samplers
+from limner.generators.cards.trigger_words import trigger_words
 from limner.generators.references import OF_CONTROLNETS, Role
 from limner.generators.sentences import sentence
 from limner.generators.text_files import read_text
@@ -54,6 +55,7 @@ NOT_SAID = {
     "name",
     "source",
     "server",
+    "stamp",
     "problem",
     "samplers",
     "controlnets",
@@ -132,6 +134,8 @@ class ModelCard:
     """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
     lora_words: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """The words that a LoRA listens to, by its name; where none are given, its file may say them."""
+    trigger_words: str = ""
+    """The words that it was trained with, which are suggested with its name."""
     controlnets: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """The folders of its ControlNets by kind: canny, depth, scribble or pose."""
     adapters: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
@@ -147,6 +151,8 @@ class ModelCard:
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
     """The images server that runs it, if any; ``source`` is then its name there."""
+    stamp: str = ""
+    """Another text once its files are others; empty where nobody looks."""
     problem: str = ""
     """Why no command can use it, such as "needs a control picture"; empty if one can."""
 
@@ -189,6 +195,8 @@ class ModelCard:
             values["samplers"] = tuple(samplers(pipeline, files.table("scheduler/scheduler_config.json")))
         if kind == "diffusion":
             values.setdefault("max_tokens", _most_tokens(files))
+        if Path(source).is_file():
+            values.setdefault("trigger_words", trigger_words(Path(source)))
         values["words"] = _read_words(folder / "words.txt")
         if pipeline in REFERRING:
             values |= _referring(find_references(said, folder, data, name, unet))

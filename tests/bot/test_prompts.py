@@ -12,8 +12,8 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.options.ask import read
 from limner.bot.settings.model_sources import LORAS
-from limner.generators.cards.lora_words import MOST_BYTES, trigger_words
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.trigger_words import MOST_BYTES, trigger_words
 from tests.other_clients import told
 from tests.rows import asked, put_lora
 from tests.simulated_discord import World

@@ -234,4 +234,4 @@ def _noise(tensors: Mapping[str, Any], file: Path, said: Mapping[str, Any]) -> d
 
 def _shape(tensors: Mapping[str, Any], *names: str) -> list[int]:
     """The shape of the first of these tensors that there is; empty for none."""
-    return next((list(tensors[name]["shape"]) for name in names if name in tensors), [])
+    return next((list(tensors[name]["shape"]) for name in names if name in tensors), list[int]())

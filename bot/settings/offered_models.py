@@ -1,0 +1,96 @@
+"""The cards of the operator's models, read once, and again when their files change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from limner.bot.settings.fields import SettingFields
+from limner.bot.settings.local_models import LocalModels, find_models
+from limner.bot.settings.model_sources import card_with_files, loadable_here, read_card
+from limner.generators.cards.model_card import UNLOADABLE, ImagesServer, ModelCard
+from limner.generators.cards.model_files import downloaded, pipeline_on_hub
+from limner.generators.text_files import BadText
+
+
+class _Read(NamedTuple):
+    """Cards and faults, and of what they were read."""
+
+    local: LocalModels
+    on_hub: frozenset[Any]
+    cards: dict[str, ModelCard]
+    broken: dict[str, str]
+
+
+class OfferedModels:
+    """The models that the settings name and those in the folder `models_dir`.
+
+    Args:
+        settings: what names them.
+        english: names of models that read English only.
+    """
+
+    def __init__(self, settings: SettingFields, english: Collection[str]) -> None:
+        self._settings = settings
+        self._english = english
+        self._local = find_models(settings.models, settings.models_dir)
+        self._now: _Read | None = None
+
+    @property
+    def names(self) -> Collection[str]:
+        """All names, also of models whose files cannot be read."""
+        return self._local.sources.keys()
+
+    @property
+    def cards(self) -> dict[str, ModelCard]:
+        """The card of each model, without models whose files cannot be read; of one that is gone the last."""
+        return self._current.cards
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """One sentence for each model whose files cannot be read."""
+        return self._current.broken
+
+    def find(self) -> None:
+        """Look at the files again, and read the cards if they have changed; blocks meanwhile, for a thread."""
+        local = find_models(self._settings.models, self._settings.models_dir)
+        if local != self._local:
+            self._now, self._local = self._read(local, self._on_hub()), local
+
+    @property
+    def _current(self) -> _Read:
+        """Read once more when more of a model of the hub has been downloaded."""
+        on_hub = self._on_hub()
+        if self._now is None or self._now.on_hub != on_hub:
+            self._now = self._read(self._local, on_hub)
+        return self._now
+
+    def _on_hub(self) -> frozenset[Any]:
+        if self._settings.executor == "openai":
+            return frozenset()
+        sources = (source.partition("@")[0] for source in self._settings.models.values())
+        on_hub = [source for source in sources if source.count("/") == 1 and not Path(source).exists()]
+        return frozenset((source, downloaded(source) or pipeline_on_hub(source)) for source in on_hub)
+
+    def _read(self, local: LocalModels, on_hub: frozenset[Any]) -> _Read:
+        found = _Read(local, on_hub, {}, dict(local.faults))
+        for name, source in local.sources.items():
+            try:
+                found.cards[name] = self._card(name, source, local.stamps[name])
+            except BadText as error:
+                found.broken[name] = str(error)
+        before = self._now.cards if self._now else {}
+        for name in before.keys() - found.cards.keys():  # requests in flight still need it
+            found.cards[name] = replace(before[name], problem=UNLOADABLE)
+        return found
+
+    def _card(self, name: str, source: str, stamp: str) -> ModelCard:
+        settings = self._settings
+        if settings.executor == "openai":
+            server = ImagesServer(settings.images_url, settings.images_api_key, settings.images_timeout)
+            return read_card(name, source, kind="openai", server=server)
+        more = {"english_only": True} if name in self._english else {}
+        card = card_with_files(name, source, settings.data, stamp=stamp, **more)
+        return loadable_here(card) if settings.executor == "local" and settings.workers > 0 else card
