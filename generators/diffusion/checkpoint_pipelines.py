@@ -7,7 +7,6 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,7 +43,7 @@ def read_checkpoint(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     if fault := checkpoint.fault():
         raise ModelNotFound from BadText(fault.what)
     try:
-        with loading(), TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder:
             pipe = _pipeline(checkpoint, Path(folder), dtype)
     except NotImplementedError as error:  # what the file lacks has no numbers that could be moved
         raise ModelNotFound(sentence("This model's file lacks weights; the operator must copy it again.")) from error
@@ -58,17 +57,20 @@ def read_checkpoint(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     return pipe
 
 
+@loading()
 def _pipeline(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> DiffusionPipeline:
     for path, table in checkpoint.tables.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(json.dumps(table), encoding="utf-8")
     kind = getattr(diffusers, checkpoint.tables["model_index.json"]["_class_name"])
-    others = dict(_other_parts(checkpoint, dtype))
+    others = _other_parts(checkpoint, dtype)
     return kind.from_single_file(str(checkpoint.file), config=str(folder), dtype=dtype, local_files_only=True, **others)
 
 
-def _other_parts(checkpoint: Checkpoint, dtype: torch.dtype) -> Iterator[tuple[str, Any]]:
+@loading()
+def _other_parts(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
     """The parts that are not in the file: from folders beside it, and tokenizers with the vocabulary that ships."""
+    others: dict[str, Any] = {}
     for name, entry in checkpoint.tables["model_index.json"].items():
         library, wanted = entry if isinstance(entry, list) else ("", "")
         if name in checkpoint.parts:
@@ -76,9 +78,10 @@ def _other_parts(checkpoint: Checkpoint, dtype: torch.dtype) -> Iterator[tuple[s
             folder = checkpoint.parts[name]
             weights = {"dtype": dtype, "use_safetensors": True, "variant": weights_variant(folder)}
             options = {} if "tokenizer" in name else weights
-            yield name, kind.from_pretrained(folder, local_files_only=True, **options)
+            others[name] = kind.from_pretrained(folder, local_files_only=True, **options)
         elif wanted == CLIP:
-            yield name, clip_tokenizer(**checkpoint.tables[f"{name}/tokenizer_config.json"])
+            others[name] = clip_tokenizer(**checkpoint.tables[f"{name}/tokenizer_config.json"])
+    return others
 
 
 def clip_tokenizer(model_max_length: int, pad_token: str, **_others: Any) -> CLIPTokenizer:

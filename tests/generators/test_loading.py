@@ -30,7 +30,7 @@ from tests.tiny_models import build_tiny_pipeline
 
 ROOM = Path(generators.__file__).parent
 DIGITS = ROOM / "pretrained" / "digits-gan"
-BUILDERS = {"from_pretrained", "load_from_file", "load_lora_weights", "load_state_dict"}
+BUILDERS = {"from_pretrained", "from_single_file", "load_from_file", "load_lora_weights", "load_state_dict"}
 """Calls that build the modules of a model, or fill them."""
 
 
