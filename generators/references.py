@@ -61,6 +61,11 @@ class Reference:
         """Whether a ControlNet reads it."""
         return self.role in OF_CONTROLNETS
 
+    @property
+    def kind(self) -> Role:
+        """The kind of the ControlNet that reads it."""
+        return OF_CONTROLNETS[self.role]
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read the dictionary of `dataclasses.asdict`, also from a JSON column."""

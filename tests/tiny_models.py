@@ -116,10 +116,10 @@ def build_small_xl_pipeline(folder: Path, seed: int = 0) -> Path:
     return build_tiny_xl_pipeline(folder, seed, sample_size=32, block_out_channels=(64, 128), attention_head_dim=16)
 
 
-def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32) -> Path:
+def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32, layers: int = 1) -> Path:
     """Write a Stable Diffusion 3 pipeline: two CLIP encoders and T5, a transformer with two streams, flow matching.
 
-    The second CLIP encoder is as wide as asked for.
+    The second CLIP encoder is as wide as asked for. The last of its layers takes nothing from ControlNets.
     """
     torch.manual_seed(seed)
     pipe = StableDiffusion3Pipeline(
@@ -132,7 +132,7 @@ def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32) ->
         tokenizer_3=_t5_tokenizer(),
         transformer=SD3Transformer2DModel(
             sample_size=SIDE // 2,
-            num_layers=1,
+            num_layers=layers,
             attention_head_dim=8,
             num_attention_heads=2,
             joint_attention_dim=32 + second,

@@ -19,8 +19,9 @@ from limner.bot.options.size_fields import check_ratio
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action
-from limner.bot.translation import N_, _
+from limner.bot.translation import N_, _, stored
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.refused_references import refused_together
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
         if option.name in said:
             option.check(said[option.name], settings, card)
     check_loras(card, request)
+    if why := refused_together(card, request):
+        raise BadOption(stored(why))
     if (request.steering or request.stop_after) and not card.steers:
         raise BadOption(
             _("The model {model} cannot repeat what was changed while it was painted; use Remix.", model=card.name)

@@ -96,8 +96,11 @@ def _wanted(name: str, value: Any) -> str | None:
         return None if _is_quality(value) else sentence('a table such as {"num_inference_steps": 8, "scale": 0.75}')
     if name == "adapter_blocks":
         roles = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
-        is_right = not any(isinstance(role, list) for role in roles) and all(map(_is_blocks, roles))
-        return None if is_right else sentence("a table of numbers, as diffusers names the blocks of a denoiser")
+        return (
+            None
+            if all(map(_is_blocks, roles))
+            else sentence("a table of numbers, as diffusers names the blocks of a denoiser")
+        )
     if name in TABLES:
         texts = cast("dict[str, Any]", value).values() if isinstance(value, dict) else [None]
         return (

@@ -10,7 +10,8 @@ from typing import Any, Self, cast
 from limner.generators.cards.abilities import abilities
 from limner.generators.cards.configuration import Configuration, configuration, source_fault
 from limner.generators.cards.model_files import ModelFault, pipeline_on_hub
-from limner.generators.cards.reference_files import REFERRING, ReferenceFiles, find_references
+from limner.generators.cards.reference_files import ReferenceFiles, find_references
+from limner.generators.cards.reference_limits import LIMITS, NO_LIMITS, ReferenceLimits
 from limner.generators.cards.samplers import samplers
 from limner.generators.cards.trigger_words import trigger_words
 from limner.generators.references import OF_CONTROLNETS, Role
@@ -59,8 +60,10 @@ NOT_SAID = {
     "problem",
     "samplers",
     "controlnets",
+    "control_inputs",
     "adapters",
     "image_encoder",
+    "reference_limits",
     "reference_faults",
 }
 """Fields that a limner.json does not set as they are."""
@@ -147,6 +150,10 @@ class ModelCard:
     them; without an entry all."""
     reference_faults: tuple[ModelFault, ...] = ()
     """What is wrong with ControlNets and IP-Adapters that it cannot use."""
+    reference_limits: ReferenceLimits = NO_LIMITS
+    """What it can do with several references, or with a picture to start from beside them."""
+    control_inputs: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """How each ControlNet reads its picture, by kind; those of one request must have the same."""
     kind: str = "diffusion"
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
@@ -198,8 +205,9 @@ class ModelCard:
         if Path(source).is_file():
             values.setdefault("trigger_words", trigger_words(Path(source)))
         values["words"] = _read_words(folder / "words.txt")
-        if pipeline in REFERRING:
-            values |= _referring(find_references(said, folder, data, name, unet))
+        if pipeline in LIMITS:
+            values |= _referring(find_references(pipeline, said, folder, data, name, denoiser))
+            values["reference_limits"] = LIMITS[pipeline]
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
         return cls(name=name, source=source, **{**values, **overrides})
 
@@ -229,6 +237,7 @@ class ModelCard:
 def _referring(files: ReferenceFiles) -> dict[str, Any]:
     return {
         "controlnets": files.controlnets,
+        "control_inputs": files.control_inputs,
         "adapters": files.adapters,
         "image_encoder": files.image_encoder,
         "reference_faults": files.faults,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.refused_references import refused_together
 from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
@@ -49,6 +50,8 @@ class Admission:
             )
         self._pipelines.controlnets.check(request)
         self._pipelines.adapters.check(request)
+        if why := refused_together(self._card, request):
+            raise BadRequest(why)
         if request.tile and not self._pipelines.has_unet:
             raise BadRequest(sentence("This model cannot join a picture's edges; ask again without tile."))
         step = self._card.multiple_of

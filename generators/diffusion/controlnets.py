@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.controlnets.controlnet_flux import FluxControlNetModel, FluxMultiControlNetModel
+from diffusers.models.controlnets.controlnet_sd3 import SD3ControlNetModel, SD3MultiControlNetModel
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from PIL import Image, ImageOps
 
 from limner.generators.cards.model_files import weights_variant
+from limner.generators.diffusion.adapter_loading import denoiser_of
 from limner.generators.errors import BadRequest, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.loading import loading
-from limner.generators.references import OF_CONTROLNETS, Reference, Role
+from limner.generators.references import Reference, Role
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 from limner.generators.vision.outlines import edges, sketch
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+KINDS = {
+    "FluxPipeline": (FluxControlNetModel, FluxMultiControlNetModel),
+    "StableDiffusion3Pipeline": (SD3ControlNetModel, SD3MultiControlNetModel),
+}
+"""The classes of one ControlNet and of several, by the pipeline; UNets have `ControlNetModel`."""
 MADE = {Role.EDGES: edges, Role.SKETCH: sketch}
 """How the control pictures of these roles are made from any picture."""
 
@@ -43,15 +51,16 @@ class ControlNets:
     def __init__(self, pipe: DiffusionPipeline, folders: Mapping[str, str]) -> None:
         self._pipe = pipe
         self._folders = folders
-        self._loaded: dict[str, ControlNetModel] = {}
-        self._together: dict[tuple[str, ...], MultiControlNetModel] = {}
+        self._kind, self._several = KINDS.get(type(pipe).__name__, (ControlNetModel, MultiControlNetModel))
+        self._loaded: dict[str, Any] = {}
+        self._together: dict[tuple[str, ...], Any] = {}
 
     def check(self, request: GenerationRequest) -> None:
         """Raise BadRequest for a control picture that no ControlNet of the model reads."""
         if any(kind not in self._folders for kind in _kinds(request)):
             raise BadRequest(sentence("This model has no ControlNet for that picture; ask again without it."))
 
-    def together(self, request: GenerationRequest) -> MultiControlNetModel:
+    def together(self, request: GenerationRequest) -> Any:
         """The ControlNets that read the request's control pictures, as one model.
 
         Raises:
@@ -59,7 +68,7 @@ class ControlNets:
         """
         kinds = _kinds(request)
         if kinds not in self._together:
-            self._together[kinds] = MultiControlNetModel([self._load(kind) for kind in kinds])
+            self._together[kinds] = self._several([self._load(kind) for kind in kinds])
         return self._together[kinds]
 
     def move(self, device: Any) -> None:
@@ -67,14 +76,14 @@ class ControlNets:
         for model in self._loaded.values():
             model.to(device)
 
-    def _load(self, kind: str) -> ControlNetModel:
+    def _load(self, kind: str) -> Any:
         if kind not in self._loaded:
             started, folder = time.perf_counter(), Path(self._folders[kind])
             options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
-            options |= {"torch_dtype": self._pipe.unet.dtype, "variant": weights_variant(folder)}
+            options |= {"torch_dtype": denoiser_of(self._pipe).dtype, "variant": weights_variant(folder)}
             try:
                 with loading():
-                    made: Any = ControlNetModel.from_pretrained(folder, **options)
+                    made: Any = self._kind.from_pretrained(folder, **options)
                     made.to(self._pipe._execution_device)
             except Exception as error:
                 if isinstance(failure := understand(error), OutOfMemory):
@@ -93,6 +102,7 @@ def controls_of(request: GenerationRequest, pictures: Mapping[str, Image.Image])
         "controlnet_conditioning_scale": [one.weight for one in controls],
         "control_guidance_start": [one.start for one in controls],
         "control_guidance_end": [one.end for one in controls],
+        "control_mode": [0] * len(controls),  # FLUX's pipelines drop ControlNets without one, even if they have none
     }
 
 
@@ -103,4 +113,4 @@ def control_picture(control: Reference, picture: Image.Image, request: Generatio
 
 
 def _kinds(request: GenerationRequest) -> tuple[str, ...]:
-    return tuple(OF_CONTROLNETS[one.role] for one in request.controls)
+    return tuple(one.kind for one in request.controls)

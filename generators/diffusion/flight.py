@@ -18,6 +18,7 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
 from limner.generators.cards.skip_rules import SkipRule
+from limner.generators.diffusion.adapter_loading import denoiser_of
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.prompt_cache import PromptCache
 from limner.generators.diffusion.stacked_calls import Call, Residuals, Rows
@@ -151,7 +152,11 @@ class Flight:
     def _steered(self, call: Call) -> Call:
         """The call with the words of the present step, if the prompt was changed; decoding has none."""
         words = [words for step, words in self._steering if step <= self.step]
-        return replace(call, kwargs=_joined(call.kwargs, words[-1])) if words and WORDS[0] in call.kwargs else call
+        if not words or WORDS[0] not in call.kwargs:
+            return call
+        # Some of SD3's ControlNets are given no words, or zeros in the place of the pooled ones.
+        read = {name: value for name, value in words[-1].items() if not call.is_control or _says(call.kwargs.get(name))}
+        return replace(call, kwargs=_joined(call.kwargs, read))
 
     def _thinned(self, call: Call) -> Call | None:
         """The call for the pictures that need one in this step; None if no picture does."""
@@ -232,9 +237,7 @@ class _ControlNet(_Part):
     """Suspends the loop for a ControlNet call made for all flights together."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        call = Call(Residuals(self._model), args, kwargs).fitted(self._precision)
-        *down, middle = _wait_for(call)[0]
-        return down, middle
+        return _wait_for(Call(Residuals(self._model), args, kwargs).fitted(self._precision))[0]
 
 
 class _Autoencoder(_Part):
@@ -243,11 +246,19 @@ class _Autoencoder(_Part):
     def encode(self, pixels: Tensor) -> Any:
         found = self._model.encode(pixels.to(self._precision))
         if hasattr(found, "latent_dist"):
-            found.latent_dist = DiagonalGaussianDistribution(found.latent_dist.parameters.float())
+            found.latent_dist = _Latents(found.latent_dist.parameters.float())
         return found
 
     def decode(self, latents: Tensor, **kwargs: Any) -> Any:
         return _wait_for(Call(self._model.decode, (latents.to(self._precision),), kwargs))
+
+
+class _Latents(DiagonalGaussianDistribution):
+    """An encoded picture whose latents depend on the request alone."""
+
+    def sample(self, generator: Any = None) -> Tensor:
+        """Latents drawn by a request's generators; their mean for the control pictures that SD3 draws without any."""
+        return super().sample(generator) if generator else self.mode()
 
 
 _KINDS = {"unet": _Denoiser, "transformer": _Denoiser, "controlnet": _ControlNet, "vae": _Autoencoder}
@@ -283,8 +294,12 @@ class Shared:
 
 def _is_blended(pipe: Any) -> bool:
     """Whether its loop pastes the picture around the mask at each step; a denoiser that reads masks needs that not."""
-    denoiser = getattr(pipe, "unet", None) or pipe.transformer
-    return "Inpaint" in type(pipe).__name__ and denoiser.config.in_channels % pipe.vae.config.latent_channels == 0
+    read = denoiser_of(pipe).config.in_channels
+    return "Inpaint" in type(pipe).__name__ and read % pipe.vae.config.latent_channels == 0
+
+
+def _says(words: Any) -> bool:
+    return words is not None and not (isinstance(words, Tensor) and not words.any())
 
 
 def _joined(arguments: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
@@ -298,9 +313,11 @@ def _wait_for(call: Call) -> Any:
     return getcurrent().parent.switch(call)  # pyright: ignore[reportOptionalMemberAccess]: a flight has one
 
 
-def _precision(result: Rows) -> str:
-    return str(result[0].dtype).removeprefix("torch.")
+def _precision(result: Any) -> str:
+    return _precision(result[0]) if isinstance(result, list) else str(result.dtype).removeprefix("torch.")
 
 
-def _finite(result: Rows) -> bool:
-    return all(bool(torch.isfinite(each).all()) for each in (result if isinstance(result, list) else [result]))
+def _finite(result: Any) -> bool:
+    if isinstance(result, list):
+        return all(map(_finite, result))
+    return result is None or bool(torch.isfinite(result).all())

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffusers.image_processor import IPAdapterMaskProcessor
-from transformers import CLIPVisionModelWithProjection
 
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.diffusion.adapter_loading import denoiser_of, load_adapters, read_image_encoder, set_scales
 from limner.generators.errors import BadRequest, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.image_canvas import mask_of_area
-from limner.generators.loading import loading
 from limner.generators.references import Area
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
@@ -29,10 +28,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+PROJECTIONS = ("encoder_hid_proj", "image_proj")
+"""Where UNets and FLUX, and where SD3's transformer have what turns a picture's vectors into tokens."""
+
+
 class _Attention(NamedTuple):
     """What an IP-Adapter changes in a denoiser."""
 
-    projection: Any
+    projections: dict[str, Any]
     kind: str | None
     processors: dict[str, Any]
 
@@ -103,43 +106,33 @@ class IpAdapters:
             self._load(roles)
         elif not self._attached:
             self._put(self._adapted)
-        self._pipe.set_ip_adapter_scale([self._scale(role, weight) for role, weight in wanted])
+        set_scales(self._pipe, [self._scale(role, weight) for role, weight in wanted])
 
     def _load(self, roles: tuple[str, ...]) -> None:
         started = time.perf_counter()
         self._plain = self._plain or self._attention()
         files = [Path(self._card.adapters[role]) for role in roles]
         own = copy.copy(self._pipe)  # the parts that the loader adds are not for requests without references
-        encoder = self._encoder or self._read_encoder()
-        with loading():
-            own.register_modules(**encoder)
-            own.load_ip_adapter(
-                [str(file.parent) for file in files],
-                subfolder="",
-                weight_name=[file.name for file in files],
-                image_encoder_folder=None,
-                local_files_only=True,
-            )
+        own.register_modules(**(self._encoder or read_image_encoder(self._pipe, self._card.image_encoder)))
+        load_adapters(own, files)
         self._encoder = {name: getattr(own, name) for name in ("image_encoder", "feature_extractor")}
         self._adapted, self._roles = self._attention(), roles
         log.info("adapters_changed count=%d seconds=%.2f", len(roles), time.perf_counter() - started)
 
-    @loading()
-    def _read_encoder(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "dtype": self._pipe.unet.dtype}
-        made: Any = CLIPVisionModelWithProjection.from_pretrained(self._card.image_encoder, **options)
-        return {"image_encoder": made.to(self._pipe._execution_device).eval()}
-
     def _attention(self) -> _Attention:
-        unet = self._pipe.unet
-        return _Attention(unet.encoder_hid_proj, unet.config.encoder_hid_dim_type, dict(unet.attn_processors))
+        denoiser = denoiser_of(self._pipe)
+        projections = {name: getattr(denoiser, name, None) for name in PROJECTIONS}
+        return _Attention(
+            projections, getattr(denoiser.config, "encoder_hid_dim_type", None), dict(denoiser.attn_processors)
+        )
 
     def _put(self, attention: _Attention | None) -> None:
         if attention:
-            unet = self._pipe.unet
-            unet.encoder_hid_proj = attention.projection
-            unet.config.encoder_hid_dim_type = attention.kind
-            unet.set_attn_processor(dict(attention.processors))
+            denoiser = denoiser_of(self._pipe)
+            for name, projection in attention.projections.items():
+                setattr(denoiser, name, projection)
+            denoiser.config.encoder_hid_dim_type = attention.kind
+            denoiser.set_attn_processor(dict(attention.processors))
 
     def _scale(self, role: str, weight: float) -> Any:
         """diffusers' scale: a number, or the share of the blocks that the card names for the role."""

@@ -20,6 +20,7 @@ from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
 from limner.generators.cards.samplers import samplers
+from limner.generators.diffusion.adapter_loading import images_for
 from limner.generators.diffusion.checkpoint_pipelines import read_checkpoint
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
 from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
@@ -72,6 +73,8 @@ CONTROLLED = {
         "StableDiffusionXLControlNetImg2ImgPipeline",
         "StableDiffusionXLControlNetInpaintPipeline",
     ),
+    "FluxPipeline": Family("FluxControlNetPipeline", "FluxControlNetImg2ImgPipeline", "FluxControlNetInpaintPipeline"),
+    "StableDiffusion3Pipeline": Family("StableDiffusion3ControlNetPipeline"),
 }
 """The stock pipelines that also read control pictures, by the class of the loaded one."""
 
@@ -177,7 +180,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "negative_prompt": request.negative_prompt or None,
         # one per sample: diffusers would encode a single one with the first sample's random numbers
         **{name: [picture] * count for name, picture in _pictures(request).items()},
-        **_references(request),
+        **_references(pipe, request),
         "strength": request.strength,
         "width": request.width,
         "height": request.height,
@@ -201,13 +204,13 @@ def _pictures(request: GenerationRequest) -> dict[str, Image.Image]:
     return {"image": canvas(opened(request.init_image), request), "mask_image": canvas_mask(mask, request)}
 
 
-def _references(request: GenerationRequest) -> dict[str, Any]:
+def _references(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
     """The arguments for control pictures, and for the pictures that IP-Adapters read."""
     read = {one.picture: opened(one.picture).convert("RGB") for one in request.references}
     prompts = [[read[one.picture] for one in some] for some in request.image_prompts.values()]
     controls = controls_of(request, read) if request.controls else {}
     masks = {"cross_attention_kwargs": found} if (found := masks_of(request)) else {}
-    return controls | masks | ({"ip_adapter_image": prompts} if prompts else {})
+    return controls | masks | images_for(pipe, prompts)
 
 
 def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Image:

@@ -17,18 +17,24 @@ from limner.generators.failures import understand
 
 Rows = Tensor | list[Tensor]
 """Samples along the first dimension, or a list of them where a model takes samples of different shapes; of a ControlNet
-a list of such tensors, one for each layer of the denoiser."""
+lists of such tensors, as it answers: one for each layer of the denoiser."""
 
-Row = Tensor | tuple[Tensor, ...]
-"""One sample of a model's output; of a ControlNet its tensor for each layer."""
+Row = Tensor | tuple[Any, ...]
+"""One sample of a model's output; of a ControlNet its tensors in tuples, as it answers."""
 
-LAYERED = frozenset({"controlnet_cond", "down_block_additional_residuals", "image_embeds"})
-"""Arguments that are lists of tensors with samples along the first dimension: one for each ControlNet, for each layer
-of the denoiser, or for each IP-Adapter."""
+LAYERED = frozenset(
+    {
+        *("controlnet_cond", "image_embeds", "ip_adapter_image_embeds"),
+        *("down_block_additional_residuals", "controlnet_block_samples", "controlnet_single_block_samples"),
+        "block_controlnet_hidden_states",
+    }
+)
+"""Arguments that are lists of tensors with samples along the first dimension: one for each ControlNet, for each
+IP-Adapter, or for each layer of the denoiser."""
 
-SHARED = frozenset({"txt_ids", "img_ids", "ip_adapter_masks"})
-"""Arguments without a sample dimension: positions, which are equal for all samples of a shape, and the areas of
-references, which are equal for all requests of a `batch_key`."""
+SHARED = frozenset({"txt_ids", "img_ids", "ip_adapter_masks", "controlnet_mode"})
+"""Arguments without a sample dimension that are equal for all samples of a shape (positions) or for all requests of a
+`batch_key` (areas of references), or that no ControlNet here reads (modes)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +65,13 @@ class Call:
         """Whether a ControlNet is called, whose answer the denoiser reads in the same step."""
         return isinstance(self.model, Residuals)
 
-    def make(self) -> Rows | list[tuple[Tensor, ...]]:
-        """Run the model; diffusers' models return a tuple with ``return_dict=False``."""
-        return self.model(*self.args, **self.kwargs)[0]
+    def make(self) -> Rows | list[Row]:
+        """Run the model; diffusers' models return a tuple with ``return_dict=False``.
+
+        They get dictionaries of their own, since those of transformers take entries out of them.
+        """
+        own = self.take(0, self.rows)
+        return own.model(*own.args, **own.kwargs)[0]
 
     def fitted(self, dtype: torch.dtype) -> Call:
         """The same call in the model's precision, with one timestep per row.
@@ -90,14 +100,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Residuals:
-    """A ControlNet that tells what it adds to the denoiser sample by sample: the last one for its middle."""
+    """A ControlNet that tells what it adds to the denoiser sample by sample."""
 
     controlnet: Any
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[list[tuple[Tensor, ...]]]:
-        """A list of samples, each with a tensor for every layer."""
-        down, middle = self.controlnet(*args, **kwargs)
-        return (list(zip(*down, middle, strict=True)),)
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[list[Row]]:
+        """A list of samples, each with its tensors in tuples as the ControlNet groups them."""
+        found = self.controlnet(*args, **kwargs)
+        return ([_sample(found, row) for row in range(len(_first(found)))],)
 
 
 class Stacker:
@@ -190,6 +200,23 @@ def _gather(rows: Sequence[Row | GenerationError]) -> Rows | GenerationError:
         if isinstance(row, GenerationError):
             return row
         answers.append(row)
-    if isinstance(answers[0], tuple):
-        return [torch.stack(parts) for parts in zip(*answers, strict=True)]
-    return torch.stack(answers)
+    return _stacked(answers)
+
+
+def _first(layers: Any) -> Tensor:
+    """The first tensor of a ControlNet's answer."""
+    return layers if isinstance(layers, Tensor) else _first(layers[0])
+
+
+def _sample(layers: Any, row: int) -> Any:
+    """One sample of a ControlNet's answer; it has none for layers that it does not know."""
+    if layers is None:
+        return None
+    return layers[row] if isinstance(layers, Tensor) else tuple(_sample(each, row) for each in layers)
+
+
+def _stacked(samples: Sequence[Any]) -> Any:
+    """Samples as the model answers for all of them together."""
+    if isinstance(samples[0], tuple):
+        return [_stacked(parts) for parts in zip(*samples, strict=True)]
+    return None if samples[0] is None else torch.stack(list(samples))

@@ -23,7 +23,7 @@ from tests.pictures import png_of, saved, two_frames
 from tests.reviewing import told
 from tests.rows import put_references
 from tests.simulated_discord import World, png, slow_uploads, text_of
-from tests.tiny_models import build_tiny_pipeline
+from tests.tiny_models import build_tiny_flux_pipeline, build_tiny_pipeline, build_tiny_sd3_pipeline
 from tests.tiny_references import write_reference_files
 
 
@@ -33,19 +33,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def files(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with ControlNets and adapters for the tiny model."""
+def transformers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {"sd3": build_tiny_sd3_pipeline(folder / "sd3"), "flux": build_tiny_flux_pipeline(folder / "flux")}
+
+
+@pytest.fixture(scope="session")
+def files(tiny: Path, transformers: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with ControlNets and adapters for the tiny models."""
     folder = tmp_path_factory.mktemp("files")
-    write_reference_files(tiny, folder)
+    for name, model in {"tiny": tiny, **transformers}.items():
+        write_reference_files(model, folder, name)
     return folder
 
 
 @pytest.fixture
-def settings(settings: Settings, tiny: Path, files: Path) -> Settings:
-    """With a tiny model that takes references, and doodle, which takes none."""
+def settings(settings: Settings, tiny: Path, transformers: dict[str, Path], files: Path) -> Settings:
+    """With tiny models that take references, and doodle, which takes none."""
     for name in ("adapters", "controlnets"):
         (settings.data / name).symlink_to(files / name)
-    models = {"tiny": str(tiny), **settings.models}
+    models = {"tiny": str(tiny), **{name: str(path) for name, path in transformers.items()}, **settings.models}
     return settings.using(models=models, device="cpu", max_jobs_per_user=20, expander="off")
 
 
@@ -314,3 +321,14 @@ async def test_doctor_names_an_adapter_for_another_model(settings: Settings, tin
     assert {check.status for check in checks} == {"warn"}
     assert "model tiny: its adapter style was made for another kind of model" in [check.what for check in checks]
     assert not other.cards["tiny"].controls
+
+
+async def test_what_a_family_cannot_combine_is_refused_before_the_queue(world: World) -> None:
+    """Stable Diffusion 3 follows a control picture from words only; FLUX has no areas."""
+    red = ("red.png", drawn((32, 32)))
+    assert "only when it paints from words" in await refused(
+        world, prompt="a cat --model sd3", image=red, control=("b.png", drawn((32, 32), 9))
+    )
+    assert "leave out the option areas" in await refused(world, prompt="a cat --model flux --areas left", cref=red)
+    job = await asked(world, prompt="a cat --model sd3 --steps 2", control=red)
+    assert (await painted(world, job)).status == JobStatus.SUCCEEDED

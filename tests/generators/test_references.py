@@ -4,49 +4,37 @@
 
 """References and control pictures: each request gets the stock pipeline's picture, whatever else is in the batch."""
 
-import inspect
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel, DiffusionPipeline
-from diffusers.image_processor import IPAdapterMaskProcessor
-from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
-from transformers import CLIPVisionModelWithProjection
 
-from limner.generators.base import Event, Failed, Finished
+from limner.generators.base import Failed, Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import BadRequest
-from limner.generators.references import OF_CONTROLNETS, Area, Reference, Role
-from limner.generators.requests import GenerationRequest
-from limner.generators.vision.outlines import edges, sketch
+from limner.generators.references import Area, Reference, Role
+from tests.generators.stock_references import (
+    Model,
+    all_left,
+    assert_stock,
+    assert_stock_wherever,
+    kinds,
+    model_in,
+    references,
+)
 from tests.generators.test_families import paint
 from tests.tiny_models import SIDE, tiny_request
-from tests.tiny_references import write_pictures, write_reference_files
-
-LEFT_AND_RIGHT = ((0, 0, SIDE // 2, SIDE), (SIDE // 2, 0, SIDE, SIDE))
-PIPELINES = {"sd1": "StableDiffusion", "sdxl": "StableDiffusionXL"}
+from tests.tiny_references import write_reference_files
 
 
-class Model(NamedTuple):
-    """A tiny model with reference files, and pictures."""
-
-    family: str
-    folder: Path
-    card: ModelCard
-    given: list[str]
-    start: dict[str, str]
-
-
-@pytest.fixture(scope="module", params=PIPELINES)
+@pytest.fixture(scope="module", params=["sd1", "sdxl"])
 def model(
     request: pytest.FixtureRequest,
     family_folder: Callable[[str], Path],
@@ -55,8 +43,7 @@ def model(
 ) -> Model:
     folder, data = family_folder(request.param), tmp_path_factory.mktemp("data")
     write_reference_files(folder, data)
-    card = ModelCard.read("tiny", str(folder), data=data, width=SIDE, height=SIDE)
-    return Model(request.param, folder, card, write_pictures(data / "given"), pictures)
+    return model_in(request.param, folder, data, pictures)
 
 
 @pytest.fixture
@@ -64,8 +51,7 @@ def own(family_folder: Callable[[str], Path], files: Path, pictures: dict[str, s
     """With files of its own, which a test may damage."""
     folder = family_folder("sd1")
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
-    card = ModelCard.read("tiny", str(folder), data=tmp_path, width=SIDE, height=SIDE)
-    return Model("sd1", folder, card, write_pictures(tmp_path / "given"), pictures)
+    return model_in("sd1", folder, tmp_path, pictures)
 
 
 @pytest.fixture(scope="module")
@@ -80,146 +66,11 @@ def generator(model: Model) -> DiffusionGenerator:
     return DiffusionGenerator.load(model.card, device="cpu", max_batch=20)
 
 
-def read(path: str) -> Image.Image:
-    return Image.open(path).convert("RGB")
-
-
-def stock_pipeline(model: Model, request: GenerationRequest) -> DiffusionPipeline:
-    """What diffusers' documentation builds for such a request."""
-    task = "Inpaint" if request.mask else "Img2Img" if request.init_image else ""
-    kinds = [OF_CONTROLNETS[one.role] for one in request.references if one.is_control]
-    more: dict[str, Any] = {}
-    if kinds:
-        task = f"ControlNet{task}"
-        nets = [ControlNetModel.from_pretrained(model.card.controlnets[kind]) for kind in kinds]
-        more["controlnet"] = nets if len(nets) > 1 else nets[0]
-    if request.image_prompts:
-        more["image_encoder"] = CLIPVisionModelWithProjection.from_pretrained(model.card.image_encoder)
-    pipe = getattr(diffusers, f"{PIPELINES[model.family]}{task}Pipeline").from_pretrained(model.folder, **more)
-    pipe.set_progress_bar_config(disable=True)
-    if request.image_prompts:
-        files = [Path(model.card.adapters[role]) for role, _ in request.image_prompts]
-        pipe.load_ip_adapter([str(file.parent) for file in files], subfolder="", weight_name=[f.name for f in files])
-        pipe.set_ip_adapter_scale([weight for _, weight in request.image_prompts])
-    return pipe
-
-
-def stock_pictures(model: Model, request: GenerationRequest, **more: Any) -> list[np.ndarray]:
-    """Each sample painted alone by the stock pipeline, called with ``more``."""
-    pipe = stock_pipeline(model, request)
-    made = {Role.EDGES: edges, Role.SKETCH: sketch}
-    controls = [one for one in request.references if one.is_control]
-    images = [
-        made.get(one.role, lambda image: image)(ImageOps.fit(read(one.picture), request.size)) for one in controls
-    ]
-    one = len(controls) == 1
-    options: dict[str, Any] = {"width": request.width, "height": request.height}
-    if controls:
-        name = "control_image" if request.init_image else "image"
-        options |= {
-            name: images[0] if one else images,
-            "controlnet_conditioning_scale": controls[0].weight if one else [each.weight for each in controls],
-            "control_guidance_start": [each.start for each in controls],
-            "control_guidance_end": [each.end for each in controls],
-        }
-    if request.init_image:
-        options |= {"image": read(request.init_image), "strength": request.strength}
-    if request.mask:
-        options |= {"mask_image": Image.open(request.mask)}
-    if request.image_prompts:
-        prompts = request.image_prompts.values()
-        options |= {"ip_adapter_image": [[read(one.picture) for one in some] for some in prompts]}
-    if any(one.area != Area.ALL for one in request.references):
-        drawn = [Image.new("L", request.size) for _ in LEFT_AND_RIGHT]
-        for mask, box in zip(drawn, LEFT_AND_RIGHT, strict=True):
-            mask.paste(255, box)
-        masks = IPAdapterMaskProcessor().preprocess(drawn, height=request.height, width=request.width)
-        options |= {"cross_attention_kwargs": {"ip_adapter_masks": [masks.reshape(1, 2, *masks.shape[2:])]}}
-    takes = inspect.signature(pipe.__call__).parameters
-    options = {name: value for name, value in options.items() if name in takes}
-    return [
-        np.asarray(
-            pipe(
-                request.prompt,
-                negative_prompt=request.negative_prompt or None,
-                num_inference_steps=request.num_inference_steps,
-                guidance_scale=request.guidance_scale,
-                generator=torch.Generator().manual_seed(seed),
-                **options,
-                **more,
-            ).images[0],
-            dtype=int,
-        )
-        for seed in request.seeds
-    ]
-
-
-def all_left(generator: DiffusionGenerator, *keys: str) -> dict[str, Event]:
-    """How the requests in flight left."""
-    left: dict[str, Event] = {}
-    while not left.keys() >= set(keys):
-        left |= {event.key: event for event in generator.step() if isinstance(event, Finished | Failed)}
-    return left
-
-
-def references(model: Model, *said: tuple[Any, ...]) -> tuple[Reference, ...]:
-    """References by role, the number of their picture, and perhaps weight, start and end."""
-    names = ("role", "picture", "weight", "start", "end", "area")
-    found = [dict(zip(names, one, strict=False)) for one in said]
-    return tuple(Reference(**{**one, "picture": model.given[one["picture"]]}) for one in found)
-
-
-def kinds(model: Model) -> dict[str, GenerationRequest]:
-    """One request of every kind."""
-    part = {**model.start, "strength": 0.99}
-    start = {"init_image": model.start["init_image"], "strength": 0.7}
-    style, edge = (Role.STYLE, 0, 0.7), (Role.EDGES, 1, 0.8)
-    said: dict[str, tuple[dict[str, Any], list[tuple[Any, ...]]]] = {
-        "plain": ({}, []),
-        "style": ({"num_images_per_prompt": 2}, [style]),
-        "style more weakly": ({"num_inference_steps": 5}, [(Role.STYLE, 1, 0.2)]),
-        "style and subject": ({"negative_prompt": "green"}, [style, (Role.SUBJECT, 2, 0.5)]),
-        "blend": ({"guidance_scale": 1.0}, [(Role.BLEND, number) for number in range(4)]),
-        "style from a picture": (start, [style]),
-        "style in a part": (part, [style]),
-        "two subjects side by side": (
-            {},
-            [(Role.SUBJECT, number, 1.0, 0.0, 1.0, area) for number, area in enumerate((Area.LEFT, Area.RIGHT))],
-        ),
-        "edges": ({"num_images_per_prompt": 2}, [edge]),
-        "depth for some steps": ({"num_inference_steps": 5}, [(Role.DEPTH, 2, 1.2, 0.2, 0.7)]),
-        "two controls": ({"guidance_scale": 1.0}, [(Role.POSE, 0, 0.5), (Role.SKETCH, 1, 1.0, 0.0, 0.6)]),
-        "control from a picture": (start, [edge]),
-        "control in a part": (part, [edge]),
-        "control and style": ({}, [edge, style]),
-    }
-    return {
-        name: tiny_request(seed=seed, references=references(model, *refs), **changes)
-        for seed, (name, (changes, refs)) in enumerate(said.items())
-    }
-
-
-def assert_stock(model: Model, name: str, request: GenerationRequest, left: Event, **more: Any) -> None:
-    assert isinstance(left, Finished), (name, left)
-    for image, expected in zip(left.images, stock_pictures(model, request, **more), strict=True):
-        assert np.abs(np.asarray(image, dtype=int) - expected).max() <= 2, name
-
-
 @pytest.mark.parametrize("model", [pytest.param("sd1", marks=pytest.mark.slow), "sdxl"], indirect=True)
 def test_each_gets_the_stock_picture_alone_in_a_batch_and_joined_half_way(
     model: Model, generator: DiffusionGenerator
 ) -> None:
-    wanted = kinds(model)
-    plain = tiny_request(seed=99, num_inference_steps=6)
-    arrivals = [(i % 3, request) for i, request in enumerate(wanted.values())]
-    together = paint(generator, [*arrivals, (0, plain), (1, plain)])
-    for (name, request), left in zip(wanted.items(), together, strict=False):
-        assert_stock(model, name, request, left)
-        [alone] = paint(generator, [(0, request)])
-        for one, other in zip(alone.images, left.images, strict=True):
-            assert np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max() <= 2, name
-    for left in together[-2:]:
-        assert_stock(model, "neighbour", plain, left)
+    assert_stock_wherever(model, generator, kinds(model))
 
 
 def test_they_change_the_picture_and_more_with_more_weight(model: Model, generator: DiffusionGenerator) -> None:
@@ -235,7 +86,8 @@ def test_they_change_the_picture_and_more_with_more_weight(model: Model, generat
         assert 0 <= weak < strong, role
 
 
-def test_equal_references_share_a_call(model: Model, generator: DiffusionGenerator) -> None:
+def test_equal_references_share_a_call(model: Model) -> None:
+    generator = DiffusionGenerator.load(model.card, device="cpu", max_batch=20)
     rows: list[tuple[str, int]] = []
     unet, nets = generator._pipelines.loaded.unet, generator._pipelines.controlnets
     hooks = [unet.register_forward_pre_hook(lambda _, args: rows.append(("unet", len(args[0]))))]
