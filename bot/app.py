@@ -26,7 +26,9 @@ from limner.bot.queue.outbox import Outbox
 from limner.bot.queue.steering import Steering
 from limner.bot.queue.worker_registry import WorkerRegistry
 from limner.bot.settings import Settings
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
+from limner.bot.storage.encryption import check_keys
 from limner.bot.storage.erasures import Erasures
 from limner.bot.storage.exports import Exports
 from limner.bot.storage.history.alike import Alike
@@ -107,9 +109,10 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """Build the App on an up-to-date database; raises SetupError with what to do."""
     close_folder_to_others(settings.data)
     _check_signing(settings)
-    database = Database(settings.url)
-    images = ImageStore(settings.data / "images")
-    decoder = PictureDecoder(settings.max_input_pixels, settings.signing)
+    cipher = Cipher(settings.encryption_keys)
+    database = Database(settings.url, cipher)
+    images = ImageStore(settings.data / "images", cipher)
+    decoder = PictureDecoder(images, settings.max_input_pixels, settings.signing)
     guilds = Guilds(database)
     jobs = JobQueue(
         database,
@@ -123,6 +126,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     history, meaning = History(database, images), Meaning(database, settings.embedder)
     reviews, strikes, refusals = Reviews(database), Strikes(database), Refusals(history)
     try:
+        await check_keys(database)
         yield App(
             settings=settings,
             measured=Measured(settings.measured_file),

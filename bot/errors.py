@@ -194,6 +194,12 @@ class StorageReadOnly(StorageFailed):
     code = "readonly"
 
 
+class WrongKey(UserError):
+    """That is stored encrypted under a key that this bot does not have; its operator finds why with `limner doctor`."""
+
+    code = "key"
+
+
 class SetupError(UserError):
     """Limner cannot start; `limner doctor` says what is missing."""
 

@@ -6,8 +6,10 @@ import io
 import struct
 import warnings
 import zlib
+from base64 import b64decode
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -62,6 +64,13 @@ class _Parts(NamedTuple):
     plain: bytes
     profile: bytes | None = None
     exif: bytes | None = None
+
+
+def read_file(address: str) -> bytes:
+    """The bytes of a file, given by its path or in a ``data:`` URI in base64; raises OSError if it cannot be read."""
+    if address.startswith("data:"):
+        return b64decode(address.partition(",")[2])
+    return Path(address).read_bytes()
 
 
 def open_image(

@@ -43,7 +43,7 @@ sketch are made from any picture, the others are given."""
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A given picture, the path of its file, and how a painting uses it; JSON in and out.
+    """A given picture (a path or a ``data:`` URI), and how a painting uses it; JSON in and out.
 
     ``weight`` is 1 for its full effect. A ControlNet counts from the share ``start`` of the steps to the share ``end``,
     an IP-Adapter's picture in one ``area``.

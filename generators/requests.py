@@ -52,15 +52,15 @@ class GenerationRequest:
 
     Image ``i`` of a request is painted from seed ``(seed + i) % SEEDS``, so each can be repeated alone. ``scheduler``
     is one of the model's `ModelCard.samplers`, None for its own. ``init_image`` and ``mask`` are paths of picture
-    files, which are fitted to width and height; white in the mask is painted; ``part`` are words that name what the
-    mask covers. ``box`` (left, upper, right, lower) says where the picture lies on a canvas of width and height, around
-    which the rest is painted; with ``keeps_rest`` what is not painted gets the picture's own pixels back. ``strength``
-    is how much of the picture may change, over 0 to 1, None for the pipeline's own. ``keep`` images are kept (0: all),
-    those most similar to the idea by the image-text model; then comes `Finish`. ``steering`` are later prompts, each
-    with the number of steps taken before it counts; after ``stop_after`` steps the picture is finished as it is. With
-    ``tile`` its opposite edges continue each other. ``references`` are other given pictures. ``quality``
-    names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left out while a
-    picture's outputs change little.
+    files, or ``data:`` URIs, and are fitted to width and height; white in the mask is painted; ``part`` are words that
+    name what the mask covers. ``box`` (left, upper, right, lower) says where the picture lies on a canvas of width and
+    height, around which the rest is painted; with ``keeps_rest`` what is not painted gets the picture's own pixels
+    back. ``strength`` is how much of the picture may change, over 0 to 1, None for the pipeline's own. ``keep`` images
+    are kept (0: all), those most similar to the idea by the image-text model; then comes `Finish`. ``steering`` are
+    later prompts, each with the number of steps taken before it counts; after ``stop_after`` steps the picture is
+    finished as it is. With ``tile`` its opposite edges continue each other. ``references`` are other given pictures.
+    ``quality`` names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left
+    out while a picture's outputs change little.
     """
 
     prompt: str

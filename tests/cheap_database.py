@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Engine
 from sqlalchemy.dialects import registry
@@ -10,20 +10,30 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.util import LRUCache
 
+from limner.bot.storage.cipher import Cipher
+
 STATEMENTS = LRUCache[Any, Any](5000)
 """Every engine of this process finds the compiled statements here; each test opens a few engines of its own."""
 
 
 class _Equal:
-    """Two dialects of one kind make the same SQL, so one finds the statements that the other has compiled."""
+    """Two dialects of one kind make the same SQL, so one finds the statements that the other has compiled.
+
+    Compiled statements know how values are written, so dialects that encrypt share them with nobody.
+    """
 
     supports_statement_cache = True
+    limner_cipher: Cipher | None = None
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
+        return self is other or (type(self) is type(other) and self._is_plain and cast(_Equal, other)._is_plain)
 
     def __hash__(self) -> int:
         return hash(type(self))
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.limner_cipher is None or not self.limner_cipher.keys
 
     @classmethod
     def engine_created(cls, engine: Engine) -> None:

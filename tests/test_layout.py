@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "transformers": GENERATORS,
     "ray": ("limner.bot.worker.ray_pool",),
     "c2pa": ("limner.bot.provenance",),
-    "cryptography": ("limner.bot.provenance",),
+    "cryptography": ("limner.bot.provenance", "limner.bot.storage.cipher"),
     "limner.bot": ("limner.bot", "limner.migrations"),
     "limner.bot.cogs": (*START, "limner.bot.cogs"),
     "limner.generators": ("limner.generators",),
@@ -123,12 +123,13 @@ INNER_LAYERS = {
         ("command_names", "days", "embeds"),
     ),
     "storage": (
-        ("copy_database", "erasures", "exports", "servers"),
+        ("copy_database", "encryption", "erasures", "exports", "servers"),
         ("history",),
         ("audit_log", "erasing", "export_files", "member_data", "members", "pictures", "shared_sql", "wildcard_lists"),
         ("migrate", "together"),
         ("db",),
         ("sqlite_driver", "private_files", "tables"),
+        ("cipher",),
     ),
 }
 """The same of the folders of `bot` that have many files or folders."""

@@ -55,6 +55,7 @@ def _add_requests(add: Add) -> None:
     _add_history(add("history", help="what was asked for, newest first"))
 
     ratings = add("ratings", help="rated results as JSON lines, of members who let models be trained")
+    ratings.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
     ratings.set_defaults(verb=verbs.ratings)
 
     export = add("export", help="everything stored about a member, in one zip file")
@@ -101,6 +102,10 @@ def _add_upkeep(add: Add) -> None:
     certify = add("certify", help="make a self-signed certificate, with which pictures are signed (C2PA)")
     certify.add_argument("name", metavar="NAME", help="whose pictures they are, as everybody can read it")
     certify.set_defaults(verb=verbs.certify)
+    encrypt = add("encrypt", help="encrypt what was stored before the key LIMNER_ENCRYPTION_KEY, or under another one")
+    encrypt.add_argument("--off", action="store_true", help="store everything as it is again")
+    encrypt.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    encrypt.set_defaults(verb=verbs.encrypt)
 
     wipe = add("wipe", help="delete everything that was stored, at the end of operation")
     wipe.add_argument("--yes", action="store_true", help="do not ask")

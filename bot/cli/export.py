@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from limner.bot.app import App, open_app
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.export_files import ExportFile, pictures_of
+from limner.bot.storage.private_files import open_private
 from limner.bot.translation import N_, _
 
 THERE = N_("The file {file} is there already; name another one.")
@@ -32,7 +35,8 @@ async def export(settings: Settings, user_id: int, file: Path) -> bool:
     part = file.with_name(f"{file.name}.part")
     try:
         async with open_app(settings) as app:
-            rows, pictures = await _write(app, user_id, part)
+            with open_private(part) as written:
+                rows, pictures = await _write(app, user_id, written)
         if rows:
             os.replace(part, file)
     except OSError as error:
@@ -43,13 +47,17 @@ async def export(settings: Settings, user_id: int, file: Path) -> bool:
     return rows > 0
 
 
-async def _write(app: App, user_id: int, path: Path) -> tuple[int, int]:
+async def _write(app: App, user_id: int, file: IO[bytes]) -> tuple[int, int]:
     """How many rows and pictures are in the file."""
-    zipped, rows = ExportFile(path, 1, None), 0
+    zipped, rows = ExportFile(file, 1, None), 0
     async for section, row in app.exports.rows(user_id):
-        named = pictures_of(section.name, row)
-        files = {f"{name}.png": app.images.path(sha256) for name, sha256 in named.items()}
+        files = await asyncio.to_thread(_files, app, pictures_of(section.name, row))
         await asyncio.to_thread(zipped.add, section.name, row, files)
         rows += 1
     zipped.close(_(README, member=user_id) + "\n")
     return rows, zipped.pictures
+
+
+def _files(app: App, named: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of pictures by their names in the export; those that are gone from the disk are left out."""
+    return {f"{name}.png": app.images.read(sha256) for name, sha256 in named.items() if app.images.has(sha256)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -24,8 +23,8 @@ from rich.text import Text
 from limner.bot import submit
 from limner.bot.app import App, open_app
 from limner.bot.cli.again import read_again
-from limner.bot.cli.files import read_file
-from limner.bot.errors import SetupError, StorageFailed, StorageFull, StorageReadOnly
+from limner.bot.cli.files import check_out, copy_pictures, read_file
+from limner.bot.errors import SetupError, StorageFull, StorageReadOnly
 from limner.bot.options.ask import Ask
 from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
@@ -34,7 +33,7 @@ from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.history.embeddings import SearchScope
-from limner.bot.storage.history.meaning import merged
+from limner.bot.storage.history.meaning import BY_MEANING, merged
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.styles import Styles
@@ -55,10 +54,6 @@ STARTING, LOADING = N_("starting a worker"), N_("loading the model")
 NOT_SEEN = N_(
     "It is painted, but the safety classifier could not run, so the pictures are not shown yet; `limner doctor` says "
     "why, and `limner history --json` where the pictures are once they are classified."
-)
-NOT_COPIED = N_(
-    "Nothing can be written into {folder} ({why}). The pictures are kept in the data folder, where `limner history "
-    "--json` finds them."
 )
 NO_WORKER = N_("No worker stays alive to paint this; the lines above and `limner doctor` say why.")
 INTERRUPTED = N_("It was stopped from the command line.")
@@ -81,6 +76,7 @@ async def imagine(
     """
     await migrate.upgrade(settings.url)
     async with open_app(settings) as app:
+        check_out(app, out)
         for name, files in given.items():
             hashes = [await app.inputs.store(await asyncio.to_thread(read_file, file)) for file in files]
             ask = replace(ask.saying(**{name: ",".join(hashes)}), image_name=_name(given))
@@ -113,6 +109,8 @@ async def show_history(settings: Settings, user: int | None, search: str, limit:
     async with open_app(settings) as app:
         jobs = await app.history.page(user, search=search, limit=limit, every_status=True)
         if search.strip():
+            if app.database.cipher.is_on:
+                print(f"limner: {_(BY_MEANING)}", file=sys.stderr)
             alike = await app.meaning.nearest(SearchScope(user_id=user), search, limit)
             jobs = await app.history.some(merged([job.id for job in jobs], alike)[:limit])
         results = [result(job, await _allowed(app, job), app.styles) for job in jobs]
@@ -184,7 +182,8 @@ async def _allowed(app: App, job: Job) -> list[Path]:
 
 
 def _paths(app: App, job: Job) -> list[Path]:
-    return [app.images.path(image.sha256) for image in job.images]
+    """The files of a job's pictures, if other programs can read them."""
+    return [] if app.images.cipher.keys else [app.images.path(image.sha256) for image in job.images]
 
 
 def _is_shown(job: Job) -> bool:
@@ -256,14 +255,8 @@ def phase(job: Job, workers: Sequence[WorkerState]) -> str:
 def _copy(app: App, job: Job, folder: Path) -> list[Path]:
     """Copies of the job's pictures, named by number, idea and seed."""
     words = re.sub(r"\W+", "-", job.idea.casefold())[:40].strip("-")
-    paths = [folder / f"{job.id}-{words}-{image.seed}.png" for image in job.images]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, image in zip(paths, job.images, strict=True):
-            shutil.copyfile(app.images.path(image.sha256), path)
-    except OSError as error:
-        raise StorageFailed(_(NOT_COPIED, folder=folder, why=error.strerror)) from error
-    return paths
+    named = {f"{job.id}-{words}-{image.seed}.png": image.sha256 for image in job.images}
+    return copy_pictures(app, folder, named)
 
 
 def _summary(job: Job, paths: list[Path], styles: Styles, told: Sequence[str]) -> str:

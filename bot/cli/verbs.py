@@ -88,7 +88,7 @@ def ratings(arguments: argparse.Namespace) -> int:
     """Print rated results."""
     from limner.bot.cli.ratings import print_ratings
 
-    asyncio.run(print_ratings(_settings(arguments)))
+    asyncio.run(print_ratings(_settings(arguments), arguments.out))
     return 0
 
 
@@ -97,6 +97,14 @@ def export_member(arguments: argparse.Namespace) -> int:
     from limner.bot.cli.export import export
 
     return 0 if asyncio.run(export(_settings(arguments), arguments.member, arguments.file)) else FAILED
+
+
+def encrypt(arguments: argparse.Namespace) -> int:
+    """Write everything anew under the present key, or without one."""
+    from limner.bot.cli.encrypt import encrypt as write_anew
+
+    work = write_anew(_settings(arguments), is_off=arguments.off, as_json=arguments.json)
+    return 0 if asyncio.run(work) else FAILED
 
 
 def ban(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.private_files import database_files
 from limner.bot.translation import N_, _, commas
 
-FOLDERS = ("images", "exports", "cache")
+FOLDERS = ("images", "cache")
 """What Limner writes into the data folder beside the database."""
 WORD = "wipe"
 RUNNING = N_("Workers are running on this database; stop `limner run` and `limner worker` first, then wipe it.")

@@ -261,7 +261,7 @@ async def _fingerprint(interaction: Interaction, app: App, attachment: discord.A
 async def _of_job(app: App, job: Job, chosen: set[int]) -> list[str]:
     """The fingerprints of some of a job's pictures; raises BadPicture if a file is missing."""
     pictures = [image for number, image in enumerate(job.images, 1) if number in chosen]
-    found = await app.decoder.fingerprints([app.images.path(image.sha256) for image in pictures])
+    found = await app.decoder.fingerprints([image.sha256 for image in pictures])
     hashes = [phash for phash in found if phash]
     if len(hashes) < len(chosen):
         raise BadPicture(_(GONE))

@@ -33,6 +33,7 @@ KEPT = N_(
     "your settings; and what moderators decided. Nothing is passed on, and nothing trains models unless /ratings "
     "allows it."
 )
+ENCRYPTED = N_("Your words and pictures are encrypted where they are stored.")
 LABELS = {
     "pending_asks": N_("requests that wait for your confirmation: {number}"),
     "member_settings": N_("settings of yours: {number}"),
@@ -221,7 +222,8 @@ async def _stored(app: App, user_id: int) -> discord.Embed:
         _("Being sent"): await _sending(app, user_id),
     }
     parts[_("Being erased")] = "\n".join(erasures)
-    return make_embed(_(TITLE), _(KEPT), [(name, text, False) for name, text in parts.items()])
+    kept = f"{_(KEPT)} {_(ENCRYPTED)}" if app.database.cipher.is_on else _(KEPT)
+    return make_embed(_(TITLE), kept, [(name, text, False) for name, text in parts.items()])
 
 
 async def _sending(app: App, user_id: int) -> str:

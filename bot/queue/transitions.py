@@ -13,7 +13,7 @@ from sqlalchemy.orm import lazyload
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from limner.bot.reasons import EndCode, HoldReason, JobStatus
-from limner.bot.storage.history.search import index_form
+from limner.bot.storage.history.search import index_form, index_form_of
 from limner.bot.storage.tables.models import QUEUED, RUNNING, Job
 from limner.generators.base import Expansion
 
@@ -116,7 +116,7 @@ def expanded(idea: str, expansion: Expansion, prompt: str) -> dict[str, Any]:
 def steered(job: Job) -> dict[str, Any]:
     """Values of a job that was painted; a search finds the words too that it got meanwhile."""
     words = [prompt for _step, prompt in job.generation.steering]
-    return {"search_text": index_form(job.idea, "\n".join((job.prompt or "", *words)))} if words else {}
+    return {"search_text": index_form_of(job.idea, job.prompt, words)} if words else {}
 
 
 def unexpanded(idea: str) -> dict[str, Any]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from limner.bot.errors import SetupError
 from limner.bot.quantities import rounded
 from limner.bot.settings.fields import SettingFields
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 MOST_CANDIDATES = 8
 MOST_REQUESTS = 40
+KEY_BYTES = 32
+KEY = N_("The setting `encryption_key` must be 32 bytes in base64; `openssl rand -base64 32` makes such a key.")
 
 
 def check_values(settings: SettingFields) -> None:
@@ -45,6 +49,15 @@ def check_values(settings: SettingFields) -> None:
     for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
         if not 0 <= getattr(settings, name) <= most:
             raise SetupError(_("The setting `{name}` must be from 0 to {most}.", name=name, most=rounded(most)))
+
+
+def encryption_key(text: str) -> bytes:
+    """A key as it is written in the environment; raises SetupError unless it is 32 bytes in base64."""
+    with suppress(ValueError):
+        key = b64decode(text, validate=True)
+        if len(key) == KEY_BYTES:
+            return key
+    raise SetupError(_(KEY))
 
 
 def check_devices(devices: Collection[str]) -> None:

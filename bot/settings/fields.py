@@ -25,6 +25,12 @@ class SettingFields:
     token: str = setting("", "The Discord bot's token, for `limner run`.")
     database_url: str = setting("", "SQLAlchemy URL of the database; empty means SQLite in the data folder.")
 
+    encryption_key: str = setting(
+        "",
+        "Key that encrypts members' words and pictures where they are stored: 32 bytes in base64, in the environment "
+        "only; a second one, after a space, is the key before it. Empty: they are not encrypted.",
+    )
+
     models: dict[str, str] = table(
         {"doodle": "pretrained:doodle"},
         "Models on offer: name = diffusers folder, checkpoint (a safetensors file), hub name, or `pretrained:` name; "

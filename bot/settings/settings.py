@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from limner.bot.errors import SetupError
 from limner.bot.provenance.signing import FOLDER, Signing
-from limner.bot.settings.checks import check_devices, check_models, check_values, weights
+from limner.bot.settings.checks import check_devices, check_models, check_values, encryption_key, weights
 from limner.bot.settings.fields import SettingFields, setting_names
 from limner.bot.settings.model_sources import model_source
 from limner.bot.settings.offered_models import OfferedModels
@@ -57,7 +57,7 @@ class Settings(SettingFields):
         _read = self.safety_classifier_entry
         check_devices(self.devices)
         check_models(self, self._english, self._offered_models.names)
-        _read = self.weights_of_servers, self.weights_of_roles
+        _read = self.weights_of_servers, self.weights_of_roles, self.encryption_keys
 
     @cached_property
     def devices(self) -> list[str]:
@@ -68,6 +68,11 @@ class Settings(SettingFields):
     def most_samples(self) -> int | None:
         """`max_batch` as a number; None for auto."""
         return None if self.max_batch == "auto" else int(self.max_batch)
+
+    @cached_property
+    def encryption_keys(self) -> list[bytes]:
+        """The keys of `encryption_key`, the one to encrypt under first; raises SetupError if they are none."""
+        return [encryption_key(text) for text in self.encryption_key.split()]
 
     @property
     def measured_file(self) -> Path:

@@ -16,6 +16,12 @@ from limner.generators.text_files import BadText, read_toml
 
 NEAR = N_("{where} sets {written}, which is not a setting; did you mean {near}?")
 
+KEY = "encryption_key"
+KEY_IN_FILE = N_(
+    "The settings file {path} holds `encryption_key`, and lies beside what the key encrypts; give the key as "
+    "LIMNER_ENCRYPTION_KEY in the environment."
+)
+
 RENAMED = {
     "eyes": "safety_classifier",
     "eyes_unwanted": "safety_classifier_unwanted",
@@ -46,6 +52,8 @@ def read_file(path: Path) -> dict[str, Any]:
     values = _in_file(path)
     for name in values:
         _known(name, _("The settings file {path}", path=path.name), name)
+    if KEY in values:
+        raise SetupError(_(KEY_IN_FILE, path=path.name))
     return _by_new_names(values)
 
 

@@ -14,7 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from limner.bot.errors import DatabaseBusy, StorageFull, StorageReadOnly
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.sqlite_driver import SqliteConnection, SqliteDriver
+from limner.bot.storage.tables.encrypted import use_cipher
 
 BUSY_SECONDS = 2.0
 """How long a write waits for the lock before it fails; well within Discord's 3 seconds."""
@@ -47,10 +49,12 @@ READ_ONLY = {
 class Database:
     """One engine and its sessions; Postgres or SQLite (in WAL mode, so that readers never wait for the writer)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, cipher: Cipher | None = None) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.url = url
+        self.cipher = cipher or Cipher()
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
+        use_cipher(self.engine, self.cipher)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._turn_to_write = asyncio.Lock()
         self._is_closed = False

@@ -62,6 +62,17 @@ def _nothing() -> dict[str, Any]:
     return empty | unplaced | unclassified | dict.fromkeys(gone) | {"erased_at": time.time()}
 
 
+async def forget_leftovers(database: Database) -> None:
+    """Remove what SQLite still has of erased words, in its index and its log.
+
+    The log holds pages as they were before; if somebody reads it now, its next round removes them.
+    """
+    await merge_index(database)
+    if database.is_sqlite:
+        async with database.read() as session:
+            await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
 async def merge_index(database: Database) -> None:
     """Rewrite SQLite's full-text index without the erased words, a part at a time so that nobody waits long.
 

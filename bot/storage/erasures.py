@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, func, literal, select, text, update
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 
 from limner.bot.storage import member_data
 from limner.bot.storage.db import Database
-from limner.bot.storage.erasing import merge_index
+from limner.bot.storage.erasing import forget_leftovers
 from limner.bot.storage.history.history import History
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.storage.tables.privacy_tables import Erasure
@@ -154,8 +154,7 @@ class Erasures:
         """
         left = await self._erase_all(erasure) if erasure.is_all else Left(await self._undecided(erasure))
         if erasure.done_at is None:
-            await merge_index(self.database)
-            await self._flush()
+            await forget_leftovers(self.database)
         async with self.database.begin() as session:
             mine = Erasure.id == erasure.id
             if left:
@@ -193,12 +192,6 @@ class Erasures:
         mine = (*_span(erasure).contains(), Job.deleted_at.is_not(None), Job.erased_at.is_(None))
         async with self.database.read() as session:
             return await session.scalar(select(func.count()).select_from(Job).where(*mine)) or 0
-
-    async def _flush(self) -> None:
-        """Empty SQLite's log, which holds pages as they were before; if somebody reads it now, its next round does."""
-        if self.database.is_sqlite:
-            async with self.database.read() as session:
-                await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     async def _read(self, which: ColumnElement[bool]) -> Sequence[Erasure]:
         async with self.database.read() as session:

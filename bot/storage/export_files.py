@@ -8,11 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
-
-from limner.bot.storage.private_files import FILE, close_to_others, make_folder
+from typing import IO, Any
 
 OVERHEAD = 512
 """Bytes that a file takes in a zip beside its content, at most: its names are short."""
@@ -21,41 +17,36 @@ ROWS_BYTES = 2**23
 FORMULA = tuple("=+-@\t\r")
 """First characters that make a spreadsheet take a text for a formula."""
 
-Content = Path | bytes
-
 
 class ExportFile:
-    """One zip file, written a row at a time; ``most`` is the largest that it may become, None for any size.
+    """One zip file, written a row at a time into ``file``; ``most`` is the largest size, None for any.
 
     Its tables are numbered from ``number``, so that the files of several parts lie in one folder side by side.
     """
 
-    def __init__(self, path: Path, number: int, most: int | None) -> None:
-        make_folder(path.parent)
-        path.unlink(missing_ok=True)
-        self.path = path
+    def __init__(self, file: IO[bytes], number: int, most: int | None) -> None:
         self.pictures = 0
         self._number = number
         self._most = most
         self._size = OVERHEAD
-        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
-        close_to_others(path, FILE)
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         self._tables: dict[str, list[Mapping[str, Any]]] = {}
         self._waiting = 0
 
-    def add(self, table: str, row: Mapping[str, Any], files: Mapping[str, Content]) -> bool:
+    def add(self, table: str, row: Mapping[str, Any], files: Mapping[str, bytes]) -> bool:
         """Add a row of a table with its pictures; False, and nothing is added, if there is no room for them.
 
-        The first row always finds room. A picture that is in the file already, or gone from the disk, is left out.
+        The first row always finds room. A picture that is in the file already is left out.
         """
         new = {name: content for name, content in files.items() if name not in self._zip.NameToInfo}
         text = 2 * len(_json(row).encode()) + (0 if table in self._tables else 4 * OVERHEAD)
-        size = text + sum(map(_size, new.values()))
+        size = text + sum(len(content) + OVERHEAD for content in new.values())
         is_empty = not self._tables and not self._zip.NameToInfo
         if self._most is not None and self._size + size > self._most and not is_empty:
             return False
         for name, content in new.items():
-            self._write(name, content)
+            self._zip.writestr(name, content, zipfile.ZIP_STORED)  # it is compressed already
+        self.pictures += len(new)
         self._tables.setdefault(table, []).append(row)
         self._size += size
         self._waiting += text
@@ -68,20 +59,6 @@ class ExportFile:
         self._write_tables()
         self._zip.writestr("README.txt", readme)
         self._zip.close()
-
-    def delete(self) -> None:
-        """Remove the file, finished or not."""
-        self._zip.close()
-        self.path.unlink(missing_ok=True)
-
-    def _write(self, name: str, content: Content) -> None:
-        """Add a picture, which is compressed already."""
-        if isinstance(content, bytes):
-            self._zip.writestr(name, content, zipfile.ZIP_STORED)
-        else:
-            with suppress(FileNotFoundError):
-                self._zip.write(content, name, zipfile.ZIP_STORED)
-        self.pictures += name in self._zip.NameToInfo
 
     def _write_tables(self) -> None:
         for table, rows in self._tables.items():
@@ -98,12 +75,6 @@ def pictures_of(table: str, row: Mapping[str, Any]) -> dict[str, str]:
         return {f"pictures/{row['job_id']}-{row['position'] + 1}": row["sha256"]}
     hashes = [str(value) for name, value in row.items() if name.endswith("sha256") and value]
     return {f"given/{sha256}": sha256 for sha256 in hashes}
-
-
-def _size(content: Content) -> int:
-    if isinstance(content, bytes):
-        return len(content) + OVERHEAD
-    return content.stat().st_size + OVERHEAD if content.exists() else 0
 
 
 def _json(row: Mapping[str, Any]) -> str:

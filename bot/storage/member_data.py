@@ -51,7 +51,10 @@ ACTORS = {
     "bans": ("given_by", "lifted_by"),
 }
 """Columns with the id of the moderator who made a change or decision."""
-NOBODYS = ("gallery_posts", "input_pictures", "shares", "workers", "servers", "synced_commands", "wildcard_lists")
+NOBODYS = (
+    *("gallery_posts", "input_pictures", "shares", "workers", "servers", "synced_commands", "wildcard_lists"),
+    "encryption_keys",
+)
 """Tables without anything of one member; a picture's row goes with its file."""
 SECRETS = ("token",)
 """Columns with which others could write in the bot's name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 FOLDER, FILE = 0o700, 0o600
 """Access modes for the owner alone; Windows ignores them."""
@@ -25,6 +26,13 @@ def make_database(file: Path) -> None:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
     for one in database_files(file):
         close_to_others(one, FILE)
+
+
+def open_private(file: Path) -> IO[bytes]:
+    """A new file, for reading and writing, in the place of one that may be there; raises OSError."""
+    make_folder(file.parent)
+    file.unlink(missing_ok=True)
+    return os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE), "w+b")
 
 
 def database_files(file: Path) -> list[Path]:

@@ -49,8 +49,8 @@ def _ingredients(app: App, request: GenerationRequest, start: str | None) -> Ite
     given |= {one.picture: Relationship.INPUT for one in request.references if one.picture != start}
     titles = {Relationship.PARENT: "start picture", Relationship.INPUT: "reference picture"}
     for sha256, relationship in given.items():
-        if (file := app.images.path(sha256)).exists():
-            yield Ingredient(titles[relationship], relationship, file.read_bytes())
+        if app.images.has(sha256):
+            yield Ingredient(titles[relationship], relationship, app.images.read(sha256))
 
 
 def _parameters(written: str, *, signs_prompt: bool) -> dict[str, Any]:

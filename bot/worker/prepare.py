@@ -146,15 +146,15 @@ async def settle_description(app: App, job: Job, text: str, seconds: float) -> b
     return await patiently(lambda: app.jobs.save_expansion(job, said, allowed))
 
 
-def with_paths(app: App, job: Job) -> GenerationRequest:
-    """The request for the executor, with the paths of its pictures, which the row stores as hashes."""
+def with_addresses(app: App, job: Job) -> GenerationRequest:
+    """The request for the executor, with the addresses of its pictures, which the row stores as hashes."""
     request = job.generation
     if request.negative_prompt and job.notes.get(IN_WORDS):
         request = request.in_words
-    path = app.images.path
-    paths = {name: str(path(sha256)) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
-    references = tuple(replace(one, picture=str(path(one.picture))) for one in request.references)
-    return replace(request, references=references, **paths)
+    address = app.images.address
+    given = {name: address(sha256) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
+    references = tuple(replace(one, picture=address(one.picture)) for one in request.references)
+    return replace(request, references=references, **given)
 
 
 async def _look_at_input(app: App, classifier: ClassifierThread, sha256: str) -> InputPicture:

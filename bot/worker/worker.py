@@ -22,7 +22,7 @@ from limner.bot.worker.heartbeat import Heartbeat
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge, finish_given
-from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt, with_paths
+from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt, with_addresses
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
@@ -237,7 +237,7 @@ class Worker:
         leaving, coming = self._in_flight.hand_over(self._executor.together)
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
-            requests = {str(job.id): with_paths(self._app, job) for job in coming}
+            requests = {str(job.id): with_addresses(self._app, job) for job in coming}
             events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model)
         except WorkerBroken:
             raise

@@ -26,7 +26,7 @@ from limner.generators.diffusion.controlnets import ControlNets, controls_of
 from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
-from limner.generators.image_files import BadImage, open_image
+from limner.generators.image_files import BadImage, open_image, read_file
 from limner.generators.language.unread import unread_by
 from limner.generators.loading import loading
 from limner.generators.requests import GenerationRequest
@@ -219,9 +219,9 @@ def read_picture(path: str, mode: str, request: GenerationRequest) -> Image.Imag
 
 
 def opened(path: str) -> Image.Image:
-    """The picture in a file; raises BadRequest if it cannot be read."""
+    """The picture in a file or a ``data:`` URI; raises BadRequest if it cannot be read."""
     try:
-        return open_image(Path(path).read_bytes())
+        return open_image(read_file(path))
     except (OSError, BadImage) as error:
         raise BadRequest(sentence("A given picture cannot be read; choose another one.")) from error
 

@@ -38,6 +38,7 @@ from limner.bot.queue.fairness import (
 )
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
@@ -456,7 +457,7 @@ async def _ask_everything(database: Database, settings: Settings) -> None:
     await jobs.to_show()
     await jobs.undelivered([7])
     await jobs.mark_delivered(job.id, None)
-    history = History(database, ImageStore(settings.data / "images"))
+    history = History(database, ImageStore(settings.data / "images", Cipher()))
     await history.page(1)
     await history.page(None, every_status=True)
 

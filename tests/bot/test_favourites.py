@@ -142,7 +142,7 @@ async def test_more_folders_than_a_select_holds_are_reached_by_their_names(world
     ada, app = world.ada.id, world.app
     first, second = [image.id for image in job.images]
     async with app.database.begin() as session:
-        session.add_all(Folder(user_id=ada, name=f"f{n}", key=f"f{n}", used_at=n) for n in range(40))
+        session.add_all(Folder(user_id=ada, name=f"f{n}", used_at=n) for n in range(40))
         await session.flush()
         numbers = list(await session.scalars(select(Folder.id)))
         session.add_all(

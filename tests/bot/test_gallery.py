@@ -17,6 +17,7 @@ from limner.bot.queue.enqueue import NewJob
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
 from limner.bot.reasons import Action, HoldReason, ImageVerdict, JobKind
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.gallery import Filter, Gallery, Key
 from limner.bot.storage.history.history import History
@@ -149,7 +150,7 @@ async def test_no_words_are_taken_for_what_the_index_keeps_beside_words(jobs: Jo
 
 
 async def test_what_is_deleted_is_on_no_page(jobs: JobQueue, gallery: Gallery, database: Database, tmp_path: Path):
-    history = History(database, ImageStore(tmp_path / "images"))
+    history = History(database, ImageStore(tmp_path / "images", Cipher()))
     kept, one_of_it, gone = [await paint(jobs, new_job(), 2) for _ in range(3)]
     await history.delete(gone)
     await history.drop_picture(one_of_it, 1)

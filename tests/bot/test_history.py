@@ -11,6 +11,7 @@ from sqlalchemy import text
 from limner.bot.errors import NotFound
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
@@ -24,7 +25,7 @@ def jobs(database: Database) -> JobQueue:
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images")
+    return ImageStore(tmp_path / "images", Cipher())
 
 
 @pytest.fixture

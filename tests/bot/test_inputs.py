@@ -16,13 +16,20 @@ from PIL import Image
 from limner.bot.app import App
 from limner.bot.errors import BadPicture
 from limner.bot.provenance.signing import Signing
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.budget import ByteBudget
 from limner.bot.storage.pictures.decoder import BROKEN, KIND, MEMORY, NARROW, PictureDecoder
+from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.pictures.perceptual_hash import PLAIN, distance, fingerprint
 from tests.pictures import RED, display_p3, drawn, png_bomb, png_of, saved, two_frames
 
 MOST = 4_000_000
-UNSIGNED = Signing(Path("nowhere.pem"), Path("nowhere.key"))
+
+
+def decoder(most_pixels: int = MOST) -> PictureDecoder:
+    """One without stored pictures."""
+    unsigned = Signing(Path("nowhere.pem"), Path("nowhere.key"))
+    return PictureDecoder(ImageStore(Path("none"), Cipher()), most_pixels, unsigned)
 
 
 def opened(data: bytes) -> Image.Image:
@@ -33,7 +40,7 @@ async def test_a_picture_is_stored_upright_in_srgb_and_without_what_its_camera_s
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Camera"
     given = saved(drawn(), "JPEG", exif=exif, quality=95, icc_profile=display_p3())
-    clean = await PictureDecoder(MOST, UNSIGNED).clean(given)
+    clean = await decoder().clean(given)
 
     picture = opened(clean)
     assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (40, 60))
@@ -42,10 +49,7 @@ async def test_a_picture_is_stored_upright_in_srgb_and_without_what_its_camera_s
 
 
 async def test_a_large_one_is_made_smaller():
-    assert (
-        max(opened(await PictureDecoder(10_000_000, UNSIGNED).clean(saved(drawn(size=(3000, 1500)), "JPEG"))).size)
-        == 2048
-    )
+    assert max(opened(await decoder(10_000_000).clean(saved(drawn(size=(3000, 1500)), "JPEG"))).size) == 2048
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ async def test_a_large_one_is_made_smaller():
 )
 async def test_what_cannot_be_used_is_refused_with_one_sentence(data: bytes, sentence: str):
     with pytest.raises(BadPicture) as refused:
-        await PictureDecoder(MOST, UNSIGNED).clean(data)
+        await decoder().clean(data)
     assert str(refused.value) == sentence
 
 
@@ -69,10 +73,10 @@ async def test_of_a_phones_two_pictures_the_first_is_known_again():
     picture = Image.effect_noise((20, 15), 90).resize((200, 150), Image.Resampling.BICUBIC).convert("RGB")
     file = io.BytesIO()
     picture.save(file, "MPO", save_all=True, append_images=[drawn()], quality=95)
-    assert distance(await PictureDecoder(MOST, UNSIGNED).fingerprint(file.getvalue()), fingerprint(picture)) <= 2
-    assert await PictureDecoder(MOST, UNSIGNED).clean(two_frames("MPO"))
+    assert distance(await decoder().fingerprint(file.getvalue()), fingerprint(picture)) <= 2
+    assert await decoder().clean(two_frames("MPO"))
     with pytest.raises(BadPicture, match=PLAIN[:30]):
-        await PictureDecoder(MOST, UNSIGNED).fingerprint(saved(Image.new("RGB", (30, 30))))
+        await decoder().fingerprint(saved(Image.new("RGB", (30, 30))))
 
 
 LITTLE_MEMORY = """
@@ -92,7 +96,7 @@ async def test_a_picture_that_needs_more_memory_than_there_is_costs_its_giver_a_
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "sitecustomize.py").write_text(LITTLE_MEMORY)
     with pytest.raises(BadPicture) as refused:
-        await PictureDecoder(40_000_000, UNSIGNED).clean(png_bomb(6000, 6000))
+        await decoder(40_000_000).clean(png_bomb(6000, 6000))
     assert str(refused.value) == MEMORY
 
 
@@ -130,7 +134,7 @@ async def test_the_process_that_opens_pictures_knows_no_secret_of_the_bots(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     spy = "import os, pathlib; pathlib.Path(__file__).with_name('seen').write_text(str(dict(os.environ)))"
     (tmp_path / "sitecustomize.py").write_text(spy)
-    await PictureDecoder(MOST, UNSIGNED).clean(saved(drawn()))
+    await decoder().clean(saved(drawn()))
     assert "PYTHONPATH" in (tmp_path / "seen").read_text()
     assert "abc.def.ghi" not in (tmp_path / "seen").read_text()
 

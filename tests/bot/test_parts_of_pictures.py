@@ -162,8 +162,8 @@ async def test_a_mask_of_one_colour_is_refused(app: App, white: tuple[int, int, 
 
 async def test_a_picture_under_a_grid_names_its_cells(app: App) -> None:
     for shade in (0, 128, 255):
-        path = app.images.path(app.images.save(saved(Image.new("RGB", (96, 64), (shade,) * 3))))
-        data = await app.decoder.under_grid(path)
+        sha256 = app.images.save(saved(Image.new("RGB", (96, 64), (shade,) * 3)))
+        data = await app.decoder.under_grid(sha256)
         assert data
         shown = np.asarray(Image.open(io.BytesIO(data)).convert("L")).astype(int)
         assert shown.shape == (683, 1024)

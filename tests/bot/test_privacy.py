@@ -22,12 +22,14 @@ from limner.bot.queue.endings import StoredPicture
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage import member_data
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import merge_index
 from limner.bot.storage.erasures import Erasures, Period
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.base import Json, List
+from limner.bot.storage.tables.encrypted import Encrypted, IndexedWords
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.storage.tables.moderation_tables import Strike, Suspension
 from limner.bot.storage.tables.schema import SCHEMA
@@ -60,7 +62,7 @@ NEW_TEXT = (
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images")
+    return ImageStore(tmp_path / "images", Cipher())
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ async def rows(history: History) -> list[Job]:
 
 def words(job: Job) -> set[str]:
     """What the row's texts and lists hold, beside codes."""
-    types = (String, Text, type(Json), type(List))
+    types = (String, Text, type(Json), type(List), Encrypted, IndexedWords)
     named = [column.name for column in Job.__table__.columns if isinstance(column.type, types)]
     return {repr(getattr(job, name)) for name in named if name not in CODES} - {"''", "None", "{}", "[]"}
 
@@ -134,7 +136,7 @@ async def test_the_words_of_a_running_request_go_when_it_has_ended(history: Hist
 
 async def test_erased_words_are_nowhere_in_the_bytes_of_the_database(settings: Settings):
     database = Database(settings.url)
-    history, jobs = History(database, ImageStore(settings.data / "images")), JobQueue(database)
+    history, jobs = History(database, ImageStore(settings.data / "images", Cipher())), JobQueue(database)
     for number in range(20):
         await jobs.enqueue(new_job(f"a cow {number}"))
     job = await jobs.enqueue(new_job("a zanzibarian giraffe " * 300))

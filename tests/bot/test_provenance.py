@@ -33,8 +33,10 @@ from limner.bot.provenance.manifest import Statement, has_manifest, signed
 from limner.bot.provenance.source import DigitalSource, source_in
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.decoder import PictureDecoder
 from limner.bot.storage.pictures.image_files import encode_png
+from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.finished_files import finished_file
 from limner.generators.references import Reference, Role
@@ -166,13 +168,13 @@ def referring_file(app: App, job: Job, picture: str, file: Path) -> Path:
 async def test_a_smaller_copy_is_signed_as_well(signing: Settings, tmp_path: Path) -> None:
     statement = Statement("noise", DigitalSource.TRAINED)
     noise = Image.effect_noise((300, 300), 60).convert("RGB")
-    file = tmp_path / "noise.png"
-    file.write_bytes(signed(encode_png(noise, "x", DigitalSource.TRAINED), "png", statement, signing.signing))
-    decoder = PictureDecoder(10_000, signing.signing)
+    images = ImageStore(tmp_path / "images", Cipher())
+    sha256 = images.save(signed(encode_png(noise, "x", DigitalSource.TRAINED), "png", statement, signing.signing))
+    decoder, file = PictureDecoder(images, 10_000, signing.signing), images.path(sha256)
     copies: list[Path] = []
     for share in (0.95, 0.3):
         most = int(file.stat().st_size * share)
-        [found] = await decoder.fit([file], most)
+        [found] = await decoder.fit([sha256], most)
         assert found, "a copy"
         assert len(found[1]) <= most
         copies.append(tmp_path / f"copy.{found[0]}")

@@ -50,7 +50,7 @@ async def test_faces_are_shown_to_who_wants_them_and_one_tap_rates(world: World)
 
 async def test_only_members_who_allow_it_train_models(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     async def lines() -> list[dict[str, object]]:
-        await print_ratings(world.settings)
+        await print_ratings(world.settings, None)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     mine, private, bobs = [await world.painted(who=who) for who in (world.ada, world.ada, world.bob)]

@@ -18,6 +18,7 @@ from limner.bot.moderation import refusals
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage import audit_log
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import retention
 from limner.bot.storage.history.history import History
@@ -34,7 +35,7 @@ SERVER, MEMBER, MODERATOR = 101, 1, 7
 
 @pytest.fixture
 def history(database: Database, tmp_path: Path) -> History:
-    return History(database, ImageStore(tmp_path / "images"))
+    return History(database, ImageStore(tmp_path / "images", Cipher()))
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ async def test_what_evasion_is_compared_with_and_what_moderators_see_stays(
 
 
 async def test_the_picture_of_a_removed_refusal_goes_unless_another_request_has_it(history: History, tmp_path: Path):
-    images = ImageStore(tmp_path / "images")
+    images = ImageStore(tmp_path / "images", Cipher())
     jobs = JobQueue(history.database)
     hashes = [images.save(content) for content in (b"one", b"two")]
     for sha256 in (*hashes, hashes[0]):

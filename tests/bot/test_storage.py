@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from limner.bot.errors import StorageFailed, StorageFull, StorageReadOnly
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.image_store import ImageStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture
 def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images")
+    return ImageStore(tmp_path / "images", Cipher())
 
 
 def files(store: ImageStore) -> list[Path]:
@@ -66,12 +67,13 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from limner.bot.errors import StorageFull
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.image_store import ImageStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    ImageStore(Path(sys.argv[1])).save(b"x" * 5000)
+    ImageStore(Path(sys.argv[1]), Cipher()).save(b"x" * 5000)
 except StorageFull:
     print("told")
 """
@@ -88,9 +90,10 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing(store: ImageStore):
 KILLED = """
 import os, sys
 from pathlib import Path
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.image_store import ImageStore
 os.fsync = lambda handle: os.kill(os.getpid(), 9)
-ImageStore(Path(sys.argv[1])).save(b"picture")
+ImageStore(Path(sys.argv[1]), Cipher()).save(b"picture")
 """
 
 

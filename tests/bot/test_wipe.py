@@ -15,7 +15,7 @@ from limner.bot.storage import migrate
 from tests.rows import new_job, painted, seen
 from tests.simulated_discord import png
 
-OURS = ("exports/1.zip", "cache/measured.json", "cache/language/model.safetensors")
+OURS = ("cache/measured.json", "cache/language/model.safetensors")
 OPERATORS = (
     "limner.toml",
     "loras/doodle/ink.safetensors",

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from limner.bot.cli.doctor import embeddings, machine, models, servers, signing
+from limner.bot.cli.doctor import embeddings, encryption, machine, models, servers, signing
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
@@ -63,6 +63,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield database
     if database.status == "ok" and (skew := await machine.clock(settings)):
         yield skew
+    if database.status == "ok":
+        yield await encryption.encryption(settings)
     for check in machine.styles(settings):
         yield check
     for problem in settings.broken_models.values():

@@ -33,10 +33,6 @@ _STAR = text("""
 INSERT INTO favourites (user_id, image_id, starred_at, note) VALUES (:user, :image, :now, '')
 ON CONFLICT (user_id, image_id) DO NOTHING
 """)
-_OPEN = text("""
-INSERT INTO folders (user_id, name, key, used_at) VALUES (:user, :name, :key, :now)
-ON CONFLICT (user_id, key) DO UPDATE SET used_at = excluded.used_at RETURNING id
-""")
 
 
 @dataclass(frozen=True)
@@ -143,11 +139,16 @@ async def _kept_still(session: AsyncSession, user_id: int, image_id: int) -> Kep
 
 async def _opened(session: AsyncSession, user_id: int, name: str) -> int:
     """The id of the member's folder of that name, new or not; raises BadOption if it would be one too many."""
-    key, mine = key_of(name), Folder.user_id == user_id
-    is_new = await session.scalar(select(Folder.id).where(mine, Folder.key == key)) is None
-    if is_new and (await session.scalar(select(func.count()).select_from(Folder).where(mine)) or 0) >= MOST_FOLDERS:
-        raise BadOption(_(TOO_MANY, most=MOST_FOLDERS))
-    return (await session.execute(_OPEN, {"user": user_id, "name": name, "key": key, "now": time.time()})).scalar_one()
+    folders = (await session.scalars(select(Folder).where(Folder.user_id == user_id))).all()
+    folder = next((one for one in folders if key_of(one.name) == key_of(name)), None)
+    if folder is None:
+        if len(folders) >= MOST_FOLDERS:
+            raise BadOption(_(TOO_MANY, most=MOST_FOLDERS))
+        folder = Folder(user_id=user_id, name=name, used_at=0.0)
+        session.add(folder)
+    folder.used_at = time.time()
+    await session.flush()
+    return folder.id
 
 
 async def _drop_empty(session: AsyncSession, user_id: int) -> None:

@@ -221,7 +221,7 @@ class History:
 
     async def drop_missing(self, job: Job) -> None:
         """Delete the rows of a job's pictures whose files are missing."""
-        gone = [image for image in job.images if not self._images.path(image.sha256).exists()]
+        gone = [image for image in job.images if not self._images.has(image.sha256)]
         if gone:
             async with self.database.begin() as session:
                 await session.execute(delete(Image).where(Image.id.in_([image.id for image in gone])))

@@ -17,6 +17,7 @@ from limner.bot.background import patiently, to_its_end
 from limner.bot.errors import UserError
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words, packed
+from limner.bot.translation import N_
 from limner.generators.embedders import TextEmbedder, Vectors
 from limner.generators.errors import error_site
 
@@ -33,6 +34,7 @@ LEAST_LIKENESS = 0.45
 AT_ONCE, PIECE = 64, 8
 """Requests whose embeddings are written together, and read by the embedder before it may answer a search."""
 POLL_SECONDS = 2.0
+BY_MEANING = N_("Words are stored encrypted here, so a search finds by meaning only.")
 RANK = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
 
@@ -110,6 +112,11 @@ class Meaning:
         likeness = vectors @ asked / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
         order = np.argsort(-likeness, kind="stable")[:limit]
         return [job_ids[place] for place in order if likeness[place] >= LEAST_LIKENESS]
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no embedder, as far as is known."""
+        return self._is_missing
 
     def close(self) -> None:
         """End the thread."""

@@ -118,6 +118,11 @@ def index_form(idea: str, prompt: str | None = None) -> str:
     return f"{' '.join(sorted(terms.difference(words)))} {BAR} {' '.join(words)} "
 
 
+def index_form_of(idea: str, prompt: str | None, steering: Iterable[str]) -> str:
+    """The same of a request that got other prompts while it was painted."""
+    return index_form(idea, "\n".join((prompt or "", *steering)))
+
+
 @dataclass(frozen=True)
 class ReadSearch:
     """A search, as terms that the index has for a request, and as texts that stand behind the bar."""

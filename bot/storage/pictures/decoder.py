@@ -9,11 +9,11 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from limner.bot.errors import BadPicture
 from limner.bot.provenance.signing import Signing
+from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.translation import N_, _
 from limner.generators.image_files import FileFault
 
@@ -60,7 +60,8 @@ class PictureDecoder:
     memory, only fails its own request.
     """
 
-    def __init__(self, most_pixels: int, signing: Signing) -> None:
+    def __init__(self, images: ImageStore, most_pixels: int, signing: Signing) -> None:
+        self._images = images
         self._most_pixels = most_pixels
         self._signing = signing
         self._given, self._own = asyncio.Semaphore(1), asyncio.Semaphore(1)
@@ -86,30 +87,30 @@ class PictureDecoder:
         """The perceptual hash of an input picture; raises BadPicture like `clean`."""
         return (await self._open("fingerprint", data))[1].decode()
 
-    async def fingerprints(self, files: Sequence[Path]) -> list[str | None]:
-        """The perceptual hashes of stored pictures; None where the file is missing."""
-        answers = await self._ask_own(files, do="fingerprint")
+    async def fingerprints(self, pictures: Sequence[str]) -> list[str | None]:
+        """The perceptual hashes of stored pictures, given by their hashes; None where the file is missing."""
+        answers = await self._ask_own(pictures, do="fingerprint")
         return [data.decode() if header else None for header, data in answers]
 
-    async def fit(self, files: Sequence[Path], most: int) -> list[tuple[str, bytes] | None]:
+    async def fit(self, pictures: Sequence[str], most: int) -> list[tuple[str, bytes] | None]:
         """The best file of each stored picture within ``most`` bytes, with its extension.
 
         None where the file is missing or cannot be made so small.
         """
-        sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
+        sizes = await asyncio.to_thread(lambda: [self._images.file_size(sha256) for sha256 in pictures])
         if max(sizes, default=0) <= most:
-            return [await asyncio.to_thread(_read, file) for file in files]
-        answers = await self._ask_own(files, do="fit", most=most)
+            return [await asyncio.to_thread(self._read, sha256) for sha256 in pictures]
+        answers = await self._ask_own(pictures, do="fit", most=most)
         return [(header["kind"], data) if header else None for header, data in answers]
 
-    async def copies(self, files: Sequence[Path], side: int, kind: str) -> list[bytes | None]:
+    async def copies(self, pictures: Sequence[str], side: int, kind: str) -> list[bytes | None]:
         """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing."""
-        answers = await self._ask_own(files, do="copy", side=side, kind=kind)
+        answers = await self._ask_own(pictures, do="copy", side=side, kind=kind)
         return [data if header else None for header, data in answers]
 
-    async def under_grid(self, file: Path) -> bytes | None:
+    async def under_grid(self, sha256: str) -> bytes | None:
         """A JPEG copy of a stored picture under a grid of named cells; None where the file is missing."""
-        [(header, data)] = await self._ask_own([file], do="grid", side=GRID_SIDE)
+        [(header, data)] = await self._ask_own([sha256], do="grid", side=GRID_SIDE)
         return data if header else None
 
     async def _open(self, do: str, data: bytes) -> Decoded:
@@ -122,19 +123,27 @@ class PictureDecoder:
             )
         return header, made
 
-    async def _ask_own(self, files: Sequence[Path], **task: Any) -> list[Decoded]:
-        if not files:
+    async def _ask_own(self, pictures: Sequence[str], **task: Any) -> list[Decoded]:
+        """Answers about stored pictures; the process reads the keys from its input, which others cannot see."""
+        if not pictures:
             return []
+        stored = {"folder": str(self._images.folder.resolve()), "pictures": list(pictures), "most_pixels": MOST_STORED}
+        keys = b"".join(self._images.cipher.keys)
         async with self._own:
-            names = [str(file) for file in files]
-            return await _ask({"files": names, "most_pixels": MOST_STORED, **self._signs, **task})
+            return await _ask({**stored, **self._signs, **task}, keys)
 
     @property
     def _signs(self) -> dict[str, Any]:
         return {"signing": self._signing.to_json()} if self._signing.is_set_up else {}
 
+    def _read(self, sha256: str) -> tuple[str, bytes] | None:
+        try:
+            return "png", self._images.read(sha256)
+        except FileNotFoundError:
+            return None
 
-async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Decoded]:
+
+async def _ask(task: dict[str, Any], data: bytes) -> list[Decoded]:
     """A process's answer to a task; raises BadPicture if the process fails or reports an error."""
     answers = _answers(await _run(json.dumps(task), data))
     if problem := next((header["problem"] for header, _ in answers if "problem" in header), None):
@@ -142,10 +151,10 @@ async def _ask(task: dict[str, Any], data: bytes | None = None) -> list[Decoded]
     return answers
 
 
-async def _run(task: str, data: bytes | None) -> bytes:
+async def _run(task: str, data: bytes) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "limner.bot.storage.pictures.decoder_process", task),
-        stdin=DEVNULL if data is None else PIPE,
+        stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
         env={name: value for name, value in os.environ.items() if not name.startswith("LIMNER_")} | ONE_THREAD,
@@ -175,10 +184,3 @@ def _answers(printed: bytes) -> list[Decoded]:
         answers.append((header, printed[end + 1 : end + 1 + length]))
         position = end + 1 + length
     return answers
-
-
-def _read(file: Path) -> tuple[str, bytes] | None:
-    try:
-        return "png", file.read_bytes()
-    except FileNotFoundError:
-        return None

@@ -14,7 +14,10 @@ from PIL import Image
 
 from limner.bot.errors import BadPicture
 from limner.bot.provenance.signing import Signing
+from limner.bot.settings.checks import KEY_BYTES
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.copies import fit, small_copy, under_grid
+from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.pictures.perceptual_hash import known_by
 from limner.generators.image_canvas import COLUMNS, ROWS, covered, fitted
 from limner.generators.image_files import BadImage, encode_png, open_image
@@ -33,15 +36,18 @@ def main() -> None:
     if task["do"] == "fingerprint":
         pass  # its libraries take more memory than any picture
     _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY)
-    for header, data in _answers(task):
+    given = sys.stdin.buffer.read()
+    for header, data in _answers(task, given):
         sys.stdout.buffer.write(json.dumps(header | {"bytes": len(data)}).encode() + b"\n" + data)
 
 
-def _answers(task: dict[str, Any]) -> Iterator[Decoded]:
-    if "files" in task:
-        yield from (_own(task, Path(file)) for file in task["files"])
+def _answers(task: dict[str, Any], given: bytes) -> Iterator[Decoded]:
+    if "pictures" in task:
+        keys = [given[start : start + KEY_BYTES] for start in range(0, len(given), KEY_BYTES)]
+        images = ImageStore(Path(task["folder"]), Cipher(keys))
+        yield from (_own(task, images, sha256) for sha256 in task["pictures"])
     else:
-        yield _given(task, sys.stdin.buffer.read())
+        yield _given(task, given)
 
 
 def _given(task: dict[str, Any], data: bytes) -> Decoded:
@@ -59,10 +65,10 @@ def _given(task: dict[str, Any], data: bytes) -> Decoded:
         return {"problem": str(error)}, b""
 
 
-def _own(task: dict[str, Any], file: Path) -> Decoded:
+def _own(task: dict[str, Any], images: ImageStore, sha256: str) -> Decoded:
     """Handles a stored file; the answer has no ``kind`` if it is missing or cannot be made so small."""
     try:
-        png = file.read_bytes()
+        png = images.read(sha256)
         if task["do"] == "fingerprint":
             return {"kind": "text"}, known_by(Image.open(io.BytesIO(png))).encode()
         if task["do"] == "copy":

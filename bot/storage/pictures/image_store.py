@@ -1,4 +1,4 @@
-"""Picture files by content hash, written atomically."""
+"""Picture files by content hash, written atomically; the one place where their bytes are written and read."""
 
 from __future__ import annotations
 
@@ -7,33 +7,48 @@ import io
 import os
 import tempfile
 import time
+from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from limner.bot.errors import StorageFailed
+from limner.bot.storage.cipher import HEADER, Cipher, key_of
 from limner.bot.storage.private_files import FOLDER, close_to_others, make_folder
 
 
 class ImageStore:
-    """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes.
+    """PNG files under one folder, two levels deep, each named by the SHA-256 of its bytes, and perhaps encrypted.
 
     A picture without a row has an empty file ending in ``.new`` beside it. Only such pictures are ever swept, so no
     wrong or empty database can delete a picture that was kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cipher: Cipher) -> None:
         self.folder = folder
+        self.cipher = cipher
         close_to_others(folder, FOLDER)
 
     def path(self, sha256: str) -> Path:
-        """Where the picture with this hash is, or would be."""
+        """Where the picture's file is, or would be; other programs can read it unless it is encrypted."""
         return self.folder / sha256[:2] / f"{sha256}.png"
+
+    def address(self, sha256: str) -> str:
+        """Where a generator reads the picture: its path, or a ``data:`` URI of an encrypted one that is there."""
+        path = self.path(sha256)
+        if not self.cipher.keys or not path.exists():
+            return str(path)
+        return f"data:image/png;base64,{b64encode(self.read(sha256)).decode()}"
 
     def holds(self, data: bytes) -> bool:
         """Whether this file is in the store."""
-        return self.path(hashlib.sha256(data).hexdigest()).exists()
+        return self.has(hashlib.sha256(data).hexdigest())
+
+    def has(self, sha256: str) -> bool:
+        """Whether the picture is there."""
+        return self.path(sha256).exists()
 
     def save(self, data: bytes) -> str:
         """Write a picture and return its hash; the same picture twice is one file.
@@ -50,7 +65,7 @@ class ImageStore:
                 mark.parent.mkdir(exist_ok=True)
                 mark.touch()
             if not target.exists():
-                _write(target, data)
+                _write(target, self.cipher.encrypt(data))
         except OSError as error:
             with suppress(OSError):
                 mark.unlink()
@@ -77,8 +92,8 @@ class ImageStore:
         return {mark.stem: mark.stat().st_mtime for mark in self.folder.glob("*/*.new")}
 
     def read(self, sha256: str) -> bytes:
-        """The picture's bytes; raises FileNotFoundError if the file is missing."""
-        return self.path(sha256).read_bytes()
+        """The picture's bytes; raises FileNotFoundError if the file is missing, and WrongKey."""
+        return self.cipher.decrypt(self.path(sha256).read_bytes())
 
     def open(self, sha256: str) -> Image.Image:
         """The picture itself; raises as `read` does."""
@@ -87,9 +102,33 @@ class ImageStore:
         return image
 
     def size(self, sha256: str) -> tuple[int, int]:
-        """The picture's width and height, from its header alone; raises as `read` does."""
-        with Image.open(self.path(sha256)) as image:
+        """The picture's width and height; raises as `read` does."""
+        with Image.open(io.BytesIO(self.read(sha256)) if self.cipher.keys else self.path(sha256)) as image:
             return image.size
+
+    def file_size(self, sha256: str) -> int:
+        """The bytes of the picture's file; 0 if it is missing."""
+        path = self.path(sha256)
+        return path.stat().st_size if path.exists() else 0
+
+    def outdated(self) -> Iterator[str]:
+        """The pictures whose files are not as the cipher would write them now."""
+        for path in self.folder.glob("*/*.png"):
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                if key_of(file.read(HEADER)) != self.cipher.current:
+                    yield path.stem
+
+    def rewrite(self, sha256: str) -> None:
+        """Write a picture's file as the cipher writes it now; raises as `read` and `save` do.
+
+        Until `keep` it counts as one without a row, in case its row goes meanwhile.
+        """
+        data, target = self.read(sha256), self.path(sha256)
+        try:
+            self._mark(sha256).touch()
+            _write(target, self.cipher.encrypt(data))
+        except OSError as error:
+            raise StorageFailed.of(error, len(data)) from error
 
     def delete(self, sha256: str) -> None:
         """Remove a picture, if it is there."""

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Double, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from limner.bot.storage.tables.base import Base, Json, RowId, Snowflake
+from limner.bot.storage.tables.base import Base, RowId, Snowflake
+from limner.bot.storage.tables.encrypted import EncryptedJson
 
 
 class PendingAsk(Base, kw_only=True, eq=False):
@@ -19,7 +20,7 @@ class PendingAsk(Base, kw_only=True, eq=False):
     user_id: Mapped[int] = mapped_column(Snowflake, index=True)
     created_at: Mapped[float] = mapped_column(Double)
     #: The fields of `bot.options.ask.Ask` that the member chose; an image not stored yet as Discord's attachment.
-    ask: Mapped[dict[str, Any]] = mapped_column(Json)
+    ask: Mapped[dict[str, Any]] = mapped_column(EncryptedJson)
     #: The picture to start from.
     input_sha256: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
     #: Since when it is being submitted; None before.
@@ -37,6 +38,6 @@ class MemberSettings(Base, kw_only=True, eq=False):
     #: on, off or preview: the expansion of a request that does not say it; None: not chosen.
     expand: Mapped[str | None] = mapped_column(String(8), default=None)
     #: Other usual options of /imagine by their names.
-    usual: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
+    usual: Mapped[dict[str, Any]] = mapped_column(EncryptedJson, default_factory=dict[str, Any], server_default="{}")
     #: Whether others may start from pictures that the member posts.
     lends_uploads: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from limner.bot.storage.tables.base import Base, RowId, Snowflake
+from limner.bot.storage.tables.encrypted import EncryptedBytes
 
 
 class Embedding(Base, kw_only=True, eq=False):
@@ -21,9 +22,9 @@ class Embedding(Base, kw_only=True, eq=False):
     #: The setting `embedder` at that time; vectors of others are not compared with it.
     embedder: Mapped[str] = mapped_column(String(64))
     #: The signs of the vector's numbers, eight in a byte.
-    signs: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
+    signs: Mapped[bytes] = mapped_column(EncryptedBytes, repr=False)
     #: The vector as numbers from -127 to 127, one in a byte.
-    vector: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
+    vector: Mapped[bytes] = mapped_column(EncryptedBytes, repr=False)
 
     __table_args__ = (
         Index("ix_embeddings_user", "user_id", "id"),

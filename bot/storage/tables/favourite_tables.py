@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Double, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import Double, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from limner.bot.storage.tables.base import Base, RowId, Snowflake
+from limner.bot.storage.tables.encrypted import EncryptedText
 
 
 class Folder(Base, kw_only=True, eq=False):
@@ -14,15 +15,13 @@ class Folder(Base, kw_only=True, eq=False):
     __tablename__ = "folders"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
-    user_id: Mapped[int] = mapped_column(Snowflake)
+    user_id: Mapped[int] = mapped_column(Snowflake, index=True)
     #: As its member typed it first.
-    name: Mapped[str] = mapped_column(String(100))
-    #: The name without case and width; a member has one folder of each.
-    key: Mapped[str] = mapped_column(String(400))
+    name: Mapped[str] = mapped_column(EncryptedText)
     #: When a picture was last put into it, in Unix seconds.
     used_at: Mapped[float] = mapped_column(Double)
 
-    __table_args__ = (UniqueConstraint("user_id", "key"), {"sqlite_autoincrement": True})
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class Favourite(Base, kw_only=True, eq=False):
@@ -39,6 +38,6 @@ class Favourite(Base, kw_only=True, eq=False):
     folder_id: Mapped[int | None] = mapped_column(
         ForeignKey("folders.id", ondelete="SET NULL"), default=None, index=True
     )
-    note: Mapped[str] = mapped_column(Text, default="")
+    note: Mapped[str] = mapped_column(EncryptedText, default="")
 
     __table_args__ = (Index("ix_favourites_user", "user_id", "folder_id", "image_id"),)

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
-    LargeBinary,
     String,
     Text,
     false,
@@ -21,6 +20,7 @@ from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column, relationshi
 from limner.bot.place import Where
 from limner.bot.reasons import FINAL, JobKind, JobStatus
 from limner.bot.storage.tables.base import Base, Json, List, RowId, Snowflake, partial_index
+from limner.bot.storage.tables.encrypted import EncryptedBytes, EncryptedJson, EncryptedText, IndexedWords
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
 
@@ -87,12 +87,12 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     #: A `JobKind`.
     kind: Mapped[str] = mapped_column(String(16), default=JobKind.PAINT, server_default="paint")
     #: The member's words, without flags; empty for a description.
-    idea: Mapped[str] = mapped_column(Text)
+    idea: Mapped[str] = mapped_column(EncryptedText)
     style: Mapped[str] = mapped_column(String(64), default="")
     #: on, off or preview.
     expand: Mapped[str] = mapped_column(String(8), default="on")
     #: GenerationRequest as JSON; its prompt is the idea.
-    request: Mapped[dict[str, Any]] = mapped_column(Json)
+    request: Mapped[dict[str, Any]] = mapped_column(EncryptedJson)
     #: From the request, for the queue: the models needed in memory, the pixels of all its pictures together,
     #: the number of pictures, and denoising steps.
     weights_key: Mapped[str] = mapped_column(Text, default="", server_default="")
@@ -103,21 +103,21 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     input_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
     #: The mask of the part of it that is painted.
     mask_sha256: Mapped[str | None] = mapped_column(String(64), default=None)
-    input_name: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    input_name: Mapped[str] = mapped_column(EncryptedText, default="", server_default="")
     #: The final prompt: the expansion in the style; None until expanded.
-    prompt: Mapped[str | None] = mapped_column(Text, default=None)
+    prompt: Mapped[str | None] = mapped_column(EncryptedText, default=None)
     #: Expansion as JSON; kept, so that a retry or a reroll does not expand again.
-    expansion: Mapped[dict[str, Any] | None] = mapped_column(Json, default=None)
+    expansion: Mapped[dict[str, Any] | None] = mapped_column(EncryptedJson, default=None)
     #: How often its owner has asked for another expansion instead of choosing one.
     more_expansions: Mapped[int] = mapped_column(default=0, server_default="0")
     #: What it was painted with: hashes of files, scheduler, versions (`bot.options.repeats`); None until then.
     made_with: Mapped[dict[str, str] | None] = mapped_column(Json, default=None)
     #: Which of its words have no effect, by the names of `bot.options.notes`.
-    notes: Mapped[dict[str, Any]] = mapped_column(Json, default_factory=dict[str, Any], server_default="{}")
+    notes: Mapped[dict[str, Any]] = mapped_column(EncryptedJson, default_factory=dict[str, Any], server_default="{}")
     #: What the full-text index keeps of it: whose it is and how it is made (`bot.storage.history.search.TermScope`),
     #: and its words (`index_form`).
     search_facets: Mapped[str] = mapped_column(Text, default="", server_default="")
-    search_text: Mapped[str] = mapped_column(Text, default="")
+    search_text: Mapped[str] = mapped_column(IndexedWords, default="")
     #: The embedder whose vector of its words is stored (`bot.storage.embedding_tables`); None while there is none.
     embedded_by: Mapped[str | None] = mapped_column(String(64), default=None)
     #: The filter rules that matched without blocking, the strongest of their actions, and whether to post a spoiler.
@@ -152,7 +152,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     held_at: Mapped[float | None] = mapped_column(Double, default=None)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     #: While it is painted: the prompt for its remaining steps, and whether it ends early; until a worker takes them.
-    steer_to: Mapped[str | None] = mapped_column(Text, default=None)
+    steer_to: Mapped[str | None] = mapped_column(EncryptedText, default=None)
     stop_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     worker_id: Mapped[str | None] = mapped_column(String(64), default=None)
@@ -167,7 +167,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
 
     #: Why it failed, was cancelled or was refused: a code (such as an `EndCode`) and the owner's sentence.
     reason_code: Mapped[str | None] = mapped_column(String(32), default=None)
-    reason: Mapped[str | None] = mapped_column(Text, default=None)
+    reason: Mapped[str | None] = mapped_column(EncryptedText, default=None)
 
     #: When its unclassified pictures are due for the classifier, None if there are none; and the number of attempts.
     look_after: Mapped[float | None] = mapped_column(Double, default=None)
@@ -261,7 +261,7 @@ class Image(Looked, Base, kw_only=True, eq=False):
     #: The image-text model's similarity to the idea, from -1 to 1; None where it was not scored.
     nearness: Mapped[float | None] = mapped_column(Double, default=None)
     #: The image-text model's embedding of the picture, one byte for each number, and its name (the setting).
-    features: Mapped[bytes | None] = mapped_column(LargeBinary, default=None, deferred=True, repr=False)
+    features: Mapped[bytes | None] = mapped_column(EncryptedBytes, default=None, deferred=True, repr=False)
     features_by: Mapped[str | None] = mapped_column(String(200), default=None)
     #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
@@ -307,7 +307,7 @@ class PreviewRow(Base, kw_only=True, eq=False):
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     step: Mapped[int]
-    image: Mapped[bytes] = mapped_column(LargeBinary, repr=False)
+    image: Mapped[bytes] = mapped_column(EncryptedBytes, repr=False)
     #: The classifier's result; previews are stored only after classification.
     score: Mapped[float | None] = mapped_column(Double, default=None)
     phash: Mapped[str | None] = mapped_column(String(16), default=None)

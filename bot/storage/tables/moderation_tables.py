@@ -7,13 +7,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     String,
-    Text,
     false,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from limner.bot.reasons import ReviewState, TimeOut
 from limner.bot.storage.tables.base import Base, RowId, Snowflake, partial_index
+from limner.bot.storage.tables.encrypted import EncryptedText
 from limner.bot.storage.tables.models import Job
 
 OPEN_REVIEW = "state = 'open'"
@@ -50,7 +50,7 @@ class Review(Base, kw_only=True, eq=False):
     #: A `HoldReason`, or the appealed refusal's code.
     why: Mapped[str] = mapped_column(String(32))
     #: The member's reasons for the appeal.
-    words: Mapped[str] = mapped_column(Text, default="", server_default="")
+    words: Mapped[str] = mapped_column(EncryptedText, default="", server_default="")
 
     state: Mapped[str] = mapped_column(String(16), default=ReviewState.OPEN, server_default="open")
     decided_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
@@ -88,7 +88,7 @@ class Strike(Base, kw_only=True, eq=False):
     expires_at: Mapped[float] = mapped_column(Double)
     #: 0 is the bot itself.
     given_by: Mapped[int] = mapped_column(Snowflake)
-    why: Mapped[str] = mapped_column(Text)
+    why: Mapped[str] = mapped_column(EncryptedText)
     review_id: Mapped[int | None] = mapped_column(ForeignKey(Review.id, ondelete="SET NULL"), default=None)
     removed_at: Mapped[float | None] = mapped_column(Double, default=None)
     removed_by: Mapped[int | None] = mapped_column(Snowflake, default=None)
@@ -131,7 +131,7 @@ class Ban(Base, kw_only=True, eq=False):
     created_at: Mapped[float] = mapped_column(Double)
     #: 0 is the bot's operator.
     given_by: Mapped[int] = mapped_column(Snowflake)
-    why: Mapped[str] = mapped_column(Text)
+    why: Mapped[str] = mapped_column(EncryptedText)
     #: None: until it is lifted.
     until: Mapped[float | None] = mapped_column(Double, default=None)
     lifted_at: Mapped[float | None] = mapped_column(Double, default=None)
@@ -150,7 +150,7 @@ class MemberReport(Base, kw_only=True, eq=False):
     user_id: Mapped[int] = mapped_column(Snowflake)
     job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"))
     #: What the member wrote.
-    words: Mapped[str] = mapped_column(Text)
+    words: Mapped[str] = mapped_column(EncryptedText)
     created_at: Mapped[float] = mapped_column(Double)
 
     __table_args__ = (

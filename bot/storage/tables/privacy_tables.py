@@ -1,4 +1,4 @@
-"""Tables for what members ask to be erased, or to be sent."""
+"""Tables for what members ask to be erased, or to be sent, and for the keys that encrypt what is stored."""
 
 from __future__ import annotations
 
@@ -63,3 +63,15 @@ class Export(Base, kw_only=True, eq=False):
     held_at: Mapped[float | None] = mapped_column(Double, default=None)
 
     __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class EncryptionKey(Base, kw_only=True, eq=False):
+    """A key that something is encrypted under, by its id; the key itself is in the environment only."""
+
+    __tablename__ = "encryption_keys"
+
+    #: In hexadecimal digits (see `bot.storage.cipher`).
+    key_id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    first_used_at: Mapped[float] = mapped_column(Double)
+    #: Whether all is encrypted under it, also what was stored before.
+    covers_all: Mapped[bool]

@@ -180,8 +180,8 @@ class Delivery:
         text = job_messages.ended(job, self._app.styles)
         if job.status != JobStatus.SUCCEEDED:
             return await self._posting.put(job, text)
-        files = [self._app.images.path(image.sha256) for image in job.images]
-        sizes = await asyncio.to_thread(lambda: [file.stat().st_size if file.exists() else 0 for file in files])
+        files = [image.sha256 for image in job.images]
+        sizes = await asyncio.to_thread(lambda: [self._app.images.file_size(file) for file in files])
         if not sizes or 0 in sizes:
             return await self._posting.put(job, f"{text}\n{_(job_messages.FILES_GONE)}")
         most = min(self._largest(job), MESSAGE_BYTES // len(files))

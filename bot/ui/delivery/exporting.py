@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import time
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import Any, cast
 
 import discord
@@ -18,7 +18,7 @@ from limner.bot.background import to_its_end
 from limner.bot.errors import NotFound
 from limner.bot.limits import nonce, some
 from limner.bot.place import OUTSIDE
-from limner.bot.storage.export_files import Content, ExportFile, pictures_of
+from limner.bot.storage.export_files import ExportFile, pictures_of
 from limner.bot.storage.member_data import Section
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.privacy_tables import Export
@@ -30,7 +30,6 @@ from limner.generators.errors import error_site
 
 log = logging.getLogger(__name__)
 
-FOLDER = "exports"
 LARGEST = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 """Bytes of a file that Discord takes in a direct message."""
 SPARE = 2**16
@@ -58,8 +57,8 @@ SMALLER = N_(
 LEFT_OUT = N_("Left out, because they may not be shown in direct messages or wait to be looked at: {names}")
 
 
-Found = tuple[str, Content]
-"""A picture's extension and its content."""
+Found = tuple[str, bytes]
+"""A picture's extension and its file."""
 
 
 class Exporter:
@@ -68,7 +67,6 @@ class Exporter:
     def __init__(self, app: App, client: discord.Client) -> None:
         self._app = app
         self._client = client
-        self._folder = app.settings.data / FOLDER
         #: The largest part of an export that Discord has not refused, by its number.
         self._most: dict[int, int] = {}
         # discord.py finds what sends webhooks in the context, and a background task has an empty one of its own.
@@ -78,7 +76,6 @@ class Exporter:
         """Work until cancelled."""
         async_context.set(self._webhooks)
         await self._client.wait_until_ready()
-        await asyncio.to_thread(self._remove_leftovers)
         while True:
             try:
                 pause = 0.0 if await self._step() else IDLE_SECONDS
@@ -87,22 +84,15 @@ class Exporter:
                 pause = RETRY_SECONDS
             await self._app.exports.wait(pause)
 
-    def _remove_leftovers(self) -> None:
-        for file in self._folder.glob("*.zip"):
-            file.unlink(missing_ok=True)
-
     async def _step(self) -> bool:
         """Make and send the next part of an export; False if there is none to send."""
         export = await to_its_end(self._app.exports.next())
         if export is None:
             return False
-        part = Part(self._app, export, self._folder, self._most.get(export.id, LARGEST))
-        try:
-            await to_its_end(part.make())
-            if await to_its_end(self._app.exports.of_member(export.user_id)):  # otherwise it was erased meanwhile
-                await self._send(export, part)
-        finally:
-            await to_its_end(asyncio.to_thread(part.file.delete))
+        part = Part(self._app, export, self._most.get(export.id, LARGEST))
+        await to_its_end(part.make())
+        if await to_its_end(self._app.exports.of_member(export.user_id)):  # otherwise it was erased meanwhile
+            await self._send(export, part)
         return True
 
     async def _send(self, export: Export, part: Part) -> None:
@@ -115,7 +105,7 @@ class Exporter:
                 pictures=pictures(part.file.pictures),
             )
         try:
-            await self._deliver(export, text, part.file.path)
+            await self._deliver(export, text, part.data)
         except discord.HTTPException as error:
             if not is_lasting(error):
                 raise
@@ -132,14 +122,14 @@ class Exporter:
         else:
             await to_its_end(self._app.exports.mark_sent(export, *part.place, part.file.pictures))
 
-    async def _deliver(self, export: Export, text: str, path: Path) -> None:
+    async def _deliver(self, export: Export, text: str, zipped: io.BytesIO) -> None:
         """Send a file by direct message, or where the member takes none, as an answer that only they see."""
         name = f"limner-export-{export.id}-{export.parts + 1}.zip"
         try:
             channel = await self._client.create_dm(discord.Object(export.user_id))
             await channel.send(
                 text,
-                file=discord.File(path, name),
+                file=_file(zipped, name),
                 nonce=nonce("export", export.id, export.parts),
                 allowed_mentions=SILENT,
             )
@@ -149,17 +139,26 @@ class Exporter:
             state = cast("Any", self._client)._connection
             data: Any = {"id": self._client.application_id, "type": APPLICATION, "token": export.token}
             webhook = discord.Webhook.from_state(data, state)
-            await webhook.send(text, file=discord.File(path, name), ephemeral=True, allowed_mentions=SILENT)
+            await webhook.send(text, file=_file(zipped, name), ephemeral=True, allowed_mentions=SILENT)
+
+
+def _file(zipped: io.BytesIO, name: str) -> discord.File:
+    """A file to send; discord.py closes what it has sent."""
+    return discord.File(io.BytesIO(zipped.getbuffer()), name)
 
 
 class Part:
-    """The next part of an export: rows in their order, as many as find room, with the pictures that may be shown."""
+    """The next part of an export: rows in their order, as many as find room, with the pictures that may be shown.
 
-    def __init__(self, app: App, export: Export, folder: Path, most: int) -> None:
+    It is in memory only: what it holds is not encrypted, and it is no larger than what Discord takes.
+    """
+
+    def __init__(self, app: App, export: Export, most: int) -> None:
         self._app = app
         self._export = export
         self.most = most
-        self.file = ExportFile(folder / f"{export.id}.zip", export.parts + 1, most - SPARE)
+        self.data = io.BytesIO()
+        self.file = ExportFile(self.data, export.parts + 1, most - SPARE)
         #: The last row in it: its section and its primary key.
         self.place: tuple[str, list[Any] | None] = (export.section, export.after)
         self.is_last = False
@@ -169,9 +168,10 @@ class Part:
 
     async def make(self) -> None:
         """Write it."""
+        has = self._app.images.has
         async with aclosing(self._app.exports.rows(self._export.user_id, *self.place)) as rows:
             async for section, row in rows:
-                named = pictures_of(section.name, row)
+                named = {name: sha256 for name, sha256 in pictures_of(section.name, row).items() if has(sha256)}
                 found = {name: await self._found(section, row, sha256, len(named)) for name, sha256 in named.items()}
                 files = {f"{name}.{one[0]}": one[1] for name, one in found.items() if one}
                 if not await asyncio.to_thread(self.file.add, section.name, row, files):
@@ -193,10 +193,7 @@ class Part:
         """The file of one ``among`` a row's pictures, with its extension; None if it may not be shown."""
         if not await self._may_show(section, row, sha256):
             return None
-        path, room = self._app.images.path(sha256), (self.most - 2 * SPARE) // among
-        if await asyncio.to_thread(lambda: not path.exists() or path.stat().st_size <= room):
-            return "png", path
-        [fitted] = await self._app.decoder.fit([path], room)
+        [fitted] = await self._app.decoder.fit([sha256], (self.most - 2 * SPARE) // among)
         return fitted
 
     async def _may_show(self, section: Section, row: Mapping[str, Any], sha256: str) -> bool:

@@ -95,7 +95,7 @@ class GalleryPoster:
             await self._app.gallery_posts.postpone(post, RETRY_SECONDS)
 
     async def _send(self, post: GalleryPost, job: Job, image: Image, channel: GalleryChannel) -> None:
-        [found] = await self._app.decoder.fit([self._app.images.path(image.sha256)], channel.guild.filesize_limit)
+        [found] = await self._app.decoder.fit([image.sha256], channel.guild.filesize_limit)
         if found is None:
             return await self._app.gallery_posts.drop(post)
         number = image.position + 1

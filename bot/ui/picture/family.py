@@ -85,7 +85,7 @@ async def _drawn(interaction: Interaction, app: App, family: RequestFamily) -> d
     """The drawing, with the pictures that may be shown here."""
     shown = {number: job for number, job in family.jobs.items() if not await hidden(app, interaction, job)}
     pictures = {number: _picture(family, number) for number in shown}
-    files = {number: app.images.path(image.sha256) for number, image in pictures.items() if image}
+    files = {number: image.sha256 for number, image in pictures.items() if image}
     copies = dict(zip(files, await app.decoder.copies(list(files.values()), SIDE, "WEBP"), strict=True))
     way = family.way
     nodes = {

@@ -11,11 +11,12 @@ from typing import Any, Self
 import discord
 
 from limner.bot.app import App
+from limner.bot.errors import BadOption
 from limner.bot.limits import CHOICE, cut
 from limner.bot.posted_pictures import picture_of
 from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.gallery import Key
-from limner.bot.storage.history.meaning import merged
+from limner.bot.storage.history.meaning import BY_MEANING, merged
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _
@@ -37,6 +38,8 @@ THUMBNAIL = 320
 NOTHING_YET = N_("You have no pictures yet; /imagine paints your first one.")
 NOTHING_HERE = N_("This server has no public pictures in channels that you read yet; /imagine paints the first one.")
 NOTHING_FOUND = N_("No picture is like that; leave out a word or a filter.")
+NO_ORDER = N_("Words are stored encrypted here, so a search goes by meaning, the nearest first; leave out `oldest`.")
+NO_SEARCH = N_("Words are stored encrypted here, and this bot has no search by meaning; leave out `search`.")
 NO_MORE = N_("There are no more pictures in this direction.")
 FILE_GONE = N_("Its file is gone from the bot's disk; Repeat in its request paints it again.")
 
@@ -96,18 +99,24 @@ async def show_page(
     interaction: Interaction, app: App, browsing: Browsing, after: Key | None = None, *, is_backwards: bool = False
 ) -> None:
     """Replace the interaction's answer, which is deferred, by the pictures after one, or before it."""
+    is_search = bool(browsing.words and not LIKE.fullmatch(browsing.words))
+    is_by_meaning = is_search and app.database.cipher.is_on
+    if is_by_meaning and (browsing.is_oldest_first or app.meaning.is_missing):
+        raise BadOption(_(NO_ORDER if browsing.is_oldest_first else NO_SEARCH))
     packed = browsing.packed
     keys = await _keys(interaction, app, browsing, after, is_backwards=is_backwards)
     has_more, keys = len(keys) > PAGE, keys[:PAGE]
     pictures = await app.history.gallery.load(keys[::-1] if is_backwards else keys)
     if not pictures:
         nothing = {Browsing(): NOTHING_YET, Browsing(is_of_server=True): NOTHING_HERE}
-        return await tell(interaction, _(NO_MORE if after else nothing.get(browsing, NOTHING_FOUND)))
+        said = _(NO_MORE if after else nothing.get(browsing, NOTHING_FOUND))
+        return await tell(interaction, f"{said}\n{_(BY_MEANING)}" if is_by_meaning else said)
     files = await _thumbnails(app, interaction, pictures)
     box: discord.ui.Container[Any] = discord.ui.Container(discord.ui.TextDisplay(f"### {browsing.heading(app.styles)}"))
     if small := [file for file, _reason in files if file]:
         box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, small)))
     lines = [_line(one, reason, by=browsing.is_of_server) for one, (_file, reason) in zip(pictures, files, strict=True)]
+    lines += [f"-# {_(BY_MEANING)}"] if is_by_meaning else []
     box.add_item(discord.ui.TextDisplay("\n".join(lines)))
     box.add_item(discord.ui.ActionRow(opening_select([_option(one) for one in pictures], _("Open a picture"))))
     first, last = (Key(job.id, image.position) for job, image in (pictures[0], pictures[-1]))
@@ -172,7 +181,7 @@ async def _thumbnails(
     """A small copy of each picture, or why it is not shown here."""
     reasons = {job.id: await hidden(app, interaction, job) or "" for job, _image in pictures}
     seen = [(job, image) for job, image in pictures if not reasons[job.id]]
-    copies = await app.decoder.copies([app.images.path(image.sha256) for _job, image in seen], THUMBNAIL, "WEBP")
+    copies = await app.decoder.copies([image.sha256 for _job, image in seen], THUMBNAIL, "WEBP")
     data = {image.id: copy for (_job, image), copy in zip(seen, copies, strict=True)}
     return [
         (_file(job, image, copy), "") if (copy := data.get(image.id)) else (None, reasons[job.id] or _(FILE_GONE))

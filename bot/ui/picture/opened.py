@@ -81,7 +81,7 @@ def is_repeatable(job: Job) -> bool:
 
 async def _pictures(app: App, job: Job, largest: int) -> list[discord.File]:
     """The pictures of a request within ``largest`` bytes, in the best quality that fits."""
-    fitted = await app.decoder.fit([app.images.path(image.sha256) for image in job.images], largest)
+    fitted = await app.decoder.fit([image.sha256 for image in job.images], largest)
     return [
         discord.File(
             io.BytesIO(found[1]),

@@ -254,7 +254,7 @@ async def _edit(interaction: Interaction, app: App, job: Job, number: int) -> No
     check_masks(app.settings, find_card(app.settings, job.request["model"]))
     await interaction.response.defer(ephemeral=True, thinking=True)
     picture = await _shown(app, job, number, spot(interaction.guild_id, interaction.channel_id, interaction.channel))
-    data = await app.decoder.under_grid(app.images.path(picture.sha256))
+    data = await app.decoder.under_grid(picture.sha256)
     if data is None:
         raise FilesGone
     file = discord.File(io.BytesIO(data), f"limner-{job.id}-{number}-cells.jpg", spoiler=job.is_spoiler)
@@ -290,7 +290,7 @@ async def _download(interaction: Interaction, app: App, job: Job, number: int) -
 async def _file(app: App, job: Job, number: int, where: Where, most: int) -> discord.File:
     """A picture's file, at most so large; raises BadPicture if it is gone or may not be shown there."""
     picture = await _shown(app, job, number, where)
-    [found] = await app.decoder.fit([app.images.path(picture.sha256)], most)
+    [found] = await app.decoder.fit([picture.sha256], most)
     if found is None:
         raise FilesGone
     name = f"limner-{job.id}-{number}.{found[0]}"

@@ -123,7 +123,7 @@ def card_embed(
 
 async def card_files(app: App, job: Job) -> list[discord.File]:
     """Small copies of a request's pictures as spoilers, where their files exist."""
-    files = [app.images.path(image.sha256) for image in job.images]
+    files = [image.sha256 for image in job.images]
     copies = filter(None, await app.decoder.copies(files, COPY_SIDE, "JPEG"))
     return [
         discord.File(io.BytesIO(data), f"SPOILER_limner-{job.id}-{number}.jpg", description=describe(job))
