@@ -181,6 +181,14 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
     check_loras(card, request)
     if why := refused_together(card, request):
         raise BadOption(stored(why))
+    if card.most_steps and request.num_inference_steps > card.most_steps:
+        raise BadOption(
+            _(
+                "The model {model} is made for few steps, at most {most}; ask for fewer.",
+                model=card.name,
+                most=card.most_steps,
+            )
+        )
     if (request.steering or request.stop_after) and not card.steers:
         raise BadOption(
             _("The model {model} cannot repeat what was changed while it was painted; use Remix.", model=card.name)

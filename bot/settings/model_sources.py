@@ -9,7 +9,8 @@ from typing import Any
 
 from limner.bot.errors import SetupError
 from limner.bot.translation import _
-from limner.generators.cards.model_card import UNLOADABLE, LoraFiles, ModelCard
+from limner.generators.cards.lora_files import LoraFiles
+from limner.generators.cards.model_card import UNLOADABLE, ModelCard
 
 LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""
@@ -35,7 +36,9 @@ def loadable_here(card: ModelCard) -> ModelCard:
 def card_with_files(name: str, source: str, data: Path, **more: Any) -> ModelCard:
     """The card of a model, with its LoRAs, ControlNets and IP-Adapters in the data folder beside its own."""
     card = read_card(name, source, data=data, **more)
-    return replace(card, loras=LoraFiles(card.loras, data / LORAS / name)) if card.takes_loras else card
+    return (
+        replace(card, loras=LoraFiles(card.loras, data / LORAS / name, card.prompt_width)) if card.takes_loras else card
+    )
 
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:

@@ -16,6 +16,7 @@ NUMBERS = {
     "multiple_of": (int, 1, 1024),
     "num_inference_steps": (int, 1, 1000),
     "guidance_scale": (float, 0, 100),
+    "most_steps": (int, 1, 1000),
     "max_added_words": (int, 0, 1000),
     "max_tokens": (int, 1, 1_000_000),
     "subtle_strength": (float, 0.05, 1),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, cast
 
 from limner.generators.cards.abilities import abilities
 from limner.generators.cards.configuration import Configuration, configuration, source_fault
+from limner.generators.cards.few_steps import few_steps
+from limner.generators.cards.lora_files import TRANSFORMER
 from limner.generators.cards.model_files import ModelFault, pipeline_on_hub
 from limner.generators.cards.reference_files import ReferenceFiles, find_references
 from limner.generators.cards.reference_limits import LIMITS, NO_LIMITS, ReferenceLimits
@@ -33,30 +35,12 @@ class ImagesServer:
     timeout: float
 
 
-class LoraFiles(Mapping[str, str]):
-    """A model's LoRA files by name: those given, and those in a folder at the moment of the look-up."""
-
-    def __init__(self, given: Mapping[str, str], folder: Path) -> None:
-        self._given, self._folder = given, folder
-
-    def __getitem__(self, name: str) -> str:
-        return self._found()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found())
-
-    def __len__(self) -> int:
-        return len(self._found())
-
-    def _found(self) -> dict[str, str]:
-        return {path.stem: str(path) for path in sorted(self._folder.glob("*.safetensors"))} | dict(self._given)
-
-
 NOT_SAID = {
     "name",
     "source",
     "server",
     "stamp",
+    "prompt_width",
     "problem",
     "samplers",
     "controlnets",
@@ -87,6 +71,8 @@ class ModelCard:
     multiple_of: int = 16
     num_inference_steps: int = 25
     guidance_scale: float = 5.0
+    most_steps: int | None = None
+    """Most steps that a request may have, of a model that was made for few; None: as many as the operator allows."""
     max_added_words: int = 60
     dialect: str = "sentences"
     """How its prompts are written: in sentences, or as tags, short phrases between commas."""
@@ -135,6 +121,8 @@ class ModelCard:
     """Samplers that a request may choose; empty: its own only."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
+    prompt_width: int | None = None
+    """Numbers of a token as its denoiser reads it, 0 without cross-attention; None: unknown."""
     lora_words: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """The words that a LoRA listens to, by its name; where none are given, its file may say them."""
     trigger_words: str = ""
@@ -195,6 +183,8 @@ class ModelCard:
         if not is_elsewhere and pipeline is None:
             pipeline = pipeline_on_hub(source)
         able = abilities(kind, pipeline)
+        if kind == "diffusion" and isinstance(pipeline, str):
+            said = _few_steps(pipeline, files, source) | said
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
         is_broken = not is_elsewhere and source_fault(source, kind)
         values["problem"] = UNLOADABLE if is_broken else able.get("problem", "")
@@ -205,6 +195,7 @@ class ModelCard:
         if Path(source).is_file():
             values.setdefault("trigger_words", trigger_words(Path(source)))
         values["words"] = _read_words(folder / "words.txt")
+        values["prompt_width"] = _prompt_width(unet, transformer)
         if pipeline in LIMITS:
             values |= _referring(find_references(pipeline, said, folder, data, name, denoiser))
             values["reference_limits"] = LIMITS[pipeline]
@@ -232,6 +223,18 @@ class ModelCard:
         exact = ((area * ratio) ** 0.5, (area / ratio) ** 0.5)
         width, height = (max(1, round(side / self.multiple_of)) * self.multiple_of for side in exact)
         return width, height
+
+
+def _few_steps(pipeline: str, files: Configuration, source: str) -> dict[str, Any]:
+    """How a model for few steps paints; nothing for others."""
+    path = Path(source)
+    few = few_steps(pipeline, files.tables, path.stem if path.is_file() else path.name)
+    return {"num_inference_steps": few.steps, "guidance_scale": few.guidance, "most_steps": few.most} if few else {}
+
+
+def _prompt_width(unet: dict[str, Any], transformer: dict[str, Any]) -> int | None:
+    width = TRANSFORMER if transformer else unet.get("cross_attention_dim")
+    return width if isinstance(width, int) else None
 
 
 def _referring(files: ReferenceFiles) -> dict[str, Any]:

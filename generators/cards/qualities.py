@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from limner.generators.cards.few_steps import few_step_lora
 from limner.generators.cards.skip_rules import SkipRule
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ DRAFT_SCALE = 0.75
 LEAST_SIDE = 512
 DRAFT_SAMPLER = "dpmpp_2m"
 """What needs few steps (DPM-Solver++, Lu et al. 2022), where the model's family has it."""
+NO_LIMIT = 1000
+"""More steps than anybody is allowed."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,23 @@ def quality(card: ModelCard, name: str) -> Quality:
     if name == STANDARD:
         return Quality(steps)
     if name == "fine":
-        return _said(Quality(max(steps, round(steps * FINE_STEPS))), card.fine, card)
+        fine = max(steps, min(round(steps * FINE_STEPS), card.most_steps or NO_LIMIT))
+        return _said(Quality(fine), card.fine, card)
+    return _said(_draft(card), card.draft, card)
+
+
+def _draft(card: ModelCard) -> Quality:
+    """A draft in half the steps; in as few as a LoRA for few steps is made for, where the model has one."""
     scale = DRAFT_SCALE if card.other_sizes and min(card.width, card.height) >= LEAST_SIDE else 1.0
+    steps = max(1, round(card.num_inference_steps * DRAFT_STEPS))
+    if card.most_steps:
+        return Quality(steps, scale)
+    if found := few_step_lora(card.loras):
+        lora, few = found
+        sampler = few.sampler if few.sampler in card.samplers else None
+        return Quality(few.steps, scale, sampler, few.guidance, lora)
     sampler = DRAFT_SAMPLER if DRAFT_SAMPLER in card.samplers else None
-    skipping = SkipRule.TEACACHE if card.steers else None
-    return _said(Quality(max(1, round(steps * DRAFT_STEPS)), scale, sampler, skipping=skipping), card.draft, card)
+    return Quality(steps, scale, sampler, skipping=SkipRule.TEACACHE if card.steers else None)
 
 
 def _said(usual: Quality, said: Mapping[str, Any], card: ModelCard) -> Quality:

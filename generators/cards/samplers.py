@@ -15,6 +15,7 @@ class Sampler(NamedTuple):
 
 NOISE = {
     "ddim": Sampler("DDIMScheduler"),
+    "ddim_trailing": Sampler("DDIMScheduler", {"timestep_spacing": "trailing"}),
     "ddpm": Sampler("DDPMScheduler"),
     "deis": Sampler("DEISMultistepScheduler"),
     "dpm2": Sampler("KDPM2DiscreteScheduler"),
@@ -27,6 +28,7 @@ NOISE = {
     "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", {"algorithm_type": "dpmsolver++"}),
     "euler": Sampler("EulerDiscreteScheduler"),
     "euler_a": Sampler("EulerAncestralDiscreteScheduler"),
+    "euler_trailing": Sampler("EulerDiscreteScheduler", {"timestep_spacing": "trailing"}),
     "heun": Sampler("HeunDiscreteScheduler"),
     "lcm": Sampler("LCMScheduler"),
     "lms": Sampler("LMSDiscreteScheduler"),

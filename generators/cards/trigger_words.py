@@ -42,14 +42,17 @@ def _state(file: Path) -> tuple[int, int]:
 @lru_cache(maxsize=1024)
 def _read(file: Path, *_states: tuple[int, int]) -> str:
     """The words of a file as it and those beside it were changed last."""
-    words = next(filter(None, map(_written, _beside(file), SIDE_FILES.values())), None)
-    if words is None:
-        try:
-            metadata = read_metadata(file, MOST_BYTES)
-            words = _phrase(metadata) or _tags(metadata)
-        except (OSError, ValueError, RecursionError):
-            words = []
+    written = (_written(beside, name) for beside, name in zip(_beside(file), SIDE_FILES.values(), strict=True))
+    words = next((words for words in written if words), None) or _in_metadata(file)
     return ", ".join(words)[:LONGEST].rstrip(", ")
+
+
+def _in_metadata(file: Path) -> list[str]:
+    try:
+        metadata = read_metadata(file, MOST_BYTES)
+        return _phrase(metadata) or _tags(metadata)
+    except (OSError, ValueError, RecursionError):
+        return []
 
 
 def _written(file: Path, name: str) -> list[str]:

@@ -117,6 +117,16 @@ def test_the_words_of_a_file_whatever_it_says(tmp_path: Path, metadata: object, 
     assert trigger_words(written(tmp_path, metadata)) == words
 
 
+def test_the_words_beside_a_file_come_first(tmp_path: Path) -> None:
+    file = written(tmp_path, {"modelspec.trigger_phrase": "ink"})
+    file.with_suffix(".json").write_text('{"activation text": "brush,  bold line"}')
+    assert trigger_words(file) == "brush, bold line"
+    file.with_suffix(".civitai.info").write_text('{"trainedWords": ["1girl, ink", 7]}')
+    assert trigger_words(file) == "1girl, ink"
+    file.with_suffix(".civitai.info").write_text("[" * 5000)
+    assert trigger_words(file) == "brush, bold line"
+
+
 def test_a_header_that_is_too_long_is_not_read(tmp_path: Path) -> None:
     assert not trigger_words(written(tmp_path, {"modelspec.trigger_phrase": "ink"}, padding=MOST_BYTES))
     assert not trigger_words(tmp_path / "gone.safetensors")

@@ -32,6 +32,9 @@ CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler"
         (CARD, Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE), Quality(32)),
         (replace(CARD, width=128, height=128, samplers=()), Quality(10, skipping=TEACACHE), Quality(32)),
         (replace(CARD, num_inference_steps=1, other_sizes=False, steers=False), Quality(1, 1, "dpmpp_2m"), Quality(2)),
+        (replace(CARD, num_inference_steps=4, most_steps=8), Quality(2, 0.75), Quality(6)),
+        (replace(CARD, num_inference_steps=8, most_steps=8), Quality(4, 0.75), Quality(8)),
+        (replace(CARD, loras={"lcm-lora": "", "ink": ""}), Quality(6, 0.75, None, 1.0, "lcm-lora"), Quality(32)),
         (replace(CARD, draft={"num_inference_steps": 4, "scheduler": "lcm", "skipping": "off"}), FEW, Quality(32)),
     ],
 )
@@ -57,6 +60,15 @@ def test_flag_and_option_say_the_same_and_what_is_chosen_singly_counts(app: App)
     assert (request.num_inference_steps, request.size, request.scheduler) == (3, (544, 272), "unipc")
     assert read(app, asked("a fox --quality fine")).request.num_inference_steps == 26
     assert read(app, asked("a fox")).request.quality == "standard"
+
+
+async def test_a_model_for_few_steps_takes_no_more(app: App) -> None:
+    app.settings.cards["turbo"] = replace(app.settings.default_card, name="turbo", num_inference_steps=4, most_steps=8)
+    sentence = "The model turbo is made for few steps, at most 8; ask for fewer."
+    with pytest.raises(BadOption, match=sentence):
+        await submit.imagine(app, asked("a fox --model turbo --steps 9"))
+    job = await submit.imagine(app, asked("a fox --model turbo --quality fine"))
+    assert job.generation.num_inference_steps == 6
 
 
 async def test_a_model_with_one_quality_refuses_others(app: App) -> None:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.base import Finished
-from limner.generators.cards.model_card import LoraFiles, ModelCard
+from limner.generators.cards.lora_files import LoraFiles
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.requests import GenerationRequest
 from limner.generators.training.data.picture_folder import PictureFolder
@@ -47,7 +48,7 @@ def paint(generator: DiffusionGenerator, request: GenerationRequest) -> np.ndarr
 
 
 def test_a_lora_is_learnt_and_worn_at_once(recipe: LoRARecipe):
-    card = replace(ModelCard.read("m", recipe.model), loras=LoraFiles({}, recipe.installed.parent))
+    card = replace(ModelCard.read("m", recipe.model), loras=LoraFiles({}, recipe.installed.parent, None))
     generator = DiffusionGenerator.load(card, device="cpu")
     plain = paint(generator, tiny_request(prompt="a red square"))
 

@@ -19,6 +19,7 @@ from limner.bot.translation import _, commas, stored
 from limner.bot.worker.devices import ask_generators
 from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.configuration import source_fault
+from limner.generators.cards.lora_files import LoraFiles
 from limner.generators.cards.model_card import ModelCard
 
 
@@ -94,10 +95,11 @@ def _model_files(card: ModelCard, path: Path, tried: dict[str, Any] | None) -> C
 
 
 def references(card: ModelCard) -> Iterator[Check]:
-    """Which references and control pictures a model can use, and what is wrong with its other files for them."""
+    """Which references and control pictures a model can use, and what is wrong with its other files and LoRAs."""
     if able := [*card.controlnets, *card.adapters]:
         yield Check("ok", _("model {card}: references {names}", card=card.name, names=commas(able)))
-    for fault in card.reference_faults:
+    loras = card.loras.faults() if isinstance(card.loras, LoraFiles) else ()
+    for fault in (*card.reference_faults, *loras):
         yield Check("warn", _("model {card}: {what}", card=card.name, what=stored(fault.what)), stored(fault.mend))
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from limner.generators.cards.card_schema import read_table
 from limner.generators.cards.checkpoints.families import FAMILIES, CheckpointFamily, Table
+from limner.generators.cards.few_steps import named_few_steps
 from limner.generators.cards.model_files import ModelFault, read_header, read_metadata, weights_fault
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText
@@ -67,6 +68,8 @@ class Checkpoint:
         if name == "sd2" and changes.get("prediction_type") == "epsilon":
             name = "sd2_base"
         family = FAMILIES[name]
+        if (few := named_few_steps(file.stem)) and not family.pipeline.startswith(("StableDiffusion3", "Flux")):
+            changes = {**few.scheduler, **changes}
         inside = {part for part, begins in INSIDE.items() if any(key.startswith(begins) for key in tensors)}
         if family.pipeline == "FluxPipeline" and "text_encoder_3" in inside:  # FLUX calls T5 its second one
             inside |= {"text_encoder_2"}
