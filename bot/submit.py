@@ -126,7 +126,10 @@ async def submit_all(app: App, found: Sequence[NewJob]) -> list[Job]:
     await check_server(app, found)
     allowed = [await _with_origin(app, await _allowed(app, replace(new, nth=nth))) for nth, new in enumerate(found)]
     room = {"per_user": limits.max_jobs_per_user + more, "per_guild": per_guild}
-    told = await asyncio.gather(*(app.jobs.enqueue(new, **room) for new in allowed), return_exceptions=True)
+    quota = await app.quotas.limits(first.where) if first.user_id else ()
+    told = await asyncio.gather(
+        *(app.jobs.enqueue(new, quota=quota, **room) for new in allowed), return_exceptions=True
+    )
     jobs = [job for job in told if isinstance(job, Job)]
     for error in (error for error in told if isinstance(error, BaseException)):
         for job in jobs:
@@ -291,7 +294,7 @@ async def check_server(app: App, found: Sequence[NewJob]) -> None:
     settings = await app.guilds.get(found[0].where.guild_id)
     for new in found:
         check_access(settings, new)
-    pictures = sum(new.request.count for new in found if new.kind == JobKind.PAINT)
+    pictures = sum(new.request.num_images_per_prompt for new in found if new.kind == JobKind.PAINT)
     await app.quotas.check(found[0].user_id, found[0].where, pictures)
 
 
@@ -314,7 +317,8 @@ async def submit(app: App, new: NewJob) -> Job:
     limits, new = app.settings, await _with_origin(app, await _allowed(app, new))
     if new.user_id == 0:
         return await app.jobs.enqueue(new)
-    return await app.jobs.enqueue(new, per_user=limits.max_jobs_per_user, per_guild=limits.max_jobs_per_guild)
+    room = {"per_user": limits.max_jobs_per_user, "per_guild": limits.max_jobs_per_guild}
+    return await app.jobs.enqueue(new, quota=await app.quotas.limits(new.where), **room)
 
 
 async def _allowed(app: App, new: NewJob) -> NewJob:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
-
-from limner.bot.errors import QuotaUsed
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.place import Where
-from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.queue.quota import Limit, over_limit
 from limner.bot.storage.db import Database
-from limner.bot.storage.tables.models import Job
-from limner.bot.translation import N_, _
+from limner.bot.translation import N_
 
 EVERYBODY = "0"
 """The key of the quota of members none of whose roles has one."""
 DAY = 86_400.0
-COUNTED = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED)
-
-
-TOO_MUCH = N_("That alone is more than this server allows you; ask for fewer pictures.")
 
 
 @dataclass(frozen=True)
@@ -67,36 +58,24 @@ def limits_of(settings: GuildSettings, where: Where) -> dict[str, int]:
 
 
 class Quotas:
-    """Counts what members had; requests that are asked for in the same moment may go over a quota together."""
+    """What members may have; the queue counts again when it inserts a request (`bot.queue.quota`)."""
 
     def __init__(self, database: Database, guilds: Guilds) -> None:
         self.database = database
         self._guilds = guilds
 
+    async def limits(self, where: Where) -> Sequence[Limit]:
+        """A member's limits in a server, from their roles there."""
+        found = limits_of(await self._guilds.get(where.guild_id), where)
+        return [Limit(most, **vars(MEASURES[name])) for name, most in found.items()]
+
     async def check(self, user_id: int, where: Where, pictures: int) -> None:
         """Raise QuotaUsed if so many more pictures are over one of the member's limits."""
-        limits = limits_of(await self._guilds.get(where.guild_id), where)
-        for name, most in limits.items():
-            measure = MEASURES[name]
-            used, oldest = await self._used(user_id, where.guild_id or 0, measure)
-            if used + (pictures if measure.is_of_pictures else 1) > most:
-                if oldest is None:
-                    raise QuotaUsed(_(TOO_MUCH))
-                free = round(oldest + measure.seconds)
-                raise QuotaUsed(_(measure.sentence, used=round(used), most=most, free=free))
-
-    async def _used(self, user_id: int, guild_id: int, measure: Measure) -> tuple[float, float | None]:
-        """What a member had lately, and when the oldest of it was asked for; deleted requests count too."""
-        since = time.time() - measure.seconds
-        # Ids rise with time, and the index of a member's requests has ids and no times.
-        last_before = select(Job.id).where(Job.created_at <= since).order_by(Job.created_at.desc()).limit(1)
-        mine = (Job.user_id == user_id, Job.id > func.coalesce(last_before.scalar_subquery(), 0))
-        lately = (Job.guild_id == guild_id, Job.created_at > since, Job.status.in_(COUNTED))
-        pictures = case((Job.kind == JobKind.PAINT, Job.samples), else_=0)
-        amount = func.coalesce(func.sum(pictures if measure.is_of_pictures else Job.busy_seconds), 0)
-        async with self.database.read() as session:
-            row = (await session.execute(select(amount, func.min(Job.created_at)).where(*mine, *lately))).one()
-        return float(row[0]), row[1]
+        if limits := await self.limits(where):
+            async with self.database.read() as session:
+                over = await over_limit(session, user_id, where.guild_id or 0, pictures, limits)
+            if over:
+                raise over.error()
 
 
 def changed(settings: GuildSettings, role: str, limits: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:

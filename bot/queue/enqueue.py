@@ -29,6 +29,7 @@ from sqlalchemy.orm import lazyload
 
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
+from limner.bot.queue.quota import Limit, Over, over_limit
 from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
 from limner.bot.storage.history.lineage import origins
 from limner.bot.storage.history.search import facets, index_form
@@ -190,18 +191,20 @@ NEXT_NUMBERS = text("SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM g
 
 @dataclass(frozen=True)
 class Asking:
-    """A request to accept, with the most open jobs that its member and its server may have."""
+    """A request to accept, with the most open jobs that its member and its server may have, and the member's quota."""
 
     new: NewJob
     per_user: int
     per_guild: int
+    quota: Sequence[Limit] = ()
 
 
 @dataclass(frozen=True)
 class NotTaken:
-    """Why a request was not written: the one that the same click made before, or else a limit."""
+    """Why a request was not written: the one that the same click made before, a quota, or else a limit."""
 
     clicked_id: int | None
+    over: Over | None
     #: Open requests of its member.
     mine: int
 
@@ -210,24 +213,38 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
     """Insert each request in order, except those over a limit and those of a second click.
 
     Ids are assigned first, so that one statement inserts all rows: running it a hundred times takes longer than writing
-    a hundred rows. The id of a request that is not written is never used.
+    a hundred rows. The id of a request that is not written is never used. Those of members with a quota come last, one
+    by one, because each counts those before it.
     """
     numbers = await _new_numbers(session, len(asking))
     rows = [
         row(one.new) | {"id": number, "per_user": one.per_user, "per_guild": one.per_guild}
         for number, one in zip(numbers, asking, strict=True)
     ]
-    await session.execute(ENQUEUE, rows)
+    if free := [row for row, one in zip(rows, asking, strict=True) if not one.quota]:
+        await session.execute(ENQUEUE, free)
+    over: dict[int, Over] = {}
+    for number, each, one in zip(numbers, rows, asking, strict=True):
+        if one.quota and (found := await _over_quota(session, one)):
+            over[number] = found
+        elif one.quota:
+            await session.execute(ENQUEUE, [each])
     written = await session.scalars(WRITTEN, {"numbers": numbers})
     jobs = {job.id: job for job in written}
     for job in jobs.values():
         await keep_references(session, job)
-    return [jobs.get(one["id"]) or await _why_not(session, one) for one in rows]
+    return [jobs.get(one["id"]) or await _why_not(session, one, over.get(one["id"])) for one in rows]
 
 
-async def _why_not(session: AsyncSession, row: Mapping[str, Any]) -> NotTaken:
+async def _over_quota(session: AsyncSession, asking: Asking) -> Over | None:
+    new = asking.new
+    pictures = new.request.num_images_per_prompt if new.kind == JobKind.PAINT else 0
+    return await over_limit(session, new.user_id, new.where.guild_id or 0, pictures, asking.quota)
+
+
+async def _why_not(session: AsyncSession, row: Mapping[str, Any], over: Over | None) -> NotTaken:
     clicked = await session.scalar(OF_SAME_CLICK, {name: row[name] for name in ("click_key", "created_at")})
-    return NotTaken(clicked, await session.scalar(count_open(Job.user_id == row["user_id"])) or 0)
+    return NotTaken(clicked, over, await session.scalar(count_open(Job.user_id == row["user_id"])) or 0)
 
 
 async def keep_references(session: AsyncSession, job: Job) -> None:

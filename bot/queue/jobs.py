@@ -29,6 +29,7 @@ from limner.bot.queue.candidates import (
 from limner.bot.queue.enqueue import Asking, NewJob, NotTaken, count_open, insert_rows, keep_references, row
 from limner.bot.queue.fairness import Waiting, WorkerCapacity, choose, fair_order, settle
 from limner.bot.queue.held import HeldJobs
+from limner.bot.queue.quota import Limit
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
@@ -73,20 +74,26 @@ class JobQueue(HeldJobs):
         self._enqueuing = Together(self._enqueue_together)
         self._attaching = Together(self._attach_together)
 
-    async def enqueue(self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None) -> Job:
+    async def enqueue(
+        self, new: NewJob, *, per_user: int | None = None, per_guild: int | None = None, quota: Sequence[Limit] = ()
+    ) -> Job:
         """Accept a request: one INSERT, which also counts open jobs and assigns the turn (see `fairness`).
 
+        What the member had lately is counted in the same transaction, so that no two requests take the last of a quota.
         It is on the disk when this returns. Requests that come at the same moment are written together.
 
         Raises:
+            QuotaUsed: the request is over the member's quota; nothing was written.
             QueueFull: the user or the server has too many open jobs; nothing was written.
             ClickedTwice: the same click made a request a moment before (see `NewJob.click_key`); nothing was written.
         """
-        asking = Asking(new, per_user or UNLIMITED, per_guild or UNLIMITED)
+        asking = Asking(new, per_user or UNLIMITED, per_guild or UNLIMITED, quota)
         job = await self._enqueuing.ask(asking)
         if isinstance(job, NotTaken):
             if job.clicked_id:
                 raise ClickedTwice(_(ON_ITS_WAY, job=job.clicked_id))
+            if job.over:
+                raise job.over.error()
             raise _queue_full(job.mine, asking.per_user, asking.per_guild)
         log.info("job_queued job=%s guild=%s", job.id, job.guild_id)
         return _without_images(job)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from limner.bot.errors import QueueFull
+from limner.bot.errors import QueueFull, QuotaUsed
 from limner.bot.queue.faults import CRASHED
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.listen import listen
+from limner.bot.queue.quota import Limit
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job
@@ -71,6 +73,27 @@ async def test_limits_are_exact_however_many_ask_at_once(database_url: str):
         assert sum(accepted) == 7
         assert await queues[0].counts() == (7, 0)
         assert max([len(await queues[0].open_jobs(user)) for user in range(3)]) <= 3
+
+
+async def test_a_quota_is_exact_however_many_ask_at_once(database_url: str):
+    day = Limit(7, 86_400.0, True, "{used} of {most} pictures, more <t:{free}:R>")
+    async with several(database_url, 4) as queues:
+
+        async def ask(number: int) -> str:
+            try:
+                new = new_job(user_id=number % 2, guild_id=9, samples=1 + number % 3)
+                await queues[number % 4].enqueue(new, per_user=100, quota=[day])
+            except QuotaUsed as error:
+                return str(error)
+            return ""
+
+        told = await asyncio.gather(*(ask(number) for number in range(48)))
+
+        for user in (0, 1):
+            pictures = [job.samples for job in await queues[0].open_jobs(user)]
+            assert sum(pictures) == 7  # each member's requests for one picture come last, too
+            assert sum(map(bool, told[user::2])) == 24 - len(pictures)
+        assert all(re.fullmatch(r"[567] of 7 pictures, more <t:\d+:R>", sentence) for sentence in told if sentence)
 
 
 async def test_jobs_that_come_at_once_have_turns_of_their_own(database_url: str):

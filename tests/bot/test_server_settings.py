@@ -1,5 +1,6 @@
 """What members with Manage Server choose with /server: it is shown, logged with undo, and it counts."""
 
+import asyncio
 import time
 
 import discord
@@ -131,6 +132,33 @@ async def test_a_quota_is_typed_shown_and_kept(world: World):
     patron = world.guild.add_member(world.env.create_user("pat"), roles=[role])
     for _ in range(2):
         await world.imagine("a fox", patron, count=2)
+
+
+async def test_the_last_of_a_quota_goes_to_one_of_many_who_ask_at_once(app: App):
+    await app.guilds.change(HERE, 1, quotas={"0": {"pictures_day": 2}})
+    asks = [Ask(text=f"cat {number}", user_id=5, where=Where(HERE, 7)) for number in range(6)]
+    told = await asyncio.gather(*(submit.imagine(app, ask) for ask in asks), return_exceptions=True)
+    assert sum(isinstance(one, Job) for one in told) == 2
+    refused = [str(one) for one in told if isinstance(one, QuotaUsed)]
+    assert len(refused) == 4
+    assert all(sentence.startswith("You have had 2 of 2 pictures") for sentence in refused)
+
+
+async def test_changes_of_access_and_quotas_are_undone_from_the_log(world: World):
+    grace = world.grace
+    await grace.select(message(await turn(world, "access")), [world.channel], custom_id="limner:server:channels:all")
+    form = await grace.click(message(await turn(world, "quotas")), label="Everybody's quota")
+    await grace.submit_modal(form, {"pictures_day": "2"})
+    form = await grace.click(message(await turn(world, "quotas")), label="Everybody's quota")
+    await grace.submit_modal(form, {"pictures_day": "3"})
+    await world.restart()
+    log = message(await grace.slash(world.channel, "filter log"))
+    assert "undo the newer change first" in told(await grace.select(log, ["2"], custom_id="limner:log:undo"))
+    for change, quotas in (("3", {"0": {"pictures_day": 2}}), ("2", {}), ("1", {})):
+        undone = await grace.select(log, [change], custom_id="limner:log:undo")
+        assert f"Change {change} is undone" in told(undone)
+        assert (await settings(world)).quotas == quotas
+    assert await settings(world) == GuildSettings()
 
 
 def test_the_most_generous_role_counts_and_then_everybody():
