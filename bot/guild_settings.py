@@ -64,6 +64,8 @@ class GuildSettings:
     #: Where pictures are posted once more that so many members starred; None: nowhere.
     gallery_channel_id: int | None = None
     gallery_stars: int = 3
+    #: The language of public messages, one of `bot.translation.languages`; empty: as in Discord.
+    language: str = ""
     #: on, off or preview: the expansion of a request whose member has not chosen it.
     expand: str = "on"
     #: Options of /imagine by their names, of a request whose member has not chosen them: model and style.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import re2
-from babel.core import negotiate_locale
+from babel.core import Locale, negotiate_locale
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -143,6 +143,11 @@ def nearest(*locales: str) -> str:
 def languages() -> tuple[str, ...]:
     """English, and every language that has a catalogue."""
     return ENGLISH, *sorted(path.parts[-3] for path in FOLDER.glob("*/LC_MESSAGES/limner.po"))
+
+
+def own_name(language: str) -> str:
+    """What a language is called in itself."""
+    return str(Locale.parse(language).get_language_name(language)).capitalize()
 
 
 def of_terminal(environment: Mapping[str, str]) -> str:

@@ -215,6 +215,41 @@ async def test_an_english_member_of_a_chinese_server_reads_both(world: World, lo
     assert job.reason == "Cancelled by the member who asked for it.", "rows keep English"
 
 
+async def test_a_member_and_a_server_choose_their_languages(world: World, locales: dict[int, str]) -> None:
+    """In one server that Discord calls English: a member chooses Chinese, another English, then the server Chinese."""
+    ada, bob, grace, channel = world.ada, world.bob, world.grace, world.channel
+    locales[bob.id] = "zh-CN"
+    for who, language, title in ((ada, "zh_CN", "你的设置"), (bob, "en", "Your settings")):
+        shown = await who.slash(channel, "settings")
+        assert shown.response
+        shown = await who.select(shown.response.message, [language], custom_id="limner:mine:language")
+        assert shown.response
+        assert title in text_of(shown.response.message)
+    await world.restart()
+    assert await world.refused("--seed 7") == "提示词只有参数；请在参数前写出你想看到的内容。"
+    assert "has only flags" in await world.refused("--seed 7", bob)
+    job = await world.imagine("雪地里的红狐狸")
+    assert job.locale == "zh-CN"
+    assert text_of(world.message(job)).endswith("queued · next in line")
+
+    shown = await grace.slash(channel, "server")
+    assert shown.response
+    shown = await grace.select(shown.response.message, ["zh_CN"], custom_id="limner:server:set:language")
+    other = await world.imagine("a red fox", bob)
+    assert text_of(world.message(other)).endswith("排队中 · 第 2 位")
+    await bob.slash(channel, "cancel")
+    assert text_of(world.message(await world.delivered(other))).endswith("由请求者取消。")
+    assert "has only flags" in await world.refused("--seed 7", bob)
+    log = await grace.slash(channel, "filter log")
+    assert log.response
+    assert "was as in Discord and is now 中文" in (log.response.embeds[0].description or "")
+
+    shown = await ada.slash(channel, "settings")
+    assert shown.response
+    await ada.select(shown.response.message, ["-"], custom_id="limner:mine:language")
+    assert "has only flags" in await world.refused("--seed 7")
+
+
 def test_what_a_row_kept_in_english_is_shown_in_the_readers_language() -> None:
     with speaking("zh-CN"):
         assert stored("Cancelled by a moderator.") == "由管理员取消。"

@@ -56,7 +56,8 @@ class BansCog(LimnerCog, name="Limner bans"):
         until = time.time() + days * DAY if days else None
         ban = await self.app.bans.ban(guild_id, member.id, by=interaction.user.id, why=why, until=until)
         await interaction.response.defer(ephemeral=True, thinking=True)
-        is_told = await _write_to(member, ban, str(interaction.guild_locale or interaction.locale))
+        language = (await self.app.members.usual(member.id)).language
+        is_told = await _write_to(member, ban, language or str(interaction.guild_locale or interaction.locale))
         lines = [_(BANNED, member=member.id, until=_until(ban)), "" if is_told else _(NOT_TOLD)]
         await tell(interaction, "\n".join(filter(None, lines)))
 
@@ -99,7 +100,7 @@ def _until(ban: Ban) -> str:
 
 
 async def _write_to(member: discord.User, ban: Ban, locale: str) -> bool:
-    """Tell the member, in the server's language; False if Discord does not let the bot."""
+    """Tell the member, in that language; False if Discord does not let the bot."""
     with speaking(locale):
         text = told(ban)
     try:

@@ -13,7 +13,7 @@ from limner.bot.cogs.improve import LINK
 from limner.bot.errors import CannotDescribe
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import app_of, speak_privately
+from limner.bot.ui.interactions import app_of, use_languages
 from limner.bot.ui.job.job_buttons import post_placeholder
 from limner.bot.ui.picture.given_pictures import GivenPicture, ask_about, given, in_message
 
@@ -45,8 +45,8 @@ def describe_menu() -> app_commands.ContextMenu:
 
 async def _describe_message(interaction: Interaction, message: discord.Message) -> None:
     """The same for the first picture of a message."""
-    speak_privately(interaction)
     app = app_of(interaction.client)
+    await use_languages(interaction, app)
     await _describe(interaction, app, await in_message(interaction, app, message))
 
 

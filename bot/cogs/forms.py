@@ -16,7 +16,7 @@ from limner.bot.errors import NotYours
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import FORM_ID, Form
-from limner.bot.ui.interactions import speak_privately
+from limner.bot.ui.interactions import use_languages
 from limner.bot.ui.job.favourites import FavouriteForm
 from limner.bot.ui.job.job_buttons import EditPrompt
 from limner.bot.ui.job.steering import ChangePrompt
@@ -49,7 +49,7 @@ class Forms(LimnerCog, name="Limner forms"):
         named = FORM_ID.fullmatch(str(data.get("custom_id")))
         if interaction.type is not discord.InteractionType.modal_submit or named is None:
             return
-        speak_privately(interaction)
+        await use_languages(interaction, self.app)
         try:
             if (int(named["guild"]), int(named["user"])) != (interaction.guild_id or 0, interaction.user.id):
                 raise NotYours

@@ -19,7 +19,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.form import open_form
-from limner.bot.ui.interactions import app_of, readable, speak_privately, tell, viewed
+from limner.bot.ui.interactions import app_of, readable, tell, use_languages, viewed
 from limner.bot.ui.job.job_buttons import job_of, post_placeholder, show_details
 from limner.bot.ui.picture.card import NO_REQUEST, open_of_message
 from limner.bot.ui.picture.given_pictures import NO_PICTURE, PostedPicture, ask_about, file_in
@@ -53,8 +53,9 @@ def message_menus() -> list[app_commands.ContextMenu]:
 
 def _menu(name: str, act: Chosen) -> app_commands.ContextMenu:
     async def choose(interaction: Interaction, message: discord.Message) -> None:
-        speak_privately(interaction)
-        await act(interaction, app_of(interaction.client), message)
+        app = app_of(interaction.client)
+        await use_languages(interaction, app)
+        await act(interaction, app, message)
 
     contexts = app_commands.AppCommandContext(guild=True, dm_channel=True)
     menu = app_commands.ContextMenu(name=name, callback=choose, allowed_contexts=contexts)

@@ -22,7 +22,7 @@ from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.delivery.gallery_channel import GalleryChannel
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import app_of, lacking, managers_only, moderated, speak_privately, tell
+from limner.bot.ui.interactions import app_of, lacking, managers_only, moderated, tell, use_languages
 from limner.bot.ui.job.job_buttons import job_of
 from limner.bot.ui.uploads import download
 
@@ -233,8 +233,8 @@ def block_menu() -> app_commands.ContextMenu:
 
 
 async def _block_message(interaction: Interaction, message: discord.Message) -> None:
-    speak_privately(interaction)
     app = app_of(interaction.client)
+    await use_languages(interaction, app)
     guild_id = await moderated(interaction, app)
     job_id = job_of(message) if message.author == interaction.client.user else None
     job = await app.jobs.get(job_id) if job_id else None

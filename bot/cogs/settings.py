@@ -16,7 +16,7 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.controls import NOT_OFFERED, NUMBER, ForAnyone
 from limner.bot.ui.form import Form, open_form
-from limner.bot.ui.interactions import SILENT
+from limner.bot.ui.interactions import SILENT, use_languages
 from limner.bot.ui.member_choices import CHOICES as SETTINGS
 from limner.bot.ui.member_choices import Choice, Offered, find, label_of
 
@@ -25,8 +25,8 @@ Interaction = discord.Interaction[Any]
 NAMES = (*SETTINGS,)
 TITLE = N_("Your settings")
 NOTE = N_(
-    "They count in every server where a request does not say otherwise, as far as its model can. Your language is the "
-    "one that Discord has for you."
+    "They count in every server where a request does not say otherwise, as far as its model can. The names of commands "
+    "and options are in the language that Discord has for you."
 )
 NOW = N_("**{label}** {value}")
 
@@ -115,6 +115,7 @@ async def _choose(app: App, user_id: int, name: str, value: str) -> None:
 
 
 async def _refresh(interaction: Interaction, app: App) -> None:
+    await use_languages(interaction, app)
     view = await _screen(app, interaction.user.id)
     await interaction.response.edit_message(view=view, allowed_mentions=SILENT)
 

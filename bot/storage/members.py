@@ -12,12 +12,15 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.tables.asking_tables import MemberSettings
 from limner.bot.storage.together import Together
 
-CHOSEN = select(MemberSettings.user_id, MemberSettings.expand, MemberSettings.usual).where(
-    MemberSettings.user_id.in_(bindparam("users", expanding=True))
-)
+_COLUMNS = (MemberSettings.user_id, MemberSettings.expand, MemberSettings.language, MemberSettings.usual)
+CHOSEN = select(*_COLUMNS).where(MemberSettings.user_id.in_(bindparam("users", expanding=True)))
 KEEP = text("""
 INSERT INTO member_settings (user_id, expand) VALUES (:user, :expand)
 ON CONFLICT (user_id) DO UPDATE SET expand = excluded.expand
+""")
+SPEAK = text("""
+INSERT INTO member_settings (user_id, language) VALUES (:user, :language)
+ON CONFLICT (user_id) DO UPDATE SET language = excluded.language
 """)
 LEND = text("""
 INSERT INTO member_settings (user_id, lends_uploads) VALUES (:user, :lends)
@@ -31,6 +34,8 @@ class Usual:
 
     #: on, off or preview; None: not chosen.
     expand: str | None = None
+    #: The language of what only the member reads; None: as in Discord.
+    language: str | None = None
     #: Other options of /imagine by their names, as they would be typed.
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -50,6 +55,11 @@ class Members:
         """Change whether ideas are expanded; None leaves it to the server of each request."""
         async with self.database.begin() as session:
             await session.execute(KEEP, {"user": user_id, "expand": expand})
+
+    async def choose_language(self, user_id: int, language: str | None) -> None:
+        """Change the language of what only the member reads; None leaves it to Discord."""
+        async with self.database.begin() as session:
+            await session.execute(SPEAK, {"user": user_id, "language": language})
 
     async def choose(self, user_id: int, option: str, value: str) -> None:
         """Change a usual option; an empty value leaves it to the server of each request."""
@@ -76,5 +86,5 @@ class Members:
     async def _usual_of(self, users: Sequence[int], _patience: float) -> list[Usual]:
         async with self.database.read() as session:
             rows = await session.execute(CHOSEN, {"users": set(users)})
-            chosen = {row.user_id: Usual(row.expand, row.usual) for row in rows}
+            chosen = {row.user_id: Usual(row.expand, row.language, row.usual) for row in rows}
         return [chosen.get(user, Usual()) for user in users]

@@ -12,7 +12,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import speak_privately
+from limner.bot.ui.interactions import use_languages
 
 Interaction = discord.Interaction[Any]
 
@@ -35,7 +35,7 @@ class LimnerCog(commands.Cog):
         Raises:
             NotOffered: a value, a length or a choice is not offered by the command.
         """
-        speak_privately(interaction)
+        await use_languages(interaction, self.app)
         given = dict(iter(interaction.namespace))
         if isinstance(interaction.command, app_commands.Command):
             for option in interaction.command.parameters:

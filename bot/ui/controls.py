@@ -14,7 +14,7 @@ from limner.bot.errors import BadOption
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import app_of, managers_only, moderated, owned, readable, speak_privately, viewed
+from limner.bot.ui.interactions import app_of, managers_only, moderated, owned, readable, use_languages, viewed
 
 Interaction = discord.Interaction[Any]
 ItemT = TypeVar("ItemT", bound=discord.ui.Item[Any])
@@ -53,10 +53,11 @@ class Control(ABC, discord.ui.DynamicItem[ItemT], template="limner:"):
 
     async def callback(self, interaction: Interaction) -> None:
         """Act for the permitted member; errors are answered here, because discord.py would only log them."""
-        speak_privately(interaction)
+        app = app_of(interaction.client)
+        await use_languages(interaction, app)
         try:
             _check_offered(interaction)
-            await self.check_and_act(interaction, app_of(interaction.client))
+            await self.check_and_act(interaction, app)
         except Exception as error:
             await answer_error(interaction, error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from discord import app_commands
 
 from limner.bot import posted_pictures
 from limner.bot.app import App
-from limner.bot.errors import CannotPost, NotModerator, NotYours
+from limner.bot.errors import CannotPost, NotModerator, NotYours, UserError
 from limner.bot.place import Where
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
@@ -25,6 +25,8 @@ SILENT = discord.AllowedMentions.none()
 """No mentions: nothing that Limner writes pings anybody."""
 THINKING = "limner_thinking"
 """Marks an interaction whose answer still shows "thinking"; true if that is private."""
+LANGUAGES = "limner_languages"
+"""Keeps Discord's own locales of the member and the server beside those that they have chosen."""
 WITHDRAWN = "…"
 """Stands in a deferred answer for the moment before it is deleted."""
 
@@ -39,8 +41,27 @@ AGE_RESTRICTABLE = (
 AGE_RESTRICTED_SERVERS = (discord.NSFWLevel.explicit, discord.NSFWLevel.age_restricted)
 
 
+async def use_languages(interaction: Interaction, app: App) -> None:
+    """Put the languages that the member and the server have chosen in place of Discord's, and speak the member's.
+
+    While the database is busy, Discord's count.
+    """
+    of_discord = interaction.extras.setdefault(LANGUAGES, (interaction.locale, interaction.guild_locale))
+    with suppress(UserError):
+        own, server = await app.members.usual(interaction.user.id), await app.guilds.get(interaction.guild_id)
+        interaction.locale = locale_of(own.language) or of_discord[0]
+        interaction.guild_locale = (locale_of(server.language) if interaction.guild_id else None) or of_discord[1]
+    speak_privately(interaction)
+
+
+def locale_of(language: str | None) -> discord.Locale | None:
+    """Discord's locale of a language; None for none."""
+    named = (one for one in discord.Locale if language and str(one).replace("-", "_").startswith(language))
+    return next(named, None)
+
+
 def speak_privately(interaction: Interaction) -> None:
-    """Translate this task's answers into the member's Discord language from now on."""
+    """Translate this task's answers into the member's language from now on."""
     speak(str(interaction.locale))
 
 
@@ -49,9 +70,11 @@ def speaking_publicly(interaction: Interaction) -> AbstractContextManager[None]:
     return speaking(str(interaction.guild_locale or interaction.locale))
 
 
-def speaking_to_server(guild: discord.Guild | None, otherwise: str) -> AbstractContextManager[None]:
+async def speaking_to_server(app: App, guild: discord.Guild | None, otherwise: str) -> AbstractContextManager[None]:
     """The same for messages without an interaction; ``otherwise`` is the locale where no server is known."""
-    return speaking(str(guild.preferred_locale) if guild else otherwise)
+    if guild is None:
+        return speaking(otherwise)
+    return speaking((await app.guilds.get(guild.id)).language or str(guild.preferred_locale))
 
 
 async def tell(interaction: Interaction, text: str, **more: Any) -> None:

@@ -10,7 +10,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.limits import some
 from limner.bot.options.declarations import ASPECTS
-from limner.bot.translation import N_, _, ngettext
+from limner.bot.translation import N_, _, languages, ngettext, own_name
 from limner.generators.cards.qualities import QUALITIES
 
 UNCHOSEN = "-"
@@ -18,6 +18,7 @@ UNCHOSEN = "-"
 AS_SERVER = N_("As the server has it")
 GONE = N_("{value} (not on offer any more)")
 NO_SUCH = N_("“{text}” is not on offer; write one of: {names}.")
+AS_DISCORD = N_("As in Discord")
 AS_MODEL = N_("As the model has it")
 
 
@@ -96,6 +97,19 @@ def _of_two(no: str, yes: str, _app: App) -> list[Offered]:
     return [Offered("off", _(no)), Offered("on", _(yes))]
 
 
+def of_languages(_app: App) -> list[Offered]:
+    """The languages that the bot speaks, each in its own words."""
+    return [Offered(UNCHOSEN, _(AS_DISCORD)), *(Offered(language, own_name(language)) for language in languages())]
+
+
+async def _language(app: App, user_id: int) -> str:
+    return (await app.members.usual(user_id)).language or UNCHOSEN
+
+
+async def _choose_language(app: App, user_id: int, value: str) -> None:
+    await app.members.choose_language(user_id, None if value == UNCHOSEN else value)
+
+
 async def _usual(option: str, unchosen: str, app: App, user_id: int) -> str:
     return str((await app.members.usual(user_id)).options.get(option, unchosen))
 
@@ -160,6 +174,7 @@ CHOICES = {
     "private": _option(
         N_("Answers"), "private", _pair(N_("Everybody in the channel sees them"), N_("Only I see them")), "off"
     ),
+    "language": Choice(N_("Language"), of_languages, _language, _choose_language),
     "faces": Choice(
         N_("Ratings"), _pair(N_("No faces under my results"), N_("Two faces under my results")), _faces, _choose_faces
     ),

@@ -17,7 +17,7 @@ from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.wildcard_lists import PART
-from limner.bot.translation import N_, _, listed, ngettext, semicolons
+from limner.bot.translation import N_, _, listed, ngettext, own_name, semicolons
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job import job_messages
 
@@ -75,6 +75,11 @@ FIELDS = {
     "times_out": N_("Time-out on Discord"),
     "evasion": N_("Answer to a refused idea in another spelling"),
     "evasion_minutes": N_("Minutes in which another spelling is looked for"),
+    "language": N_("Language of public messages"),
+    "expand": N_("Expansion"),
+    "shares_pictures": N_("Posted pictures for everybody"),
+    "keep_days": N_("Days for which requests are kept (0: no end)"),
+    "refused_days": N_("Days for which refused requests are kept (0: the operator's)"),
     "gallery_channel_id": N_("Gallery channel"),
     "gallery_stars": N_("Stars for the gallery channel"),
     "explicit_limit": N_("Limit of explicit pictures"),
@@ -282,6 +287,10 @@ def _in_words(name: str, value: Any) -> str:
         case "moderator_role_ids":
             return _mentions("@&", map(str, value)) or _("only Manage Server")
         case "review_channel_id" if value:
+            return f"<#{value}>"
+        case "language":
+            return own_name(value) if value else _("as in Discord")
+        case "gallery_channel_id" if value:
             return f"<#{value}>"
         case "expires_at" if value:
             return f"<t:{value:.0f}:f>"

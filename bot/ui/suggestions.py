@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 
 from limner.bot.limits import CHOICE, CHOICES, cut, key
-from limner.bot.ui.interactions import app_of
+from limner.bot.ui.interactions import app_of, use_languages
 
 Interaction = discord.Interaction[Any]
 OwnerT = TypeVar("OwnerT")
@@ -24,7 +24,9 @@ def few_at_once(find: Found[OwnerT, TypedT, ValueT]) -> Found[OwnerT, TypedT, Va
 
     @functools.wraps(find)
     async def answer(owner: OwnerT, interaction: Interaction, typed: TypedT, /) -> list[app_commands.Choice[ValueT]]:
-        async with app_of(interaction.client).suggesting.suggestion():
+        app = app_of(interaction.client)
+        async with app.suggesting.suggestion():
+            await use_languages(interaction, app)
             found = await find(owner, interaction, typed)
             await interaction.response.autocomplete(found)
         return found

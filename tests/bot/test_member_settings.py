@@ -34,7 +34,7 @@ async def test_what_a_member_chooses_is_shown_and_counts_after_a_restart(world: 
     shown = await screen(world)
     assert shown.response
     assert chosen(shown.response.message) == {
-        **dict.fromkeys(("model", "aspect", "expand"), "-"),
+        **dict.fromkeys(("model", "aspect", "expand", "language"), "-"),
         **{"count": "1", "quality": "standard", "private": "off", "faces": "off", "training": "off", "uploads": "off"},
     }
     wanted = {"aspect": "16:9", "count": "2", "expand": "off", "faces": "on", "training": "on", "uploads": "on"}

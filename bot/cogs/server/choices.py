@@ -12,7 +12,7 @@ from limner.bot.guild_settings import GuildSettings, OnEvasion
 from limner.bot.moderation.access import EVERYTHING, OF_MODEL
 from limner.bot.reasons import JobKind
 from limner.bot.translation import N_, _
-from limner.bot.ui.member_choices import UNCHOSEN, Offered
+from limner.bot.ui.member_choices import UNCHOSEN, Offered, of_languages
 
 AS_OPERATOR = N_("As the bot's operator has it")
 LONGEST_SUBJECT = 70
@@ -81,6 +81,12 @@ CHOICES = {
             "off": N_("Ideas are painted as they are"),
             "preview": N_("Expanded ideas are shown before they are painted"),
         },
+    ),
+    "language": ServerChoice(
+        N_("Language of public messages"),
+        of_languages,
+        lambda settings: settings.language or UNCHOSEN,
+        lambda _settings, value: {"language": "" if value == UNCHOSEN else value},
     ),
     "sharing": _switch(
         N_("Posted pictures"),

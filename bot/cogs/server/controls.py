@@ -36,7 +36,7 @@ FORMS = {
 """The form that each button opens: its kind, its subject, and what the button says."""
 TYPED = ("style", "model")
 """Settings that may have more values than a list has room for."""
-ON_PAINTING = ("model", "style", "expand", "sharing", "signing")
+ON_PAINTING = ("model", "style", "language", "expand", "sharing", "signing")
 ON_REVIEW = ("negative", "evasion", "timeout")
 """The choices of two pages."""
 PLACES = (

@@ -39,5 +39,7 @@ class MemberSettings(Base, kw_only=True, eq=False):
     expand: Mapped[str | None] = mapped_column(String(8), default=None)
     #: Other usual options of /imagine by their names.
     usual: Mapped[dict[str, Any]] = mapped_column(EncryptedJson, default_factory=dict[str, Any], server_default="{}")
+    #: The language of what only the member reads, one of `bot.translation.languages`; None: as in Discord.
+    language: Mapped[str | None] = mapped_column(String(16), default=None)
     #: Whether others may start from pictures that the member posts.
     lends_uploads: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -102,7 +102,7 @@ class Delivery:
             await self._erase_tokens()
             moving = [*await self._app.jobs.to_show(), *await self._waiting()]
             for job in sorted(moving, key=lambda job: (_is_waiting(job), self._seen(job).at)):
-                if self._is_stale(job):
+                if await self._is_stale(job):
                     self._begin(job, self._show)
         except Exception as error:
             log.error("delivery_failed reason=%s", error_site(error))
@@ -119,15 +119,16 @@ class Delivery:
 
     async def _work(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
         try:
-            with self._speaking(job):
+            with await self._speaking(job):
                 await work(job)
             self._app.jobs.changed.hear()
         except Exception as error:
             log.error("delivery_failed job=%s reason=%s", job.id, error_site(error))
 
-    def _speaking(self, job: Job) -> AbstractContextManager[None]:
-        """Write in the language of a job's server; in a direct message in its owner's."""
-        return speaking_to_server(self._client.get_guild(job.guild_id or 0), job.locale)
+    async def _speaking(self, job: Job) -> AbstractContextManager[None]:
+        """Write in the language of a job's server; what only its owner reads in the owner's."""
+        guild = None if job.is_private else self._client.get_guild(job.guild_id or 0)
+        return await speaking_to_server(self._app, guild, job.locale)
 
     # Finished jobs.
 
@@ -210,7 +211,7 @@ class Delivery:
     def _seen(self, job: Job) -> _Shown:
         return self._shown.get(job.id, _Shown())
 
-    def _is_stale(self, job: Job) -> bool:
+    async def _is_stale(self, job: Job) -> bool:
         now = time.monotonic()
         if now - self._moved.get(_channel_id(job), -math.inf) < PROGRESS_SECONDS:
             return False
@@ -219,7 +220,7 @@ class Delivery:
             return job.message_id is not None and not told_before
         if job.held_at is None and (job.message_id is None or time.time() - (job.started_at or 0) < PROGRESS_AFTER):
             return False
-        with self._speaking(job):
+        with await self._speaking(job):
             return _can_be_found(job) and self._seen(job).text != _moving(job)
 
     async def _show(self, job: Job) -> None:

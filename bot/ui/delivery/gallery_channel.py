@@ -88,7 +88,7 @@ class GalleryPoster:
         if objection and image.id in objection.codes:
             return await self._app.gallery_posts.drop(post)
         try:
-            with speaking_to_server(channel.guild, job.locale):
+            with await speaking_to_server(self._app, channel.guild, job.locale):
                 await self._send(post, job, image, channel)
         except discord.HTTPException as error:
             log.info("gallery_post_waits post=%s code=%s", post.id, error.code)

@@ -117,7 +117,7 @@ class ReviewPoster:
         pause, told_of = RETRY_SECONDS, None
         try:
             async with asyncio.timeout(CARD_SECONDS):
-                with self._speaking(review.guild_id):
+                with await self._speaking(review.guild_id):
                     await (self._post(review) if review.state == ReviewState.OPEN else self._close(review))
             return self._app.reviews.changed.hear()  # the server's next card
         except _Closed as closed:
@@ -127,9 +127,9 @@ class ReviewPoster:
             log.warning("card_postponed review=%s error=%s", review.id, error_site(error))
         await self._app.reviews.postpone(review.id, pause, told_of)
 
-    def _speaking(self, guild_id: int) -> AbstractContextManager[None]:
+    async def _speaking(self, guild_id: int) -> AbstractContextManager[None]:
         """Write in the language of a server, which its moderators share."""
-        return speaking_to_server(self._client.get_guild(guild_id), ENGLISH)
+        return await speaking_to_server(self._app, self._client.get_guild(guild_id), ENGLISH)
 
     # An open review.
 
@@ -176,7 +176,7 @@ class ReviewPoster:
         log.warning("review_channel_closed guild=%s channel=%s", guild_id, channel_id)
         guild = self._client.get_guild(guild_id)
         if guild and guild.system_channel:
-            with self._speaking(guild_id):
+            with await self._speaking(guild_id):
                 text = _(NOT_POSSIBLE, channel=channel_id) if channel_id else _(NOT_CHOSEN)
             try:
                 await guild.system_channel.send(text, allowed_mentions=SILENT)
