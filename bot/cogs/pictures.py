@@ -11,6 +11,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, CannotPost, NotFound
+from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Where
@@ -49,7 +50,7 @@ GALLERY = N_(
     "who read it may read the channel that they come from. They go when they are deleted, hidden or held back."
 )
 UNSEEN = N_("I cannot see <#{channel}>; give me the permission View Channel there.")
-NO_GALLERY = N_("There is no gallery channel; `channel` chooses one, a text channel or a forum.")
+NO_GALLERY = N_("There is no gallery channel; choose one, a text channel or a forum.")
 BLOCK = "Block this picture"
 
 
@@ -68,10 +69,7 @@ class ChannelOption(app_commands.Transformer):
 
     async def transform(self, interaction: Interaction, value: app_commands.AppCommandChannel, /) -> GalleryChannel:
         """The channel, with what the bot knows of it; raises BadOption if it cannot see it."""
-        channel = value.resolve()
-        if not isinstance(channel, GalleryChannel):
-            raise BadOption(_(UNSEEN, channel=value.id))
-        return channel
+        return checked_gallery(interaction.guild, value.id)
 
 
 class Pictures(LimnerCog, name="Limner pictures"):
@@ -145,15 +143,13 @@ class Pictures(LimnerCog, name="Limner pictures"):
         guild_id = await moderated(interaction, self.app)
         changes: dict[str, Any] = {"gallery_channel_id": None} if off else {}
         if channel and not off:
-            changes["gallery_channel_id"] = _checked(channel).id
+            changes["gallery_channel_id"] = channel.id
         if stars:
             changes["gallery_stars"] = stars
         if changes:
             managers_only(interaction)
             await self.app.guilds.change(guild_id, interaction.user.id, **changes)
-        settings = await self.app.guilds.get(guild_id)
-        chosen = {"channel": settings.gallery_channel_id, "stars": settings.gallery_stars}
-        await tell(interaction, _(GALLERY, **chosen) if settings.gallery_channel_id else _(NO_GALLERY))
+        await tell(interaction, gallery_in_words(await self.app.guilds.get(guild_id)))
 
     @group.command()
     @app_commands.describe(default="Whether a language model adds details where neither member nor request says it")
@@ -181,8 +177,17 @@ class Pictures(LimnerCog, name="Limner pictures"):
         await tell(interaction, _("Picture {number} is not blocked any more.", number=number))
 
 
-def _checked(channel: GalleryChannel) -> GalleryChannel:
-    """The channel; raises CannotPost if pictures could not be posted there."""
+def gallery_in_words(settings: GuildSettings) -> str:
+    """What a server's gallery channel is for, or that there is none."""
+    chosen = {"channel": settings.gallery_channel_id, "stars": settings.gallery_stars}
+    return _(GALLERY, **chosen) if settings.gallery_channel_id else _(NO_GALLERY)
+
+
+def checked_gallery(guild: discord.Guild | None, channel_id: int) -> GalleryChannel:
+    """A channel or forum of a server; raises BadOption if the bot cannot see it, CannotPost if it cannot post there."""
+    channel = guild.get_channel(channel_id) if guild else None
+    if not isinstance(channel, GalleryChannel):
+        raise BadOption(_(UNSEEN, channel=channel_id))
     missing = lacking(channel.permissions_for(channel.guild.me), channel)
     if missing:
         raise CannotPost(missing)

@@ -57,6 +57,7 @@ HEADINGS = {
     "explicit_limit_restricted": N_("In age-restricted channels, from 0 to 1"),
     "keep_days": N_("Days for which requests are kept"),
     "refused_days": N_("Days for which refused requests are kept"),
+    "gallery_stars": N_("Stars that a picture needs"),
     "pictures_day": N_("Pictures in 24 hours"),
     "pictures_month": N_("Pictures in 30 days"),
     "seconds_day": N_("Seconds of painting in 24 hours"),

@@ -89,6 +89,16 @@ async def test_every_page_shows_what_is_chosen_and_every_change_can_be_undone(wo
     form = await grace.click(message(shown), custom_id="limner:server:form:keeping")
     shown = await grace.submit_modal(form, {"keep_days": "30", "refused_days": ""})
     assert "for 30 days" in text_of(message(shown))
+    shown = await turn(world, "gallery")
+    assert "There is no gallery channel" in text_of(message(shown))
+    forum = guild.create_forum_channel("best-of")
+    shown = await grace.select(message(shown), [forum], custom_id="limner:server:gallery")
+    assert chosen(message(shown), "gallery") == [str(forum.id)]
+    form = await grace.click(message(shown), label="Number of stars")
+    shown = await grace.submit_modal(form, {"gallery_stars": "5"})
+    assert "at least 5 members" in text_of(message(shown))
+    shown = await grace.select(message(await turn(world, "gallery")), [], custom_id="limner:server:gallery")
+    assert "There is no gallery channel" in text_of(message(shown))
 
     await world.restart()
     for change in (await audit_log.page(world.app.database, guild.id)).changes:

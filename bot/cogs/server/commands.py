@@ -24,6 +24,7 @@ ITEMS = (
     controls.QuotaRole,
     controls.ModeratorRoles,
     controls.ReviewPlace,
+    controls.GalleryPlace,
     controls.ServerButton,
 )
 """The controls of the screen."""

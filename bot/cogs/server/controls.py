@@ -10,6 +10,7 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.filter.settings import chosen_roles, chosen_text_channel
+from limner.bot.cogs.pictures import checked_gallery
 from limner.bot.cogs.server.choices import CHOICES, LONGEST_SUBJECT
 from limner.bot.cogs.server.screen import refresh
 from limner.bot.errors import BadOption
@@ -29,6 +30,7 @@ FORMS = {
     "strikes": ("numbers", 0, N_("Days, strikes and hours")),
     "limits": ("numbers", 1, N_("How explicit pictures may be")),
     "keeping": ("numbers", 2, N_("Change")),
+    "gallery": ("numbers", 3, N_("Number of stars")),
     "everybody": ("quota", 0, N_("Everybody's quota")),
     "style": ("servername", 0, N_("Change")),
     "model": ("servername", 1, N_("Change")),
@@ -194,6 +196,30 @@ class ReviewPlace(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner:
         chosen = chosen_text_channel(interaction, self.item)
         await app.guilds.change(guild_id, interaction.user.id, review_channel_id=chosen)
         await refresh(interaction, app, guild_id, "review")
+
+
+class GalleryPlace(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner:server:gallery"):
+    """Selects the channel or forum in which starred pictures are posted once more."""
+
+    @classmethod
+    def of(cls, settings: GuildSettings) -> Self:
+        """A choice among the server's text channels and forums."""
+        chosen, kind = settings.gallery_channel_id, discord.SelectDefaultValueType.channel
+        select = discord.ui.ChannelSelect[Any](
+            custom_id="limner:server:gallery",
+            placeholder=_("No gallery channel"),
+            channel_types=[discord.ChannelType.text, discord.ChannelType.forum],
+            min_values=0,
+            default_values=[discord.SelectDefaultValue(id=chosen, type=kind)] if chosen else [],
+        )
+        return cls(select)
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Post there from now on."""
+        chosen = [checked_gallery(interaction.guild, channel.id).id for channel in self.item.values]
+        channel_id = chosen[0] if chosen else None
+        await app.guilds.change(guild_id, interaction.user.id, gallery_channel_id=channel_id)
+        await refresh(interaction, app, guild_id, "gallery")
 
 
 class ServerButton(ForManagers[discord.ui.Button[Any]], template=rf"limner:server:form:(?P<verb>{'|'.join(FORMS)})"):

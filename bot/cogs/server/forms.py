@@ -33,6 +33,7 @@ EMPTY = N_("Empty: as the bot's operator has it.")
 KEPT = N_("Empty: until somebody deletes them.")
 UNLIMITED = N_("Empty: no limit.")
 MOST_DAYS, MOST_USES = 3650, 1_000_000
+MOST_STARS = 100
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,10 @@ GROUPS: dict[str, tuple[str, dict[str, Number]]] = {
         N_("How long requests are kept"),
         {"keep_days": Number(empty=(0, KEPT)), "refused_days": Number(empty=(0, EMPTY))},
     ),
+    "gallery": (N_("Gallery channel"), {"gallery_stars": Number(most=MOST_STARS)}),
 }
 """The numbers of each form by their settings."""
-PAGE_OF = {"strikes": "review", "limits": "painting", "keeping": "keeping"}
+PAGE_OF = {"strikes": "review", "limits": "painting", "keeping": "keeping", "gallery": "gallery"}
 
 
 class NumbersForm(Form, kind="numbers"):

@@ -9,12 +9,14 @@ import discord
 
 from limner.bot.app import App
 from limner.bot.cogs.filter.settings import public_warning
+from limner.bot.cogs.pictures import gallery_in_words
 from limner.bot.cogs.server.choices import CHOICES, subjects
 from limner.bot.cogs.server.controls import (
     ON_PAINTING,
     ON_REVIEW,
     AccessChannels,
     AccessRoles,
+    GalleryPlace,
     ModeratorRoles,
     QuotaRole,
     ReviewPlace,
@@ -98,6 +100,15 @@ def _review(app: App, settings: GuildSettings, guild: Guild, _subject: str) -> l
         *_choices(app, settings, ON_REVIEW),
         discord.ui.TextDisplay("\n".join(lines)),
         row(ServerButton("strikes")),
+    ]
+
+
+@page("gallery")
+def _gallery(_app: App, settings: GuildSettings, _guild: Guild, _subject: str) -> list[Item]:
+    return [
+        discord.ui.TextDisplay(gallery_in_words(settings)),
+        row(GalleryPlace.of(settings)),
+        row(ServerButton("gallery")),
     ]
 
 

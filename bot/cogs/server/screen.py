@@ -24,6 +24,7 @@ PAGES = {
     "access": N_("Channels and roles"),
     "quotas": N_("Quotas"),
     "review": N_("Review and strikes"),
+    "gallery": N_("Gallery channel"),
     "keeping": N_("How long requests are kept"),
 }
 TITLE = N_("Settings of this server")
