@@ -117,7 +117,7 @@ async def _choose(app: App, user_id: int, name: str, value: str) -> None:
 async def _refresh(interaction: Interaction, app: App) -> None:
     await use_languages(interaction, app)
     view = await _screen(app, interaction.user.id)
-    await interaction.response.edit_message(view=view, allowed_mentions=SILENT)
+    await interaction.response.edit_message(content=None, embeds=[], view=view, allowed_mentions=SILENT)
 
 
 async def _screen(app: App, user_id: int) -> discord.ui.LayoutView:

@@ -70,6 +70,7 @@ async def test_a_style_is_typed_and_what_is_not_on_offer_comes_back(world: World
     style = next(iter(world.app.styles.presets.values()))
     done = await ada.submit_modal(form, {"text": style.title.upper()})
     assert done.response
+    assert f"**Style** {style.title}" in text_of(done.response.message)
     assert (await world.app.members.usual(ada.id)).options == {"style": style.name}
     assert (await world.imagine("a fox")).style == style.name
     again = await screen(world)

@@ -12,7 +12,7 @@ from limner.bot.guild_settings import GuildSettings
 from limner.bot.moderation.access import EVERYTHING
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import ForManagers
-from limner.bot.ui.interactions import SILENT
+from limner.bot.ui.interactions import SILENT, use_languages
 
 Interaction = discord.Interaction[Any]
 Item = discord.ui.Item[Any]
@@ -60,9 +60,10 @@ class PageSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:server:p
 
 
 async def refresh(interaction: Interaction, app: App, guild_id: int, page: str, subject: str = EVERYTHING) -> None:
-    """Replace the shown page."""
+    """Replace the shown page, or the sentence under which its form was opened again."""
+    await use_languages(interaction, app)
     view = screen(app, await app.guilds.get(guild_id), interaction.guild, page, subject)
-    await interaction.response.edit_message(view=view, allowed_mentions=SILENT)
+    await interaction.response.edit_message(content=None, embeds=[], view=view, allowed_mentions=SILENT)
 
 
 def screen(
