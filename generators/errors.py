@@ -34,6 +34,8 @@ class GenerationError(Exception):
     """Whether another attempt may end otherwise; what fails the same way each time is tried once."""
     most_attempts: ClassVar[float] = math.inf
     """How many attempts are worth their time; the operator may allow fewer."""
+    costs_attempt: ClassVar[bool] = True
+    """Whether it counts as an attempt of the request."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or type(self).__doc__)
@@ -92,6 +94,12 @@ class NoLora(BadRequest):
 
 class DeviceLost(GenerationError):
     """The device stopped answering; the request is painted again when it is back."""
+
+
+class ServersDown(GenerationError):
+    """No server of this model can be reached; the request waits for one."""
+
+    costs_attempt = False
 
 
 class ModelNotFound(GenerationError):

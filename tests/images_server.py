@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class PaintingServer:
     address: str = ""
     key: str = ""
     asked: list[Json] = field(default_factory=list[Json])
+    files: list[list[tuple[str, Image.Image]]] = field(default_factory=list[list[tuple[str, Image.Image]]])
     faults: list[web.Response] = field(default_factory=list[web.Response])
     refuse: Callable[[Json], web.Response | None] = lambda _: None
     free: asyncio.Event = field(default_factory=asyncio.Event)
@@ -30,8 +32,16 @@ class PaintingServer:
     busiest: int = 0
     _busy: int = 0
 
-    async def generations(self, request: web.Request) -> web.Response:
-        body: Json = await request.json()
+    async def generations(self, request: web.Request) -> web.StreamResponse:
+        return await self._paint(request, await request.json())
+
+    async def edits(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        files = [(name, value) for name, value in form.items() if isinstance(value, web.FileField)]
+        self.files.append([(name, Image.open(io.BytesIO(value.file.read()))) for name, value in files])
+        return await self._paint(request, {name: value for name, value in form.items() if isinstance(value, str)})
+
+    async def _paint(self, request: web.Request, body: Json) -> web.StreamResponse:
         self.asked.append(body)
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return error(401, "Incorrect API key provided.", code="invalid_api_key")
@@ -48,7 +58,8 @@ class PaintingServer:
             raise
         finally:
             self._busy -= 1
-        return answer(paint(body.get("seed", 0), body.get("size", "64x48")))
+        image = paint(int(body.get("seed", 0)), body.get("size", "64x48"))
+        return await stream(request, image) if body.get("stream") else answer(image)
 
     async def models(self, request: web.Request) -> web.Response:
         right = not self.key or request.headers.get("Authorization") == f"Bearer {self.key}"
@@ -63,9 +74,23 @@ def paint(seed: int, size: str) -> Image.Image:
 
 def answer(image: Image.Image) -> web.Response:
     """A picture as the API sends it."""
+    return encoded(base64.b64decode(_base64(image)))
+
+
+async def stream(request: web.Request, image: Image.Image) -> web.StreamResponse:
+    """The picture as OpenAI streams it, a rough one first."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for kind, one in (("partial_image", image.reduce(4)), ("completed", image)):
+        event = {"type": f"image_generation.{kind}", "b64_json": _base64(one)}
+        await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+    return response
+
+
+def _base64(image: Image.Image) -> str:
     file = io.BytesIO()
     image.save(file, "PNG")
-    return encoded(file.getvalue())
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def encoded(data: bytes) -> web.Response:
@@ -79,16 +104,22 @@ def error(status: int, message: str, **more: Any) -> web.Response:
 
 
 @asynccontextmanager
-async def open_painting_server() -> AsyncGenerator[PaintingServer]:
-    """A server on this machine until the block ends."""
+async def open_painting_server(port: int = 0) -> AsyncGenerator[PaintingServer]:
+    """A server on this machine until the block ends; at a free port unless one is named."""
     server, application = PaintingServer(), web.Application()
     server.free.set()
     application.add_routes(
-        [web.post("/v1/images/generations", server.generations), web.get("/v1/models", server.models)]
+        [
+            web.post("/v1/images/generations", server.generations),
+            web.post("/v1/images/edits", server.edits),
+            web.get("/v1/models", server.models),
+        ]
     )
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     server.address = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield server
-    await runner.cleanup()
+    try:
+        yield server
+    finally:
+        await runner.cleanup()

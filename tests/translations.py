@@ -27,7 +27,7 @@ from limner.bot.styles import STYLE, Styles
 from limner.bot.translation import ENGLISH, FOLDER, languages, read_catalogue
 from limner.bot.ui.command_names import NAME
 from limner.generators.errors import GenerationError
-from limner.generators.remote.images_client import AccountRefused
+from limner.generators.remote.images_answer import AccountRefused
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("bot", "generators")

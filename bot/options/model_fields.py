@@ -104,10 +104,12 @@ def _with_few_steps(loras: tuple[tuple[str, float], ...], name: str) -> tuple[tu
 
 
 def check_loras(card: ModelCard, request: GenerationRequest) -> None:
-    """Raise BadOption for a LoRA of an earlier request that the model does not have any more."""
+    """Raise BadOption for LoRAs that the model does not have any more, or does not take together."""
     for name, _weight in request.loras:
         if name not in card.loras:
             raise BadOption(_(GONE_LORA, name=name) if card.takes_loras else _(NO_LORAS, model=card.name))
+    if card.one_lora and len(request.loras) > 1:
+        raise BadOption(_("The model {model} takes one LoRA at a time; leave the others out.", model=card.name))
 
 
 def _lora(card: ModelCard, written: str) -> tuple[str, float]:

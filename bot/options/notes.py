@@ -86,6 +86,7 @@ def in_vain(card: ModelCard, request: GenerationRequest, notes: Mapping[str, Any
         "steps": request.num_inference_steps != card.num_inference_steps,
         "guidance": request.guidance_scale != card.guidance_scale,
         "seed": bool(notes.get(SEEDED)),
+        "strength": request.strength is not None,
     }
     return [option for option in unused if chosen[option]]
 

@@ -31,6 +31,15 @@ def subject_reference(card: ModelCard) -> str:
     return _adapter(card, Role.SUBJECT)
 
 
+def subject_weight(card: ModelCard) -> str:
+    """How much a subject reference counts, and where: an IP-Adapter's alone."""
+    if card.server and Role.SUBJECT in card.adapters:
+        return _(
+            "The model {model} weighs no references; say in words what counts how much, or where.", model=card.name
+        )
+    return subject_reference(card)
+
+
 def blend(card: ModelCard) -> str:
     """Blending pictures."""
     if Role.BLEND in card.adapters:

@@ -46,9 +46,11 @@ class SettingFields:
     executor: str = setting(
         "local", "Where pictures are painted: local (worker processes), ray (Ray actors) or openai (a server)."
     )
-    images_url: str = setting("", "Address of an OpenAI-compatible images server, such as http://localhost:8000/v1.")
-    images_api_key: str = setting("", "Key for that server, if it wants one.")
-    images_timeout: float = setting(300.0, "Seconds that the server may take for one picture.")
+    images_url: str = setting(
+        "", "Addresses of OpenAI-compatible images servers, such as http://localhost:8000/v1, with commas."
+    )
+    images_api_key: str = setting("", "Key for those servers, if they want one.")
+    images_timeout: float = setting(300.0, "Seconds that a server may take for one picture.")
     ray_address: str = setting("", "Address of a Ray cluster, such as `auto`; empty starts Ray on this machine.")
     device: str = setting(
         "auto", "Where the models run: auto (every GPU, else the CPU), or a list such as cuda:0,cuda:1; mps; cpu."
@@ -159,6 +161,11 @@ class SettingFields:
     load_timeout: float = setting(1800.0, "Seconds that loading a model may take, its download included.")
     max_attempts: int = setting(3, "How often a job is tried before its owner reads why it failed.")
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def servers_paint(self) -> bool:
+        """Whether servers paint, and workers only ask them; they load no torch then."""
+        return self.executor == "openai"
 
 
 def setting_names() -> list[str]:

@@ -10,10 +10,13 @@ from typing import Any
 from limner.bot.errors import SetupError
 from limner.bot.translation import _
 from limner.generators.cards.lora_files import LoraFiles
-from limner.generators.cards.model_card import UNLOADABLE, ModelCard
+from limner.generators.cards.model_card import UNLOADABLE, ImagesServer, ModelCard
+from limner.generators.cards.remote_card import remote_card
 
 LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""
+SERVERS = "servers"
+"""The folder in the data folder that says what servers' models can do, in a folder for each model."""
 RENAMED_MODELS = {"reader": "image-text"}
 """Old names of models that ship, which version 0.2 still reads."""
 PRETRAINED = Path(__file__).resolve().parents[2] / "generators" / "pretrained"
@@ -43,16 +46,28 @@ def card_with_files(name: str, source: str, data: Path, **more: Any) -> ModelCar
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:
     """The card of a model, given as in the setting ``models``."""
+    source, own = _parts(name, source)
+    return ModelCard.read(name, model_source(source), **more | own)
+
+
+def card_of_server(name: str, source: str, data: Path, kind: str, server: ImagesServer) -> ModelCard:
+    """The card of a server's model, given as in the setting ``models``; a limner.json lies in the data folder."""
+    source, own = _parts(name, source)
+    return remote_card(name, source, kind=kind, server=server, folder=data / SERVERS / name, **own)
+
+
+def _parts(name: str, source: str) -> tuple[str, dict[str, Any]]:
+    """A model's source, and the size, steps and guidance said behind it."""
     source, _at, own = source.partition("@")
-    source = model_source(source)
     if not own:
-        return ModelCard.read(name, source, **more)
+        return source, {}
     said = re.fullmatch(r"(\d+)x(\d+)(?::(\d+)(?::(\d+(?:\.\d+)?))?)?", own)
     if not said:
         raise SetupError(
             _("The model {name!r} has the size {own!r}; write it as name=folder@WIDTHxHEIGHT.", name=name, own=own)
         )
     width, height, steps, guidance = said.groups()
-    more |= {"num_inference_steps": int(steps)} if steps else {}
-    more |= {"guidance_scale": float(guidance)} if guidance else {}
-    return ModelCard.read(name, source, width=int(width), height=int(height), **more)
+    values: dict[str, Any] = {"width": int(width), "height": int(height)}
+    values |= {"num_inference_steps": int(steps)} if steps else {}
+    values |= {"guidance_scale": float(guidance)} if guidance else {}
+    return source, values

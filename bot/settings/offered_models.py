@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from limner.bot.settings.fields import SettingFields
 from limner.bot.settings.local_models import LocalModels, find_models
-from limner.bot.settings.model_sources import card_with_files, loadable_here, read_card
+from limner.bot.settings.model_sources import card_of_server, card_with_files, loadable_here
 from limner.generators.cards.model_card import UNLOADABLE, ImagesServer, ModelCard
 from limner.generators.cards.model_files import downloaded, pipeline_on_hub
+from limner.generators.cards.remote_card import addresses
 from limner.generators.text_files import BadText
 
 
@@ -68,7 +69,7 @@ class OfferedModels:
         return self._now
 
     def _on_hub(self) -> frozenset[Any]:
-        if self._settings.executor == "openai":
+        if self._settings.servers_paint:
             return frozenset()
         sources = (source.partition("@")[0] for source in self._settings.models.values())
         on_hub = [source for source in sources if source.count("/") == 1 and not Path(source).exists()]
@@ -88,9 +89,9 @@ class OfferedModels:
 
     def _card(self, name: str, source: str, stamp: str) -> ModelCard:
         settings = self._settings
-        if settings.executor == "openai":
-            server = ImagesServer(settings.images_url, settings.images_api_key, settings.images_timeout)
-            return read_card(name, source, kind="openai", server=server)
+        if settings.servers_paint:
+            server = ImagesServer(addresses(settings.images_url), settings.images_api_key, settings.images_timeout)
+            return card_of_server(name, source, settings.data, settings.executor, server)
         more = {"english_only": True} if name in self._english else {}
         card = card_with_files(name, source, settings.data, stamp=stamp, **more)
         return loadable_here(card) if settings.executor == "local" and settings.workers > 0 else card

@@ -57,6 +57,9 @@ async def end_failed(app: App, job: Job, error: GenerationError) -> None:
     if isinstance(error, NoLora):
         card = app.settings.cards[job.request["model"]]
         app.measured.put(NO_LORA, card.origin, True)  # the next one is not to wait in the queue for it
+    if not error.costs_attempt:
+        await patiently(lambda: jobs.release(job))
+        return
     again = error.retryable and job.attempts < error.most_attempts
     end = jobs.retry if again else jobs.fail
     await patiently(lambda: end(job, code, str(error)))

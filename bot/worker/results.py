@@ -123,7 +123,7 @@ async def _keep_features(app: App, scoring: ScoringThread, job: Job, images: Seq
     """
     settings = app.settings
     is_here = bool(settings.image_text_model) and Path(settings.image_text_source).is_dir()
-    if settings.executor != "openai" and is_here and (features := await scoring.features(images)):
+    if not settings.servers_paint and is_here and (features := await scoring.features(images)):
         await patiently(lambda: app.jobs.keep_features(job, features, settings.image_text_model))
 
 

@@ -26,11 +26,11 @@ NUMBERS = {
 """Number fields: whether they are whole, and their range."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
-    *("has_steps", "has_guidance", "steers", "chunks", "takes_loras", "zero_snr"),
+    *("has_steps", "has_guidance", "steers", "chunks", "takes_loras", "zero_snr", "streams", "references"),
 )
 CHOICES = {"dialect": ("sentences", "tags"), "prediction_type": ("epsilon", "v_prediction")}
 """Text fields that have one of some values."""
-TEXTS = {"title": 100, "kind": 64, "image_encoder": 500, "trigger_words": 80}
+TEXTS = {"title": 100, "kind": 64, "image_encoder": 500, "trigger_words": 80, "images_url": 2000}
 """Text fields and their most characters."""
 QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "guidance_scale": (float, 0, 100)}
 NAMES_OF_QUALITY = ("scheduler", "lora")

@@ -28,9 +28,9 @@ NO_LIMIT = 10**6
 
 @dataclass(frozen=True)
 class ImagesServer:
-    """An OpenAI-compatible images API: its address with the version, its key, and seconds for one picture."""
+    """The servers that paint a model: their addresses, the key that they want, and seconds for one picture."""
 
-    url: str
+    addresses: tuple[str, ...]
     api_key: str = field(repr=False)
     timeout: float
 
@@ -49,6 +49,7 @@ NOT_SAID = {
     "image_encoder",
     "reference_limits",
     "reference_faults",
+    "one_lora",
 }
 """Fields that a limner.json does not set as they are."""
 INPAINTED = (4, 9)
@@ -105,6 +106,10 @@ class ModelCard:
     """Reads prompts that are longer than its CLIP encoders in pieces, instead of their beginning only."""
     takes_loras: bool = True
     """Supports LoRA files."""
+    one_lora: bool = False
+    """Supports one LoRA in a request."""
+    streams: bool = False
+    """Its server sends rough pictures while it paints, if asked to."""
     subtle_strength: float = 0.35
     strong_strength: float = 0.7
     """How much of a picture its two variations change."""
@@ -145,7 +150,7 @@ class ModelCard:
     kind: str = "diffusion"
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
-    """The images server that runs it, if any; ``source`` is then its name there."""
+    """The servers that run it, if any; ``source`` is then its name there."""
     stamp: str = ""
     """Another text once its files are others; empty where nobody looks."""
     problem: str = ""
@@ -162,8 +167,7 @@ class ModelCard:
         Raises:
             BadText: one of its files is wrong, and where.
         """
-        is_elsewhere = overrides.get("server") is not None
-        files = Configuration(Path(source), {}, {}) if is_elsewhere else configuration(source)
+        files = configuration(source)
         folder, said = files.folder, files.said
         scale = _vae_scale_factor(files.table("vae/config.json"))
         transformer, unet = files.table("transformer/config.json"), files.table("unet/config.json")
@@ -180,14 +184,13 @@ class ModelCard:
         known = {field.name for field in fields(cls)} - NOT_SAID
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
         pipeline = files.table("model_index.json").get("_class_name")
-        if not is_elsewhere and pipeline is None:
+        if pipeline is None:
             pipeline = pipeline_on_hub(source)
         able = abilities(kind, pipeline)
         if kind == "diffusion" and isinstance(pipeline, str):
             said = _few_steps(pipeline, files, source) | said
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
-        is_broken = not is_elsewhere and source_fault(source, kind)
-        values["problem"] = UNLOADABLE if is_broken else able.get("problem", "")
+        values["problem"] = UNLOADABLE if source_fault(source, kind) else able.get("problem", "")
         if kind == "diffusion" and isinstance(pipeline, str):
             values["samplers"] = tuple(samplers(pipeline, files.table("scheduler/scheduler_config.json")))
         if kind == "diffusion":
@@ -205,7 +208,7 @@ class ModelCard:
     @property
     def origin(self) -> str:
         """Where the model is, with its server: the same whatever it is called here."""
-        return f"{self.server.url} {self.source}" if self.server else self.source
+        return " ".join((*self.server.addresses, self.source)) if self.server else self.source
 
     @property
     def controls(self) -> tuple[Role, ...]:

@@ -15,10 +15,17 @@ from PIL import Image
 
 from limner.generators.base import Event, Failed, Finished
 from limner.generators.cards.model_card import ImagesServer, ModelCard
-from limner.generators.errors import BadRequest, BrokenImage, GenerationError, ModelNotFound, NoNegative
+from limner.generators.errors import (
+    BadRequest,
+    BrokenImage,
+    GenerationError,
+    ModelNotFound,
+    NoNegative,
+    ServersDown,
+)
 from limner.generators.executor import Executor
-from limner.generators.remote import images_client
-from limner.generators.remote.images_client import AccountRefused
+from limner.generators.remote import images_answer, images_client
+from limner.generators.remote.images_answer import AccountRefused
 from limner.generators.remote.openai_images import OpenAIImagesGenerator
 from limner.generators.requests import GenerationRequest
 from tests.discord_records import until
@@ -38,14 +45,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images_client, "PAUSES", (0.01, 0.01))
 
 
-def card(server: PaintingServer, *, key: str = "", timeout: float = 20.0) -> ModelCard:
-    at = ImagesServer(server.address, key, timeout)
-    return ModelCard(name="flux", source="org/flux", width=64, height=48, kind="openai", server=at)
+def card(*servers: PaintingServer, key: str = "", timeout: float = 20.0, **more: Any) -> ModelCard:
+    at = ImagesServer(tuple(server.address for server in servers), key, timeout)
+    usual: dict[str, Any] = {"starts": False, "masks": False, "takes_loras": False, "one_lora": True}
+    usual |= {"width": 64, "height": 48, "kind": "openai"}
+    return ModelCard(name="flux", source="org/flux", server=at, **usual | more)
 
 
-def load(server: PaintingServer, **more: Any) -> OpenAIImagesGenerator:
+def load(*servers: PaintingServer, **more: Any) -> OpenAIImagesGenerator:
     unused: dict[str, Any] = {"device": "auto", "dtype": "auto", "offload": "none", "previews": 0.0}
-    return OpenAIImagesGenerator.load(card(server, **more), max_batch=4, **unused)
+    return OpenAIImagesGenerator.load(card(*servers, **more), max_batch=4, **unused)
 
 
 @pytest.fixture
@@ -194,17 +203,44 @@ async def test_a_server_that_hangs_is_given_up(server: PaintingServer):
     server.free.clear()
     painter = load(server, timeout=0.2)
     said = await failure(painter)
-    assert (str(said), said.retryable) == (images_client.LATE, True)
+    assert (str(said), said.retryable) == (images_answer.LATE, True)
     await until(lambda: server.hung_up == 1, 10, "the connection is closed")
     await asyncio.to_thread(painter.close)
 
 
-async def test_a_server_that_is_not_there_is_asked_again_later(server: PaintingServer):
+async def test_a_server_that_is_not_there_costs_no_attempt(server: PaintingServer):
     server.address = "http://127.0.0.1:9/v1"
-    painter = load(server)
+    painter = load(server, timeout=0.2)
     said = await failure(painter)
-    assert (str(said), said.retryable) == (images_client.BUSY, True)
+    assert isinstance(said, ServersDown)
+    assert not said.costs_attempt
     await asyncio.to_thread(painter.close)
+
+
+async def test_several_servers_share_the_requests_and_one_that_is_down_gets_none_until_it_is_back():
+    async with open_painting_server() as first:
+        async with open_painting_server() as second:
+            first.free.clear()
+            second.free.clear()
+            painter = load(first, second)
+            assert painter.capacity() == 8 * 64 * 48
+            for seed in range(4):
+                painter.admit(str(seed), request(seed))
+            await asyncio.to_thread(painter.step)
+            await until(lambda: (first.busiest, second.busiest) == (2, 2), 10, "each server paints two")
+        first.free.set()  # the second one went away with what it was painting
+        events = await steps(painter, ends=4)
+        assert all(isinstance(event, Finished) for event in events)
+        asked = len(second.asked)
+        async with open_painting_server(int(second.address.split(":")[2].removesuffix("/v1"))) as again:
+            async with asyncio.timeout(20):
+                while not again.asked:
+                    painter.admit("5", request(5))
+                    painter.admit("6", request(6))
+                    events = await steps(painter, ends=2)
+                    assert all(isinstance(event, Finished) for event in events)
+        assert len(second.asked) == asked
+        await asyncio.to_thread(painter.close)
 
 
 def bomb() -> bytes:
@@ -317,9 +353,18 @@ async def test_a_size_that_a_server_does_not_know_is_left_to_it(server: Painting
 
 
 @pytest.mark.parametrize("more", [{"init_image": "x"}, {"mask": "x"}, {"loras": (("x", 1.0),)}, {"scheduler": "x"}])
-async def test_what_the_api_cannot_say_is_refused(painter: OpenAIImagesGenerator, more: dict[str, Any]):
-    with pytest.raises(BadRequest, match="words alone"):
+async def test_what_the_card_does_not_offer_is_refused(painter: OpenAIImagesGenerator, more: dict[str, Any]):
+    with pytest.raises(BadRequest, match="without"):
         painter.admit("1", request(**more))
+
+
+@pytest.mark.parametrize("asked", [(4000, 3000), (8, 8)])
+async def test_a_picture_of_a_far_other_size_is_not_taken(
+    server: PaintingServer, painter: OpenAIImagesGenerator, asked: tuple[int, int]
+):
+    server.refuse = lambda body: error(400, "bad", param="size") if "size" in body else None  # then it paints its own
+    said = await failure(painter, width=asked[0], height=asked[1])
+    assert (type(said), str(said)) == (BrokenImage, images_answer.OTHER_SIZE)
 
 
 async def test_the_key_is_sent_and_never_shown(server: PaintingServer):

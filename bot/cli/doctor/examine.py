@@ -90,7 +90,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     if settings.executor == "ray":
         yield await servers.ray(settings)
     if settings.executor == "openai":
-        yield await servers.images_server(settings)
+        async for check in servers.images_servers(settings):
+            yield check
     if settings.executor == "local" and settings.cards:  # otherwise the devices are on other machines
         async for check in machine.devices(settings):
             yield check

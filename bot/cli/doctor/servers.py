@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import AsyncIterator
 from importlib.metadata import version as distribution_version
 
 import aiohttp
@@ -31,9 +32,14 @@ async def chat_server(settings: Settings) -> Check:
     return Check("ok", _("the chat server {address} answers", address=address))
 
 
-async def images_server(settings: Settings) -> Check:
-    """Whether the OpenAI-compatible images server answers."""
-    address = settings.images_url.rstrip("/").removesuffix("/images/generations")
+async def images_servers(settings: Settings) -> AsyncIterator[Check]:
+    """Whether the OpenAI-compatible images servers answer, those of all models."""
+    cards = settings.cards.values()
+    for address in dict.fromkeys(address for card in cards if card.server for address in card.server.addresses):
+        yield await _images_server(settings, address.rstrip("/").removesuffix("/images/generations"))
+
+
+async def _images_server(settings: Settings, address: str) -> Check:
     status = await _models_status(address, settings.images_api_key, min(settings.images_timeout, SERVER_SECONDS))
     if status is None:
         return Check(
