@@ -137,9 +137,11 @@ def test_real_pictures_agree_with_their_captions(tiny_image_text: Path, squares:
     assert questions.nouns == tuple(sorted(f"{colour} square" for colour in COLOURS))
     figures = questions.judge_real(image_text_model, [Image.open(picture.file) for picture in questions.pictures])
     values = {name: figure.value for name, figure in figures.items()}
-    assert values == {"caption_first_of_2": 1.0, "noun_first": 1.0, "noun_in_first_five": 1.0}
+    names = ("caption_first_of_2", "atom_noun", "atom_colour", "all_atoms", "noun_first", "noun_in_first_five")
+    assert values == dict.fromkeys(names, 1.0)
     wrong = questions.judge(image_text_model, [square("green")] * len(questions.prompts))
     assert wrong["noun_first"].value == pytest.approx(1 / 2)
+    assert wrong["atom_colour"].value == wrong["all_atoms"].value == pytest.approx(1 / 2, abs=0.1)
 
 
 def test_a_caption_of_the_same_thing_is_no_rival():
@@ -151,7 +153,7 @@ def test_a_caption_of_the_same_thing_is_no_rival():
 
         def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
             near = {"a cat": 0.9, "a small cat": 0.8, "a dog": 0.7, "a red ship": 0.6, "a ship": 0.5}
-            return np.array([[near[text] for text in texts]] * len(images))
+            return np.array([[near.get(text, 0) for text in texts]] * len(images))
 
     figures = Questions(pictures, (), ("cat", "dog", "ship"), (), ()).judge_real(Told(), [square("red")] * 5)
     assert figures["caption_first_of_3"].value == 2 / 5  # both cats: no other cat is a rival; dog and ship lose to cats
@@ -193,7 +195,9 @@ def test_all_figures_of_a_model_and_its_sheet(
     table = capsys.readouterr().out
     assert all(name in table for name in found["painted"])
     assert "first among 2 of" in " ".join(table.replace("│", " ").split())
-    wanted = {name for name in command.MEANINGS if not name.startswith(("unseen", "caption"))} | {"caption_first_of_2"}
+    wanted = {
+        name for name in command.MEANINGS if not name.startswith(("unseen", "caption", "atom_count", "atom_relation"))
+    } | {"caption_first_of_2"}
     assert set(found["painted"]) == wanted
     assert found["real"]["caption_first_of_2"] == 1.0
     assert found["features"] == "Limner"

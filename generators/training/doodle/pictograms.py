@@ -91,7 +91,12 @@ def with_article(words: str, name: str) -> str:
     """``words``, which end in ``name``, with a or an if English needs one."""
     if is_plural(name) or name in _UNCOUNTED:
         return words
-    return f"{'an' if words[0] in 'aeiou' and not words.startswith('uni') else 'a'} {words}"
+    return f"{article(words)} {words}"
+
+
+def article(words: str) -> str:
+    """The indefinite article before ``words``."""
+    return "an" if words[0].lower() in "aeiou" and not words.startswith("uni") else "a"
 
 
 class Pictograms:

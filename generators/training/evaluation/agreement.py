@@ -12,6 +12,7 @@ from PIL import Image
 from limner.generators.base import ImageTextModel
 from limner.generators.training.data.picture_folder import CaptionedPicture, PictureFolder
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
+from limner.generators.training.evaluation.atoms import judge_atoms
 from limner.generators.training.evaluation.measures import Figure, first, places
 
 AMONG = 100
@@ -63,6 +64,7 @@ class Questions:
         """The figures of the painted prompts: shares that the image-text model assigns to their prompts."""
         captions, asked = len(self.captions), len(self.asked)
         figures = self._of_captions(image_text_model, images[:captions])
+        figures |= judge_atoms(image_text_model, images[:captions], self.pictures, self.nouns)
         figures |= self._of_nouns("noun", image_text_model, images[captions : captions + asked], self.asked)
         meant = [noun for _, noun in self.unseen]
         return figures | self._of_nouns("unseen_synonym", image_text_model, images[captions + asked :], meant)
@@ -71,9 +73,9 @@ class Questions:
         """The same figures of the real pictures, an upper bound for any model."""
         alone = [number for number, picture in enumerate(self.pictures) if len(picture.nouns) == 1]
         names = [self.pictures[number].nouns[0] for number in alone]
-        return self._of_captions(image_text_model, images) | self._of_nouns(
-            "noun", image_text_model, [images[number] for number in alone], names
-        )
+        figures = self._of_captions(image_text_model, images)
+        figures |= judge_atoms(image_text_model, images, self.pictures, self.nouns)
+        return figures | self._of_nouns("noun", image_text_model, [images[number] for number in alone], names)
 
     def kinds(self, image_text_model: ImageTextModel, images: Sequence[Image.Image]) -> np.ndarray:
         """Similarity of each picture (row) to each noun (column)."""

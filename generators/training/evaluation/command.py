@@ -28,6 +28,11 @@ FEW = 2_000
 """Fewer pictures give weak figures for a distance between distributions."""
 MEANINGS = {
     "caption_first_of_N": sentence("the caption it was painted from comes first among {number} of other things"),
+    "atom_noun": sentence("a noun of a caption fits better than nine others (by chance 0.1)"),
+    "atom_colour": sentence("a colour of a caption fits better than nine others (by chance 0.1)"),
+    "atom_count": sentence("two, three or four fits better than the two others (by chance 0.33)"),
+    "atom_relation": sentence("left, right, above or under fits better than the opposite (by chance 0.5)"),
+    "all_atoms": sentence("all nouns, colours, counts and relations of a caption fit best"),
     "noun_first": sentence("a noun alone comes first among all nouns"),
     "noun_in_first_five": sentence("... is among the first five"),
     "unseen_synonym_first": sentence("for a word that it has never seen, the noun comes first"),
