@@ -229,7 +229,9 @@ def remixed(app: App, job: Job, text: str, negative: str, *, user_id: int, where
 def _without_quality(app: App, request: GenerationRequest, said: dict[str, Any]) -> dict[str, Any]:
     """A request's options without those that its quality brought along."""
     kept = {
-        name: value for name, value in said.items() if name not in ("steps", "size", "sampler", "guidance", "skipping")
+        name: value
+        for name, value in said.items()
+        if name not in ("steps", "size", "sampler", "guidance", "skipping", "guided")
     }
     few = quality(find_card(app.settings, request.model), request.quality).lora
     loras = tuple(one for one in request.loras if one[0] != few)

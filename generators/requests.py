@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from limner.generators.cards.guided_part import GuidedPart
 from limner.generators.cards.qualities import STANDARD
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.references import Reference, Role
@@ -60,7 +61,7 @@ class GenerationRequest:
     later prompts, each with the number of steps taken before it counts; after ``stop_after`` steps the picture is
     finished as it is. With ``tile`` its opposite edges continue each other. ``references`` are other given pictures.
     ``quality`` names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left
-    out while a picture's outputs change little.
+    out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only.
     """
 
     prompt: str
@@ -88,6 +89,7 @@ class GenerationRequest:
     references: tuple[Reference, ...] = ()
     quality: str = STANDARD
     skipping: SkipRule | None = None
+    guided: GuidedPart | None = None
 
     @property
     def steps(self) -> int:
@@ -181,5 +183,6 @@ class GenerationRequest:
         values["box"] = tuple(values["box"]) if values.get("box") else None
         values["references"] = tuple(map(Reference.from_json, values.get("references", ())))
         values["skipping"] = SkipRule(values["skipping"]) if values.get("skipping") else None
+        values["guided"] = tuple(values["guided"]) if values.get("guided") else None
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

@@ -189,6 +189,8 @@ def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
                 most=card.most_steps,
             )
         )
+    if request.guided and request.guidance_scale <= 1:
+        raise BadOption(_("The option guided needs a guidance over 1; ask again with more guidance or without it."))
     if (request.steering or request.stop_after) and not card.steers:
         raise BadOption(
             _("The model {model} cannot repeat what was changed while it was painted; use Remix.", model=card.name)

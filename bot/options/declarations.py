@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from limner.bot.options import suggestions, unsupported
 from limner.bot.options.fields import Count, InJob, InRequest, Negative, Nowhere, Private, Seed, Switch, Tuned
 from limner.bot.options.finish_options import FINISH_OPTIONS
-from limner.bot.options.model_fields import InQuality, Lora, SamplerField
+from limner.bot.options.model_fields import Guided, InQuality, Lora, SamplerField
 from limner.bot.options.option import Option, OptionKind
 from limner.bot.options.picture_options import PICTURE_OPTIONS
 from limner.bot.options.size_fields import Aspect, Size
@@ -136,6 +136,20 @@ OPTIONS = (
         is_of_model=True,
         label=N_("Guidance"),
         key="CFG scale",
+    ),
+    Option(
+        name="guided",
+        help=N_("The part of the steps in which guidance counts: the others are quicker"),
+        kind=OptionKind.NAME,
+        kept=Guided("guided"),
+        flags=("guided",),
+        in_command=False,
+        wanted=N_("a part of the steps, such as 0.2-0.8"),
+        example="0.2-0.8",
+        cannot=unsupported.guided,
+        is_of_model=True,
+        label=N_("Guided steps"),
+        key="Guided steps",
     ),
     Option(
         name="seed",

@@ -206,7 +206,7 @@ def _not_known(flags: list[re.Match[str]]) -> str:
     if len(names) == 1 and not nearest[names[0]]:
         if names[0].removeprefix("--") in _FOREIGN:
             return _("{flag} is not a flag here, and nothing here does the same; leave it out.", flag=names[0])
-        return _("{flag} is not a flag here; the flags are {flags}.", flag=names[0], flags=_ALLOWED)
+        return _("{flag} is no flag; the flags are {flags}.", flag=names[0], flags=_ALLOWED)
     if len(names) == 1:
         return _(
             "{flag} is not a flag here; what comes nearest is {nearest}.", flag=names[0], nearest=nearest[names[0]]

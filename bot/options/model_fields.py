@@ -10,6 +10,7 @@ from limner.bot.errors import BadOption
 from limner.bot.limits import named, some
 from limner.bot.options.fields import InRequest, with_request
 from limner.bot.translation import N_, _, commas
+from limner.generators.cards.guided_part import read_part, write_part
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.qualities import STANDARD, quality
 from limner.generators.requests import GenerationRequest
@@ -76,8 +77,23 @@ class InQuality(InRequest):
         guidance = (card.guidance_scale if meant.guidance_scale is None else meant.guidance_scale) if own else None
         more = sides if guidance is None else {**sides, "guidance_scale": guidance}
         loras = _with_few_steps(tuple(one for one in request.loras if one[0] != before.lora), meant.lora)
-        meant_by_it = {"scheduler": meant.scheduler, "skipping": meant.skipping, "loras": loras, **more}
+        chosen = {"scheduler": meant.scheduler, "skipping": meant.skipping, "guided": meant.guided}
+        meant_by_it = {**chosen, "loras": loras, **more}
         return with_request(new, quality=value, num_inference_steps=steps, **meant_by_it)
+
+
+class Guided(InRequest):
+    """The part of the steps in which guidance counts, written as 0.2-0.8."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """Its written form; empty if guidance counts in all of them."""
+        return write_part(request.guided) if request.guided else ""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The part that is written."""
+        if (part := read_part(value)) is None:
+            raise BadOption(_("The option guided must be a part of the steps from 0 to 1, such as 0.2-0.8; change it."))
+        return super().put(new, part, settings)
 
 
 class Lora:

@@ -70,6 +70,13 @@ def skipping(card: ModelCard) -> str:
     return _("The model {model} leaves out no steps; ask again without skipping.", model=card.name)
 
 
+def guided(card: ModelCard) -> str:
+    """Guidance in a part of the steps."""
+    if card.guides_in_part:
+        return ""
+    return _("The model {model} cannot limit guidance to some steps; ask again without guided.", model=card.name)
+
+
 def _adapter(card: ModelCard, role: Role) -> str:
     if role in card.adapters:
         return ""

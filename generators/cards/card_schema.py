@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, cast
 
+from limner.generators.cards.guided_part import read_part
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText, line_of, parse_json, read_text
@@ -132,6 +133,8 @@ def _is_quality(value: Any) -> bool:
         if name in CHOICES_OF_QUALITY
         else isinstance(one, str)
         if name in NAMES_OF_QUALITY
+        else isinstance(one, str) and read_part(one) is not None
+        if name == "guided"
         else name in QUALITY and _is_number(one, *QUALITY[name])
         for name, one in said.items()
     )

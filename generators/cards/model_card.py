@@ -98,6 +98,8 @@ class ModelCard:
     """Follows the guidance that it is asked for."""
     steers: bool = True
     """Takes another prompt between two steps, and can stop early."""
+    guides_in_part: bool = False
+    """Computes guidance from a second half of its denoiser's rows, which some steps can do without."""
     weighs: bool = False
     """Reads weights of words, and BREAK."""
     tiles: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limner.generators.cards.few_steps import few_step_lora
+from limner.generators.cards.guided_part import GuidedPart, read_part
 from limner.generators.cards.skip_rules import SkipRule
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ NO_LIMIT = 1000
 
 @dataclass(frozen=True)
 class Quality:
-    """Steps, a factor for width and height, a sampler, guidance, a LoRA for few steps at full weight, step skipping.
+    """Steps, a factor for width and height, a sampler, guidance, a LoRA for few steps, step skipping, guided steps.
 
     None for sampler or guidance is the model's own; the LoRA is empty for none.
     """
@@ -38,6 +39,7 @@ class Quality:
     guidance_scale: float | None = None
     lora: str = ""
     skipping: SkipRule | None = None
+    guided: GuidedPart | None = None
 
     def cost(self, card: ModelCard) -> float:
         """The denoising work for that of standard."""
@@ -71,5 +73,8 @@ def _draft(card: ModelCard) -> Quality:
 
 def _said(usual: Quality, said: Mapping[str, Any], card: ModelCard) -> Quality:
     """What the card says of a quality; nothing of it counts without the LoRA that it was made for."""
-    meant = Quality(**{**vars(usual), **said})
+    given: dict[str, Any] = {**vars(usual), **said}
+    if "guided" in said:
+        given["guided"] = read_part(said["guided"])
+    meant = Quality(**given)
     return meant if not meant.lora or meant.lora in card.loras else usual

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.diffusion.adapter_loading import denoiser_of
+from limner.generators.diffusion.guided_steps import GuidedSteps, twice
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.prompt_cache import PromptCache
 from limner.generators.diffusion.stacked_calls import Call, Residuals, Rows
@@ -75,12 +76,15 @@ class Flight:
         self.stop_after = request.stop_after
         self.watch = Watch(scheduler)
         self.waiting: Call | None = None
-        #: The call of all pictures, of which ``waiting`` leaves out those that skip the step; None without skipping.
+        #: The call of all rows, of which ``waiting`` leaves some out; None where it never does.
         self.full: Call | None = None
         self.images: list[Image.Image] | None = None
         self.error: GenerationError | None = None
         self._steering: list[tuple[int, dict[str, Any]]] = []
         self._skipping = _skipping(request)
+        self._guided = GuidedSteps(request.guided, request.num_images_per_prompt) if request.guided else None
+        self._is_unguided = False  # whether the waiting call has the prompt's rows alone
+        self._asked: Call | None = None  # that of which step skipping leaves out pictures
         self._pipe = shared.own(scheduler, loras)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
@@ -106,7 +110,8 @@ class Flight:
     @property
     def words(self) -> dict[str, Any]:
         """The encoded prompts, as its waiting call of the denoiser has them."""
-        given = self.waiting.kwargs if self.waiting else {}
+        call = self.full or self.waiting
+        given = call.kwargs if call else {}
         return {name: given[name] for name in WORDS if name in given}
 
     def steer(self, step: int, words: dict[str, Any]) -> None:
@@ -159,18 +164,31 @@ class Flight:
         return replace(call, kwargs=_joined(call.kwargs, read))
 
     def _thinned(self, call: Call) -> Call | None:
-        """The call for the pictures that need one in this step; None if no picture does."""
+        """The call for the rows that are needed in this step; None if none is."""
         self.full = None
-        if self._skipping is None or self.decoding:
+        if not (self._skipping or self._guided) or self.decoding or call.is_control:
             return call
-        if any(step == self.step for step, _ in self._steering):
-            self._skipping.forget()
         self.full = call
+        call, was_unguided = self._without_guidance(call), self._is_unguided
+        self._is_unguided = call is not self.full
+        if self._skipping is None:
+            return call
+        if was_unguided != self._is_unguided or any(step == self.step for step, _ in self._steering):
+            self._skipping.forget()
+        self._asked = call
         return self._skipping.thin(call, self.step, self.steps)
 
+    def _without_guidance(self, call: Call) -> Call:
+        """The call for the prompt's rows alone in steps without guidance."""
+        return self._guided.thin(call, self.step, self.steps) if self._guided else call
+
     def _completed(self, answer: Rows) -> Rows:
-        """The answer for all pictures."""
-        return self._skipping.complete(self.full, answer) if self._skipping and self.full else answer
+        """The answer for all rows."""
+        if self.full is None:
+            return answer
+        if self._skipping and self._asked:
+            answer = self._skipping.complete(self._asked, answer)
+        return twice(answer) if self._is_unguided else answer
 
     def _went_on(self, result: Any) -> None:
         while isinstance(result, Call):

@@ -1,4 +1,4 @@
-"""Step skipping with doodle: calls saved, pictures per second, and how near the pictures are to those of all steps."""
+"""Step skipping and partial guidance with doodle: rows saved, pictures per second, and how near the pictures are."""
 
 # pyright: basic
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,16 @@ STEPS = 25
 PICTURES = 48
 """Held-out prompts, painted in batches of TOGETHER."""
 TOGETHER = 16
-RULES = (None, SkipRule.TEACACHE, SkipRule.MAGCACHE)
+WAYS: dict[str, dict[str, Any]] = {
+    "all steps": {},
+    "teacache": {"skipping": SkipRule.TEACACHE},
+    "magcache": {"skipping": SkipRule.MAGCACHE},
+    "guided 0-0.8": {"guided": (0, 0.8)},
+    "guided 0-0.6": {"guided": (0, 0.6)},
+    "guided 0-0.4": {"guided": (0, 0.4)},
+    "guided 0.2-0.8": {"guided": (0.2, 0.8)},
+    "teacache, guided 0-0.6": {"skipping": SkipRule.TEACACHE, "guided": (0, 0.6)},
+}
 
 Pixels = NDArray[np.float64]
 
@@ -55,20 +64,20 @@ def main() -> None:
     requests = [_request(card, prompt, seed) for seed, prompt in enumerate(prompts)]
     _paint(generator, requests[:TOGETHER])
     rounds = [
-        [_paint(generator, [replace(one, skipping=rule) for one in requests]) for rule in RULES] for _ in range(ROUNDS)
+        [_paint(generator, [replace(one, **way) for one in requests]) for way in WAYS.values()] for _ in range(ROUNDS)
     ]
     reader = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
     full = rounds[0][0]
     rows = [
         (
-            str(rule or "all steps"),
+            name,
             f"{full.rows / painted.rows:.2f}",
             spread([each[0].seconds / each[number].seconds for each in rounds]),
             _spread(map(_ssim, painted.pictures, full.pictures)),
             _spread(map(_psnr, painted.pictures, full.pictures)),
             f"{_agreement(reader, painted.pictures, prompts):.3f}",
         )
-        for number, rule in enumerate(RULES)
+        for number, name in enumerate(WAYS)
         for painted in [rounds[0][number]]
     ]
     show(

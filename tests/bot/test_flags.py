@@ -139,9 +139,9 @@ def test_each_mistake_is_told_in_its_own_sentence(text: str, sentence: str):
 def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     sentence = refused(f"fox {flag}")
     allowed = (
-        "is not a flag here; the flags are --no, --negative, --ar, --count, --repeat, --r, --quality, --steps, "
-        "--sampler, --skipping, --guidance, --seed, --style, --model, --lora, --strength, --sref, --sw, --cref, --cw, "
-        "--areas, --control, --controls, --upscale, --crop, --resize, --colour, "
+        "is no flag; the flags are --no, --negative, --ar, --count, --repeat, --r, --quality, --steps, "
+        "--sampler, --skipping, --guidance, --guided, --seed, --style, --model, --lora, --strength, --sref, --sw, "
+        "--cref, --cw, --areas, --control, --controls, --upscale, --crop, --resize, --colour, "
         "--sharpen, --expand, --draft, --tile, --raw, --private."
     )
     assert sentence.endswith(allowed)

@@ -32,6 +32,11 @@ CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler"
         (CARD, Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE), Quality(32)),
         (replace(CARD, width=128, height=128, samplers=()), Quality(10, skipping=TEACACHE), Quality(32)),
         (replace(CARD, num_inference_steps=1, other_sizes=False, steers=False), Quality(1, 1, "dpmpp_2m"), Quality(2)),
+        (
+            replace(CARD, fine={"guided": "0-0.7"}),
+            Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE),
+            Quality(32, guided=(0, 0.7)),
+        ),
         (replace(CARD, num_inference_steps=4, most_steps=8), Quality(2, 0.75), Quality(6)),
         (replace(CARD, num_inference_steps=8, most_steps=8), Quality(4, 0.75), Quality(8)),
         (replace(CARD, loras={"lcm-lora": "", "ink": ""}), Quality(6, 0.75, None, 1.0, "lcm-lora"), Quality(32)),
@@ -43,7 +48,16 @@ def test_each_quality_suits_the_model(card: ModelCard, draft: Quality, fine: Qua
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 4}, {"scale": 9}, {"scheduler": 7}, {"num_inference_steps": 2.5}, {"skipping": "x"}, 4]
+    "wrong",
+    [
+        {"steps": 4},
+        {"scale": 9},
+        {"scheduler": 7},
+        {"num_inference_steps": 2.5},
+        {"skipping": "x"},
+        {"guided": "1-0"},
+        4,
+    ],
 )
 def test_a_wrong_quality_in_limner_json_is_named(tmp_path: Path, wrong: Any) -> None:
     (tmp_path / "limner.json").write_text(json.dumps({"draft": wrong}))
@@ -69,6 +83,18 @@ async def test_a_model_for_few_steps_takes_no_more(app: App) -> None:
         await submit.imagine(app, asked("a fox --model turbo --steps 9"))
     job = await submit.imagine(app, asked("a fox --model turbo --quality fine"))
     assert job.generation.num_inference_steps == 6
+
+
+async def test_guidance_in_a_part_of_the_steps_is_refused_where_it_would_do_nothing(app: App) -> None:
+    app.settings.cards["flux"] = replace(app.settings.default_card, name="flux", guides_in_part=False)
+    for text, sentence in (
+        ("a fox --guided 0.8-0.2", "must be a part of the steps from 0 to 1"),
+        ("a fox --guided 0-0.5 --guidance 1", "needs a guidance over 1"),
+        ("a fox --guided 0-0.5 --model flux", "The model flux cannot limit guidance"),
+    ):
+        with pytest.raises(BadOption, match=sentence):
+            await submit.imagine(app, asked(text))
+    assert (await submit.imagine(app, asked("a fox --guided 0-0.5"))).generation.guided == (0, 0.5)
 
 
 async def test_a_model_with_one_quality_refuses_others(app: App) -> None:
