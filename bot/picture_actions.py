@@ -113,11 +113,11 @@ async def pan(app: App, job: Job, number: int, asker: Asker, *, action: Action) 
     return await submit(app, _extended(app, new, boxes[action]))
 
 
-async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, strength: str) -> Job:
-    """Paint other words with the picture as the start; flags in the text win."""
+def starting(app: App, job: Job, number: int, asker: Asker, text: str, strength: str) -> Ask:
+    """What a member asks whose words are painted with a picture as the start; flags in the text win."""
     picture, request = picture_of(job, number), GenerationRequest.from_json(job.request)
     card = find_card(app.settings, request.model)
-    ask = Ask(
+    return Ask(
         text=text,
         options={
             "model": card.name,
@@ -132,6 +132,10 @@ async def start_from(app: App, job: Job, number: int, asker: Asker, text: str, s
         locale=asker.locale,
         where=asker.where,
     )
+
+
+async def start_from(app: App, job: Job, number: int, ask: Ask) -> Job:
+    """Paint what `starting` made of a picture of the job."""
     new = read(app, await with_usual_expansion(app, ask))
     new = replace(new, is_private=job.is_private or new.is_private)
     return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.START))

@@ -75,7 +75,7 @@ async def with_stored_pictures(app: App, new: NewJob) -> NewJob:
     for index, reference in enumerate(references):
         if LINK.fullmatch(reference.picture):
             raise BadOption(
-                _("The links of messages are read in /imagine only; name a picture of mine as 12-1, or ask there.")
+                _("The links of messages are read in Discord only; name a picture of mine as 12-1, or ask there.")
             )
         if named := NAMED.fullmatch(reference.picture):
             number = int(named["number"])

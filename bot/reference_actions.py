@@ -27,10 +27,10 @@ WORDLESS = "blend"
 """Stands for the words of a blend without any while its flags are read."""
 
 
-async def refer(app: App, job: Job, number: int, asker: Asker, role: Role, text: str, weight: str) -> Job:
-    """Paint other words that take the style or the subject from a picture; flags in the text win."""
+def referring(job: Job, number: int, asker: Asker, role: Role, text: str, weight: str) -> Ask:
+    """What a member asks whose words take the style or the subject from a picture; flags in the text win."""
     picture, said = picture_of(job, number), OPTION_OF[role]
-    ask = Ask(
+    return Ask(
         text=text,
         options={"model": job.request["model"], "style": job.style, said[0]: picture.sha256, said[1]: weight},
         is_spoiler=job.is_spoiler,
@@ -38,6 +38,10 @@ async def refer(app: App, job: Job, number: int, asker: Asker, role: Role, text:
         locale=asker.locale,
         where=asker.where,
     )
+
+
+async def refer(app: App, job: Job, number: int, ask: Ask) -> Job:
+    """Paint what `referring` made of a picture of the job."""
     new = read(app, await with_usual_expansion(app, ask))
     new = replace(new, is_private=job.is_private or new.is_private)
     return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.REFER))
@@ -45,14 +49,14 @@ async def refer(app: App, job: Job, number: int, asker: Asker, role: Role, text:
 
 async def blend(app: App, ask: Ask) -> Job:
     """Paint what the pictures in the option blend have in common, with the member's words if there are any."""
-    return await submit(app, await _blended(app, ask))
+    return await submit(app, await blended(app, ask))
 
 
 async def check_blend(app: App, ask: Ask, count: int) -> None:
     """Check a blend of ``count`` pictures as far as possible without them; raises UserError."""
     if count < LEAST_BLENDED:
         raise BadOption(_("A blend takes at least {least} pictures; give another one.", least=LEAST_BLENDED))
-    new = await _blended(app, ask.saying(blend=",".join([NOT_YET] * count)))
+    new = await blended(app, ask.saying(blend=",".join([NOT_YET] * count)))
     card = find_card(app.settings, new.request.model)
     if Role.BLEND not in card.adapters:
         able = next((name for name, other in app.settings.offered.items() if Role.BLEND in other.adapters), "")
@@ -61,7 +65,7 @@ async def check_blend(app: App, ask: Ask, count: int) -> None:
     await check_asker(app, ask)
 
 
-async def _blended(app: App, ask: Ask) -> NewJob:
+async def blended(app: App, ask: Ask) -> NewJob:
     """The request for a blend; without words nothing is expanded and the pictures alone say what is painted."""
     typed = parse_prompt(f"{WORDLESS} {ask.text}", max_length=app.settings.max_prompt_length)
     if typed.idea != WORDLESS:

@@ -26,8 +26,8 @@ from limner.bot.options.ask import (
 )
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.options.flags import parse_prompt, too_long
-from limner.bot.options.model_fields import InQuality, check_loras
-from limner.bot.options.notes import CHOSEN, IN_WORDS, NO_NEGATIVE
+from limner.bot.options.model_fields import InQuality, check_loras, painted_in
+from limner.bot.options.notes import CHOSEN, IN_WORDS, NO_NEGATIVE, WITHOUT
 from limner.bot.options.several import read_each
 from limner.bot.options.size_fields import Aspect
 from limner.bot.place import Where
@@ -165,6 +165,8 @@ async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job
     again = _again(app, job, Action.ENHANCE, user_id, where)
     prompt = job.generation.latest_prompt if draft.steering else job.prompt
     again = replace(again, request=replace(draft, **full), prompt=prompt, expansion=job.expanded)
+    if (few := painted_in(card, draft).lora) and few not in card.loras:
+        again = replace(again, notes={WITHOUT: few})
     again = Aspect().put(InQuality("quality").put(again, STANDARD, app.settings), draft.size, app.settings)
     return await submit_all(
         app,
@@ -233,7 +235,7 @@ def _without_quality(app: App, request: GenerationRequest, said: dict[str, Any])
         for name, value in said.items()
         if name not in ("steps", "size", "sampler", "guidance", "skipping", "guided")
     }
-    few = quality(find_card(app.settings, request.model), request.quality).lora
+    few = painted_in(find_card(app.settings, request.model), request).lora
     loras = tuple(one for one in request.loras if one[0] != few)
     return kept | {"aspect": request.size, "lora": replace(request, loras=loras).loras_text}
 
@@ -282,8 +284,13 @@ async def check(app: App, ask: Ask) -> None:
     Raises:
         UserError: it would be refused whatever the picture shows.
     """
-    found = await requests(app, ask)
+    await check_each(app, ask, await requests(app, ask))
+
+
+async def check_each(app: App, ask: Ask, found: Sequence[NewJob]) -> None:
+    """The same for the requests that were read of what is asked."""
     for new in found:
+        _check(app, new)
         as_model_leaves_out(app, find_card(app.settings, new.request.model), new)
     await check_server(app, found)
     await check_asker(app, ask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import discord
@@ -9,9 +10,11 @@ from discord import app_commands
 
 from limner.bot import reference_actions
 from limner.bot.options.ask import MAX_NAME, Ask
+from limner.bot.posted_pictures import LINK
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import where, where_to_post
 from limner.bot.ui.job.job_buttons import post_placeholder
+from limner.bot.ui.picture.linked_references import with_linked_references
 from limner.bot.ui.uploads import take_pictures
 
 Interaction = discord.Interaction[Any]
@@ -48,8 +51,10 @@ class Blend(LimnerCog, name="Limner blend"):
             where=where(interaction),
         )
         where_to_post(interaction)
-        taken = await take_pictures(
-            interaction, self.app, files, lambda: reference_actions.check_blend(self.app, ask, len(files))
-        )
-        job = await reference_actions.blend(self.app, ask.saying(blend=",".join(taken)))
+        check = partial(reference_actions.check_blend, self.app, ask, len(files))
+        ask = ask.saying(blend=",".join(await take_pictures(interaction, self.app, files, check)))
+        if LINK.search(prompt):
+            found = [await reference_actions.blended(self.app, ask)]
+            ask = await with_linked_references(interaction, self.app, ask, found, check)
+        job = await reference_actions.blend(self.app, ask)
         await post_placeholder(interaction, self.app, job)

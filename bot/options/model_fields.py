@@ -12,7 +12,7 @@ from limner.bot.options.fields import InRequest, with_request
 from limner.bot.translation import N_, _, commas
 from limner.generators.cards.guided_part import read_part, write_part
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.cards.qualities import STANDARD, quality
+from limner.generators.cards.qualities import STANDARD, Quality, quality
 from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class InQuality(InRequest):
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
         """The quality's steps, scaled size, sampler, guidance and LoRA, in place of those of the quality before."""
         card, request = settings.cards[new.request.model], new.request
-        before, meant = quality(card, request.quality), quality(card, value)
+        before, meant = painted_in(card, request), quality(card, value)
         width, height = (
             max(1, round(side * meant.scale / card.multiple_of)) * card.multiple_of for side in request.size
         )
@@ -94,6 +94,11 @@ class Guided(InRequest):
         if (part := read_part(value)) is None:
             raise BadOption(_("The option guided must be a part of the steps from 0 to 1, such as 0.2-0.8; change it."))
         return super().put(new, part, settings)
+
+
+def painted_in(card: ModelCard, request: GenerationRequest) -> Quality:
+    """How a request was painted in its quality, also if the LoRA for few steps was removed since."""
+    return quality(card, request.quality, list(dict(request.loras)))
 
 
 class Lora:

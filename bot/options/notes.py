@@ -41,6 +41,8 @@ TRYOUT = "tryout"
 """It is the member's first picture by the model for trying Limner."""
 REPEATED = "repeated"
 """How a repeat compares with the request that it repeats."""
+WITHOUT = "without"
+"""The LoRA for few steps of the draft that is enhanced, which is removed since."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
 TOO_LATE = N_("The last change came after the last step, so it has no effect.")
@@ -121,6 +123,8 @@ def _sentences(job: Job, styles: Styles) -> Iterator[str]:
     model = job.request["model"]
     if unused := notes.get(UNUSED):
         yield _("The images server of {model} does nothing with: {options}", model=model, options=commas(unused))
+    if lora := notes.get(WITHOUT):
+        yield _("The draft's LoRA {name} for few steps is not there any more; full quality does without it.", name=lora)
     if unread := notes.get(UNREAD):
         yield _("Not read, there is room for no more: {words}", words=_some(unread))
     elif most := notes.get(TOO_LONG):

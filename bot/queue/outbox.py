@@ -68,7 +68,8 @@ class Outbox:
 
         Its message there is forgotten, and so is the interaction token that could edit it.
         """
-        due = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": 0.0, "held_back_at": None}
+        # With a time of delivery in the past, as no command is to post its first message.
+        due = {"delivered_at": None, "delivery_attempts": 0, "deliver_after": Job.created_at, "held_back_at": None}
         place = {
             "channel_id": where.channel_id,
             "parent_ids": list(where.parent_ids),

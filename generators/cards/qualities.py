@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,24 +46,24 @@ class Quality:
         return self.num_inference_steps * self.scale**2 / card.num_inference_steps
 
 
-def quality(card: ModelCard, name: str) -> Quality:
-    """How a model paints in a quality: what its card says, or what suits its family."""
-    steps = card.num_inference_steps
+def quality(card: ModelCard, name: str, loras: Collection[str] | None = None) -> Quality:
+    """How a model paints in a quality, with its LoRAs or these: what its card says, or what suits its family."""
+    loras, steps = card.loras if loras is None else loras, card.num_inference_steps
     if name == STANDARD:
         return Quality(steps)
     if name == "fine":
         fine = max(steps, min(round(steps * FINE_STEPS), card.most_steps or NO_LIMIT))
-        return _said(Quality(fine), card.fine, card)
-    return _said(_draft(card), card.draft, card)
+        return _said(Quality(fine), card.fine, loras)
+    return _said(_draft(card, loras), card.draft, loras)
 
 
-def _draft(card: ModelCard) -> Quality:
+def _draft(card: ModelCard, loras: Collection[str]) -> Quality:
     """A draft in half the steps; in as few as a LoRA for few steps is made for, where the model has one."""
     scale = DRAFT_SCALE if card.other_sizes and min(card.width, card.height) >= LEAST_SIDE else 1.0
     steps = max(1, round(card.num_inference_steps * DRAFT_STEPS))
     if card.most_steps:
         return Quality(steps, scale)
-    if found := few_step_lora(card.loras):
+    if found := few_step_lora(loras):
         lora, few = found
         sampler = few.sampler if few.sampler in card.samplers else None
         return Quality(few.steps, scale, sampler, few.guidance, lora)
@@ -71,10 +71,10 @@ def _draft(card: ModelCard) -> Quality:
     return Quality(steps, scale, sampler, skipping=SkipRule.TEACACHE if card.steers else None)
 
 
-def _said(usual: Quality, said: Mapping[str, Any], card: ModelCard) -> Quality:
+def _said(usual: Quality, said: Mapping[str, Any], loras: Collection[str]) -> Quality:
     """What the card says of a quality; nothing of it counts without the LoRA that it was made for."""
     given: dict[str, Any] = {**vars(usual), **said}
     if "guided" in said:
         given["guided"] = read_part(said["guided"])
     meant = Quality(**given)
-    return meant if not meant.lora or meant.lora in card.loras else usual
+    return meant if not meant.lora or meant.lora in loras else usual

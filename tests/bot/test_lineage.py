@@ -92,7 +92,9 @@ MADE: dict[Action, tuple[int | None, Make]] = {
     Action.UPSCALE: (None, lambda app, job: submit.upscale(app, job, user_id=1, where=HERE)),
     Action.REFER: (
         1,
-        lambda app, job: reference_actions.refer(app, job, 1, ADA, Role.STYLE, "a whale --model doodle", "0.5"),
+        lambda app, job: reference_actions.refer(
+            app, job, 1, reference_actions.referring(job, 1, ADA, Role.STYLE, "a whale --model doodle", "0.5")
+        ),
     ),
     Action.DESCRIBE: (1, _describe),
     Action.DESCRIBED: (None, _described),

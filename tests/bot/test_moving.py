@@ -9,7 +9,6 @@ import simcord
 from limner.bot.errors import NotYours
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import AnswerToken, Job
-from limner.bot.ui.delivery import delivery
 from tests.other_clients import told
 from tests.rows import seen
 from tests.simulated_discord import World, labels, text_of
@@ -18,11 +17,6 @@ from tests.simulated_discord import World, labels, text_of
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.using(explicit_limit=0.3, explicit_limit_restricted=0.7)
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "ADOPT_AFTER", 0.0)
 
 
 async def painted(world: World, score: float = 0.1) -> Job:

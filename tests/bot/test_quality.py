@@ -13,6 +13,9 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.options.ask import read
+from limner.bot.options.notes import sentences
+from limner.bot.settings.model_sources import LORAS
+from limner.bot.storage.tables.models import Job
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.qualities import QUALITIES, Quality, quality
 from limner.generators.cards.skip_rules import SkipRule
@@ -158,6 +161,12 @@ async def test_enhance_is_for_the_owner_of_a_draft(world: World) -> None:
         await submit.enhance(world.app, await world.imagine(), user_id=world.ada.id, where=job.where)
 
 
+def asked_of(job: Job) -> tuple[Any, ...]:
+    """What a request asks of its model's quality."""
+    request = job.generation
+    return request.num_inference_steps, request.guidance_scale, request.loras
+
+
 async def test_a_draft_by_a_few_step_lora_and_what_is_made_of_it(app: App) -> None:
     put_lora(app.settings, "few")
     put_lora(app.settings, "ink")
@@ -169,18 +178,24 @@ async def test_a_draft_by_a_few_step_lora_and_what_is_made_of_it(app: App) -> No
     job = await submit.imagine(app, asked("a fox --draft --lora ink:0.5"))
     [claimed] = await app.jobs.claim("worker", capacity=100)
     assert await app.jobs.finish(claimed, [stored()], seconds=1.0, busy_seconds=1.0)
+    full_quality = (card.num_inference_steps, card.guidance_scale, (("ink", 0.5),))
     [full] = await submit.enhance(app, await app.jobs.get(job.id), user_id=0, where=job.where)
-    request = full.generation
-    assert (request.num_inference_steps, request.guidance_scale, request.loras) == (
-        card.num_inference_steps,
-        card.guidance_scale,
-        (("ink", 0.5),),
-    )
+    assert asked_of(full) == full_quality
+    assert sentences(full, app.styles) == []
     remixed = submit.remixed(app, job, "a hare --quality standard", "", user_id=0, where=job.where)
     request = read(app, remixed).request
     assert (request.num_inference_steps, request.loras) == (card.num_inference_steps, (("ink", 0.5),))
     again = read(app, submit.remixed(app, job, "a hare", "", user_id=0, where=job.where)).request
     assert (again.quality, again.loras) == ("draft", (("ink", 0.5), ("few", 1.0)))
+    (app.settings.data / LORAS / "doodle" / "few.safetensors").unlink()
+    [full] = await submit.enhance(app, await app.jobs.get(job.id), user_id=5, where=job.where)
+    assert asked_of(full) == full_quality
+    assert sentences(full, app.styles) == [
+        "The draft's LoRA few for few steps is not there any more; full quality does without it."
+    ]
+    (app.settings.data / LORAS / "doodle" / "ink.safetensors").unlink()
+    with pytest.raises(BadOption, match="The LoRA ink of that request is not there any more"):
+        await submit.enhance(app, await app.jobs.get(job.id), user_id=5, where=job.where)
 
 
 def test_without_its_lora_a_draft_is_as_usual() -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import discord
 import pytest
+import simcord
 from PIL import Image, ImageDraw
 
+from limner.bot import submit
 from limner.bot.cli.doctor.models import references
-from limner.bot.errors import NotFound
+from limner.bot.errors import BadOption, NotFound
+from limner.bot.options.ask import Ask
 from limner.bot.reasons import Action, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import KIND
@@ -223,12 +226,56 @@ async def test_the_link_of_a_message_is_a_reference_for_those_who_may_read_it(wo
     for given, sentence in ((own, NOT_TAKEN), (unread, NO_MESSAGE), (f"{link}-7", "That picture was deleted")):
         refusal = await world.bob.slash(world.channel, "imagine", prompt=f"a dog --sref {given}")
         assert told(refusal).startswith(sentence), given
-    form = await world.bob.click(world.message(first), custom_id=f"limner:picture:{first.id}:1")
-    assert form.response
-    form = await world.bob.click(form.response, label="Start from this")
-    answer = told(await world.bob.submit_modal(form, {"idea": f"a dog --sref {link}", "strength": "0.5"}))
-    assert answer.startswith("The links of messages are read in /imagine only; name a picture of mine as 12-1")
     assert await world.app.history.count(None, every_status=True) == rows
+    with pytest.raises(BadOption, match="The links of messages are read in Discord only"):
+        await submit.imagine(world.app, Ask(text=f"a dog --sref {link}"))
+
+
+async def test_links_count_in_the_forms_under_a_picture_and_in_a_blend(world: World) -> None:
+    """With the same rights as in /imagine."""
+    first = await painted(world, await asked(world, prompt="a red cat"))
+    upload = await world.ada.send(world.channel, "look", attachments=[("SPOILER_a.png", drawn((40, 30)))])
+    closed = world.guild.create_text_channel(
+        "closed", overwrites={world.bob: discord.PermissionOverwrite(view_channel=False)}
+    )
+    secret = await world.ada.send(closed, "look", attachments=[("a.png", drawn((40, 30)))])
+    link, own = (
+        f"https://discord.com/channels/{world.guild.id}/{world.channel.id}/{one}"
+        for one in (first.message_id, upload.id)
+    )
+    unread = f"https://discord.com/channels/{world.guild.id}/{closed.id}/{secret.id}"
+    forms = {"Start from this": {"strength": "0.5"}, "Use as reference": {"role": ["subject"], "weight": "0.4"}}
+    for label, fields in forms.items():
+        made = len(await world.app.history.page(None, every_status=True, limit=50))
+        for given, sentence in ((own, NOT_TAKEN), (unread, NO_MESSAGE), (f"{link}-7", "That picture was deleted")):
+            refusal = await filled(world.bob, world, first, label, {**fields, "idea": f"a dog --sref {given}"})
+            assert told(refusal).startswith(sentence), (label, given)
+        assert len(await world.app.history.page(None, every_status=True, limit=50)) == made
+        await filled(world.bob, world, first, label, {**fields, "idea": f"a dog --sref {link}"})
+        theirs = await world.newest()
+        assert (theirs.user_id, theirs.is_spoiler) == (world.bob.id, False)
+        assert ("style", first.images[0].sha256) in pictures(theirs)
+        await filled(world.ada, world, first, label, {**fields, "idea": f"a dog --sref {own}"})
+        mine = await world.newest()
+        style = next(picture for role, picture in pictures(mine) if role == "style")
+        assert world.app.images.open(style).size == (40, 30)
+        assert (mine.user_id, mine.is_spoiler, mine.parent_id) == (world.ada.id, True, first.id)
+    two = {"image1": ("a.png", png()), "image2": ("b.png", png(shade=9))}
+    assert (await refused(world, "blend", **two, prompt=f"a dog --sref {link}-7")).startswith(
+        "That picture was deleted"
+    )
+    blend = await asked(world, "blend", **two, prompt=f"a dog --sref {own}")
+    assert [role for role, _picture in pictures(blend)] == ["style", "blend", "blend"]
+    assert blend.is_spoiler
+
+
+async def filled(
+    who: simcord.MemberActor, world: World, job: Job, label: str, fields: dict[str, Any]
+) -> simcord.InteractionResult:
+    """Press a picture's button that opens a form, and send it."""
+    shown = await who.click(world.message(job), label="Picture")
+    assert shown.response
+    return await who.submit_modal(await who.click(shown.response, label=label), fields)
 
 
 async def test_what_refers_to_a_private_picture_is_private(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

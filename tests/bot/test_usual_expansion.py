@@ -53,7 +53,9 @@ async def test_what_starts_from_a_picture_is_expanded_as_usual_too(world: World)
     job = await world.painted()
     await world.app.members.choose_expand(world.bob.id, "off")
     asker = Asker(world.bob.id, "en-US", job.where)
-    made = await picture_actions.start_from(world.app, job, 1, asker, "a blue fox", "0.5")
+    made = await picture_actions.start_from(
+        world.app, job, 1, picture_actions.starting(world.app, job, 1, asker, "a blue fox", "0.5")
+    )
     assert made.expand == "off"
 
 

@@ -285,8 +285,12 @@ def _channel_id(job: Job) -> int:
 
 
 def _can_be_found(job: Job) -> bool:
-    """Whether its message is known or may be searched for; the clock may have been set back."""
-    return job.message_id is not None or abs(time.time() - job.created_at) > ADOPT_AFTER
+    """Whether its message is known or may be searched for; the clock may have been set back.
+
+    An answer with a time of delivery was moved or tried before, so that no command still posts its first message.
+    """
+    is_new = not job.deliver_after and abs(time.time() - job.created_at) <= ADOPT_AFTER
+    return job.message_id is not None or not is_new
 
 
 def _is_waiting(job: Job) -> bool:

@@ -30,6 +30,7 @@ from limner.bot.ui.job.favourites import StarButton
 from limner.bot.ui.job.job_buttons import ask_to_delete, post_placeholder
 from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.gallery import AlikeButton
+from limner.bot.ui.picture.linked_references import with_links
 from limner.bot.ui.picture.moving import ask_where_to, may_move
 from limner.generators.cards.model_card import ModelCard
 
@@ -237,7 +238,9 @@ class StartForm(Form, kind="start"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit the request for the member who filled the form."""
         texts = self.text("idea"), self.text("strength")
-        job = await picture_actions.start_from(app, self._job, self._number, asker(interaction), *texts)
+        ask = picture_actions.starting(app, self._job, self._number, asker(interaction), *texts)
+        ask = await with_links(interaction, app, ask)
+        job = await picture_actions.start_from(app, self._job, self._number, ask)
         await post_placeholder(interaction, app, job)
 
 

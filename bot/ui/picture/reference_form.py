@@ -18,6 +18,7 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.form import Form, paragraph
 from limner.bot.ui.interactions import viewed
 from limner.bot.ui.job.job_buttons import post_placeholder
+from limner.bot.ui.picture.linked_references import with_links
 from limner.bot.ui.picture.picture_buttons import NUMBERS, asker
 from limner.generators.references import Role
 
@@ -54,5 +55,7 @@ class ReferenceForm(Form, kind="refer"):
         """Submit the request for the member who filled the form."""
         who, role = asker(interaction), Role(self.chosen("role")[0])
         texts = self.text("idea"), self.text("weight")
-        job = await reference_actions.refer(app, self._job, self._number, who, role, *texts)
+        ask = reference_actions.referring(self._job, self._number, who, role, *texts)
+        ask = await with_links(interaction, app, ask)
+        job = await reference_actions.refer(app, self._job, self._number, ask)
         await post_placeholder(interaction, app, job)

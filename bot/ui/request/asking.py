@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -26,7 +25,8 @@ from limner.bot.ui.controls import NUMBER, ForAnyone
 from limner.bot.ui.interactions import SILENT, tell, where_to_post
 from limner.bot.ui.job import job_messages
 from limner.bot.ui.job.job_buttons import post_placeholder
-from limner.bot.ui.picture.given_pictures import GivenPicture, linked, stored, with_picture
+from limner.bot.ui.picture.given_pictures import linked, with_picture
+from limner.bot.ui.picture.linked_references import as_private, with_linked_references
 
 Interaction = discord.Interaction[Any]
 
@@ -90,33 +90,14 @@ async def with_link(interaction: Interaction, app: App, ask: Ask, *, is_private:
     picture = await linked(interaction, app, link)
     unread = ask.saying(image=submit.NOT_YET)
     ask = await with_picture(interaction, app, ask, picture, lambda: submit.check(app, unread), is_private=is_private)
-    return _as_private(ask, picture)
-
-
-async def with_linked_references(interaction: Interaction, app: App, ask: Ask) -> Ask:
-    """The same with the pictures of the messages whose links stand in its flags; raises UserError."""
-    if not LINK.search(ask.text):
-        return ask
-    found = read_each(app, ask)
-    is_private = any(new.is_private for new in found)
-    named = dict.fromkeys(one.picture for new in found for one in new.request.references)
-    check = partial(submit.check, app, ask)
-    for link in filter(LINK.fullmatch, named):
-        picture = await linked(interaction, app, link)
-        taken = await stored(interaction, app, picture, check, is_private=is_private)
-        known = {**ask.linked, link: taken}
-        ask = replace(_as_private(ask, picture), linked=known, is_spoiler=ask.is_spoiler or picture.is_spoiler)
-    return ask
-
-
-def _as_private(ask: Ask, picture: GivenPicture) -> Ask:
-    """What is made of a private picture is private."""
-    return ask.saying(private="on") if picture.is_private else ask
+    return as_private(ask, picture)
 
 
 async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:
     """Submit the requests that a prompt makes, or ask first if they paint more pictures than one request may."""
-    ask = await with_linked_references(interaction, app, ask)
+    if LINK.search(ask.text):
+        check = partial(submit.check, app, ask)
+        ask = await with_linked_references(interaction, app, ask, read_each(app, ask), check)
     found = await submit.requests(app, ask)
     if len(found) == 1 or sum(new.request.count for new in found) <= app.settings.max_count:
         return await post_placeholders(interaction, app, await submit.submit_all(app, found))
