@@ -72,6 +72,8 @@ class GuildSettings:
     usual_options: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Whether the manifests of pictures hold the words that they were painted from.
     signs_prompts: bool = False
+    #: The server's own styles by name: title, prompt and negative (`bot.server_styles`).
+    own_styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     #: Days for which requests are kept (0: until their members delete them), and refused ones (0: the operator's).
     keep_days: int = 0
     refused_days: int = 0
@@ -117,6 +119,11 @@ class Guilds:
         """A server's settings; ``guild_id`` None is everything outside servers."""
         guild = guild_id or EVERYWHERE
         return (await self.look([guild]))[guild].settings
+
+    def known(self, guild_id: int | None) -> GuildSettings:
+        """A server's settings as this process read them last; the defaults if it never did."""
+        found = self._known.get(guild_id or EVERYWHERE)
+        return found.settings if found else GuildSettings()
 
     async def look(self, guilds: Iterable[int]) -> dict[int, Known]:
         """The known state of some servers, at most a second old."""

@@ -8,6 +8,7 @@ from limner.bot import submit
 from limner.bot.errors import BadOption
 from limner.bot.moderation import apply_verdict
 from limner.bot.reasons import HoldReason
+from limner.bot.server_styles import styles_at
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.generators.base import Expansion
@@ -27,7 +28,7 @@ async def choose(app: App, job: Job, expansion: Expansion, quarantine: HoldReaso
         Suspended: its owner is suspended in its server.
     """
     await app.strikes.refuse_suspended(job.guild_id, job.user_id)
-    prompt = app.styles.apply(job.style, expansion.text)
+    prompt = styles_at(app, job.guild_id).apply(job.style, expansion.text)
     return await app.jobs.release_held(job.id, expansion, prompt, quarantine)
 
 

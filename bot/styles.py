@@ -48,8 +48,11 @@ class Styles:
 
     def __init__(self, presets: Mapping[str, Style], problems: Sequence[str] = ()) -> None:
         self.presets = dict(presets)
-        self._words = [(style, (style.name, _key(style.title))) for style in self.presets.values()]
         self.problems = list(problems)
+
+    def with_own(self, own: Mapping[str, Style]) -> Styles:
+        """These and a server's own, which win over those of the same name."""
+        return Styles({**own, **self.presets, **own}) if own else self
 
     @classmethod
     def load(cls, extra: str = "") -> Self:
@@ -76,7 +79,7 @@ class Styles:
         Raises:
             UnknownStyle: with the names that come close.
         """
-        key = named(name, self.presets) or _key(name)
+        key = named(name, self.presets) or style_key(name)
         if not key:
             return PLAIN
         if key not in self.presets:
@@ -95,8 +98,10 @@ class Styles:
 
         If there are none, those that come close.
         """
-        key = _key(typed)[:64]
-        known = [(style, (*words, _key(style.shown))) for style, words in self._words]
+        key = style_key(typed)[:64]
+        known = [
+            (style, (style.name, style_key(style.title), style_key(style.shown))) for style in self.presets.values()
+        ]
         begins = [style for style, words in known if any(word.startswith(key) for word in words)]
         contains = [style for style, words in known if any(key in word for word in words)]
         found = list(dict.fromkeys([*begins, *contains]))[:CHOICES]
@@ -111,7 +116,8 @@ class Styles:
         return self.find(name).prompt.replace(PLACE, text)
 
 
-def _key(name: str) -> str:
+def style_key(name: str) -> str:
+    """A style's name as it is compared and stored: without case, spaces and underscores."""
     return "-".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
@@ -121,7 +127,7 @@ def _read(file: str, text: str) -> tuple[dict[str, Style], list[str]]:
     problems: list[str] = []
     for name, entry in parse_toml(text, _("The styles file {file}", file=file)).items():
         try:
-            presets[_key(name)] = _style(name, entry)
+            presets[style_key(name)] = _style(name, entry)
         except ValueError as error:
             problems.append(
                 _(
@@ -137,7 +143,7 @@ def _read(file: str, text: str) -> tuple[dict[str, Style], list[str]]:
 
 def _style(name: str, entry: Any) -> Style:
     """One entry as a style; raises ValueError with the end of a sentence about it."""
-    key = _key(name)
+    key = style_key(name)
     if not key or len(key) > 64:
         raise ValueError(_("needs a name of 1 to 64 characters"))
     values = cast(dict[str, str], entry)

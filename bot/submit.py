@@ -34,6 +34,7 @@ from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
+from limner.bot.server_styles import styles_at
 from limner.bot.storage.members import Usual
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import _
@@ -383,7 +384,7 @@ def _as_negatives_are_taken(app: App, card: ModelCard, new: NewJob) -> NewJob:
 
 async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     expansion = new.expansion.text if new.expansion else ""
-    painted = new.prompt or app.styles.find(new.style).text
+    painted = new.prompt or styles_at(app, new.where.guild_id).find(new.style).text
     texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
     verdict = await app.filters.check(new.where, texts, paints_negative=bool(new.notes.get(IN_WORDS)))
     if verdict.refusal:

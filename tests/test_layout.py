@@ -66,6 +66,7 @@ LAYERS = (
     ("submit",),
     ("options",),
     ("posted_pictures",),
+    ("server_styles",),
     ("app",),
     ("moderation",),
     ("filters",),

@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 
 from limner.bot.errors import BadOption
+from limner.bot.server_styles import styles_at
 from limner.bot.translation import N_, _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.days import DAY_SECONDS, read_day
@@ -130,7 +131,8 @@ class HistoryCog(LimnerCog, name="Limner history"):
     @gallery.autocomplete("style")
     @few_at_once
     async def _styles(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return choices((name, name) for name in self.app.styles.presets if typed.casefold() in name.casefold())
+        offered = styles_at(self.app, interaction.guild_id).presets
+        return choices((name, name) for name in offered if typed.casefold() in name.casefold())
 
 
 def _day(text: str) -> int:

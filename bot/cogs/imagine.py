@@ -81,7 +81,8 @@ class Suggested(OptionTransformer):
         model = named(getattr(interaction.namespace, "model", ""), settings.cards)
         card = settings.cards[model] if model else settings.default_card
         # In a thread, because LoRA files are read for their words.
-        return await asyncio.to_thread(lambda: choices(self.suggest(app, card, str(value))))
+        guild_id = interaction.guild_id
+        return await asyncio.to_thread(lambda: choices(self.suggest(app, card, guild_id, str(value))))
 
 
 def _annotation(option: Option) -> Any:

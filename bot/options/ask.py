@@ -19,6 +19,7 @@ from limner.bot.options.size_fields import check_ratio
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action
+from limner.bot.server_styles import styles_at
 from limner.bot.translation import N_, _, stored
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.refused_references import refused_together
@@ -86,7 +87,7 @@ def read(app: App, ask: Ask) -> NewJob:
     typed = parse_prompt(ask.text, max_length=settings.max_prompt_length)
     said = _together(_given(ask.options), _with_linked(typed.options, ask.linked))
     card = find_card(settings, said.get("model", ""))
-    style = app.styles.find(said.get("style", ""))
+    style = styles_at(app, ask.where.guild_id).find(said.get("style", ""))
     said = {"aspect": (card.width, card.height), "count": 1} | said | {"model": card.name, "style": style.name}
     new = new_job(settings, ask, typed.idea, plain_request(settings, card, typed.idea))
     for option in OPTIONS:
@@ -137,7 +138,7 @@ def as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
     request = new.request
     if not request.negative_prompt or card.can_leave_out(request.guidance_scale):
         return new
-    if app.styles.own_negative(new.style, request.negative_prompt):
+    if styles_at(app, new.where.guild_id).own_negative(new.style, request.negative_prompt):
         if card.leaves_out:
             sentence = _(
                 "The model {model} leaves something out only with a guidance over 1; ask again with more guidance, or "

@@ -49,8 +49,8 @@ _PAIR = {
 }
 _DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,6})?")
 
-Suggest = Callable[["App", ModelCard, str], Iterable[tuple[str, str]]]
-"""Suggestions for a partial value, with their labels, from the app and the chosen model's card."""
+Suggest = Callable[["App", ModelCard, int | None, str], Iterable[tuple[str, str]]]
+"""Suggestions for a partial value, with their labels, from the app, the chosen model's card and the server."""
 
 
 @dataclass(frozen=True, kw_only=True)

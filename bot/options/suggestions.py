@@ -1,4 +1,4 @@
-"""Suggestions for an option's value while a member types: from the app and the chosen model's card."""
+"""Suggestions for an option's value while a member types: from the app, the chosen model's card and the server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limner.bot.server_styles import styles_at
 from limner.bot.translation import _
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.trigger_words import trigger_words
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
     from limner.bot.app import App
 
 
-def styles(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+def styles(app: App, card: ModelCard, guild_id: int | None, typed: str) -> Iterable[tuple[str, str]]:
     """The styles with what is typed in their names."""
-    return ((style.shown, style.name) for style in app.styles.search(typed))
+    return ((style.shown, style.name) for style in styles_at(app, guild_id).search(typed))
 
 
-def models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+def models(app: App, card: ModelCard, guild_id: int | None, typed: str) -> Iterable[tuple[str, str]]:
     """The offered models whose name or title has what is typed, and what each one needs or reads."""
     for other in app.settings.offered.values():
         if typed.casefold() in f"{other.name} {other.title}".casefold():
@@ -33,7 +34,7 @@ def models(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
             yield title, other.name
 
 
-def loras(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+def loras(app: App, card: ModelCard, guild_id: int | None, typed: str) -> Iterable[tuple[str, str]]:
     """The LoRAs that begin so, with the words that they were trained with; those typed before stay."""
     before, comma, last = typed.rpartition(",")
     begun = f"{before}{comma} " if comma else ""
@@ -43,12 +44,12 @@ def loras(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
             yield begun + (_("{lora} (words: {words})", lora=name, words=words) if words else name), begun + name
 
 
-def samplers(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+def samplers(app: App, card: ModelCard, guild_id: int | None, typed: str) -> Iterable[tuple[str, str]]:
     """The model's samplers whose name has what is typed."""
     return ((name, name) for name in card.samplers if typed.casefold() in name)
 
 
-def controls(app: App, card: ModelCard, typed: str) -> Iterable[tuple[str, str]]:
+def controls(app: App, card: ModelCard, guild_id: int | None, typed: str) -> Iterable[tuple[str, str]]:
     """The model's kinds of control that begin so; those typed before stay."""
     before, comma, last = typed.rpartition(",")
     begun = f"{before}{comma} " if comma else ""

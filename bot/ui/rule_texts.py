@@ -17,7 +17,7 @@ from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.limits import CHOICE, DESCRIPTION, cut, first_lines, length
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.wildcard_lists import PART
-from limner.bot.translation import N_, _, listed, ngettext, own_name, semicolons
+from limner.bot.translation import N_, _, commas, listed, ngettext, own_name, semicolons
 from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.job import job_messages
 
@@ -75,6 +75,7 @@ FIELDS = {
     "times_out": N_("Time-out on Discord"),
     "evasion": N_("Answer to a refused idea in another spelling"),
     "evasion_minutes": N_("Minutes in which another spelling is looked for"),
+    "own_styles": N_("Styles of this server"),
     "language": N_("Language of public messages"),
     "expand": N_("Expansion"),
     "shares_pictures": N_("Posted pictures for everybody"),
@@ -288,6 +289,9 @@ def _in_words(name: str, value: Any) -> str:
             return _mentions("@&", map(str, value)) or _("only Manage Server")
         case "review_channel_id" if value:
             return f"<#{value}>"
+        case "own_styles":
+            titles = [job_messages.plain(style["title"], PATTERN_LENGTH) for style in value.values()]
+            return commas(titles) or _("none")
         case "language":
             return own_name(value) if value else _("as in Discord")
         case "gallery_channel_id" if value:

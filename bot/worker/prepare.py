@@ -15,6 +15,7 @@ from limner.bot.moderation import apply_verdict
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.options.notes import IN_WORDS, LEFT_OUT, NO_NEGATIVE
 from limner.bot.reasons import EndCode, HoldReason
+from limner.bot.server_styles import styles_at
 from limner.bot.storage.pictures.decoder import LEAST_SHARE
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import InputPicture, Job
@@ -71,7 +72,8 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
         raise UnknownModel
     is_new = job.prompt is None
     expansion = await _expand(expander, job, card) if is_new else job.expanded or _plain(job)
-    painted = job.prompt or app.styles.apply(job.style, expansion.text)
+    await patiently(lambda: app.guilds.get(job.guild_id))  # its own styles
+    painted = job.prompt or styles_at(app, job.guild_id).apply(job.style, expansion.text)
     texts = _texts(job, expansion.text, painted)
     verdict = await _judge(app, job, texts, paints_negative=bool(job.notes.get(IN_WORDS)))
     if verdict.refusal:
@@ -121,7 +123,7 @@ async def settle_negative(app: App, job: Job) -> bool:
     app.measured.put(NO_NEGATIVE, card.origin, True)  # the next request is not to wait in the queue for it
     if card.server:
         job.notes = {**job.notes, IN_WORDS: True}
-    elif not app.styles.own_negative(job.style, job.request["negative_prompt"]):
+    elif not styles_at(app, job.guild_id).own_negative(job.style, job.request["negative_prompt"]):
         job.request = {**job.request, "negative_prompt": ""}
         job.notes = {**job.notes, LEFT_OUT: True}
     else:

@@ -21,6 +21,7 @@ from limner.bot.options.parameters import parameters, with_pairs
 from limner.bot.options.repeats import compared, made_with
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import Action
+from limner.bot.server_styles import styles_at
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.styles import PLAIN
@@ -154,7 +155,7 @@ async def _with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPi
 
 
 async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dict[str, Any]:
-    style, idea = app.styles.presets.get(job.style, PLAIN).text, _idea_as_painted(job)
+    style, idea = styles_at(app, job.guild_id).presets.get(job.style, PLAIN).text, _idea_as_painted(job)
     is_weighed = card.weighs and (is_weighted(idea) or is_weighted(job.request["negative_prompt"]))
     idea = without_weights(idea) if is_weighed else idea
     for part in notes.not_understood(idea):

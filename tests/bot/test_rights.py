@@ -28,11 +28,13 @@ from limner.bot.cogs.server.controls import FORMS as SERVER_FORMS
 from limner.bot.cogs.server.controls import (
     AccessChannels,
     AccessRoles,
+    GalleryPlace,
     ModeratorRoles,
     QuotaRole,
     ReviewPlace,
     ServerButton,
     ServerSelect,
+    StyleSelect,
     SubjectSelect,
 )
 from limner.bot.cogs.server.screen import PageSelect
@@ -47,6 +49,7 @@ from limner.bot.storage.history.gallery import Key
 from limner.bot.storage.tables.filter_tables import FilterChange, RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
+from limner.bot.styles import Style
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
@@ -88,6 +91,7 @@ OF_REQUESTS = (message_menus.DETAILS, message_menus.REUSE, message_menus.OPEN, m
 MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, *OF_REQUESTS)
 NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
 """Erases the requests from before 1970 of the member who presses it."""
+SLATE = {"slate": Style("slate", "Slate")}
 PRIVATE = discord.SelectOption(label="Only I see them", value="on")
 VIEWERS = EVERYBODY - {IN_DM}
 """Who sees the message in its channel."""
@@ -262,6 +266,9 @@ BUTTONS: Table = {
     (QuotaRole, ""): (MANAGERS, lambda s: (QuotaRole.of(), [s.role])),
     (ModeratorRoles, ""): (MANAGERS, lambda s: (ModeratorRoles.of(GuildSettings()), [s.role])),
     (ReviewPlace, ""): (MANAGERS, lambda s: (ReviewPlace.of(GuildSettings()), [s.channel])),
+    (GalleryPlace, ""): (MANAGERS, lambda s: (GalleryPlace.of(GuildSettings()), [s.channel])),
+    (StyleSelect, "change"): (MANAGERS, lambda _: (StyleSelect("change", SLATE), ["slate"])),
+    (StyleSelect, "remove"): (MANAGERS, lambda _: (StyleSelect("remove", SLATE), ["slate"])),
     **each(ServerButton, MANAGERS, lambda _s, verb: ServerButton(verb), *SERVER_FORMS),
     (NegativeSelect, ""): (MANAGERS, lambda _: (NegativeSelect.of(GuildSettings()), ["checked"])),
 }

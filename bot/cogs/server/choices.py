@@ -11,6 +11,7 @@ from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings, OnEvasion
 from limner.bot.moderation.access import EVERYTHING, OF_MODEL
 from limner.bot.reasons import JobKind
+from limner.bot.server_styles import own_styles
 from limner.bot.translation import N_, _
 from limner.bot.ui.member_choices import UNCHOSEN, Offered, of_languages
 
@@ -24,22 +25,27 @@ class ServerChoice:
     """One of a server's settings."""
 
     label: str
-    offered: Callable[[App], Sequence[Offered]]
+    offered: Callable[[App, GuildSettings], Sequence[Offered]]
     chosen: Callable[[GuildSettings], str]
     #: The settings to change, by name.
     changes: Callable[[GuildSettings, str], dict[str, Any]]
 
 
-def _of_models(app: App) -> list[Offered]:
+def _of_models(app: App, _settings: GuildSettings) -> list[Offered]:
     able = [name for name, card in app.settings.offered.items() if not card.needs_picture]
     return [Offered(UNCHOSEN, _(AS_OPERATOR)), *(Offered(name, name) for name in able)]
 
 
-def _of_styles(app: App) -> list[Offered]:
-    return [Offered(UNCHOSEN, _("No style")), *(Offered(one.name, one.shown) for one in app.styles.presets.values())]
+def _of_styles(app: App, settings: GuildSettings) -> list[Offered]:
+    styles = app.styles.with_own(own_styles(settings)).presets.values()
+    return [Offered(UNCHOSEN, _("No style")), *(Offered(one.name, one.shown) for one in styles)]
 
 
-def _named(names: dict[str, str], _app: App) -> list[Offered]:
+def _of_languages(app: App, _settings: GuildSettings) -> list[Offered]:
+    return of_languages(app)
+
+
+def _named(names: dict[str, str], _app: App, _settings: GuildSettings) -> list[Offered]:
     return [Offered(value, _(label)) for value, label in names.items()]
 
 
@@ -84,7 +90,7 @@ CHOICES = {
     ),
     "language": ServerChoice(
         N_("Language of public messages"),
-        of_languages,
+        _of_languages,
         lambda settings: settings.language or UNCHOSEN,
         lambda _settings, value: {"language": "" if value == UNCHOSEN else value},
     ),

@@ -10,6 +10,7 @@ from discord import app_commands
 from limner.bot.cogs.server import controls, pages
 from limner.bot.cogs.server.forms import NumbersForm, QuotaForm, ServerNameForm
 from limner.bot.cogs.server.screen import PageSelect, screen
+from limner.bot.cogs.server.style_form import ServerStyleForm
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import SILENT, managers_only, moderated
 
@@ -25,10 +26,11 @@ ITEMS = (
     controls.ModeratorRoles,
     controls.ReviewPlace,
     controls.GalleryPlace,
+    controls.StyleSelect,
     controls.ServerButton,
 )
 """The controls of the screen."""
-FORMS = (NumbersForm, QuotaForm, ServerNameForm)
+FORMS = (NumbersForm, QuotaForm, ServerNameForm, ServerStyleForm)
 
 
 class ServerCog(LimnerCog, name="Limner server"):

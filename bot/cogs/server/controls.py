@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import discord
@@ -18,6 +19,8 @@ from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import CHOICE, cut
 from limner.bot.limits import CHOICES as MOST
 from limner.bot.moderation.access import changed
+from limner.bot.server_styles import removed
+from limner.bot.styles import Style
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NOT_OFFERED, ForManagers
 from limner.bot.ui.form import open_form
@@ -31,11 +34,13 @@ FORMS = {
     "limits": ("numbers", 1, N_("How explicit pictures may be")),
     "keeping": ("numbers", 2, N_("Change")),
     "gallery": ("numbers", 3, N_("Number of stars")),
+    "styles": ("serverstyle", 0, N_("Add a style")),
     "everybody": ("quota", 0, N_("Everybody's quota")),
     "style": ("servername", 0, N_("Change")),
     "model": ("servername", 1, N_("Change")),
 }
 """The form that each button opens: its kind, its subject, and what the button says."""
+NO_STYLES: Mapping[str, Style] = MappingProxyType({})
 TYPED = ("style", "model")
 """Settings that may have more values than a list has room for."""
 ON_PAINTING = ("model", "style", "language", "expand", "sharing", "signing")
@@ -222,6 +227,34 @@ class GalleryPlace(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner
         await refresh(interaction, app, guild_id, "gallery")
 
 
+class StyleSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:server:style:(?P<verb>change|remove)"):
+    """Opens the form of one of the server's own styles, or removes it."""
+
+    def __init__(self, verb: str, styles: Mapping[str, Style] = NO_STYLES) -> None:
+        options = [Option(label=cut(style.title, CHOICE), value=name) for name, style in styles.items()]
+        placeholder = _("Change a style") if verb == "change" else _("Remove a style")
+        super().__init__(
+            discord.ui.Select(custom_id=f"limner:server:style:{verb}", placeholder=placeholder, options=options)
+        )
+        self.verb = verb
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The choice that was made."""
+        return cls(match["verb"])
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Open the form, or remove the style."""
+        settings, name = await app.guilds.get(guild_id), self.item.values[0]
+        changes = removed(settings, name)
+        if self.verb == "change":
+            return await open_form(interaction, app, "serverstyle", 1 + [*settings.own_styles].index(name))
+        await app.guilds.change(guild_id, interaction.user.id, **changes)
+        await refresh(interaction, app, guild_id, "styles")
+
+
 class ServerButton(ForManagers[discord.ui.Button[Any]], template=rf"limner:server:form:(?P<verb>{'|'.join(FORMS)})"):
     """Opens a form."""
 
@@ -244,10 +277,10 @@ class ServerButton(ForManagers[discord.ui.Button[Any]], template=rf"limner:serve
 
 async def choose(interaction: Interaction, app: App, guild_id: int, name: str, value: str) -> None:
     """Save a choice from a list, and show it."""
-    choice = CHOICES[name]
-    if value not in {one.value for one in choice.offered(app)}:
+    choice, settings = CHOICES[name], await app.guilds.get(guild_id)
+    if value not in {one.value for one in choice.offered(app, settings)}:
         raise BadOption(_(NOT_OFFERED))
-    changes = choice.changes(await app.guilds.get(guild_id), value)
+    changes = choice.changes(settings, value)
     await app.guilds.change(guild_id, interaction.user.id, **changes)
     await refresh(interaction, app, guild_id, "review" if name in ON_REVIEW else "painting")
 

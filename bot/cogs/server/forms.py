@@ -122,13 +122,16 @@ class ServerNameForm(Form, kind="servername"):
         if subject >= len(TYPED):
             raise BadOption(_(NOT_OFFERED))
         choice = CHOICES[TYPED[subject]]
-        chosen = choice.chosen(await app.guilds.get(guild_id))
-        return cls(TYPED[subject], next((one.label for one in choice.offered(app)[1:] if one.value == chosen), ""))
+        settings = await app.guilds.get(guild_id)
+        named = choice.offered(app, settings)[1:]
+        chosen = next((one.label for one in named if one.value == choice.chosen(settings)), "")
+        return cls(TYPED[subject], chosen)
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Save it."""
-        found = find(CHOICES[self._name].offered(app), self.text("text"))
-        await choose(interaction, app, await moderated(interaction, app), self._name, found.value)
+        guild_id = await moderated(interaction, app)
+        offered = CHOICES[self._name].offered(app, await app.guilds.get(guild_id))
+        await choose(interaction, app, guild_id, self._name, find(offered, self.text("text")).value)
 
 
 class QuotaForm(Form, kind="quota"):

@@ -22,6 +22,7 @@ from limner.bot.cogs.server.controls import (
     ReviewPlace,
     ServerButton,
     ServerSelect,
+    StyleSelect,
     SubjectSelect,
 )
 from limner.bot.cogs.server.screen import page, row
@@ -31,7 +32,9 @@ from limner.bot.limits import CHOICES as MOST
 from limner.bot.moderation.access import Access
 from limner.bot.moderation.quotas import EVERYBODY, MEASURES
 from limner.bot.quantities import rounded
+from limner.bot.server_styles import NAME_LENGTH, own_styles
 from limner.bot.translation import N_, _, commas
+from limner.bot.ui.job.job_messages import plain
 from limner.bot.ui.member_choices import label_of
 from limner.bot.ui.typed import HEADINGS
 
@@ -42,6 +45,9 @@ Guild = discord.Guild | None
 
 ACCESS = N_("Choose what is meant, then the channels (or categories) and the roles for it. Nothing chosen: no limit.")
 NO_QUOTA = N_("Nobody has a quota. A member whose roles have some has the most generous of them.")
+STYLES = N_("Styles that only this server offers, in /imagine and as its usual style. Its filter reads their words.")
+SHOWN_PROMPT = 70
+"""Characters of a style's words in the list."""
 KEEPING = N_(
     "**Requests** {kept}\n**Refused requests** {refused}\n\nAn hourly sweep deletes older ones with their words and "
     "pictures, also favourites; posted messages stay. Everything goes {days} days after I have left this server."
@@ -103,6 +109,14 @@ def _review(app: App, settings: GuildSettings, guild: Guild, _subject: str) -> l
     ]
 
 
+@page("styles")
+def _styles(_app: App, settings: GuildSettings, _guild: Guild, _subject: str) -> list[Item]:
+    styles = own_styles(settings)
+    lines = [f"**{plain(one.title, NAME_LENGTH)}** {plain(one.prompt, SHOWN_PROMPT)}" for one in styles.values()]
+    items: list[Item] = [discord.ui.TextDisplay("\n".join([_(STYLES), *lines])), row(ServerButton("styles"))]
+    return items + [row(StyleSelect(verb, styles)) for verb in ("change", "remove") if styles]
+
+
 @page("gallery")
 def _gallery(_app: App, settings: GuildSettings, _guild: Guild, _subject: str) -> list[Item]:
     return [
@@ -127,7 +141,7 @@ def _choices(app: App, settings: GuildSettings, names: Sequence[str]) -> list[It
     """A list under each setting's name, or its value beside a button where a list has no room."""
     items: list[Item] = []
     for name in names:
-        offered, value = CHOICES[name].offered(app), CHOICES[name].chosen(settings)
+        offered, value = CHOICES[name].offered(app, settings), CHOICES[name].chosen(settings)
         label = f"**{_(CHOICES[name].label)}**"
         if len(offered) > MOST:
             told = discord.ui.TextDisplay[Any](f"{label} {label_of(offered, value)}")

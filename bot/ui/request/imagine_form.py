@@ -15,6 +15,7 @@ from limner.bot.options.ask import Ask
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.options.option import OptionKind
 from limner.bot.options.several import read_each
+from limner.bot.server_styles import styles_at
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas
 from limner.bot.ui.form import Form, open_form, paragraph
@@ -114,9 +115,8 @@ class Remix(Form, kind="remix"):
         self._job = job
         longest = min(app.settings.max_prompt_length, ANSWER_LENGTH)
         self.ask("idea", _("What you want to see"), paragraph(job.idea[:longest], longest))
-        negative = paragraph(
-            app.styles.own_negative(job.style, job.request["negative_prompt"])[:longest], longest, required=False
-        )
+        own = styles_at(app, job.guild_id).own_negative(job.style, job.request["negative_prompt"])
+        negative = paragraph(own[:longest], longest, required=False)
         self.ask("negative", _("What you do not want to see"), negative)
 
     @classmethod
@@ -147,7 +147,7 @@ def settings_of(app: App, job: Job) -> dict[str, str]:
         for option in OPTIONS
         if option.name in said and option.kind != OptionKind.PICTURE and option.name not in OF_PICTURES
     ]
-    negative = app.styles.own_negative(job.style, job.request["negative_prompt"])
+    negative = styles_at(app, job.guild_id).own_negative(job.style, job.request["negative_prompt"])
     texts = {"prompt": job.idea, "negative": negative, "options": "\n".join(lines)}
     return {name: text[:ANSWER_LENGTH] for name, text in texts.items()}
 
