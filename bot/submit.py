@@ -377,7 +377,7 @@ def _as_negatives_are_taken(app: App, card: ModelCard, new: NewJob) -> NewJob:
     if not new.request.negative_prompt:
         return new
     takes_none = bool(app.measured.get(NO_NEGATIVE, card.origin))
-    if not card.server:
+    if not (card.server and card.leaves_out):
         return as_model_leaves_out(app, replace(card, leaves_out=card.leaves_out and not takes_none), new)
     return replace(new, notes={**new.notes, IN_WORDS: True}) if takes_none else new
 

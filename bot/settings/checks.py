@@ -21,7 +21,7 @@ KEY = N_("The setting `encryption_key` must be 32 bytes in base64; `openssl rand
 
 def check_values(settings: SettingFields) -> None:
     """Refuse choices and numbers that are not allowed."""
-    _one_of("executor", settings.executor, ("local", "ray", "openai"))
+    _one_of("executor", settings.executor, ("local", "ray", "openai", "comfy"))
     _one_of("offload", settings.offload, ("none", "model", "sequential"))
     _one_of("dtype", settings.dtype, ("auto", "float32", "float16", "bfloat16"))
     _one_of("previews", settings.previews, ("on", "off"))
@@ -90,7 +90,7 @@ def check_models(settings: SettingFields, english: Collection[str], found: Colle
         raise SetupError(
             _("The setting `english_only` names {strange!r}, which is not among `models`.", strange=strange[0])
         )
-    if settings.executor == "openai":
+    if settings.servers_paint:
         _check_images(settings)
     _check_image_text_model(settings)
 

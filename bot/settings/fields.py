@@ -44,10 +44,14 @@ class SettingFields:
         "", "Models that read English only, with commas; the glossary translates for them. Folders say it themselves."
     )
     executor: str = setting(
-        "local", "Where pictures are painted: local (worker processes), ray (Ray actors) or openai (a server)."
+        "local",
+        "Where pictures are painted: local (worker processes), ray (Ray actors), openai (images servers) or comfy "
+        "(ComfyUI).",
     )
     images_url: str = setting(
-        "", "Addresses of OpenAI-compatible images servers, such as http://localhost:8000/v1, with commas."
+        "",
+        "Addresses of OpenAI-compatible images servers, such as http://localhost:8000/v1, or of ComfyUI, such as "
+        "http://localhost:8188, with commas.",
     )
     images_api_key: str = setting("", "Key for those servers, if they want one.")
     images_timeout: float = setting(300.0, "Seconds that a server may take for one picture.")
@@ -165,7 +169,7 @@ class SettingFields:
     @property
     def servers_paint(self) -> bool:
         """Whether servers paint, and workers only ask them; they load no torch then."""
-        return self.executor == "openai"
+        return self.executor in ("openai", "comfy")
 
 
 def setting_names() -> list[str]:

@@ -117,6 +117,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "vae": _ONE_PASS | {"starts": False, "other_sizes": False},
     "cyclegan": _ONE_PASS | {"has_guidance": False, "needs_picture": True},
     "openai": {"takes_loras": False, "one_lora": True, "starts": False, "masks": False, "steers": False},
+    "comfy": {"takes_loras": False, "steers": False},
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from limner.generators.cards.abilities import abilities
 from limner.generators.cards.card_schema import read_limner_json
 from limner.generators.cards.model_card import NOT_SAID, ImagesServer, ModelCard
+from limner.generators.cards.workflow import Workflow
 from limner.generators.references import Role
 
 
@@ -22,17 +23,20 @@ def remote_card(
 ) -> ModelCard:
     """The card of the model that servers call ``source``; ``overrides`` win over a limner.json in the folder.
 
-    Its ``loras`` are names with the servers' own paths, ``references`` says that they take further pictures, and
-    ``images_url`` are the model's own servers.
+    Of the kind ``comfy``, ``source`` is a workflow file, whose placeholders say what it takes. Of others the ``loras``
+    are names with the servers' own paths, and ``references`` says that they take further pictures. ``images_url`` are
+    the model's own servers.
 
     Raises:
-        BadText: the limner.json is wrong, and where.
+        BadText: the limner.json or the workflow is wrong, and where.
     """
     said = read_limner_json(folder / "limner.json")
     known = {field.name for field in fields(ModelCard)} - NOT_SAID - {"kind"}
-    values: dict[str, Any] = abilities(kind, None) | {key: value for key, value in said.items() if key in known}
-    values["takes_loras"] = said.get("takes_loras", bool(said.get("loras")))
-    if said.get("references"):
+    able = abilities(kind, None) | (Workflow.read(Path(source)).abilities() if kind == "comfy" else {})
+    values: dict[str, Any] = able | {key: value for key, value in said.items() if key in known}
+    if kind == "openai":
+        values["takes_loras"] = said.get("takes_loras", bool(said.get("loras")))
+    if kind == "openai" and said.get("references"):
         values["adapters"] = {Role.SUBJECT: ""}
     own = addresses(said.get("images_url", ""))
     at = ImagesServer(own, server.api_key, server.timeout) if own else server

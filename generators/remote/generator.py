@@ -181,7 +181,7 @@ def _check(card: ModelCard, request: GenerationRequest) -> None:
         (card.starts or not request.init_image)
         and (card.masks or not (request.mask or request.box))
         and roles <= card.adapters.keys()
-        and not request.scheduler
+        and (not request.scheduler or request.scheduler in card.samplers)
     )
     if not is_taken:
         raise BadRequest(NOT_TAKEN)

@@ -25,6 +25,7 @@ from limner.generators.errors import (
 )
 from limner.generators.executor import Executor
 from limner.generators.remote import images_answer, images_client
+from limner.generators.remote.generator import RemoteGenerator
 from limner.generators.remote.images_answer import AccountRefused
 from limner.generators.remote.openai_images import OpenAIImagesGenerator
 from limner.generators.requests import GenerationRequest
@@ -70,7 +71,7 @@ def request(seed: int = 7, **more: Any) -> GenerationRequest:
     return GenerationRequest(**usual | more)
 
 
-async def steps(painter: OpenAIImagesGenerator, ends: int = 1) -> list[Event]:
+async def steps(painter: RemoteGenerator, ends: int = 1) -> list[Event]:
     """Step, as the worker does in a thread, until so many requests have left."""
     events: list[Event] = []
     async with asyncio.timeout(20):

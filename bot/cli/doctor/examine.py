@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from limner.bot.cli.doctor import embeddings, encryption, machine, models, servers, signing
+from limner.bot.cli.doctor import comfy, embeddings, encryption, machine, models, servers, signing
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
@@ -91,6 +91,9 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
         yield await servers.ray(settings)
     if settings.executor == "openai":
         async for check in servers.images_servers(settings):
+            yield check
+    if settings.executor == "comfy":
+        async for check in comfy.servers(settings):
             yield check
     if settings.executor == "local" and settings.cards:  # otherwise the devices are on other machines
         async for check in machine.devices(settings):

@@ -35,7 +35,7 @@ def image_model(card: ModelCard, tried: dict[str, Any] | None) -> Check:
         return Check(
             "ok",
             _(
-                "model {card}: {source} on the images server, {width}x{height}",
+                "model {card}: {source} on a server, {width}x{height}",
                 card=card.name,
                 source=card.source,
                 width=card.width,
