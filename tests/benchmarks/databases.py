@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Table, insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
@@ -41,6 +44,27 @@ async def stop_indexing(database: Database) -> list[str]:
         for name in triggers:
             await session.execute(text(f"DROP TRIGGER {name}"))
         return [*triggers.values(), "INSERT INTO jobs_fts (jobs_fts) VALUES ('rebuild')"]
+
+
+async def write_rows(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write many rows that name the same columns; to Postgres by COPY, which takes half as long."""
+    connection = await session.connection()
+    dialect = connection.dialect
+    if dialect.name == "sqlite":
+        await session.execute(insert(table), rows)
+        return
+    usual: dict[str, Any] = {
+        column.name: column.default.arg
+        for column in table.columns
+        if isinstance(column.default, ScalarElementColumnDefault)
+    }
+    full = [usual | dict(row) for row in rows]
+    names = list(full[0])
+    processors = [table.columns[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+    forms = list(zip(names, processors, strict=True))
+    records = [tuple(form(row[name]) if form else row[name] for name, form in forms) for row in full]
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.copy_records_to_table(table.name, records=records, columns=names)
 
 
 def _postgres(folder: Path) -> str:

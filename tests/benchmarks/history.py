@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from limner.bot.queue.enqueue import row
 from limner.bot.reasons import Action, JobStatus
@@ -22,7 +22,7 @@ from limner.bot.storage.history.gallery import Filter, Gallery, Key
 from limner.bot.storage.history.search import facets
 from limner.bot.storage.tables.models import Image, Job
 from tests.benchmarks.claims import Timings
-from tests.benchmarks.databases import KINDS, new_database, stop_indexing
+from tests.benchmarks.databases import KINDS, new_database, stop_indexing, write_rows
 from tests.benchmarks.figures import show
 from tests.rows import new_job
 
@@ -128,8 +128,8 @@ async def _fill(database: Database, numbers: range) -> None:
         jobs = [_row(number, draw, draw.choice(texts)) for number in part]
         images = [image for number in part for image in _images(number)]
         async with database.begin() as session:
-            await session.execute(insert(Job.metadata.tables["jobs"]), jobs)
-            await session.execute(insert(Image.metadata.tables["images"]), images)
+            await write_rows(session, Job.metadata.tables["jobs"], jobs)
+            await write_rows(session, Image.metadata.tables["images"], images)
     async with database.begin(patience=60) as session:
         for statement in later:
             await session.execute(text(statement))

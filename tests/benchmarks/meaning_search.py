@@ -1,7 +1,8 @@
-"""Search by meaning among 10^5 prompts of one member: how often paraphrases find theirs, and how long that takes.
+"""Search by meaning among the prompts of one member: how often paraphrases find theirs, and how long that takes.
 
-The first run takes one to two minutes longer, because it makes the vectors of all prompts; later ones read them from a
-file in the folder for temporary files.
+`python -m tests.benchmarks.meaning_search 100000 1000000` measures these sizes; without, the first of them. The first
+run takes one to two minutes longer, because it makes the vectors of all prompts; later ones read them from a file in
+the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,22 +20,24 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import insert
 
 from limner.bot.queue.enqueue import row
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.embeddings import SearchScope, Signs, packed, small
-from limner.bot.storage.history.meaning import CANDIDATES, Meaning, load_embedder, nearest_signs
+from limner.bot.storage.history.embeddings import SearchScope, packed, small
+from limner.bot.storage.history.meaning import Meaning, load_embedder
+from limner.bot.storage.history.signs import CANDIDATES, LIKELY
 from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import Job
 from limner.generators.embedders import TextEmbedder, Vectors
 from limner.generators.training.doodle.pictograms import read_nouns
-from tests.benchmarks.databases import KINDS, new_database, stop_indexing
+from tests.benchmarks.databases import KINDS, new_database, stop_indexing, write_rows
 from tests.benchmarks.figures import share, show
 from tests.rows import new_job
 
 EMBEDDER = "sentence-encoder"
-PROMPTS, EVERYBODYS = 100_000, 1_000_000
+PROMPTS = 100_000
+"""Prompts that are embedded; more are these again, with noise."""
+NOISE = 0.03
 FIRST = 10
 AT_ONCE = 2_000
 LANGUAGES = ("English", "Chinese", "German", "French")
@@ -51,19 +55,33 @@ STYLES = ("", ", oil painting", ", watercolour", ", photo, 85mm", ", pixel art",
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
+    sizes = tuple(map(int, sys.argv[1:])) or (PROMPTS,)
     lines = (Path(__file__).parent / "paraphrases.tsv").read_text("utf-8").splitlines()
     ideas, *asked = zip(*(line.split("\t") for line in lines if not line.startswith("#")), strict=True)
-    vectors, told = _vectors([*ideas, *_prompts(PROMPTS - len(ideas))])
-    rows = [line for name in KINDS for line in asyncio.run(_measure(name, vectors, asked))]
+    embedded, told = _vectors([*ideas, *_prompts(PROMPTS - len(ideas))])
+    rows: list[tuple[str, ...]] = []
+    for size in sizes:
+        vectors = _more(embedded, size)
+        plain = [[_plain(vectors, number, text) for number, text in enumerate(texts)] for texts in asked]
+        for name in KINDS:
+            found = asyncio.run(_measure(name, vectors, asked, plain))
+            rows += [(name, f"{size:,}", *line) for line in found]
     show(
-        f"{len(ideas)} ideas asked for in four languages among {PROMPTS:,} prompts of one member",
-        ("database", "asked in", f"plain search: among the first {FIRST}", "found of those", "ms, median / 99 %"),
+        f"{len(ideas)} ideas asked for in four languages among the prompts of one member",
+        (
+            "database",
+            "prompts",
+            "asked in",
+            f"plain search: among the first {FIRST}",
+            "found of those",
+            "ms, median / 99 %",
+        ),
         rows,
-        f"Plain search compares with every full vector. Nearest by 512 signs, then {CANDIDATES} by one byte a number; "
-        f"the time is that of a search with the embedding of its words. {told}",
+        f"Plain search compares with every full vector. {LIKELY} are likely by 512 signs, {CANDIDATES} of them by "
+        f"their signs and the numbers asked for; these by one byte a number. The time is that of a search with "
+        f"the embedding of its words. {told}",
     )
-    print(f"The signs of {EVERYBODYS:,} requests are compared in {_everybody():.1f} ms.")
 
 
 def _prompts(count: int) -> list[str]:
@@ -99,32 +117,47 @@ def _embedder() -> TextEmbedder:
     return load_embedder(EMBEDDER)
 
 
-async def _measure(name: str, vectors: Vectors, asked: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+def _more(vectors: Vectors, size: int) -> Vectors:
+    """So many vectors: those that are known, then the same with noise."""
+    chance, made = np.random.default_rng(0), [vectors[:size]]
+    for start in range(len(vectors), size, len(vectors)):
+        again = vectors[: size - start]
+        noisy = again + NOISE * chance.standard_normal(again.shape, np.float32)
+        made.append(noisy / np.linalg.norm(noisy, axis=1, keepdims=True))
+    return np.concatenate(made)
+
+
+def _plain(vectors: Vectors, number: int, text: str) -> bool:
+    """Whether the right one is among the first ten by its full vector."""
+    likeness = vectors @ _embedder().embed([text])[0]
+    return number in np.argpartition(-likeness, FIRST)[:FIRST]
+
+
+async def _measure(
+    name: str, vectors: Vectors, asked: Sequence[Sequence[str]], plain: Sequence[Sequence[bool]]
+) -> list[tuple[str, ...]]:
     async with new_database(name) as database:
         meaning = Meaning(database, EMBEDDER)
         await stop_indexing(database)
         await _fill(database, vectors)
         await meaning.nearest(SearchScope(user_id=1), "the first search reads the signs", FIRST)
         lines = [
-            (name, language, *await _ask(meaning, vectors, texts))
-            for language, texts in zip(LANGUAGES, asked, strict=True)
+            (language, *await _ask(meaning, texts, exact))
+            for language, texts, exact in zip(LANGUAGES, asked, plain, strict=True)
         ]
         meaning.close()
     return lines
 
 
-async def _ask(meaning: Meaning, vectors: Vectors, texts: Sequence[str]) -> tuple[str, str, str]:
-    exact, found, seconds = 0, 0, list[float]()
-    for number, text in enumerate(texts):
-        likeness = vectors @ _embedder().embed([text])[0]
-        is_exact = number in np.argpartition(-likeness, FIRST)[:FIRST]
+async def _ask(meaning: Meaning, texts: Sequence[str], plain: Sequence[bool]) -> tuple[str, str, str]:
+    found, seconds = 0, list[float]()
+    for number, (text, is_exact) in enumerate(zip(texts, plain, strict=True)):
         began = time.perf_counter()
         nearest = await meaning.nearest(SearchScope(user_id=1), text, FIRST)
         seconds.append(time.perf_counter() - began)
-        exact += is_exact
         found += is_exact and number + 1 in nearest
     times = f"{1000 * share(seconds, 0.5):.1f} / {1000 * share(seconds, 0.99):.1f}"
-    return f"{exact / len(texts):.2f}", f"{found / max(1, exact):.3f}", times
+    return f"{sum(plain) / len(texts):.2f}", f"{found / max(1, sum(plain)):.3f}", times
 
 
 async def _fill(database: Database, vectors: Vectors) -> None:
@@ -136,24 +169,11 @@ async def _fill(database: Database, vectors: Vectors) -> None:
         ids = range(at + 1, at + 1 + len(some))
         rows = zip(ids, packed(some), small(some), strict=True)
         async with database.begin() as session:
-            await session.execute(insert(Job.metadata.tables["jobs"]), [new | {"id": number} for number in ids])
+            await write_rows(session, Job.metadata.tables["jobs"], [new | {"id": number} for number in ids])
             written = [
                 whose | {"job_id": job, "signs": signs.tobytes(), "vector": one.tobytes()} for job, signs, one in rows
             ]
-            await session.execute(insert(Embedding.metadata.tables["embeddings"]), written)
-
-
-def _everybody() -> float:
-    """Milliseconds for the signs of many requests."""
-    chance = np.random.default_rng(0)
-    planes = chance.integers(0, 2**63, (8, EVERYBODYS), np.uint64)
-    signs, seconds = Signs(np.arange(EVERYBODYS), planes, EVERYBODYS), list[float]()
-    for _ in range(20):
-        asked = chance.integers(0, 2**63, 8, np.uint64)
-        began = time.perf_counter()
-        nearest_signs(signs, asked, CANDIDATES)
-        seconds.append(time.perf_counter() - began)
-    return 1000 * share(seconds, 0.5)
+            await write_rows(session, Embedding.metadata.tables["embeddings"], written)
 
 
 if __name__ == "__main__":

@@ -209,3 +209,4 @@ async def test_no_page_reads_a_whole_table_or_sorts_all_that_is_found(
         assert not [line for line in lines if re.match("SCAN (jobs|images)$|.*Seq Scan", line)], plan
         if "jobs_fts" in plan:
             assert any(map(IN_ORDER.match, lines)), plan
+            assert not re.search(r"Index Cond: .*job_id [<>]= ", plan), plan  # the whole span, for every block of it

@@ -20,12 +20,13 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import meaning
-from limner.bot.storage.history.embeddings import SearchScope, packed, small
-from limner.bot.storage.history.meaning import Meaning, Signs, merged, nearest_signs
+from limner.bot.storage.history.embeddings import SearchScope, Signs, packed, small
+from limner.bot.storage.history.meaning import Meaning, merged
+from limner.bot.storage.history.signs import GrowingSigns, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.ui.picture.gallery import NOTHING_FOUND
-from limner.generators.embedders import TextEmbedder, UniversalSentenceEncoder
+from limner.generators.embedders import TextEmbedder, UniversalSentenceEncoder, Vectors
 from tests.other_clients import told
 from tests.rows import new_job
 from tests.simulated_discord import World, offered, text_of
@@ -223,11 +224,41 @@ def test_rankings_are_merged_by_reciprocal_rank() -> None:
 
 def test_the_nearest_by_signs_are_among_the_candidates() -> None:
     vectors = np.random.default_rng(0).normal(size=(3000, 128)).astype(np.float32)
-    signs = Signs(np.arange(3000), np.ascontiguousarray(packed(vectors).view(np.uint64).T), 3000)
+    signs = signs_of(vectors, range(3000))
     for number in (0, 1500, 2999):
-        asked = packed(vectors[number] + 0.1).view(np.uint64)
+        asked = vectors[number] + np.float32(0.1)
         assert number in nearest_signs(signs, asked, 5)
+        assert len(nearest_signs(signs, asked, 2000)) == 2000
     assert np.abs(small(vectors)).max() == 127
+
+
+def test_of_many_equal_embeddings_the_newest_are_candidates() -> None:
+    vectors = np.ones((5000, 64), np.float32)
+    vectors[4000:, :32] = -1
+    nearest = nearest_signs(signs_of(vectors, range(5000)), vectors[0], 10)
+    assert len(nearest) == 10
+    assert all(3000 <= number < 4000 for number in nearest)
+
+
+def test_signs_are_added_behind_those_that_a_search_reads_and_the_oldest_make_room() -> None:
+    vectors = np.random.default_rng(1).normal(size=(6000, 64)).astype(np.float32)
+    grown = GrowingSigns(most=5000)
+    before = grown.signs
+    for first in range(0, 6000, 1000):
+        grown.add(signs_of(vectors[first : first + 1000], range(first, first + 1000)))
+        if first == 2000:
+            before = grown.signs
+    assert before.job_ids.tolist() == list(range(3000))
+    assert grown.signs.last == 5999
+    kept = grown.signs.job_ids
+    assert kept.tolist() == list(range(6000 - len(kept), 6000))
+    assert 4000 < len(kept) <= 5000
+    assert np.array_equal(grown.signs.planes, signs_of(vectors, range(6000)).planes[:, -len(kept) :])
+
+
+def signs_of(vectors: Vectors, numbers: range) -> Signs:
+    """Their signs as they are in memory."""
+    return Signs(np.array(numbers), np.ascontiguousarray(packed(vectors).view(np.uint64).T), numbers[-1])
 
 
 async def test_everybody_and_a_server_are_scopes_too(app: App) -> None:

@@ -98,7 +98,7 @@ class Embeddings:
                 await session.execute(update(Job).where(Job.id.in_(ids)).values(embedded_by=None))
 
     async def signs(self, scope: SearchScope, after: int, most: int) -> Signs:
-        """The signs of a scope's newest embeddings after a number."""
+        """The signs of a scope's embeddings after a number, the first ``most``."""
         found = select(Embedding.id, Embedding.job_id, Embedding.signs)
         found = found.where(Embedding.id > after, Embedding.embedder == self._embedder)
         if scope.user_id is not None:
@@ -106,7 +106,7 @@ class Embeddings:
         if scope.guild_id is not None:
             found = found.where(Embedding.guild_id == scope.guild_id)
         async with self._database.read() as session:
-            rows = (await session.execute(found.order_by(Embedding.id.desc()).limit(most))).all()[::-1]
+            rows = (await session.execute(found.order_by(Embedding.id).limit(most))).all()
         job_ids = np.fromiter((row[1] for row in rows), np.int64, len(rows))
         signs = np.frombuffer(b"".join(row[2] for row in rows), np.uint64)
         planes = signs.reshape(len(rows), -1).T if rows else signs.reshape(0, 0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
+    SQLColumnExpression,
     Text,
+    any_,
     cast,
     column,
     func,
@@ -25,6 +27,7 @@ from limner.bot.storage.tables.models import Job
 
 BLOCK: ColumnElement[int] = literal_column("12")
 """Bits of an id that are left out of the block's number in Postgres's terms: a block has 4096 ids."""
+ZERO: ColumnElement[int] = literal_column("0")
 _SQLITE = table("jobs_fts", column("rowid"))
 _POSTGRES = table("jobs_fts", column("job_id", BigInteger), column("terms", ARRAY(Text)))
 
@@ -40,10 +43,17 @@ class Span:
 
     def of(self, rows: Select[int], key: ColumnElement[int]) -> Select[int]:
         """These rows, of all."""
+        return self.first(rows.where(*self.inside(key)), key)
+
+    def inside(self, key: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
+        """Whether an id is one of them."""
         if self.since is not None:
-            rows = rows.where(key >= self.since)
+            yield key >= self.since
         if self.until is not None:
-            rows = rows.where(key <= self.until)
+            yield key <= self.until
+
+    def first(self, rows: Select[int], key: ColumnElement[int]) -> Select[int]:
+        """The first rows in the order."""
         return rows.order_by(key if self.is_oldest_first else key.desc()).limit(self.limit)
 
 
@@ -58,6 +68,14 @@ def found(
     if not terms:
         return span.of(select(Job.id).where(*conditions), Job.__table__.c.id)
     return _on_sqlite(terms, conditions, span) if is_sqlite else _on_postgres(terms, conditions, span)
+
+
+def among(key: SQLColumnExpression[int], ids: Select[int], *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Whether a row's key is one of the ids.
+
+    On Postgres they are an array, which is found first: joined with them, it may read every row from the newest on.
+    """
+    return key.in_(ids) if is_sqlite else key == any_(func.array(ids.scalar_subquery()))
 
 
 def _on_sqlite(terms: Sequence[str], conditions: Sequence[ColumnElement[bool]], span: Span) -> Select[int]:
@@ -78,7 +96,9 @@ def _on_postgres(terms: Sequence[str], conditions: Sequence[ColumnElement[bool]]
     have = select(key).where(_POSTGRES.c.terms.contains(keys)).order_by(key if span.is_oldest_first else key.desc())
     have = have.correlate(blocks).subquery("have")  # in order, so that few of them are held against the conditions
     is_met = select(Job.id).where(Job.id == have.c.job_id, *conditions).correlate(have).exists()
-    inside = span.of(select(have.c.job_id.label("id")).where(is_met), have.c.job_id).lateral("inside")
+    # As a sum, which no index has: otherwise Postgres reads the ids of the whole span anew for every block.
+    in_span = span.inside(have.c.job_id + ZERO)
+    inside = span.first(select(have.c.job_id.label("id")).where(is_met, *in_span), have.c.job_id).lateral("inside")
     order = (blocks.c.number, inside.c.id) if span.is_oldest_first else (blocks.c.number.desc(), inside.c.id.desc())
     return select(inside.c.id).select_from(blocks.join(inside, true())).order_by(*order).limit(span.limit)
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from limner.bot.background import patiently, to_its_end
 from limner.bot.errors import UserError
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words, packed
+from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words
+from limner.bot.storage.history.signs import CANDIDATES, MOST_SIGNS, GrowingSigns, nearest_signs, products
 from limner.bot.translation import N_
 from limner.generators.embedders import TextEmbedder, Vectors
 from limner.generators.errors import error_site
@@ -25,14 +26,12 @@ log = logging.getLogger(__name__)
 
 GROUP = "limner.embedders"
 OFF = "off"
-MOST_SIGNS = 1_048_576
-"""Embeddings whose signs are in memory, of all scopes together and of one: 64 bytes and a number each, 75 MB."""
-CANDIDATES = 400
-"""Embeddings that are nearest by their signs, and are compared by their numbers."""
 LEAST_LIKENESS = 0.45
 """The cosine from which two texts are about the same thing."""
 AT_ONCE, PIECE = 64, 8
 """Requests whose embeddings are written together, and read by the embedder before it may answer a search."""
+READ_AT_ONCE = 4_000
+"""Embeddings whose signs one statement reads; the event loop goes on between two of them."""
 POLL_SECONDS = 2.0
 BY_MEANING = N_("Words are stored encrypted here, so a search finds by meaning only.")
 RANK = 60
@@ -53,7 +52,7 @@ class Meaning:
         self._embedder: TextEmbedder | None = None
         self._is_missing = embedder == OFF
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limner-meaning")
-        self._signs: OrderedDict[SearchScope, Signs] = OrderedDict()
+        self._signs: OrderedDict[SearchScope, GrowingSigns] = OrderedDict()
         self._reading = asyncio.Lock()
         self._pause = 0.0
 
@@ -105,11 +104,11 @@ class Meaning:
         signs = await self._read(scope)
         if not len(signs.job_ids):
             return []
-        likely = await asyncio.to_thread(nearest_signs, signs, packed(asked).view(np.uint64), CANDIDATES)
+        likely = await asyncio.to_thread(nearest_signs, signs, asked, max(limit, CANDIDATES))
         job_ids, vectors = await self.rows.vectors(likely)
         if not job_ids:
             return []
-        likeness = vectors @ asked / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
+        likeness = products(vectors, asked) / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
         order = np.argsort(-likeness, kind="stable")[:limit]
         return [job_ids[place] for place in order if likeness[place] >= LEAST_LIKENESS]
 
@@ -125,13 +124,13 @@ class Meaning:
     async def _read(self, scope: SearchScope) -> Signs:
         """The signs of a scope, with those that were written since the last search of it."""
         async with self._reading:
-            known = self._signs.pop(scope, None)
-            new = await self.rows.signs(scope, known.last if known else 0, MOST_SIGNS)
-            signs = await asyncio.to_thread(_joined, known, new) if known and len(new.job_ids) else known or new
-            self._signs[scope] = signs
-            while len(self._signs) > 1 and sum(len(one.job_ids) for one in self._signs.values()) > MOST_SIGNS:
+            known = self._signs.pop(scope, None) or GrowingSigns()
+            while len((new := await self.rows.signs(scope, known.signs.last, READ_AT_ONCE)).job_ids):
+                known.add(new)
+            self._signs[scope] = known
+            while len(self._signs) > 1 and sum(len(one.signs.job_ids) for one in self._signs.values()) > MOST_SIGNS:
                 self._signs.popitem(last=False)
-            return signs
+            return known.signs
 
     async def _run(self, work: Callable[[TextEmbedder], T]) -> T | None:
         """Work with the embedder in its thread; None if there is none."""
@@ -166,25 +165,9 @@ def merged(*lists: Sequence[int]) -> list[int]:
     return sorted(scores, key=lambda number: -scores[number])
 
 
-def nearest_signs(signs: Signs, asked: NDArray[np.uint64], most: int) -> list[int]:
-    """The requests whose signs differ least from those asked for, in no order."""
-    count = len(signs.job_ids)
-    differences = np.zeros(count, np.uint16)
-    for plane, word in zip(signs.planes, asked, strict=True):
-        differences += np.bitwise_count(plane ^ word)
-    if count > most:
-        return signs.job_ids[np.argpartition(differences, most)[:most]].tolist()
-    return signs.job_ids.tolist()
-
-
 def _of_words(embedder: TextEmbedder, some: Sequence[Words]) -> Vectors:
     """One vector for each request: between its idea and its prompt where both say something."""
     pairs = [(words.idea or words.prompt, words.prompt or words.idea) for words in some]
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
     vectors = dict(zip(texts, embedder.embed(texts), strict=True))
     return np.stack([vectors[first] + vectors[second] for first, second in pairs])
-
-
-def _joined(known: Signs, new: Signs) -> Signs:
-    job_ids = np.concatenate([known.job_ids, new.job_ids])[-MOST_SIGNS:]
-    return Signs(job_ids, np.concatenate([known.planes, new.planes], axis=1)[:, -MOST_SIGNS:], new.last)
