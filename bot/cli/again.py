@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from limner.bot.app import App
 from limner.bot.cli.files import read_file
 from limner.bot.options.ask import Ask
-from limner.bot.options.from_picture import FromPicture, read_request
+from limner.bot.options.from_picture import FromPicture, read_request, stored_originals
 from limner.bot.options.picture_files import read_parameters
 from limner.bot.options.repeats import compared, sentence_of
 from limner.bot.queue.enqueue import NewJob
@@ -53,8 +54,14 @@ class Again:
 
 
 async def read_again(app: App, file: Path, ask: Ask) -> Again:
-    """The request that painted a picture, from its file alone; raises UserError with one sentence."""
+    """The request that painted a picture, from its file alone; raises UserError with one sentence.
+
+    Pictures that it was made from are those of the request in the log that has this very file.
+    """
     data = await asyncio.to_thread(read_file, file)
     app.inputs.check_size(len(data))
+    said = await asyncio.to_thread(read_parameters, data)
+    logged = await app.history.with_file(hashlib.sha256(data).hexdigest())
     is_changed = bool(ask.text or any(ask.options.values()))
-    return Again(file, data, read_request(app, await asyncio.to_thread(read_parameters, data), ask), is_changed)
+    originals = await asyncio.to_thread(stored_originals, app, logged, ask) if logged else None
+    return Again(file, data, read_request(app, said, ask, originals), is_changed)

@@ -12,6 +12,8 @@ from limner.bot.limits import named, some
 from limner.bot.options.ask import Ask, read
 from limner.bot.options.declarations import OPTIONS
 from limner.bot.options.flags import clean, too_long, without_loras
+from limner.bot.options.option import OptionKind
+from limner.bot.options.parameters import BLENDED
 from limner.bot.options.picture_files import PictureParameters
 from limner.bot.options.repeats import MADE_WITH
 from limner.bot.translation import N_, _
@@ -21,6 +23,7 @@ from limner.generators.revisions import scheduler_class
 if TYPE_CHECKING:
     from limner.bot.app import App
     from limner.bot.queue.enqueue import NewJob
+    from limner.bot.storage.tables.models import Job
     from limner.generators.cards.model_card import ModelCard
 
 NO_MODEL = N_(
@@ -29,6 +32,10 @@ NO_MODEL = N_(
 FROM_ANOTHER = N_(
     "That picture was made from another one, which its file does not hold; give that one with {option} too."
 )
+NOT_STORED = N_(
+    "That picture was made from another one, which is not stored any more; give that one with {option} too."
+)
+MASK_NOT_STORED = N_("That picture is an edit, and the mask of what was painted is not stored any more.")
 NO_WORDS = N_("That file does not say which words its picture was painted from; give them before --from.")
 PLACEHOLDER = "picture"
 """Stands for the words while the options are read, because no flag in a file's words counts."""
@@ -41,9 +48,22 @@ OF_PICTURES = {
     "Style reference weight": ("sref", "--sref"),
     "Subject reference weight": ("cref", "--cref"),
     "ControlNet": ("control", "--control"),
+    BLENDED: ("blend", "--blend"),
 }
 """Keys that a picture has which was made from another one, with the option and the flag for that one."""
-READ = ("Style", "Idea", "Expanded by", "Schedule type", "Schedule", "Adjustments", "Stopped after step", *MADE_WITH)
+OF_PART = ("mask", "box", "part", "keeps_rest")
+"""Fields of a request that say which part of a picture is painted."""
+READ = (
+    BLENDED,
+    "Style",
+    "Idea",
+    "Expanded by",
+    "Schedule type",
+    "Schedule",
+    "Adjustments",
+    "Stopped after step",
+    *MADE_WITH,
+)
 """Keys that are read elsewhere, or say nothing that could be asked for."""
 
 _CHANGE = re.compile(r"After step ([0-9]{1,5})")
@@ -62,12 +82,44 @@ class FromPicture:
     made_with: Mapping[str, str] | None
 
 
-def read_request(app: App, said: PictureParameters, ask: Ask) -> FromPicture:
+@dataclass(frozen=True)
+class Originals:
+    """What a picture was made from, by the log."""
+
+    #: Hashes of pictures in the store, by the options that name them.
+    pictures: Mapping[str, str]
+    #: Which part of the picture to start from was painted, by the names of the request's fields.
+    part: Mapping[str, Any]
+
+
+def stored_originals(app: App, job: Job, ask: Ask) -> Originals:
+    """The pictures that a request was made from, apart from those that are given.
+
+    Raises:
+        BadOption: one of them is not stored any more.
+    """
+    request = job.generation
+    named = {option.name: option.kept.get(job, request) for option in OPTIONS if option.kind == OptionKind.PICTURE}
+    pictures = {name: hashes for name, hashes in named.items() if hashes and not ask.options.get(name)}
+    for name, hashes in pictures.items():
+        flag = f"--{name}"
+        if not all(app.images.path(one).is_file() for one in hashes.split(",")):
+            raise BadOption(_(NOT_STORED, option=flag))
+    if "image" not in pictures:
+        return Originals(pictures, {})
+    if request.mask and not app.images.path(request.mask).is_file():
+        raise BadOption(_(MASK_NOT_STORED))
+    return Originals(pictures, {name: getattr(request, name) for name in OF_PART})
+
+
+def read_request(app: App, said: PictureParameters, ask: Ask, originals: Originals | None = None) -> FromPicture:
     """The request that painted a picture; the options of ``ask`` win, and so do its words.
 
     Raises:
         UserError: it needs something that is not here, in one sentence.
     """
+    if originals:
+        ask = ask.saying(**originals.pictures)
     is_ours = said.pairs.get("Version", "").startswith("Limner ")
     words, loras = (said.prompt, []) if is_ours else without_loras(said.prompt)
     options, left_out = _options(app, said, ask, is_ours=is_ours)
@@ -82,6 +134,8 @@ def read_request(app: App, said: PictureParameters, ask: Ask) -> FromPicture:
         too_long(prompt, app.settings.max_prompt_length)
         idea = clean(said.pairs.get("Idea", "")) or prompt
         new = replace(new, idea=idea, prompt=prompt, expand="off", request=replace(new.request, prompt=idea))
+    if originals:
+        new = replace(new, request=replace(new.request, **originals.part))
     made_with = {key: said.pairs[key] for key in MADE_WITH if key in said.pairs} if is_ours else None
     return FromPicture(replace(new, request=_steered(new.request, said)), left_out, made_with)
 

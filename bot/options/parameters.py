@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.storage.tables.models import Job
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.references import Role
 from limner.generators.revisions import scheduler_class
+
+BLENDED = "Blended pictures"
+"""The key for the number of pictures that a picture is a blend of."""
 
 
 def parameters(job: Job, card: ModelCard, seed: int) -> str:
@@ -22,6 +26,7 @@ def parameters(job: Job, card: ModelCard, seed: int) -> str:
     pairs |= {f"After step {step}": prompt for step, prompt in request.steering}
     pairs |= {"Stopped after step": request.stop_after} if request.stop_after else {}
     pairs |= {"Idea": job.idea} if job.idea != request.prompt else {}
+    pairs |= {BLENDED: blended} if (blended := sum(one.role == Role.BLEND for one in request.references)) else {}
     pairs |= {"Expanded by": job.expanded.model} if job.expanded and job.expanded.model else {}
     pairs |= job.made_with or {}
     lines = [request.prompt]

@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.cli.again import read_again
 from limner.bot.errors import BadOption, BadPicture, UserError
 from limner.bot.options.ask import Ask
 from limner.bot.options.from_picture import read_request
@@ -112,6 +113,35 @@ async def test_a_request_is_repeated_from_its_file_alone(app: App) -> None:
     assert (found.left_out, found.made_with) == ((), job.made_with)
     again = await paint(app, found.new)
     assert picture(app, again).tobytes() == picture(app, job, 1).tobytes() != picture(app, job).tobytes()
+
+
+async def test_what_was_made_from_pictures_is_repeated_with_those_of_the_log(app: App, tmp_path: Path) -> None:
+    start, mask = [await app.inputs.store(data) for data in (squares("red", "blue"), squares("black", "white"))]
+    new = read(app, "a blue cat", image=start, strength=0.8, steps=4)
+    job = await paint(app, replace(new, request=replace(new.request, mask=mask, part="the cat")))
+    file = tmp_path / "edit.png"
+    file.write_bytes(app.images.read(job.images[0].sha256))
+
+    again = await read_again(app, file, NOBODYS)
+
+    assert again.new.request == replace(job.generation, prompt=job.idea)
+    assert await again.told(app, await paint(app, again.new)) == ["The same as edit.png, pixel by pixel."]
+    app.images.delete(mask)
+    with pytest.raises(BadOption, match="the mask of what was painted is not stored any more"):
+        await read_again(app, file, NOBODYS)
+    app.images.delete(start)
+    with pytest.raises(BadOption, match="not stored any more; give that one with --image too"):
+        await read_again(app, file, NOBODYS)
+    other = await app.inputs.store(squares("green", "black"))
+    assert (await read_again(app, file, NOBODYS.saying(image=other))).new.request.given == (other,)
+
+
+def squares(left: str, right: str) -> bytes:
+    """A PNG file of two colours beside each other."""
+    image, file = Image.new("RGB", (16, 16), left), io.BytesIO()
+    image.paste(right, (8, 0, 16, 16))
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def read(app: App, text: str, **options: Any) -> NewJob:
@@ -226,6 +256,8 @@ async def test_what_a_file_does_not_hold_is_asked_for(app: App) -> None:
     ours = "a fox\nSteps: 20, Seed: 7, Size: 24x16, Model: tiny, Denoising strength: 0.5, Version: Limner 1"
     with pytest.raises(BadOption, match="give that one with --image too"):
         read_request(app, parse(ours), NOBODYS)
+    with pytest.raises(BadOption, match="give that one with --blend too"):
+        read_request(app, parse(ours.replace("Denoising strength: 0.5", "Blended pictures: 2")), NOBODYS)
     with pytest.raises(BadOption, match="which words"):
         read_request(app, parse("\nSteps: 20, Seed: 7, Size: 24x16"), NOBODYS)
     flags = read_request(app, parse("a fox --seed 5 {a,b} __animal__\nSteps: 2, Seed: 7, Size: 24x16"), NOBODYS)

@@ -96,6 +96,12 @@ class History:
             jobs = {job.id: job for job in found}
         return [jobs[number] for number in ids if number in jobs]
 
+    async def with_file(self, sha256: str) -> Job | None:
+        """The newest request with a picture of exactly these bytes; None if there is none any more."""
+        found = select(Job).join(Image).where(Image.sha256 == sha256, Job.deleted_at.is_(None))
+        async with self.database.read() as session:
+            return await session.scalar(found.order_by(Job.id.desc()).limit(1))
+
     async def count(self, user_id: int | None, *, every_status: bool = False) -> int:
         """The number of those requests."""
         which = [Job.deleted_at.is_(None)] + ([Job.user_id == user_id] if user_id is not None else [])
