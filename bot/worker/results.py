@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -28,6 +27,7 @@ from limner.bot.styles import PLAIN
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.finished_files import finished_file
+from limner.bot.worker.picture_embeddings import embed_new
 from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
@@ -111,21 +111,10 @@ async def hand_in(
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
         await asyncio.to_thread(_keep, app, files)
-        await _keep_features(app, scoring, job, images)
+        await embed_new(app, scoring, job, images)
     # A job that is not this worker's any more is another one's, which stores the same files.
     elif await app.jobs.is_stopped(job.id):
         await app.history.drop_files(set(hashes))
-
-
-async def _keep_features(app: App, scoring: ScoringThread, job: Job, images: Sequence[Image.Image]) -> None:
-    """Write the image-text model's embeddings of the pictures, with a model that is a folder here.
-
-    One that has to be downloaded first is left to who asks for it. A worker for a server's models loads no torch.
-    """
-    settings = app.settings
-    is_here = bool(settings.image_text_model) and Path(settings.image_text_source).is_dir()
-    if not settings.servers_paint and is_here and (features := await scoring.features(images)):
-        await patiently(lambda: app.jobs.keep_features(job, features, settings.image_text_model))
 
 
 async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:

@@ -22,6 +22,7 @@ from limner.bot.worker.heartbeat import Heartbeat
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge, finish_given
+from limner.bot.worker.picture_embeddings import OlderPictures
 from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt, with_addresses
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """Longest wait of a queued job for a worker that no wake-up reaches."""
+EMBED_SECONDS = 0.5
+"""Pause between two times that an idle worker embeds a few pictures, which take 25 processor milliseconds each."""
 REPORT_SECONDS = 0.25
 """Interval between two writes of the steps taken."""
 PREVIEW_SECONDS = 2.0
@@ -84,6 +87,7 @@ class Worker:
         self._storage = StorageWatch(app.images)
         self._heartbeat = Heartbeat(app, worker_id, self._in_flight)
         self._reports = Reports(app, classifier, worker_id)
+        self._older_pictures = OlderPictures(app, scoring)
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -116,6 +120,7 @@ class Worker:
             asyncio.create_task(_repeat(self._beat, beat_seconds), name="beat"),
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
             asyncio.create_task(_repeat(self._classify_again, POLL_SECONDS), name="look-again"),
+            asyncio.create_task(_repeat(self._embed_older, EMBED_SECONDS), name="embed-older"),
             asyncio.create_task(_repeat(lambda: tidy(self._app), TIDY_SECONDS), name="tidy"),
             asyncio.create_task(_repeat(lambda: trim(self._app), TRIM_SECONDS), name="trim"),
             asyncio.create_task(_repeat(lambda: merge_index(self._app.database), MERGE_SECONDS), name="merge"),
@@ -325,6 +330,12 @@ class Worker:
     async def _beat(self) -> None:
         await self._heartbeat.beat()
         self._woken.set()
+
+    async def _embed_older(self) -> None:
+        """Embed pictures of earlier requests while there is nothing to paint."""
+        is_warm = not self._cold and (self._warming is None or self._warming.done())
+        if is_warm and self._in_flight.is_empty:
+            await self._older_pictures.embed()
 
     async def _classify_again(self) -> None:
         await classify_again(self._app, self._classifier)

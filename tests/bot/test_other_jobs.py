@@ -1,5 +1,6 @@
 """What a worker does beside painting, with a real image-text model: candidates, descriptions, larger pictures."""
 
+import asyncio
 import io
 import sqlite3
 from contextlib import closing
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from limner.bot import submit
 from limner.bot.app import App
+from limner.bot.cli.doctor.embeddings import pictures
 from limner.bot.errors import BadOption, CannotDescribe
 from limner.bot.filters.rules import RuleAction
 from limner.bot.reasons import HoldReason, JobStatus
@@ -202,3 +204,35 @@ async def test_what_pictures_show_is_kept_as_vectors_and_pictures_alike_are_foun
     assert len(await app.alike.nearest(SearchScope(user_id=0), jobs[0].id, 0, (), 9)) == 2
     assert await app.alike.nearest(SearchScope(user_id=5), jobs[0].id, 0, (again.id,), 9) == [again.id]
     assert await app.alike.nearest(SearchScope(user_id=0), jobs[0].id, 3, (), 9) == []
+
+
+async def test_an_idle_worker_embeds_pictures_of_earlier_requests_and_the_doctor_counts_them(
+    app: App, settings: Settings
+) -> None:
+    without = replace(app, settings=settings.using(image_text_model=""))
+    old = await done(without, await ask(without, "a red square", count=3, steps=1))
+    app.images.delete(old.images[1].sha256)
+    async with app.database.begin() as session:
+        (await session.get_one(ImageRow, old.images[2].id)).features_by = "another model"
+    check = await pictures(settings, is_set_up=True)
+    assert check.what.endswith("2 pictures have no embedding yet")
+
+    worker = make_worker(app, AddingExpander())
+    working = asyncio.create_task(worker.run())
+    new = await ask(app, "a green square", steps=1)
+    async with asyncio.timeout(60):
+        while await app.alike.rows.count_missing() or not await embedded(app, new):
+            await asyncio.sleep(0.05)
+    worker.stop()
+    await working
+
+    assert [len(row or b"") for row in await embedded(app, old)] == [512, 0, 512]
+    assert await app.alike.nearest(SearchScope(user_id=0), old.id, 0, [], 5) == [new.id]
+    assert "no embedding" not in (await pictures(settings, is_set_up=True)).what
+
+
+async def embedded(app: App, job: Job) -> list[bytes | None]:
+    """The embeddings of the pictures that have one, or whose files cannot be read."""
+    found = select(ImageRow.features).where(ImageRow.job_id == job.id, ImageRow.features_by.is_not(None))
+    async with app.database.read() as session:
+        return list(await session.scalars(found.order_by(ImageRow.position)))

@@ -80,6 +80,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await models.safety_classifier(settings)
     yield models.image_text_model(settings)
     yield await embeddings.embedder(settings, is_set_up=is_set_up)
+    yield await embeddings.pictures(settings, is_set_up=is_set_up)
     yield signing.certificate(settings)
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))

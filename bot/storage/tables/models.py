@@ -42,6 +42,7 @@ UNEMBEDDED = "status = 'succeeded' AND kind != 'describe' AND embedded_by IS NUL
 WITH_INPUT = "input_sha256 IS NOT NULL"
 WITH_MASK = "mask_sha256 IS NOT NULL"
 UNERASED = "deleted_at IS NOT NULL AND erased_at IS NULL"
+WITHOUT_FEATURES = "features_by IS NULL"
 CLICKED = "click_key IS NOT NULL"
 WITH_PARENT = "parent_id IS NOT NULL"
 
@@ -260,12 +261,16 @@ class Image(Looked, Base, kw_only=True, eq=False):
     seed: Mapped[int] = mapped_column(BigInteger)
     #: The image-text model's similarity to the idea, from -1 to 1; None where it was not scored.
     nearness: Mapped[float | None] = mapped_column(Double, default=None)
-    #: The image-text model's embedding of the picture, one byte for each number, and its name (the setting).
+    #: The image-text model's embedding of the picture, one byte for each number, and its name (the setting). A name
+    #: without an embedding: the file cannot be read.
     features: Mapped[bytes | None] = mapped_column(EncryptedBytes, default=None, deferred=True, repr=False)
     features_by: Mapped[str | None] = mapped_column(String(200), default=None)
     #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
-    __table_args__ = (Index("ix_images_job", "job_id", "position"),)
+    __table_args__ = (
+        Index("ix_images_job", "job_id", "position"),
+        partial_index("ix_images_without_features", "id", where=WITHOUT_FEATURES),
+    )
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
 
 
