@@ -71,7 +71,7 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, *, second: int = 32, **u
     """
     torch.manual_seed(seed)
     pipe = StableDiffusionXLPipeline(
-        vae=_vae(),
+        vae=tiny_vae(),
         text_encoder=CLIPTextModel(_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
         tokenizer=tiny_tokenizer(folder),
@@ -93,9 +93,9 @@ def build_tiny_refiner(folder: Path, seed: int = 0) -> Path:
     """Write one like SDXL's refiner: it changes pictures, has only the second text encoder, and takes a score."""
     torch.manual_seed(seed)
     pipe = StableDiffusionXLImg2ImgPipeline(
-        vae=_vae(),
+        vae=tiny_vae(),
         text_encoder=None,
-        text_encoder_2=CLIPTextModelWithProjection(_text_config()),
+        text_encoder_2=tiny_clip(),
         tokenizer=None,
         tokenizer_2=tiny_tokenizer(folder),
         unet=_unet(
@@ -123,13 +123,13 @@ def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32, la
     """
     torch.manual_seed(seed)
     pipe = StableDiffusion3Pipeline(
-        vae=_vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
-        text_encoder=CLIPTextModelWithProjection(_text_config()),
+        vae=tiny_vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+        text_encoder=tiny_clip(),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
-        text_encoder_3=_t5(32 + second),
+        text_encoder_3=tiny_t5(32 + second),
         tokenizer=tiny_tokenizer(folder),
         tokenizer_2=tiny_tokenizer(folder),
-        tokenizer_3=_t5_tokenizer(),
+        tokenizer_3=tiny_t5_tokenizer(),
         transformer=SD3Transformer2DModel(
             sample_size=SIDE // 2,
             num_layers=layers,
@@ -149,11 +149,11 @@ def build_tiny_flux_pipeline(folder: Path, seed: int = 0, *, guided: bool = True
     """Write a FLUX pipeline that is told its guidance (dev), or one that knows none (schnell)."""
     torch.manual_seed(seed)
     pipe = FluxPipeline(
-        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+        vae=tiny_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
         text_encoder=CLIPTextModel(_text_config()),
-        text_encoder_2=_t5(32),
+        text_encoder_2=tiny_t5(32),
         tokenizer=tiny_tokenizer(folder),
-        tokenizer_2=_t5_tokenizer(),
+        tokenizer_2=tiny_t5_tokenizer(),
         transformer=FluxTransformer2DModel(
             in_channels=16,
             num_layers=1,
@@ -231,7 +231,7 @@ def _build_stable_diffusion(
 ) -> Path:
     torch.manual_seed(seed)
     pipe = kind(
-        vae=_vae(),
+        vae=tiny_vae(),
         text_encoder=CLIPTextModel(_text_config()),
         tokenizer=tiny_tokenizer(folder),
         unet=_unet(cross_attention_dim=32, in_channels=channels),
@@ -248,7 +248,8 @@ def _save(pipe: DiffusionPipeline, folder: Path) -> Path:
     return folder
 
 
-def _vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
+def tiny_vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
+    """An autoencoder that halves the sides."""
     return AutoencoderKL(
         block_out_channels=(8, 16),
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -273,6 +274,11 @@ def _unet(**conditions: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(**{**usual, **conditions})
 
 
+def tiny_clip() -> CLIPTextModelWithProjection:
+    """A CLIP text encoder of one layer, 32 wide, with its projection."""
+    return CLIPTextModelWithProjection(_text_config())
+
+
 def _text_config(width: int = 32) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=_VOCABULARY_SIZE,
@@ -288,13 +294,13 @@ def _text_config(width: int = 32) -> CLIPTextConfig:
     )
 
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.!'-"
-_VOCABULARY_SIZE = 2 * len(_LETTERS) + 2
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.!'-"
+_VOCABULARY_SIZE = 2 * len(LETTERS) + 2
 
 
 def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     """One token a letter: every prompt differs, no merges to learn."""
-    tokens = [*_LETTERS, *(letter + "</w>" for letter in _LETTERS), "<|startoftext|>", "<|endoftext|>"]
+    tokens = [*LETTERS, *(letter + "</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary, merges = folder / "vocabulary.json", folder / "merges.txt"
     vocabulary.write_text(json.dumps({token: i for i, token in enumerate(tokens)}), encoding="utf-8")
@@ -302,16 +308,18 @@ def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer(str(vocabulary), str(merges), model_max_length=16)
 
 
-def _t5(width: int) -> T5EncoderModel:
-    config = T5Config(vocab_size=len(_T5_TOKENS), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+def tiny_t5(width: int) -> T5EncoderModel:
+    """A T5 encoder of one layer."""
+    config = T5Config(vocab_size=len(T5_TOKENS), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     return T5EncoderModel(config)
 
 
-_T5_TOKENS = ["<pad>", "</s>", "<unk>", "▁", *_LETTERS]
+T5_TOKENS = ["<pad>", "</s>", "<unk>", "▁", *LETTERS]
 
 
-def _t5_tokenizer() -> T5Tokenizer:
-    return T5Tokenizer(vocab=[(token, -1.0) for token in _T5_TOKENS], extra_ids=0)
+def tiny_t5_tokenizer() -> T5Tokenizer:
+    """One token a letter."""
+    return T5Tokenizer(vocab=[(token, -1.0) for token in T5_TOKENS], extra_ids=0)
 
 
 def _scheduler(**noise: Any) -> EulerDiscreteScheduler:

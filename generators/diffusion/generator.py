@@ -181,6 +181,8 @@ class DiffusionGenerator:
         flight = self._flights.get(key)
         if flight is None or flight.decoding:
             raise BadRequest(TOO_LATE)
+        if not self._pipelines.steers:
+            raise BadRequest(CANNOT_CHANGE)
         if prompt is None:
             flight.stop_after = flight.step + 1
             return

@@ -52,6 +52,14 @@ STEPWISE = (
     Family("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
     Family("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
     Family("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
+    # from words only
+    Family("AuraFlowPipeline"),
+    Family("ChromaPipeline"),
+    Family("Flux2KleinPipeline"),
+    Family("Lumina2Pipeline"),
+    Family("QwenImagePipeline"),
+    Family("SanaPipeline"),
+    Family("ZImagePipeline"),
     # image-to-image models, such as SDXL's refiner
     Family(picture="StableDiffusionImg2ImgPipeline"),
     Family(picture="StableDiffusionXLImg2ImgPipeline"),
@@ -85,6 +93,7 @@ class Pipelines:
     Attributes:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
+        steers: whether its loop takes other words between two steps, and ends early.
         has_unet: whether it has a UNet and CLIP's text encoders alone.
         samplers: the samplers that work with it, by name.
         controlnets: the ControlNets of the model.
@@ -98,6 +107,7 @@ class Pipelines:
         self.stepwise = bool(found)
         self.has_unet = name in UNETS
         self._family = found[0] if found else Family(words=name)
+        self.steers = bool(self._family.picture or self._family.part)
         self._controlled = CONTROLLED.get(name, Family())
         self.controlnets = ControlNets(pipe, card.controlnets)
         self.adapters = IpAdapters(pipe, card)
@@ -188,6 +198,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "guidance_scale": request.guidance_scale,
         "num_images_per_prompt": count,
         "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
+        "use_resolution_binning": False,  # which paints another size and enlarges it
     }
     if request.controls and "control_image" not in takes:
         given["image"] = given["control_image"]  # pipelines from words call it so

@@ -156,9 +156,12 @@ def _walk(change: Callable[[Sequence[Rows]], Rows], name: str, values: Sequence[
         return {key: _walk(change, key, [value[key] for value in values]) for key in first}
     if name in LAYERED and isinstance(first, list):
         return [_walk(change, "", [value[i] for value in values]) for i in range(len(first))]
-    if _has_rows(first) and name not in SHARED:
-        return change(values)
-    return first
+    return change(values) if _has_rows(first) and not _is_shared(name, first) else first
+
+
+def _is_shared(name: str, value: Any) -> bool:
+    """Whether an argument has no sample dimension; FLUX.2's positions have one."""
+    return name in SHARED and not (name.endswith("_ids") and value.ndim == 3)
 
 
 def _has_rows(value: Any) -> bool:
@@ -186,11 +189,11 @@ def _shape(name: str, value: Any) -> Hashable:
     if isinstance(value, dict):
         return tuple((key, _shape(key, each)) for key, each in value.items())
     if isinstance(value, Tensor):
-        return value.dtype, value.shape if name in SHARED else value.shape[1:]
+        return value.dtype, value.shape if _is_shared(name, value) else value.shape[1:]
     if name in LAYERED and isinstance(value, list):
         return tuple(_shape("", each) for each in value)
     if isinstance(value, list):
-        return list if _has_rows(value) else tuple(value)
+        return list if _has_rows(value) else tuple(_shape("", each) for each in value)
     return value
 
 

@@ -1,0 +1,140 @@
+# pyright: basic, reportArgumentType=false, reportCallIssue=false
+"""The families of 2024 to 2026 paint the stock picture alone, in a full batch and joined at any step."""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from limner.generators.base import Finished
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.diffusion import batch_size
+from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.diffusion.pipelines import STEPWISE
+from limner.generators.errors import BadRequest
+from limner.generators.requests import GenerationRequest
+from tests.generators.test_families import paint
+from tests.generators.test_step_skipping import count_rows
+from tests.tiny_models import stock_pipeline, tiny_request
+from tests.tiny_transformers import TRANSFORMERS, write_tiny_transformer
+
+SIDE = 32
+ROOT = Path(__file__).parents[2]
+NAMES = {
+    "StableDiffusionPipeline": "Stable Diffusion 1.x, 2.x",
+    "StableDiffusionXLPipeline": "Stable Diffusion XL",
+    "StableDiffusion3Pipeline": "Stable Diffusion 3",
+    "FluxPipeline": "FLUX.1",
+}
+"""Families with pictures to start from, which tests/generators/test_families.py proves."""
+CLASSES = {
+    "Stable Diffusion 3.5": "StableDiffusion3Pipeline",
+    "Chroma": "ChromaPipeline",
+    "AuraFlow": "AuraFlowPipeline",
+    "Lumina 2": "Lumina2Pipeline",
+    "Sana": "SanaPipeline",
+    "Z-Image": "ZImagePipeline",
+    "Qwen-Image": "QwenImagePipeline",
+    "FLUX.2 klein": "Flux2KleinPipeline",
+}
+"""The pipelines of the families that the test below paints."""
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes the folder of a tiny pipeline of the named family."""
+
+    @cache
+    def folder(name: str) -> Path:
+        return write_tiny_transformer(name, tmp_path_factory.mktemp("tiny"))
+
+    return folder
+
+
+def load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
+    """A generator on a device where larger calls always save time."""
+    monkeypatch.setattr(batch_size, "best_batch", lambda *_: 16)
+    card = ModelCard.read("tiny", str(folder), width=SIDE, height=SIDE)
+    return DiffusionGenerator.load(card, device="cpu", max_batch=16)
+
+
+def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
+    """Each sample painted alone by the stock pipeline."""
+    pipe: Any = stock_pipeline(folder)
+    options = {"negative_prompt": request.negative_prompt or None, "use_resolution_binning": False}
+    takes = inspect.signature(pipe.__call__).parameters
+    return [
+        np.asarray(
+            pipe(
+                prompt=request.prompt,
+                width=request.width,
+                height=request.height,
+                num_inference_steps=request.num_inference_steps,
+                guidance_scale=request.guidance_scale,
+                generator=torch.Generator().manual_seed(seed),
+                **{name: value for name, value in options.items() if name in takes and value is not None},
+            ).images[0],
+            dtype=int,
+        )
+        for seed in request.seeds
+    ]
+
+
+def assert_stock(folder: Path, request: GenerationRequest, left: Any) -> None:
+    assert isinstance(left, Finished), (request, left)
+    for image, expected in zip(left.images, stock_images(folder, request), strict=True):
+        assert np.abs(np.asarray(image, dtype=int) - expected).max() <= 2, request
+
+
+@pytest.mark.parametrize(
+    "family", ["Z-Image", *(pytest.param(name, marks=pytest.mark.slow) for name in TRANSFORMERS if name != "Z-Image")]
+)
+def test_alone_in_a_full_batch_and_joined(
+    family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    folder = folder_of(family)
+    assert type(stock_pipeline(folder)).__name__ == CLASSES[family]
+    size = {"width": SIDE, "height": SIDE}
+    two = tiny_request(num_images_per_prompt=2, num_inference_steps=4, **size)
+    other = tiny_request(prompt="a blue dog", seed=3, **size)
+    unguided = tiny_request(prompt="a red dog", seed=5, guidance_scale=1.0, num_inference_steps=2, **size)
+    generator = load(folder, monkeypatch)
+    rows = count_rows(generator, monkeypatch)
+    [alone] = paint(generator, [(0, two)])
+    assert_stock(folder, two, alone)
+    alone_rows = max(rows)
+    rows.clear()
+    for left, request in zip(paint(generator, [(0, two), (0, two), (0, two)]), (two, two, two), strict=True):
+        assert_stock(folder, request, left)
+    assert max(rows) == 3 * alone_rows  # one call for all
+    arriving = [(0, two), (1, other), (2, unguided), (3, other)]
+    for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
+        assert_stock(folder, request, left)
+
+
+def test_their_words_stay(folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    folder = folder_of("Z-Image")
+    assert not ModelCard.read("tiny", str(folder)).steers
+    generator = load(folder, monkeypatch)
+    generator.admit("one", tiny_request(width=SIDE, height=SIDE))
+    with pytest.raises(BadRequest, match="takes no other words while it paints"):
+        generator.change("one", "other words")
+
+
+def table() -> list[str]:
+    """The table of docs/models.md, from the families that are stepped and those that tests paint."""
+    lines = ["| family | shared batches proven for | diffusers' class |", "|---|---|---|"]
+    with_pictures = {family.words: family for family in STEPWISE if family.words and family.picture}
+    lines += [f"| {NAMES[kind]} | words, a picture, a part of one | `{kind}` |" for kind in with_pictures]
+    return lines + [f"| {name} | words | `{kind}` |" for name, kind in CLASSES.items()]
+
+
+def test_the_table_in_the_docs_is_that_of_the_families():
+    assert set(NAMES) | set(CLASSES.values()) == {family.words for family in STEPWISE if family.words}
+    assert CLASSES.keys() == TRANSFORMERS.keys()
+    assert "\n".join(table()) in (ROOT / "docs" / "models.md").read_text("utf-8")
