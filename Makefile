@@ -42,6 +42,7 @@ pictures: $(VENV)/.dev data/cache
 bench: $(VENV)/.dev
 	@$(BIN)/limner bench executor
 	@$(BIN)/limner bench skipping
+	@$(BIN)/limner bench quantization
 	@$(BIN)/limner bench arrivals
 	@$(BIN)/limner bench acknowledgement
 	@$(BIN)/limner bench expansion

@@ -20,6 +20,7 @@ MADE_WITH = {
     "Adapter hashes": N_("the adapter's files"),
     "ControlNet hashes": N_("the ControlNet's files"),
     "Scheduler": N_("the scheduler"),
+    "Weights": N_("the weights' precision"),
     "Device": N_("the device"),
     "torch": "torch",
     "diffusers": "diffusers",
@@ -54,6 +55,7 @@ def made_with(card: ModelCard, request: GenerationRequest, device: str, revision
         "Adapter hashes": _hashes(revisions, {**adapters, **encoder}),
         "ControlNet hashes": _hashes(revisions, {**nets}),
         "Scheduler": scheduler_class(card, request.scheduler),
+        "Weights": card.quantize,
         "Device": device.split(":")[0],
         **{name: version(name) for name in LIBRARIES},
     }

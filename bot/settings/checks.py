@@ -11,6 +11,7 @@ from limner.bot.errors import SetupError
 from limner.bot.quantities import rounded
 from limner.bot.settings.fields import SettingFields
 from limner.bot.translation import N_, _
+from limner.generators.cards.card_schema import QUANTIZED
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 MOST_CANDIDATES = 8
@@ -90,6 +91,9 @@ def check_models(settings: SettingFields, english: Collection[str], found: Colle
         raise SetupError(
             _("The setting `english_only` names {strange!r}, which is not among `models`.", strange=strange[0])
         )
+    is_known = all(name in found and kind in QUANTIZED for name, kind in settings.quantize.items())
+    if not is_known or (settings.quantize and settings.servers_paint):
+        raise SetupError(_("The setting `quantize` must be a list of model = int8, of models on this machine."))
     if settings.servers_paint:
         _check_images(settings)
     _check_image_text_model(settings)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from limner.bot.settings.fields import SettingFields
 from limner.bot.settings.local_models import LocalModels, find_models
 from limner.bot.settings.model_sources import card_of_server, card_with_files, loadable_here
+from limner.bot.translation import _
 from limner.generators.cards.model_card import UNLOADABLE, ImagesServer, ModelCard
 from limner.generators.cards.model_files import downloaded, pipeline_on_hub
 from limner.generators.cards.remote_card import addresses
@@ -92,6 +93,9 @@ class OfferedModels:
         if settings.servers_paint:
             server = ImagesServer(addresses(settings.images_url), settings.images_api_key, settings.images_timeout)
             return card_of_server(name, source, settings.data, settings.executor, server)
-        more = {"english_only": True} if name in self._english else {}
+        more: dict[str, Any] = {"english_only": True} if name in self._english else {}
+        more |= {"quantize": settings.quantize[name]} if name in settings.quantize else {}
         card = card_with_files(name, source, settings.data, stamp=stamp, **more)
+        if card.quantize and card.kind != "diffusion":
+            raise BadText(_("The model {model} keeps its weights as they are; take it out of `quantize`.", model=name))
         return loadable_here(card) if settings.executor == "local" and settings.workers > 0 else card

@@ -25,6 +25,8 @@ NUMBERS = {
     "enhance_strength": (float, 0.05, 1),
 }
 """Number fields: whether they are whole, and their range."""
+QUANTIZED = ("int8",)
+"""How weights can be kept in fewer bits."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
     *("has_steps", "has_guidance", "steers", "chunks", "takes_loras", "zero_snr", "streams", "references"),
@@ -91,6 +93,8 @@ def _wanted(name: str, value: Any) -> str | None:
             if value in CHOICES[name]
             else sentence("{one} or {other}", **dict(zip(("one", "other"), CHOICES[name], strict=True)))
         )
+    if name == "quantize":
+        return None if value in QUANTIZED else sentence("int8")
     if name in TEXTS:
         is_right = isinstance(value, str) and len(value) <= TEXTS[name]
         return None if is_right else sentence("a text of at most {most} characters", most=TEXTS[name])

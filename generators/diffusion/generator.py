@@ -24,6 +24,7 @@ from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.memory import Budget, budget, releasable, weights
 from limner.generators.diffusion.pipelines import Pipelines, pick_dtype, place, read_pipeline
 from limner.generators.diffusion.preview import Previewer, make_previewer
+from limner.generators.diffusion.quantization import quantize
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
 from limner.generators.diffusion.step_groups import calls_of, groups_of, next_flights, sharing_time
 from limner.generators.diffusion.whole_call import WholeCalls
@@ -107,6 +108,8 @@ class DiffusionGenerator:
                 sentence("Offloading needs an accelerator; the operator must set it to none on this machine.")
             )
         pipe = read_pipeline(card.source, pick_dtype(dtype, where))
+        if card.quantize:
+            quantize(pipe)
         place(pipe, where, offload)
         most = (max_batch or FIRST_BATCH) * card.width * card.height
         ladder = Ladder(pipe, most, can_offload=where.type != "cpu" and offload == "none")

@@ -57,14 +57,13 @@ class Painted(NamedTuple):
 def main() -> None:
     """Print the table."""
     cores()
-    pictograms = Pictograms(downloads.fetch(downloads.PICTOGRAMS, DOWNLOADS), read_nouns())
-    prompts = [one.scene.caption for one in islice(unseen_scenes(pictograms, read_seen()), PICTURES)]
+    prompts = held_out_prompts()
     card = ModelCard.read("doodle", str(PRETRAINED / "doodle"))
     generator = DiffusionGenerator.load(card, device="cpu", max_batch=TOGETHER)
-    requests = [_request(card, prompt, seed) for seed, prompt in enumerate(prompts)]
-    _paint(generator, requests[:TOGETHER])
+    requests = [request_of(card, prompt, seed) for seed, prompt in enumerate(prompts)]
+    paint(generator, requests[:TOGETHER])
     rounds = [
-        [_paint(generator, [replace(one, **way) for one in requests]) for way in WAYS.values()] for _ in range(ROUNDS)
+        [paint(generator, [replace(one, **way) for one in requests]) for way in WAYS.values()] for _ in range(ROUNDS)
     ]
     reader = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
     full = rounds[0][0]
@@ -73,9 +72,9 @@ def main() -> None:
             name,
             f"{full.rows / painted.rows:.2f}",
             spread([each[0].seconds / each[number].seconds for each in rounds]),
-            _spread(map(_ssim, painted.pictures, full.pictures)),
-            _spread(map(_psnr, painted.pictures, full.pictures)),
-            f"{_agreement(reader, painted.pictures, prompts):.3f}",
+            lowest(map(ssim, painted.pictures, full.pictures)),
+            lowest(map(psnr, painted.pictures, full.pictures)),
+            f"{agreement(reader, painted.pictures, prompts):.3f}",
         )
         for number, name in enumerate(WAYS)
         for painted in [rounds[0][number]]
@@ -96,7 +95,14 @@ def main() -> None:
     )
 
 
-def _request(card: ModelCard, prompt: str, seed: int) -> GenerationRequest:
+def held_out_prompts() -> list[str]:
+    """Prompts that doodle has not learnt from."""
+    pictograms = Pictograms(downloads.fetch(downloads.PICTOGRAMS, DOWNLOADS), read_nouns())
+    return [one.scene.caption for one in islice(unseen_scenes(pictograms, read_seen()), PICTURES)]
+
+
+def request_of(card: ModelCard, prompt: str, seed: int) -> GenerationRequest:
+    """The prompt in the model's own size."""
     return GenerationRequest(
         prompt=prompt,
         model=card.name,
@@ -108,7 +114,8 @@ def _request(card: ModelCard, prompt: str, seed: int) -> GenerationRequest:
     )
 
 
-def _paint(generator: DiffusionGenerator, requests: Sequence[GenerationRequest]) -> Painted:
+def paint(generator: DiffusionGenerator, requests: Sequence[GenerationRequest]) -> Painted:
+    """Paint all requests in batches."""
     rows, answers = 0, generator._denoiser.answers
 
     def counted(calls, pixels):
@@ -132,17 +139,19 @@ def _paint(generator: DiffusionGenerator, requests: Sequence[GenerationRequest])
     return Painted([found[str(number)] for number in range(len(requests))], rows, seconds)
 
 
-def _spread(values: Iterable[float]) -> str:
+def lowest(values: Iterable[float]) -> str:
+    """The median, and the lowest value in brackets."""
     found = sorted(values)
     return f"{median(found):.3g} ({found[0]:.3g})"
 
 
-def _agreement(reader: FolderImageTextModel, pictures: Sequence[Pixels], prompts: Sequence[str]) -> float:
+def agreement(reader: FolderImageTextModel, pictures: Sequence[Pixels], prompts: Sequence[str]) -> float:
+    """The mean similarity of pictures to their prompts."""
     images = [Image.fromarray(np.uint8(picture * 255 + 0.5)) for picture in pictures]
     return float(np.mean(np.diagonal(reader.score(images, list(prompts)))))
 
 
-def _ssim(one: Pixels, other: Pixels) -> float:
+def ssim(one: Pixels, other: Pixels) -> float:
     """Structural similarity of the grey pictures, with a Gaussian window of 1.5 pixels (Wang et al. 2004)."""
     a, b = one.mean(axis=-1), other.mean(axis=-1)
     mean_a, mean_b = gaussian_filter(a, 1.5), gaussian_filter(b, 1.5)
@@ -152,7 +161,8 @@ def _ssim(one: Pixels, other: Pixels) -> float:
     return float((same / ((mean_a**2 + mean_b**2 + 0.01**2) * (vary_a + vary_b + 0.03**2))).mean())
 
 
-def _psnr(one: Pixels, other: Pixels) -> float:
+def psnr(one: Pixels, other: Pixels) -> float:
+    """Peak signal-to-noise ratio in dB."""
     return float(-10 * np.log10(((one - other) ** 2).mean() + 1e-10))
 
 

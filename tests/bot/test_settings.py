@@ -218,6 +218,17 @@ def test_a_broken_model_costs_itself_only_and_is_named_with_its_line(tmp_path: P
         _ = Settings(data=tmp_path, models={"broken": str(broken)}).default_card
 
 
+def test_weights_in_fewer_bits_are_for_models_that_can(tmp_path: Path):
+    models = {"doodle": "pretrained:doodle", "gan": "pretrained:digits-gan"}
+    settings = Settings(data=tmp_path, models=models, quantize={"doodle": "int8"})
+    settings.check()
+    assert (settings.cards["doodle"].quantize, settings.cards["gan"].quantize) == ("int8", "")
+    assert "gan" in settings.using(quantize={"gan": "int8"}).broken_models
+    for wrong in ({"doodle": "int4"}, {"other": "int8"}):
+        with pytest.raises(SetupError, match="must be a list of model = int8"):
+            settings.using(quantize=wrong).check()
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_models_file_of_notepad_or_powershell_is_read(tmp_path: Path, encoding: str):
     (tmp_path / "limner.json").write_bytes('{"title": "größe", "width": 64}'.encode(encoding))

@@ -130,7 +130,7 @@ def test_limner_json_wins_over_the_list(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("family", "first", "count"),
-    [("sd1", "ddim", 18), ("sdxl_refiner", "ddim", 16), ("sd3", "euler", 2), ("flux_schnell", "euler", 1)],
+    [("sd1", "ddim", 18), ("sdxl_refiner", "ddim", 18), ("sd3", "euler", 2), ("flux_schnell", "euler", 1)],
 )
 def test_a_card_names_the_samplers(tmp_path: Path, family: str, first: str, count: int):
     card = ModelCard.read("m", str(FAMILIES[family](tmp_path)))
