@@ -48,7 +48,7 @@ from limner.bot.storage.servers import Servers
 from limner.bot.storage.wildcard_lists import WildcardLists
 from limner.bot.styles import Styles
 from limner.bot.wildcards import FOLDER, Wildcards
-from limner.generators.cards.model_card import UNLOADABLE
+from limner.generators.cards.model_card import DAMAGED_WEIGHTS, UNLOADABLE
 from limner.generators.measured import Measured
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def _check_signing(settings: Settings) -> None:
 
 
 def _styles(settings: Settings) -> Styles:
-    unloadable = (name for name, card in settings.cards.items() if card.problem == UNLOADABLE)
+    unloadable = (name for name, card in settings.cards.items() if card.problem in (UNLOADABLE, DAMAGED_WEIGHTS))
     for name in (*settings.broken_models, *unloadable):
         log.warning("model_ignored model=%s; limner doctor names what is wrong with its files", name)
     styles = Styles.load(settings.styles)

@@ -108,6 +108,10 @@ class ModelNotFound(GenerationError):
     retryable = False
 
 
+class DamagedModel(ModelNotFound):
+    """The files of this model are damaged; the operator must replace them."""
+
+
 def error_site(error: BaseException) -> str:
     """An error's type and code location for a log; never its text, which may quote a prompt or a path.
 

@@ -11,11 +11,12 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, ImageGenerator
-from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.model_card import DAMAGED, ModelCard
 from limner.generators.errors import (
     CANNOT_CHANGE,
     TOO_LATE,
     BadRequest,
+    DamagedModel,
     DeviceLost,
     GenerationError,
     ModelNotFound,
@@ -293,6 +294,8 @@ class Executor:
             )
         except GenerationError as error:
             log.warning("model_not_loaded model=%s reason=%s", card.name, error_site(error))
+            if isinstance(error, DamagedModel):
+                self._measured.put(DAMAGED, card.origin, card.stamp)
             raise
         except Exception as error:
             log.error("model_not_loaded model=%s reason=%s", card.name, error_site(error))

@@ -40,6 +40,10 @@ class Measured:
         """The value, as JSON holds it; None if there is none."""
         return self._read().get(subject, {}).get(key)
 
+    def all(self, subject: str) -> dict[str, Any]:
+        """The values of a subject by key."""
+        return self._read().get(subject, {})
+
     def put(self, subject: str, key: str, value: Any) -> None:
         """Store a value; in memory only if it cannot be written."""
         if self._file is None:

@@ -174,6 +174,11 @@ class SettingFields:
         """Whether servers paint, and workers only ask them; they load no torch then."""
         return self.executor in ("openai", "comfy")
 
+    @property
+    def measured_file(self) -> Path:
+        """The file with measurements of models on this machine."""
+        return self.data / "cache" / "measured.json"
+
 
 def setting_names() -> list[str]:
     """Every setting's name, in the order of the docs' table."""

@@ -11,16 +11,16 @@ from limner.bot.settings.fields import SettingFields
 from limner.bot.settings.local_models import LocalModels, find_models
 from limner.bot.settings.model_sources import card_of_server, card_with_files, loadable_here
 from limner.bot.translation import _
-from limner.generators.cards.model_card import UNLOADABLE, ImagesServer, ModelCard
+from limner.generators.cards.model_card import DAMAGED, DAMAGED_WEIGHTS, UNLOADABLE, ImagesServer, ModelCard
 from limner.generators.cards.model_files import downloaded, pipeline_on_hub
 from limner.generators.cards.remote_card import addresses
+from limner.generators.measured import Measured
 from limner.generators.text_files import BadText
 
 
 class _Read(NamedTuple):
     """Cards and faults, and of what they were read."""
 
-    local: LocalModels
     on_hub: frozenset[Any]
     cards: dict[str, ModelCard]
     broken: dict[str, str]
@@ -38,6 +38,7 @@ class OfferedModels:
         self._settings = settings
         self._english = english
         self._local = find_models(settings.models, settings.models_dir)
+        self._damaged = self._found_damaged()
         self._now: _Read | None = None
 
     @property
@@ -58,15 +59,17 @@ class OfferedModels:
     def find(self) -> None:
         """Look at the files again, and read the cards if they have changed; blocks meanwhile, for a thread."""
         local = find_models(self._settings.models, self._settings.models_dir)
-        if local != self._local:
-            self._now, self._local = self._read(local, self._on_hub()), local
+        damaged = self._found_damaged()
+        if (local, damaged) != (self._local, self._damaged):
+            self._local, self._damaged = local, damaged
+            self._now = self._read(local, damaged, self._on_hub())
 
     @property
     def _current(self) -> _Read:
         """Read once more when more of a model of the hub has been downloaded."""
         on_hub = self._on_hub()
         if self._now is None or self._now.on_hub != on_hub:
-            self._now = self._read(self._local, on_hub)
+            self._now = self._read(self._local, self._damaged, on_hub)
         return self._now
 
     def _on_hub(self) -> frozenset[Any]:
@@ -76,11 +79,17 @@ class OfferedModels:
         on_hub = [source for source in sources if source.count("/") == 1 and not Path(source).exists()]
         return frozenset((source, downloaded(source) or pipeline_on_hub(source)) for source in on_hub)
 
-    def _read(self, local: LocalModels, on_hub: frozenset[Any]) -> _Read:
-        found = _Read(local, on_hub, {}, dict(local.faults))
+    def _found_damaged(self) -> dict[str, str]:
+        """The stamps of models whose weights were found damaged when a worker loaded them."""
+        return Measured(self._settings.measured_file).all(DAMAGED)
+
+    def _read(self, local: LocalModels, damaged: dict[str, str], on_hub: frozenset[Any]) -> _Read:
+        found = _Read(on_hub, {}, dict(local.faults))
         for name, source in local.sources.items():
             try:
-                found.cards[name] = self._card(name, source, local.stamps[name])
+                card = self._card(name, source, local.stamps[name])
+                is_damaged = damaged.get(card.origin) == card.stamp != ""
+                found.cards[name] = replace(card, problem=DAMAGED_WEIGHTS) if is_damaged else card
             except BadText as error:
                 found.broken[name] = str(error)
         before = self._now.cards if self._now else {}

@@ -75,11 +75,6 @@ class Settings(SettingFields):
         return [encryption_key(text) for text in self.encryption_key.split()]
 
     @property
-    def measured_file(self) -> Path:
-        """The file with measurements of models on this machine."""
-        return self.data / "cache" / "measured.json"
-
-    @property
     def signing(self) -> Signing:
         """Where the operator's certificate and its key are, or would be."""
         folder = self.data / FOLDER

@@ -22,6 +22,10 @@ from limner.generators.text_files import read_text
 
 UNLOADABLE = sentence("cannot be loaded, and the operator finds the reason with `limner doctor`")
 """The problem of a model whose files are missing or broken."""
+DAMAGED_WEIGHTS = sentence("has weights that are missing or no numbers, and the operator must replace its file")
+"""The problem of a model whose weights were found damaged when it was loaded."""
+DAMAGED = "damaged"
+"""What is remembered of such a model (`generators.measured`): the stamp of its files, by its origin."""
 NO_LIMIT = 10**6
 """More tokens than any text has; a tokenizer without a limit reports 10**30."""
 

@@ -21,7 +21,7 @@ from limner.generators.cards import checkpoints
 from limner.generators.cards.card_schema import read_limner_json
 from limner.generators.cards.checkpoints.checkpoint import CLIP, Checkpoint
 from limner.generators.cards.model_files import weights_variant
-from limner.generators.errors import ModelNotFound
+from limner.generators.errors import DamagedModel, ModelNotFound
 from limner.generators.loading import loading
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText
@@ -46,7 +46,7 @@ def read_checkpoint(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
         with TemporaryDirectory() as folder:
             pipe = _pipeline(checkpoint, Path(folder), dtype)
     except NotImplementedError as error:  # what the file lacks has no numbers that could be moved
-        raise ModelNotFound(sentence("This model's file lacks weights; the operator must copy it again.")) from error
+        raise DamagedModel(sentence("This model's file lacks weights; the operator must copy it again.")) from error
     except (OSError, ValueError, LookupError, RuntimeError, SingleFileComponentError) as error:
         raise ModelNotFound from error
     for part in filter(lambda part: isinstance(part, torch.nn.Module), pipe.components.values()):
@@ -105,8 +105,8 @@ def _settle(weight: torch.nn.Parameter) -> None:
     """Copy a weight into this process's memory, so that a file that is replaced later does not change it.
 
     Raises:
-        ModelNotFound: it holds what is no number.
+        DamagedModel: it holds what is no number.
     """
     if not weight.isfinite().all():
-        raise ModelNotFound(sentence("This model's file has broken weights (NaN); the operator must replace it."))
+        raise DamagedModel(sentence("This model's file has broken weights (NaN); the operator must replace it."))
     weight.data = weight.data.clone()

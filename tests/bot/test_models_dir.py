@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.errors import SetupError
+from limner.bot.errors import SetupError, UnknownModel
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.settings.current_cards import CurrentCards
 from limner.generators.base import Finished
 from limner.generators.executor import Executor
+from limner.generators.measured import Measured
 from tests.bot.test_worker import AddingExpander, make_worker
 from tests.original_layout import write_checkpoint
 from tests.rows import asked
@@ -92,6 +94,29 @@ def test_a_folder_that_is_not_there_is_named(settings: Settings) -> None:
     settings.find_models()
     [problem] = settings.broken_models.values()
     assert problem.startswith("There is no folder")
+
+
+async def test_damaged_weights_are_refused_before_the_queue_once_they_were_found(
+    app: App, settings: Settings, made: Path
+) -> None:
+    """A worker finds them when it loads the model; another file is offered again."""
+    weight = torch.full((8, 4, 3, 3), torch.nan)
+    name = "model.diffusion_model.input_blocks.0.0.weight"
+    write_checkpoint(made / "first", Path(settings.models_dir, "nan.safetensors"), more={name: weight})
+    put(made, "first", settings.models_dir, "good")
+    app.settings.find_models()
+    measured = Measured(settings.measured_file)
+    executor = Executor(CurrentCards(settings), device="cpu", measured=measured)
+    job = await submit.imagine(app, asked(text="a red fox", model="nan", steps=1))
+    await make_worker(app, AddingExpander(), executor).run(burst=True)
+    assert "broken weights (NaN)" in str((await app.jobs.get(job.id)).reason)
+    app.settings.find_models()
+    assert "nan" not in app.settings.offered
+    with pytest.raises(UnknownModel, match="The model nan has weights that are missing or no numbers"):
+        await submit.imagine(app, asked(text="a red fox", model="nan"))
+    put(made, "file.safetensors", settings.models_dir, "nan.safetensors")
+    app.settings.find_models()
+    assert "nan" in app.settings.offered
 
 
 async def test_a_worker_finds_a_model_that_the_bot_found_first(app: App, settings: Settings, made: Path) -> None:
