@@ -56,6 +56,7 @@ from limner.bot.ui.request.asking import GoButton
 from limner.bot.ui.review.appeal import AppealButton
 from limner.bot.ui.review.review_cards import ReviewButton
 from limner.bot.ui.review.review_poster import ReviewPoster
+from limner.bot.web.server import serving_metrics
 from limner.bot.worker.ray_pool import RayWorkers
 from limner.bot.worker.supervisor import Supervisor
 
@@ -138,6 +139,7 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(running(keep_looking(settings), "limner-models"))
         await stack.enter_async_context(running(Eraser(app, bot).run(), "limner-eraser"))
         await stack.enter_async_context(running(Exporter(app, bot).run(), "limner-exporter"))
+        await stack.enter_async_context(serving_metrics(app, bot.is_ready))
         vars(bot)[OPEN] = stack.pop_all()
 
 

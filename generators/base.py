@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from limner.generators.errors import GenerationError
 from limner.generators.requests import GenerationRequest
@@ -34,13 +34,26 @@ class Preview:
     image: Image.Image
 
 
+class WorkDone(NamedTuple):
+    """What a request took: prompts encoded and cached, and denoised and skipped steps, summed over its pictures."""
+
+    prompts_encoded: int = 0
+    prompts_cached: int = 0
+    steps_denoised: int = 0
+    steps_skipped: int = 0
+
+
+NO_WORK = WorkDone()
+
+
 @dataclass(frozen=True)
 class Finished:
     """A request is done and has left the generator; images and seeds are in the request's order.
 
     ``seconds`` is the time since it was admitted, ``busy_seconds`` its share of that time: a step of four samples
     counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts beyond the text encoders'
-    length, and ``unused`` the options (steps, guidance, seed) that an images server does not take.
+    length, ``unused`` the options (steps, guidance, seed) that an images server does not take, and ``work`` what is
+    known of the work that it took.
     """
 
     key: str
@@ -51,6 +64,7 @@ class Finished:
     unread: str = ""
     unread_negative: str = ""
     unused: tuple[str, ...] = ()
+    work: WorkDone = NO_WORK
 
 
 @dataclass(frozen=True)

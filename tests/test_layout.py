@@ -59,6 +59,7 @@ LAYERS = (
     ("cli",),
     ("plugin", "client", "demo"),
     ("cogs",),
+    ("web",),
     ("ui",),
     ("worker",),
     ("file_actions",),

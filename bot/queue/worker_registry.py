@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -27,6 +27,7 @@ class WorkerRegistry:
         room: int,
         painting: str | None,
         trouble: str | None = None,
+        work: Mapping[str, int] | None = None,
     ) -> None:
         """Store a worker's current state; deletes rows of workers that have not reported for a lease.
 
@@ -37,6 +38,7 @@ class WorkerRegistry:
             room: free capacity in pixels.
             painting: the weights key of its batch; None when idle.
             trouble: the code of the storage failure that keeps it from claiming jobs.
+            work: what it has done since its start, by the names of `limner.generators.base.WorkDone`.
         """
         now = await self._database.now()
         said: dict[str, Any] = {
@@ -45,6 +47,7 @@ class WorkerRegistry:
             "room": room,
             "painting": painting,
             "trouble": trouble,
+            "work": dict(work or {}),
             "seen_at": now,
         }
         mine = update(WorkerState).where(WorkerState.worker_id == worker_id)

@@ -36,6 +36,8 @@ def check_values(settings: SettingFields) -> None:
         _at_least(name, getattr(settings, name), 1)
     if not 1 <= settings.max_requests <= MOST_REQUESTS:
         raise SetupError(_("The setting `max_requests` must be from 1 to {most}.", most=MOST_REQUESTS))
+    if not 0 <= settings.metrics_port <= 65535:
+        raise SetupError(_("The setting `metrics_port` must be from 0 to {most}.", most=65535))
     if settings.max_count > 4:
         raise SetupError(_("The setting `max_count` must be at most 4."))
     for name in ("max_input_bytes", "max_input_pixels"):

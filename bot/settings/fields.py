@@ -167,6 +167,10 @@ class SettingFields:
     step_timeout: float = setting(300.0, "Seconds that one denoising step may take before its worker is started again.")
     load_timeout: float = setting(1800.0, "Seconds that loading a model may take, its download included.")
     max_attempts: int = setting(3, "How often a job is tried before its owner reads why it failed.")
+    metrics_port: int = setting(
+        0, "Port of the HTTP server for Prometheus (`/metrics`) and health (`/health`); 0 means that there is none."
+    )
+    metrics_host: str = setting("127.0.0.1", "Address that it listens on; 0.0.0.0 lets other machines read it.")
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from limner.bot.errors import NotClassified
 from limner.bot.storage.pictures.image_files import encode_preview
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.classifier_thread import ClassifierThread
+from limner.generators.base import WorkDone
 
 BEATS = 4
 """Heartbeats in one lease."""
@@ -40,6 +42,7 @@ class Reports:
         self._previews: dict[int, tuple[int, Image.Image]] = {}
         self._signed: tuple[State | None, float] = (None, 0.0)
         self._stepped = asyncio.Event()
+        self._work: Counter[str] = Counter()
 
     def stepped(self, job: Job, step: int) -> None:
         """A job has taken so many steps."""
@@ -49,6 +52,10 @@ class Reports:
     def previewed(self, job: Job, image: Image.Image) -> None:
         """The newest preview of a job."""
         self._previews[job.id] = (job.step, image)
+
+    def finished(self, work: WorkDone) -> None:
+        """A job was painted with so much work."""
+        self._work.update(work._asdict())
 
     def forget(self, job_id: int) -> None:
         """Write nothing more about a job."""
@@ -83,5 +90,6 @@ class Reports:
             room=room,
             painting=state.painting,
             trouble=state.trouble,
+            work=self._work,
         )
         self._signed = (state, now)

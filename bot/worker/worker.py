@@ -268,6 +268,7 @@ class Worker:
             case Preview():
                 self._reports.previewed(job, event.image)
             case Finished():
+                self._reports.finished(event.work)
                 self._let_go(job, self._store(job, event))
             case NotChanged():
                 self._changes.undo(job, event)

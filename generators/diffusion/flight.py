@@ -17,6 +17,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
+from limner.generators.base import WorkDone
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.diffusion.adapter_loading import denoiser_of
 from limner.generators.diffusion.guided_steps import GuidedSteps, twice
@@ -89,13 +90,21 @@ class Flight:
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
         reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
+        encoded, cached = shared.prompts.encoded, shared.prompts.cached
         self._went_on(self._loop.switch(self._pipe, **arguments, **reads))
+        self._prompts = shared.prompts.encoded - encoded, shared.prompts.cached - cached
         self.busy = time.perf_counter() - self.admitted
 
     @property
     def steps(self) -> int:
         """How many steps its loop takes; a picture to start from saves some, a scheduler of second order adds some."""
         return min(self._pipe.num_timesteps, self.stop_after or self._pipe.num_timesteps)
+
+    @property
+    def work(self) -> WorkDone:
+        """What it has taken so far."""
+        skipped = self._skipping.skipped if self._skipping else 0
+        return WorkDone(*self._prompts, self.step * self.request.num_images_per_prompt - skipped, skipped)
 
     @property
     def pixels_left(self) -> int:
@@ -289,6 +298,7 @@ class Shared:
 
     Attributes:
         noted: the loop's variables that a flight reads after each step.
+        prompts: the encoded prompts.
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
@@ -299,14 +309,14 @@ class Shared:
         self.noted = ["latents", *(["init_mask", "image_latents"] if _is_blended(pipe) else [])]
         own = {"__module__": kind.__module__, "_execution_device": device, "_callback_tensor_inputs": self.noted}
         self._kind = type(kind.__name__, (kind,), own)
-        self._prompts = PromptCache()
+        self.prompts = PromptCache()
 
     def own(self, scheduler: Any, loras: Hashable) -> DiffusionPipeline:
         """A pipeline for one flight; around vars, since setting an attribute would rewrite its configuration."""
         own = copy.copy(self._pipe)
         vars(own).update(self._parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
         object.__setattr__(own, "__class__", self._kind)
-        vars(own)["encode_prompt"] = partial(self._prompts.encode, loras, own.encode_prompt)
+        vars(own)["encode_prompt"] = partial(self.prompts.encode, loras, own.encode_prompt)
         return own
 
 

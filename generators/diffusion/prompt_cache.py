@@ -19,12 +19,17 @@ class PromptCache:
 
     Args:
         most: bytes of all tensors.
+
+    Attributes:
+        encoded: how many results of text encoders were computed.
+        cached: how many were there already.
     """
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._bytes = 0
+        self.encoded = self.cached = 0
 
     def encode(self, loras: Hashable, encode_prompt: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The result of a pipeline's ``encode_prompt`` with ``args`` and ``kwargs``, computed once for each LoRA setup.
@@ -37,7 +42,9 @@ class PromptCache:
         key = (loras, repr(args), repr(sorted(kwargs.items(), key=lambda item: item[0])))
         if key not in self._kept:
             self._keep(key, encode_prompt(*args, **kwargs))
+            self.encoded += 1
         else:
+            self.cached += 1
             self._kept.move_to_end(key)
         return self._kept[key]
 

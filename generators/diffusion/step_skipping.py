@@ -44,6 +44,9 @@ class StepSkipping:
     Args:
         rule: how the change is judged.
         pictures: of the request.
+
+    Attributes:
+        skipped: outputs that needed no call.
     """
 
     def __init__(self, rule: SkipRule, pictures: int) -> None:
@@ -51,6 +54,7 @@ class StepSkipping:
         self._outputs: list[list[_Output]] = [[] for _ in range(pictures)]
         self._in_a_row = [0] * pictures
         self._asked: list[int] = []
+        self.skipped = 0
 
     def forget(self) -> None:
         """Drop all outputs: other words are denoised from here on."""
@@ -80,6 +84,7 @@ class StepSkipping:
                 place = self._asked.index(number)
                 own = torch.stack([*answer[place :: len(self._asked)]])
                 outputs[:] = [*outputs[-1:], _Output(call.time, own)]
+            self.skipped += number not in self._asked
             self._in_a_row[number] = 0 if number in self._asked else self._in_a_row[number] + 1
             for row, output in zip(self._rows(call, [number]), outputs[-1].rows, strict=True):
                 rows[row] = output

@@ -40,6 +40,8 @@ def test_the_same_prompt_again_runs_no_text_encoder(family: str, family_folder: 
     rerolled = [replace(first, seed=seed, num_inference_steps=2) for seed in (5, 6)]
     for request, left in zip(rerolled, paint(generator, [(0, rerolled[0]), (1, rerolled[1])]), strict=True):
         assert_stock(family, folder, request, left)
+        assert isinstance(left, Finished)
+        assert (left.work.prompts_encoded, left.work.prompts_cached, left.work.steps_denoised) == (0, 1, 2)
     assert len(ran) == once
     other = replace(first, prompt="a blue cat")
     assert_stock(family, folder, other, paint(generator, [(0, other)])[0])

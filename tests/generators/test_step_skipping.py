@@ -88,6 +88,8 @@ def test_it_is_the_stock_picture_without_those_calls_alone_and_beside_others(
     [alone] = paint(generator, [(0, wanted)])
     assert_same(alone, expected)
     assert len(rows) == len(CALLED)
+    assert isinstance(alone, Finished)
+    assert (alone.work.steps_denoised, alone.work.steps_skipped) == (2 * len(CALLED), 2 * (STEPS - len(CALLED)))
     assert np.abs(np.subtract(expected, stock_images(family, folder, wanted))).max() > 2
 
     left = paint(generator, [(0, plain), (1, wanted), (3, plain)])

@@ -82,6 +82,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await embeddings.embedder(settings, is_set_up=is_set_up)
     yield await embeddings.pictures(settings, is_set_up=is_set_up)
     yield signing.certificate(settings)
+    yield machine.metrics(settings)
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))
     if settings.segmentation_model:

@@ -155,3 +155,11 @@ def workers(workers: Sequence[WorkerState]) -> Check:
         )
         return Check("fail", what, _("free some space, or give the right to write; they go on by themselves"))
     return Check("ok", f"{count}: {commas(doing)}" if workers else _("no worker is running now"))
+
+
+def metrics(settings: Settings) -> Check:
+    """Where the metrics are, for Prometheus."""
+    if not settings.metrics_port:
+        return Check("ok", _("no metrics are served; metrics_port = 9464 would serve them"))
+    address = f"http://{settings.metrics_host}:{settings.metrics_port}/metrics"
+    return Check("ok", _("metrics are served at {address} while the bot runs", address=address))

@@ -38,6 +38,7 @@ UNDELIVERED = (
     "delivered_at IS NULL AND channel_id IS NOT NULL AND status NOT IN ('queued', 'running')"
     " AND (quarantine IS NULL OR status != 'succeeded')"
 )
+ENDED = "finished_at IS NOT NULL"
 UNEMBEDDED = "status = 'succeeded' AND kind != 'describe' AND embedded_by IS NULL AND deleted_at IS NULL"
 WITH_INPUT = "input_sha256 IS NOT NULL"
 WITH_MASK = "mask_sha256 IS NOT NULL"
@@ -193,6 +194,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
         partial_index("ix_jobs_waiting", "server_id", "turn", "id", "weights_key", "pixels", "steps", where=QUEUED),
         partial_index("ix_jobs_turn", "user_id", "server_id", "turn", where=TURNED),
         partial_index("ix_jobs_pace", "weights_key", "finished_at", where=PAINTED),
+        partial_index("ix_jobs_ended", "finished_at", "id", where=ENDED),
         partial_index("ix_jobs_running", "worker_id", where=RUNNING),
         partial_index("ix_jobs_refused", "user_id", "server_id", "created_at", where=REFUSED),
         partial_index("ix_jobs_held", "held_at", where=HELD),

@@ -17,6 +17,7 @@ from limner.bot.storage.tables.encrypted import EncryptedText
 from limner.bot.storage.tables.models import Job
 
 OPEN_REVIEW = "state = 'open'"
+DECIDED = "decided_at IS NOT NULL"
 UNSHOWN = "(shown IS NULL OR shown != state)"
 
 
@@ -72,6 +73,7 @@ class Review(Base, kw_only=True, eq=False):
         Index("ix_reviews_guild_id", "guild_id", "user_id"),
         partial_index("ix_reviews_unshown", "id", where=UNSHOWN),
         partial_index("ix_reviews_open", "guild_id", where=OPEN_REVIEW),
+        partial_index("ix_reviews_decided", "decided_at", where=DECIDED),
         {"sqlite_autoincrement": True},
     )
 

@@ -44,6 +44,10 @@ class WorkerState(Base, kw_only=True, eq=False):
     painting: Mapped[str | None] = mapped_column(Text, default=None)
     #: The code of the storage failure that keeps it from claiming jobs; None normally.
     trouble: Mapped[str | None] = mapped_column(String(32), default=None)
+    #: What it has done since its start, by the names of `WorkDone`.
+    work: Mapped[dict[str, int]] = mapped_column(
+        JSON(none_as_null=True), default_factory=dict[str, int], server_default="{}"
+    )
     started_at: Mapped[float] = mapped_column(Double)
     #: It is alive while this is less than a lease ago.
     seen_at: Mapped[float] = mapped_column(Double)

@@ -1,0 +1,1 @@
+"""The bot's HTTP server: metrics for Prometheus, and health."""

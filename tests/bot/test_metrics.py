@@ -1,0 +1,185 @@
+"""/metrics and /health: what Prometheus reads of jobs, the filter, appeals and workers, and what stays secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text, update
+
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.cli.doctor import machine
+from limner.bot.errors import Refused, SetupError
+from limner.bot.reasons import ReviewState
+from limner.bot.settings import Settings
+from limner.bot.storage.tables.models import ENDED, Job
+from limner.bot.storage.tables.moderation_tables import DECIDED, Review
+from limner.bot.web import metrics as metrics_module
+from limner.bot.web.exposition import Histogram, Metric, written
+from limner.bot.web.metrics import Metrics, NewRows
+from limner.bot.web.server import serving_metrics
+from tests.rows import asked, new_job, painted
+from tests.simulated_discord import World
+
+
+class Row(NamedTuple):
+    id: int
+    ended_at: float
+
+
+SECRET = "a tyrannosaurus at 221B Baker Street"
+
+
+def values(said: str) -> dict[str, float]:
+    """The samples of a text, by name with labels."""
+    lines = [line for line in said.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+async def test_ended_jobs_are_counted_once_by_status_and_reason(app: App):
+    await painted(app.jobs, new_job(SECRET, user_id=424242))
+    metrics = Metrics(app)
+    assert "limner_jobs_total{" not in await metrics.refresh()  # what ended before the start is not counted
+    await painted(app.jobs, new_job(SECRET, user_id=424242))
+    failing = await app.jobs.enqueue(new_job(SECRET))
+    [claimed] = await app.jobs.claim("painter", capacity=1)
+    assert claimed.id == failing.id
+    await app.jobs.fail(claimed, "out_of_memory", "It does not fit.")
+    await app.filters.add(0, "tyrannosaurus", 1)
+    with pytest.raises(Refused):
+        await submit.imagine(app, asked(text=SECRET, expand="off"))
+    waiting = await app.jobs.enqueue(new_job(SECRET))
+    async with app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == waiting.id).values(created_at=time.time() - 60))
+
+    first = values(await metrics.refresh())
+    said = await metrics.refresh()
+    again = values(said)
+    assert first['limner_jobs_total{status="succeeded",reason=""}'] == 1
+    assert again['limner_jobs_total{status="succeeded",reason=""}'] == 1
+    assert again['limner_jobs_total{status="failed",reason="out_of_memory"}'] == 1
+    assert again['limner_filter_decisions_total{verdict="allowed"}'] == 2
+    [refused] = [name for name in again if name.startswith('limner_jobs_total{status="refused"')]
+    code = refused.split('"')[3]
+    assert again[f'limner_filter_decisions_total{{verdict="{code}"}}'] == 1
+    assert (again["limner_pictures_total"], again["limner_job_painting_seconds_sum"]) == (1, 2.0)
+    assert again["limner_job_waiting_seconds_count"] == 2
+    assert (again["limner_jobs_queued"], again["limner_jobs_running"]) == (1, 0)
+    assert 60 <= again["limner_oldest_job_seconds"] < 90
+    assert not any(secret in said for secret in ("tyrannosaurus", "Baker", "424242", "painter"))
+
+
+async def test_appeals_and_what_workers_did_are_counted(app: App):
+    metrics = Metrics(app)
+    await metrics.refresh()
+    job = await painted(app.jobs, new_job())
+    async with app.database.begin() as session:
+        review = Review(created_at=1.0, guild_id=1, user_id=2, job_id=job.id, is_appeal=True, why="filtered")
+        session.add(review)
+    registry = app.worker_registry
+    said: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
+    await registry.report("a", **said, work={"prompts_encoded": 1, "prompts_cached": 3, "steps_denoised": 20})
+    first = values(await metrics.refresh())
+    assert (first["limner_appeals_open"], first["limner_workers"]) == (1, 1)
+    assert first['limner_prompts_total{result="cached"}'] == 3
+
+    await app.reviews.decide(review.id, ReviewState.APPROVED, 9)
+    await registry.report("a", **said, work={"prompts_encoded": 1, "prompts_cached": 4, "steps_denoised": 25})
+    await registry.remove("a")
+    await registry.report("b", **said, work={"steps_denoised": 5, "steps_skipped": 2})
+    again = values(await metrics.refresh())
+    assert (again["limner_appeals_open"], again['limner_appeals_total{decision="approved"}']) == (0, 1)
+    assert again['limner_picture_steps_total{result="denoised"}'] == 25  # the last report of a worker that ends is lost
+    assert again['limner_picture_steps_total{result="skipped"}'] == 2
+
+
+async def test_a_flood_of_ended_jobs_is_counted_in_parts(app: App, monkeypatch: pytest.MonkeyPatch):
+    rows = [Row(number, time.time() + 9 + number // 2) for number in range(9)]
+
+    async def read(since: float) -> list[Row]:
+        return [row for row in rows if row.ended_at >= since][:4]
+
+    monkeypatch.setattr(metrics_module, "MOST_ROWS", 4)
+    news = NewRows(read)
+    found = [await news.next() for _ in range(4)]
+    assert [row.id for part in found for row in part] == list(range(9))
+
+
+async def test_each_read_uses_an_index(app: App):
+    plans: list[str] = []
+    async with app.database.begin() as session:
+        for table, when, where in (("jobs", "finished_at", ENDED), ("reviews", "decided_at", DECIDED)):
+            asked_for = f"EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {where} AND {when} >= 1 ORDER BY {when}"
+            plans += [row[3] for row in await session.execute(text(asked_for))]
+    assert ["ix_jobs_ended" in plans[0], "ix_reviews_decided" in plans[1], len(plans)] == [True, True, 2]
+
+
+@pytest.fixture
+def settings(settings: Settings, free_tcp_port: int) -> Settings:
+    return settings.using(metrics_port=free_tcp_port)
+
+
+async def fetched(settings: Settings, path: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{settings.metrics_port}{path}") as got,
+    ):
+        return got.status, await got.text()
+
+
+async def test_the_bot_serves_them_until_it_ends(world: World):
+    settings = world.app.settings
+    await until_served(settings)
+    status, said = await fetched(settings, "/metrics")
+    assert (status, values(said)["limner_jobs_queued"]) == (200, 0)
+    assert await fetched(settings, "/health") == (200, '{"database": true, "discord": true, "workers": 0}')
+    assert (await fetched(settings, "/"))[0] == 404
+
+
+async def test_health_says_when_discord_is_away(app: App):
+    async with serving_metrics(app, lambda: False):
+        await until_served(app.settings)
+        status, said = await fetched(app.settings, "/health")
+        assert (status, json.loads(said)["discord"]) == (503, False)
+        async with serving_metrics(app, lambda: True):  # the port is taken: the bot goes on without metrics
+            pass
+    with pytest.raises(aiohttp.ClientError):
+        await fetched(app.settings, "/health")
+
+
+async def until_served(settings: Settings) -> None:
+    async with asyncio.timeout(10):
+        while (await fetched(settings, "/metrics"))[0] != 200:
+            pass
+
+
+def test_the_setting_and_doctor_name_the_port(settings: Settings):
+    address = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+    assert machine.metrics(settings).what == f"metrics are served at {address} while the bot runs"
+    assert "no metrics" in machine.metrics(settings.using(metrics_port=0)).what
+    with pytest.raises(SetupError, match="metrics_port"):
+        settings.using(metrics_port=70000).check()
+
+
+@given(st.lists(st.floats(0, 5000), max_size=20), st.text())
+def test_the_text_is_what_prometheus_reads(observed: list[float], label: str):
+    histogram, metric = Histogram("h", "Seconds.", (1, 10, 1800)), Metric("f", "counter", "Things.", ("why",))
+    for one in observed:
+        histogram.observe(one)
+    metric.add(label)
+    lines = [line for line in written([histogram, metric]).split("\n") if not line.startswith("#")]
+    counts = [sum(one <= bound for one in observed) for bound in (1, 10, 1800, float("inf"))]
+    assert [int(line.rpartition(" ")[2]) for line in lines[:4]] == counts
+    assert lines[3] == f'h_bucket{{le="+Inf"}} {len(observed)}'
+    assert len(lines) == 8  # a label never breaks its line
+    quoted = lines[6].removeprefix('f{why="').removesuffix('"} 1')
+    unquoted = re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], quoted)
+    assert unquoted == label
