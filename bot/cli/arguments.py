@@ -171,7 +171,18 @@ def _add_history(history: argparse.ArgumentParser) -> None:
     history.add_argument(
         "--user", type=int, metavar="ID", help="requests of one Discord user only; 0 is this command line"
     )
+    history.add_argument("--server", type=int, metavar="ID", help="public requests of one Discord server only")
+    history.add_argument("--id", type=int, metavar="N", help="one request, by its number")
     history.add_argument("--search", default="", metavar="TEXT", help="words in idea or prompt, or what they mean")
+    history.add_argument("--model", default="", metavar="NAME", help="only of this model; needs --user or --server")
+    history.add_argument("--style", default="", metavar="NAME", help="only in this style; needs --user or --server")
+    history.add_argument("--lora", default="", metavar="NAME", help="only with this LoRA; needs --user or --server")
+    history.add_argument("--channel", type=int, metavar="ID", help="only in this channel; needs --user or --server")
+    history.add_argument("--since", default="", metavar="DAY", help="from this day on (UTC), such as 2026-11-30")
+    history.add_argument("--until", default="", metavar="DAY", help="until this day (UTC), such as 2026-11-30")
+    history.add_argument("--upscaled", action="store_true", help="only if upscaled; needs --user or --server")
+    history.add_argument("--favourites", type=int, metavar="ID", help="only with pictures that this user starred")
+    history.add_argument("--oldest", action="store_true", help="begin with the oldest one")
     history.add_argument("--limit", type=int, default=20, metavar="N", help="how many (20)")
     history.add_argument("--json", action="store_true", help="print a list of results as JSON")
     history.set_defaults(verb=verbs.history)

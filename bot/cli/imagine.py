@@ -17,8 +17,6 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
@@ -28,12 +26,10 @@ from limner.bot.errors import SetupError, StorageFull, StorageReadOnly
 from limner.bot.options.ask import Ask
 from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
-from limner.bot.quantities import date_and_time, decimal
+from limner.bot.quantities import decimal
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.history.embeddings import SearchScope
-from limner.bot.storage.history.meaning import BY_MEANING, merged
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.styles import Styles
@@ -102,24 +98,6 @@ async def imagine(
     return 1 if hidden else 0
 
 
-async def show_history(settings: Settings, user: int | None, search: str, limit: int, *, as_json: bool) -> None:
-    """Print the requests of one user or of all: the newest first, of a search those that fit best."""
-    await migrate.check(settings.url)
-    limit = max(1, limit)
-    async with open_app(settings) as app:
-        jobs = await app.history.page(user, search=search, limit=limit, every_status=True)
-        if search.strip():
-            if app.database.cipher.is_on:
-                print(f"limner: {_(BY_MEANING)}", file=sys.stderr)
-            alike = await app.meaning.nearest(SearchScope(user_id=user), search, limit)
-            jobs = await app.history.some(merged([job.id for job in jobs], alike)[:limit])
-        results = [result(job, await _allowed(app, job), app.styles) for job in jobs]
-    if as_json:
-        print(json.dumps(results, ensure_ascii=False))
-    else:
-        Console().print(_table(jobs) if jobs else _("Nothing was found."))
-
-
 async def block(
     settings: Settings, files: Sequence[Path], guild_id: int, allowed: int | None, *, as_json: bool
 ) -> None:
@@ -176,7 +154,7 @@ async def _let_through(app: App, job: Job) -> Job:
     return job
 
 
-async def _allowed(app: App, job: Job) -> list[Path]:
+async def allowed(app: App, job: Job) -> list[Path]:
     """The files of a job's pictures, if they may be shown where it was requested."""
     return [] if await app.image_policy.objection(job, job.where) else _paths(app, job)
 
@@ -272,13 +250,3 @@ def _summary(job: Job, paths: list[Path], styles: Styles, told: Sequence[str]) -
     ]
     room = max(8, *(cell_len(name) for name, _value in rows))
     return "\n".join([f"{job.id}  {job.idea}", *(f"   {set_cell_size(name, room)} {value}" for name, value in rows)])
-
-
-def _table(jobs: Sequence[Job]) -> Table:
-    table = Table(_("id"), _("when"), _("user"), _("status"), _("idea"), _("seed"), _("model"), box=None)
-    for job in jobs:
-        when = date_and_time(job.created_at)
-        status = _(STATUSES[JobStatus(job.status)])
-        cells = (job.id, when, job.user_id, status, job.idea, job.request["seed"], job.request["model"])
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    return table

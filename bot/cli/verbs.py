@@ -77,10 +77,27 @@ def imagine(arguments: argparse.Namespace) -> int:
 
 def history(arguments: argparse.Namespace) -> int:
     """Print requests."""
-    from limner.bot.cli.imagine import show_history
+    from limner.bot.cli.history import show_history
+    from limner.bot.storage.history.gallery import Filter
+    from limner.bot.ui.days import DAY_SECONDS, read_day
 
-    settings = _settings(arguments)
-    asyncio.run(show_history(settings, arguments.user, arguments.search, arguments.limit, as_json=arguments.json))
+    has_pictures = arguments.upscaled or arguments.favourites
+    wanted = Filter(
+        user_id=arguments.user,
+        guild_id=arguments.server,
+        words=arguments.search,
+        model=arguments.model,
+        style=arguments.style,
+        lora=arguments.lora,
+        channel_id=arguments.channel,
+        since=read_day(arguments.since) if arguments.since else None,
+        until=read_day(arguments.until) + DAY_SECONDS - 1 if arguments.until else None,
+        is_upscaled=arguments.upscaled,
+        starred_by=arguments.favourites,
+        every_status=not has_pictures,
+    )
+    order = {"number": arguments.id, "is_oldest_first": arguments.oldest, "as_json": arguments.json}
+    asyncio.run(show_history(_settings(arguments), wanted, arguments.limit, **order))
     return 0
 
 

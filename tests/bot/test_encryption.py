@@ -12,7 +12,8 @@ from PIL import Image
 from limner.bot.app import App, open_app
 from limner.bot.cli.doctor.encryption import encryption
 from limner.bot.cli.encrypt import encrypt
-from limner.bot.cli.imagine import imagine, show_history
+from limner.bot.cli.history import show_history
+from limner.bot.cli.imagine import imagine
 from limner.bot.cli.ratings import print_ratings
 from limner.bot.errors import SetupError, WrongKey
 from limner.bot.queue.endings import StoredPicture
@@ -21,6 +22,7 @@ from limner.bot.storage.cipher import MAGIC, MARK, Cipher
 from limner.bot.storage.copy_database import copy_database
 from limner.bot.storage.db import Database
 from limner.bot.storage.encryption import rewrite
+from limner.bot.storage.history.gallery import Filter
 from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.models import Job
@@ -260,10 +262,10 @@ async def test_the_command_line_asks_for_a_folder_and_copies_pictures_there(
     await print_ratings(settings, tmp_path / "rated")
     [file] = json.loads(capsys.readouterr().out)["files"]
     assert Path(file).read_bytes() == png()
-    await show_history(settings, None, "giraffe", 5, as_json=True)
+    await show_history(settings, Filter(words="giraffe", every_status=True), 5, as_json=True)
     told = capsys.readouterr()
     assert "by meaning only" in told.err
-    await show_history(settings, None, "", 5, as_json=True)
+    await show_history(settings, Filter(words="", every_status=True), 5, as_json=True)
     [listed] = json.loads(capsys.readouterr().out)
     assert (listed["idea"], listed["images"]) == ("a giraffe", [])
 

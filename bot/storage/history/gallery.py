@@ -156,14 +156,23 @@ class Gallery:
         first = keys.index(after) + 1 if after and after in keys else 0
         return keys[first : first + limit]
 
-    async def requests(self, wanted: Filter, limit: int, *, after: int | None = None) -> list[int]:
-        """The ids of the newest requests, or of those before one."""
-        span = await self._span(wanted, limit, is_rising=False)
+    async def requests(
+        self, wanted: Filter, limit: int, *, after: int | None = None, is_oldest_first: bool = False
+    ) -> list[int]:
+        """The ids of the newest (or oldest) requests, or of those before one."""
+        span = await self._span(wanted, limit, is_oldest_first)
         ids = self._ids(wanted, span if after is None else _from(span, after - 1))
         if ids is None:
             return []
         async with self._database.read() as session:
             return list(await session.scalars(ids))
+
+    async def filtered(self, wanted: Filter, job_ids: Sequence[int]) -> list[int]:
+        """Those of the requests that are wanted, whatever their words, in the order given."""
+        conditions = (Job.id.in_(job_ids), *_of_requests(wanted), *_has(wanted.terms))
+        async with self._database.read() as session:
+            found = set(await session.scalars(select(Job.id).where(*conditions)))
+        return [job_id for job_id in job_ids if job_id in found]
 
     async def load(self, keys: Sequence[Key]) -> list[tuple[Job, Image]]:
         """The pictures with their requests, in the order of the keys; those that are gone are left out."""
