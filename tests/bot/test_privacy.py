@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simcord
-from sqlalchemy import BigInteger, String, Text, select, update
+from sqlalchemy import BigInteger, String, Text, func, select, update
 
 from limner.bot.app import App
 from limner.bot.cogs.privacy import LABELS
@@ -24,14 +24,22 @@ from limner.bot.settings import Settings
 from limner.bot.storage import member_data
 from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
-from limner.bot.storage.erasing import merge_index
+from limner.bot.storage.erasing import LATELY, merge_index
 from limner.bot.storage.erasures import Erasures, Period
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.base import Json, List
 from limner.bot.storage.tables.encrypted import Encrypted, IndexedWords
-from limner.bot.storage.tables.models import Image, Job
-from limner.bot.storage.tables.moderation_tables import Strike, Suspension
+from limner.bot.storage.tables.models import Image, Job, ReferencePicture
+from limner.bot.storage.tables.moderation_tables import (
+    Ban,
+    BlockedPicture,
+    MemberReport,
+    Review,
+    Strike,
+    Suspension,
+)
+from limner.bot.storage.tables.privacy_tables import Export
 from limner.bot.storage.tables.schema import SCHEMA
 from tests.rows import new_job, painted, seen
 from tests.simulated_discord import World, labels, png, text_of
@@ -210,6 +218,37 @@ def letters(who: Any) -> list[str]:
     return [message.content for message in who.user.dm_channel.history()]
 
 
+async def furnish(app: App, job: Job, other: Job) -> None:
+    """Rows of the member who asked for a job in the tables that the rest of the test leaves empty."""
+    ada, here, now = job.user_id, job.guild_id or 0, time.time()
+    refused = await app.jobs.log_refusal(new_job("zanzibar", ada, guild_id=here), "filter:idea", "No.")
+    decided = {"state": "rejected", "shown": "rejected", "words": "zanzibar"}
+    strike = Strike(guild_id=here, user_id=ada, created_at=1.0, expires_at=2.0, given_by=ada, why="zanzibar")
+    async with app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == refused.id).values(created_at=now - 2 * LATELY))
+        session.add(Review(created_at=now, guild_id=here, user_id=ada, job_id=refused.id, why="filter:idea", **decided))
+        session.add(strike)
+        await session.flush()
+        session.add(Suspension(guild_id=here, user_id=ada, strike_id=strike.id, created_at=1.0, until=2.0))
+        session.add(
+            Ban(guild_id=here, user_id=ada, created_at=1.0, given_by=ada, why="zanzibar", lifted_at=2.0, lifted_by=ada)
+        )
+        session.add(MemberReport(guild_id=here, user_id=ada, job_id=other.id, words="zanzibar", created_at=now))
+        session.add(ReferencePicture(job_id=job.id, sha256=app.images.save(png(shade=33))))
+        session.add(BlockedPicture(guild_id=here, phash="0" * 16, created_by=ada, created_at=now))
+        held = {"token": "zanzibar", "token_expires_at": 0.0, "held_at": now}
+        session.add(Export(user_id=ada, asked_at=now, locale="en-US", **held))
+
+
+async def filled(app: App) -> set[str]:
+    """The tables that have rows."""
+    async with app.database.read() as session:
+        counts = {
+            name: await session.scalar(select(func.count()).select_from(table)) for name, table in SCHEMA.tables.items()
+        }
+    return {name for name, count in counts.items() if count}
+
+
 async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG, "limner")
     ada, bob, app = world.ada, world.bob, world.app
@@ -229,20 +268,25 @@ async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptu
     waiting = await world.imagine("a waiting zanzibarian giraffe")
     running = await world.claim()
     kept = await world.imagine("a wombat", bob)
+    await app.jobs.save_preview("painter", running.id, 1, b"zanzibar", seen())
+    await furnish(app, painted, kept)
+    assert await filled(app) >= SCHEMA.tables.keys() - {*member_data.NOBODYS, "erasures"}, NEW_TABLE
 
     asked = await ask(world, ada, messages=["go"])
     assert asked.response
-    assert asked.response.content.startswith("2 requests with 1 picture are erased for good")
+    assert asked.response.content.startswith("3 requests with 1 picture are erased for good")
     done = await ada.click(asked.response, label="Erase for good")
     assert running.id == waiting.id
     await world.until(lambda: _is_cancelled(app, waiting.id), "the running request is cancelled")
     await app.jobs.end_cancelled("painter")
     await erased(world, 1)
-    assert "Receipt 1: 2 requests and 1 picture are erased" in letters(ada)[-1]
-    for erasure in await app.erasures.with_leftovers():
-        assert not await app.erasures.finish(erasure)
+    assert "Receipt 1: 3 requests and 1 picture are erased" in letters(ada)[-1]
     assert done.response
 
+    async def is_over() -> bool:
+        return not [one for one in await app.erasures.with_leftovers() if await app.erasures.finish(one)]
+
+    await world.until(is_over, "the card of the review is closed, and nothing is left")
     assert [message.author.id for message in world.channel.history() if "zanzibar" in text_of(message)] == []
     assert [job.id for job in await app.jobs.open_jobs(bob.id)] == [kept.id]
     assert [strike.given_by for strike in await app.strikes.active(world.guild.id, bob.id)] == [member_data.ERASED]
