@@ -26,6 +26,7 @@ from limner.bot.ui.delivery import exporting
 from tests.rows import seen
 from tests.simulated_discord import World, png
 
+NO_MUTUAL_SERVERS = 50278
 DIRECT = ("POST", "/channels/*/messages")
 
 
@@ -161,6 +162,23 @@ async def test_without_direct_messages_it_comes_as_an_answer_and_then_waits(worl
     followups = [one for one in begun.followups if one.attachments]
     assert len(followups) == 1
     assert followups[0].ephemeral
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_a_member_who_leaves_meanwhile_gets_everything_as_answers(world: World):
+    for number in range(3):
+        await world.painted(f"a fox {number}")
+    begun = await press(world)
+    world.guild.remove_member(world.ada)
+    world.env.inject_error(*DIRECT, status=403, code=NO_MUTUAL_SERVERS, times=None)
+    await is_over(world)
+    answers = [part for one in begun.followups for part in one.attachments]
+    direct = await parts(world)
+    zipped = [zipfile.ZipFile(io.BytesIO(await part.read())) for part in answers]
+    assert sorted(row["idea"] for row in table([*direct, *zipped], "jobs")) == [
+        f"a fox {number}" for number in range(3)
+    ]
+    assert answers
 
 
 async def test_an_export_that_discord_refuses_waits_until_it_is_asked_again(world: World):

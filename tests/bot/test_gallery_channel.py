@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 import simcord
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from limner.bot.cogs.pictures import NO_GALLERY
 from limner.bot.reasons import HoldReason, ImageVerdict
@@ -64,6 +64,19 @@ async def test_a_picture_is_posted_once_with_its_own_file(world: World, channel:
     opened = await world.bob.click(message, label="Picture")
     assert opened.response
     assert "what is to become of it?" in opened.response.content
+
+
+async def test_nothing_is_posted_while_the_disk_cannot_record_it(world: World, channel: Any) -> None:
+    """Otherwise every look would post it once more."""
+    job = await world.painted("a fox")
+    await star(world, job)
+    full = "CREATE TRIGGER full BEFORE UPDATE ON gallery_posts BEGIN SELECT RAISE(FAIL, 'disk'); END"
+    for statement, posts in ((full, 0), ("DROP TRIGGER full", 1)):
+        async with world.app.database.begin() as session:
+            await session.execute(text(statement))
+        for _ in range(2):
+            await look(world)
+        assert len(channel.history()) == posts
 
 
 async def change(world: World, job: Job, **values: Any) -> None:

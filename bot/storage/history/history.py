@@ -206,8 +206,7 @@ class History:
         mine = Image.job_id == job_id
         async with self.database.read() as session:
             hashes = set(await session.scalars(select(Image.sha256).where(mine)))
-        for sha256 in hashes - await self._held(hashes, but=job_id):
-            self._images.delete(sha256)
+        await self._delete_files(hashes - await self._held(hashes, but=job_id))
         async with self.database.begin() as session:
             await session.execute(delete(Image).where(mine))
 
@@ -236,8 +235,7 @@ class History:
     async def drop_files(self, hashes: set[str]) -> None:
         """Remove the picture files that no row refers to any more; a file shared with another job stays."""
         unused = hashes - await self._held(hashes)
-        for sha256 in unused:
-            self._images.delete(sha256)
+        await self._delete_files(unused)
         async with self.database.begin() as session:
             await session.execute(delete(InputPicture).where(InputPicture.sha256.in_(unused)))
 
@@ -248,13 +246,15 @@ class History:
         """
         saved = await asyncio.to_thread(self._images.unkept)
         held = await self._held(saved)
-        for sha256 in held:
-            self._images.keep(sha256)
+        await asyncio.to_thread(lambda: [self._images.keep(sha256) for sha256 in held])
         latest = time.time() - older_than
         abandoned = [sha256 for sha256, at in saved.items() if sha256 not in held and at < latest]
-        for sha256 in abandoned:
-            self._images.delete(sha256)
+        await self._delete_files(abandoned)
         return len(abandoned)
+
+    async def _delete_files(self, hashes: Iterable[str]) -> None:
+        """Remove files in a thread: a sweep deletes hundreds at once, and a disk may be slow."""
+        await asyncio.to_thread(lambda: [self._images.delete(sha256) for sha256 in hashes])
 
     async def _held(self, hashes: Collection[str], *, but: int = 0) -> set[str]:
         """Those of the hashes that a row refers to (``but`` one job's), as output or input, and that is not deleted.

@@ -24,7 +24,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.privacy_tables import Export
 from limner.bot.translation import N_, _, speaking
 from limner.bot.ui.delivery.erasing import pictures
-from limner.bot.ui.delivery.posting import FORBIDDEN, REQUEST_TOO_LARGE, is_lasting
+from limner.bot.ui.delivery.posting import REQUEST_TOO_LARGE, is_lasting
 from limner.bot.ui.interactions import SILENT
 from limner.generators.errors import error_site
 
@@ -39,6 +39,8 @@ LEAST = 2**17
 NAMED = 200
 """Pictures left out of a part that its README names."""
 APPLICATION = discord.WebhookType.application.value
+FORBIDDEN = 403
+"""The status for a member who takes no direct messages, or with whom the bot shares no server any more."""
 IDLE_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
 """Pause after an error of Discord's or the database's."""
@@ -134,7 +136,7 @@ class Exporter:
                 allowed_mentions=SILENT,
             )
         except discord.HTTPException as error:
-            if error.code not in FORBIDDEN or export.token_expires_at < time.time():
+            if error.status != FORBIDDEN or export.token_expires_at < time.time():
                 raise
             state = cast("Any", self._client)._connection
             data: Any = {"id": self._client.application_id, "type": APPLICATION, "token": export.token}

@@ -98,6 +98,7 @@ class GalleryPoster:
         [found] = await self._app.decoder.fit([image.sha256], channel.guild.filesize_limit)
         if found is None:
             return await self._app.gallery_posts.drop(post)
+        await self._app.gallery_posts.postpone(post, 0.0)  # a full disk could not record the post either
         number = image.position + 1
         file = discord.File(io.BytesIO(found[1]), f"limner-{job.id}-{number}.{found[0]}", description=describe(job))
         stars = (await self._app.favourites.stars([image.id])).get(image.id, 0)
