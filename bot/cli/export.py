@@ -50,11 +50,15 @@ async def export(settings: Settings, user_id: int, file: Path) -> bool:
 async def _write(app: App, user_id: int, file: IO[bytes]) -> tuple[int, int]:
     """How many rows and pictures are in the file."""
     zipped, rows = ExportFile(file, 1, None), 0
-    async for section, row in app.exports.rows(user_id):
-        files = await asyncio.to_thread(_files, app, pictures_of(section.name, row))
-        await asyncio.to_thread(zipped.add, section.name, row, files)
-        rows += 1
-    zipped.close(_(README, member=user_id) + "\n")
+    try:
+        async for section, row in app.exports.rows(user_id):
+            files = await asyncio.to_thread(_files, app, pictures_of(section.name, row))
+            await asyncio.to_thread(zipped.add, section.name, row, files)
+            rows += 1
+        zipped.close(_(README, member=user_id) + "\n")
+    except OSError:
+        zipped.abandon()
+        raise
     return rows, zipped.pictures
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 OVERHEAD = 512
@@ -53,6 +54,11 @@ class ExportFile:
         if self._waiting > ROWS_BYTES and self._most is None:
             self._write_tables()
         return True
+
+    def abandon(self) -> None:
+        """Write no more, because the disk is full; otherwise Python tries to when it forgets the file."""
+        with suppress(OSError):
+            self._zip.close()
 
     def close(self, readme: str) -> None:
         """Write what is left, and the text that says what is in it."""

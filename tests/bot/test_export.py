@@ -3,10 +3,11 @@
 import csv
 import io
 import json
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import simcord
@@ -249,3 +250,15 @@ async def test_an_operator_exports_a_member_with_every_picture(world: World, tmp
         await export_member(world.settings, world.ada.id, file)
     assert not await export_member(world.settings, 77, tmp_path / "nobody.zip")
     assert sorted(path.name for path in tmp_path.glob("*.zip*")) == ["ada.zip"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+async def test_a_full_disk_ends_an_operators_export_with_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch):
+    await world.painted("a fox")
+
+    def full(_file: Path) -> IO[bytes]:
+        return Path("/dev/full").open("wb")
+
+    monkeypatch.setattr(sys.modules[export_member.__module__], "open_private", full)
+    with pytest.raises(SetupError, match=r"cannot be written: No space left on device"):
+        await export_member(world.settings, world.ada.id, world.settings.data / "ada.zip")
