@@ -12,6 +12,7 @@ from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import _
+from limner.generators.references import Reference
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -70,17 +71,28 @@ async def with_stored_pictures(app: App, new: NewJob) -> NewJob:
     Raises:
         UserError: as `viewed`.
         BadOption: one is the link of a message.
+        BadPicture: a mask is of one colour.
     """
-    references = list(new.request.references)
-    for index, reference in enumerate(references):
-        if LINK.fullmatch(reference.picture):
-            raise BadOption(
-                _("The links of messages are read in Discord only; name a picture of mine as 12-1, or ask there.")
-            )
-        if named := NAMED.fullmatch(reference.picture):
-            number = int(named["number"])
-            job = await viewed(app, int(named["job"]), number, new.user_id, new.where)
-            references[index] = replace(reference, picture=picture_of(job, number).sha256)
-            kept = {name: getattr(new, name) or getattr(job, name) for name in ("is_spoiler", "is_private")}
-            new = replace(new, **kept)
+    references: list[Reference] = []
+    for reference in new.request.references:
+        new, picture = await _stored_picture(app, new, reference.picture)
+        new, mask = await _stored_picture(app, new, reference.mask)
+        if mask:
+            await app.inputs.check_mask(mask)
+        references.append(replace(reference, picture=picture, mask=mask))
     return replace(new, request=replace(new.request, references=tuple(references)))
+
+
+async def _stored_picture(app: App, new: NewJob, named: str) -> tuple[NewJob, str]:
+    """The hash of a picture that is named so, or its hash already; with the request, which is as secret as it."""
+    if LINK.fullmatch(named):
+        raise BadOption(
+            _("The links of messages are read in Discord only; name a picture of mine as 12-1, or ask there.")
+        )
+    found = NAMED.fullmatch(named)
+    if found is None:
+        return new, named
+    number = int(found["number"])
+    job = await viewed(app, int(found["job"]), number, new.user_id, new.where)
+    kept = {name: getattr(new, name) or getattr(job, name) for name in ("is_spoiler", "is_private")}
+    return replace(new, **kept), picture_of(job, number).sha256

@@ -20,8 +20,8 @@ from limner.generators.references import Role
 if TYPE_CHECKING:
     from limner.bot.app import App
 
-OPTION_OF = {Role.STYLE: ("sref", "sw"), Role.SUBJECT: ("cref", "cw")}
-"""The options for a reference's picture and weight."""
+OPTION_OF = {Role.STYLE: ("sref", "sw", "smask"), Role.SUBJECT: ("cref", "cw", "cmask")}
+"""The options for a reference's picture, its weight and its mask."""
 LEAST_BLENDED = 2
 WORDLESS = "blend"
 """Stands for the words of a blend without any while its flags are read."""

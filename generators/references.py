@@ -46,7 +46,7 @@ class Reference:
     """A given picture (a path or a ``data:`` URI), and how a painting uses it; JSON in and out.
 
     ``weight`` is 1 for its full effect. A ControlNet counts from the share ``start`` of the steps to the share ``end``,
-    an IP-Adapter's picture in one ``area``.
+    an IP-Adapter's picture in one ``area``, or where the picture file ``mask`` is white.
     """
 
     role: Role
@@ -55,6 +55,17 @@ class Reference:
     start: float = 0.0
     end: float = 1.0
     area: Area = Area.ALL
+    mask: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Its picture, and its mask if it has one."""
+        return (self.picture, self.mask) if self.mask else (self.picture,)
+
+    @property
+    def place(self) -> str:
+        """Names where it counts: equal ones are the same place."""
+        return self.mask or str(self.area)
 
     @property
     def is_control(self) -> bool:

@@ -140,7 +140,7 @@ class GenerationRequest:
         """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
         prompts = self.image_prompts.items()
         adapters = "".join(
-            f"|{role}:{weight:g}:{','.join(one.area for one in some)}" for (role, weight), some in prompts
+            f"|{role}:{weight:g}:{','.join(one.place for one in some)}" for (role, weight), some in prompts
         )
         return f"{self.weights_key}|{self.width}x{self.height}{'|tile' if self.tile else ''}{adapters}"
 

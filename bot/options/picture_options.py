@@ -12,6 +12,7 @@ from limner.bot.options.reference_fields import (
     ControlPictures,
     Controls,
     InReferences,
+    ReferenceMasks,
     ReferenceWeight,
 )
 from limner.bot.translation import N_
@@ -72,6 +73,16 @@ PICTURE_OPTIONS = (
         key="Style reference weight",
     ),
     Option(
+        name="smask",
+        help=N_("A mask for the style reference, white where it counts"),
+        kind=OptionKind.PICTURE,
+        kept=ReferenceMasks(Role.STYLE),
+        in_command=False,
+        most_pictures=MOST_OF_ROLE,
+        cannot=unsupported.style_reference,
+        is_of_model=True,
+    ),
+    Option(
         name="cref",
         help=N_("A picture whose subject is taken; as a flag one of mine, such as 12-1"),
         kind=OptionKind.PICTURE,
@@ -110,6 +121,18 @@ PICTURE_OPTIONS = (
         is_of_model=True,
         label=N_("Areas of the subject references"),
         key="Subject reference areas",
+    ),
+    Option(
+        name="cmask",
+        help=N_("A mask for each subject reference, white where it counts, such as 12-1"),
+        kind=OptionKind.PICTURE,
+        kept=ReferenceMasks(Role.SUBJECT),
+        flags=("cm",),
+        in_command=False,
+        example="12-1",
+        most_pictures=MOST_OF_ROLE,
+        cannot=unsupported.subject_reference,
+        is_of_model=True,
     ),
     Option(
         name="blend",

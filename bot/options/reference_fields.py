@@ -99,6 +99,34 @@ class Areas:
         )
 
 
+@dataclass(frozen=True)
+class ReferenceMasks:
+    """The mask of each picture of one role; `InReferences` of the role and `Areas` come before."""
+
+    role: Role
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """Their hashes; empty without any."""
+        return ",".join(one.mask for one in request.references if one.role == self.role and one.mask)
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """Each picture where its mask is white."""
+        masks, references = _pictures(value, MOST_OF_ROLE), new.request.references
+        referring = [one for one in references if one.role == self.role]
+        if len(masks) != len(referring):
+            raise BadOption(
+                _(
+                    "There are {masks} masks for {pictures} references; give one for each, or none.",
+                    masks=len(masks),
+                    pictures=len(referring),
+                )
+            )
+        if any(one.area != Area.ALL for one in referring):
+            raise BadOption(_("Say in one way where a reference counts: by areas, or by masks."))
+        given = iter(masks)
+        return _referring(new, (replace(one, mask=next(given)) if one.role == self.role else one for one in references))
+
+
 class ControlPictures:
     """The control pictures; what they say is the model's first kind until `Controls` says more."""
 

@@ -249,7 +249,7 @@ async def _why_not(session: AsyncSession, row: Mapping[str, Any], over: Over | N
 
 async def keep_references(session: AsyncSession, job: Job) -> None:
     """Write down which pictures a request refers to, and which requests painted them as far as that may be known."""
-    if not (pictures := [reference.picture for reference in job.generation.references]):
+    if not (pictures := [file for reference in job.generation.references for file in reference.files]):
         return
     painted = await origins(session, pictures, job.user_id, job.guild_id)
     rows: list[dict[str, Any]] = []

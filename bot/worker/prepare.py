@@ -155,7 +155,10 @@ def with_addresses(app: App, job: Job) -> GenerationRequest:
         request = request.in_words
     address = app.images.address
     given = {name: address(sha256) for name in ("init_image", "mask") if (sha256 := getattr(request, name))}
-    references = tuple(replace(one, picture=address(one.picture)) for one in request.references)
+    references = tuple(
+        replace(one, picture=address(one.picture), mask=address(one.mask) if one.mask else "")
+        for one in request.references
+    )
     return replace(request, references=references, **given)
 
 

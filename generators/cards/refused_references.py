@@ -14,8 +14,8 @@ def refused_together(card: ModelCard, request: GenerationRequest) -> str:
     prompts = [one for one in request.references if not one.is_control]
     if limits.most_prompts is not None and len(prompts) > limits.most_prompts:
         return sentence("This model refers to one picture at a time; leave the other references out.")
-    if not limits.areas and any(one.area != Area.ALL for one in prompts):
-        return sentence("This model's references count in the whole picture; leave out the option areas.")
+    if not limits.areas and any(one.place != Area.ALL for one in prompts):
+        return sentence("This model's references count in the whole picture; leave out areas and masks.")
     if not request.controls:
         return ""
     if request.init_image and not limits.controls_of_pictures:

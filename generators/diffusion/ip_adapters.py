@@ -7,16 +7,19 @@ from __future__ import annotations
 import copy
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
+from PIL import Image
 
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.adapter_loading import denoiser_of, load_adapters, read_image_encoder, set_scales
 from limner.generators.errors import BadRequest, OutOfMemory
 from limner.generators.failures import understand
-from limner.generators.image_canvas import mask_of_area
+from limner.generators.image_canvas import fitted, mask_of_area
 from limner.generators.references import Area
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
@@ -139,17 +142,21 @@ class IpAdapters:
         return _times(self._card.adapter_blocks[role], weight) if role in self._card.adapter_blocks else weight
 
 
-def masks_of(request: GenerationRequest) -> dict[str, Any]:
-    """The argument of the denoiser that says where each picture counts; none if all count everywhere."""
-    prompts = [[one.area for one in some] for some in request.image_prompts.values()]
-    if {area for areas in prompts for area in areas} <= {Area.ALL}:
+def masks_of(request: GenerationRequest, masks: Mapping[str, Image.Image]) -> dict[str, Any]:
+    """The argument of the denoiser that says where each picture counts; none if all count everywhere.
+
+    The request's own masks are in ``masks`` by path, and are fitted to its size.
+    """
+    prompts = request.image_prompts.values()
+    if {one.place for some in prompts for one in some} <= {Area.ALL}:
         return {}
-    width, height = request.size
-    made = [
-        IPAdapterMaskProcessor().preprocess([mask_of_area(area, request.size) for area in areas], height, width)
-        for areas in prompts
-    ]
-    return {"ip_adapter_masks": [masks.reshape(1, len(masks), *masks.shape[2:]) for masks in made]}
+    (width, height), made = request.size, list[torch.Tensor]()
+    for some in prompts:
+        drawn = [
+            fitted(masks[one.mask], request.size) if one.mask else mask_of_area(one.area, request.size) for one in some
+        ]
+        made.append(IPAdapterMaskProcessor().preprocess(drawn, height, width))
+    return {"ip_adapter_masks": [each.reshape(1, len(each), *each.shape[2:]) for each in made]}
 
 
 def _times(blocks: Any, weight: float) -> Any:

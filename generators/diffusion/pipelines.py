@@ -220,7 +220,8 @@ def _references(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str
     read = {one.picture: opened(one.picture).convert("RGB") for one in request.references}
     prompts = [[read[one.picture] for one in some] for some in request.image_prompts.values()]
     controls = controls_of(request, read) if request.controls else {}
-    masks = {"cross_attention_kwargs": found} if (found := masks_of(request)) else {}
+    found = masks_of(request, {one.mask: opened(one.mask) for one in request.references if one.mask})
+    masks = {"cross_attention_kwargs": found} if found else {}
     return controls | masks | images_for(pipe, prompts)
 
 

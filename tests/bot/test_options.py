@@ -50,7 +50,9 @@ SAID: dict[str, Any] = {
     "sw": "0.3",
     "cref": "2" * 64,
     "cw": "0.9",
-    "areas": "left",
+    "areas": "all",
+    "smask": "6" * 64,
+    "cmask": "7" * 64,
     "blend": f"{'3' * 64},{'4' * 64}",
     "control": "5" * 64,
     "controls": "edges:0.5:0-0.5, depth",
@@ -76,7 +78,9 @@ NAMES = {
     "link": ["https://discord.com/channels/1/2/3", "https://discord.com/channels/1/2/3 2"],
     "sref": ["1" * 64, f"{'1' * 64},{'2' * 64}"],
     "cref": ["2" * 64],
-    "areas": ["left", "all"],
+    "areas": ["all"],
+    "smask": ["6" * 64],
+    "cmask": ["7" * 64],
     "blend": [f"{'3' * 64},{'4' * 64}"],
     "control": ["5" * 64],
     "controls": ["pose", "edges:0.5:0-0.5, depth"],
@@ -110,13 +114,14 @@ def written(option: Option) -> st.SearchStrategy[Any]:
     return st.sampled_from(NAMES[option.name])
 
 
-ABOUT = {"areas": "cref", "sw": "sref", "cw": "cref", "controls": "control"}
+ABOUT = {"areas": "cref", "smask": "sref", "cmask": "cref", "sw": "sref", "cw": "cref", "controls": "control"}
 """Options about a picture, which are refused without it."""
 
 
 def whole(said: dict[str, Any]) -> dict[str, Any]:
-    """The options without those about a picture that is not given."""
-    return {name: value for name, value in said.items() if ABOUT.get(name, name) in said}
+    """The options without those about a picture that is not given, and without one mask for several pictures."""
+    said = {name: value for name, value in said.items() if ABOUT.get(name, name) in said}
+    return {name: value for name, value in said.items() if name != "smask" or "," not in said["sref"]}
 
 
 SOME = st.fixed_dictionaries({}, optional={option.name: written(option) for option in OPTIONS}).map(whole)

@@ -269,6 +269,50 @@ async def test_links_count_in_the_forms_under_a_picture_and_in_a_blend(world: Wo
     assert blend.is_spoiler
 
 
+async def test_a_mask_says_where_a_reference_counts(world: World) -> None:
+    """By file in the form, by the link of a message in the flags; kept with the request, and gone with it."""
+    first = await painted(world, await asked(world, prompt="a red cat"))
+    said: dict[str, Any] = {"idea": "a dog", "role": ["subject"], "weight": "0.4"}
+    job_before = await world.newest()
+    refusal = await filled(world.bob, world, first, "Use as reference", {**said, "mask": [("m.png", png(shade=255))]})
+    assert told(refusal).startswith("That mask is white almost everywhere")
+    assert (await world.newest()).id == job_before.id
+    await filled(world.bob, world, first, "Use as reference", {**said, "mask": [("m.png", half_white((30, 20)))]})
+    [reference] = (masked := await world.newest()).generation.references
+    assert world.app.images.open(reference.mask).getextrema() == (0, 255)
+    assert (await painted(world, masked)).status == JobStatus.SUCCEEDED
+
+    form = await world.bob.click(world.message(masked), label="Remix")
+    await world.bob.submit_modal(form, {"idea": "a hare", "negative": ""})
+    assert (await world.newest()).generation.references == (reference,)
+    drawing = await world.ada.send(world.channel, "mask", attachments=[("m.png", half_white((64, 64)))])
+    plain = await world.ada.send(world.channel, "mask", attachments=[("m.png", png())])
+    link, black = (
+        f"https://discord.com/channels/{world.guild.id}/{world.channel.id}/{one.id}" for one in (drawing, plain)
+    )
+    job = await asked(world, prompt=f"a fox --cref {first.id}-1 --cm {link}")
+    [linked] = job.generation.references
+    assert (linked.picture, linked.mask != reference.mask) == (first.images[0].sha256, True)
+    for words, sentence in {
+        f"--cref {first.id}-1 --cm {black}": "That mask has one colour only",
+        f"--cm {link}": "There are 1 masks for 0 references",
+        f"--cref {first.id}-1 --areas left --cm {link}": "Say in one way where a reference counts",
+        f"--model flux --cref {first.id}-1 --cm {link}": "This model's references count in the whole picture",
+    }.items():
+        answer = await world.ada.slash(world.channel, "imagine", prompt=f"a fox {words}")
+        assert told(answer).startswith(sentence), words
+    await world.app.history.sweep(older_than=-1)
+    assert {linked.mask, reference.mask} <= {path.stem for path in world.app.images.folder.rglob("*.png")}
+    await world.app.history.delete(job.id)
+    assert linked.mask not in {path.stem for path in world.app.images.folder.rglob("*.png")}
+
+
+def half_white(size: tuple[int, int]) -> bytes:
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    return saved(mask)
+
+
 async def filled(
     who: simcord.MemberActor, world: World, job: Job, label: str, fields: dict[str, Any]
 ) -> simcord.InteractionResult:
@@ -376,6 +420,6 @@ async def test_what_a_family_cannot_combine_is_refused_before_the_queue(world: W
     assert "only when it paints from words" in await refused(
         world, prompt="a cat --model sd3", image=red, control=("b.png", drawn((32, 32), 9))
     )
-    assert "leave out the option areas" in await refused(world, prompt="a cat --model flux --areas left", cref=red)
+    assert "leave out areas and masks" in await refused(world, prompt="a cat --model flux --areas left", cref=red)
     job = await asked(world, prompt="a cat --model sd3 --steps 2", control=red)
     assert (await painted(world, job)).status == JobStatus.SUCCEEDED

@@ -27,7 +27,6 @@ from tests.generators.test_families import PIPELINES, paint
 from tests.tiny_models import SIDE, tiny_request
 from tests.tiny_references import write_pictures
 
-LEFT_AND_RIGHT = ((0, 0, SIDE // 2, SIDE), (SIDE // 2, 0, SIDE, SIDE))
 CONTROLNETS = {"flux_dev": FluxControlNetModel, "sd3": SD3ControlNetModel}
 
 
@@ -117,10 +116,8 @@ def stock_pictures(model: Model, request: GenerationRequest, **more: Any) -> lis
         prompts = [[read(one.picture) for one in some] for some in request.image_prompts.values()]
         options |= {"ip_adapter_image": prompts[0][0] if model.family == "sd3" else prompts}
         options |= {"negative_ip_adapter_image": prompts}  # FLUX's img2img else makes one for one adapter; none is read
-    if any(one.area != Area.ALL for one in request.references):
-        drawn = [Image.new("L", request.size) for _ in LEFT_AND_RIGHT]
-        for mask, box in zip(drawn, LEFT_AND_RIGHT, strict=True):
-            mask.paste(255, box)
+    if any(one.place != Area.ALL for one in request.references):
+        drawn = [Image.open(one.mask) if one.mask else _half(one.area) for one in request.references]
         masks = IPAdapterMaskProcessor().preprocess(drawn, height=request.height, width=request.width)
         options |= {"cross_attention_kwargs": {"ip_adapter_masks": [masks.reshape(1, 2, *masks.shape[2:])]}}
     options = {name: value for name, value in options.items() if name in takes}
@@ -140,6 +137,15 @@ def stock_pictures(model: Model, request: GenerationRequest, **more: Any) -> lis
     ]
 
 
+def _half(area: Area) -> Image.Image:
+    """The mask of the left or the right half, or of all."""
+    mask = Image.new("L", (SIDE, SIDE))
+    mask.paste(
+        255, {Area.LEFT: (0, 0, SIDE // 2, SIDE), Area.RIGHT: (SIDE // 2, 0, SIDE, SIDE)}.get(area, (0, 0, SIDE, SIDE))
+    )
+    return mask
+
+
 def all_left(generator: DiffusionGenerator, *keys: str) -> dict[str, Event]:
     """How the requests in flight left."""
     left: dict[str, Event] = {}
@@ -150,7 +156,7 @@ def all_left(generator: DiffusionGenerator, *keys: str) -> dict[str, Event]:
 
 def references(model: Model, *said: tuple[Any, ...]) -> tuple[Reference, ...]:
     """References by role, the number of their picture, and perhaps weight, start and end."""
-    names = ("role", "picture", "weight", "start", "end", "area")
+    names = ("role", "picture", "weight", "start", "end", "area", "mask")
     found = [dict(zip(names, one, strict=False)) for one in said]
     return tuple(Reference(**{**one, "picture": model.given[one["picture"]]}) for one in found)
 
@@ -173,6 +179,10 @@ def kinds(model: Model) -> dict[str, GenerationRequest]:
         "two subjects side by side": (
             {},
             [(Role.SUBJECT, number, 1.0, 0.0, 1.0, area) for number, area in enumerate((Area.LEFT, Area.RIGHT))],
+        ),
+        "a subject in a shape and one everywhere": (
+            {},
+            [(Role.SUBJECT, 0, 1.0, 0.0, 1.0, Area.ALL, model.start["mask"]), (Role.SUBJECT, 1, 1.0)],
         ),
         "edges": ({"num_images_per_prompt": 2}, [edge]),
         "edges of another picture": ({}, [(Role.EDGES, 2, 0.8)]),

@@ -54,13 +54,17 @@ SENTENCES = {
         "style and subject from a picture": "This model refers to one picture at a time; "
         "leave the other references out.",
         "two subjects side by side": "This model refers to one picture at a time; leave the other references out.",
+        "a subject in a shape and one everywhere": "This model refers to one picture at a time; "
+        "leave the other references out.",
         "control from a picture": "This model follows a control picture only when it paints from words; "
         "leave one picture out.",
         "control in a part": "This model follows a control picture only when it paints from words; "
         "leave one picture out.",
     },
     "flux_dev": {
-        "two subjects side by side": "This model's references count in the whole picture; leave out the option areas.",
+        "two subjects side by side": "This model's references count in the whole picture; leave out areas and masks.",
+        "a subject in a shape and one everywhere": "This model's references count in the whole picture; "
+        "leave out areas and masks.",
     },
 }
 """The kinds of requests that a family does not paint, with the refusal."""

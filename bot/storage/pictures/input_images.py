@@ -10,17 +10,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from limner.bot.errors import BadPicture
 from limner.bot.storage.db import Database
-from limner.bot.storage.pictures.decoder import PictureDecoder
+from limner.bot.storage.pictures.decoder import LEAST_SHARE, PictureDecoder
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.models import InputPicture, Seen
 from limner.bot.translation import N_, _
-from limner.generators.image_canvas import mask_of_cells
+from limner.generators.image_canvas import covered, mask_of_cells
 from limner.generators.image_files import encode_png
 
 if TYPE_CHECKING:
     from limner.bot.settings import Settings
 
 GONE = N_("Somebody removed the picture to start from; give it again.")
+ONE_COLOUR = N_("That mask has one colour only; make it white where the reference counts, and black elsewhere.")
 BYTES = N_("That picture file has over {most} MB; choose a smaller one.")
 
 
@@ -55,6 +56,18 @@ class Inputs:
         """Read a mask's file and write it in black and white; raises as `store` does, and where it is of one colour."""
         self.check_size(len(data))
         return await asyncio.to_thread(self._images.save, await self._decoder.mask(data))
+
+    async def check_mask(self, sha256: str) -> None:
+        """Refuse a stored mask that says no place for a reference; raises BadPicture.
+
+        One whose file is missing fails its request when it is painted, as every given picture does.
+        """
+        try:
+            share = await asyncio.to_thread(lambda: covered(self._images.open(sha256)))
+        except FileNotFoundError:
+            return
+        if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
+            raise BadPicture(_(ONE_COLOUR))
 
     async def store_cells(self, cells: Iterable[str]) -> str:
         """Write the mask of some cells of a picture's grid."""

@@ -33,7 +33,7 @@ async def with_linked_references(
 ) -> Ask:
     """The same for the requests that a prompt makes, once ``check`` has accepted the rest."""
     is_private = any(new.is_private for new in found)
-    named = dict.fromkeys(one.picture for new in found for one in new.request.references)
+    named = dict.fromkeys(file for new in found for one in new.request.references for file in one.files)
     for link in filter(LINK.fullmatch, named):
         picture = await linked(interaction, app, link)
         taken = await stored(interaction, app, picture, check, is_private=is_private)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import discord
 
-from limner.bot import reference_actions
+from limner.bot import reference_actions, submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.limits import ANSWER_LENGTH
-from limner.bot.options.ask import find_card
+from limner.bot.options.ask import Ask, find_card, read
 from limner.bot.options.reference_fields import USUAL_WEIGHTS
 from limner.bot.reference_actions import OPTION_OF
 from limner.bot.storage.tables.models import Job
@@ -20,6 +21,7 @@ from limner.bot.ui.interactions import viewed
 from limner.bot.ui.job.job_buttons import post_placeholder
 from limner.bot.ui.picture.linked_references import with_links
 from limner.bot.ui.picture.picture_buttons import NUMBERS, asker
+from limner.bot.ui.uploads import take_picture
 from limner.generators.references import Role
 
 Interaction = discord.Interaction[Any]
@@ -44,6 +46,9 @@ class ReferenceForm(Form, kind="refer"):
         self.ask("role", _("What is taken from the picture"), discord.ui.Select[Any](options=choices))
         weight = discord.ui.TextInput[Any](default=f"{USUAL_WEIGHTS[roles[0]]:g}", max_length=6)
         self.ask("weight", _("How much it counts, from 0.05 to 1"), weight)
+        if card.reference_limits.areas:
+            mask = discord.ui.FileUpload[Any](required=False, min_values=0, max_values=1)
+            self.ask("mask", _("Where it counts: a mask, white there"), mask)
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -56,6 +61,19 @@ class ReferenceForm(Form, kind="refer"):
         who, role = asker(interaction), Role(self.chosen("role")[0])
         texts = self.text("idea"), self.text("weight")
         ask = reference_actions.referring(self._job, self._number, who, role, *texts)
-        ask = await with_links(interaction, app, ask)
+        ask = await with_links(interaction, app, await self._with_mask(interaction, app, ask, role))
         job = await reference_actions.refer(app, self._job, self._number, ask)
         await post_placeholder(interaction, app, job)
+
+    async def _with_mask(self, interaction: Interaction, app: App, ask: Ask, role: Role) -> Ask:
+        """The same with the mask in the form, which is stored once the rest is accepted."""
+        card = find_card(app.settings, self._job.request["model"])
+        file = self.file("mask") if card.reference_limits.areas else None
+        if file is None:
+            return ask
+        option = OPTION_OF[role][2]
+        found = [read(app, ask.saying(**{option: submit.NOT_YET}))]
+        check = partial(submit.check_each, app, ask, found)
+        is_private = self._job.is_private or found[0].is_private
+        mask = await take_picture(interaction, app, file, check, app.inputs.store_mask, is_private=is_private)
+        return ask.saying(**{option: mask})

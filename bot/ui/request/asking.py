@@ -102,7 +102,8 @@ async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:
     if len(found) == 1 or sum(new.request.count for new in found) <= app.settings.max_count:
         return await post_placeholders(interaction, app, await submit.submit_all(app, found))
     await submit.check_asker(app, ask)
-    hashes = [one.picture for one in found[0].request.references if not NAMED.fullmatch(one.picture)]
+    files = [file for one in found[0].request.references for file in one.files]
+    hashes = [file for file in files if not NAMED.fullmatch(file)]
     number = await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"), hashes)
     view = discord.ui.View(timeout=None)
     for verb in LABELS:
