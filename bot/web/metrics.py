@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from limner.bot.app import App
 from limner.bot.queue.metrics import MOST_ROWS, EndedJob, MetricReads
 from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.bot.web.exposition import Histogram, Metric, written
 
 BOUNDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 """Seconds up to which the histograms count."""
 OVERLAP = 60.0
 """Seconds that are read twice: workers' clocks differ, and a row may be committed after a later one."""
+MOST_WORKERS = 1000
+"""Workers whose last report is remembered; one that lost its lease may come back."""
 ALLOWED = "allowed"
 
 
@@ -62,10 +65,11 @@ class Metrics:
         self._reads = MetricReads(app.database)
         self._jobs = NewRows(self._reads.ended)
         self._appeals = NewRows(self._reads.decided_appeals)
-        self._seen: dict[tuple[str, float], dict[str, int]] = {}
+        self._began = time.time()
+        self._reported: dict[str, Mapping[str, int]] = {}
         self.ended = Metric("limner_jobs_total", "counter", "Jobs that have ended.", ("status", "reason"))
-        self.pictures = Metric("limner_pictures_total", "counter", "Pictures of jobs that have succeeded.")
-        self.waited = Histogram("limner_job_waiting_seconds", "From a request to its first worker.", BOUNDS)
+        self.pictures = Metric("limner_pictures_total", "counter", "Pictures painted for jobs that have succeeded.")
+        self.waited = Histogram("limner_job_waiting_seconds", "From a request to the worker that ended it.", BOUNDS)
         self.painted = Histogram("limner_job_painting_seconds", "From a job's admission to its pictures.", BOUNDS)
         self.filtered = Metric(
             "limner_filter_decisions_total", "counter", "Requests by what the filter did.", ("verdict",)
@@ -111,12 +115,17 @@ class Metrics:
         """Count the workers, and what each of them has done since its last report that was read."""
         alive = await self._app.worker_registry.alive()
         self.workers.set(len(alive))
-        before, self._seen = self._seen, {}
         for worker in alive:
-            key = (worker.worker_id, worker.started_at)
-            self._seen[key] = worker.work
-            done = {name: number - before.get(key, {}).get(name, 0) for name, number in worker.work.items()}
+            done = self._since_last_report(worker)
             for name in ("encoded", "cached"):
                 self.prompts.add(name, by=done.get(f"prompts_{name}", 0))
             for name in ("denoised", "skipped"):
                 self.steps.add(name, by=done.get(f"steps_{name}", 0))
+
+    def _since_last_report(self, worker: WorkerState) -> dict[str, int]:
+        """What a worker has done since; of one that is older than this process, nothing that it did before."""
+        before = self._reported.pop(worker.worker_id, {} if worker.started_at >= self._began else worker.work)
+        self._reported[worker.worker_id] = worker.work
+        if len(self._reported) > MOST_WORKERS:
+            del self._reported[next(iter(self._reported))]
+        return {name: number - before.get(name, 0) for name, number in worker.work.items()}

@@ -101,6 +101,20 @@ async def test_appeals_and_what_workers_did_are_counted(app: App):
     assert again['limner_picture_steps_total{result="skipped"}'] == 2
 
 
+async def test_a_worker_that_loses_its_lease_or_outlives_the_bot_is_counted_once(app: App):
+    said: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}
+    registry = app.worker_registry
+    await registry.report("older", **said, work={"steps_denoised": 1000})
+    metrics = Metrics(app)
+    await registry.report("a", **said, work={"steps_denoised": 20})
+    await metrics.refresh()
+    await registry.remove("a")
+    await metrics.refresh()
+    await registry.report("a", **said, work={"steps_denoised": 30})
+    await registry.report("older", **said, work={"steps_denoised": 1004})
+    assert values(await metrics.refresh())['limner_picture_steps_total{result="denoised"}'] == 34
+
+
 async def test_a_flood_of_ended_jobs_is_counted_in_parts(app: App, monkeypatch: pytest.MonkeyPatch):
     rows = [Row(number, time.time() + 9 + number // 2) for number in range(9)]
 
