@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
+import hashlib
 import logging
 import time
 import uuid
@@ -31,9 +31,9 @@ from limner.generators.errors import (
     error_site,
 )
 from limner.generators.image_canvas import canvas, canvas_mask
-from limner.generators.image_files import OWN_FORMATS, open_image
+from limner.generators.image_files import open_image
+from limner.generators.remote.http import UNREACHABLE, open_session, opened, png, table
 from limner.generators.remote.images_answer import MOST_BYTES, MOST_PIXELS, check_size
-from limner.generators.remote.images_client import UNREACHABLE
 from limner.generators.remote.progress import SampleProgress
 from limner.generators.remote.servers import ModelServers, Server
 from limner.generators.requests import GenerationRequest
@@ -144,18 +144,18 @@ class ComfyClient:
     async def _upload(self, server: Server, data: bytes) -> str:
         """Give ComfyUI a picture file; returns its name there. Equal files have one name, so nothing piles up."""
         form = aiohttp.FormData({"overwrite": "true", "subfolder": FOLDER, "type": "input"})
-        form.add_field("image", data, filename=f"{uuid.uuid5(uuid.NAMESPACE_OID, data.hex())}.png")
+        form.add_field("image", data, filename=f"{hashlib.sha256(data).hexdigest()}.png")
         async with self._connected().post(f"{_base(server)}/upload/image", data=form) as response:
             response.raise_for_status()
-            said = _table(parse_json(await read_answer(response, MOST_JSON)))
+            said = table(parse_json(await read_answer(response, MOST_JSON)))
         return "/".join(filter(None, (str(said.get("subfolder", "")), str(said.get("name", "")))))
 
     async def _queue(self, server: Server, body: dict[str, Any]) -> str:
         """Queue a workflow; returns the id of its run."""
         async with self._connected().post(f"{_base(server)}/prompt", json=body) as response:
-            said = _table(parse_json(await read_answer(response, MOST_JSON)))
+            said = table(parse_json(await read_answer(response, MOST_JSON)))
             if response.status == 400:
-                log.warning("comfy_refused model=%s nodes=%s", self.model, ",".join(_table(said.get("node_errors"))))
+                log.warning("comfy_refused model=%s nodes=%s", self.model, ",".join(table(said.get("node_errors"))))
                 raise BadRequest(REFUSED)
             if response.status in (404, 405):
                 raise ModelNotFound(NO_COMFY)
@@ -178,7 +178,7 @@ class ComfyClient:
 
     async def _history(self, server: Server, run: str) -> dict[str, Any]:
         """What ComfyUI remembers of a run that is over; empty while it is not."""
-        return _table((await self._get(server, f"/history/{run}")).get(run))
+        return table((await self._get(server, f"/history/{run}")).get(run))
 
     async def _waiting(self, server: Server) -> set[str]:
         """The ids of the runs that are queued or in progress."""
@@ -189,7 +189,7 @@ class ComfyClient:
     async def _get(self, server: Server, path: str) -> dict[str, Any]:
         async with self._connected().get(_base(server) + path) as response:
             response.raise_for_status()
-            return _table(parse_json(await read_answer(response, MOST_JSON)))
+            return table(parse_json(await read_answer(response, MOST_JSON)))
 
     async def _stop(self, server: Server, run: str) -> None:
         """Take a run out of the queue, and interrupt it if it is in progress; others' runs go on."""
@@ -203,11 +203,7 @@ class ComfyClient:
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
-            headers = {"Authorization": f"Bearer {self.server.api_key}"} if self.server.api_key else {}
-            limits = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, self.server.timeout))
-            self._session = aiohttp.ClientSession(
-                headers=headers, timeout=limits, connector=aiohttp.TCPConnector(limit=0)
-            )
+            self._session = open_session(self.server)
         return self._session
 
 
@@ -226,8 +222,8 @@ async def _next_news(socket: aiohttp.ClientWebSocketResponse, run: str, progress
         return False
     if message.type != aiohttp.WSMsgType.TEXT:
         return True
-    said = _table(parse_json(message.data))
-    data, kind = _table(said.get("data")), said.get("type")
+    said = table(parse_json(message.data))
+    data, kind = table(said.get("data")), said.get("type")
     if data.get("prompt_id", run) != run:
         return False
     if kind == "progress" and isinstance(most := data.get("max"), int) and isinstance(value := data.get("value"), int):
@@ -244,16 +240,16 @@ async def _preview(message: bytes, progress: SampleProgress) -> None:
 
 def _saved(entry: dict[str, Any], output: str) -> dict[str, Any]:
     """The picture that the run's output node saved; raises GenerationError for one that failed."""
-    status = _table(entry.get("status"))
+    status = table(entry.get("status"))
     if status.get("status_str") == "error":
         messages = [_list(message) for message in _list(status.get("messages"))]
-        errors = [_table(message[1]) for message in messages if len(message) > 1 and message[0] == "execution_error"]
+        errors = [table(message[1]) for message in messages if len(message) > 1 and message[0] == "execution_error"]
         kinds = [str(error.get("exception_type", "")) for error in errors]
         raise OutOfMemory if any("OutOfMemory" in kind for kind in kinds) else ModelFailed
-    images = _list(_table(_table(entry.get("outputs")).get(output)).get("images"))
+    images = _list(table(table(entry.get("outputs")).get(output)).get("images"))
     if not images:
         raise BrokenImage(NO_PICTURE)
-    return _table(images[0])
+    return table(images[0])
 
 
 def _values(request: GenerationRequest, seed: int) -> dict[str, str | float]:
@@ -276,20 +272,9 @@ def _files(request: GenerationRequest) -> dict[str, bytes]:
     if not request.init_image:
         return {}
     is_masked = bool(request.mask or request.box)
-    given = _opened_file(request.mask) if request.mask else None
+    given = opened(request.mask) if request.mask else None
     white = canvas_mask(given, request) if is_masked else Image.new("L", request.size, 255)
-    return {"image": _png(canvas(_opened_file(request.init_image), request)), "mask": _png(white)}
-
-
-def _opened_file(path: str) -> Image.Image:
-    with open(path, "rb") as file:
-        return open_image(file.read(), formats=OWN_FORMATS)
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+    return {"image": png(canvas(opened(request.init_image), request)), "mask": png(white)}
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -307,10 +292,6 @@ def _picture(data: bytes, size: tuple[int, int]) -> Image.Image:
 
 def _base(server: Server) -> str:
     return server.address.rstrip("/")
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:

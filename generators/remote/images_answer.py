@@ -11,6 +11,7 @@ from PIL import Image
 
 from limner.generators.errors import BadRequest, BrokenImage, GenerationError, ModelNotFound
 from limner.generators.image_files import open_image
+from limner.generators.remote.http import table
 from limner.generators.sentences import sentence
 
 MOST_BYTES, MOST_PIXELS = 96 * 2**20, 4096 * 4096
@@ -62,7 +63,7 @@ class Answer:
     @property
     def message(self) -> str:
         """The server's error message in lower case; it may quote the prompt, so it is never shown."""
-        body = _table(self.body)
+        body = table(self.body)
         said = (self._error.get("message"), body.get("error"), body.get("detail"), body.get("message"))
         return next((text[:LONGEST_MESSAGE].lower() for text in said if isinstance(text, str)), "")
 
@@ -92,12 +93,12 @@ class Answer:
 
     @property
     def _error(self) -> dict[str, Any]:
-        return _table(_table(self.body).get("error"))
+        return table(table(self.body).get("error"))
 
     @property
     def _details(self) -> list[dict[str, Any]]:
-        details = _table(self.body).get("detail")
-        return [_table(detail) for detail in cast("list[Any]", details)] if isinstance(details, list) else []
+        details = table(self.body).get("detail")
+        return [table(detail) for detail in cast("list[Any]", details)] if isinstance(details, list) else []
 
 
 def read_picture(body: Any, size: tuple[int, int]) -> Image.Image:
@@ -126,7 +127,3 @@ def check_size(image: Image.Image, size: tuple[int, int]) -> None:
 def seconds_of(retry_after: str) -> float | None:
     """The header's seconds; None for a date, which no known server sends, and for nothing."""
     return float(retry_after) if re.fullmatch(r"\d{1,9}(\.\d+)?", retry_after) else None
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from PIL import Image
@@ -15,6 +15,7 @@ from PIL import Image
 from limner.generators.answers import parse_json, read_answer
 from limner.generators.cards.model_card import ImagesServer, ModelCard
 from limner.generators.errors import BrokenImage, GenerationError, error_site
+from limner.generators.remote.http import UNREACHABLE, open_session, table
 from limner.generators.remote.images_answer import (
     LATE,
     MOST_BYTES,
@@ -36,7 +37,6 @@ PAUSES = (0.5, 2.0)
 """Seconds before the second and the third attempt, where the server names none."""
 OVERLOADED = frozenset({429, 502, 503, 504})
 """Statuses of a server that gets no other request either during the pause."""
-UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 FIELDS = {
     "steps": frozenset({"num_inference_steps", "step"}),
     "guidance": frozenset({"guidance_scale"}),
@@ -137,12 +137,7 @@ class ImagesClient:
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
-            headers = {"Authorization": f"Bearer {self.server.api_key}"} if self.server.api_key else {}
-            limits = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, self.server.timeout))
-            # The generator limits the number of requests at once.
-            self._session = aiohttp.ClientSession(
-                headers=headers, timeout=limits, connector=aiohttp.TCPConnector(limit=0)
-            )
+            self._session = open_session(self.server)
         return self._session
 
     def _learn(self, answer: Answer, asked: ImagesRequest, prompt: str) -> bool:
@@ -182,7 +177,7 @@ async def _streamed(response: aiohttp.ClientResponse, progress: SampleProgress) 
 
 def _status_of(error: Any) -> int:
     """The status of a streamed error: vLLM-Omni's ``code`` is one, OpenAI's is a word."""
-    code = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
+    code = table(error).get("code")
     if isinstance(code, int) and 400 <= code < 600:
         return code
     return 400 if isinstance(code, str) else 500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from PIL import Image, ImageChops
 
 from limner.generators.errors import BadRequest, NoLora, NoNegative
 from limner.generators.image_canvas import canvas, canvas_mask
-from limner.generators.image_files import OWN_FORMATS, open_image
+from limner.generators.remote.http import opened, png
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 
@@ -116,8 +115,8 @@ def _check(request: GenerationRequest, refused: Collection[str]) -> None:
 
 def _files(request: GenerationRequest, refused: Collection[str]) -> list[tuple[str, bytes]]:
     """The pictures: what is changed first, then the references, then the mask in both forms."""
-    references = [_png(_opened(one.picture)) for one in request.references]
-    start = [_png(canvas(_opened(request.init_image), request))] if request.init_image else []
+    references = [png(opened(one.picture)) for one in request.references]
+    start = [png(canvas(opened(request.init_image), request))] if request.init_image else []
     is_masked = bool(request.mask or request.box)
     beside: list[tuple[str, bytes]] = []
     if is_masked and references and "reference_image" not in refused:
@@ -125,18 +124,7 @@ def _files(request: GenerationRequest, refused: Collection[str]) -> list[tuple[s
     images = [*start, *references]
     files = [("image" if len(images) == 1 else "image[]", data) for data in images] + beside
     if is_masked:
-        white = canvas_mask(_opened(request.mask) if request.mask else None, request)
+        white = canvas_mask(opened(request.mask) if request.mask else None, request)
         clear = Image.merge("RGBA", (*(white,) * 3, ImageChops.invert(white)))
-        files += [(name, _png(mask)) for name, mask in (("mask", clear), ("mask_image", white)) if name not in refused]
+        files += [(name, png(mask)) for name, mask in (("mask", clear), ("mask_image", white)) if name not in refused]
     return files
-
-
-def _opened(path: str) -> Image.Image:
-    with open(path, "rb") as file:
-        return open_image(file.read(), formats=OWN_FORMATS)
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
