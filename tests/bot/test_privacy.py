@@ -222,7 +222,7 @@ async def furnish(app: App, job: Job, other: Job) -> None:
     """Rows of the member who asked for a job in the tables that the rest of the test leaves empty."""
     ada, here, now = job.user_id, job.guild_id or 0, time.time()
     refused = await app.jobs.log_refusal(new_job("zanzibar", ada, guild_id=here), "filter:idea", "No.")
-    decided = {"state": "rejected", "shown": "rejected", "words": "zanzibar"}
+    decided: dict[str, Any] = {"state": "rejected", "shown": "rejected", "words": "zanzibar"}
     strike = Strike(guild_id=here, user_id=ada, created_at=1.0, expires_at=2.0, given_by=ada, why="zanzibar")
     async with app.database.begin() as session:
         await session.execute(update(Job).where(Job.id == refused.id).values(created_at=now - 2 * LATELY))
@@ -236,7 +236,7 @@ async def furnish(app: App, job: Job, other: Job) -> None:
         session.add(MemberReport(guild_id=here, user_id=ada, job_id=other.id, words="zanzibar", created_at=now))
         session.add(ReferencePicture(job_id=job.id, sha256=app.images.save(png(shade=33))))
         session.add(BlockedPicture(guild_id=here, phash="0" * 16, created_by=ada, created_at=now))
-        held = {"token": "zanzibar", "token_expires_at": 0.0, "held_at": now}
+        held: dict[str, Any] = {"token": "zanzibar", "token_expires_at": 0.0, "held_at": now}
         session.add(Export(user_id=ada, asked_at=now, locale="en-US", **held))
 
 
