@@ -62,7 +62,7 @@ def source_fault(source: str, kind: str) -> ModelFault | None:
         return Checkpoint.read(path, read_limner_json(path.with_suffix("") / "limner.json")).fault()
     except BadText as error:
         return ModelFault(
-            sentence("the file {what}", what=error), sentence("copy or download it again, or take it out")
+            sentence("the checkpoint {what}", what=error), sentence("copy or download it again, or take it out")
         )
 
 

@@ -97,7 +97,7 @@ async def test_doctor_tells_why_and_tries_the_rest(
     assert "unet/diffusion_pytorch_model.safetensors is cut off" in said["cut"]["what"]
     assert (said["cut"]["status"], said["cut"]["mend"]) == ("fail", "copy or download it again")
     assert (said["inpaint"]["status"], said["gone"]["status"]) == ("warn", "fail")
-    assert "the file is a pickle, which is not loaded" in said["old"]["what"]
+    assert "the checkpoint is a pickle, which is not loaded" in said["old"]["what"]
     for name in ("good", "refiner", "one-file"):
         assert said[name]["status"] == "ok"
         assert "loaded and tried in" in said[name]["what"]

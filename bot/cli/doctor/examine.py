@@ -68,7 +68,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     for check in machine.styles(settings):
         yield check
     for problem in settings.broken_models.values():
-        yield Check("fail", problem, _("mend that line; until then the model is not offered"))
+        yield Check("fail", problem, _("mend that; until then the model is not offered"))
     is_set_up = database.status == "ok"
     workers = await machine.workers_alive(settings) if is_set_up else ()
     tried = await models.try_models(settings) if is_set_up and not workers and settings.executor == "local" else {}

@@ -116,7 +116,9 @@ def _tried(what: str, tried: dict[str, Any] | None, mend: str) -> Check:
     if not tried:
         return Check("ok", what)
     if "error" in tried:
-        return Check("fail", _("{what}; it fails when it is tried: {tried}", what=what, tried=tried["error"]), mend)
+        return Check(
+            "fail", _("{what}; it fails when it is tried: {tried}", what=what, tried=stored(tried["error"])), mend
+        )
     return Check("ok", _("{what}; loaded and tried in {tried} s", what=what, tried=decimal(tried["seconds"], 1)))
 
 
