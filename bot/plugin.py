@@ -32,6 +32,7 @@ from limner.bot.cogs.server.commands import ServerCog
 from limner.bot.cogs.servers import ServersCog
 from limner.bot.cogs.settings import SettingButton, SettingsCog, SettingSelect
 from limner.bot.cogs.strikes import StrikesCog
+from limner.bot.cogs.verify import Verify, verify_menu
 from limner.bot.settings import Settings
 from limner.bot.settings.current_cards import keep_looking
 from limner.bot.storage.migrate import check
@@ -101,6 +102,7 @@ COGS = (
     Queue,
     HistoryCog,
     Describe,
+    Verify,
     Improve,
     Lists,
     Me,
@@ -161,7 +163,7 @@ async def _add_commands(bot: AnyBot, app: App, stack: AsyncExitStack) -> None:
     for cog in COGS:
         await bot.add_cog(cog(app))
     await bot.add_cog(ServersCog(app, bot))
-    for menu in (block_menu(), describe_menu(), *message_menus()):
+    for menu in (block_menu(), describe_menu(), verify_menu(), *message_menus()):
         _add_menu(bot.tree, menu)
         stack.callback(bot.tree.remove_command, menu.name, type=menu.type)
 

@@ -117,6 +117,11 @@ class GenerationRequest:
         return bool(self.init_image or self.mask or self.references)
 
     @property
+    def keeps_pixels(self) -> bool:
+        """Whether a part of a given picture stays as it is."""
+        return bool(self.init_image and (self.mask or self.box) and self.keeps_rest)
+
+    @property
     def given(self) -> tuple[str, ...]:
         """The pictures that it is made from, without the mask."""
         return (*filter(None, (self.init_image,)), *(one.picture for one in self.references))

@@ -66,6 +66,7 @@ LAYERS = (
     ("picture_actions", "reference_actions", "held_requests", "steering"),
     ("submit",),
     ("options",),
+    ("verify",),
     ("posted_pictures",),
     ("server_styles",),
     ("app",),

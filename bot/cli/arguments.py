@@ -99,6 +99,10 @@ def _add_upkeep(add: Add) -> None:
     )
     migrate.set_defaults(verb=verbs.migrate)
 
+    verify = add("verify", help="whether a picture file was made here or with AI, and how sure that is")
+    verify.add_argument("file", type=Path, metavar="FILE", help="the picture file")
+    verify.set_defaults(verb=verbs.verify)
+
     certify = add("certify", help="make a self-signed certificate, with which pictures are signed (C2PA)")
     certify.add_argument("name", metavar="NAME", help="whose pictures they are, as everybody can read it")
     certify.set_defaults(verb=verbs.certify)

@@ -206,6 +206,14 @@ def certify(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def verify(arguments: argparse.Namespace) -> int:
+    """Say where a picture comes from."""
+    from limner.bot.cli.verify import verify_file
+
+    asyncio.run(verify_file(_settings(arguments), arguments.file))
+    return 0
+
+
 def wipe(arguments: argparse.Namespace) -> int:
     """Delete everything that was stored."""
     from limner.bot.cli.wipe import wipe as wipe_all

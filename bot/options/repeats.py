@@ -24,6 +24,7 @@ MADE_WITH = {
     "Device": N_("the device"),
     "torch": "torch",
     "diffusers": "diffusers",
+    "Mark": N_("the invisible mark"),
     "Version": N_("the version"),
 }
 """What a picture depends on beside its request: by its key in a PNG file's parameters, its name in a sentence."""

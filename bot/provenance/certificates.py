@@ -45,6 +45,7 @@ class Credentials:
     key: bytes
     algorithm: str
     holder: str
+    serial: str
     expires: datetime
 
 
@@ -72,7 +73,8 @@ def load(signing: Signing) -> Credentials:
         raise CannotSign(_(EXPIRED, file=signing.certificate, date=leaf.not_valid_after_utc.date()))
     if now < leaf.not_valid_before_utc:
         raise CannotSign(_(EARLY, file=signing.certificate, date=leaf.not_valid_before_utc.date()))
-    return Credentials(chain, pem, algorithm, leaf.subject.rfc4514_string(), leaf.not_valid_after_utc)
+    holder, serial = leaf.subject.rfc4514_string(), str(leaf.serial_number)
+    return Credentials(chain, pem, algorithm, holder, serial, leaf.not_valid_after_utc)
 
 
 def make_certificate(folder: Path, holder: str) -> Signing:

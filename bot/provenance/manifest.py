@@ -137,6 +137,19 @@ def has_manifest(data: bytes) -> bool:
     return reader is not None
 
 
+def read_store(data: bytes) -> dict[str, Any] | None:
+    """The manifest store in a picture file as C2PA's library reads it, with its ``state``; None if there is none.
+
+    The state is Valid or Trusted, or Invalid for one that is broken or does not belong to these bytes.
+    """
+    kind = kind_of(data)
+    try:
+        reader = c2pa.Reader.try_create(MIME_TYPES[kind], io.BytesIO(data), context=_context()) if kind else None
+    except c2pa.C2paError:
+        return {"state": "Invalid"}
+    return None if reader is None else {**json.loads(reader.json()), "state": reader.get_validation_state()}
+
+
 def _sign(data: bytes, kind: str, statement: Statement, credentials: Credentials, authority: str | None) -> bytes:
     key, chain = credentials.key, credentials.chain
     address = authority.encode() if authority else None

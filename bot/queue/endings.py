@@ -40,6 +40,8 @@ class StoredPicture:
     #: The classifier's result; None if it could not run.
     seen: Seen | None = None
     nearness: float | None = None
+    #: The number in its invisible mark.
+    mark: int | None = None
 
     @property
     def columns(self) -> dict[str, Any]:

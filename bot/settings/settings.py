@@ -81,6 +81,11 @@ class Settings(SettingFields):
         certificate = Path(self.signing_certificate or folder / "certificate.pem")
         return Signing(certificate, Path(self.signing_key or folder / "key.pem"), self.time_stamp_authority)
 
+    @property
+    def mark_key(self) -> Path:
+        """The file with the key of the invisible mark."""
+        return self.data / "watermark.key"
+
     @cached_property
     def image_text_source(self) -> str:
         """The image-text model's folder or hub name."""

@@ -195,11 +195,18 @@ async def moderated(interaction: Interaction, app: App) -> int:
     """The server that the member may moderate now; raises NotModerator or NoPrivateMessage."""
     if interaction.guild_id is None:
         raise app_commands.NoPrivateMessage
-    settings = await app.guilds.get(interaction.guild_id)
-    named = set(settings.moderator_role_ids).intersection(role_ids(interaction))
-    if not named and not interaction.permissions.manage_guild:
+    if not await moderates(interaction, app):
         raise NotModerator
     return interaction.guild_id
+
+
+async def moderates(interaction: Interaction, app: App) -> bool:
+    """Whether the member is a moderator of the server that they are in."""
+    if interaction.guild_id is None:
+        return False
+    settings = await app.guilds.get(interaction.guild_id)
+    named = set(settings.moderator_role_ids).intersection(role_ids(interaction))
+    return bool(named) or interaction.permissions.manage_guild
 
 
 async def owned(interaction: Interaction, app: App, job_id: int, *, or_cleaner: bool = False) -> Job:

@@ -1,8 +1,9 @@
-"""The files of finished pictures: how they were made, how they came about (IPTC), and a signed manifest (C2PA)."""
+"""Finished pictures and their files: invisible mark, digital source type (IPTC) and signed manifest (C2PA)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from PIL import Image
@@ -11,12 +12,37 @@ from limner.bot.app import App
 from limner.bot.options.picture_files import parse
 from limner.bot.provenance.manifest import Ingredient, Relationship, Statement, signed
 from limner.bot.provenance.source import DigitalSource
+from limner.bot.provenance.watermark import SIDE, Watermark, read_key
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.tables.models import Job
 from limner.generators.requests import GenerationRequest
 
 WORDS = ("Idea", "After step")
 """How the keys of parameters begin that repeat a member's words."""
+
+
+def marked(app: App, image: Image.Image, kept: str | None) -> tuple[Image.Image, int | None]:
+    """A finished picture with its invisible mark, and the number in it; small pictures have none. Blocks.
+
+    ``kept`` is a marked picture of which a part was painted, by its hash: its pixels keep the mark that they have.
+    """
+    if min(image.size) < SIDE:
+        return image, None
+    watermark, original = Watermark(read_key(app.settings.mark_key)), None
+    if kept:
+        with suppress(FileNotFoundError):
+            original = app.images.open(kept)
+    number = watermark.number_of(image)
+    is_comparable = original is not None and original.size == image.size
+    return watermark.marked(image, number, original if is_comparable else None), number
+
+
+def mark_name(app: App, job: Job) -> dict[str, str]:
+    """What the mark's pixels depend on, by the key of `MADE_WITH`; empty where pictures are too small for one."""
+    request = job.generation
+    size = (request.width, request.height)
+    is_marked = min(request.finish.size(*size) if request.finish else size) >= SIDE
+    return {"Mark": Watermark(read_key(app.settings.mark_key)).name} if is_marked else {}
 
 
 def finished_file(
@@ -38,9 +64,7 @@ def finished_file(
 def _source(job: Job) -> DigitalSource:
     if job.is_of_file:
         return DigitalSource.ENHANCED
-    request = job.generation
-    keeps_pixels = request.init_image and (request.mask or request.box) and request.keeps_rest
-    return DigitalSource.COMPOSITE if keeps_pixels else DigitalSource.TRAINED
+    return DigitalSource.COMPOSITE if job.generation.keeps_pixels else DigitalSource.TRAINED
 
 
 def _ingredients(app: App, request: GenerationRequest, start: str | None) -> Iterator[Ingredient]:

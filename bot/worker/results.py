@@ -21,12 +21,13 @@ from limner.bot.options.repeats import compared, made_with
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import Action
 from limner.bot.server_styles import styles_at
+from limner.bot.storage.history.marks import is_marked
 from limner.bot.storage.pictures.input_images import GONE
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.styles import PLAIN
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
-from limner.bot.worker.finished_files import finished_file
+from limner.bot.worker.finished_files import finished_file, mark_name, marked
 from limner.bot.worker.picture_embeddings import embed_new
 from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.generators.base import Finished
@@ -45,10 +46,11 @@ KEPT_WORDS = 20
 
 @dataclass(frozen=True)
 class Result:
-    """A picture and its PNG file with generation parameters."""
+    """A picture, its PNG file with generation parameters, and the number in its invisible mark."""
 
     kept: SelectedPicture
     png: bytes
+    mark: int | None = None
 
 
 async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
@@ -58,7 +60,8 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
         app.measured.put(notes.UNUSED, card.origin, [*finished.unused])
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
     revisions = Revisions(app.measured)
-    job.made_with = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, revisions)
+    found = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, revisions)
+    job.made_with = found | mark_name(app, job)
     kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
     finishing = job.generation.finish
@@ -87,9 +90,11 @@ async def finish(
     if wanted:
         image, pairs = await scoring.finish(kept.image, wanted)
         kept, written = SelectedPicture(image, kept.seed, kept.nearness), with_pairs(written, pairs)
+    is_of_marked = job.generation.keeps_pixels and start and await is_marked(app.database, start)
+    image, mark = await asyncio.to_thread(marked, app, kept.image, start if is_of_marked else None)
     signs_prompt = (await app.guilds.get(job.guild_id)).signs_prompts
-    make = functools.partial(finished_file, app, job, kept.image, written, start=start, signs_prompt=signs_prompt)
-    return Result(kept, await asyncio.to_thread(make))
+    make = functools.partial(finished_file, app, job, image, written, start=start, signs_prompt=signs_prompt)
+    return Result(replace(kept, image=image), await asyncio.to_thread(make), mark)
 
 
 async def hand_in(
@@ -106,7 +111,7 @@ async def hand_in(
     files, images = [result.png for result in results], [result.kept.image for result in results]
     hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
     pictures = [
-        StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness)
+        StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness, one.mark)
         for sha256, one, look in zip(hashes, results, seen, strict=True)
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
@@ -133,7 +138,7 @@ async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Im
 async def _with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPicture:
     """A painting of a part of a picture, with the picture's own pixels in the rest."""
     request = job.generation
-    if not request.init_image or not (request.mask or request.box) or not request.keeps_rest:
+    if not request.init_image or not request.keeps_pixels:
         return one
     try:
         original = await asyncio.to_thread(app.images.open, request.init_image)

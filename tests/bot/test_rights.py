@@ -16,7 +16,7 @@ import pytest
 import simcord
 from discord import app_commands
 
-from limner.bot.cogs import describe, message_menus, pictures
+from limner.bot.cogs import describe, message_menus, pictures, verify
 from limner.bot.cogs.filter import cards
 from limner.bot.cogs.filter.cards import ListButton, ListSelect, RuleButton
 from limner.bot.cogs.filter.files import ImportButton
@@ -88,7 +88,7 @@ CLEANERS = {ASKER, ADMINISTRATOR, OWNER}
 """The asker, and who has Manage Messages."""
 OF_PICTURES = (message_menus.START, message_menus.VARY, message_menus.UPSCALE, message_menus.ADJUST)
 OF_REQUESTS = (message_menus.DETAILS, message_menus.REUSE, message_menus.OPEN, message_menus.REPORT)
-MENUS = (pictures.BLOCK, describe.MENU, *OF_PICTURES, *OF_REQUESTS)
+MENUS = (pictures.BLOCK, describe.MENU, verify.MENU, *OF_PICTURES, *OF_REQUESTS)
 NOTHING_OF_TODAY = EraseButton(Period(0, 0.0, 1.0), is_all=False, takes_messages=False)
 """Erases the requests from before 1970 of the member who presses it."""
 SLATE = {"slate": Style("slate", "Slate")}
@@ -153,6 +153,8 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "help": (EVERYBODY, no_options),
     "describe": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     describe.MENU: (EVERYBODY - {IN_DM}, no_options),
+    "verify": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
+    verify.MENU: (EVERYBODY - {IN_DM}, no_options),
     **dict.fromkeys(OF_PICTURES, (EVERYBODY - {IN_DM}, no_options)),
     message_menus.DETAILS: (EVERYBODY - {IN_DM}, no_options),
     message_menus.REUSE: (EVERYBODY - {IN_DM}, no_options),

@@ -9,9 +9,11 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from limner.bot.errors import BadPicture
+from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.signing import Signing
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.translation import N_, _
@@ -82,6 +84,19 @@ class PictureDecoder:
         if not LEAST_SHARE <= header["share"] <= 1 - LEAST_SHARE:
             raise BadPicture(_(BLACK) if header["share"] < LEAST_SHARE else _(WHITE))
         return made
+
+    async def verify(self, data: bytes, key: Path) -> Evidence:
+        """What a picture file says of where it comes from; ``key`` is the file with the key of the invisible mark.
+
+        A picture that is too large to be opened has a manifest only; raises BadPicture for what is no picture.
+        """
+        limits = {"most_pixels": self._most_pixels}
+        async with self._given:
+            [(header, _made)] = await _ask({"do": "verify", "key": str(key), **limits}, data)
+        evidence = Evidence.from_json(header)
+        if evidence.fault in (FileFault.KIND, FileFault.BROKEN):
+            raise BadPicture(_(SENTENCES[FileFault(evidence.fault)]))
+        return evidence
 
     async def fingerprint(self, data: bytes) -> str:
         """The perceptual hash of an input picture; raises BadPicture like `clean`."""

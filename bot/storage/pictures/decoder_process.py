@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from limner.bot.errors import BadPicture
+from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.signing import Signing
 from limner.bot.settings.checks import KEY_BYTES
 from limner.bot.storage.cipher import Cipher
@@ -46,6 +48,8 @@ def _answers(task: dict[str, Any], given: bytes) -> Iterator[Decoded]:
         keys = [given[start : start + KEY_BYTES] for start in range(0, len(given), KEY_BYTES)]
         images = ImageStore(Path(task["folder"]), Cipher(keys))
         yield from (_own(task, images, sha256) for sha256 in task["pictures"])
+    elif task["do"] == "verify":
+        yield _verified(task, given).to_json(), b""
     else:
         yield _given(task, given)
 
@@ -81,6 +85,21 @@ def _own(task: dict[str, Any], images: ImageStore, sha256: str) -> Decoded:
         return {"problem": str(error)}, b""
     found = _fitted(task, png)
     return ({"kind": found[0]}, found[1]) if found else ({}, b"")
+
+
+def _verified(task: dict[str, Any], data: bytes) -> Evidence:
+    """What a file says of where it comes from."""
+    from limner.bot.provenance.verification import manifest_in, marks_in  # loads the libraries for both
+
+    manifest = manifest_in(data)
+    try:
+        image = open_image(data, most_pixels=task["most_pixels"])
+    except BadImage as error:
+        return Evidence(manifest, fault=error.fault)
+    phash = None
+    with suppress(BadPicture):
+        phash = known_by(image)
+    return Evidence(manifest, marks_in(image, Path(task["key"])), phash)
 
 
 def _clean(task: dict[str, Any], image: Image.Image, data: bytes) -> bytes:

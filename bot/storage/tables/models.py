@@ -46,6 +46,7 @@ UNERASED = "deleted_at IS NOT NULL AND erased_at IS NULL"
 WITHOUT_FEATURES = "features_by IS NULL"
 CLICKED = "click_key IS NOT NULL"
 WITH_PARENT = "parent_id IS NOT NULL"
+MARKED = "mark IS NOT NULL"
 
 
 class Looked(MappedAsDataclass, kw_only=True):
@@ -267,11 +268,14 @@ class Image(Looked, Base, kw_only=True, eq=False):
     #: without an embedding: the file cannot be read.
     features: Mapped[bytes | None] = mapped_column(EncryptedBytes, default=None, deferred=True, repr=False)
     features_by: Mapped[str | None] = mapped_column(String(200), default=None)
+    #: The number in its invisible mark (`bot.provenance.watermark`); None if it has none.
+    mark: Mapped[int | None] = mapped_column(BigInteger, default=None)
     #: An `ImageVerdict`; None while there is nothing against the picture.
     verdict: Mapped[str | None] = mapped_column(String(16), default=None)
     __table_args__ = (
         Index("ix_images_job", "job_id", "position"),
         partial_index("ix_images_without_features", "id", where=WITHOUT_FEATURES),
+        partial_index("ix_images_mark", "mark", where=MARKED),
     )
     job: Mapped[Job] = relationship(back_populates="images", init=False, repr=False)
 

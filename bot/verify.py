@@ -1,0 +1,142 @@
+"""Use case: where a picture comes from, by its manifest, its invisible mark and its looks, and how sure each one is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from limner.bot.errors import FilesGone
+from limner.bot.posted_pictures import picture_of
+from limner.bot.provenance.evidence import Evidence, ManifestState
+from limner.bot.provenance.signing import Signing
+from limner.bot.storage.history import marks
+from limner.bot.storage.pictures.decoder import LONGEST_RATIO, SENTENCES
+from limner.bot.storage.tables.models import Job
+from limner.bot.translation import N_, _, ngettext
+from limner.generators.image_files import FileFault
+
+if TYPE_CHECKING:
+    from limner.bot.app import App
+
+NO_MANIFEST = N_("**Manifest:** none. Most programs and sites take it out, so that says nothing.")
+BROKEN = N_("**Manifest:** it is broken, or the file was changed after it was signed: do not rely on it.")
+OURS = N_("**Manifest:** signed by this bot ({signer}), and the file is unchanged since then. That is certain.")
+THEIRS = N_(
+    "**Manifest:** signed by {signer} with {program}, and the file is unchanged since then. Whether the signer is who "
+    "they say they are, a list of trusted certificates must tell."
+)
+GENERATED = N_("It says that the picture was made with AI.")
+MARKED = N_(
+    "**Mark:** this bot's invisible mark is in the pixels; by chance that happens less often than once in a million."
+)
+ERASED = N_("It was made here, and its request has been erased since, or the mark is too weak to say which one it was.")
+NO_MARK = N_(
+    "**Mark:** none of this bot's. A strongly changed picture may have lost it, and another bot's mark can be read by "
+    "its operator only."
+)
+ALIKE = N_(
+    "**Looks:** a picture made here looks like it ({bits} of 64 bits differ). Alike pictures may differ in what counts."
+)
+NOT_ALIKE = N_("**Looks:** like none of the pictures that were made here lately.")
+TOO_LARGE = N_("**Pixels:** not read. {why}")
+MADE = N_("It was made here <t:{time}:D>.")
+REQUEST = N_("Request {job}, picture {number}, asked for by <@{member}> <t:{time}:f>.")
+
+
+@dataclass(frozen=True)
+class PictureOfLog:
+    """A picture of the log that a file is, or looks like; and in how many bits of its hash it differs."""
+
+    job: Job
+    number: int
+    distance: int = 0
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is known of a picture file."""
+
+    evidence: Evidence
+    #: The certificate with which this bot signs now.
+    own_serial: str
+    #: Width times height of the largest picture that is opened.
+    most_pixels: int
+    #: The requests of the marks, in their order; None where the request was erased.
+    made: list[PictureOfLog | None]
+    alike: PictureOfLog | None
+
+
+async def verify(app: App, data: bytes) -> Verified:
+    """Examine a picture file, and look it up in the log; raises BadPicture for what is no picture."""
+    evidence = await app.decoder.verify(data, app.settings.mark_key)
+    found = await marks.of_marks(app.database, [number for number, _sureness in evidence.marks])
+    made = [_of_log(found.get(number)) for number, _sureness in evidence.marks]
+    alike = None
+    if not made and evidence.phash:
+        alike = _of_log(await marks.most_alike(app.database, evidence.phash, app.settings.block_distance))
+    return Verified(evidence, _own_serial(app.settings.signing), app.settings.max_input_pixels, made, alike)
+
+
+async def verify_stored(app: App, job: Job, number: int) -> Verified:
+    """The same of a posted picture, by its file here; raises FilesGone if that is missing."""
+    try:
+        data = await asyncio.to_thread(app.images.read, picture_of(job, number).sha256)
+    except FileNotFoundError as error:
+        raise FilesGone from error
+    return await verify(app, data)
+
+
+def sentences(verified: Verified, may_know: Callable[[Job], bool]) -> Iterator[str]:
+    """What is said of it; who asked for a picture is said of those requests only of which ``may_know`` is true."""
+    found = verified.evidence
+    yield _manifest(verified)
+    if found.fault:
+        why = _(SENTENCES[FileFault(found.fault)], most=round(verified.most_pixels / 1e6), ratio=LONGEST_RATIO)
+        yield _(TOO_LARGE, why=why)
+        return
+    if verified.made:
+        known = [_request(one, may_know) for one in verified.made if one]
+        yield " ".join([_(MARKED), *(known or [_(ERASED)])])
+        return
+    yield _(NO_MARK)
+    if verified.alike:
+        yield f"{_(ALIKE, bits=verified.alike.distance)} {_request(verified.alike, may_know)}"
+    else:
+        yield _(NOT_ALIKE)
+
+
+def _manifest(verified: Verified) -> str:
+    found = verified.evidence.manifest
+    if found.state != ManifestState.INTACT:
+        return _(NO_MANIFEST if found.state == ManifestState.NONE else BROKEN)
+    is_ours = bool(found.serial) and found.serial == verified.own_serial
+    parts = [_(OURS if is_ours else THEIRS, signer=found.signer, program=found.program)]
+    parts += [_(GENERATED)] if found.is_generated else []
+    if found.ingredients:
+        parts.append(ngettext("It was made of 1 picture.", "It was made of {number} pictures.", found.ingredients))
+    return " ".join(parts)
+
+
+def _request(found: PictureOfLog, may_know: Callable[[Job], bool]) -> str:
+    job, time = found.job, int(found.job.created_at)
+    if not may_know(job):
+        return _(MADE, time=time)
+    return _(REQUEST, job=job.id, number=found.number, member=job.user_id, time=time)
+
+
+def _own_serial(signing: Signing) -> str:
+    """The serial number of the bot's own certificate; empty if there is none that signs."""
+    if not signing.is_set_up:
+        return ""
+    from limner.bot.provenance.certificates import CannotSign, load  # takes 0.1 s, and few ask
+
+    try:
+        return load(signing).serial
+    except CannotSign:
+        return ""
+
+
+def _of_log(row: tuple[Job, int, int] | None) -> PictureOfLog | None:
+    return PictureOfLog(*row) if row else None

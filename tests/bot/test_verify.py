@@ -1,0 +1,145 @@
+"""/verify: what is said of a picture, how sure, and to whom."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simcord
+import skimage
+from PIL import Image, ImageOps
+
+from limner.bot.cli.verify import verify_file
+from limner.bot.errors import BadPicture
+from limner.bot.provenance.certificates import make_certificate
+from limner.bot.provenance.manifest import Statement, signed
+from limner.bot.provenance.signing import FOLDER, Signing
+from limner.bot.provenance.source import DigitalSource
+from limner.bot.provenance.watermark import Watermark, read_key
+from limner.bot.queue.endings import StoredPicture
+from limner.bot.storage.pictures.image_files import encode_png
+from limner.bot.storage.pictures.perceptual_hash import fingerprint
+from limner.bot.storage.tables.models import Job
+from tests.rows import seen
+from tests.simulated_discord import World
+
+Sent = tuple[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> Image.Image:
+    with Image.open(Path(str(skimage.__file__)).parent / "data" / "astronaut.png") as image:
+        return ImageOps.fit(image.convert("RGB"), (256, 256))
+
+
+def as_jpeg(image: Image.Image, **more: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80, **more)
+    return file.getvalue()
+
+
+async def made_here(world: World, image: Image.Image) -> tuple[Job, Image.Image]:
+    """A posted request of Ada's whose picture is this one, and the picture with its mark."""
+    watermark = Watermark(read_key(world.app.settings.mark_key))
+    number = watermark.number_of(image)
+    marked = watermark.marked(image, number)
+    png = encode_png(marked, "a", DigitalSource.TRAINED)
+    sha256 = world.app.images.save(png)
+    await world.imagine("an astronaut")
+    job = await world.claim()
+    picture = StoredPicture(sha256, 256, 256, len(png), 7, seen(phash=fingerprint(marked)), mark=number)
+    await world.app.jobs.save_expansion(job, job.expanded or _plain(), "an astronaut")
+    assert await world.app.jobs.finish(job, [picture], seconds=0.1, busy_seconds=0.0)
+    return await world.delivered(job), marked
+
+
+def _plain() -> Any:
+    from limner.generators.base import Expansion
+
+    return Expansion("an astronaut", "", (), "", 0.0)
+
+
+async def said(world: World, who: simcord.MemberActor, data: bytes, name: str = "a.jpg") -> str:
+    result = await who.slash(world.channel, "verify", picture=(name, data))
+    return answer(result)
+
+
+def answer(result: simcord.InteractionResult) -> str:
+    assert result.ephemeral
+    return result.followups[-1].content if result.followups else (result.response.content if result.response else "")
+
+
+async def test_a_picture_made_here_is_known_again_and_its_owner_only_to_those_who_may(
+    world: World, astronaut: Image.Image, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    job, marked = await made_here(world, astronaut)
+    cut = as_jpeg(marked.crop((5, 9, 250, 256)))
+    mine = await said(world, world.ada, cut)
+    assert "invisible mark is in the pixels" in mine
+    assert f"Request {job.id}, picture 1, asked for by <@{world.ada.id}>" in mine
+    others = await said(world, world.bob, cut)
+    assert "invisible mark is in the pixels" in others
+    assert f"It was made here <t:{int(job.created_at)}:D>" in others
+    assert str(world.ada.id) not in others
+    assert f"<@{world.ada.id}>" in await said(world, world.grace, cut)
+
+    flat = astronaut.convert("L").convert("RGB")
+    looks = await said(world, world.bob, as_jpeg(flat))
+    assert "none of this bot's" in looks
+    assert "a picture made here looks like it" in looks
+    assert "none. Most programs" in looks
+
+    menu = await world.bob.context_menu(world.channel, "Verify", world.message(job))
+    assert "invisible mark is in the pixels" in answer(menu)
+
+    file = tmp_path / "cut.jpg"
+    file.write_bytes(cut)
+    await verify_file(world.app.settings, file)
+    assert f"Request {job.id}, picture 1, asked for by {world.ada.id} 20" in capsys.readouterr().out
+
+    await world.delete(job)
+    erased = await said(world, world.grace, cut)
+    assert "made here, and its request has been erased since" in erased
+    assert str(world.ada.id) not in erased
+
+
+async def test_manifests_are_told_apart(world: World, astronaut: Image.Image, tmp_path: Path) -> None:
+    mine = make_certificate(world.app.settings.data / FOLDER, "My studio")
+    other = make_certificate(tmp_path / "other", "Somebody else")
+    plain = as_jpeg(astronaut)
+
+    def with_manifest(signing: Signing) -> bytes:
+        return signed(plain, "jpg", Statement("x", DigitalSource.TRAINED), signing)
+
+    assert "signed by this bot (My studio)" in await said(world, world.bob, with_manifest(mine))
+    theirs = await said(world, world.bob, with_manifest(other))
+    assert "signed by Somebody else with Limner" in theirs
+    assert "made with AI" in theirs
+    changed = bytearray(with_manifest(mine))
+    changed[-200] ^= 1
+    assert "it is broken, or the file was changed" in await said(world, world.bob, bytes(changed))
+    stripped = as_jpeg(Image.open(io.BytesIO(with_manifest(mine))))
+    assert "**Manifest:** none" in await said(world, world.bob, stripped)
+    strangers = Watermark(b"another key").marked(astronaut, 5)
+    assert "none of this bot's" in await said(world, world.bob, as_jpeg(strangers))
+
+
+def wide_png(width: int) -> bytes:
+    """A small file that claims to be so many pixels wide."""
+    header = struct.pack(">IIBBBBB", width, width, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+async def test_a_picture_that_is_too_large_is_not_opened(world: World) -> None:
+    assert "**Pixels:** not read" in await said(world, world.bob, wide_png(50_000), "wide.png")
+    assert "not a picture" in await said(world, world.bob, b"words", "a.png")
+    with pytest.raises(BadPicture):
+        await world.app.decoder.verify(b"words", world.app.settings.mark_key)

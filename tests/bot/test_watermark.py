@@ -1,0 +1,156 @@
+"""The invisible mark: what it survives, how rarely it is seen where there is none, and which pictures have one."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import skimage
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from limner.bot import submit
+from limner.bot.app import App
+from limner.bot.provenance.mark_code import CodeReader, coded
+from limner.bot.provenance.watermark import FALSE_ALARMS, SIDE, Watermark, read_key
+from tests.bot.test_worker import AddingExpander, ask, make_worker, settings, tiny
+
+__all__ = ["settings", "tiny"]
+
+WATERMARK = Watermark(b"a key of thirty-two bytes, so to say")
+Attack = Callable[[Image.Image], Image.Image]
+
+
+def encoded(kind: str, quality: int) -> Attack:
+    def attack(image: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        image.save(file, kind, quality=quality)
+        return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+
+    return attack
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    left, top = width // 50, height // 30
+    return image.crop((left, top, left + round(0.95 * width), top + round(0.95 * height)))
+
+
+ATTACKS: dict[str, Attack] = {
+    "none": lambda image: image,
+    "JPEG quality 75": encoded("JPEG", 75),
+    "WebP quality 80": encoded("WEBP", 80),
+    "half the size": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS),
+    "5 % cropped": cropped,
+    "10 % brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.1),
+    "10 % darker": lambda image: ImageEnhance.Brightness(image).enhance(0.9),
+}
+
+
+PHOTOS = ("astronaut.png", "coffee.png")
+
+
+def pictures(side: int) -> Iterator[Image.Image]:
+    """Photographs that scikit-image has, and flat drawings such as doodle paints."""
+    for name in PHOTOS:
+        with Image.open(Path(str(skimage.__file__)).parent / "data" / name) as image:
+            yield ImageOps.fit(image.convert("RGB"), (side, side))
+    for seed in range(1):
+        random, image = Random(seed), Image.linear_gradient("L").resize((side, side)).convert("RGB")
+        draw = ImageDraw.Draw(image)
+        for _ in range(6):
+            x, y, size = (random.randrange(side) for _ in range(3))
+            draw.ellipse((x, y, x + size, y + size), tuple(random.choices((0, 40, 128, 255), k=3)))
+        yield image
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    error = np.mean((np.asarray(one, float) - np.asarray(other, float)) ** 2)
+    return 10 * math.log10(255**2 / error)
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**32))
+def test_a_number_is_read_with_a_tenth_of_its_code_wrong(number: int, seed: int) -> None:
+    received = coded(number)
+    wrong = np.random.default_rng(seed).permutation(16)[:2] * 8  # far enough apart for a code of free distance 10
+    received[wrong] *= -1
+    assert DECODER.numbers(received[None]) == [number]
+
+
+DECODER = CodeReader()
+
+
+@pytest.mark.parametrize("side", [256, pytest.param(512, marks=pytest.mark.slow)])
+def test_the_mark_is_invisible_and_survives(side: int) -> None:
+    failed: list[str] = []
+    for image in pictures(side):
+        number = WATERMARK.number_of(image)
+        marked = WATERMARK.marked(image, number)
+        assert psnr(image, marked) >= 40
+        failed += [name for name, attack in ATTACKS.items() if not found(attack(marked), number)]
+    assert len(failed) <= 0.05 * 3 * len(ATTACKS), failed
+
+
+def found(image: Image.Image, number: int) -> bool:
+    marks = WATERMARK.read(image)
+    return bool(marks) and marks[0].number == number
+
+
+def test_pictures_without_a_mark_and_with_another_key_have_none() -> None:
+    assert FALSE_ALARMS < 1e-6
+    stranger = Watermark(b"another key")
+    for image in pictures(256):
+        assert not WATERMARK.read(image)
+        assert not WATERMARK.read(stranger.marked(image, 7))
+    for flat in (Image.new("RGB", (SIDE, SIDE), "white"), Image.new("RGB", (3, 900), "red")):
+        assert not WATERMARK.read(flat)
+
+
+def test_what_is_made_of_a_marked_picture_has_both_numbers() -> None:
+    image = next(pictures(256))
+    first = WATERMARK.number_of(image)
+    second = first ^ 12345
+    both = WATERMARK.marked(WATERMARK.marked(image, first), second)
+    assert {mark.number for mark in WATERMARK.read(both)} == {first, second}
+
+
+def test_pixels_that_are_kept_stay_as_they_are() -> None:
+    image = next(pictures(256))
+    painted = image.copy()
+    painted.paste((200, 60, 60), (0, 0, 100, 256))
+    marked = np.asarray(WATERMARK.marked(painted, 5, kept=image))
+    is_painted = (np.asarray(painted) != np.asarray(image)).any(axis=2)
+    assert (marked == np.asarray(painted))[~is_painted].all()
+    assert (marked != np.asarray(painted))[is_painted].any()
+
+
+def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "watermark.key"
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(read_key, [file] * 8))
+    assert keys == {read_key(file)}
+    assert file.stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["watermark.key"]
+
+
+async def test_every_picture_from_128_pixels_up_is_marked_and_a_repeat_is_the_same(app: App) -> None:
+    large = await ask(app, "a red cat", steps=1, size="256x256")
+    small = await ask(app, "a red cat", steps=1, size="64x128", user_id=2)
+    await make_worker(app, AddingExpander()).run(burst=True)
+    large, small = await app.jobs.get(large.id), await app.jobs.get(small.id)
+    assert small.images[0].mark is None
+    watermark = Watermark(read_key(app.settings.mark_key))
+    [mark] = watermark.read(app.images.open(large.images[0].sha256))
+    assert mark.number == large.images[0].mark
+    again = await submit.repeat(app, large, where=large.where)
+    await make_worker(app, AddingExpander()).run(burst=True)
+    again = await app.jobs.get(again.id)
+    assert again.images[0].mark == mark.number
+    assert again.notes["repeated"]["same"]
