@@ -74,6 +74,10 @@ class HoldReason(StrEnum):
     REPORTED = "reported"
 
 
+HAS_MINORS = "minors"
+"""The note of a job whose texts name minors: its pictures have a stricter limit (`bot.moderation.image_policy`)."""
+
+
 class ImageVerdict(StrEnum):
     """What is decided about one picture (`Image.verdict`)."""
 

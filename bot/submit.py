@@ -390,6 +390,8 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     if verdict.refusal:
         await app.refusals.check(new)
         refused = apply_verdict.remember(new, verdict)
+        if verdict.refusal.is_by_floor:
+            refused = apply_verdict.without_words(refused)
         job = await app.jobs.log_refusal(refused, verdict.refusal.code, verdict.refusal.sentence)
         raise Refused(verdict.refusal.sentence, job.id)
     return apply_verdict.obeyed(new, verdict)

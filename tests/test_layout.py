@@ -100,6 +100,7 @@ INNER_LAYERS = {
     ),
     "filters": (
         ("content_filter", "lines"),
+        ("floor",),
         ("rulebook",),
         ("costs", "trials"),
         ("verdicts",),

@@ -14,6 +14,7 @@ from limner.bot.errors import BadRule
 from limner.bot.filters.costs import Ledger
 from limner.bot.filters.disguises.respelled import A_CHARACTER, is_respelled
 from limner.bot.filters.fair_thread import FairThread
+from limner.bot.filters.floor import with_floor
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.filters.rulebook.files import Item
@@ -89,7 +90,7 @@ class ContentFilter(RuleBook):
 
         In a direct message only the operator's rules hold. A flag without a review channel is a block. ``pardoned``
         rules do not count for this request. Negative prompts are checked if the server's settings say so, or if they
-        become a part of the prompt (``paints_negative``).
+        become a part of the prompt (``paints_negative``). What the floor finds is refused whatever the rules are.
         """
         guilds = _guilds(where)
         settings = await self._refresh(guilds)
@@ -99,12 +100,13 @@ class ContentFilter(RuleBook):
             for guild in guilds
             if paints_negative or guild == EVERYWHERE or settings[guild].checks_negative_prompts
         ]
-        matchers = {name: wary if name == _(NEGATIVE) else every for name in texts}
+        matchers = {name: wary if name == NEGATIVE else every for name in texts}
         flags_block, place = settings[guilds[0]].review_channel_id is None, where.place()
 
         def look() -> Verdict:
             work = Work.of(texts.values(), is_beside_loop=True)
-            return judge(texts, matchers, place, flags_block=flags_block, pardoned=pardoned, work=work)
+            verdict = judge(texts, matchers, place, flags_block=flags_block, pardoned=pardoned, work=work)
+            return with_floor(verdict, texts, NEGATIVE, paints_negative=paints_negative)
 
         verdict = await self._checks.run(guilds[0], look)
         if verdict.refusal and verdict.refusal.is_for_cost:

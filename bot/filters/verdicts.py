@@ -29,6 +29,8 @@ FIELDS = (
 """The texts of a request, as a refusal names them."""
 WITHOUT_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again.")
 WITH_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again. {reason}")
+FLOOR = EndCode.FILTER.about("floor")
+"""How the codes of refusals begin that no rule decides."""
 ROUNDS = 3
 """How often a text is checked again after a replacement."""
 _ANYWHERE = Place()
@@ -43,6 +45,11 @@ class Refusal:
     #: The rule that forbids it, or takes most of the steps; empty if there is none.
     rule_id: str
     field: str
+
+    @property
+    def is_by_floor(self) -> bool:
+        """Whether it is refused everywhere, whatever the rules are (`bot.filters.floor`)."""
+        return self.code.startswith(FLOOR)
 
     @property
     def is_for_cost(self) -> bool:
@@ -62,6 +69,8 @@ class Verdict:
     rules: Sequence[Rule] = ()
     refusal: Refusal | None = None
     actions: frozenset[RuleAction] = field(default_factory=frozenset[RuleAction])
+    #: Whether it names minors, which nothing forbids by itself.
+    has_minors: bool = False
 
     @property
     def action(self) -> RuleAction | None:

@@ -8,7 +8,7 @@ from typing import Any
 from limner.bot.filters.rules import RuleAction, strongest
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import HoldReason
+from limner.bot.reasons import HAS_MINORS, HoldReason
 from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
@@ -44,11 +44,22 @@ def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
 def remember(new: NewJob, verdict: Verdict) -> NewJob:
     """A new request with the verdict's record, its texts unchanged."""
     kept = remembered(verdict)
-    return replace(new, **kept | {"is_spoiler": new.is_spoiler or kept["is_spoiler"]})
+    notes = {**new.notes, **({HAS_MINORS: True} if verdict.has_minors else {})}
+    return replace(new, **kept | {"is_spoiler": new.is_spoiler or kept["is_spoiler"], "notes": notes})
+
+
+def without_words(new: NewJob) -> NewJob:
+    """A request of which the row keeps who asked, when, where and the code, but no word."""
+    request = replace(new.request, prompt="", negative_prompt="", loras=(), part="", steering=())
+    return replace(
+        new, idea="", request=request, style="", prompt=None, expansion=None, input_name="", notes=dict[str, Any]()
+    )
 
 
 def obey(job: Job, verdict: Verdict) -> None:
     """The same for an accepted job, whose row is written later."""
+    if verdict.has_minors:
+        job.notes = {**job.notes, HAS_MINORS: True}
     if verdict.action is None:
         return
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]

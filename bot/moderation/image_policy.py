@@ -9,7 +9,7 @@ from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
-from limner.bot.reasons import EndCode, HoldReason, ImageVerdict
+from limner.bot.reasons import HAS_MINORS, EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Image, InputPicture, Job, PreviewRow
 from limner.bot.translation import N_, _
@@ -38,6 +38,9 @@ OF_OPERATOR = {
         "It looks like a picture that this bot's operator blocks, so it cannot be approved; you can reject it."
     ),
 }
+
+MINORS_LIMIT = 0.2
+"""The explicit limit of pictures whose words name minors: where words and classifier disagree, a moderator decides."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class ImagePolicy:
         if await self._blocked.has_like(where.guild_id, picture.phash or "", self._settings.block_distance):
             return HoldReason.BLOCKED
         limit = await self.limit(where, is_from_picture=job.generation.is_from_picture)
+        if job.notes.get(HAS_MINORS):
+            limit = min(limit, MINORS_LIMIT)
         return HoldReason.EXPLICIT if _is_over(picture, limit) else None
 
     async def _against_approved(self, image: Image, job: Job) -> HoldReason | None:
@@ -92,8 +97,8 @@ class ImagePolicy:
             return HoldReason.UNSEEN
         if await self._blocked.has_like(None, image.phash or "", self._settings.block_distance):
             return HoldReason.BLOCKED
-        is_given = job.generation.is_from_picture
-        return HoldReason.EXPLICIT if is_given and _is_over(image, self._settings.explicit_limit) else None
+        has_ordinary = job.generation.is_from_picture or job.notes.get(HAS_MINORS)
+        return HoldReason.EXPLICIT if has_ordinary and _is_over(image, self._settings.explicit_limit) else None
 
     def _is_seen(self, picture: Image | InputPicture | PreviewRow) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.safety_classifier == "off")

@@ -13,10 +13,11 @@ from functools import partial
 from glin_profanity import Filter
 from pyobscenity import Dataset, PhraseBuilder, ProfanityFilter
 
+from limner.bot.filters.floor import floor
 from limner.bot.filters.matcher import Matcher
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.text.keywords import automaton
-from limner.bot.filters.work import TooCostly
+from limner.bot.filters.work import TooCostly, Work
 from tests.benchmarks import disguises
 from tests.benchmarks.figures import ROUNDS, show, spread
 
@@ -45,6 +46,14 @@ def main() -> None:
             costs = [_cost(check, prompts) for _ in range(ROUNDS)]
             rows.append((f"{size} rules: {name}", spread([1e6 * cost for cost in costs], "{:.0f}"), f"{build:.2f}"))
         rows.append(_worst_row(size, words, prompts))
+    floor()  # reads the list of real words, too
+    rows.append(
+        (
+            "the floor, in addition to the rules",
+            spread([1e6 * _cost(_floor, _prompts()) for _ in range(ROUNDS)], "{:.0f}"),
+            "",
+        )
+    )
     note = f"Median (lowest to highest) of {ROUNDS} rounds of {PROMPTS} different prompts in four languages; CPU time."
     show("The filter", ("", "microseconds a prompt", "seconds to build"), rows, note)
     disguises.main()
@@ -102,6 +111,10 @@ Check = Callable[[str], bool]
 def _ours(words: Sequence[str]) -> Check:
     matcher = Matcher([Rule(word, word) for word in words])
     return lambda text: matcher.find(text) is not None
+
+
+def _floor(text: str) -> bool:
+    return floor().find({"idea": text}, "negative prompt", Work.of([text])).subject is not None
 
 
 def _regex_loop(words: Sequence[str]) -> Check:
