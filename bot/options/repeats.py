@@ -25,6 +25,7 @@ MADE_WITH = {
     "torch": "torch",
     "diffusers": "diffusers",
     "Mark": N_("the invisible mark"),
+    "Label": N_("the label in the corner"),
     "Version": N_("the version"),
 }
 """What a picture depends on beside its request: by its key in a PNG file's parameters, its name in a sentence."""

@@ -16,6 +16,7 @@ from limner.generators.cards.card_schema import QUANTIZED
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 MOST_CANDIDATES = 8
 MOST_REQUESTS = 40
+MOST_CORNER = 20
 KEY_BYTES = 32
 KEY = N_("The setting `encryption_key` must be 32 bytes in base64; `openssl rand -base64 32` makes such a key.")
 
@@ -25,6 +26,9 @@ def check_values(settings: SettingFields) -> None:
     _one_of("executor", settings.executor, ("local", "ray", "openai", "comfy"))
     _one_of("offload", settings.offload, ("none", "model", "sequential"))
     _one_of("dtype", settings.dtype, ("auto", "float32", "float16", "bfloat16"))
+    _one_of("ai_label", settings.ai_label, ("on", "off"))
+    if len(settings.corner_label) > MOST_CORNER:
+        raise SetupError(_("The setting `corner_label` may have at most {most} characters.", most=MOST_CORNER))
     _one_of("previews", settings.previews, ("on", "off"))
     _one_of("expander_device", settings.expander_device, ("auto", "cpu", "resident", "swap"))
     _one_of("log_level", settings.log_level, ("DEBUG", "INFO", "WARNING", "ERROR"))

@@ -104,6 +104,14 @@ class SettingFields:
     max_input_bytes: int = setting(10 * 2**20, "Bytes of a picture file to start from.")
     max_input_pixels: int = setting(40_000_000, "Width times height of a picture to start from.")
 
+    ai_label: str = setting(
+        "on",
+        "Say under pictures and in their alt text that AI generated them: on, or off, only where the law of the place "
+        "allows that (in the EU it does not).",
+    )
+    corner_label: str = setting(
+        "", "Text in the lower right corner of every picture, such as AI; up to 20 characters, empty: none."
+    )
     signing_certificate: str = setting(
         "",
         "PEM file of the certificate chain that signs pictures (C2PA); empty means signing/certificate.pem in the data "

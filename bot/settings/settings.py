@@ -82,6 +82,11 @@ class Settings(SettingFields):
         return Signing(certificate, Path(self.signing_key or folder / "key.pem"), self.time_stamp_authority)
 
     @property
+    def says_ai(self) -> bool:
+        """Whether messages and alt texts say that AI generated a picture."""
+        return self.ai_label == "on"
+
+    @property
     def mark_key(self) -> Path:
         """The file with the key of the invisible mark."""
         return self.data / "watermark.key"

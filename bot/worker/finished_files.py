@@ -10,6 +10,7 @@ from PIL import Image
 
 from limner.bot.app import App
 from limner.bot.options.picture_files import parse
+from limner.bot.provenance.corner_label import labelled
 from limner.bot.provenance.manifest import Ingredient, Relationship, Statement, signed
 from limner.bot.provenance.source import DigitalSource
 from limner.bot.provenance.watermark import SIDE, Watermark, read_key
@@ -22,12 +23,16 @@ WORDS = ("Idea", "After step")
 
 
 def marked(app: App, image: Image.Image, kept: str | None) -> tuple[Image.Image, int | None]:
-    """A finished picture with its invisible mark, and the number in it; small pictures have none. Blocks.
+    """A finished picture with the operator's label and its invisible mark, and the number in it. Blocks.
+
+    Small pictures have neither.
 
     ``kept`` is a marked picture of which a part was painted, by its hash: its pixels keep the mark that they have.
     """
     if min(image.size) < SIDE:
         return image, None
+    if app.settings.corner_label:
+        image = labelled(image, app.settings.corner_label)
     watermark, original = Watermark(read_key(app.settings.mark_key)), None
     if kept:
         with suppress(FileNotFoundError):
@@ -38,11 +43,14 @@ def marked(app: App, image: Image.Image, kept: str | None) -> tuple[Image.Image,
 
 
 def mark_name(app: App, job: Job) -> dict[str, str]:
-    """What the mark's pixels depend on, by the key of `MADE_WITH`; empty where pictures are too small for one."""
+    """What the pixels of mark and label depend on, by the keys of `MADE_WITH`; empty for pictures that have none."""
     request = job.generation
     size = (request.width, request.height)
     is_marked = min(request.finish.size(*size) if request.finish else size) >= SIDE
-    return {"Mark": Watermark(read_key(app.settings.mark_key)).name} if is_marked else {}
+    if not is_marked:
+        return {}
+    label = {"Label": app.settings.corner_label} if app.settings.corner_label else {}
+    return {"Mark": Watermark(read_key(app.settings.mark_key)).name, **label}
 
 
 def finished_file(

@@ -165,12 +165,14 @@ def test_what_a_request_says_fits(text: str, kind: str) -> None:
     for status in JobStatus:
         job = request(text, status=status, kind=kind, step=3, steps=10)
         suffixes = ("", job_messages.NO_ATTACHING, job_messages.TOO_LARGE, job_messages.FILES_GONE)
-        assert_taken(*(f"<@{10**18}>\n{job_messages.ended(job, STYLES)}\n{suffix}" for suffix in suffixes))
+        assert_taken(
+            *(f"<@{10**18}>\n{job_messages.ended(job, STYLES, says_ai=True)}\n{suffix}" for suffix in suffixes)
+        )
         why = job_messages.not_permitted(["View Channels", "Send Messages in Threads", "Attach Files"])
         assert_taken(job_messages.elsewhere(job, why), job_messages.painting(job), job_messages.held(job))
         assert_taken(job_messages.queued(job, Position(10**6, 10**6)), job_messages.quarantined(job))
         assert_taken(job_messages.named(job), embeds=[details(job, STYLES)])
-        assert length(describe(job)) <= limits.ALT_TEXT
+        assert length(describe(job, says_ai=True)) <= limits.ALT_TEXT
 
 
 def rule(text: str) -> RuleRow:

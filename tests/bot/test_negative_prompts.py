@@ -127,7 +127,7 @@ async def test_the_picture_says_what_was_left_out(settings: Settings, flux: Path
     async with open_app(settings.using(models={"flux": f"{flux}@16x16:2:3.5"}, device="cpu")) as app:
         job = await painted(app, await ask(app, style="noir", steps=2))
         assert job.status == JobStatus.SUCCEEDED
-        assert f"\n-# The model flux {NOTE}\n" in job_messages.ended(job, app.styles)
+        assert f"\n-# The model flux {NOTE}\n" in job_messages.ended(job, app.styles, says_ai=True)
 
 
 async def test_a_model_whose_card_did_not_tell_is_asked_again_without(settings: Settings, flux: Path, tmp_path: Path):

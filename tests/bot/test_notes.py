@@ -128,6 +128,6 @@ async def test_all_notes_at_once_fit_into_a_message(app: App):
     told |= {notes.UNKNOWN: [words], notes.UNKNOWN_STYLE: True}
     new = new_job(words[:1500], notes=told, expansion=Expansion(words, words, (), "m", 0.1, words), prompt=words)
     job = await painted(app.jobs, new)
-    text = job_messages.ended(job, app.styles)
+    text = job_messages.ended(job, app.styles, says_ai=True)
     assert len(text) <= 2000
     assert "-# " in text

@@ -178,7 +178,7 @@ class Delivery:
 
     async def _post(self, job: Job) -> int:
         """Post the answer with its pictures, as large as Discord accepts them."""
-        text = job_messages.ended(job, self._app.styles)
+        text = job_messages.ended(job, self._app.styles, says_ai=self._app.settings.says_ai)
         if job.status != JobStatus.SUCCEEDED:
             return await self._posting.put(job, text)
         files = [image.sha256 for image in job.images]
@@ -190,7 +190,7 @@ class Delivery:
             while all(rungs := await self._app.decoder.fit(files, most)):
                 fitted = [rung for rung in rungs if rung]
                 try:
-                    return await self._posting.put(job, text, _files(job, fitted))
+                    return await self._posting.put(job, text, _files(job, fitted, says_ai=self._app.settings.says_ai))
                 except discord.HTTPException as error:
                     if error.status != 413 and error.code != REQUEST_TOO_LARGE:
                         raise
@@ -303,9 +303,9 @@ def _moving(job: Job) -> str:
     return job_messages.painting(job) if job.held_at is None else job_messages.held(job)
 
 
-def _files(job: Job, rungs: Sequence[tuple[str, bytes]]) -> list[discord.File]:
-    names = (f"limner-{job.id}-{image.position + 1}" for image in job.images)
+def _files(job: Job, rungs: Sequence[tuple[str, bytes]], *, says_ai: bool) -> list[discord.File]:
+    names, about = (f"limner-{job.id}-{image.position + 1}" for image in job.images), describe(job, says_ai=says_ai)
     return [
-        discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=describe(job))
+        discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=about)
         for name, (extension, data) in zip(names, rungs, strict=True)
     ]

@@ -100,7 +100,11 @@ class GalleryPoster:
             return await self._app.gallery_posts.drop(post)
         await self._app.gallery_posts.postpone(post, 0.0)  # a full disk could not record the post either
         number = image.position + 1
-        file = discord.File(io.BytesIO(found[1]), f"limner-{job.id}-{number}.{found[0]}", description=describe(job))
+        file = discord.File(
+            io.BytesIO(found[1]),
+            f"limner-{job.id}-{number}.{found[0]}",
+            description=describe(job, says_ai=self._app.settings.says_ai),
+        )
         stars = (await self._app.favourites.stars([image.id])).get(image.id, 0)
         view = discord.ui.View(timeout=None)
         view.add_item(PictureButton(_("Picture"), job.id, number)).add_item(StarButton(job.id, number))

@@ -71,7 +71,7 @@ class RefusedAnswers:
         """Say it in the message where only files are refused; otherwise to the owner."""
         if error.code == MISSING_PERMISSIONS and job.images:
             try:
-                text = job_messages.ended(job, self._app.styles)
+                text = job_messages.ended(job, self._app.styles, says_ai=self._app.settings.says_ai)
                 await self._posting.put(job, f"{text}\n{job_messages.no_attaching()}")
                 return
             except discord.HTTPException as again:

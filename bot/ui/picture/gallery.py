@@ -184,11 +184,12 @@ async def _thumbnails(
     copies = await app.decoder.copies([image.sha256 for _job, image in seen], THUMBNAIL, "WEBP")
     data = {image.id: copy for (_job, image), copy in zip(seen, copies, strict=True)}
     return [
-        (_file(job, image, copy), "") if (copy := data.get(image.id)) else (None, reasons[job.id] or _(FILE_GONE))
+        (_file(app, job, image, copy), "") if (copy := data.get(image.id)) else (None, reasons[job.id] or _(FILE_GONE))
         for job, image in pictures
     ]
 
 
-def _file(job: Job, image: Image, data: bytes) -> discord.File:
+def _file(app: App, job: Job, image: Image, data: bytes) -> discord.File:
     name = f"limner-{job.id}-{image.position + 1}.webp"
-    return discord.File(io.BytesIO(data), name, spoiler=job.is_spoiler, description=describe(job))
+    about = describe(job, says_ai=app.settings.says_ai)
+    return discord.File(io.BytesIO(data), name, spoiler=job.is_spoiler, description=about)

@@ -87,7 +87,7 @@ async def _pictures(app: App, job: Job, largest: int) -> list[discord.File]:
             io.BytesIO(found[1]),
             f"limner-{job.id}-{number}.{found[0]}",
             spoiler=job.is_spoiler,
-            description=describe(job),
+            description=describe(job, says_ai=app.settings.says_ai),
         )
         for number, found in enumerate(fitted, 1)
         if found

@@ -297,7 +297,9 @@ async def _file(app: App, job: Job, number: int, where: Where, most: int) -> dis
     if found is None:
         raise FilesGone
     name = f"limner-{job.id}-{number}.{found[0]}"
-    return discord.File(io.BytesIO(found[1]), name, spoiler=job.is_spoiler, description=describe(job))
+    return discord.File(
+        io.BytesIO(found[1]), name, spoiler=job.is_spoiler, description=describe(job, says_ai=app.settings.says_ai)
+    )
 
 
 async def _shown(app: App, job: Job, number: int, where: Where) -> Image:

@@ -126,7 +126,11 @@ async def card_files(app: App, job: Job) -> list[discord.File]:
     files = [image.sha256 for image in job.images]
     copies = filter(None, await app.decoder.copies(files, COPY_SIDE, "JPEG"))
     return [
-        discord.File(io.BytesIO(data), f"SPOILER_limner-{job.id}-{number}.jpg", description=describe(job))
+        discord.File(
+            io.BytesIO(data),
+            f"SPOILER_limner-{job.id}-{number}.jpg",
+            description=describe(job, says_ai=app.settings.says_ai),
+        )
         for number, data in enumerate(copies, 1)
     ]
 
