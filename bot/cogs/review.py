@@ -9,6 +9,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.guild_settings import GuildSettings, OnEvasion
+from limner.bot.moderation.review_stats import ReviewStats, review_stats
 from limner.bot.quantities import duration
 from limner.bot.reasons import HoldReason
 from limner.bot.storage.tables.moderation_tables import Review
@@ -25,6 +26,10 @@ CARDS = N_(
 )
 BRINGS_STRIKE = N_("A refused idea in another spelling within {time} brings a strike.")
 BRINGS_LOOK = N_("A refused idea in another spelling within {time} goes to a moderator.")
+DECIDED = N_("Approved: {approved} · rejected: {rejected} · not decided in time: {expired}")
+TIMES = N_("From the card to the decision: {usual} (half of them), {longest} at most.")
+OVERTURNED = N_("Appeals that were right: {overturned} of {appeals} ({share} %).")
+FLOOR_HITS = N_("Requests that were refused everywhere (the floor): {number}")
 NOTHING = N_("Nothing waits for a moderator.")
 OFF = N_(
     "No review channel is chosen (/filter settings): flags are refusals, there are no appeals, and no idea is compared "
@@ -47,6 +52,14 @@ class ReviewCog(LimnerCog, name="Limner review"):
     async def list_open(self, interaction: Interaction) -> None:
         """Show what waits for a moderator, with links to the cards."""
         await show_list(interaction, self.app, "reviews")
+
+    @group.command()
+    @app_commands.describe(days="Of how many days (30)")
+    async def stats(self, interaction: Interaction, days: app_commands.Range[int, 1, 365] = 30) -> None:
+        """Show how many requests were decided, how long that took, and how many appeals were right."""
+        guild_id = await moderated(interaction, self.app)
+        found = await review_stats(self.app.database, guild_id, days)
+        await tell(interaction, "\n".join(_stats(found, days)))
 
     @group.command()
     @app_commands.describe(
@@ -86,6 +99,19 @@ class ReviewCog(LimnerCog, name="Limner review"):
             managers_only(interaction)
             settings = await self.app.guilds.change(guild_id, interaction.user.id, **changes)
         await tell(interaction, "\n".join(_lines(settings)))
+
+
+def _stats(found: ReviewStats, days: int) -> list[str]:
+    numbers = {"approved": found.approved, "rejected": found.rejected, "expired": found.expired}
+    lines = [ngettext("**The last day**", "**The last {number} days**", days), _(DECIDED, **numbers)]
+    if found.median_time is not None and found.longest_time is not None:
+        minutes = [max(1, round(one / 60)) for one in (found.median_time, found.longest_time)]
+        usual, longest = (duration(number, "minute") for number in minutes)
+        lines.append(_(TIMES, usual=usual, longest=longest))
+    if found.appeals:
+        share = round(100 * found.overturned / found.appeals)
+        lines.append(_(OVERTURNED, overturned=found.overturned, appeals=found.appeals, share=share))
+    return [*lines, _(FLOOR_HITS, number=found.floor)]
 
 
 @listed("reviews")

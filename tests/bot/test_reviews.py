@@ -12,6 +12,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.review import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
+from tests.rows import new_job
 from tests.simulated_discord import World, labels, text_of
 
 
@@ -228,3 +229,32 @@ async def _retry_now(world: World) -> None:
     """As if the clock were set back by an hour: a pause that seems to last so long is over."""
     async with world.app.database.begin() as session:
         await session.execute(update(Review).values(post_after=time.time() + 3600))
+
+
+async def test_stats_say_how_long_decisions_took_and_how_many_appeals_were_right(world: World) -> None:
+    app, guild, now = world.app, world.guild.id, time.time()
+    decisions = [
+        ("approved", False, 600, 1),
+        ("rejected", False, 1200, 1),
+        ("struck", False, 1800, 1),
+        ("expired", False, 9000, None),
+        ("approved", True, 3600, 1),
+        ("rejected", True, 60, 1),
+        ("rejected", True, 60, 1),
+    ]
+    for state, is_appeal, seconds, by in decisions:
+        job = await app.jobs.log_refusal(new_job(guild_id=guild, channel_id=1), "filter:floor-minors", "no")
+        review = Review(
+            created_at=now - seconds, guild_id=guild, user_id=1, job_id=job.id, is_appeal=is_appeal, why="flagged"
+        )
+        review.state, review.decided_at, review.decided_by, review.shown = state, now, by, state
+        async with app.database.begin() as session:
+            session.add(review)
+    answer = told(await world.grace.slash(world.channel, "review stats"))
+    assert answer == (
+        "**The last 30 days**\n"
+        "Approved: 2 · rejected: 4 · not decided in time: 1\n"
+        "From the card to the decision: 15 minutes (half of them), 60 minutes at most.\n"
+        "Appeals that were right: 1 of 3 (33 %).\n"
+        "Requests that were refused everywhere (the floor): 7"
+    )

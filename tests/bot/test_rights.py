@@ -185,6 +185,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "pictures allow": (MODERATORS, lambda _: {"number": 1}),
     pictures.BLOCK: (MODERATORS, no_options),
     "review list": (MODERATORS, no_options),
+    "review stats": (MODERATORS, no_options),
     "review settings": (MANAGERS, lambda _: {"days": 5}),
     "ban add": (MODERATORS, lambda scene: {"member": scene.people[ASKER]}),
     "ban remove": (MODERATORS, lambda scene: {"member": scene.dora}),
