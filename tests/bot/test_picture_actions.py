@@ -244,7 +244,10 @@ async def test_words_name_a_part_where_a_model_finds_it(world: World) -> None:
     form = await press(grid, world.ada, "Choose the part")
     assert form.modal
     assert "part" not in str(form.modal["components"])
+    assert "in words" not in told(grid)
     vars(world.app.settings)["segmentation_model"] = "there/is-one"
+    grid = await under_grid(world, first, world.ada)
+    assert "name the part in words" in told(grid)
     await world.app.filters.add(world.guild.id, "naughty", world.grace.id)
     wrong = {"naughty": "The part has words that are not allowed here", "the hat": ONE_WAY}
     for part, sentence in wrong.items():

@@ -84,6 +84,9 @@ NUMBERS = 10
 """A form's subject is a request's number times this and the picture's."""
 USUAL_STRENGTH = "0.6"
 CELLS = N_("Rows are A to D, columns 1 to 4. Choose the cells to paint anew, or give a mask file.")
+CELLS_OR_WORDS = N_(
+    "Rows are A to D, columns 1 to 4. Choose the cells to paint anew, name the part in words, or give a mask file."
+)
 SENT = N_("Picture {number} of request {job}.")
 IN_MESSAGES = N_("The picture is in your direct messages.")
 NO_MESSAGES = N_("Discord does not let me write to you; Download gives you the picture here.")
@@ -262,7 +265,8 @@ async def _edit(interaction: Interaction, app: App, job: Job, number: int) -> No
         raise FilesGone
     file = discord.File(io.BytesIO(data), f"limner-{job.id}-{number}-cells.jpg", spoiler=job.is_spoiler)
     view = discord.ui.View(timeout=None).add_item(TakeButton("region", job.id, number))
-    await tell(interaction, _(CELLS), file=file, view=view)
+    text = _(CELLS_OR_WORDS) if app.settings.segmentation_model else _(CELLS)
+    await tell(interaction, text, file=file, view=view)
 
 
 async def _region(interaction: Interaction, app: App, job: Job, number: int) -> None:
