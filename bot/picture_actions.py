@@ -18,6 +18,7 @@ from limner.bot.storage.tables.models import Image, Job
 from limner.bot.submit import check_asker, submit, with_usual_expansion
 from limner.bot.translation import _
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.refused_references import usable_from_picture
 from limner.generators.requests import ADJUSTMENTS, SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
@@ -200,9 +201,11 @@ def _from_picture(
 ) -> NewJob:
     """A request that starts from the picture, with the same words and another seed."""
     picture, request = picture_of(job, number), GenerationRequest.from_json(job.request)
-    width, height = _size(find_card(app.settings, request.model), request, picture)
+    card = find_card(app.settings, request.model)
+    width, height = _size(card, request, picture)
     request = replace(
         request,
+        references=usable_from_picture(card, request.references),
         width=width,
         height=height,
         num_images_per_prompt=1,

@@ -40,6 +40,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.translation import _
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.qualities import STANDARD, quality
+from limner.generators.cards.refused_references import usable_from_picture
 from limner.generators.requests import SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job
     check_posted(job)
     draft = GenerationRequest.from_json(job.request)
     card = find_card(app.settings, draft.model)
-    full = {"scheduler": None, "num_images_per_prompt": 1, "keep": 0, "steering": (), "stop_after": None}
+    full: dict[str, Any] = {"scheduler": None, "num_images_per_prompt": 1, "keep": 0, "steering": ()}
+    full |= {"stop_after": None, "references": usable_from_picture(card, draft.references)}
     again = _again(app, job, Action.ENHANCE, user_id, where)
     prompt = job.generation.latest_prompt if draft.steering else job.prompt
     again = replace(again, request=replace(draft, **full), prompt=prompt, expansion=job.expanded)

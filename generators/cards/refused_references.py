@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.references import Area
+from limner.generators.references import Area, Reference
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
 
@@ -27,3 +27,11 @@ def refused_together(card: ModelCard, request: GenerationRequest) -> str:
     if len({card.control_inputs.get(one.kind) for one in request.controls}) > 1:
         return sentence("These ControlNets read their pictures differently, so they cannot be used together; name one.")
     return ""
+
+
+def usable_from_picture(card: ModelCard, references: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    """The references of a request that count when it starts from a picture; else its control pictures are left out."""
+    prompts = tuple(one for one in references if not one.is_control)
+    limits = card.reference_limits
+    is_usable = limits.controls_of_pictures and (limits.both_of_pictures or not prompts)
+    return references if is_usable else prompts

@@ -421,5 +421,12 @@ async def test_what_a_family_cannot_combine_is_refused_before_the_queue(world: W
         world, prompt="a cat --model sd3", image=red, control=("b.png", drawn((32, 32), 9))
     )
     assert "leave out areas and masks" in await refused(world, prompt="a cat --model flux --areas left", cref=red)
-    job = await asked(world, prompt="a cat --model sd3 --steps 2", control=red)
-    assert (await painted(world, job)).status == JobStatus.SUCCEEDED
+    job = await painted(world, await asked(world, prompt="a cat --model sd3 --draft", control=red, sref=red))
+    assert job.status == JobStatus.SUCCEEDED
+    shown = await world.ada.click(world.message(job), label="Picture")
+    assert shown.response
+    for message, label in ((shown.response.message, "Vary strong"), (world.message(job), "Enhance")):
+        await world.ada.click(message, label=label)
+        varied = await world.newest()
+        assert (varied.parent_id, [role for role, _picture in pictures(varied)]) == (job.id, ["style"]), label
+    assert (await painted(world, varied)).status == JobStatus.SUCCEEDED
