@@ -231,6 +231,11 @@ async def test_a_member_and_a_server_choose_their_languages(world: World, locale
     job = await world.imagine("雪地里的红狐狸")
     assert job.locale == "zh-CN"
     assert text_of(world.message(job)).endswith("queued · next in line")
+    private = await ada.slash(channel, "imagine", prompt="雪地里的红狐狸", private="on")
+    assert private.response
+    assert private.ephemeral
+    assert "queued" not in private.response.content
+    assert "排队" in private.response.content
 
     shown = await grace.slash(channel, "server")
     assert shown.response

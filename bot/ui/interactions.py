@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -65,9 +65,9 @@ def speak_privately(interaction: Interaction) -> None:
     speak(str(interaction.locale))
 
 
-def speaking_publicly(interaction: Interaction) -> AbstractContextManager[None]:
-    """Translate public messages into the server's language, in a direct message into the member's."""
-    return speaking(str(interaction.guild_locale or interaction.locale))
+def speaking_publicly(interaction: Interaction, *, is_private: bool = False) -> AbstractContextManager[None]:
+    """Translate public messages into the server's language; what the member alone reads stays in the member's."""
+    return nullcontext() if is_private else speaking(str(interaction.guild_locale or interaction.locale))
 
 
 async def speaking_to_server(app: App, guild: discord.Guild | None, otherwise: str) -> AbstractContextManager[None]:

@@ -110,7 +110,7 @@ async def post_placeholder(interaction: Interaction, app: App, job: Job) -> None
     """Post the placeholder in the channel; delivery later edits it into the pictures."""
     with _accepted(job):
         position = await app.jobs.position(job)
-        with speaking_publicly(interaction):
+        with speaking_publicly(interaction, is_private=job.is_private):
             message_id = await _answer_once(interaction, job, job_messages.queued(job, position))
         if message_id is None:
             await app.jobs.mark_delivered(job.id, None)
@@ -272,7 +272,7 @@ async def _answer_choice(interaction: Interaction, app: App, job: Job, *, is_fir
     with _accepted(job):
         job = await app.jobs.get(job.id)
         position = await app.jobs.position(job)
-        with speaking_publicly(interaction):
+        with speaking_publicly(interaction, is_private=job.is_private):
             text, view = job_messages.queued(job, position), buttons(job)
         await interaction.response.edit_message(content=text, view=view, allowed_mentions=SILENT)
         if job.message_id:
