@@ -103,11 +103,11 @@ def stored_originals(app: App, job: Job, ask: Ask) -> Originals:
     pictures = {name: hashes for name, hashes in named.items() if hashes and not ask.options.get(name)}
     for name, hashes in pictures.items():
         flag = f"--{name}"
-        if not all(app.images.path(one).is_file() for one in hashes.split(",")):
+        if not all(map(app.images.has, hashes.split(","))):
             raise BadOption(_(NOT_STORED, option=flag))
     if "image" not in pictures:
         return Originals(pictures, {})
-    if request.mask and not app.images.path(request.mask).is_file():
+    if request.mask and not app.images.has(request.mask):
         raise BadOption(_(MASK_NOT_STORED))
     return Originals(pictures, {name: getattr(request, name) for name in OF_PART})
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 from PIL import Image
 
 from limner.generators.cards.model_card import ImagesServer
-from limner.generators.image_files import OWN_FORMATS, open_image
+from limner.generators.image_files import OWN_FORMATS, open_image, read_file
 
 CONNECT_SECONDS = 10.0
 """Longest time until a server accepts a connection."""
@@ -29,9 +28,9 @@ def table(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def opened(path: str) -> Image.Image:
-    """A stored picture."""
-    return open_image(Path(path).read_bytes(), formats=OWN_FORMATS)
+def opened(address: str) -> Image.Image:
+    """A stored picture, given by its path or in a ``data:`` URI."""
+    return open_image(read_file(address), formats=OWN_FORMATS)
 
 
 def png(image: Image.Image) -> bytes:

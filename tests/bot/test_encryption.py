@@ -29,6 +29,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.worker.prepare import with_addresses
 from limner.generators.base import Expansion
 from limner.generators.image_files import open_image, read_file
+from limner.generators.remote.http import opened as opened_for_server
 from tests.pictures import saved
 from tests.rows import asked, new_job, painted, seen
 from tests.simulated_discord import World, png, text_of
@@ -247,6 +248,7 @@ async def test_generators_get_encrypted_pictures_in_the_request(app: App):
     assert address
     assert address.startswith("data:image/png;base64,")
     assert open_image(read_file(address)).getpixel((0, 0)) == (255, 0, 0)
+    assert opened_for_server(address).getpixel((0, 0)) == (255, 0, 0)
 
 
 async def test_the_command_line_asks_for_a_folder_and_copies_pictures_there(
