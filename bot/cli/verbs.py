@@ -243,11 +243,17 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate a model."""
+    """Evaluate a model, or the expansions of the requests that were made."""
+    from limner.bot.cli.expansion import print_drift
     from limner.bot.settings.model_sources import read_card
 
     read_old_name(arguments)
     settings = _quiet_settings(arguments)
+    if arguments.expansion:
+        asyncio.run(print_drift(settings, arguments.model, arguments.count, as_json=arguments.json))
+        return 0
+    if not arguments.model:
+        raise SetupError(_("Name a model on offer, or its folder; or read the requests with --expansion."))
     card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
     try:
         translation.set(stored)

@@ -102,6 +102,12 @@ class History:
         async with self.database.read() as session:
             return await session.scalar(found.order_by(Job.id.desc()).limit(1))
 
+    async def expanded(self, newest: int) -> Sequence[Job]:
+        """The newest requests with an expansion, also those whose idea is painted as it is."""
+        found = select(Job).where(Job.expansion.is_not(None), Job.deleted_at.is_(None)).order_by(Job.id.desc())
+        async with self.database.read() as session:
+            return (await session.scalars(found.limit(newest))).all()
+
     async def count(self, user_id: int | None, *, every_status: bool = False) -> int:
         """The number of those requests."""
         which = [Job.deleted_at.is_(None)] + ([Job.user_id == user_id] if user_id is not None else [])

@@ -50,10 +50,19 @@ MEANINGS = {
 
 def add_options(evaluate: argparse.ArgumentParser) -> None:
     """Give `limner evaluate` its options."""
-    evaluate.add_argument("model", metavar="MODEL", help="a model on offer, or a folder")
+    evaluate.add_argument("model", metavar="MODEL", nargs="?", default="", help="a model on offer, or a folder")
     evaluate.add_argument("--pictures", type=Path, metavar="DIR", help="captioned pictures to compare with")
     evaluate.add_argument("--prompts", type=Path, metavar="FILE", help="paint these lines instead; only the sheet")
-    evaluate.add_argument("--count", type=whole(), default=200, metavar="N", help="captions, and nouns, to paint (200)")
+    evaluate.add_argument(
+        "--expansion", action="store_true", help="how near expansions stay to ideas, by model and server; paint nothing"
+    )
+    evaluate.add_argument(
+        "--count",
+        type=whole(),
+        default=200,
+        metavar="N",
+        help="captions, and nouns, to paint, or newest requests to read (200)",
+    )
     evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (what ships)")
     evaluate.add_argument(
         "--out",
