@@ -117,8 +117,15 @@ def error_site(error: BaseException) -> str:
 
     A chained error names the first one.
     """
-    while error.__cause__ is not None:
-        error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
+    first = first_cause(error)
+    frames = traceback.extract_tb(first.__traceback__)
     raised = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + raised
+    return type(first).__name__ + raised
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The error at the beginning of a chain of causes, which may lead back to itself (``raise error from error``)."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+        chain.append(cause)
+    return chain[-1]

@@ -14,7 +14,7 @@ from PIL import Image
 from limner.generators.base import Failed
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import check
-from limner.generators.errors import DeviceLost, GenerationError
+from limner.generators.errors import DeviceLost, GenerationError, first_cause
 from limner.generators.executor import Executor
 from limner.generators.requests import GenerationRequest
 
@@ -75,9 +75,7 @@ def _request(card: ModelCard, folder: Path) -> GenerationRequest:
 
 def _reason(failure: BaseException) -> str:
     """The root cause's type and text on one line, which may name paths: it is for the operator's own terminal."""
-    first = failure
-    while first.__cause__ is not None:
-        first = first.__cause__
+    first = first_cause(failure)
     said = " ".join(str(first).split())[:LONGEST_REASON]
     return said if first is failure else f"{type(first).__name__}: {said}"
 

@@ -131,7 +131,7 @@ PICTURE_OPTIONS = (
         in_command=False,
         example="12-1",
         most_pictures=MOST_OF_ROLE,
-        cannot=unsupported.subject_reference,
+        cannot=unsupported.subject_weight,
         is_of_model=True,
     ),
     Option(

@@ -121,6 +121,12 @@ class JobEndings(JobLeases):
         waiting = transitions.unclaimed() | {"attempts": Job.attempts - 1}
         return await self._changed(transitions.ours(job).values(**waiting), self.queued, self.changed)
 
+    async def postpone(self, job: Job, seconds: float) -> bool:
+        """Put a running job back for so many seconds, in which others are served; the attempt does not count."""
+        later = {"attempts": Job.attempts - 1, "not_before": await self.database.now() + seconds}
+        waiting = transitions.ours(job).values(**transitions.unclaimed() | later)
+        return await self._changed(waiting, self.changed)
+
     async def put_back_changed(self, job: Job) -> bool:
         """Put a running job back with its texts as they are now; the attempt does not count."""
         changed = {"request": job.request, "notes": job.notes, "attempts": Job.attempts - 1}

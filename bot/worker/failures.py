@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+POSTPONE_SECONDS = 15.0
+"""Pause of a request whose servers are down; requests of other models go first meanwhile."""
 STUMBLED = N_("Painting this request failed; ask again in a moment.")
 
 
@@ -58,7 +60,7 @@ async def end_failed(app: App, job: Job, error: GenerationError) -> None:
         card = app.settings.cards[job.request["model"]]
         app.measured.put(NO_LORA, card.origin, True)  # the next one is not to wait in the queue for it
     if not error.costs_attempt:
-        await patiently(lambda: jobs.release(job))
+        await patiently(lambda: jobs.postpone(job, POSTPONE_SECONDS))
         return
     again = error.retryable and job.attempts < error.most_attempts
     end = jobs.retry if again else jobs.fail

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -28,6 +27,7 @@ from limner.generators.errors import (
     ModelFailed,
     ModelNotFound,
     OutOfMemory,
+    ServersDown,
     error_site,
 )
 from limner.generators.image_canvas import canvas, canvas_mask
@@ -45,6 +45,8 @@ MOST_JSON, MOST_MESSAGE = 16 * 2**20, 16 * 2**20
 """Largest JSON answer, and message of the websocket, in bytes."""
 POLL_SECONDS = 2.0
 """Pause between two looks into the history, for what the websocket does not tell."""
+MOST_LOSSES = 1
+"""How often a workflow that was lost with its ComfyUI is queued again at once: it may be what brought it down."""
 STOP_SECONDS = 5.0
 """Longest time to tell ComfyUI that a request is not wanted any more."""
 PREVIEW = b"\0\0\0\1"
@@ -59,8 +61,8 @@ BUSY = sentence("ComfyUI did not finish this picture; ask again in a moment.")
 NO_PICTURE = sentence("ComfyUI sent something that is not a picture; ask again in a moment.")
 
 
-class _Restarted(Exception):
-    """ComfyUI does not know the queued workflow any more."""
+class _Lost(Exception):
+    """ComfyUI has gone or was restarted, and with it the queued workflow."""
 
 
 @dataclass
@@ -90,18 +92,26 @@ class ComfyClient:
             ServersDown: no ComfyUI can be reached.
             GenerationError: it is late, or cannot be understood; ask again later.
         """
-        until = time.monotonic() + self.server.timeout
         files = await asyncio.to_thread(_files, request)
+        losses = 0
         while True:
-            server = await self._servers.free(until)
+            try:
+                server = await self._servers.free()
+            except ServersDown as error:
+                if losses:
+                    raise GenerationError(BUSY) from error
+                raise
             try:
                 with server.busy():
                     async with asyncio.timeout(self.server.timeout):
                         data = await self._run(server, request, seed, files, progress)
                 server.answered()
-            except (_Restarted, *UNREACHABLE) as error:
+            except (_Lost, *UNREACHABLE) as error:
                 log.warning("comfy_silent model=%s reason=%s", self.model, error_site(error))
                 server.fell_silent()
+                losses += isinstance(error, _Lost)
+                if losses > MOST_LOSSES:
+                    raise GenerationError(BUSY) from error
                 continue
             except aiohttp.WSServerHandshakeError as error:
                 raise ModelNotFound(NO_COMFY) from error
@@ -133,6 +143,8 @@ class ComfyClient:
             run = await self._queue(server, {"prompt": self.workflow.filled(values), "client_id": client})
             try:
                 image = await self._ended(server, socket, run, progress)
+            except UNREACHABLE as error:
+                raise _Lost from error
             except BaseException:
                 await asyncio.shield(self._stop(server, run))
                 raise
@@ -174,7 +186,7 @@ class ComfyClient:
             if entry:
                 return _saved(entry, self.workflow.output)
             if is_over and run not in await self._waiting(server) and not await self._history(server, run):
-                raise _Restarted
+                raise _Lost
 
     async def _history(self, server: Server, run: str) -> dict[str, Any]:
         """What ComfyUI remembers of a run that is over; empty while it is not."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ from PIL import Image
 
 from limner.generators.answers import parse_json, read_answer
 from limner.generators.cards.model_card import ImagesServer, ModelCard
-from limner.generators.errors import BrokenImage, GenerationError, error_site
+from limner.generators.errors import BrokenImage, GenerationError, ServersDown, error_site
 from limner.generators.remote.http import UNREACHABLE, open_session, table
 from limner.generators.remote.images_answer import (
     LATE,
@@ -28,7 +27,7 @@ from limner.generators.remote.images_answer import (
 from limner.generators.remote.images_request import OPTIONAL, ImagesRequest, RequestWriter
 from limner.generators.remote.images_stream import events
 from limner.generators.remote.progress import SampleProgress
-from limner.generators.remote.servers import LONGEST_REST, ModelServers, Server
+from limner.generators.remote.servers import LONGEST_REST, PATIENCE, ModelServers, Server
 from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)
@@ -83,11 +82,16 @@ class ImagesClient:
             ServersDown: no server can be reached.
             GenerationError: it does not answer in time; ask again later.
         """
-        until = time.monotonic() + self.server.timeout
-        pauses = iter(PAUSES)
+        pauses, patience = iter(PAUSES), PATIENCE
+        failed: GenerationError | None = None
         while True:
             asked = await asyncio.to_thread(self.writer.write, request, seed, frozenset(self.refused))
-            server = await self._servers.free(until)
+            try:
+                server = await self._servers.free(patience)
+            except ServersDown as error:
+                if failed:  # it may be what brought the server down
+                    raise failed from error
+                raise
             answer = await self._ask(server, asked, progress)
             if answer is None:
                 continue
@@ -96,11 +100,11 @@ class ImagesClient:
                     return await asyncio.to_thread(read_picture, answer.body, request.size)
             if self._learn(answer, asked, request.prompt):
                 continue
-            error = answer.error(with_picture=request.is_from_picture)
+            failed = answer.error(with_picture=request.is_from_picture)
             pause = next(pauses, None)
-            if not error.retryable or pause is None:
-                raise error
-            await self._pause(server, answer, pause)
+            if not failed.retryable or pause is None:
+                raise failed
+            patience = PATIENCE + await self._pause(server, answer, pause)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -150,13 +154,14 @@ class ImagesClient:
             self.refused.add(f"size {asked.fields['size']}" if name == "size" else name)
         return bool(names)
 
-    async def _pause(self, server: Server, answer: Answer, seconds: float) -> None:
-        """Wait before the next attempt; meanwhile a server that has too much to do gets no other request."""
+    async def _pause(self, server: Server, answer: Answer, seconds: float) -> float:
+        """Wait before the next attempt, or let a server rest that has too much to do; returns the seconds."""
         seconds = min(answer.retry_after or seconds, LONGEST_REST)
         if answer.status in OVERLOADED:
             server.rest(seconds)
         else:
             await asyncio.sleep(seconds)
+        return seconds
 
 
 async def _streamed(response: aiohttp.ClientResponse, progress: SampleProgress) -> Answer:

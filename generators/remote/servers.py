@@ -13,6 +13,9 @@ from limner.generators.errors import ServersDown
 FIRST_REST, LONGEST_REST = 0.5, 60.0
 """Seconds for which a server that does not answer gets no request: doubled each time, until it answers again."""
 
+PATIENCE = 5.0
+"""Seconds for which a request waits for a server; meanwhile other models' requests wait too."""
+
 
 @dataclass
 class Server:
@@ -52,12 +55,13 @@ class ModelServers:
     def __init__(self, addresses: Sequence[str]) -> None:
         self._servers = [Server(address) for address in addresses]
 
-    async def free(self, until: float) -> Server:
+    async def free(self, patience: float = PATIENCE) -> Server:
         """The server for the next request; waits while all of them rest.
 
         Raises:
-            ServersDown: all rest until the time ``until`` (of `time.monotonic`).
+            ServersDown: all rest for more than ``patience`` seconds.
         """
+        until = time.monotonic() + patience
         while True:
             now = time.monotonic()
             awake = [server for server in self._servers if server.rests_until <= now]

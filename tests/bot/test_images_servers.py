@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from limner.bot.app import App, open_app
 from limner.bot.errors import BadOption
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import SERVERS
+from limner.bot.storage.tables.models import Job
 from tests.bot.test_negative_prompts import ask, painted
-from tests.discord_records import until
 from tests.images_server import PaintingServer, open_painting_server
 from tests.simulated_discord import png
 
@@ -61,6 +62,7 @@ async def test_pictures_and_loras_reach_a_server_that_takes_them(remote: App, se
         ("words", {"lora": "ink"}, "takes no LoRA"),
         ("edit", {"sref": "0" * 64}, "has no adapter for such references"),
         ("edit", {"cref": "0" * 64, "cw": 0.3}, "weighs no references"),
+        ("edit", {"cref": "0" * 64, "cmask": "1" * 64}, "weighs no references"),
         ("edit", {"lora": "ink, oil"}, "takes one LoRA at a time"),
         ("edit", {"lora": "water"}, "has no LoRA of that name"),
     ],
@@ -73,15 +75,21 @@ async def test_what_it_does_not_take_is_refused_before_the_queue(
     assert server.asked == []
 
 
-async def test_a_server_that_is_down_costs_no_attempt_and_is_found_when_it_is_back(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-):
+async def test_a_server_that_is_down_costs_no_attempt_and_no_other_model(remote: App):
+    app = remote
     async with open_painting_server() as gone:
         port = int(gone.address.split(":")[2].removesuffix("/v1"))
-    more: dict[str, Any] = {"executor": "openai", "images_url": gone.address, "images_timeout": 0.1}
-    async with open_app(settings.using(**more, models={"far": "org/far@64x48:8:3.5"}, max_attempts=1)) as app:
-        working = asyncio.create_task(painted(app, await ask(app)))
-        await until(lambda: caplog.text.count("remote_failed") > 2, 20, "it was tried more often than a request may be")
+    say(app.settings, "far", images_url=gone.address)
+    models = app.settings.models | {"far": "org/far@64x48:8:3.5"}
+    async with open_app(app.settings.using(models=models, max_attempts=1)) as app:
+        far, near = await ask(app, model="far"), await ask(app, model="edit")
+        near = await painted(app, near)
+        far = await app.jobs.get(far.id)
+        assert (near.status, far.status, far.attempts) == (JobStatus.SUCCEEDED, JobStatus.QUEUED, 0)
+        assert far.not_before > time.time()
+
+        async with app.database.begin() as session:
+            await session.execute(update(Job).where(Job.id == far.id).values(not_before=0.0))
         async with open_painting_server(port):
-            job = await working
-    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1)
+            far = await painted(app, far)
+        assert (far.status, far.attempts) == (JobStatus.SUCCEEDED, 1)

@@ -124,7 +124,7 @@ async def test_without_its_websocket_the_history_says_the_end(server: ComfyServe
 
 async def test_a_comfyui_that_is_down_costs_no_attempt(server: ComfyServer, tmp_path: Path):
     server.address = "http://127.0.0.1:9"
-    painter = load(server, tmp_path, WORKFLOW, timeout=0.2)
+    painter = load(server, tmp_path, WORKFLOW)
     assert isinstance(await failure(painter, request()), ServersDown)
     await asyncio.to_thread(painter.close)
 

@@ -211,7 +211,7 @@ async def test_a_server_that_hangs_is_given_up(server: PaintingServer):
 
 async def test_a_server_that_is_not_there_costs_no_attempt(server: PaintingServer):
     server.address = "http://127.0.0.1:9/v1"
-    painter = load(server, timeout=0.2)
+    painter = load(server)
     said = await failure(painter)
     assert isinstance(said, ServersDown)
     assert not said.costs_attempt
