@@ -28,6 +28,9 @@ from limner.generators.weights import without_weights
 log = logging.getLogger(__name__)
 
 FILE = Path(__file__).with_name("floor.toml")
+A_CHARACTER = 200
+"""Steps for each character of a text: more than for moderators' rules, because these are known, and what only looks
+odd is not refused in a server without rules. Text of nothing but markup takes 140."""
 
 
 class FloorSubject(StrEnum):
@@ -141,7 +144,7 @@ class Floor:
 
 def with_floor(verdict: Verdict, texts: Mapping[str, str], negative: str, *, paints_negative: bool = False) -> Verdict:
     """The verdict of the rules, or the floor's refusal, which counts more."""
-    work = Work.of(texts.values(), is_beside_loop=True)
+    work = Work.of(texts.values(), a_character=A_CHARACTER, is_beside_loop=True)
     try:
         found = floor().find(texts, negative, work, paints_negative=paints_negative)
     except TooCostly as error:

@@ -92,7 +92,7 @@ async def test_a_refused_command_comes_back_with_all_its_options(world: World) -
 async def test_what_is_still_wrong_comes_back_again(world: World) -> None:
     answer = await world.ada.slash(world.channel, "imagine", prompt=FLAG)
     _, answer = await change(world, again(answer), prompt="a red fox --wierd 5", options="steps: 4")
-    assert "--wierd is not a flag here" in told(answer)
+    assert "--wierd is no flag" in told(answer)
     held, answer = await change(world, again(answer), prompt="a red fox", options="steps: few")
     assert held == {"prompt": "a red fox --wierd 5", "options": "steps: 4"}
     assert told(answer) == "The option steps needs a whole number, such as 20."
