@@ -47,7 +47,19 @@ from tests.simulated_discord import World, labels, png, text_of
 SERVER = 101
 OF_NOBODY = {
     *("id", "guild_id", "channel_id", "message_id", "server_id", "application_id", "job_id", "review_id", "strike_id"),
-    *("parent_id", "pending_id", "image_id", "folder_id", "told_of", "pixels", "seed", "room", "revision", "undoes"),
+    *(
+        "parent_id",
+        "pending_id",
+        "image_id",
+        "folder_id",
+        "told_of",
+        "pixels",
+        "seed",
+        "room",
+        "revision",
+        "undoes",
+        "mark",
+    ),
 }
 """Columns of large numbers that are no member's id."""
 CODES = {"status", "kind", "expand", "weights_key", "worker_id", "embedded_by", "action", "reason_code", "rule_action"}
