@@ -33,9 +33,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WARM_UP = "a green tree"
 IDEAS = ("a red fox in the snow --seed 7", "a blue house on a hill --seed 3")
 """What is typed in the channel that is shown; the language model is loaded by then."""
+SHOWN_LAST = IDEAS[-1].partition(" --")[0]
 PAINT_SECONDS, LOAD_SECONDS = 120.0, 20.0
 
 LOADED = """[...document.querySelectorAll("#channel-timeline img")].filter(one => one.naturalWidth >= 64).length"""
+SHOWN = """document.querySelector("#channel-timeline")?.innerText ?? ''"""
+"""The words of the channel on the screen; a tab may still show the one before."""
 CUT = """[...document.querySelectorAll("#channel-timeline *")]
     .filter(one => one.children.length === 0 && one.textContent.trim() && one.getClientRects().length)
     .filter(one => { const box = one.getBoundingClientRect();
@@ -63,7 +66,7 @@ async def draw_demo(file: Path, data: Path) -> list[str]:
             for idea in IDEAS:
                 await _paint(page, member, idea)
             async with asyncio.timeout(LOAD_SECONDS):
-                while await tab.evaluate(LOADED) < len(IDEAS):
+                while await tab.evaluate(LOADED) < len(IDEAS) or SHOWN_LAST not in await tab.evaluate(SHOWN):
                     await asyncio.sleep(0.1)
             file.write_bytes(base64.b64decode((await tab.call("Page.captureScreenshot", format="png"))["data"]))
             return await tab.evaluate(CUT)
