@@ -99,6 +99,7 @@ async def open_page(
     for event in ("on_message", "on_raw_message_edit", "on_raw_message_delete"):
         bot.add_listener(note, event)
     async with _logged_in(env):
+        _note_private_edits(env, changed)
         await _welcome(bot, guild, people[-1])
         page = env.preview(guild.channels["studio"], viewers=people, layout="channel", port=port)
         _mend_scripts(page)
@@ -154,6 +155,21 @@ async def _logged_in(env: simcord.Env) -> AsyncGenerator[None]:
         with suppress(commands.ExtensionNotLoaded):
             await bot.unload_extension("limner")
         await env.shutdown()
+
+
+def _note_private_edits(env: simcord.Env, changed: asyncio.Event) -> None:
+    """Notes edits of answers that only one member sees: of them Discord sends no event."""
+    adapter: Any = env
+    adapter = adapter._webhook_adapter
+    request = adapter.request
+
+    async def request_and_note(route: Any, *others: Any, **options: Any) -> Any:
+        answer = await request(route, *others, **options)
+        if route.method == "PATCH":
+            changed.set()
+        return answer
+
+    adapter.request = request_and_note
 
 
 async def _refresh(page: simcord.Preview, changed: asyncio.Event) -> None:

@@ -91,6 +91,10 @@ async def test_the_page_shows_what_the_bot_does_by_itself(page: simcord.Preview)
         [job] = await app.jobs.claim("painter", capacity=1)
         await app.jobs.fail(job, "memory", "It does not fit.")
         await browser.until("It does not fit.")
+        await browser.act("run_command", **await browser.command("imagine", prompt="a blue house --private"))
+        [job] = await app.jobs.claim("painter", capacity=1)
+        await app.jobs.fail(job, "memory", "The house does not fit.")
+        await browser.until("The house does not fit.")
 
 
 async def test_a_refusal_is_no_crash(page: simcord.Preview) -> None:
