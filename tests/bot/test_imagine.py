@@ -1,5 +1,8 @@
 """/imagine, /queue and /cancel as members meet them: one public answer, or one private sentence."""
 
+import sqlite3
+import threading
+from contextlib import closing
 from typing import Any
 
 import discord
@@ -21,6 +24,16 @@ async def test_the_answer_is_public_and_names_the_place(world: World) -> None:
     assert labels(message) == ["Cancel"]
     assert (job.user_id, job.channel_id, job.guild_id) == (world.ada.id, world.channel.id, world.guild.id)
     assert len(world.channel.history()) == 1
+
+
+async def test_a_request_waits_while_another_process_writes(world: World) -> None:
+    await world.imagine("a fox")
+    with closing(sqlite3.connect(world.settings.data / "limner.db", check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = threading.Timer(0.5, other.rollback)
+        done.start()
+        await world.imagine("a hen")
+        done.join()
 
 
 async def test_every_option_reaches_the_row(world: World) -> None:
