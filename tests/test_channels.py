@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from limner.bot.app import App, open_app
+from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.tables.models import Job
@@ -205,6 +206,9 @@ async def test_a_member_brings_the_bot_along_to_a_server_that_it_is_not_in(scene
     assert scene.server.visible(ELSEWHERE) == [shown(asked)]
     assert scene.letters() == []
     assert tokens(scene) == []
+    await scene.ask(ELSEWHERE, "a naked child")
+    [row] = await scene.app.history.page(None, every_status=True, limit=1)
+    assert (row.status, row.reason_code, row.idea) == (JobStatus.REFUSED, "filter:floor-minors", "")
 
 
 async def test_there_the_member_gets_a_letter_once_the_token_has_expired(scene: Scene) -> None:

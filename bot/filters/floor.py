@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -71,17 +71,23 @@ class FloorFound:
     has_minors: bool = False
 
 
+_NUMBER = r"(^|[^0-9])(1[0-7]|[1-9])"
+_WORD = r"\b(six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)"
 _AGES = (
-    r"\b(1[0-7]|[1-9])[ -]?(years?|yrs?)[ -]?old\b",
-    r"\b(1[0-7]|[1-9]) ?y/?o\b",
+    rf"{_NUMBER}[ -]?(years?|yrs?)[ -]?olds?\b",
+    rf"{_NUMBER} ?y[./]?o([^a-z]|$)",
     r"\baged? (1[0-7]|[1-9])\b",
-    r"\b(six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)[ -]years?[ -]old\b",
-    r"\b(1[0-7]|[1-9])[ -]?jährige",
-    r"\b(1[0-7]|[1-9]) (ans|años|anos|лет|года)\b",
-    r"(^|[^0-9])(1[0-7]|[1-9]) ?(岁|歳|才)",
+    rf"{_WORD}[ -]years?[ -]olds?\b",
+    rf"\baged? {_WORD}\b",
+    rf"{_NUMBER}[ -]?(jährige|jahre alt\b|летн)",
+    rf"{_NUMBER} (ans|años|anos|лет|года)\b",
+    rf"{_NUMBER} ?(岁|歳|才)",
+    r"(^|[^一二三四五六七八九十百])(十[一二三四五六七]?|[一二三四五六七八九])(岁|歳|才)",
 )
 """Ages below 18, as regexes."""
 _NAMED = re.compile(r"[^\W\d_][\w'’-]*")
+_JOINED = re.compile(r"_|(?<=[a-z])-(?=[a-z])")
+"""What stands between the names in a tag or in the name of a file."""
 _ARTISTS = ("by", "after", "style of", "manner of", "stil von", "style de", "estilo de", "в стиле", "à la")
 """What precedes an artist's name, which is no person in the picture."""
 
@@ -91,7 +97,8 @@ class Floor:
 
     def __init__(self) -> None:
         lists: dict[str, dict[str, list[str]]] = read_toml(FILE)
-        self._names = frozenset(lists.pop("names")["given"])
+        names = lists.pop("names")
+        self._given, self._surnames = frozenset(names["given"]), frozenset(names["surnames"])
         allowed = [Rule("0", term) for term in chain.from_iterable(lists.pop("harmless").values())]
         rules = [Rule(name, term) for name, terms in lists.items() for term in dict.fromkeys(chain(*terms.values()))]
         for pack in packs.every().values():
@@ -126,27 +133,43 @@ class Floor:
         return FloorFound(has_minors=has_minors)
 
     def _lists(self, text: str, work: Work) -> Iterator[str]:
-        """The lists of which a word is in a text, as it is written and as it is read without weights."""
-        for one in dict.fromkeys((text, without_weights(text))):
+        """The lists of which a word is in a text."""
+        for one in _readings(text):
             for match in self._matcher.matches(one, work=work) if one else ():
                 yield match.rule.id
 
     def _people(self, text: str) -> Iterator[str]:
         """Names of people: a known given name and a surname behind it, but not that of an artist."""
-        words = [(found[0], found.start()) for found in _NAMED.finditer(text)]
-        for (given, start), (surname, _start) in pairwise(words):
-            if given.casefold() not in self._names or len(surname) < 3:
-                continue
-            is_name = surname[0].isupper() if given[0].isupper() else not is_word(surname.casefold())
-            if is_name and not text[:start].casefold().rstrip().endswith(_ARTISTS):
-                yield f"{given} {surname}"
+        for one in _readings(text):
+            read = _JOINED.sub(" ", one)
+            words = [(found[0], found.start()) for found in _NAMED.finditer(read)]
+            for (given, start), (surname, _start) in pairwise(words):
+                if self._is_person(given, surname) and not read[:start].casefold().rstrip().endswith(_ARTISTS):
+                    yield f"{given} {surname}"
+
+    def _is_person(self, given: str, surname: str) -> bool:
+        if given.casefold() not in self._given or len(surname) < 3:
+            return False
+        if surname.casefold() in self._surnames:
+            return True
+        return surname[0].isupper() if given[0].isupper() else not is_word(surname.casefold())
+
+
+def _readings(text: str) -> Iterable[str]:
+    """A text as it is written, and as it is read without weights."""
+    return dict.fromkeys((text, without_weights(text)))
 
 
 def with_floor(verdict: Verdict, texts: Mapping[str, str], negative: str, *, paints_negative: bool = False) -> Verdict:
-    """The verdict of the rules, or the floor's refusal, which counts more."""
-    work = Work.of(texts.values(), a_character=A_CHARACTER, is_beside_loop=True)
+    """The verdict of the rules, or the floor's refusal, which counts more.
+
+    What rules put in the place of words is read as well as the words themselves.
+    """
+    replaced = {name: text for name, text in verdict.texts.items() if text != texts[name]}
+    read = {name: f"{text}\n{replaced[name]}" if name in replaced else text for name, text in texts.items()}
+    work = Work.of(read.values(), a_character=A_CHARACTER, is_beside_loop=True)
     try:
-        found = floor().find(texts, negative, work, paints_negative=paints_negative)
+        found = floor().find(read, negative, work, paints_negative=paints_negative)
     except TooCostly as error:
         refusal = too_costly(next(iter(texts)), error)
         return replace(verdict, texts=texts, refusal=verdict.refusal or refusal)

@@ -127,7 +127,7 @@ def unexpanded(idea: str) -> dict[str, Any]:
 
 def ruled(job: Job) -> dict[str, Any]:
     """Values that the filter may have changed."""
-    names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine")
+    names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine", "notes")
     return {name: getattr(job, name) for name in names}
 
 

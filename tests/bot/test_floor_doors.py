@@ -1,0 +1,145 @@
+"""The floor's doors: every way on which words reach a picture, tried by members of the real bot and by its command.
+
+The words are harmless each by itself, as in test_floor.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import discord
+import pytest
+import simcord
+from sqlalchemy import update
+
+from limner.bot.filters.rulebook.entries import Entry
+from limner.bot.filters.rules import RuleAction
+from limner.bot.reasons import JobStatus
+from limner.bot.settings import Settings
+from limner.bot.storage.tables.models import Job
+from limner.bot.wildcards import FOLDER
+from limner.bot.worker.prepare import settle_description, settle_prompt
+from limner.generators.language.expanders import NoExpander
+from tests.bot.test_command_line import limner, rows
+from tests.bot.test_floor import BARE, CHILD
+from tests.bot.test_picture_actions import tiny
+from tests.bot.test_steering import change, painting
+from tests.other_clients import told
+from tests.rows import put_lora, put_restyler
+from tests.simulated_discord import World, png
+
+__all__ = ["tiny"]
+
+BOTH = f"{CHILD} {BARE}"
+CODE = "filter:floor-minors"
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path, tmp_path: Path) -> Settings:
+    """With a model that paints parts of pictures, and one that makes ink drawings of them."""
+    models = {**settings.models, "tiny": f"{tiny}@64x64", "ink": put_restyler(tmp_path / "ink")}
+    return settings.using(models=models, image_text_model="there/is-one", segmentation_model="there/is-one")
+
+
+async def stopped(world: World, door: str, result: simcord.InteractionResult) -> None:
+    """What a member sees, and the row, which has no word."""
+    assert "refused everywhere" in told(result), (door, told(result))
+    row = await world.newest()
+    assert (row.status, row.reason_code) == (JobStatus.REFUSED, CODE), door
+    kept = str([row.idea, row.request, row.prompt, row.expansion, row.notes, row.search_text, row.input_name])
+    assert BARE not in kept, door
+    assert "child" not in kept, door
+    await world.app.history.delete(row.id)  # so that members are not kept waiting for having been refused too often
+
+
+async def test_every_option_of_a_request(world: World) -> None:
+    world.restrict(True)
+    put_lora(world.settings, BARE)
+    folder = world.settings.data / FOLDER
+    folder.mkdir()
+    (folder / "look.txt").write_text(f"{BARE}\n")
+    style = {"title": "Look", "prompt": f"{{prompt}}, {BARE}", "negative": ""}
+    await world.app.guilds.change(world.guild.id, 1, own_styles={"look": style}, explicit_limit_restricted=1.0)
+    doors: dict[str, dict[str, object]] = {
+        "idea": {"prompt": BOTH},
+        "negative prompt": {"prompt": CHILD, "negative": "clothes"},
+        "flag": {"prompt": f"{CHILD} --no clothes"},
+        "braces": {"prompt": f"{CHILD} {{{BARE}, a fox}}"},
+        "a server's style": {"prompt": CHILD, "style": "look"},
+        "LoRA": {"prompt": CHILD, "lora": BARE},
+        "wildcard": {"prompt": f"{CHILD} __look__"},
+        "file name": {"prompt": CHILD, "image": (f"{BARE}.png", png())},
+    }
+    for door, options in doors.items():
+        await stopped(world, door, await world.ada.slash(world.channel, "imagine", **options))
+    named = await world.ada.slash(world.channel, "describe", picture=(f"{BARE}_child.png", png()))
+    await stopped(world, "file name of /describe", named)
+    await stopped(world, "direct message", await world.ada.user.slash("imagine", prompt=BOTH))
+
+
+async def test_every_server_that_is_for_adults(world: World) -> None:
+    guild = world.bot.get_guild(world.guild.id)
+    assert guild
+    guild.nsfw_level = discord.NSFWLevel.age_restricted
+    await stopped(world, "server", await world.ada.slash(world.channel, "imagine", prompt=BOTH))
+
+
+async def test_words_for_a_picture_that_is_there(world: World) -> None:
+    job = await world.painted(CHILD, model="tiny")
+    shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
+    assert shown.response
+    for label, values in {
+        "Start from this": {"idea": BOTH, "strength": "0.5"},
+        "Edit region": {"idea": BOTH, "rest": ["exact"], "cells": ["A1"]},
+        "Edit region: the part": {"idea": CHILD, "rest": ["exact"], "part": BARE},
+    }.items():
+        form = await world.ada.click(shown.response, label=label.partition(":")[0])
+        if label.startswith("Edit"):
+            assert form.response
+            form = await world.ada.click(form.response, label="Choose the part")
+        await stopped(world, label, await world.ada.submit_modal(form, values))
+    form = await world.ada.click(world.message(job), label="Remix")
+    await stopped(world, "Remix", await world.ada.submit_modal(form, {"idea": BOTH}))
+
+
+async def test_words_for_a_picture_that_is_being_painted(world: World) -> None:
+    job = await painting(world)
+    await stopped(world, "Change", await change(world, job, BOTH))
+    assert (await world.app.jobs.get(job.id)).steer_to is None
+
+
+async def test_a_request_from_before_the_floor(world: World) -> None:
+    job = await world.painted("a red fox --draft")
+    async with world.app.database.begin() as session:
+        before = {"idea": BOTH, "prompt": BOTH, "request": job.request | {"prompt": BOTH}}
+        await session.execute(update(Job).where(Job.id == job.id).values(**before))
+    shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
+    assert shown.response
+    for label in ("Enhance", "Reroll", "Restyle"):
+        await stopped(world, label, await world.ada.click(world.message(job), label=label))
+    for label in ("Vary subtle", "Upscale 2x", "Adjust"):
+        await stopped(world, label, await world.ada.click(shown.response, label=label))
+
+
+async def test_what_a_rule_puts_in_the_place_of_words(world: World) -> None:
+    rule = Entry(pattern="fox", action=RuleAction.REPLACE, replacement=BARE)
+    await world.app.filters.put_all(world.guild.id, [rule], world.grace.id)
+    await stopped(world, "idea", await world.ada.slash(world.channel, "imagine", prompt=f"{CHILD} and a fox"))
+    style = {"title": "Look", "prompt": "{prompt}, fox", "negative": ""}
+    job = await world.imagine(CHILD)
+    await world.app.guilds.change(world.guild.id, 1, own_styles={"look": style})
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == job.id).values(style="look"))
+    assert not await settle_prompt(world.app, NoExpander(), await world.claim())
+    described = await world.ada.slash(world.channel, "describe", picture=("a.png", png()))
+    assert described.response
+    assert not await settle_description(world.app, await world.claim(), f"{CHILD} and a fox", 0.1)
+    assert {(await world.app.jobs.get(one)).reason_code for one in (job.id, (await world.newest()).id)} == {CODE}
+
+
+def test_the_command(tmp_path: Path) -> None:
+    code, printed, complaint = limner(tmp_path / "data", "imagine", CHILD, "--negative", "clothes")
+    assert (code, printed) == (2, "")
+    assert "refused everywhere" in complaint
+    [row] = rows(tmp_path / "data")
+    assert (row["status"], row["reason_code"], row["idea"]) == (JobStatus.REFUSED, CODE, "")
