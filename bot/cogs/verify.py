@@ -15,7 +15,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.translation import _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
-from limner.bot.ui.interactions import app_of, moderates, speak_privately, tell
+from limner.bot.ui.interactions import app_of, moderates, tell, use_languages
 from limner.bot.ui.picture.given_pictures import (
     NO_PICTURE,
     ONE_PICTURE,
@@ -61,8 +61,8 @@ def verify_menu() -> app_commands.ContextMenu:
 
 async def _verify_message(interaction: Interaction, message: discord.Message) -> None:
     """The same for the first picture of a message."""
-    speak_privately(interaction)
     app = app_of(interaction.client)
+    await use_languages(interaction, app)
     await _verify(interaction, app, await _in_message(interaction, app, message))
 
 

@@ -24,6 +24,8 @@ from limner.bot.queue.endings import StoredPicture
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.perceptual_hash import fingerprint
 from limner.bot.storage.tables.models import Job
+from limner.bot.translation import _, speaking
+from limner.bot.verify import MARKED
 from tests.rows import seen
 from tests.simulated_discord import World
 
@@ -95,6 +97,11 @@ async def test_a_picture_made_here_is_known_again_and_its_owner_only_to_those_wh
 
     menu = await world.bob.context_menu(world.channel, "Verify", world.message(job))
     assert "invisible mark is in the pixels" in answer(menu)
+    await world.app.members.choose_language(world.bob.id, "zh_CN")
+    menu = await world.bob.context_menu(world.channel, "Verify", world.message(job))
+    with speaking("zh_CN"):
+        assert _(MARKED) in answer(menu)
+    assert _(MARKED) not in answer(menu)
 
     file = tmp_path / "cut.jpg"
     file.write_bytes(cut)
