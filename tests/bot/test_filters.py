@@ -29,6 +29,7 @@ from limner.bot.place import Where
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.filter_tables import RuleRow
+from limner.bot.translation import speaking
 
 HERE, THERE, MODERATOR = 101, 202, 7
 
@@ -466,3 +467,12 @@ def test_a_rules_file_that_cannot_be_read_is_told(tmp_path: Path):
 def test_equal_patterns_have_one_normal_form():
     assert normal_form("Hot-DOG ") == normal_form("ｈｏｔ   dog") == "hot dog"
     assert normal_form("大 麻") != normal_form("大麻")
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+async def test_negative_prompts_have_their_policy_in_every_language(app: App, language: str) -> None:
+    await app.filters.add(HERE, "cow", MODERATOR)
+    texts = {"idea": "a hill", content_filter.NEGATIVE: "cow"}
+    with speaking(language):
+        assert not (await app.filters.check(Where(HERE), texts)).refusal
+        assert (await app.filters.check(Where(HERE), texts, paints_negative=True)).refusal
