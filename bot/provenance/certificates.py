@@ -129,14 +129,12 @@ def _leaf(holder: str, key: ec.EllipticCurvePrivateKey, authority: ec.EllipticCu
 
 
 def _root(holder: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-
     builder = _begun(_name(holder, "authority"), _name(holder, "authority"), key)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True).sign(key, SHA256())
 
 
 def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-
     now = datetime.fromtimestamp(time.time(), UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
@@ -146,13 +144,11 @@ def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKe
 
 
 def _name(holder: str, role: str) -> x509.Name:
-
     parts = ((NameOID.ORGANIZATION_NAME, holder), (NameOID.COMMON_NAME, f"{holder} ({role}, self-signed)"))
     return x509.Name([x509.NameAttribute(name, value) for name, value in parts])
 
 
 def _usage(**used: bool) -> x509.KeyUsage:
-
     names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
     names += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
     return x509.KeyUsage(**{name: used.get(name, False) for name in names})

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import skimage
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageOps
 from rich.progress import track
 
 from limner.bot.provenance.watermark import FALSE_ALARMS, SURE, Watermark
 from limner.bot.settings import Settings
 from tests.benchmarks.figures import cores, show, spread
 from tests.tiny_models import stock_pipeline
+from tests.watermark_attacks import ATTACKS, psnr
 
 KEY = b"the key of this benchmark"
 SIDES = (128, 256, 512, 1024)
@@ -42,8 +40,6 @@ IDEAS = (
 CROPS = {128: 4, 256: 4, 512: 2, 1024: 1}
 KEYS = 10
 """Keys with which each unmarked picture is read."""
-
-Attack = Callable[[Image.Image], Image.Image]
 
 
 def main() -> None:
@@ -72,7 +68,7 @@ def _row(watermark: Watermark, name: str, side: int, pictures: list[Image.Image]
     for image in track(pictures, f"{name} {side}", transient=True):
         number = watermark.number_of(image)
         marked = watermark.marked(image, number)
-        quality.append(_psnr(image, marked))
+        quality.append(psnr(image, marked))
         for attack, change in ATTACKS.items():
             found = watermark.read(change(marked))
             read[attack] += bool(found) and found[0].number == number
@@ -157,40 +153,6 @@ def _painted() -> Iterator[Image.Image]:
             num_images_per_prompt=2,
         ).images
 
-
-def _psnr(one: Image.Image, other: Image.Image) -> float:
-    error = np.mean((np.asarray(one, float) - np.asarray(other, float)) ** 2)
-    return 10 * math.log10(255**2 / error)
-
-
-def _encoded(kind: str, quality: int) -> Attack:
-    def attack(image: Image.Image) -> Image.Image:
-        file = io.BytesIO()
-        image.save(file, kind, quality=quality)
-        return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
-
-    return attack
-
-
-def _halved(image: Image.Image) -> Image.Image:
-    return image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
-
-
-def _cropped(image: Image.Image) -> Image.Image:
-    width, height = image.size
-    left, top = width // 50, height // 30
-    return image.crop((left, top, left + round(0.95 * width), top + round(0.95 * height)))
-
-
-ATTACKS: dict[str, Attack] = {
-    "none": lambda image: image,
-    "JPEG 75": _encoded("JPEG", 75),
-    "WebP 80": _encoded("WEBP", 80),
-    "half size": _halved,
-    "5 % cropped": _cropped,
-    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.1),
-    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.9),
-}
 
 if __name__ == "__main__":
     main()

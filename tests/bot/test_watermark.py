@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -14,46 +12,18 @@ import pytest
 import skimage
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.provenance.mark_code import CodeReader, coded
 from limner.bot.provenance.watermark import FALSE_ALARMS, SIDE, Watermark, read_key
 from tests.bot.test_worker import AddingExpander, ask, make_worker, settings, tiny
+from tests.watermark_attacks import ATTACKS, psnr
 
 __all__ = ["settings", "tiny"]
 
 WATERMARK = Watermark(b"a key of thirty-two bytes, so to say")
-Attack = Callable[[Image.Image], Image.Image]
-
-
-def encoded(kind: str, quality: int) -> Attack:
-    def attack(image: Image.Image) -> Image.Image:
-        file = io.BytesIO()
-        image.save(file, kind, quality=quality)
-        return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
-
-    return attack
-
-
-def cropped(image: Image.Image) -> Image.Image:
-    width, height = image.size
-    left, top = width // 50, height // 30
-    return image.crop((left, top, left + round(0.95 * width), top + round(0.95 * height)))
-
-
-ATTACKS: dict[str, Attack] = {
-    "none": lambda image: image,
-    "JPEG quality 75": encoded("JPEG", 75),
-    "WebP quality 80": encoded("WEBP", 80),
-    "half the size": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS),
-    "5 % cropped": cropped,
-    "10 % brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.1),
-    "10 % darker": lambda image: ImageEnhance.Brightness(image).enhance(0.9),
-}
-
-
 PHOTOS = ("astronaut.png", "coffee.png")
 
 
@@ -69,11 +39,6 @@ def pictures(side: int) -> Iterator[Image.Image]:
             x, y, size = (random.randrange(side) for _ in range(3))
             draw.ellipse((x, y, x + size, y + size), tuple(random.choices((0, 40, 128, 255), k=3)))
         yield image
-
-
-def psnr(one: Image.Image, other: Image.Image) -> float:
-    error = np.mean((np.asarray(one, float) - np.asarray(other, float)) ** 2)
-    return 10 * math.log10(255**2 / error)
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**32))
