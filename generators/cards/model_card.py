@@ -192,14 +192,14 @@ class ModelCard:
         known = {field.name for field in fields(cls)} - NOT_SAID
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
         pipeline = files.table("model_index.json").get("_class_name")
-        if pipeline is None:
+        if not isinstance(pipeline, str):
             pipeline = pipeline_on_hub(source)
         able = abilities(kind, pipeline)
-        if kind == "diffusion" and isinstance(pipeline, str):
+        if kind == "diffusion" and pipeline:
             said = _few_steps(pipeline, files, source) | said
         values: dict[str, Any] = {key: value for key, value in (able | said).items() if key in known}
         values["problem"] = UNLOADABLE if source_fault(source, kind) else able.get("problem", "")
-        if kind == "diffusion" and isinstance(pipeline, str):
+        if kind == "diffusion" and pipeline:
             values["samplers"] = tuple(samplers(pipeline, files.table("scheduler/scheduler_config.json")))
         if kind == "diffusion":
             values.setdefault("max_tokens", _most_tokens(files))

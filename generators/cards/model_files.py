@@ -101,10 +101,16 @@ def read_header(file: Path, most: int = LONGEST_HEADER) -> dict[str, Any]:
     size = file.stat().st_size
     length, header = _header(file, most)
     tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+    if not all(_is_shape(tensor["shape"]) for tensor in tensors.values()):
+        raise ValueError(sentence("is no safetensors file"))
     ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
     if size != 8 + length + max(ends, default=0):
         raise ValueError(sentence("is cut off"))
     return tensors
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(size, int) for size in cast("list[Any]", value))
 
 
 def read_metadata(file: Path, most: int) -> dict[str, Any]:
@@ -135,15 +141,21 @@ def _of_pipeline(folder: Path) -> Iterator[ModelFault]:
         yield ModelFault(sentence("it has no model_index.json"), sentence("name a diffusers folder"))
         return
     listed = _table(read_json(index))
-    pipeline = listed.get("_class_name")
-    if not isinstance(pipeline, str) or f'"{pipeline}"' not in _diffusers_names():
-        yield ModelFault(
-            sentence("diffusers knows no pipeline {pipeline!r}", pipeline=pipeline),
-            sentence("install a newer diffusers, or name another model"),
-        )
+    if fault := pipeline_fault(listed.get("_class_name")):
+        yield fault
     for name, wanted in listed.items():
         if not name.startswith("_") and isinstance(wanted, list):
             yield from _of_part(folder / name, cast("list[Any]", wanted)[-1])
+
+
+def pipeline_fault(pipeline: object) -> ModelFault | None:
+    """The problem of a pipeline's class, as a model_index.json names it; None if diffusers has it."""
+    if isinstance(pipeline, str) and f'"{pipeline}"' in _diffusers_names():
+        return None
+    return ModelFault(
+        sentence("diffusers knows no pipeline {pipeline!r}", pipeline=pipeline),
+        sentence("install a newer diffusers, or name another model"),
+    )
 
 
 def _of_part(part: Path, wanted: object) -> Iterator[ModelFault]:

@@ -29,6 +29,8 @@ from limner.generators.text_files import BadText
 MERGES = Path(checkpoints.__file__).with_name("clip_merges.txt.gz")
 """The 48,894 merges of CLIP's tokenizer (https://github.com/openai/CLIP), from which its vocabulary follows."""
 
+LACKING = sentence("This model's file lacks weights; the operator must copy it again.")
+
 
 def read_checkpoint(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     """Load a checkpoint with the parts beside it; nothing is asked of the hub.
@@ -45,8 +47,8 @@ def read_checkpoint(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     try:
         with TemporaryDirectory() as folder:
             pipe = _pipeline(checkpoint, Path(folder), dtype)
-    except NotImplementedError as error:  # what the file lacks has no numbers that could be moved
-        raise DamagedModel(sentence("This model's file lacks weights; the operator must copy it again.")) from error
+    except NotImplementedError as error:  # diffusers moves a part, and what the file lacks has no numbers
+        raise DamagedModel(LACKING) from error
     except (OSError, ValueError, LookupError, RuntimeError, SingleFileComponentError) as error:
         raise ModelNotFound from error
     for part in filter(lambda part: isinstance(part, torch.nn.Module), pipe.components.values()):
@@ -105,8 +107,10 @@ def _settle(weight: torch.nn.Parameter) -> None:
     """Copy a weight into this process's memory, so that a file that is replaced later does not change it.
 
     Raises:
-        DamagedModel: it holds what is no number.
+        DamagedModel: the file lacks it, or it holds what is no number.
     """
+    if weight.is_meta:  # transformers' parts are not moved
+        raise DamagedModel(LACKING)
     if not weight.isfinite().all():
         raise DamagedModel(sentence("This model's file has broken weights (NaN); the operator must replace it."))
     weight.data = weight.data.clone()

@@ -142,9 +142,16 @@ def test_broken_weights_are_named_at_loading(sd1: Path, tmp_path: Path):
     nan = write_checkpoint(sd1, tmp_path / "nan.safetensors", more={name: weight})
     with pytest.raises(ModelNotFound, match="has broken weights"):
         painted(nan)
-    lacking = write_checkpoint(sd1, tmp_path / "lacking.safetensors", without=["model.diffusion_model.out.2."])
-    with pytest.raises(ModelNotFound, match="lacks weights"):
-        painted(lacking)
+    for number, part in enumerate(("model.diffusion_model.out.2.", "cond_stage_model.transformer.text_model.final_")):
+        lacking = write_checkpoint(sd1, tmp_path / f"lacking{number}.safetensors", without=[part])
+        with pytest.raises(ModelNotFound, match="lacks weights"):
+            painted(lacking)
+
+
+def header(tensor: dict[str, object]) -> bytes:
+    """A file with the header of a tensor that another program wrote."""
+    text = json.dumps({UNET_INPUT: {"dtype": "F16", "data_offsets": [0, 0], **tensor}}).encode()
+    return struct.pack("<Q", len(text)) + text
 
 
 @pytest.mark.parametrize(
@@ -154,6 +161,9 @@ def test_broken_weights_are_named_at_loading(sd1: Path, tmp_path: Path):
         ("model.safetensors", b"version https://git-lfs.github.com/spec/v1", "the checkpoint is a Git LFS pointer"),
         ("model.safetensors", b"", "the checkpoint is no safetensors file, or is cut off"),
         ("model.safetensors", b"\x02\0\0\0\0\0\0\0[]", "the checkpoint is no safetensors file"),
+        ("model.safetensors", header({"shape": 4}), "the checkpoint is no safetensors file"),
+        ("model.safetensors", header({"shape": ["a"]}), "the checkpoint is no safetensors file"),
+        ("model.safetensors", header({}), "the checkpoint is no safetensors file"),
         ("model.safetensors", {"lora_unet_x.lora_down.weight": [4, 8]}, "the checkpoint is a LoRA, not a model"),
         ("model.safetensors", {"decoder.up.0.block.0.conv1.weight": [8, 8, 3, 3]}, "the checkpoint is a VAE"),
         (
@@ -181,6 +191,47 @@ def test_what_cannot_be_loaded_is_known_from_its_header(name: str, content: obje
         write_header({key: torch.empty(shape, device="meta") for key, shape in content.items()}, file)
     assert fault_of(file).startswith(fault)
     assert ModelCard.read("mine", str(file)).problem == UNLOADABLE
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "fault"),
+    [
+        ("model_index.json", {"_class_name": 3}, "model_index.json is missing, or lacks"),
+        ("model_index.json", {"_class_name": "FooPipeline"}, "diffusers knows no pipeline 'FooPipeline'"),
+        ("model_index.json", {"vae": []}, "model_index.json is missing, or lacks"),
+        ("model_index.json", {"vae": ["os", "system"]}, "model_index.json is missing, or lacks"),
+        ("scheduler/scheduler_config.json", {"_class_name": ""}, "scheduler_config.json is missing, or lacks"),
+        ("unet/config.json", {"block_out_channels": 8}, "config.json is missing, or lacks"),
+        ("unet/config.json", None, "config.json is missing, or lacks"),
+        ("unet/config.json", {"in_channels": 5}, "its denoiser is not of the size of"),
+    ],
+)
+def test_a_configuration_beside_a_file_that_cannot_be_used_is_named(
+    path: str, changed: dict[str, object] | None, fault: str, sd1: Path, tmp_path: Path
+):
+    file = write_checkpoint(sd1, tmp_path / "mine.safetensors")
+    table = file.with_suffix("") / path
+    if changed is None:
+        table.unlink()
+    else:
+        table.write_text(json.dumps(json.loads(table.read_text()) | changed))
+    assert fault in fault_of(file)
+    assert ModelCard.read("mine", str(file)).problem == UNLOADABLE
+    with pytest.raises(ModelNotFound):
+        painted(file)
+
+
+def test_a_published_configuration_may_name_parts_that_no_checkpoint_has(sd1: Path, tmp_path: Path):
+    """As Stable Diffusion 1.5 names its safety checker."""
+    file = write_checkpoint(sd1, tmp_path / "mine.safetensors")
+    index = file.with_suffix("") / "model_index.json"
+    more = {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    }
+    index.write_text(json.dumps(json.loads(index.read_text()) | more))
+    assert not fault_of(file)
+    np.testing.assert_array_equal(painted(file), painted(sd1))
 
 
 def test_clips_tokenizer_reads_as_published():

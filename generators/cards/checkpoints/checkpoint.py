@@ -11,7 +11,7 @@ from typing import Any, cast
 from limner.generators.cards.card_schema import read_table
 from limner.generators.cards.checkpoints.families import FAMILIES, CheckpointFamily, Table
 from limner.generators.cards.few_steps import named_few_steps
-from limner.generators.cards.model_files import ModelFault, read_header, read_metadata, weights_fault
+from limner.generators.cards.model_files import ModelFault, pipeline_fault, read_header, read_metadata, weights_fault
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText
 
@@ -34,6 +34,15 @@ INSIDE = {
 """The beginnings of tensors' names by the part that they belong to."""
 LEFT_OUT = {"StableDiffusion3Pipeline": ("text_encoder_3", "tokenizer_3")}
 """Parts that a pipeline can do without; T5 is larger than all other parts of Stable Diffusion 3."""
+NOT_READ = ("feature_extractor", "image_encoder", "safety_checker")
+"""Parts that a published configuration may name and no family's checkpoint has."""
+LIBRARIES = ("diffusers", "transformers")
+NEEDED: dict[str, dict[str, type]] = {
+    "model_index.json": {"_class_name": str},
+    "scheduler/scheduler_config.json": {"_class_name": str},
+    "unet/config.json": {"block_out_channels": list, "in_channels": int},
+}
+"""What must be in the files of a configuration, as far as the family has them."""
 CLIP = "CLIPTokenizer"
 """The tokenizer whose vocabulary ships."""
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -82,7 +91,11 @@ class Checkpoint:
 
     @cached_property
     def tables(self) -> dict[str, Table]:
-        """The JSON files of a diffusers folder that describes this model, by their paths in it."""
+        """The JSON files of a diffusers folder that describes this model, by their paths in it.
+
+        Raises:
+            BadText: the configuration beside the file cannot be used.
+        """
         tables = self._own_tables() or self.family.tables()
         scheduler = tables["scheduler/scheduler_config.json"] = {
             **tables["scheduler/scheduler_config.json"],
@@ -91,7 +104,7 @@ class Checkpoint:
         if self.changes.get("rescale_betas_zero_snr") and scheduler["_class_name"] == "PNDMScheduler":
             scheduler["_class_name"] = "EulerDiscreteScheduler"  # PNDM's cannot begin without any signal
         index = tables["model_index.json"] = dict(tables["model_index.json"])
-        for part in self.missing:
+        for part in index.keys() & {*self.missing, *NOT_READ}:
             index[part] = [None, None]
         return tables
 
@@ -114,6 +127,8 @@ class Checkpoint:
             return ModelFault(str(error).rstrip("."), sentence("copy or save the model again"))
 
     def _faults(self) -> Iterator[ModelFault]:
+        if fault := pipeline_fault(self.tables["model_index.json"]["_class_name"]):
+            yield fault
         if lacking := set(self.missing) - set(LEFT_OUT.get(self.family.pipeline, ())):
             yield ModelFault(
                 sentence("it holds no {parts}", parts=", ".join(sorted(lacking))),
@@ -138,10 +153,18 @@ class Checkpoint:
             )
 
     def _own_tables(self) -> dict[str, Table]:
-        """The diffusers configuration beside the file; empty if there is none."""
+        """The diffusers configuration beside the file; empty if there is none, BadText if it cannot be used."""
         if not (self.folder / "model_index.json").is_file():
             return {}
-        return {file.relative_to(self.folder).as_posix(): read_table(file) for file in self.folder.glob("**/*.json")}
+        found = {file.relative_to(self.folder).as_posix(): read_table(file) for file in self.folder.glob("**/*.json")}
+        for path in sorted(self.family.tables().keys() | found.keys()):
+            if not _is_usable(path, found.get(path, {})):
+                raise BadText(
+                    sentence(
+                        "{file} is missing, or lacks what diffusers must know; copy it again", file=self.folder / path
+                    )
+                )
+        return found
 
     @cached_property
     def _named(self) -> dict[str, str]:
@@ -150,7 +173,7 @@ class Checkpoint:
         return {
             name: str(cast("list[Any]", wanted)[1])
             for name, wanted in index.items()
-            if not name.startswith("_") and isinstance(wanted, list) and cast("list[Any]", wanted)[1]
+            if isinstance(wanted, list) and name not in NOT_READ and wanted[1]
         }
 
     def _beside(self, part: str) -> Path | None:
@@ -160,6 +183,15 @@ class Checkpoint:
         places += [] if is_inside else [self.file.parent / SHARED / self.family.shared / part]
         wanted = "*" if "tokenizer" in part else "*.safetensors"
         return next((place for place in places if place.is_dir() and any(place.glob(wanted))), None)
+
+
+def _is_usable(path: str, table: Table) -> bool:
+    """Whether a file of a configuration has what must be in it, and names parts by their library and class."""
+    parts = [cast("list[Any]", each) for name, each in table.items() if isinstance(each, list) and name not in NOT_READ]
+    return all(table.get(name) and isinstance(table[name], kind) for name, kind in NEEDED.get(path, {}).items()) and (
+        path != "model_index.json"
+        or all(part == [None, None] or (len(part) == 2 and part[0] in LIBRARIES) for part in parts)
+    )
 
 
 def is_checkpoint(path: Path) -> bool:
