@@ -79,15 +79,6 @@ LEAVES_NOTHING_OUT = frozenset(
         "LatentConsistencyModelPipeline",
         "OmniGenPipeline",
         "QwenImage21Pipeline",
-        "QwenImageControlNetInpaintPipeline",
-        "QwenImageControlNetPipeline",
-        "QwenImageEditInpaintPipeline",
-        "QwenImageEditPipeline",
-        "QwenImageEditPlusPipeline",
-        "QwenImageImg2ImgPipeline",
-        "QwenImageInpaintPipeline",
-        "QwenImageLayeredPipeline",
-        "QwenImagePipeline",
         "SanaSprintImg2ImgPipeline",
         "SanaSprintPipeline",
         "ShapEPipeline",
@@ -98,6 +89,10 @@ LEAVES_NOTHING_OUT = frozenset(
     }
 )
 """diffusers pipelines without a negative prompt, or with one only for a second guidance of their own."""
+
+TRUE_GUIDANCE = re.compile("QwenImage(?!21)")
+"""The beginnings of the names of pipelines whose only guidance is called ``true_cfg_scale``; others have it beside one
+that is an input of a distilled model."""
 
 TAKES_NO_LORA = re.compile(
     "Allegro|Amused|AudioLDM|BlipDiffusion|Bria(?=Pipeline)|CogView3Plus|CogView4Control|Cosmos2TextToImage"

@@ -15,7 +15,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.cards.abilities import UNETS
+from limner.generators.cards.abilities import TRUE_GUIDANCE, UNETS
 from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
@@ -182,12 +182,14 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         BadRequest: the pipeline does not support the request, or a picture cannot be read.
     """
     takes = inspect.signature(pipe.__call__).parameters
-    if request.negative_prompt and ("negative_prompt" not in takes or "true_cfg_scale" in takes):
+    is_true = bool(TRUE_GUIDANCE.match(type(pipe).__name__))
+    if request.negative_prompt and ("negative_prompt" not in takes or ("true_cfg_scale" in takes and not is_true)):
         raise NoNegative
+    without = " " if is_true and request.guidance_scale > 1 else None  # they guide only if there is a negative prompt
     count = request.num_images_per_prompt
     given = {
         "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt or None,
+        "negative_prompt": request.negative_prompt or without,
         # one per sample: diffusers would encode a single one with the first sample's random numbers
         **{name: [picture] * count for name, picture in _pictures(request).items()},
         **_references(pipe, request),
@@ -196,6 +198,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "height": request.height,
         "num_inference_steps": request.num_inference_steps,
         "guidance_scale": request.guidance_scale,
+        "true_cfg_scale": request.guidance_scale if is_true else None,
         "num_images_per_prompt": count,
         "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
         "use_resolution_binning": False,  # which paints another size and enlarges it

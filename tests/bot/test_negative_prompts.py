@@ -68,7 +68,7 @@ async def painted(app: App, job: Job) -> Job:
 async def test_in_every_style_a_model_that_leaves_nothing_out_is_asked_for_nothing_else(
     settings: Settings, tmp_path: Path
 ):
-    told = ("FluxPipeline", "Flux2Pipeline", "QwenImagePipeline")
+    told = ("FluxPipeline", "Flux2Pipeline", "QwenImage21Pipeline")
     models = {name: folder(tmp_path, name, pipeline=name) for name in told}
     models |= {name: f"pretrained:digits-{name}" for name in ("gan", "vae")}
     models |= {"cyclegan": put_restyler(tmp_path / "cyclegan"), "sd": str(PRETRAINED / "doodle")}

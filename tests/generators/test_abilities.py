@@ -14,7 +14,14 @@ import pytest
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from limner.generators import base
-from limner.generators.cards.abilities import LEAVES_NOTHING_OUT, ONLY_FROM_PICTURES, STARTS, TAKES_NO_LORA, abilities
+from limner.generators.cards.abilities import (
+    LEAVES_NOTHING_OUT,
+    ONLY_FROM_PICTURES,
+    STARTS,
+    TAKES_NO_LORA,
+    TRUE_GUIDANCE,
+    abilities,
+)
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.samplers import NOISE
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
@@ -58,8 +65,11 @@ def test_the_pipelines_that_take_no_lora_are_those_without_a_loader_for_it():
 
 
 def test_the_list_of_pipelines_that_leave_nothing_out_is_diffusers_own():
-    told = {name for name, names in signatures().items() if "negative_prompt" not in names or "true_cfg_scale" in names}
-    assert told == LEAVES_NOTHING_OUT
+    none = {name for name, names in signatures().items() if "negative_prompt" not in names}
+    second = {name for name, names in signatures().items() if "true_cfg_scale" in names}
+    only = {name for name in sources() if TRUE_GUIDANCE.match(name)}
+    assert only <= second - none
+    assert none | (second - only) == LEAVES_NOTHING_OUT
 
 
 def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
@@ -93,9 +103,11 @@ def test_a_pipeline_refuses_what_its_card_says_it_cannot(tmp_path: Path, name: s
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name}))
     kind = getattr(diffusers, name)
     pipe = kind.__new__(kind)
-    assert ModelCard.read("m", str(tmp_path)).leaves_out == (name == "StableDiffusionPipeline")
-    assert "negative_prompt" not in arguments(pipe, tiny_request())
-    if name == "StableDiffusionPipeline":
+    can = name in ("QwenImagePipeline", "StableDiffusionPipeline")
+    assert ModelCard.read("m", str(tmp_path)).leaves_out == can
+    usual = " " if name == "QwenImagePipeline" else None  # without any, it has no guidance
+    assert arguments(pipe, tiny_request()).get("negative_prompt") == usual
+    if can:
         assert arguments(pipe, tiny_request(negative_prompt="fog"))["negative_prompt"] == "fog"
     else:
         with pytest.raises(NoNegative):

@@ -3,6 +3,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from limner.generators.base import Finished
+from limner.generators.base import Event, Failed, Finished
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.diffusion import batch_size
 from limner.generators.diffusion.generator import DiffusionGenerator
-from limner.generators.diffusion.pipelines import STEPWISE
+from limner.generators.diffusion.ladder import Ladder
+from limner.generators.diffusion.pipelines import STEPWISE, Pipelines
+from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_families import paint
@@ -56,9 +58,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return folder
 
 
-def load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
-    """A generator on a device where larger calls always save time."""
-    monkeypatch.setattr(batch_size, "best_batch", lambda *_: 16)
+def load(folder: Path) -> DiffusionGenerator:
     card = ModelCard.read("tiny", str(folder), width=SIDE, height=SIDE)
     return DiffusionGenerator.load(card, device="cpu", max_batch=16)
 
@@ -66,8 +66,10 @@ def load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
 def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
     """Each sample painted alone by the stock pipeline."""
     pipe: Any = stock_pipeline(folder)
-    options = {"negative_prompt": request.negative_prompt or None, "use_resolution_binning": False}
     takes = inspect.signature(pipe.__call__).parameters
+    usual = " " if "true_cfg_scale" in takes else None
+    options = {"negative_prompt": request.negative_prompt or usual, "true_cfg_scale": request.guidance_scale}
+    options |= {"use_resolution_binning": False}
     return [
         np.asarray(
             pipe(
@@ -103,7 +105,7 @@ def test_alone_in_a_full_batch_and_joined(
     two = tiny_request(num_images_per_prompt=2, num_inference_steps=4, **size)
     other = tiny_request(prompt="a blue dog", seed=3, **size)
     unguided = tiny_request(prompt="a red dog", seed=5, guidance_scale=1.0, num_inference_steps=2, **size)
-    generator = load(folder, monkeypatch)
+    generator = load(folder)
     rows = count_rows(generator, monkeypatch)
     [alone] = paint(generator, [(0, two)])
     assert_stock(folder, two, alone)
@@ -117,10 +119,36 @@ def test_alone_in_a_full_batch_and_joined(
         assert_stock(folder, request, left)
 
 
-def test_their_words_stay(folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+def test_qwen_image_follows_guidance_and_leaves_out(folder_of: Callable[[str], Path]):
+    folder = folder_of("Qwen-Image")
+    usual = tiny_request(width=SIDE, height=SIDE, num_inference_steps=2)
+    asked = [replace(usual, **more) for more in ({}, {"guidance_scale": 1.0}, {"negative_prompt": "a blue dog"})]
+    left = paint(load(folder), [(0, request) for request in asked])
+    for request, each in zip(asked, left, strict=True):
+        assert_stock(folder, request, each)
+    assert len({each.images[0].tobytes() for each in left if isinstance(each, Finished)}) == 3
+
+
+def test_requests_in_one_whole_call_are_guided_too(folder_of: Callable[[str], Path]):
+    """As Qwen-Image's other pipelines are called."""
+    folder = folder_of("Qwen-Image")
+    pipe = stock_pipeline(folder)
+    ladder = Ladder(pipe, 4 * SIDE**2, can_offload=False)
+    calls = WholeCalls(Pipelines(pipe, ModelCard(name="tiny", source="")), ladder, None)
+    asked = [tiny_request(prompt=words, width=SIDE, height=SIDE) for words in ("a red cat", "a red dog")]
+    for request in asked:
+        calls.admit(request.prompt, request)
+    left: list[Event] = []
+    while not left:
+        left = [event for event in calls.step() if isinstance(event, Finished | Failed)]
+    for request, each in zip(asked, left, strict=True):
+        assert_stock(folder, request, each)
+
+
+def test_their_words_stay(folder_of: Callable[[str], Path]):
     folder = folder_of("Z-Image")
     assert not ModelCard.read("tiny", str(folder)).steers
-    generator = load(folder, monkeypatch)
+    generator = load(folder)
     generator.admit("one", tiny_request(width=SIDE, height=SIDE))
     with pytest.raises(BadRequest, match="takes no other words while it paints"):
         generator.change("one", "other words")
