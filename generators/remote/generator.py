@@ -11,13 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
 from PIL import Image
 
-from limner.generators.base import Event, Failed, Finished
-from limner.generators.cards.model_card import ModelCard
-from limner.generators.errors import BadRequest, GenerationError, NoLora, error_site
+from limner.generators.base import FIRST_BATCH, Event, Failed, Finished
+from limner.generators.cards.model_card import ImagesServer, ModelCard
+from limner.generators.errors import BadRequest, GenerationError, ModelNotFound, NoLora, error_site
+from limner.generators.measured import Measured
 from limner.generators.remote.progress import RequestProgress, SampleProgress
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
@@ -62,7 +63,12 @@ class RemoteGenerator:
     """Sends each sample to a server as a request of its own, many at the same time.
 
     One sample per call, because image ``i`` has the seed ``seed + i``, so that each can be repeated alone.
+
+    Attributes:
+        no_server: what a card without servers is refused with.
     """
+
+    no_server: ClassVar[str]
 
     def __init__(self, client: RemoteClient, card: ModelCard, batch: int) -> None:
         self._client = client
@@ -74,6 +80,43 @@ class RemoteGenerator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="remote", daemon=True)
         self._thread.start()
+
+    @classmethod
+    def load(
+        cls,
+        card: ModelCard,
+        *,
+        device: str,
+        dtype: str,
+        offload: str,
+        max_batch: int | None,
+        previews: float,
+        measured: Measured | None = None,
+    ) -> Self:
+        """Get ready to ask ``card.server``; nothing is sent before the first `step`.
+
+        Args:
+            card: the model, with its servers.
+            device: not used; the servers have their own.
+            dtype: not used.
+            offload: not used.
+            max_batch: samples of the card's own size that each server is asked for at the same time; None:
+                `FIRST_BATCH`.
+            previews: not used; the servers' own settings and ``card.streams`` say whether there are any.
+            measured: not used.
+
+        Raises:
+            ModelNotFound: the card has no server, or the servers cannot be asked for its source.
+        """
+        if card.server is None:
+            raise ModelNotFound(cls.no_server)
+        batch = (max_batch or FIRST_BATCH) * len(card.server.addresses)
+        return cls(cls.open_client(card, card.server), card, batch)
+
+    @classmethod
+    def open_client(cls, card: ModelCard, server: ImagesServer) -> RemoteClient:
+        """The client of the kind of servers; raises ModelNotFound if it cannot ask them for ``card.source``."""
+        raise NotImplementedError
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Add a request; it is sent with the next `step`."""
