@@ -14,15 +14,13 @@ from limner.generators.diffusion.memory import weights
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.benchmarks.figures import ROUNDS, cores, show, spread
 from tests.benchmarks.skipping import (
+    NEARNESS,
     STEPS,
     TOGETHER,
-    agreement,
     held_out_prompts,
-    lowest,
+    nearness,
     paint,
-    psnr,
     request_of,
-    ssim,
 )
 
 
@@ -38,22 +36,19 @@ def main() -> None:
         paint(generator, requests[:TOGETHER])
     rounds = [[paint(generator, requests) for generator in generators] for _ in range(ROUNDS)]
     reader = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
-    whole = rounds[0][0]
     rows = [
         (
             name,
             f"{sum(weights(generators[number]._pipelines.loaded)) / 1e6:.1f}",
             spread([each[0].seconds / each[number].seconds for each in rounds]),
-            lowest(map(ssim, painted.pictures, whole.pictures)),
-            lowest(map(psnr, painted.pictures, whole.pictures)),
-            f"{agreement(reader, painted.pictures, prompts):.3f}",
+            *nearness(painted, rounds[0][0], reader, prompts),
         )
         for number, name in enumerate(cards)
         for painted in [rounds[0][number]]
     ]
     show(
         f"doodle: {len(prompts)} held-out prompts, {STEPS} steps, batches of {TOGETHER}",
-        ("weights", "MB", "times as many pictures per second", "SSIM (lowest)", "PSNR (lowest), dB", "agreement"),
+        ("weights", "MB", "times as many pictures per second", *NEARNESS),
         rows,
         f"Medians; pictures per second of {ROUNDS} rounds in turn. MB: of all parts, the autoencoder too.",
     )

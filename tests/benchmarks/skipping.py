@@ -43,6 +43,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "teacache, guided 0-0.6": {"skipping": SkipRule.TEACACHE, "guided": (0, 0.6)},
 }
 
+NEARNESS = ("SSIM (lowest)", "PSNR (lowest), dB", "agreement")
+"""The columns of `nearness`."""
+
 Pixels = NDArray[np.float64]
 
 
@@ -72,23 +75,14 @@ def main() -> None:
             name,
             f"{full.rows / painted.rows:.2f}",
             spread([each[0].seconds / each[number].seconds for each in rounds]),
-            lowest(map(ssim, painted.pictures, full.pictures)),
-            lowest(map(psnr, painted.pictures, full.pictures)),
-            f"{agreement(reader, painted.pictures, prompts):.3f}",
+            *nearness(painted, full, reader, prompts),
         )
         for number, name in enumerate(WAYS)
         for painted in [rounds[0][number]]
     ]
     show(
         f"doodle: {PICTURES} held-out prompts, {STEPS} steps, batches of {TOGETHER}",
-        (
-            "",
-            "times fewer rows",
-            "times as many pictures per second",
-            "SSIM (lowest)",
-            "PSNR (lowest), dB",
-            "agreement",
-        ),
+        ("", "times fewer rows", "times as many pictures per second", *NEARNESS),
         rows,
         f"Medians; pictures per second of {ROUNDS} rounds in turn. Agreement: mean similarity to the prompt by the "
         "shipped image-text model.",
@@ -137,6 +131,17 @@ def paint(generator: DiffusionGenerator, requests: Sequence[GenerationRequest]) 
     seconds = time.perf_counter() - started
     generator._denoiser.answers = answers
     return Painted([found[str(number)] for number in range(len(requests))], rows, seconds)
+
+
+def nearness(
+    painted: Painted, full: Painted, reader: FolderImageTextModel, prompts: Sequence[str]
+) -> tuple[str, str, str]:
+    """How near pictures are to those of all steps with whole weights, and to their prompts."""
+    return (
+        lowest(map(ssim, painted.pictures, full.pictures)),
+        lowest(map(psnr, painted.pictures, full.pictures)),
+        f"{agreement(reader, painted.pictures, prompts):.3f}",
+    )
 
 
 def lowest(values: Iterable[float]) -> str:
