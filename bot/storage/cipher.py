@@ -74,7 +74,9 @@ class Cipher:
     def encrypt_text(self, text: str) -> str:
         """The text to store; nothing that is written as it is looks encrypted."""
         if not self.current:
-            return text.removeprefix(MARK)
+            while text.startswith(MARK):
+                text = text.removeprefix(MARK)
+            return text
         return MARK + b64encode(self.encrypt(text.encode(errors="surrogatepass"))).decode()
 
     def decrypt_text(self, stored: str) -> str:

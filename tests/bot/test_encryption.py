@@ -284,7 +284,9 @@ def test_a_key_in_the_data_folder_is_refused(tmp_path: Path):
         Settings.load({"LIMNER_DATA": str(tmp_path)})
 
 
-def test_what_somebody_types_is_never_taken_for_encrypted():
-    typed = MARK + b64encode(MAGIC + bytes(40)).decode()
-    for cipher in (Cipher(), Cipher([bytes(32)])):
-        assert cipher.decrypt_text(cipher.encrypt_text(typed)) == typed.removeprefix(MARK if not cipher.is_on else "")
+@pytest.mark.parametrize("marks", [1, 2, 3])
+def test_what_somebody_types_is_never_taken_for_encrypted(marks: int):
+    words = b64encode(MAGIC + bytes(40)).decode()
+    typed = MARK * marks + words
+    for cipher, kept in ((Cipher(), words), (Cipher([bytes(32)]), typed)):
+        assert cipher.decrypt_text(cipher.encrypt_text(typed)) == kept
