@@ -1,7 +1,9 @@
 """Encryption at rest: what lies in the data folder with a key, lost and wrong keys, and changing them."""
 
 import json
+import threading
 from base64 import b64encode
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +19,15 @@ from limner.bot.cli.imagine import imagine
 from limner.bot.cli.ratings import print_ratings
 from limner.bot.errors import SetupError, WrongKey
 from limner.bot.queue.endings import StoredPicture
+from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
+from limner.bot.storage import migrate
 from limner.bot.storage.cipher import MAGIC, MARK, Cipher
 from limner.bot.storage.copy_database import copy_database
 from limner.bot.storage.db import Database
 from limner.bot.storage.encryption import rewrite
+from limner.bot.storage.history.alike import Alike
+from limner.bot.storage.history.embeddings import Embeddings, SearchScope
 from limner.bot.storage.history.gallery import Filter
 from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.pictures.image_store import ImageStore
@@ -282,6 +288,34 @@ def test_a_key_in_the_data_folder_is_refused(tmp_path: Path):
     (tmp_path / "limner.toml").write_text(f'encryption_key = "{KEY}"')
     with pytest.raises(SetupError, match="lies beside what the key encrypts"):
         Settings.load({"LIMNER_DATA": str(tmp_path)})
+
+
+class NoticedCipher(Cipher):
+    """Knows how often it decrypted in each thread."""
+
+    def __init__(self) -> None:
+        super().__init__([bytes(32)])
+        self.threads: Counter[str] = Counter()
+
+    def decrypt(self, stored: bytes) -> bytes:
+        self.threads[threading.current_thread().name] += 1
+        return super().decrypt(stored)
+
+
+async def test_embeddings_are_decrypted_beside_the_event_loop(settings: Settings):
+    await migrate.upgrade(settings.url)
+    cipher = NoticedCipher()
+    database = Database(settings.url, cipher)
+    jobs = [await painted(JobQueue(database), new_job(user_id=1)) for _ in range(3)]
+    words, pictures = Embeddings(database, "e"), Alike(database, "r")
+    await words.write({job.id: np.full(64, job.id, np.float32) for job in jobs})
+    await pictures.rows.write({job.images[0].id: bytes([job.id] * 8) for job in jobs})
+    cipher.threads.clear()
+    assert [*(await words.signs(SearchScope(user_id=1), 0, 10)).job_ids] == [job.id for job in jobs]
+    assert threading.current_thread().name not in cipher.threads
+    assert len(await pictures.nearest(SearchScope(user_id=1), jobs[0].id, 0, [], 10)) == 2
+    assert cipher.threads[threading.current_thread().name] == 1  # the picture to which others are compared
+    await database.close()
 
 
 @pytest.mark.parametrize("marks", [1, 2, 3])

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.reasons import JobStatus
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.found import among
 from limner.bot.storage.history.picture_embeddings import PictureEmbeddings
 from limner.bot.storage.history.signs import products
+from limner.bot.storage.tables.encrypted import as_stored
 from limner.bot.storage.tables.models import Image, Job
 
 NEWEST = 400
@@ -27,7 +29,7 @@ MOST = 65_536
 """Pictures of earlier requests that are in memory, of all scopes together and of one, the newest: 512 bytes each."""
 KEPT_SECONDS = 600.0
 """How long they are kept before they are read again, with those that the worker has filled up meanwhile."""
-READ_AT_ONCE = 2_000
+READ_AT_ONCE = 500
 """Requests whose pictures one statement reads; the event loop goes on between two of them."""
 COMPARED_AT_ONCE = 8_192
 END = 2**62
@@ -92,10 +94,11 @@ class Alike:
 
     async def _pictures(self, session: AsyncSession, requests: Select[int], size: int) -> PictureVectors:
         is_theirs = among(Image.job_id, requests, is_sqlite=self._database.is_sqlite)
-        found = select(Image.job_id, Image.features).where(Image.features_by == self._reader, is_theirs)
-        rows = [(number, row) for number, row in await session.execute(found) if row and len(row) == size]
-        vectors = np.frombuffer(b"".join(row for _number, row in rows), np.int8).reshape(len(rows), size)
-        return PictureVectors(np.fromiter((number for number, _row in rows), np.int64, len(rows)), vectors)
+        found = select(Image.job_id, as_stored(Image.features)).where(
+            Image.features_by == self._reader, Image.features.is_not(None), is_theirs
+        )
+        rows = (await session.execute(found)).all()
+        return await asyncio.to_thread(_vectors_of, rows, self._database.cipher, size)
 
 
 def _newest(scope: SearchScope, before: int, most: int) -> Select[int]:
@@ -105,6 +108,14 @@ def _newest(scope: SearchScope, before: int, most: int) -> Select[int]:
     )
     mine = select(Job.id).where(whose, Job.status == JobStatus.SUCCEEDED, Job.deleted_at.is_(None), Job.id < before)
     return mine.order_by(Job.id.desc()).limit(most)
+
+
+def _vectors_of(rows: Sequence[Row[int, bytes]], cipher: Cipher, size: int) -> PictureVectors:
+    """The embeddings of so many numbers in stored rows, decrypted."""
+    found = [(number, cipher.decrypt(stored)) for number, stored in rows]
+    same = [(number, vector) for number, vector in found if len(vector) == size]
+    vectors = np.frombuffer(b"".join(vector for _number, vector in same), np.int8).reshape(len(same), size)
+    return PictureVectors(np.fromiter((number for number, _vector in same), np.int64, len(same)), vectors)
 
 
 def _joined(pieces: Sequence[PictureVectors], size: int) -> PictureVectors:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Row, delete, func, insert, select, text, update
 
+from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.embedding_tables import Embedding
+from limner.bot.storage.tables.encrypted import as_stored
 from limner.bot.storage.tables.models import UNEMBEDDED, Job
 from limner.generators.embedders import Vectors
 
@@ -99,7 +102,7 @@ class Embeddings:
 
     async def signs(self, scope: SearchScope, after: int, most: int) -> Signs:
         """The signs of a scope's embeddings after a number, the first ``most``."""
-        found = select(Embedding.id, Embedding.job_id, Embedding.signs)
+        found = select(Embedding.id, Embedding.job_id, as_stored(Embedding.signs))
         found = found.where(Embedding.id > after, Embedding.embedder == self._embedder)
         if scope.user_id is not None:
             found = found.where(Embedding.user_id == scope.user_id)
@@ -107,10 +110,7 @@ class Embeddings:
             found = found.where(Embedding.guild_id == scope.guild_id)
         async with self._database.read() as session:
             rows = (await session.execute(found.order_by(Embedding.id).limit(most))).all()
-        job_ids = np.fromiter((row[1] for row in rows), np.int64, len(rows))
-        signs = np.frombuffer(b"".join(row[2] for row in rows), np.uint64)
-        planes = signs.reshape(len(rows), -1).T if rows else signs.reshape(0, 0)
-        return Signs(job_ids, np.ascontiguousarray(planes), rows[-1][0] if rows else after)
+        return await asyncio.to_thread(_signs_of, rows, self._database.cipher, after)
 
     async def vectors(self, job_ids: Sequence[int]) -> tuple[Sequence[int], Vectors]:
         """The vectors of those requests that still have one, with their numbers."""
@@ -120,6 +120,14 @@ class Embeddings:
             rows = (await session.execute(found)).all()
         numbers = np.frombuffer(b"".join(row[1] for row in rows), np.int8).astype(np.float32)
         return [row[0] for row in rows], numbers.reshape(len(rows), -1) if rows else numbers
+
+
+def _signs_of(rows: Sequence[Row[int, int, bytes]], cipher: Cipher, after: int) -> Signs:
+    """The signs of stored rows, decrypted; ``after`` is the number before the first of them."""
+    job_ids = np.fromiter((row[1] for row in rows), np.int64, len(rows))
+    signs = np.frombuffer(b"".join(cipher.decrypt(row[2]) for row in rows), np.uint64)
+    planes = signs.reshape(len(rows), -1).T if rows else signs.reshape(0, 0)
+    return Signs(job_ids, np.ascontiguousarray(planes), rows[-1][0] if rows else after)
 
 
 def packed(vectors: Vectors) -> NDArray[np.uint8]:

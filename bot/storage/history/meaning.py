@@ -30,7 +30,7 @@ LEAST_LIKENESS = 0.45
 """The cosine from which two texts are about the same thing."""
 AT_ONCE, PIECE = 64, 8
 """Requests whose embeddings are written together, and read by the embedder before it may answer a search."""
-READ_AT_ONCE = 4_000
+READ_AT_ONCE = 500
 """Embeddings whose signs one statement reads; the event loop goes on between two of them."""
 POLL_SECONDS = 2.0
 BY_MEANING = N_("Words are stored encrypted here, so a search finds by meaning only.")

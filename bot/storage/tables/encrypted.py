@@ -7,9 +7,10 @@ are stored.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
-from sqlalchemy import Dialect, LargeBinary, Text
+from sqlalchemy import ColumnElement, Dialect, LargeBinary, SQLColumnExpression, Text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -27,7 +28,12 @@ def cipher_of(dialect: Dialect) -> Cipher | None:
     return getattr(dialect, "limner_cipher", None)
 
 
-class Encrypted(TypeDecorator[Any]):
+def as_stored(column: SQLColumnExpression[bytes | None]) -> ColumnElement[bytes]:
+    """A column's bytes as they are stored; who reads many of them decrypts them in a thread."""
+    return type_coerce(column, LargeBinary)
+
+
+class Encrypted(TypeDecorator[Any], ABC):
     """A value that may be encrypted; empty ones are not, and none can be compared in SQL."""
 
     impl = Text
@@ -52,13 +58,13 @@ class Encrypted(TypeDecorator[Any]):
         key_id = key_of(stored) if isinstance(stored, str | bytes) else b""
         return bool(stored) and key_id != cipher.current
 
+    @abstractmethod
     def encrypted(self, cipher: Cipher, value: Any) -> Any:
         """A value that is not empty, as the cipher stores it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decrypted(self, cipher: Cipher, value: Any) -> Any:
         """A stored value; raises WrongKey."""
-        raise NotImplementedError
 
 
 class EncryptedText(Encrypted):
