@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ NO_NAME = N_("A style's name needs a letter or a digit; write one.")
 NO_PLACE = N_("“{label}” must have {place} in it once: there stands what a member asks for.")
 FULL = N_("This server has {most} styles, which is the most; remove one of them first.")
 FORBIDDEN = N_("The filter of this server does not let these words through, so the style is not saved.")
+TAKEN = N_("This server has a style of that name already; choose another name, or change that style.")
 GONE = N_("This server has no such style any more.")
 
 
@@ -38,13 +40,19 @@ def own_styles(settings: GuildSettings) -> dict[str, Style]:
     return {name: Style(name, **values) for name, values in settings.own_styles.items()}
 
 
+def number_of(name: str) -> int:
+    """A number from 1 that says which style a form is about, whatever becomes of the others meanwhile."""
+    return 1 + zlib.crc32(name.encode())
+
+
 async def changed(app: App, guild_id: int, old: str, title: str, prompt: str, negative: str) -> dict[str, Any]:
     """The settings to change so that the server has a style of these words in place of the one called ``old``.
 
     ``old`` is empty for a new one.
 
     Raises:
-        BadOption: the words cannot be a style, the filter does not let them through, or there are too many styles.
+        BadOption: the words cannot be a style, the filter does not let them through, another style has the name, or
+            there are too many styles.
     """
     name, prompt, negative = style_key(title), " ".join(prompt.split()), " ".join(negative.split())
     if not any(map(str.isalnum, name)):
@@ -58,10 +66,12 @@ async def changed(app: App, guild_id: int, old: str, title: str, prompt: str, ne
     if verdict.refusal:
         raise BadOption(_(FORBIDDEN))
     styles = (await app.guilds.get(guild_id)).own_styles
-    kept = {one: values for one, values in styles.items() if one not in (old, name)}
-    if len(kept) >= MOST:
+    if name != old and name in styles:
+        raise BadOption(_(TAKEN))
+    if old not in styles and len(styles) >= MOST:
         raise BadOption(_(FULL, most=MOST))
-    return {"own_styles": {**kept, name: {"title": style.title, "prompt": prompt, "negative": negative}}}
+    kept = {name if one == old else one: values for one, values in styles.items()}
+    return {"own_styles": kept | {name: {"title": style.title, "prompt": prompt, "negative": negative}}}
 
 
 def removed(settings: GuildSettings, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from limner.bot.errors import BadOption, Refused, UnknownStyle
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.options.ask import Ask
 from limner.bot.place import Where
-from limner.bot.server_styles import MOST, changed, styles_at
+from limner.bot.server_styles import MOST, changed, removed, styles_at
 from limner.bot.worker.prepare import settle_prompt
 from limner.generators.language.expanders import NoExpander
 from tests.other_clients import told
@@ -66,6 +66,26 @@ async def test_a_style_is_added_used_changed_removed_and_undone(world: World):
     for change in ("3", "2"):
         await grace.select(log, [change], custom_id="limner:log:undo")
     assert (await world.imagine("a taxi", style="neon-noir")).style == "neon-noir"
+
+
+async def test_a_form_changes_its_own_style_whatever_others_do_meanwhile(world: World):
+    guild, app, select = world.guild.id, world.app, "limner:server:style:change"
+    for title in ("Oil", "Slate", "Ink"):
+        await app.guilds.change(guild, 1, **await changed(app, guild, "", title, "{prompt}, wet", ""))
+    slate = await world.grace.select(await page(world), ["slate"], custom_id=select)
+    oil = await world.grace.select(await page(world), ["oil"], custom_id=select)
+    await app.guilds.change(guild, 1, **removed(await app.guilds.get(guild), "oil"))
+    await world.grace.submit_modal(slate, {"title": "Slate", "around": "{prompt}, dry", "style_negative": ""})
+    gone = await world.grace.submit_modal(oil, {"title": "Oil", "around": "{prompt}, dry", "style_negative": ""})
+    assert "no such style any more" in told(gone)
+    styles = (await app.guilds.get(guild)).own_styles
+    assert [(name, style["prompt"]) for name, style in styles.items()] == [
+        ("slate", "{prompt}, dry"),
+        ("ink", "{prompt}, wet"),
+    ]
+    for old in ("", "ink"):
+        with pytest.raises(BadOption, match="style of that name already"):
+            await changed(app, guild, old, "slate", "{prompt}, other", "")
 
 
 async def test_the_filter_reads_a_styles_words_when_it_is_saved_and_when_it_is_used(app: App):

@@ -19,7 +19,7 @@ from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import CHOICE, cut
 from limner.bot.limits import CHOICES as MOST
 from limner.bot.moderation.access import changed
-from limner.bot.server_styles import removed
+from limner.bot.server_styles import number_of, removed
 from limner.bot.styles import Style
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NOT_OFFERED, ForManagers
@@ -250,7 +250,7 @@ class StyleSelect(ForManagers[discord.ui.Select[Any]], template=r"limner:server:
         settings, name = await app.guilds.get(guild_id), self.item.values[0]
         changes = removed(settings, name)
         if self.verb == "change":
-            return await open_form(interaction, app, "serverstyle", 1 + [*settings.own_styles].index(name))
+            return await open_form(interaction, app, "serverstyle", number_of(name))
         await app.guilds.change(guild_id, interaction.user.id, **changes)
         await refresh(interaction, app, guild_id, "styles")
 

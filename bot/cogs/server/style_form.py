@@ -9,10 +9,9 @@ import discord
 from limner.bot.app import App
 from limner.bot.cogs.server.screen import refresh
 from limner.bot.errors import BadOption
-from limner.bot.server_styles import NAME_LENGTH, NEGATIVE_LENGTH, PROMPT_LENGTH, changed, own_styles
+from limner.bot.server_styles import GONE, NAME_LENGTH, NEGATIVE_LENGTH, PROMPT_LENGTH, changed, number_of, own_styles
 from limner.bot.styles import PLACE, Style
 from limner.bot.translation import N_, _
-from limner.bot.ui.controls import NOT_OFFERED
 from limner.bot.ui.form import Form, paragraph
 from limner.bot.ui.interactions import managers_only, moderated
 from limner.bot.ui.typed import HEADINGS
@@ -24,7 +23,7 @@ AROUND = N_("{place} stands for what a member asks for.")
 
 
 class ServerStyleForm(Form, kind="serverstyle"):
-    """Asks for a style's name and words; the subject is its place among the server's, counted from 1, or 0."""
+    """Asks for a style's name and words; the subject is its number (`number_of`), or 0 for a new one."""
 
     def __init__(self, style: Style) -> None:
         super().__init__(style.title or _("Add a style"))
@@ -40,10 +39,11 @@ class ServerStyleForm(Form, kind="serverstyle"):
         """For members with Manage Server."""
         guild_id = await moderated(interaction, app)
         managers_only(interaction)
-        styles = [NEW, *own_styles(await app.guilds.get(guild_id)).values()]
-        if subject >= len(styles):
-            raise BadOption(_(NOT_OFFERED))
-        return cls(styles[subject])
+        styles = own_styles(await app.guilds.get(guild_id)).values()
+        numbered = {0: NEW} | {number_of(style.name): style for style in styles}
+        if subject not in numbered:
+            raise BadOption(_(GONE))
+        return cls(numbered[subject])
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Save the style."""
