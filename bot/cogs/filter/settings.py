@@ -149,17 +149,8 @@ class ReviewChannelSelect(ForManagers[discord.ui.ChannelSelect[Any]], template=r
     @classmethod
     def of(cls, settings: GuildSettings) -> Self:
         """A choice among the server's text channels."""
-        chosen = [settings.review_channel_id] if settings.review_channel_id else []
-        select = discord.ui.ChannelSelect[Any](
-            custom_id="limner:settings:review",
-            placeholder=_("Review channel"),
-            channel_types=[discord.ChannelType.text],
-            min_values=0,
-            default_values=[
-                discord.SelectDefaultValue(id=one, type=discord.SelectDefaultValueType.channel) for one in chosen
-            ],
-        )
-        return cls(select)
+        kinds = [discord.ChannelType.text]
+        return cls(channel_select("limner:settings:review", _("Review channel"), kinds, settings.review_channel_id))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post cards there from now on; without a channel the action flag refuses."""
@@ -174,6 +165,20 @@ def chosen_roles(interaction: Interaction, select: discord.ui.RoleSelect[Any]) -
     if not (interaction.guild and all(map(interaction.guild.get_role, roles))):
         raise BadOption(_(NOT_OFFERED))
     return roles
+
+
+def channel_select(
+    custom_id: str, placeholder: str, kinds: list[discord.ChannelType], chosen: int | None
+) -> discord.ui.ChannelSelect[Any]:
+    """A select of one channel of these kinds, or none."""
+    kind = discord.SelectDefaultValueType.channel
+    return discord.ui.ChannelSelect[Any](
+        custom_id=custom_id,
+        placeholder=placeholder,
+        channel_types=kinds,
+        min_values=0,
+        default_values=[discord.SelectDefaultValue(id=chosen, type=kind)] if chosen else [],
+    )
 
 
 def chosen_text_channel(interaction: Interaction, select: discord.ui.ChannelSelect[Any]) -> int | None:

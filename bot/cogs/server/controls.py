@@ -10,7 +10,7 @@ from typing import Any, Self
 import discord
 
 from limner.bot.app import App
-from limner.bot.cogs.filter.settings import chosen_roles, chosen_text_channel
+from limner.bot.cogs.filter.settings import channel_select, chosen_roles, chosen_text_channel
 from limner.bot.cogs.pictures import checked_gallery
 from limner.bot.cogs.server.choices import CHOICES, LONGEST_SUBJECT
 from limner.bot.cogs.server.screen import refresh
@@ -186,15 +186,8 @@ class ReviewPlace(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner:
     @classmethod
     def of(cls, settings: GuildSettings) -> Self:
         """A choice among the server's text channels."""
-        chosen, kind = settings.review_channel_id, discord.SelectDefaultValueType.channel
-        select = discord.ui.ChannelSelect[Any](
-            custom_id="limner:server:review",
-            placeholder=_("Review channel"),
-            channel_types=[discord.ChannelType.text],
-            min_values=0,
-            default_values=[discord.SelectDefaultValue(id=chosen, type=kind)] if chosen else [],
-        )
-        return cls(select)
+        kinds = [discord.ChannelType.text]
+        return cls(channel_select("limner:server:review", _("Review channel"), kinds, settings.review_channel_id))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post cards there from now on."""
@@ -209,15 +202,8 @@ class GalleryPlace(ForManagers[discord.ui.ChannelSelect[Any]], template=r"limner
     @classmethod
     def of(cls, settings: GuildSettings) -> Self:
         """A choice among the server's text channels and forums."""
-        chosen, kind = settings.gallery_channel_id, discord.SelectDefaultValueType.channel
-        select = discord.ui.ChannelSelect[Any](
-            custom_id="limner:server:gallery",
-            placeholder=_("No gallery channel"),
-            channel_types=[discord.ChannelType.text, discord.ChannelType.forum],
-            min_values=0,
-            default_values=[discord.SelectDefaultValue(id=chosen, type=kind)] if chosen else [],
-        )
-        return cls(select)
+        kinds = [discord.ChannelType.text, discord.ChannelType.forum]
+        return cls(channel_select("limner:server:gallery", _("No gallery channel"), kinds, settings.gallery_channel_id))
 
     async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
         """Post there from now on."""
