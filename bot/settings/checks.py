@@ -42,6 +42,8 @@ def check_values(settings: SettingFields) -> None:
         raise SetupError(_("The setting `max_requests` must be from 1 to {most}.", most=MOST_REQUESTS))
     if not 0 <= settings.metrics_port <= 65535:
         raise SetupError(_("The setting `metrics_port` must be from 0 to {most}.", most=65535))
+    if settings.metrics_port and not settings.metrics_host:
+        raise SetupError(_("The setting `metrics_host` is empty; 127.0.0.1 lets this machine read the metrics."))
     if settings.max_count > 4:
         raise SetupError(_("The setting `max_count` must be at most 4."))
     for name in ("max_input_bytes", "max_input_pixels"):

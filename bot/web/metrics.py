@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from limner.bot.app import App
+from limner.bot.provenance.signing import Signing
 from limner.bot.queue.metrics import MOST_ROWS, EndedJob, MetricReads
 from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.tables.worker_tables import WorkerState
@@ -19,6 +21,8 @@ OVERLAP = 60.0
 """Seconds that are read twice: workers' clocks differ, and a row may be committed after a later one."""
 MOST_WORKERS = 1000
 """Workers whose last report is remembered; one that lost its lease may come back."""
+CERTIFICATE_SECONDS = 60.0
+"""Interval at which the certificate is read: checking an RSA key of 4096 bits takes half a second."""
 ALLOWED = "allowed"
 
 
@@ -66,6 +70,7 @@ class Metrics:
         self._jobs = NewRows(self._reads.ended)
         self._appeals = NewRows(self._reads.decided_appeals)
         self._began = time.time()
+        self._certificate_due = time.monotonic()
         self._reported: dict[str, Mapping[str, int]] = {}
         self.ended = Metric("limner_jobs_total", "counter", "Jobs that have ended.", ("status", "reason"))
         self.pictures = Metric("limner_pictures_total", "counter", "Pictures painted for jobs that have succeeded.")
@@ -82,6 +87,11 @@ class Metrics:
         self.failing = Metric("limner_deliveries_failing", "gauge", "Those of them that Discord has refused before.")
         self.open = Metric("limner_appeals_open", "gauge", "Appeals that wait for moderators.")
         self.workers = Metric("limner_workers", "gauge", "Workers that are alive.")
+        self.certificate = Metric(
+            "limner_certificate_expiry_seconds",
+            "gauge",
+            "Unix time until which the certificate can sign pictures; 0 while it cannot, or there is none.",
+        )
         self.prompts = Metric("limner_prompts_total", "counter", "Prompts that were encoded or cached.", ("result",))
         self.steps = Metric("limner_picture_steps_total", "counter", "Denoising steps of pictures.", ("result",))
 
@@ -99,6 +109,7 @@ class Metrics:
         self.undelivered.set(now.undelivered)
         self.failing.set(now.failing)
         self.open.set(now.appeals)
+        await self._look_at_certificate()
         return written([one for one in vars(self).values() if isinstance(one, Metric | Histogram)])
 
     def _count(self, job: EndedJob) -> None:
@@ -110,6 +121,11 @@ class Metrics:
         if job.status == JobStatus.SUCCEEDED and job.kind == JobKind.PAINT:
             self.pictures.add(by=job.samples)
             self.painted.observe(job.seconds or 0.0)
+
+    async def _look_at_certificate(self) -> None:
+        if time.monotonic() >= self._certificate_due:
+            self._certificate_due = time.monotonic() + CERTIFICATE_SECONDS
+            self.certificate.set(await asyncio.to_thread(_signs_until, self._app.settings.signing))
 
     async def _look_at_workers(self) -> None:
         """Count the workers, and what each of them has done since its last report that was read."""
@@ -129,3 +145,13 @@ class Metrics:
         if len(self._reported) > MOST_WORKERS:
             del self._reported[next(iter(self._reported))]
         return {name: number - before.get(name, 0) for name, number in worker.work.items()}
+
+
+def _signs_until(signing: Signing) -> float:
+    """Unix time until which the certificate can sign; 0 if it cannot."""
+    from limner.bot.provenance.certificates import CannotSign, load  # takes 0.1 s, which most bots can save
+
+    try:
+        return load(signing).expires.timestamp()
+    except CannotSign:
+        return 0.0

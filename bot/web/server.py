@@ -75,6 +75,8 @@ async def serving_metrics(app: App, is_online: Callable[[], bool]) -> AsyncGener
         await runner.cleanup()
         yield
         return
-    async with running(server.keep_reading(), "limner-metrics"):
-        yield
-    await runner.cleanup()
+    try:
+        async with running(server.keep_reading(), "limner-metrics"):
+            yield
+    finally:
+        await runner.cleanup()

@@ -18,11 +18,13 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.cli.doctor import machine
 from limner.bot.errors import Refused, SetupError
+from limner.bot.provenance.certificates import VALID_DAYS, make_certificate
+from limner.bot.provenance.signing import FOLDER
+from limner.bot.queue.metrics import MOST_ROWS
 from limner.bot.reasons import ReviewState
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import ENDED, Job
 from limner.bot.storage.tables.moderation_tables import DECIDED, Review
-from limner.bot.web import metrics as metrics_module
 from limner.bot.web.exposition import Histogram, Metric, written
 from limner.bot.web.metrics import Metrics, NewRows
 from limner.bot.web.server import serving_metrics
@@ -115,16 +117,28 @@ async def test_a_worker_that_loses_its_lease_or_outlives_the_bot_is_counted_once
     assert values(await metrics.refresh())['limner_picture_steps_total{result="denoised"}'] == 34
 
 
-async def test_a_flood_of_ended_jobs_is_counted_in_parts(app: App, monkeypatch: pytest.MonkeyPatch):
-    rows = [Row(number, time.time() + 9 + number // 2) for number in range(9)]
+async def test_a_flood_of_ended_jobs_is_counted_in_parts():
+    rows = [Row(number, time.time() + 9 + number // 2) for number in range(2 * MOST_ROWS + 1)]
 
     async def read(since: float) -> list[Row]:
-        return [row for row in rows if row.ended_at >= since][:4]
+        return [row for row in rows if row.ended_at >= since][:MOST_ROWS]
 
-    monkeypatch.setattr(metrics_module, "MOST_ROWS", 4)
     news = NewRows(read)
     found = [await news.next() for _ in range(4)]
-    assert [row.id for part in found for row in part] == list(range(9))
+    assert [row.id for part in found for row in part] == list(range(len(rows)))
+
+
+async def test_more_that_ended_at_one_moment_than_one_read_takes_do_not_hold_up_later_ones():
+    moment = time.time() + 9
+    rows = [Row(number, moment) for number in range(MOST_ROWS + 1)] + [Row(-1, moment + 1)]
+
+    async def read(since: float) -> list[Row]:
+        return [row for row in rows if row.ended_at >= since][:MOST_ROWS]
+
+    news = NewRows(read)
+    found = [await news.next() for _ in range(3)]
+    assert [len(part) for part in found[:2]] == [MOST_ROWS, 0]
+    assert found[2][-1].id == -1
 
 
 async def test_each_read_uses_an_index(app: App):
@@ -134,6 +148,18 @@ async def test_each_read_uses_an_index(app: App):
             asked_for = f"EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {where} AND {when} >= 1 ORDER BY {when}"
             plans += [row[3] for row in await session.execute(text(asked_for))]
     assert ["ix_jobs_ended" in plans[0], "ix_reviews_decided" in plans[1], len(plans)] == [True, True, 2]
+
+
+async def test_a_certificate_that_expires_or_is_gone_is_seen(app: App):
+    async def expiry() -> float:
+        return values(await Metrics(app).refresh())["limner_certificate_expiry_seconds"]
+
+    assert await expiry() == 0
+    signing = make_certificate(app.settings.data / FOLDER, "Ada")
+    days_left = (await expiry() - time.time()) / 86_400
+    assert VALID_DAYS - 1 < days_left <= VALID_DAYS
+    signing.key.write_text("no key")
+    assert await expiry() == 0
 
 
 @pytest.fixture
@@ -167,6 +193,23 @@ async def test_health_says_when_discord_is_away(app: App):
             pass
     with pytest.raises(aiohttp.ClientError):
         await fetched(app.settings, "/health")
+
+
+async def test_the_port_is_free_again_after_a_failure(app: App):
+    async def fail_while_served() -> None:
+        async with serving_metrics(app, lambda: True):
+            await until_served(app.settings)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_while_served()
+    with pytest.raises(aiohttp.ClientError):
+        await fetched(app.settings, "/health")
+
+
+def test_an_empty_address_does_not_open_the_port_to_everybody(settings: Settings):
+    with pytest.raises(SetupError, match="`metrics_host` is empty"):
+        settings.using(metrics_host="").check()
 
 
 async def until_served(settings: Settings) -> None:
