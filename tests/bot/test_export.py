@@ -3,11 +3,12 @@
 import csv
 import io
 import json
-import sys
 import tracemalloc
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import simcord
@@ -252,13 +253,21 @@ async def test_an_operator_exports_a_member_with_every_picture(world: World, tmp
     assert sorted(path.name for path in tmp_path.glob("*.zip*")) == ["ada.zip"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
-async def test_a_full_disk_ends_an_operators_export_with_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch):
-    await world.painted("a fox")
+@contextmanager
+def files_of_at_most(size: int) -> Generator[None]:
+    """In this block a file grows to so many bytes, then writing fails as on a full disk."""
+    resource = pytest.importorskip("resource", reason="Windows has no limit for files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def full(_file: Path) -> IO[bytes]:
-        return Path("/dev/full").open("wb")
 
-    monkeypatch.setattr(sys.modules[export_member.__module__], "open_private", full)
-    with pytest.raises(SetupError, match=r"cannot be written: No space left on device"):
-        await export_member(world.settings, world.ada.id, world.settings.data / "ada.zip")
+async def test_a_full_disk_ends_an_operators_export_with_a_sentence(world: World, tmp_path: Path):
+    job = await world.painted("a fox")
+    world.app.images.path(job.images[0].sha256).write_bytes(bytes(2**23))
+    with files_of_at_most(2**22), pytest.raises(SetupError, match=r"ada.zip cannot be written: File too large"):
+        await export_member(world.settings, world.ada.id, tmp_path / "ada.zip")
+    assert not [*tmp_path.glob("*.zip*")]
