@@ -90,6 +90,7 @@ def test_no_view_answers_by_itself() -> None:
     fields = {("forms", name) for name in ("_select", "_channels", "_roles")} | {
         ("privacy", "_choice"),
         ("controls", "_role_select"),
+        ("settings", "channel_select"),
     }
     sent = {("after_refusal", name) for name in ("again_button", "appeal_button")} | {("opened", "opening_select")}
     for name in DISCORDS:
