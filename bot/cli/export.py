@@ -63,5 +63,6 @@ async def _write(app: App, user_id: int, file: IO[bytes]) -> tuple[int, int]:
 
 
 def _files(app: App, named: Mapping[str, str]) -> dict[str, bytes]:
-    """The files of pictures by their names in the export; those that are gone from the disk are left out."""
-    return {f"{name}.png": app.images.read(sha256) for name, sha256 in named.items() if app.images.has(sha256)}
+    """The files of pictures by their names in the export; those that are missing or damaged are left out."""
+    found = {f"{name}.png": app.images.intact(sha256) for name, sha256 in named.items()}
+    return {name: png for name, png in found.items() if png is not None}

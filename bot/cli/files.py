@@ -33,11 +33,17 @@ def check_out(app: App, out: Path | None) -> None:
 
 
 def copy_pictures(app: App, folder: Path, named: Mapping[str, str]) -> list[Path]:
-    """Write pictures, given by their hashes, into a folder under these names; raises StorageFailed."""
+    """Write pictures, given by their hashes, into a folder under these names; those that are damaged are left out.
+
+    Raises:
+        StorageFailed: a file cannot be written.
+    """
+    found = {folder / name: app.images.intact(sha256) for name, sha256 in named.items()}
+    whole = {path: png for path, png in found.items() if png is not None}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, sha256 in named.items():
-            (folder / name).write_bytes(app.images.read(sha256))
+        for path, png in whole.items():
+            path.write_bytes(png)
     except OSError as error:
         raise StorageFailed(_(NOT_COPIED, folder=folder, why=error.strerror)) from error
-    return [folder / name for name in named]
+    return [*whole]

@@ -1,11 +1,14 @@
 """Encryption at rest: what lies in the data folder with a key, lost and wrong keys, and changing them."""
 
+import io
 import json
 import threading
+import zipfile
 from base64 import b64encode
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from PIL import Image
 from limner.bot.app import App, open_app
 from limner.bot.cli.doctor.encryption import encryption
 from limner.bot.cli.encrypt import encrypt
+from limner.bot.cli.export import export
 from limner.bot.cli.history import show_history
 from limner.bot.cli.imagine import imagine
 from limner.bot.cli.ratings import print_ratings
@@ -214,6 +218,38 @@ async def test_what_is_damaged_stays_and_so_does_its_key(settings: Settings, cap
     with pytest.raises(SetupError, match="under another key"):
         async with open_app(settings.using(encryption_key=OTHER)):
             pass
+
+
+async def test_a_damaged_picture_holds_up_no_answer_and_no_export(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    app, ada = world.app, cast("Any", world.ada)
+    whole = await world.imagine("a hippo")
+    await world.finish(await world.claim(), size=(24, 24))
+    await world.delivered(whole)
+    damaged = await world.painted("a giraffe")
+    file = app.images.path(damaged.images[0].sha256)
+    file.write_bytes(file.read_bytes()[:-1])
+    again = await world.painted("a giraffe")  # the same picture, which is the same file
+    assert "gone from the bot's disk, or damaged" in world.message(again).content
+    shown = await ada.slash(world.channel, "privacy")
+    await ada.click(shown.response, label="Export")
+
+    async def is_sent() -> bool:
+        return await app.exports.of_member(world.ada.id) is None
+
+    await world.until(is_sent, "the export is sent")
+    [letter] = world.ada.user.dm_channel.history()
+    with zipfile.ZipFile(io.BytesIO(await letter.attachments[0].read())) as zipped:
+        assert f"pictures/{whole.id}-1.png" in zipped.namelist()
+        names = f"pictures/{damaged.id}-1, pictures/{again.id}-1"
+        assert f"damaged: {names}" in zipped.read("README.txt").decode()
+    assert await export(world.settings, world.ada.id, tmp_path / "ada.zip")
+    assert "1 pictures" in capsys.readouterr().out
+    await app.ratings.choose(world.ada.id, is_shown=True, is_training=True)
+    await app.ratings.rate(damaged, is_good=True)
+    await print_ratings(world.settings, tmp_path / "rated")
+    assert json.loads(capsys.readouterr().out)["files"] == []
 
 
 async def test_a_picture_that_is_erased_meanwhile_is_swept(settings: Settings):

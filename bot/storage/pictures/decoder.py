@@ -103,14 +103,14 @@ class PictureDecoder:
         return (await self._open("fingerprint", data))[1].decode()
 
     async def fingerprints(self, pictures: Sequence[str]) -> list[str | None]:
-        """The perceptual hashes of stored pictures, given by their hashes; None where the file is missing."""
+        """The perceptual hashes of stored pictures; None where the file is missing or damaged."""
         answers = await self._ask_own(pictures, do="fingerprint")
         return [data.decode() if header else None for header, data in answers]
 
     async def fit(self, pictures: Sequence[str], most: int) -> list[tuple[str, bytes] | None]:
         """The best file of each stored picture within ``most`` bytes, with its extension.
 
-        None where the file is missing or cannot be made so small.
+        None where the file is missing, damaged, or cannot be made so small.
         """
         sizes = await asyncio.to_thread(lambda: [self._images.file_size(sha256) for sha256 in pictures])
         if max(sizes, default=0) <= most:
@@ -119,12 +119,12 @@ class PictureDecoder:
         return [(header["kind"], data) if header else None for header, data in answers]
 
     async def copies(self, pictures: Sequence[str], side: int, kind: str) -> list[bytes | None]:
-        """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing."""
+        """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing or damaged."""
         answers = await self._ask_own(pictures, do="copy", side=side, kind=kind)
         return [data if header else None for header, data in answers]
 
     async def under_grid(self, sha256: str) -> bytes | None:
-        """A JPEG copy of a stored picture under a grid of named cells; None where the file is missing."""
+        """A JPEG copy of a stored picture under a grid of named cells; None where the file is missing or damaged."""
         [(header, data)] = await self._ask_own([sha256], do="grid", side=GRID_SIDE)
         return data if header else None
 
@@ -152,10 +152,8 @@ class PictureDecoder:
         return {"signing": self._signing.to_json()} if self._signing.is_set_up else {}
 
     def _read(self, sha256: str) -> tuple[str, bytes] | None:
-        try:
-            return "png", self._images.read(sha256)
-        except FileNotFoundError:
-            return None
+        png = self._images.intact(sha256)
+        return None if png is None else ("png", png)
 
 
 async def _ask(task: dict[str, Any], data: bytes) -> list[Decoded]:

@@ -70,17 +70,17 @@ def _given(task: dict[str, Any], data: bytes) -> Decoded:
 
 
 def _own(task: dict[str, Any], images: ImageStore, sha256: str) -> Decoded:
-    """Handles a stored file; the answer has no ``kind`` if it is missing or cannot be made so small."""
+    """Handles a stored file; the answer has no ``kind`` if it is missing, damaged, or cannot be made so small."""
+    png = images.intact(sha256)
+    if png is None:
+        return {}, b""
     try:
-        png = images.read(sha256)
         if task["do"] == "fingerprint":
             return {"kind": "text"}, known_by(Image.open(io.BytesIO(png))).encode()
         if task["do"] == "copy":
             return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"])
         if task["do"] == "grid":
             return {"kind": "jpg"}, under_grid(png, task["side"], ROWS, COLUMNS)
-    except FileNotFoundError:
-        return {}, b""
     except BadPicture as error:
         return {"problem": str(error)}, b""
     found = _fitted(task, png)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import tempfile
 import time
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from limner.bot.errors import StorageFailed
+from limner.bot.errors import StorageFailed, WrongKey
 from limner.bot.storage.cipher import HEADER, Cipher, key_of
 from limner.bot.storage.private_files import FOLDER, close_to_others, make_folder
+
+log = logging.getLogger(__name__)
 
 
 class ImageStore:
@@ -94,6 +97,16 @@ class ImageStore:
     def read(self, sha256: str) -> bytes:
         """The picture's bytes; raises FileNotFoundError if the file is missing, and WrongKey."""
         return self.cipher.decrypt(self.path(sha256).read_bytes())
+
+    def intact(self, sha256: str) -> bytes | None:
+        """The picture's bytes; None if the file is missing, or is encrypted and cannot be decrypted."""
+        try:
+            return self.read(sha256)
+        except FileNotFoundError:
+            return None
+        except WrongKey:
+            log.error("picture_damaged sha256=%s", sha256)
+            return None
 
     def open(self, sha256: str) -> Image.Image:
         """The picture itself; raises as `read` does."""

@@ -195,7 +195,9 @@ class Delivery:
                     if error.status != 413 and error.code != REQUEST_TOO_LARGE:
                         raise
                     most = 3 * max(len(data) for _, data in fitted) // 4
-        return await self._posting.put(job, f"{text}\n{_(job_messages.TOO_LARGE)}")
+        is_whole = None not in await asyncio.to_thread(lambda: [self._app.images.intact(file) for file in files])
+        sentence = job_messages.TOO_LARGE if is_whole else job_messages.FILES_GONE
+        return await self._posting.put(job, f"{text}\n{_(sentence)}")
 
     def _largest(self, job: Job) -> int:
         """Most bytes of one file where the job was requested."""

@@ -56,7 +56,9 @@ README = N_(
 SMALLER = N_(
     "Larger than Discord takes, so here as a smaller copy; the bot's operator can give you the originals: {names}"
 )
-LEFT_OUT = N_("Left out, because they may not be shown in direct messages or wait to be looked at: {names}")
+LEFT_OUT = N_(
+    "Left out, because they may not be shown in direct messages, wait to be looked at, or are damaged: {names}"
+)
 
 
 Found = tuple[str, bytes]

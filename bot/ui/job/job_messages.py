@@ -59,7 +59,7 @@ NO_ATTACHING = N_(
     "post them when I have it within {days} days. Until then their owner finds them with /history."
 )
 PREVIEW = N_("A first, rough look at the picture that is being painted.")
-FILES_GONE = N_("The picture files are gone from the bot's disk; Reroll paints the request again.")
+FILES_GONE = N_("The picture files are gone from the bot's disk, or damaged; Reroll paints the request again.")
 
 BY = {
     None: N_("asked by {member}"),
