@@ -160,6 +160,11 @@ class GenerationRequest:
         return ",".join(f"{name}:{weight:g}" for name, weight in self.loras)
 
     @property
+    def without_words(self) -> Self:
+        """The same without anything that somebody wrote."""
+        return replace(self, prompt="", negative_prompt="", loras=(), part="", steering=())
+
+    @property
     def in_words(self) -> Self:
         """A copy with the negative prompt as a part of the prompt, for servers without a field for it."""
         return replace(self, prompt=f"{self.prompt}\nAvoid: {self.negative_prompt}", negative_prompt="")

@@ -50,9 +50,15 @@ def remember(new: NewJob, verdict: Verdict) -> NewJob:
 
 def without_words(new: NewJob) -> NewJob:
     """A request of which the row keeps who asked, when, where and the code, but no word."""
-    request = replace(new.request, prompt="", negative_prompt="", loras=(), part="", steering=())
     return replace(
-        new, idea="", request=request, style="", prompt=None, expansion=None, input_name="", notes=dict[str, Any]()
+        new,
+        idea="",
+        request=new.request.without_words,
+        style="",
+        prompt=None,
+        expansion=None,
+        input_name="",
+        notes=dict[str, Any](),
     )
 
 

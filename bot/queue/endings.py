@@ -93,12 +93,14 @@ class JobEndings(JobLeases):
         """End a running job with a sentence for its owner; False if it is not this worker's any more."""
         return await self._end(job, JobStatus.FAILED, code, reason)
 
-    async def refuse(self, job: Job, code: str, reason: str) -> bool:
+    async def refuse(self, job: Job, code: str, reason: str, *, keeps_words: bool = True) -> bool:
         """End a running job because the filter forbids its texts or pictures.
 
         False if it is not this worker's any more.
         """
-        return await self._end(job, JobStatus.REFUSED, code, reason)
+        return await self._end(
+            job, JobStatus.REFUSED, code, reason, **{} if keeps_words else transitions.without_words(job)
+        )
 
     async def reopen(self, job_id: int, pardoned_ids: Sequence[int]) -> None:
         """Queue a refused job again for its owner's next turn, exempt from these rules; repeating it has no effect."""
@@ -176,12 +178,13 @@ class JobEndings(JobLeases):
         stopped = transitions.running(worker_id).where(Job.cancel_requested)
         return await self._update(stopped.values(**transitions.cancelled()), self.changed)
 
-    async def _end(self, job: Job, status: JobStatus, code: str, reason: str) -> bool:
+    async def _end(self, job: Job, status: JobStatus, code: str, reason: str, **changed: Any) -> bool:
         values = {
             "status": status,
             "reason_code": code,
             "reason": english(reason),
             "rule_ids": job.rule_ids,
+            **changed,
             **transitions.ended(),
         }
         ended = await self._changed(transitions.ours(job).values(**values), self.changed)

@@ -125,6 +125,13 @@ def unexpanded(idea: str) -> dict[str, Any]:
     return values | {"more_expansions": Job.more_expansions + 1}
 
 
+def without_words(job: Job) -> dict[str, Any]:
+    """Values of a row that keeps who asked, when, where and how it ended, but no word."""
+    empty = dict.fromkeys(("idea", "input_name", "style", "search_text"), "")
+    gone = dict.fromkeys(("expansion", "prompt", "steer_to"))
+    return {**empty, **gone, "request": job.generation.without_words.to_json(), "notes": dict[str, Any]()}
+
+
 def ruled(job: Job) -> dict[str, Any]:
     """Values that the filter may have changed."""
     names = ("idea", "request", "input_name", "rule_ids", "rule_action", "is_spoiler", "quarantine", "notes")

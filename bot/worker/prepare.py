@@ -198,6 +198,6 @@ async def _judge(app: App, job: Job, texts: Mapping[str, str], *, paints_negativ
     verdict = await patiently(lambda: app.filters.check(job.where, texts, pardoned, paints_negative=paints_negative))
     apply_verdict.obey(job, verdict)
     if verdict.refusal:
-        code, sentence = verdict.refusal.code, verdict.refusal.sentence
-        await patiently(lambda: app.jobs.refuse(job, code, sentence))
+        code, sentence, keeps_words = verdict.refusal.code, verdict.refusal.sentence, not verdict.refusal.is_by_floor
+        await patiently(lambda: app.jobs.refuse(job, code, sentence, keeps_words=keeps_words))
     return verdict

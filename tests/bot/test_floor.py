@@ -32,7 +32,7 @@ from limner.bot.worker.prepare import settle_change, settle_description, settle_
 from limner.generators.base import Expansion
 from tests.bot.test_worker import AddingExpander
 from tests.rows import asked, put_lora, seen
-from tests.simulated_discord import World
+from tests.simulated_discord import World, text_of
 
 INNOCENT = (Path(__file__).parent / "innocent_lines.txt").read_text("utf-8").splitlines()
 CHILD, BARE = "a child", "naked"
@@ -191,7 +191,14 @@ async def test_words_that_come_later_are_refused_in_the_worker(world: World) -> 
     for one in (job, changed, described):
         row = await app.jobs.get(one.id)
         assert (row.status, row.reason_code) == (JobStatus.REFUSED, "filter:floor-minors")
-        assert BARE not in f"{row.idea}{row.prompt}{row.expansion}{row.request}"
+        kept = str([row.idea, row.request, row.prompt, row.expansion, row.notes, row.search_text, row.input_name])
+        assert BARE not in kept
+        assert "child" not in kept
+        shown = world.message(await world.delivered(row))
+        assert "child" not in text_of(shown)
+        details = (await world.ada.click(shown, label="Details")).response
+        assert details
+        assert "refused everywhere" in str(details.message.embeds[0].to_dict())
     await world.imagine("a beach")
     beach = await world.claim()
     assert await settle_prompt(app, WordExpander(CHILD), beach)
