@@ -134,6 +134,12 @@ def test_chinese_has_chinese_punctuation() -> None:
     assert [said for message in messages("zh_CN") for _english, said in texts(message) if wrong.search(said)] == []
 
 
+def test_chinese_ends_bold_where_markdown_sees_it() -> None:
+    """CommonMark ends no bold after a punctuation mark that a letter follows (section 6.2)."""
+    unseen = re.compile(rf"[，。；：！？）]\*\*[{CHINESE}\w]")
+    assert [said for message in messages("zh_CN") for _english, said in texts(message) if unseen.search(said)] == []
+
+
 def test_chinese_has_one_word_for_one_thing() -> None:
     """An idea is 想法, to paint is 生成, a moderator is 管理员."""
     others = re.compile("创意|绘制|版主")
