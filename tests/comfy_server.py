@@ -44,7 +44,10 @@ CHANGING: Json = {
 
 @dataclass
 class ComfyServer:
-    """What was queued is in ``queued``; runs end once ``free`` is set, as ``fault`` says."""
+    """What was queued is in ``queued``; runs end once ``free`` is set, as ``fault`` says.
+
+    ``refusals`` are the first answers to a websocket.
+    """
 
     address: str = ""
     queued: list[Json] = field(default_factory=list[Json])
@@ -55,12 +58,15 @@ class ComfyServer:
     refusal: Json | None = None
     answer: bytes | None = None
     hangs_up: bool = False
+    refusals: list[int] = field(default_factory=list[int])
     infos: Json = field(default_factory=lambda: {node["class_type"]: {"input": {}} for node in CHANGING.values()})
     _history: Json = field(default_factory=dict[str, Any])
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
     _sockets: dict[str, web.WebSocketResponse] = field(default_factory=dict[str, web.WebSocketResponse])
 
-    async def socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        if self.refusals:
+            return web.Response(status=self.refusals.pop())
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._sockets[request.query["clientId"]] = socket

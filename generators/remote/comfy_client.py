@@ -47,6 +47,8 @@ POLL_SECONDS = 2.0
 """Pause between two looks into the history, for what the websocket does not tell."""
 MOST_LOSSES = 1
 """How often a workflow that was lost with its ComfyUI is queued again at once: it may be what brought it down."""
+PROXY_ERRORS = (502, 503, 504)
+"""What a proxy answers for a ComfyUI that is down."""
 STOP_SECONDS = 5.0
 """Longest time to tell ComfyUI that a request is not wanted any more."""
 PREVIEW = b"\0\0\0\1"
@@ -106,15 +108,15 @@ class ComfyClient:
                     async with asyncio.timeout(self.server.timeout):
                         data = await self._run(server, request, seed, files, progress)
                 server.answered()
-            except (_Lost, *UNREACHABLE) as error:
+            except (_Lost, aiohttp.WSServerHandshakeError, *UNREACHABLE) as error:
+                if isinstance(error, aiohttp.WSServerHandshakeError) and error.status not in PROXY_ERRORS:
+                    raise ModelNotFound(NO_COMFY) from error
                 log.warning("comfy_silent model=%s reason=%s", self.model, error_site(error))
                 server.fell_silent()
                 losses += isinstance(error, _Lost)
                 if losses > MOST_LOSSES:
                     raise GenerationError(BUSY) from error
                 continue
-            except aiohttp.WSServerHandshakeError as error:
-                raise ModelNotFound(NO_COMFY) from error
             except aiohttp.ClientError as error:
                 log.warning("comfy_silent model=%s reason=%s", self.model, error_site(error))
                 server.fell_silent()

@@ -13,7 +13,15 @@ from limner.generators.base import Failed, Finished, Preview, Progress
 from limner.generators.cards.model_card import ImagesServer
 from limner.generators.cards.remote_card import remote_card
 from limner.generators.cards.workflow import Workflow
-from limner.generators.errors import BadRequest, BrokenImage, GenerationError, ModelFailed, OutOfMemory, ServersDown
+from limner.generators.errors import (
+    BadRequest,
+    BrokenImage,
+    GenerationError,
+    ModelFailed,
+    ModelNotFound,
+    OutOfMemory,
+    ServersDown,
+)
 from limner.generators.remote import comfy_client
 from limner.generators.remote.comfy import ComfyGenerator
 from limner.generators.requests import GenerationRequest
@@ -120,6 +128,15 @@ async def test_without_its_websocket_the_history_says_the_end(server: ComfyServe
     painter.admit("1", request())
     *_, last = await steps(painter)
     assert isinstance(last, Finished)
+
+
+async def test_a_comfyui_behind_a_proxy_is_waited_for(server: ComfyServer, painter: ComfyGenerator):
+    server.refusals = [502]
+    painter.admit("1", request())
+    *_, last = await steps(painter)
+    assert isinstance(last, Finished)
+    server.refusals = [404]
+    assert isinstance(await failure(painter, request()), ModelNotFound)
 
 
 async def test_a_comfyui_that_is_down_costs_no_attempt(server: ComfyServer, tmp_path: Path):
