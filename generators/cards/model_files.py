@@ -145,7 +145,7 @@ def _of_pipeline(folder: Path) -> Iterator[ModelFault]:
         yield fault
     for name, wanted in listed.items():
         if not name.startswith("_") and isinstance(wanted, list):
-            yield from _of_part(folder / name, cast("list[Any]", wanted)[-1])
+            yield from _of_part(folder / name, [None, *cast("list[Any]", wanted)][-1])
 
 
 def pipeline_fault(pipeline: object) -> ModelFault | None:

@@ -60,7 +60,7 @@ def samplers(pipeline: str, scheduler: Mapping[str, Any]) -> dict[str, Sampler]:
         pipeline: the class of its pipeline.
         scheduler: its own scheduler's settings with ``_class_name``, as in scheduler_config.json.
     """
-    if scheduler.get("_class_name") in {sampler.kind for name, sampler in NOISE.items() if name != "lcm"}:
+    if scheduler.get("_class_name") in [sampler.kind for name, sampler in NOISE.items() if name != "lcm"]:
         return FLOW_UNET if scheduler.get("prediction_type") == "flow_prediction" else NOISE
     if scheduler.get("_class_name") != "FlowMatchEulerDiscreteScheduler":
         return {}

@@ -129,6 +129,17 @@ def test_no_file_is_taken_for_weights_or_makes_the_look_fail(
     assert fault_of(folder, "gan")
 
 
+@pytest.mark.parametrize(
+    "path", ["model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json"]
+)
+def test_no_odd_value_in_a_configuration_makes_the_look_fail(model: Path, path: str):
+    told = json.loads((model / path).read_text())
+    for name in told:
+        for odd in (None, 3, "x", [], {}, [1]):
+            (model / path).write_text(json.dumps(told | {name: odd}))
+            assert ModelCard.read("mine", str(model)).name == "mine", (name, odd)
+
+
 def test_a_trial_tells_what_no_header_does(model: Path, tmp_path: Path):
     good = shutil.copytree(model, tmp_path / "good")
     refiner_like = shutil.copytree(model, tmp_path / "wrong")
