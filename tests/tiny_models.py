@@ -117,12 +117,18 @@ def build_small_xl_pipeline(folder: Path, seed: int = 0) -> Path:
 
 
 def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32, layers: int = 1) -> Path:
-    """Write a Stable Diffusion 3 pipeline: two CLIP encoders and T5, a transformer with two streams, flow matching.
-
-    The second CLIP encoder is as wide as asked for. The last of its layers takes nothing from ControlNets.
-    """
+    """Write a `tiny_sd3`."""
     torch.manual_seed(seed)
-    pipe = StableDiffusion3Pipeline(
+    return _save(tiny_sd3(folder, second=second, layers=layers), folder)
+
+
+def tiny_sd3(folder: Path, *, second: int = 32, layers: int = 1, **more: Any) -> StableDiffusion3Pipeline:
+    """A Stable Diffusion 3 pipeline: two CLIP encoders and T5, a transformer with two streams, flow matching.
+
+    The second CLIP encoder is as wide as asked for. The last of its layers takes nothing from ControlNets. ``more`` is
+    said to the transformer.
+    """
+    return StableDiffusion3Pipeline(
         vae=tiny_vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
         text_encoder=tiny_clip(),
         text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
@@ -139,10 +145,10 @@ def build_tiny_sd3_pipeline(folder: Path, seed: int = 0, *, second: int = 32, la
             caption_projection_dim=16,
             pooled_projection_dim=32 + second,
             pos_embed_max_size=16,
+            **more,
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
     )
-    return _save(pipe, folder)
 
 
 def build_tiny_flux_pipeline(folder: Path, seed: int = 0, *, guided: bool = True) -> Path:

@@ -27,8 +27,6 @@ from diffusers import (
     QwenImageTransformer2DModel,
     SanaPipeline,
     SanaTransformer2DModel,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
@@ -48,7 +46,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from tests.tiny_models import LETTERS, T5_TOKENS, tiny_clip, tiny_t5, tiny_t5_tokenizer, tiny_tokenizer, tiny_vae
+from tests.tiny_models import LETTERS, T5_TOKENS, tiny_sd3, tiny_t5, tiny_t5_tokenizer, tiny_vae
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -60,29 +58,7 @@ PLAIN_VAE: dict[str, Any] = {"use_quant_conv": False, "use_post_quant_conv": Fal
 
 def build_tiny_sd35(folder: Path) -> DiffusionPipeline:
     """Stable Diffusion 3.5 medium: a block that attends to the picture twice, normalised queries and keys."""
-    transformer = SD3Transformer2DModel(
-        sample_size=8,
-        num_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=64,
-        caption_projection_dim=16,
-        pooled_projection_dim=64,
-        pos_embed_max_size=16,
-        dual_attention_layers=(0,),
-        qk_norm="rms_norm",
-    )
-    return StableDiffusion3Pipeline(
-        transformer=transformer,
-        vae=tiny_vae(latent_channels=16, **PLAIN_VAE),
-        text_encoder=tiny_clip(),
-        text_encoder_2=tiny_clip(),
-        text_encoder_3=tiny_t5(64),
-        tokenizer=tiny_tokenizer(folder),
-        tokenizer_2=tiny_tokenizer(folder),
-        tokenizer_3=tiny_t5_tokenizer(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-    )
+    return tiny_sd3(folder, layers=2, dual_attention_layers=(0,), qk_norm="rms_norm")
 
 
 def build_tiny_chroma(folder: Path) -> DiffusionPipeline:
