@@ -314,9 +314,9 @@ def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer(str(vocabulary), str(merges), model_max_length=16)
 
 
-def tiny_t5(width: int) -> T5EncoderModel:
-    """A T5 encoder of one layer."""
-    config = T5Config(vocab_size=len(T5_TOKENS), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+def tiny_t5(width: int, **more: Any) -> T5EncoderModel:
+    """A T5 encoder of one layer; ``more`` is said to its configuration."""
+    config = T5Config(vocab_size=len(T5_TOKENS), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2, **more)
     return T5EncoderModel(config)
 
 

@@ -16,7 +16,7 @@ DEEPEST = 3
 MOST_MODELS = 1000
 LONGEST_NAME = 80
 """Characters of a model's name: Discord shows a hundred in a suggestion, and a note comes behind it."""
-READ_OF = ("*.json", "*.safetensors", "*.civitai.info")
+READ_OF = ("*.json", "*.safetensors", "*.gguf", "*.civitai.info")
 """The files that a model is made of."""
 
 

@@ -158,7 +158,7 @@ class ModelCard:
     server: ImagesServer | None = None
     """The servers that run it, if any; ``source`` is then its name there."""
     quantize: str = ""
-    """How its weights are kept: int8, or empty for as they are."""
+    """How its weights are kept: int8, nf4, or empty for as they are."""
     stamp: str = ""
     """Another text once its files are others; empty where nobody looks."""
     problem: str = ""

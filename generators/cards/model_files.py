@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from limner.generators.cards.gguf_header import read_gguf
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText, read_json
 
@@ -18,6 +19,8 @@ LONGEST_HEADER = 100 * 2**20
 VARIANT = re.compile(r"\.fp16[.-]")
 WITHOUT_WEIGHTS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
 """Parts of a pipeline that have JSON files only."""
+LIBRARIES = ("diffusers", "transformers")
+"""Where the classes of a pipeline's parts come from."""
 LFS = b"version https://git-lfs"
 """The beginning of a Git LFS pointer, which stands for a large file."""
 
@@ -87,17 +90,24 @@ def weights_variant(folder: Path) -> str | None:
 
 
 def default_weights(folder: Path) -> list[Path]:
-    """The safetensors files that are loaded; a variant such as fp16 may lie beside them."""
+    """The files that are loaded: safetensors, beside which a variant such as fp16 may lie, or else GGUF."""
     files = _files(folder)
-    return [file for file in files if not _is_variant(file)] or files
+    return [file for file in files if not _is_variant(file)] or files or gguf_files(folder)
+
+
+def gguf_files(folder: Path) -> list[Path]:
+    """The GGUF files directly in a folder that has no safetensors."""
+    return [] if _files(folder) else sorted(folder.glob("*.gguf"))
 
 
 def read_header(file: Path, most: int = LONGEST_HEADER) -> dict[str, Any]:
-    """The header of a safetensors file, at most ``most`` bytes: its tensors by name.
+    """The header of a safetensors file, at most ``most`` bytes, or of a GGUF file: its tensors by name.
 
     Raises:
         ValueError: it is no such file, or it is cut off; the text continues "NAME ...".
     """
+    if file.suffix == ".gguf" and not _is_pointer(file):
+        return read_gguf(file)
     size = file.stat().st_size
     length, header = _header(file, most)
     tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
@@ -124,15 +134,27 @@ def read_metadata(file: Path, most: int) -> dict[str, Any]:
 
 def _header(file: Path, most: int) -> tuple[int, Any]:
     """The length in bytes and the content of a safetensors file's header."""
+    if _is_pointer(file):
+        raise ValueError(sentence("is a Git LFS pointer, not the file itself"))
     with file.open("rb") as opened:
-        start = opened.read(len(LFS))
-        if start == LFS:
-            raise ValueError(sentence("is a Git LFS pointer, not the file itself"))
-        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
+        start = opened.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(most, file.stat().st_size):
             raise ValueError(sentence("is no safetensors file, or is cut off"))
-        opened.seek(8)
         return length, json.loads(opened.read(length))
+
+
+def _is_pointer(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(LFS)) == LFS
+
+
+def named_parts(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The library and the class of each part that a model_index.json names, as far as they are known libraries."""
+    parts = {name: cast("list[Any]", value) for name, value in index.items() if isinstance(value, list)}
+    return {
+        name: (str(part[0]), str(part[1])) for name, part in parts.items() if len(part) == 2 and part[0] in LIBRARIES
+    }
 
 
 def _of_pipeline(folder: Path) -> Iterator[ModelFault]:
@@ -189,6 +211,8 @@ def _of_weights(folder: Path, name: str) -> Iterator[ModelFault]:
         yield ModelFault(sentence("{name} has no safetensors weights", name=name), mend)
     elif not files:
         yield ModelFault(sentence("{name} has no safetensors weights", name=name), sentence("copy that folder again"))
+    if len(files) > 1 and gguf_files(folder):
+        yield ModelFault(sentence("{name} has several GGUF files", name=name), sentence("leave one of them there"))
     for index in folder.glob("*.safetensors.index.json"):
         shards = _table(_table(read_json(index)).get("weight_map"))
         for shard in sorted(set(shards.values()) - {file.name for file in _files(folder)}):

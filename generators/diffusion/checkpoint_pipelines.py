@@ -15,12 +15,14 @@ import diffusers
 import torch
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.quantizers.gguf.utils import GGUFParameter
 from transformers import CLIPTokenizer
 
 from limner.generators.cards import checkpoints
 from limner.generators.cards.card_schema import read_limner_json
 from limner.generators.cards.checkpoints.checkpoint import CLIP, Checkpoint
 from limner.generators.cards.model_files import weights_variant
+from limner.generators.diffusion.gguf_parts import gguf_denoiser, gguf_part
 from limner.generators.errors import DamagedModel, ModelNotFound
 from limner.generators.loading import loading
 from limner.generators.sentences import sentence
@@ -54,7 +56,8 @@ def read_checkpoint(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     for part in filter(lambda part: isinstance(part, torch.nn.Module), pipe.components.values()):
         part.eval()  # diffusers leaves T5 with its dropout on
         for weight in part.parameters():
-            _settle(weight)
+            if not isinstance(weight, GGUFParameter):  # which was copied from its file, and holds no numbers of its own
+                _settle(weight)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -66,6 +69,10 @@ def _pipeline(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> Diffu
         (folder / path).write_text(json.dumps(table), encoding="utf-8")
     kind = getattr(diffusers, checkpoint.tables["model_index.json"]["_class_name"])
     others = _other_parts(checkpoint, dtype)
+    if checkpoint.file.suffix == ".gguf":
+        denoiser = getattr(diffusers, checkpoint.tables["transformer/config.json"]["_class_name"])
+        others["transformer"] = gguf_denoiser(denoiser, checkpoint.file, folder / "transformer", dtype)
+        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, **others)
     return kind.from_single_file(str(checkpoint.file), config=str(folder), dtype=dtype, local_files_only=True, **others)
 
 
@@ -80,7 +87,8 @@ def _other_parts(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
             folder = checkpoint.parts[name]
             weights = {"dtype": dtype, "use_safetensors": True, "variant": weights_variant(folder)}
             options = {} if "tokenizer" in name else weights
-            others[name] = kind.from_pretrained(folder, local_files_only=True, **options)
+            small = gguf_part(library, kind, folder, dtype)
+            others[name] = small or kind.from_pretrained(folder, local_files_only=True, **options)
         elif wanted == CLIP:
             others[name] = clip_tokenizer(**checkpoint.tables[f"{name}/tokenizer_config.json"])
     return others

@@ -109,7 +109,7 @@ class DiffusionGenerator:
             )
         pipe = read_pipeline(card.source, pick_dtype(dtype, where))
         if card.quantize:
-            quantize(pipe)
+            quantize(pipe, card.quantize)
         place(pipe, where, offload)
         most = (max_batch or FIRST_BATCH) * card.width * card.height
         ladder = Ladder(pipe, most, can_offload=where.type != "cpu" and offload == "none")

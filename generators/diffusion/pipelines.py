@@ -23,6 +23,7 @@ from limner.generators.cards.samplers import samplers
 from limner.generators.diffusion.adapter_loading import images_for
 from limner.generators.diffusion.checkpoint_pipelines import read_checkpoint
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
+from limner.generators.diffusion.gguf_parts import gguf_parts
 from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
@@ -247,9 +248,9 @@ def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
     if is_checkpoint(folder):
         return read_checkpoint(folder, dtype)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": folder.is_dir()}
-    if folder.is_dir():
-        options["variant"] = variant_of(folder)
     try:
+        if folder.is_dir():
+            options |= {"variant": variant_of(folder), **gguf_parts(folder, dtype)}
         with loading():
             pipe = DiffusionPipeline.from_pretrained(source, **options)
     except (OSError, ValueError) as error:

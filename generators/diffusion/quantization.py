@@ -1,4 +1,4 @@
-"""Weights in 8 bits: a quarter of the memory of float32, half of that of half precision."""
+"""Weights in 8 or 4 bits: a quarter or an eighth of the memory of float32, half or a quarter of half precision's."""
 
 # pyright: basic
 
@@ -15,61 +15,97 @@ if TYPE_CHECKING:
 
 WHOLE = ("vae", "image_encoder", "safety_checker")
 """Parts whose weights stay as they are: they are small, and errors of the autoencoder are seen at once."""
+BLOCK = 64
+"""Weights that share a scale in 4 bits."""
+NF4 = torch.tensor(
+    [
+        *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635),
+        *(-0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725),
+        *(0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941),
+        *(0.7229568362236023, 1.0),
+    ]
+)
+"""The 16 values of NormalFloat, which normally distributed weights take equally often (QLoRA, Dettmers et al. 2023,
+appendix E, https://arxiv.org/abs/2305.14314)."""
+MIDDLES = (NF4[1:] + NF4[:-1]) / 2
+PAIRS = torch.stack([NF4.repeat_interleave(16), NF4.repeat(16)], dim=1)
+"""The two values that a byte stands for."""
 
 
-def quantize(pipe: DiffusionPipeline) -> None:
-    """Keep the weights of a pipeline's denoiser and text encoders as 8-bit integers, with a scale for each output.
+def quantize(pipe: DiffusionPipeline, kind: str) -> None:
+    """Keep the weights of a pipeline's denoiser and text encoders in fewer bits.
 
-    They are multiplied out again in each call (weight-only quantization, symmetric, by rounding to the nearest), in the
-    precision of what the layer reads. Normalisation layers, biases and embeddings stay as they are.
+    ``int8`` keeps whole numbers with a scale for each output, ``nf4`` NormalFloat's numbers of 4 bits with a scale for
+    each `BLOCK` of them. They are multiplied out again in each call (weight-only quantization, symmetric, by rounding
+    to the nearest), in the precision of what the layer reads. Normalisation layers, biases and embeddings stay as they
+    are.
     """
     for name, part in pipe.components.items():
         if isinstance(part, nn.Module) and name not in WHOLE:
-            _replace_layers(part)
+            _replace_layers(part, kind)
 
 
-class _Int8Linear(nn.Linear):
-    """A linear layer that holds its weights in 8 bits."""
+class _SmallLinear(nn.Linear):
+    """A linear layer that holds its weights in fewer bits."""
 
-    def __init__(self, whole: nn.Linear) -> None:
+    def __init__(self, whole: nn.Linear, kind: str) -> None:
         nn.Module.__init__(self)
-        _take_over(self, whole)
+        _take_over(self, whole, kind)
 
     def forward(self, read: Tensor) -> Tensor:
         return functional.linear(read, _whole(self, read), self.bias)
 
 
-class _Int8Conv2d(nn.Conv2d):
-    """A convolution that holds its weights in 8 bits."""
+class _SmallConv2d(nn.Conv2d):
+    """A convolution that holds its weights in fewer bits."""
 
-    def __init__(self, whole: nn.Conv2d) -> None:
+    def __init__(self, whole: nn.Conv2d, kind: str) -> None:
         nn.Module.__init__(self)
-        _take_over(self, whole)
+        _take_over(self, whole, kind)
 
     def forward(self, read: Tensor) -> Tensor:
         return self._conv_forward(read, _whole(self, read), self.bias)
 
 
-_KINDS = {nn.Linear: _Int8Linear, nn.Conv2d: _Int8Conv2d}
+_LAYERS = {nn.Linear: _SmallLinear, nn.Conv2d: _SmallConv2d}
 
 
-def _replace_layers(module: nn.Module) -> None:
+def _replace_layers(module: nn.Module, kind: str) -> None:
     for name, layer in module.named_children():
-        kind = _KINDS.get(type(layer))
-        if kind:
-            setattr(module, name, kind(layer))
+        small = _LAYERS.get(type(layer))
+        if small:
+            setattr(module, name, small(layer, kind))
         else:
-            _replace_layers(layer)
+            _replace_layers(layer, kind)
 
 
-def _take_over(layer: Any, whole: Any) -> None:
-    """Give a layer everything of another one, its weights as integers from -127 to 127 and a scale for each output."""
-    vars(layer).update({**vars(whole), "_parameters": dict(whole._parameters)})
-    weight = whole.weight.data
-    scale = weight.flatten(1).float().abs().amax(1).clamp(min=1e-12).view(-1, *[1] * (weight.ndim - 1)) / 127
-    layer.weight = nn.Parameter((weight.float() / scale).round().to(torch.int8), requires_grad=False)
-    layer.scale = nn.Parameter(scale.to(weight.dtype), requires_grad=False)
+def _take_over(layer: Any, whole: Any, kind: str) -> None:
+    """Give a layer everything of another one, its weights as whole numbers and their scales."""
+    vars(layer).update({**vars(whole), "_parameters": dict(whole._parameters), "shape": whole.weight.shape})
+    weight = whole.weight.data.flatten(1).float()
+    numbers, scale = _in_8_bits(weight) if kind == "int8" else _in_4_bits(weight)
+    layer.weight = nn.Parameter(numbers, requires_grad=False)
+    layer.scale = nn.Parameter(scale.to(whole.weight.dtype), requires_grad=False)
+
+
+def _in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers from -127 to 127, and a scale for each output."""
+    scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+    return (weight / scale).round().to(torch.int8), scale
+
+
+def _in_4_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Two numbers of `NF4` in each byte, and a scale for each block of an output's weights, the last one filled up."""
+    blocks = functional.pad(weight, (0, -weight.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    scale = blocks.abs().amax(2, keepdim=True).clamp(min=1e-12)
+    numbers = torch.bucketize(blocks / scale, MIDDLES.to(weight.device)).to(torch.uint8)
+    return numbers[..., ::2] * 16 + numbers[..., 1::2], scale
 
 
 def _whole(layer: Any, read: Tensor) -> Tensor:
-    return layer.weight.to(read.dtype) * layer.scale.to(read.dtype)
+    scale = layer.scale.to(read.dtype)
+    if layer.weight.dtype == torch.int8:
+        return (layer.weight.to(read.dtype) * scale).view(layer.shape)
+    values = functional.embedding(layer.weight.int(), PAIRS.to(read)).flatten(2)
+    weights = (values * scale).flatten(1)
+    return weights[:, : layer.shape[1:].numel()].reshape(layer.shape)

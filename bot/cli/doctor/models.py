@@ -80,7 +80,7 @@ def _model_files(card: ModelCard, path: Path, tried: dict[str, Any] | None) -> C
     if card.problem:
         mend = _("take it out of `models`; nobody is offered it meanwhile")
         return Check("warn", _("model {card} {problem}", card=card.name, problem=stored(card.problem)), mend)
-    files = [path] if path.is_file() else path.glob("**/*.safetensors")
+    files = [path] if path.is_file() else [*path.glob("**/*.safetensors"), *path.glob("**/*.gguf")]
     size = sum(file.stat().st_size for file in files)
     more = _("; it needs a picture to start from") if card.needs_picture else _dialect(card)
     what = _(

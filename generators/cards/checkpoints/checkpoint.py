@@ -11,7 +11,15 @@ from typing import Any, cast
 from limner.generators.cards.card_schema import read_table
 from limner.generators.cards.checkpoints.families import FAMILIES, CheckpointFamily, Table
 from limner.generators.cards.few_steps import named_few_steps
-from limner.generators.cards.model_files import ModelFault, pipeline_fault, read_header, read_metadata, weights_fault
+from limner.generators.cards.model_files import (
+    LIBRARIES,
+    ModelFault,
+    default_weights,
+    pipeline_fault,
+    read_header,
+    read_metadata,
+    weights_fault,
+)
 from limner.generators.sentences import sentence
 from limner.generators.text_files import BadText
 
@@ -36,7 +44,6 @@ LEFT_OUT = {"StableDiffusion3Pipeline": ("text_encoder_3", "tokenizer_3")}
 """Parts that a pipeline can do without; T5 is larger than all other parts of Stable Diffusion 3."""
 NOT_READ = ("feature_extractor", "image_encoder", "safety_checker")
 """Parts that a published configuration may name and no family's checkpoint has."""
-LIBRARIES = ("diffusers", "transformers")
 NEEDED: dict[str, dict[str, type]] = {
     "model_index.json": {"_class_name": str},
     "scheduler/scheduler_config.json": {"_class_name": str},
@@ -50,7 +57,7 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in one safetensors file.
+    """A model in one safetensors file, or its denoiser in one GGUF file.
 
     Beside a file ``NAME.safetensors`` there may be a folder ``NAME`` with a ``limner.json``, with parts in diffusers'
     layout that replace the file's own (``NAME/vae``), or with a whole diffusers configuration, and a folder ``parts``
@@ -72,7 +79,7 @@ class Checkpoint:
             BadText: the file is no checkpoint of a known family, or it is broken; why continues "NAME ...".
         """
         tensors = _tensors(file)
-        name = _family(tensors)
+        name = _gguf_family(tensors) if file.suffix == ".gguf" else _family(tensors)
         changes = _noise(tensors, file, said)
         if name == "sd2" and changes.get("prediction_type") == "epsilon":
             name = "sd2_base"
@@ -181,8 +188,11 @@ class Checkpoint:
         is_inside = part in self.inside
         places = [self.folder / part]
         places += [] if is_inside else [self.file.parent / SHARED / self.family.shared / part]
-        wanted = "*" if "tokenizer" in part else "*.safetensors"
-        return next((place for place in places if place.is_dir() and any(place.glob(wanted))), None)
+        is_tokenizer = "tokenizer" in part
+        there = (place for place in places if place.is_dir())
+        return next(
+            (place for place in there if (any(place.iterdir()) if is_tokenizer else default_weights(place))), None
+        )
 
 
 def _is_usable(path: str, table: Table) -> bool:
@@ -196,7 +206,7 @@ def _is_usable(path: str, table: Table) -> bool:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a file's name says that it holds a whole model, loadable or not."""
-    return path.is_file() and path.suffix in (".safetensors", *PICKLES)
+    return path.is_file() and path.suffix in (".safetensors", ".gguf", *PICKLES)
 
 
 def _tensors(file: Path) -> dict[str, Any]:
@@ -221,10 +231,26 @@ def _family(tensors: Mapping[str, Any]) -> str:
         if "joint_blocks.37.x_block.mlp.fc1.weight" in names:
             return "sd35_large"
         return "sd35_medium" if "joint_blocks.0.x_block.attn2.qkv.weight" in names else "sd3"
-    is_flux = "double_blocks.0.img_attn.norm.key_norm.scale" in names
+    is_chroma = any(name.startswith("distilled_guidance_layer.") for name in names)
+    is_flux = "double_blocks.0.img_attn.norm.key_norm.scale" in names and not is_chroma
     if is_flux and _shape(tensors, "img_in.weight", f"{PREFIX}img_in.weight")[1:] in ([64], []):
         return "flux_dev" if "guidance_in.in_layer.bias" in names else "flux_schnell"
     raise BadText(_what_it_is(tensors))
+
+
+def _gguf_family(tensors: Mapping[str, Any]) -> str:
+    """The family of a GGUF file, which holds a denoiser; raises BadText if it is none that is known alone."""
+    if UNET_INPUT in tensors:
+        raise BadText(sentence("is a GGUF file of a UNet, which is not loaded; use it as safetensors"))
+    try:
+        return _family(tensors)
+    except BadText as error:
+        raise BadText(
+            sentence(
+                "is a GGUF file of another family; put it into the folder transformer of its model's diffusers folder, "
+                "or text_encoder, in the place of the weights there"
+            )
+        ) from error
 
 
 def _unet_family(tensors: Mapping[str, Any]) -> str:
@@ -259,7 +285,7 @@ def _noise(tensors: Mapping[str, Any], file: Path, said: Mapping[str, Any]) -> d
     Models that predict velocity have an empty tensor ``v_pred``, and ``ztsnr`` for noise that ends at no signal, as
     other tools read them; or the field prediction_type of https://github.com/Stability-AI/ModelSpec.
     """
-    metadata = read_metadata(file, LONGEST_HEADER)
+    metadata = {} if file.suffix == ".gguf" else read_metadata(file, LONGEST_HEADER)
     written = {"v": "v_prediction", "epsilon": "epsilon"}.get(str(metadata.get("modelspec.prediction_type")))
     prediction = said.get("prediction_type") or ("v_prediction" if "v_pred" in tensors else written)
     is_zero = said.get("zero_snr", "ztsnr" in tensors)
