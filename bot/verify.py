@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from limner.bot.errors import FilesGone
 from limner.bot.posted_pictures import picture_of
 from limner.bot.provenance.evidence import Evidence, ManifestState
-from limner.bot.provenance.signing import Signing
 from limner.bot.storage.history import marks
 from limner.bot.storage.pictures.decoder import LONGEST_RATIO, SENTENCES
 from limner.bot.storage.tables.models import Job
@@ -59,8 +58,6 @@ class Verified:
     """What is known of a picture file."""
 
     evidence: Evidence
-    #: The certificate with which this bot signs now.
-    own_serial: str
     #: Width times height of the largest picture that is opened.
     most_pixels: int
     #: The requests of the marks, in their order; None where the request was erased.
@@ -76,7 +73,7 @@ async def verify(app: App, data: bytes) -> Verified:
     alike = None
     if not made and evidence.phash:
         alike = _of_log(await marks.most_alike(app.database, evidence.phash, app.settings.block_distance))
-    return Verified(evidence, _own_serial(app.settings.signing), app.settings.max_input_pixels, made, alike)
+    return Verified(evidence, app.settings.max_input_pixels, made, alike)
 
 
 async def verify_stored(app: App, job: Job, number: int) -> Verified:
@@ -111,8 +108,7 @@ def _manifest(verified: Verified) -> str:
     found = verified.evidence.manifest
     if found.state != ManifestState.INTACT:
         return _(NO_MANIFEST if found.state == ManifestState.NONE else BROKEN)
-    is_ours = bool(found.serial) and found.serial == verified.own_serial
-    parts = [_(OURS if is_ours else THEIRS, signer=found.signer, program=found.program)]
+    parts = [_(OURS if found.is_ours else THEIRS, signer=found.signer, program=found.program)]
     parts += [_(GENERATED)] if found.is_generated else []
     if found.ingredients:
         parts.append(ngettext("It was made of 1 picture.", "It was made of {number} pictures.", found.ingredients))
@@ -124,18 +120,6 @@ def _request(found: PictureOfLog, may_know: Callable[[Job], bool]) -> str:
     if not may_know(job):
         return _(MADE, time=time)
     return _(REQUEST, job=job.id, number=found.number, member=job.user_id, time=time)
-
-
-def _own_serial(signing: Signing) -> str:
-    """The serial number of the bot's own certificate; empty if there is none that signs."""
-    if not signing.is_set_up:
-        return ""
-    from limner.bot.provenance.certificates import CannotSign, load  # takes 0.1 s, and few ask
-
-    try:
-        return load(signing).serial
-    except CannotSign:
-        return ""
 
 
 def _of_log(row: tuple[Job, int, int] | None) -> PictureOfLog | None:

@@ -23,9 +23,10 @@ class ManifestFound:
     """A file's active manifest; JSON in and out."""
 
     state: ManifestState
-    #: The signer's organisation, and the serial number of the certificate.
+    #: The signer's organisation.
     signer: str = ""
-    serial: str = ""
+    #: Whether it is signed with this bot's own certificate.
+    is_ours: bool = False
     #: The program that made the file.
     program: str = ""
     #: Whether it says that a model made the picture, or parts of it.

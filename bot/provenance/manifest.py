@@ -137,14 +137,16 @@ def has_manifest(data: bytes) -> bool:
     return reader is not None
 
 
-def read_store(data: bytes) -> dict[str, Any] | None:
+def read_store(data: bytes, anchors: bytes) -> dict[str, Any] | None:
     """The manifest store in a picture file as C2PA's library reads it, with its ``state``; None if there is none.
 
-    The state is Valid or Trusted, or Invalid for one that is broken or does not belong to these bytes.
+    The state is Trusted where one of the authorities in ``anchors`` (PEM) has signed the signer's certificate, Valid
+    for other intact ones, or Invalid for one that is broken or does not belong to these bytes.
     """
     kind = kind_of(data)
     try:
-        reader = c2pa.Reader.try_create(MIME_TYPES[kind], io.BytesIO(data), context=_context()) if kind else None
+        context = _context(anchors)
+        reader = c2pa.Reader.try_create(MIME_TYPES[kind], io.BytesIO(data), context=context) if kind else None
     except c2pa.C2paError:
         return {"state": "Invalid"}
     return None if reader is None else {**json.loads(reader.json()), "state": reader.get_validation_state()}
@@ -168,5 +170,6 @@ def _sign(data: bytes, kind: str, statement: Statement, credentials: Credentials
     return written.getvalue()
 
 
-def _context() -> c2pa.Context:
-    return c2pa.Context(c2pa.Settings.from_json(json.dumps(_SETTINGS)))
+def _context(anchors: bytes = b"") -> c2pa.Context:
+    trust = {"trust": {"user_anchors": anchors.decode()}} if anchors else {}
+    return c2pa.Context(c2pa.Settings.from_json(json.dumps(_SETTINGS | trust)))

@@ -8,9 +8,15 @@ from typing import Any
 
 from PIL import Image
 
+from limner.bot.provenance.certificates import CannotSign, load
 from limner.bot.provenance.evidence import ManifestFound, ManifestState
 from limner.bot.provenance.manifest import read_store
+from limner.bot.provenance.signing import Signing
 from limner.bot.provenance.watermark import Watermark, read_key
+
+_MARKUP = frozenset("*_~|`[]<>#@:/\\")
+"""Characters that would make a name in a foreign file more than a name where it is shown."""
+_LONGEST_NAME = 80
 
 
 def marks_in(image: Image.Image, key: Path) -> list[tuple[int, float]]:
@@ -18,9 +24,13 @@ def marks_in(image: Image.Image, key: Path) -> list[tuple[int, float]]:
     return [(mark.number, mark.sureness) for mark in Watermark(read_key(key)).read(image)]
 
 
-def manifest_in(data: bytes) -> ManifestFound:
-    """What a file's manifest says, and whether it is intact."""
-    store = read_store(data)
+def manifest_in(data: bytes, signing: Signing | None) -> ManifestFound:
+    """What a file's manifest says, whether it is intact, and whether it is signed with this bot's certificate.
+
+    Names are one line without markup.
+    """
+    chain, serial = _own(signing)
+    store = read_store(data, chain)
     if store is None:
         return ManifestFound(ManifestState.NONE)
     manifest: dict[str, Any] = store.get("manifests", {}).get(store.get("active_manifest"), {})
@@ -31,14 +41,30 @@ def manifest_in(data: bytes) -> ManifestFound:
     sources = [source for source in _sources(manifest) if "lgorithmic" in source]
     return ManifestFound(
         ManifestState.INTACT,
-        signer=str(signature.get("issuer") or signature.get("common_name") or "")[:80],
-        serial=str(signature.get("cert_serial_number", "")),
-        program=str(makers[0].get("name", "") if makers else "")[:80],
+        signer=_name(signature.get("issuer") or signature.get("common_name") or ""),
+        # Anybody can choose a serial number, but no authority gives one twice.
+        is_ours=store["state"] == "Trusted" and signature.get("cert_serial_number") == serial,
+        program=_name(makers[0].get("name", "") if makers else ""),
         is_generated=bool(sources),
         ingredients=len(manifest.get("ingredients", [])),
     )
 
 
 def _sources(manifest: Mapping[str, Any]) -> list[str]:
-    found = [one["data"].get("actions", []) for one in manifest.get("assertions", []) if "actions" in one["label"]]
+    assertions: list[dict[str, Any]] = manifest.get("assertions", [])
+    found = [one["data"].get("actions", []) for one in assertions if one["label"].startswith("c2pa.actions")]
     return [str(action.get("digitalSourceType", "")) for actions in found for action in actions]
+
+
+def _own(signing: Signing | None) -> tuple[bytes, str]:
+    """The chain (PEM) and the serial number of this bot's certificate; empty if there is none that signs."""
+    try:
+        credentials = load(signing) if signing else None
+    except CannotSign:
+        return b"", ""
+    return (credentials.chain, credentials.serial) if credentials else (b"", "")
+
+
+def _name(text: str) -> str:
+    letters = (one if one.isprintable() and one not in _MARKUP else " " for one in text)
+    return " ".join("".join(letters).split())[:_LONGEST_NAME]

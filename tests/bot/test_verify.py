@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 import simcord
 import skimage
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from PIL import Image, ImageOps
 
 from limner.bot.cli.verify import verify_file
@@ -133,6 +138,42 @@ async def test_manifests_are_told_apart(world: World, astronaut: Image.Image, tm
     assert "**Manifest:** none" in await said(world, world.bob, stripped)
     strangers = Watermark(b"another key").marked(astronaut, 5)
     assert "none of this bot's" in await said(world, world.bob, as_jpeg(strangers))
+
+
+class Hostile(Statement):
+    """A statement whose words are chosen to be taken for the bot's, with an assertion of another shape than C2PA's."""
+
+    def definition(self) -> str:
+        maker = {"name": "Paint\n**Mark:** [this bot's](http://x.example) <@1>", "version": "1"}
+        assertions = [{"label": "example.actions", "data": "words"}, *json.loads(super().definition())["assertions"]]
+        return json.dumps({"claim_generator_info": [maker], "title": "x", "assertions": assertions})
+
+
+def forged(mine: Signing, folder: Path) -> Signing:
+    """A certificate that says what the bot's own says, its serial number too, for another key."""
+    leaf, authority = x509.load_pem_x509_certificates(mine.certificate.read_bytes())
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder().subject_name(leaf.subject).issuer_name(leaf.issuer)
+    builder = builder.public_key(key.public_key()).serial_number(leaf.serial_number)
+    builder = builder.not_valid_before(leaf.not_valid_before_utc).not_valid_after(leaf.not_valid_after_utc)
+    for extension in leaf.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    chain = (builder.sign(key, SHA256()), authority)
+    folder.mkdir()
+    (folder / "certificate.pem").write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in chain))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Signing(folder / "certificate.pem", folder / "key.pem")
+
+
+async def test_a_foreign_file_cannot_pass_for_ours(world: World, astronaut: Image.Image, tmp_path: Path) -> None:
+    mine = make_certificate(world.app.settings.data / FOLDER, "My studio")
+    file = signed(as_jpeg(astronaut), "jpg", Hostile("x", DigitalSource.TRAINED), forged(mine, tmp_path / "forged"))
+    answered = await said(world, world.bob, file)
+    manifest, mark = answered.split("\n", 1)
+    assert "this bot (" not in manifest
+    assert "signed by My studio with Paint Mark this bot's (http x.example) 1, and the file is unchanged" in manifest
+    assert "made with AI" in manifest
+    assert mark.startswith("**Mark:** none of this bot's")
 
 
 def wide_png(width: int) -> bytes:

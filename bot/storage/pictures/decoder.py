@@ -90,9 +90,9 @@ class PictureDecoder:
 
         A picture that is too large to be opened has a manifest only; raises BadPicture for what is no picture.
         """
-        limits = {"most_pixels": self._most_pixels}
+        task = {"do": "verify", "key": str(key), "most_pixels": self._most_pixels, **self._signs}
         async with self._given:
-            [(header, _made)] = await _ask({"do": "verify", "key": str(key), **limits}, data)
+            [(header, _made)] = await _ask(task, data)
         evidence = Evidence.from_json(header)
         if evidence.fault in (FileFault.KIND, FileFault.BROKEN):
             raise BadPicture(_(SENTENCES[FileFault(evidence.fault)]))

@@ -91,7 +91,7 @@ def _verified(task: dict[str, Any], data: bytes) -> Evidence:
     """What a file says of where it comes from."""
     from limner.bot.provenance.verification import manifest_in, marks_in  # loads the libraries for both
 
-    manifest = manifest_in(data)
+    manifest = manifest_in(data, Signing.from_json(task["signing"]) if "signing" in task else None)
     try:
         image = open_image(data, most_pixels=task["most_pixels"])
     except BadImage as error:
