@@ -16,12 +16,13 @@ from limner.bot.cogs import message_menus
 from limner.bot.cogs.history import ONE_REQUEST
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import JobStatus
+from limner.bot.storage.history.gallery import Key
 from limner.bot.storage.tables.models import Job
 from limner.bot.styles import Styles
 from limner.bot.ui.picture import opened
 from limner.bot.ui.picture.browsing import Browsing
 from limner.bot.ui.picture.card import NO_REQUEST
-from limner.bot.ui.picture.gallery import FILE_GONE, NO_MORE, NOTHING_FOUND, NOTHING_HERE, NOTHING_YET, PAGE
+from limner.bot.ui.picture.gallery import FILE_GONE, NO_MORE, NOTHING_FOUND, NOTHING_HERE, NOTHING_YET, PAGE, TurnButton
 from limner.bot.ui.picture.opened import MISSING
 from tests.rows import seen
 from tests.simulated_discord import World, labels, offered, text_of
@@ -121,6 +122,18 @@ def test_names_of_filters_are_escaped_in_the_heading() -> None:
     filters = Browsing("**fox", "**doodle", "noir", "*ink*", is_favourite=True)
     assert filters.heading(Styles.load()) == r"Your pictures: **\*\*fox**, \*\*doodle, Film noir, \*ink\*, favourites"
     assert Browsing.unpacked(filters.packed) == filters
+
+
+async def test_a_button_with_numbers_that_no_page_writes_finds_what_there_is(world: World) -> None:
+    [job] = await paint(world, "a fox")
+    large = "f" * 16
+    for place in (large, f".{large}", f"..{large}", f".2cc0a2.{large * 3}"):
+        button = TurnButton("Next", "n", Key(0, 0), f"+{place}||||")
+        view = discord.ui.View(timeout=None).add_item(button)
+        forged = await world.bot.get_partial_messageable(world.channel.id).send(view=view)
+        result = await world.ada.click(forged, custom_id=button.item.custom_id)
+        assert result.response
+        assert offered(result.response.message) == [f"{job.id}:1"]
 
 
 async def test_a_page_that_is_empty_by_now_says_so(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Self
 
 import discord
@@ -30,6 +30,8 @@ LIKE = re.compile(r"like:(?P<job>[1-9][0-9]{0,17})-(?P<number>[1-9])")
 """Words that name a picture to which others are alike, such as like:12-1."""
 PLACE = "+"
 """Stands between the signs and the place and days, in hexadecimal digits, in a button's id."""
+LARGEST_ID = 2**63 - 1
+LAST_DAY = date.max.toordinal() - date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Browsing:
         """Read what `packed` wrote; what it did not write finds nothing."""
         head, model, style, lora, words = [*packed.split("|", 4), "", "", "", ""][:5]
         signs, _plus, place = head.partition(PLACE)
-        numbers = [int(digits, 16) if _is_hex(digits) else 0 for digits in [*place.split("."), "", ""][:3]]
+        numbers = map(_number, [*place.split("."), "", ""], (LARGEST_ID, LAST_DAY, LAST_DAY))
         return cls(words, model, style, lora, *(sign in signs for sign in "ufos"), *numbers)
 
     def of(self, interaction: Interaction) -> Filter:
@@ -130,8 +132,10 @@ def readable_channels(interaction: Interaction) -> tuple[int, ...]:
     return tuple(sorted(found | ({interaction.channel_id} if interaction.channel_id else set())))
 
 
-def _is_hex(digits: str) -> bool:
-    return digits.isalnum() and digits.isascii() and all(digit in "0123456789abcdef" for digit in digits)
+def _number(digits: str, most: int) -> int:
+    """A number in a button's id; 0 for what is none, or larger than any."""
+    number = int(digits, 16) if re.fullmatch("[0-9a-f]{1,16}", digits) else 0
+    return number if number <= most else 0
 
 
 def _shown(day: int) -> str:
