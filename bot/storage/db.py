@@ -81,9 +81,10 @@ class Database:
                 if self.is_sqlite:
                     connection = cast(Connection, (await session.connection()).sync_connection)
                     driver = cast(SqliteConnection, connection.connection.dbapi_connection)
-                    milliseconds, flushes = round(seconds * 1000), "FULL" if survives_power_cut else "NORMAL"
-                    pragmas = (f"PRAGMA busy_timeout = {milliseconds}", f"PRAGMA synchronous = {flushes}")
-                    driver.begin_with_next(*pragmas, "BEGIN IMMEDIATE")
+                    flushes = "FULL" if survives_power_cut else "NORMAL"
+                    before = (f"PRAGMA synchronous = {flushes}", "PRAGMA busy_timeout = 0")
+                    after = f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}"
+                    driver.begin_with_next(seconds, before, after)
                 yield session
 
     @asynccontextmanager

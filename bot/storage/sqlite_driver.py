@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -15,6 +16,11 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
 )
 
 Rows = Sequence[Any]
+Begins = tuple[float, Sequence[str], str]
+"""How a transaction begins: seconds of patience, the statements before it, and the one after it."""
+
+LOOK_SECONDS = 0.001
+"""Pause between two looks for the write lock."""
 
 
 class SqliteDriver(AsyncAdapt_aiosqlite_dbapi):
@@ -69,22 +75,28 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 class SqliteConnection(AsyncAdapt_aiosqlite_connection):
     """Calls its thread for statements, and to commit or roll back only where a transaction is open."""
 
-    __slots__ = ("_first",)
+    __slots__ = ("_begins",)
     _cursor_cls = _Cursor
 
     def __init__(self, driver: SqliteDriver, connection: Any) -> None:
         super().__init__(driver, connection)
-        self._first: tuple[str, ...] = ()
+        self._begins: Begins | None = None
 
-    def begin_with_next(self, *statements: str) -> None:
-        """Run these in the same call as the next statement, whose execution raises their errors."""
-        self._first = statements
+    def begin_with_next(self, patience: float, before: Sequence[str], after: str) -> None:
+        """Begin to write in the same call as the next statement, whose execution raises the errors of it.
+
+        Args:
+            patience: how many seconds the write lock is waited for.
+            before: statements that run first.
+            after: a statement that runs in any case once the lock is held or given up.
+        """
+        self._begins = patience, before, after
 
     async def run(self, how: str, *arguments: Any) -> tuple[sqlite3.Cursor, Rows]:
         """Run a statement in the connection's thread."""
         driver: Any = self._connection
-        first, self._first = self._first, ()
-        return await driver._execute(_whole_statement, driver._conn, first, how, *arguments)
+        begins, self._begins = self._begins, None
+        return await driver._execute(_whole_statement, driver._conn, begins, how, *arguments)
 
     def commit(self) -> None:
         """Commit what is open."""
@@ -97,17 +109,42 @@ class SqliteConnection(AsyncAdapt_aiosqlite_connection):
             super().rollback()
 
     def _is_open(self) -> bool:
-        self._first = ()
+        self._begins = None
         driver: Any = self._connection
         return bool(driver._connection) and driver.in_transaction
 
 
 def _whole_statement(
-    connection: sqlite3.Connection, first: Sequence[str], how: str, *arguments: Any
+    connection: sqlite3.Connection, begins: Begins | None, how: str, *arguments: Any
 ) -> tuple[sqlite3.Cursor, Rows]:
-    for statement in first:
-        connection.execute(statement).close()
+    if begins:
+        _begin(connection, *begins)
     cursor: sqlite3.Cursor = getattr(connection, how)(*arguments)
     rows = cursor.fetchall() if cursor.description else ()
     cursor.close()
     return cursor, rows
+
+
+def _begin(connection: sqlite3.Connection, patience: float, before: Sequence[str], after: str) -> None:
+    deadline = time.monotonic() + patience
+    for statement in before:
+        connection.execute(statement).close()
+    try:
+        _take_write_lock(connection, deadline)
+    finally:
+        connection.execute(after).close()
+
+
+def _take_write_lock(connection: sqlite3.Connection, deadline: float) -> None:
+    """Begin a transaction as soon as nobody else writes.
+
+    SQLite's own wait looks ten times a second after a while, and misses the moments between the transactions of
+    another process that writes without end.
+    """
+    while True:
+        try:
+            return connection.execute("BEGIN IMMEDIATE").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import threading
 import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -150,6 +151,43 @@ async def test_a_lock_that_ends_soon_is_waited_for(app: App):
         assert not asked.done()
 
     assert (await asked).id == 1
+
+
+@contextmanager
+def unceasing_writer(app: App) -> Generator[None]:
+    """A bot under load, with connections of its own: while one transaction is open, others wait for its end."""
+    stopping = threading.Event()
+
+    async def write(database: Database) -> None:
+        while not stopping.is_set():
+            async with database.begin(survives_power_cut=False) as session:
+                await session.execute(text("SELECT 1"))
+                await asyncio.sleep(0.02)
+
+    async def write_much() -> None:
+        database = Database(app.settings.url)
+        await asyncio.gather(*(write(database) for _ in range(4)))
+        await database.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(write_much()))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+async def test_another_process_that_writes_without_end_does_not_take_every_turn(app: App):
+    """SQLite's own wait looks ten times a second, and missed the moments between the transactions."""
+    waits: list[float] = []
+    with unceasing_writer(app):
+        for _ in range(80):
+            began = time.monotonic()
+            async with app.database.begin(survives_power_cut=False) as session:
+                await session.execute(text("SELECT 1"))
+            waits.append(time.monotonic() - began)
+    assert max(waits) < 1
 
 
 async def test_a_full_disk_is_told_and_nothing_is_half_written(settings: Settings):
