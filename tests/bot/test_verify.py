@@ -37,6 +37,12 @@ from tests.simulated_discord import World
 Sent = tuple[str, bytes]
 
 
+@pytest.fixture(autouse=True)
+def patient(world: World) -> None:
+    """A process of low priority opens each picture, which takes long on a busy machine."""
+    world.env.settle_timeout = 60.0
+
+
 @pytest.fixture(scope="module")
 def astronaut() -> Image.Image:
     with Image.open(Path(str(skimage.__file__)).parent / "data" / "astronaut.png") as image:
