@@ -135,12 +135,12 @@ def open_scoring(settings: Settings) -> ScoringThread:
 
         return Finisher(settings.upscaler, settings.image_text_device)
 
-    def load_segmentation() -> TextSegmentation:
-        from limner.generators.vision.segmentation import TextSegmentation
+    def load_text_segmentation() -> TextSegmentation:
+        from limner.generators.vision.segmentation import load_segmentation
 
-        return TextSegmentation.load(settings.segmentation_model, device=settings.image_text_device)
+        return load_segmentation(settings.segmentation_model, device=settings.image_text_device)
 
-    return ScoringThread(load_image_text_model, make_finisher, load_segmentation)
+    return ScoringThread(load_image_text_model, make_finisher, load_text_segmentation)
 
 
 def _executor(settings: Settings) -> Executor:

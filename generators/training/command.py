@@ -31,6 +31,7 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
             help="an image-text model, which scores how near pictures are to words, and a captioner",
         )
     )
+    _add_segmentation(add("segmentation", help="a model that finds the part of a drawing that words name"))
     _add_features(add("features", help="what limner evaluate compares pictures by, fitted to your own"))
 
 
@@ -126,6 +127,7 @@ def _add_scenes(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("folder", type=Path, metavar="DIR", help="where they go")
     kind.add_argument("--count", type=whole(), default=40_000, metavar="N", help="how many (40,000)")
     kind.add_argument("--held-out", action="store_true", help="only combinations that the others never have")
+    kind.add_argument("--regions", action="store_true", help="also where each thing is, for train segmentation")
     kind.set_defaults(kind=kinds.scenes)
 
 
@@ -134,6 +136,15 @@ def _add_image_text(kind: argparse.ArgumentParser) -> None:
     _add_common(kind, "data/training/image-text", 400_000)
     kind.add_argument("--words", type=Path, metavar="DIR", help="a CLIP text encoder's folder (made of a download)")
     kind.set_defaults(kind=kinds.image_text)
+
+
+def _add_segmentation(kind: argparse.ArgumentParser) -> None:
+    _add_pictures(kind)
+    _add_common(kind, "data/training/segmentation", 400_000)
+    kind.add_argument(
+        "--start", type=Path, metavar="DIR", help="image-text model that it begins with (the shipped one)"
+    )
+    kind.set_defaults(kind=kinds.segmentation)
 
 
 def _add_features(kind: argparse.ArgumentParser) -> None:

@@ -147,7 +147,7 @@ def scenes(arguments: argparse.Namespace) -> None:
 
     archive = downloads.fetch(downloads.PICTOGRAMS, arguments.folder / "downloads")
     maker = SceneMaker(Pictograms(archive, read_nouns()), held_out=arguments.held_out)
-    compose(arguments.folder, maker, 0, arguments.count)
+    compose(arguments.folder, maker, 0, arguments.count, regions=arguments.regions)
 
 
 def image_text(arguments: argparse.Namespace) -> None:
@@ -168,6 +168,25 @@ def image_text(arguments: argparse.Namespace) -> None:
     for name, value in figures.items():
         print(f"{name} {value:.3f}")
     _tell(folder / "image-text")
+
+
+def segmentation(arguments: argparse.Namespace) -> None:
+    """Train a segmentation model."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.segmentation import PLAN, train_segmentation
+
+    folder = arguments.out or arguments.training / "segmentation"
+    figures = train_segmentation(
+        learnt_part(arguments.pictures),
+        folder,
+        arguments.start or PRETRAINED / "image-text",
+        _planned(PLAN, arguments),
+        minutes=arguments.max_minutes,
+        processes=arguments.processes,
+    )
+    for name, value in figures.items():
+        print(f"{name} {value:.3f}")
+    _tell(folder / "segmentation")
 
 
 def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:

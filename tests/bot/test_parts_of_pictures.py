@@ -22,7 +22,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.worker.prepare import NO_SUCH_PART, NOTHING_ELSE
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.image_canvas import SEAM
-from limner.generators.vision.segmentation import TextSegmentation
+from limner.generators.vision.segmentation import load_segmentation
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.pictures import saved
 from tests.tiny_models import (
@@ -188,7 +188,7 @@ async def test_the_part_that_words_name_is_found_and_nothing_else_changes(app: A
     [first] = await done(app, await ask(app, size="64x64"))
     [job] = await done(app, await named(app, first, "the hat"))
     original = app.images.open(first.images[0].sha256)
-    found = TextSegmentation.load(str(segmentation)).find(original, "the hat")
+    found = load_segmentation(str(segmentation)).find(original, "the hat")
     mask = app.images.open(job.mask_sha256 or "")
     assert (job.status, job.generation.part, job.generation.mask) == ("succeeded", "the hat", job.mask_sha256)
     assert mask.tobytes() == found.tobytes()

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from PIL import Image
 
+from limner.generators.training.data.captions import read_metadata
 from limner.generators.training.data.text_encoder import split_words
 from limner.generators.training.doodle.held_out import Combination, HeldOut
 from limner.generators.training.doodle.pictograms import (
@@ -20,6 +21,7 @@ from limner.generators.training.doodle.pictograms import (
     read_nouns,
     with_article,
 )
+from limner.generators.training.doodle.places import Ground
 from limner.generators.training.doodle.scenes import SceneMaker, compose
 from tests.benchmarks.held_out import read_seen, unseen_scenes
 from tests.drawn_pictograms import blue_square, build_pictograms
@@ -142,6 +144,37 @@ def test_scenes_are_written_once_as_an_image_folder(pictograms: Pictograms, tmp_
     assert not (tmp_path / "00000" / "000.png").exists()
 
 
+def test_the_regions_of_a_scene_are_its_things(pictograms: Pictograms, tmp_path: Path):
+    maker = SceneMaker(pictograms)
+    compose(tmp_path, maker, 0, 60, regions=True)
+    rows = list(read_metadata(tmp_path / "00000" / "metadata.jsonl"))
+    for number, row in enumerate(rows):
+        scene, regions = maker.make(Random(number)), row.regions
+        assert regions
+        assert (regions.names, regions.others) == (scene.names, scene.others)
+        assert len(regions.names) == len(scene.nouns)
+        numbers = Image.open(regions.file)
+        assert numbers.tobytes() == scene.regions.tobytes()
+        counted = {value: count for count, value in numbers.getcolors() or ()}
+        assert {at for at, names in enumerate(regions.names, 1) if names} == counted.keys() - {0}
+
+
+def test_what_is_put_in_front_has_the_region():
+    ground = Ground(Image.new("RGB", (128, 128), "white"), "", {}, float)
+    faint = Image.new("RGBA", (64, 32), (255, 0, 0, 100))
+    faint.paste((255, 0, 0, 255), (0, 0, 32, 32))
+    ground.put(1, faint, 0.5, 0.5, 0.5)
+    ground.put(2, Image.new("RGBA", (16, 16), (0, 0, 255, 255)), 0.125, 0.375, 0.5)
+    colours = {(255, 0, 0): 1, (0, 0, 255): 2}
+    shown, regions = ground.image.load(), ground.regions.load()
+    assert shown
+    assert regions
+    for x in range(128):
+        for y in range(128):
+            assert regions[x, y] == colours.get(shown[x, y], 0), (x, y)
+    assert ground.image.getpixel((80, 64)) == (255, 155, 155)
+
+
 def test_a_pictogram_knows_its_colour_and_takes_another():
     blue = Pictogram(Image.new("RGBA", (16, 16), (40, 90, 230, 255)), paintable=True)
     assert blue.colour == "blue"
@@ -157,6 +190,7 @@ def test_a_pictogram_knows_its_colour_and_takes_another():
         ("mouse", "mice"),
         ("bus", "buses"),
         ("cup of tea", "cups of tea"),
+        ("cake with candles", "cakes with candles"),
         ("strawberry", "strawberries"),
     ],
 )

@@ -42,6 +42,7 @@ class CaptionEntry:
         file: its file; None if it cannot be used.
         captions: alternative captions, each in one line; none, one or several.
         nouns: the things that it shows, if known.
+        regions: the file with their regions, the words for each region, and the things without one; for segmentation.
         place: the position of the entry, for error sentences.
         problem: why it cannot be used.
     """
@@ -52,6 +53,19 @@ class CaptionEntry:
     nouns: tuple[str, ...]
     place: str
     problem: str = ""
+    regions: Regions | None = None
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where a picture shows what: the PNG ``file`` has the number of a thing at each of its pixels, 0 elsewhere.
+
+    ``names`` are the words for each thing, from number 1, or none; ``others`` are the words for what else is shown.
+    """
+
+    file: Path
+    names: tuple[tuple[str, ...], ...]
+    others: tuple[str, ...] = ()
 
 
 def read_folder(folder: Path) -> list[CaptionEntry] | None:
@@ -78,7 +92,23 @@ def read_metadata(file: Path) -> Iterator[CaptionEntry]:
                 sentence('{place} is not {{"file_name": ..., "text": ...}}; mend or remove it.', place=place)
             )
         found, nouns = folder.find(name, place), tuple(map(str, row.get("nouns") or ()))
-        yield CaptionEntry(name, found, _captions(row["text"], place), nouns, place, "" if found else MISSING)
+        problem, regions = "" if found else MISSING, _regions(folder, row, place) if row.get("regions") else None
+        yield CaptionEntry(name, found, _captions(row["text"], place), nouns, place, problem, regions)
+
+
+def _regions(folder: CaptionFolder, row: dict[str, Any], place: str) -> Regions:
+    names, others = row.get("names"), row.get("others") or []
+    file = folder.find(str(row["regions"]), place)
+    words = [word for one in (*(names or ()), others) for word in one] if isinstance(names, list) else [None]
+    if file is None or not all(isinstance(word, str) and word.strip() for word in words):
+        raise TrainingError(
+            sentence(
+                '{place} has regions without their file, or without words for each of them ("names": [["hat"], ...]); '
+                "mend or remove it.",
+                place=place,
+            )
+        )
+    return Regions(file, tuple(map(tuple, names)), tuple(others))
 
 
 def read_without_captions(folder: Path) -> list[CaptionEntry]:

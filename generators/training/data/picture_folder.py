@@ -17,7 +17,7 @@ from torch import Tensor
 
 from limner.generators.image_files import OWN_FORMATS, BadImage, open_image
 from limner.generators.sentences import sentence
-from limner.generators.training.data.captions import CaptionEntry, read_metadata
+from limner.generators.training.data.captions import CaptionEntry, Regions, read_metadata
 from limner.generators.training.errors import TrainingError
 
 PREPARE = sentence("make a folder that is fit with limner train data.")
@@ -25,11 +25,12 @@ PREPARE = sentence("make a folder that is fit with limner train data.")
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """One picture's file, its caption, and its nouns if known."""
+    """One picture's file, its caption, and its nouns and their regions if known."""
 
     file: Path
     text: str
     nouns: tuple[str, ...] = ()
+    regions: Regions | None = None
 
 
 class PictureFolder:
@@ -115,7 +116,7 @@ def _captioned(entry: CaptionEntry) -> CaptionedPicture:
                 prepare=PREPARE,
             )
         )
-    return CaptionedPicture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns)
+    return CaptionedPicture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns, entry.regions)
 
 
 def learnt_part(folder: Path) -> Path:

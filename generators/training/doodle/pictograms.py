@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tarfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,9 +78,8 @@ def plural(name: str) -> str:
     """The plural of a noun."""
     if name in _IRREGULAR:
         return _IRREGULAR[name]
-    head, of, rest = name.partition(" of ")
-    if of:
-        return plural(head) + of + rest
+    if found := re.search(" (of|with|without) ", name):
+        return plural(name[: found.start()]) + name[found.start() :]
     if name.endswith(("s", "x", "ch", "sh")):
         return name + "es"
     if name.endswith("y") and name[-2] not in "aeiou":

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Self
 
@@ -16,6 +16,8 @@ from limner.generators.training.doodle.pictograms import Pictograms, with_articl
 
 SIDE = 128
 """Width and height of a scene in pixels."""
+OPAQUE = 128
+"""Alpha from which a pixel belongs to a thing."""
 
 PAPERS = {
     "red": (225, 60, 66), "orange": (247, 150, 60), "yellow": (251, 217, 92), "green": (96, 186, 98),
@@ -87,25 +89,37 @@ LIGHTS = {"sun": 0.26, "full moon": 0.24, "crescent moon": 0.22, "star": 0.16, "
 class Ground:
     """A background: its picture, its words, and the height of a thing's centre for a given side.
 
-    ``shows`` names its contents by kind ("place", "paper", "noun"), and whether the words mention them.
+    ``shows`` names its contents by kind ("place", "paper", "noun"), and whether the words mention them. ``regions``
+    holds for each pixel the number of the thing in front of it, 0 where there is only background.
     """
 
     image: Image.Image
     words: str
     shows: Mapping[tuple[str, str], bool]
     stand: Callable[[float], float]
+    regions: Image.Image = field(default_factory=lambda: Image.new("L", (SIDE, SIDE)))
+
+    def put(self, number: int, picture: Image.Image, side: float, x: float, y: float) -> None:
+        """`paste` a thing, and write its number into the regions."""
+        self.regions.paste(number, mask=paste(self.image, picture, side, x, y))
 
     def untold(self) -> Self:
         """The same background without words."""
         return replace(self, words="", shows=dict.fromkeys(self.shows, False))
 
 
-def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: float) -> None:
-    """Put the cut-out into the image: the longer edge ``side`` long, its middle at x, y (parts of the image)."""
+def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: float) -> Image.Image:
+    """Put the cut-out into the image: the longer edge ``side`` long, its middle at x, y (parts of the image).
+
+    Returns the mask, black and white, of the pixels that it covers by half or more.
+    """
     picture = picture.copy()
     picture.thumbnail((round(side * SIDE), round(side * SIDE)), Image.Resampling.BICUBIC, reducing_gap=2.0)
     corner = (round(x * SIDE - picture.width / 2), round(y * SIDE - picture.height / 2))
     image.paste(picture, corner, picture)
+    mask = Image.new("1", image.size)
+    mask.paste(picture.getchannel("A").point(lambda alpha: alpha >= OPAQUE and 255, "1"), corner)
+    return mask
 
 
 def paint_paper(random: Random) -> Ground:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from PIL import Image
 
@@ -28,7 +29,6 @@ from limner.generators.training.doodle.places import (
     paint_place,
     paint_rainbow,
     paint_setting_sun,
-    paste,
     pick_light,
 )
 
@@ -43,13 +43,18 @@ _NUMBERS = {2: ("two", "2", "a pair of"), 3: ("three", "3")}
 class Scene:
     """A picture, its caption, and the nouns in it, the main one first.
 
-    ``combinations`` has all combinations in the picture, and whether the caption mentions them.
+    ``combinations`` has all combinations in the picture, and whether the caption mentions them. ``regions`` holds for
+    each pixel the number (from 1) of the noun in front of it, 0 where there is none; ``names`` are the words for each
+    noun with a region, with its colour and without; ``others`` are nouns without one, as parts of the background.
     """
 
     image: Image.Image
     caption: str
     nouns: tuple[str, ...]
     combinations: Mapping[Combination, bool]
+    regions: Image.Image
+    names: tuple[tuple[str, ...], ...]
+    others: tuple[str, ...]
 
 
 class SceneMaker:
@@ -103,7 +108,7 @@ class SceneMaker:
 
     def _put(self, random: Random, ground: Ground, thing: _Thing, side: float, x: float) -> None:
         side *= thing.scale
-        paste(ground.image, thing.picture(self._pictograms, random), side, x, ground.stand(side))
+        ground.put(1, thing.picture(self._pictograms, random), side, x, ground.stand(side))
 
     def _two(self, random: Random) -> Scene | None:
         one, other = self._noun(random), self._noun(random)
@@ -112,8 +117,9 @@ class SceneMaker:
         relation = random.choice(relations(one, other))
         first, second = self._thing(random, one, 0.3), self._thing(random, other, 0.3)
         ground = self._ground_for(random, relation, one, other)
-        for thing, (x, y, side) in zip((first, second), LAYOUTS[relation](random), strict=True):
-            paste(ground.image, thing.picture(self._pictograms, random), side, x, y)
+        for number, (thing, place) in enumerate(zip((first, second), LAYOUTS[relation](random), strict=True), 1):
+            x, y, side = place
+            ground.put(number, thing.picture(self._pictograms, random), side, x, y)
         return self._told(random, ground, f"{first.words} {relation} {second.words} {ground.words}", [first, second])
 
     def _ground_for(self, random: Random, relation: str, one: Noun, other: Noun) -> Ground:
@@ -142,7 +148,7 @@ class SceneMaker:
         picture = thing.picture(self._pictograms, random)
         for i in range(count):
             x = (i + 0.5) / count + random.uniform(-0.02, 0.02)
-            paste(ground.image, picture, side, x, height + random.uniform(-0.06, 0.06))
+            ground.put(1, picture, side, x, height + random.uniform(-0.06, 0.06))
         return self._told(random, ground, f"{words} {ground.words}", [thing], count)
 
     def _view(self, random: Random) -> Scene:
@@ -158,7 +164,7 @@ class SceneMaker:
         if light == "rainbow":
             return self._told(random, ground, f"a rainbow {random.choice(('over', 'above'))} {words}", things)
         if light and not sky:
-            paste(image, self._pictograms[light].image, LIGHTS[light], random.uniform(0.25, 0.75), 0.24)
+            ground.put(1, self._pictograms[light].image, LIGHTS[light], random.uniform(0.25, 0.75), 0.24)
         if time == "sunset" and not (light and tells_light) and random.random() < 0.7:
             words = f"{random.choice(('a', 'the'))} sunset over {words}"
         else:
@@ -168,7 +174,7 @@ class SceneMaker:
             tree = self._plain("palm tree" if place == "beach" else random.choice(("tree", "fir tree")))
             things.append(tree)
             side = random.uniform(0.5, 0.68)
-            paste(image, self._pictograms[tree.name].image, side, random.uniform(0.2, 0.8), 0.88 - side / 2)
+            ground.put(len(things), self._pictograms[tree.name].image, side, random.uniform(0.2, 0.8), 0.88 - side / 2)
             words += f" {random.choice(('with', 'and'))} {tree.words}"
         return self._told(random, ground, words, things)
 
@@ -202,7 +208,13 @@ class SceneMaker:
         if random.random() < 0.05:
             caption = f"{random.choice(('a picture of', 'a drawing of', 'an image of', 'a cartoon of'))} {caption}"
         nouns = tuple(thing.noun.name for thing in things)
-        return Scene(ground.image, caption, nouns, _combine(ground, things, count))
+        visible = {number for _, number in ground.regions.getcolors() or ()}
+        names = tuple(thing.names(count) if number in visible else () for number, thing in enumerate(things, 1))
+        others = {noun for kind, noun in ground.shows if kind == "noun"}
+        others |= {noun for noun, words in zip(nouns, names, strict=True) if not words}  # a sun in the painted sky
+        return Scene(
+            ground.image, caption, nouns, _combine(ground, things, count), ground.regions, names, tuple(sorted(others))
+        )
 
 
 def _combine(ground: Ground, things: Sequence[_Thing], count: int) -> dict[Combination, bool]:
@@ -231,6 +243,14 @@ class _Thing:
     painted: str
     scale: float
 
+    def names(self, count: int) -> tuple[str, ...]:
+        """The noun's names, without its colour and with it; in the plural if there are several of it."""
+        names = (self.noun.name, *self.noun.synonyms)
+        if count > 1:
+            names = tuple(map(plural, names))
+        coloured = tuple(f"{self.colour} {name}" for name in names if self.colour and self.colour not in name.split())
+        return names + coloured
+
     def picture(self, pictograms: Pictograms, random: Random) -> Image.Image:
         pictogram = pictograms[self.noun.name]
         image = pictogram.painted(self.painted) if self.painted else pictogram.image
@@ -241,10 +261,11 @@ class _Thing:
         return image
 
 
-def compose(folder: Path, maker: SceneMaker, first: int, last: int) -> None:
+def compose(folder: Path, maker: SceneMaker, first: int, last: int, *, regions: bool = False) -> None:
     """Write scenes ``first`` to ``last`` (their numbers are their seeds) as an image folder: metadata.jsonl and PNG.
 
-    Scenes are written in parts of 1,000, each atomically and once.
+    Scenes are written in parts of 1,000, each atomically and once; with ``regions`` also those of each scene as PNG,
+    to learn segmentation from.
     """
     for start in range(first, last, PART):
         part = folder / f"{start // PART:05d}"
@@ -256,7 +277,10 @@ def compose(folder: Path, maker: SceneMaker, first: int, last: int) -> None:
         for number in range(start, min(start + PART, last)):
             scene = maker.make(Random(number))
             scene.image.save(making / f"{number % PART:03d}.png", compress_level=1)
-            row = {"file_name": f"{number % PART:03d}.png", "text": scene.caption, "nouns": scene.nouns}
+            row: dict[str, Any] = {"file_name": f"{number % PART:03d}.png", "text": scene.caption, "nouns": scene.nouns}
+            if regions:
+                row |= {"regions": f"{number % PART:03d}-regions.png", "names": scene.names, "others": scene.others}
+                scene.regions.save(making / row["regions"])
             lines.append(json.dumps(row) + "\n")
         (making / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
         making.rename(part)
