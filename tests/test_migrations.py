@@ -25,6 +25,7 @@ from limner.bot.reasons import STALE
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.gallery import Filter, Gallery
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
@@ -242,6 +243,7 @@ UPGRADE_AND_WRITE = """
 import asyncio, sys
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.gallery import Filter, Gallery
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from tests.rows import new_job
@@ -345,3 +347,22 @@ async def test_an_upgrade_leaves_the_locks_of_an_open_database(settings: Setting
 
     assert (settings.data / "limner.db-wal").exists()
     await database.close()
+
+
+async def test_phrases_of_older_requests_are_found_by_their_pairs_of_words(database: Database):
+    jobs = JobQueue(database)
+    numbers = [(await jobs.enqueue(new_job(idea))).id for idea in ("a red fox: night", "fox red", "夜 red 雨夜")]
+    async with database.read() as session:
+        new = (await session.scalars(select(Job.search_text).order_by(Job.id))).all()
+    await migrate.alone(database.url, lambda connection: command.downgrade(migrate.config(connection), "0044"))
+    async with database.read() as session:
+        old = (await session.scalars(select(Job.search_text).order_by(Job.id))).all()
+
+    await migrate.upgrade(database.url)
+
+    async with database.read() as session:
+        assert (await session.scalars(select(Job.search_text).order_by(Job.id))).all() == new
+    assert all(len(one) < len(other) for one, other in zip(old, new, strict=True))
+    gallery = Gallery(database)
+    for words, found in (('"red fox"', numbers[:1]), ('"fox night"', numbers[:1]), ('"red 雨夜"', numbers[2:])):
+        assert await gallery.requests(Filter(words=words, every_status=True), 9) == found

@@ -13,8 +13,10 @@ from hypothesis import settings as effort
 
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.found import Span
+from limner.bot.storage.history.found import found as ids_with
 from limner.bot.storage.history.gallery import Filter, Gallery
-from limner.bot.storage.history.search import searchable
+from limner.bot.storage.history.search import read_question, searchable
 from tests.conftest import Postgres
 from tests.rows import new_job
 
@@ -186,3 +188,18 @@ async def test_very_long_words_are_found_by_their_beginning(database: Database, 
     await JobQueue(database).enqueue(new_job(word))
 
     assert await Gallery(database).requests(Filter(words=word[:50], every_status=True), 9) == [1]
+
+
+async def test_a_phrase_that_nobody_wrote_is_looked_for_in_few_requests(database: Database):
+    for number in range(40):
+        await JobQueue(database).enqueue(new_job(f"masterpiece, fox {number} in the snow, 8k"))
+    asked = read_question('"8k masterpiece"')
+    assert asked
+
+    async def found(*terms: str) -> int:
+        rows = ids_with(terms, (), Span(100), is_sqlite=database.is_sqlite)
+        async with database.read() as session:
+            return len((await session.scalars(rows)).all())
+
+    assert await found("xq8k", "masterpiece") == 40
+    assert await found(*asked.terms) == 0

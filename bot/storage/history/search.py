@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
 from itertools import pairwise
+from zlib import crc32
 
 BAR = "|"
 """Stands between the terms of a request and its words."""
@@ -17,6 +18,8 @@ LONGEST_BEGINNING = 12
 """Letters of the longest beginning of a word that is a term."""
 LONGEST_WORD = 600
 """Bytes of a word that are indexed; Postgres refuses words of more than 2 kB."""
+PAIRS = 16_384
+"""Different terms of two neighbours; a request of forty words has one in four hundred of them by chance."""
 
 #: Scripts without spaces between words, and pictographs: each character is a word of its own here, a run is a phrase.
 _UNSPACED = re.compile(
@@ -109,12 +112,12 @@ def scopes(user_id: int, guild_id: int | None, *, is_private: bool) -> list[Term
 def index_form(idea: str, prompt: str | None = None) -> str:
     """What the full-text index keeps of a request's words: terms, a bar, and the words in their order.
 
-    The terms are what no word is: beginnings of the idea's words, and neighbours in a script without spaces, in pairs.
-    No term and no word begins with a digit, so none is taken for a `TermScope.term`.
+    The terms are what no word is: beginnings of the idea's words, and neighbours in pairs. No word begins with a
+    digit; a pair's term may begin with 1, a `TermScope.term` begins with 0.
     """
     ideas, words = searchable(idea).split(), searchable(f"{idea}\n{prompt or ''}").split()
     terms = {beginning for word in ideas for beginning in _beginnings(word)} | {_beginning(word) for word in words}
-    terms |= {one + other for one, other in pairwise(words) if _is_unspaced(one) and _is_unspaced(other)}
+    terms |= {pair_term(*pair) for pair in pairwise(words)}
     return f"{' '.join(sorted(terms.difference(words)))} {BAR} {' '.join(words)} "
 
 
@@ -148,14 +151,22 @@ def read_question(asked: str) -> ReadSearch | None:
     return ReadSearch(tuple(dict.fromkeys(terms)), tuple(texts)) if phrases else None
 
 
+def pair_term(one: str, other: str) -> str:
+    """The term of two words beside each other: in a script without spaces both, else one that other pairs share."""
+    if _is_unspaced(one) and _is_unspaced(other):
+        return one + other
+    return f"1{crc32(f'{one} {other}'.encode()) % PAIRS:04x}"
+
+
 def _terms(words: Sequence[str], *, is_open: bool) -> Iterator[str]:
     """The terms of a request that contains the words beside each other."""
     for place, word in enumerate(words):
-        following = words[place + 1 : place + 2]
-        if _is_unspaced(word) and following and _is_unspaced(following[0]):
-            yield word + following[0]
-        elif not (_is_unspaced(word) and place and _is_unspaced(words[place - 1])):
-            yield _beginning(word) if is_open and not following else word
+        before, after = words[max(0, place - 1) : place], words[place + 1 : place + 2]
+        is_last = is_open and not after
+        if not (_is_unspaced(word) and any(map(_is_unspaced, (*before, *after)))):
+            yield _beginning(word) if is_last else word
+        if before and (not is_last or _is_unspaced(word)):
+            yield pair_term(before[0], word)
 
 
 def _beginnings(word: str) -> Iterator[str]:
