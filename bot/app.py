@@ -124,6 +124,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     quarantine = Quarantine(jobs)
     filters = ContentFilter(database, guilds)
     history, meaning = History(database, images), Meaning(database, settings.embedder)
+    alike = Alike(database, settings.image_text_model)
     reviews, strikes, refusals = Reviews(database), Strikes(database), Refusals(history)
     try:
         await check_keys(database)
@@ -146,7 +147,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             pending=PendingAsks(database, history),
             guilds=guilds,
             meaning=meaning,
-            alike=Alike(database, settings.image_text_model),
+            alike=alike,
             members=Members(database),
             favourites=Favourites(database),
             gallery_posts=GalleryPosts(database),
@@ -170,6 +171,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     finally:
         filters.close()
         meaning.close()
+        await alike.close()
         await database.close()
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
-from limner.bot.errors import DatabaseBusy, StorageFailed
+from limner.bot.errors import DatabaseBusy, StorageFailed, UserError
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,14 @@ async def running(work: Coroutine[None, None, None], name: str) -> AsyncGenerato
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def at_leisure(read: Callable[[], Awaitable[object]]) -> None:
+    """Read what a later call reads as well; what the database refuses is logged."""
+    try:
+        await read()
+    except UserError as error:
+        log.warning("reading_waits code=%s", error.code)
 
 
 async def patiently(write: Callable[[], Awaitable[T]]) -> T:

@@ -13,14 +13,18 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 from sqlalchemy import text
 
 from limner.bot.queue.enqueue import row
 from limner.bot.reasons import Action, JobStatus
 from limner.bot.storage.db import Database
+from limner.bot.storage.history.alike import Alike
+from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.gallery import Filter, Gallery, Key
 from limner.bot.storage.history.search import facets
 from limner.bot.storage.tables.models import Image, Job
+from limner.bot.ui.picture.gallery import MOST_ALIKE, MOST_FOUND
 from tests.benchmarks.claims import Timings
 from tests.benchmarks.databases import KINDS, new_database, stop_indexing, write_rows
 from tests.benchmarks.figures import show
@@ -37,6 +41,8 @@ PAGE, TIMES = 10, 100
 AT_ONCE = 10_000
 BEGAN = 1.7e9
 SECONDS_BETWEEN = 30.0
+READER, EMBEDDING = "reader", 512
+"""The image-text model of pictures' embeddings, and numbers of one."""
 HAN = [chr(code) for code in range(0x4E00, 0x4E00 + 400)]
 
 
@@ -63,6 +69,7 @@ async def _measure(kind: str, sizes: Sequence[int]) -> list[Timings]:
             await _fill(database, range(filled + 1, size + 1))
             print(f"{kind}: {size:,} requests after {time.perf_counter() - began:.0f} s", flush=True)
             columns.append(await _browse(Gallery(database), size))
+            await _look_alike(columns[-1], database, size)
             filled = size
     return columns
 
@@ -85,6 +92,9 @@ async def _browse(gallery: Gallery, size: int) -> Timings:
         "a common word": mine | {"words": "w3"},
         "two words": mine | {"words": "w9 w30"},
         "a phrase": mine | {"words": '"w1 w2"'},
+        "a phrase of nobody, of words in all": mine | {"words": '"w2 masterpiece 8k"'},
+        "a phrase of nobody": mine | {"words": '"8k masterpiece"'},
+        "two words that are never together": mine | {"words": "dawn dusk"},
         "a beginning": mine | {"words": "w29"},
         "a word of one request": mine | {"words": "onlyonce"},
         "a word of other members": mine | {"words": "notmine"},
@@ -98,6 +108,8 @@ async def _browse(gallery: Gallery, size: int) -> Timings:
     for what, filters in wanted.items():
         for _ in range(TIMES):
             await timings.take(what, lambda filters=filters: _page(gallery, Filter(**filters)))
+    for _ in range(TIMES):
+        await timings.take("a search of /history", lambda: _searched(gallery, Filter(**mine, words="w9 w30")))
     last: Key | None = None
     for _ in range(TIMES):
         after = last
@@ -111,6 +123,28 @@ async def _browse(gallery: Gallery, size: int) -> Timings:
     return timings
 
 
+async def _look_alike(timings: Timings, database: Database, size: int) -> None:
+    """Time More like this by looks; its first search, which reads the signs, is printed."""
+    gallery, alike = Gallery(database), Alike(database, READER)
+
+    async def like(job_id: int) -> None:
+        found = await alike.nearest(SearchScope(user_id=MEMBER), job_id, 0, [], MOST_ALIKE)
+        await gallery.load((await gallery.ranked(Filter(user_id=MEMBER), found, PAGE))[:-1])
+
+    began = time.perf_counter()
+    await like(SHARE)
+    print(f"the first More like this: {time.perf_counter() - began:.2f} s", flush=True)
+    for _ in range(TIMES):
+        await timings.take("more like this, by looks", lambda: like(random.randrange(SHARE, size, SHARE)))
+    await alike.close()
+
+
+async def _searched(gallery: Gallery, wanted: Filter) -> None:
+    """What /history asks the database for when it is given words, apart from the meaning."""
+    ranking = await gallery.requests(wanted, MOST_FOUND)
+    await gallery.load((await gallery.ranked(wanted, ranking, PAGE))[:-1])
+
+
 async def _page(gallery: Gallery, wanted: Filter, after: Key | None = None, **order: bool) -> list[Key]:
     """What /history asks the database for."""
     keys = await gallery.keys(wanted, PAGE, after=after, **order)
@@ -121,12 +155,12 @@ async def _page(gallery: Gallery, wanted: Filter, after: Key | None = None, **or
 async def _fill(database: Database, numbers: range) -> None:
     """Finished requests in the order of time; the index is made at the end, which is quicker."""
     later = await stop_indexing(database)
-    draw = random.Random(numbers.start)
+    draw, looks = random.Random(numbers.start), np.random.default_rng(numbers.start)
     texts = list(_texts(draw))
     for start in range(numbers.start, numbers.stop, AT_ONCE):
         part = range(start, min(start + AT_ONCE, numbers.stop))
         jobs = [_row(number, draw, draw.choice(texts)) for number in part]
-        images = [image for number in part for image in _images(number)]
+        images = [image for number in part for image in _images(number, looks)]
         async with database.begin() as session:
             await write_rows(session, Job.metadata.tables["jobs"], jobs)
             await write_rows(session, Image.metadata.tables["images"], images)
@@ -144,7 +178,7 @@ def _texts(draw: random.Random) -> Iterator[dict[str, Any]]:
     for number in range(TEXTS):
         drawn = draw.choices(words, cum_weights=shares, k=WORDS)
         idea = "".join(draw.choices([*HAN, "夜雨"], k=12)) if number % 4 == 0 else " ".join(drawn[:10])
-        yield row(new_job(idea, prompt=f"{idea}, {' '.join(drawn[10:])}"))
+        yield row(new_job(idea, prompt=f"masterpiece, {idea}, {' '.join(drawn[10:])}, 8k"))
 
 
 def _row(number: int, draw: random.Random, texts: dict[str, Any]) -> dict[str, Any]:
@@ -161,6 +195,7 @@ def _row(number: int, draw: random.Random, texts: dict[str, Any]) -> dict[str, A
     loras, is_upscaled = ["early"] if number <= 2000 else [], is_mine and number // SHARE % 20 == 1
     is_upscaling = is_mine and number // SHARE % 20 == 2 and number > SHARE
     words = "onlyonce " * (number == SHARE) + "notmine " * (not is_mine and number % 3 == 0)
+    words += "dawn " if number // SHARE % 2 else "dusk "
     return (
         texts
         | made
@@ -182,10 +217,20 @@ def _row(number: int, draw: random.Random, texts: dict[str, Any]) -> dict[str, A
     )
 
 
-def _images(number: int) -> Iterator[dict[str, Any]]:
+def _images(number: int, looks: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Pictures, of which the member's have embeddings."""
     for position in range(4 if number % 8 == 0 else 1):
         size = {"width": 512, "height": 512, "size": 400_000}
-        yield {"job_id": number, "position": position, "sha256": f"{number:060x}{position:04x}", "seed": 7, **size}
+        features = looks.integers(-127, 128, EMBEDDING, np.int8).tobytes() if number % SHARE == 0 else None
+        made = {"features": features, "features_by": READER}
+        yield {
+            "job_id": number,
+            "position": position,
+            "sha256": f"{number:060x}{position:04x}",
+            "seed": 7,
+            **size,
+            **made,
+        }
 
 
 if __name__ == "__main__":

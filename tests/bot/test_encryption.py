@@ -347,7 +347,7 @@ async def test_embeddings_are_decrypted_beside_the_event_loop(settings: Settings
     await words.write({job.id: np.full(64, job.id, np.float32) for job in jobs})
     await pictures.rows.write({job.images[0].id: bytes([job.id] * 8) for job in jobs})
     cipher.threads.clear()
-    assert [*(await words.signs(SearchScope(user_id=1), 0, 10)).job_ids] == [job.id for job in jobs]
+    assert [*(await words.signs(SearchScope(user_id=1), 0, 10)).ids] == [job.id for job in jobs]
     assert threading.current_thread().name not in cipher.threads
     assert len(await pictures.nearest(SearchScope(user_id=1), jobs[0].id, 0, [], 10)) == 2
     assert cipher.threads[threading.current_thread().name] == 1  # the picture to which others are compared

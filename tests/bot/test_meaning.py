@@ -20,7 +20,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import meaning
-from limner.bot.storage.history.embeddings import SearchScope, Signs, packed, small
+from limner.bot.storage.history.embeddings import SearchScope, Signs, as_planes, packed, small
 from limner.bot.storage.history.gallery import Filter
 from limner.bot.storage.history.meaning import Meaning, merged
 from limner.bot.storage.history.signs import GrowingSigns, nearest_signs
@@ -249,9 +249,9 @@ def test_signs_are_added_behind_those_that_a_search_reads_and_the_oldest_make_ro
         grown.add(signs_of(vectors[first : first + 1000], range(first, first + 1000)))
         if first == 2000:
             before = grown.signs
-    assert before.job_ids.tolist() == list(range(3000))
+    assert before.ids.tolist() == list(range(3000))
     assert grown.signs.last == 5999
-    kept = grown.signs.job_ids
+    kept = grown.signs.ids
     assert kept.tolist() == list(range(6000 - len(kept), 6000))
     assert 4000 < len(kept) <= 5000
     assert np.array_equal(grown.signs.planes, signs_of(vectors, range(6000)).planes[:, -len(kept) :])
@@ -259,7 +259,7 @@ def test_signs_are_added_behind_those_that_a_search_reads_and_the_oldest_make_ro
 
 def signs_of(vectors: Vectors, numbers: range) -> Signs:
     """Their signs as they are in memory."""
-    return Signs(np.array(numbers), np.ascontiguousarray(packed(vectors).view(np.uint64).T), numbers[-1])
+    return Signs(np.array(numbers), as_planes(packed(vectors)), numbers[-1])
 
 
 async def test_everybody_and_a_server_are_scopes_too(app: App) -> None:

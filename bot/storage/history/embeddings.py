@@ -40,9 +40,9 @@ class SearchScope:
 
 @dataclass(frozen=True)
 class Signs:
-    """The signs of embeddings in the order in which they were written."""
+    """The signs of embeddings in the order in which they were written, with the numbers of requests or pictures."""
 
-    job_ids: NDArray[np.int64]
+    ids: NDArray[np.int64]
     #: 64 signs of every embedding in each row, so that a row is compared at once.
     planes: NDArray[np.uint64]
     #: The number of the last of them.
@@ -125,14 +125,20 @@ class Embeddings:
 def _signs_of(rows: Sequence[Row[int, int, bytes]], cipher: Cipher, after: int) -> Signs:
     """The signs of stored rows, decrypted; ``after`` is the number before the first of them."""
     job_ids = np.fromiter((row[1] for row in rows), np.int64, len(rows))
-    signs = np.frombuffer(b"".join(cipher.decrypt(row[2]) for row in rows), np.uint64)
-    planes = signs.reshape(len(rows), -1).T if rows else signs.reshape(0, 0)
-    return Signs(job_ids, np.ascontiguousarray(planes), rows[-1][0] if rows else after)
+    signs = np.frombuffer(b"".join(cipher.decrypt(row[2]) for row in rows), np.uint8)
+    planes = as_planes(signs.reshape(len(rows), -1)) if rows else np.zeros((0, 0), np.uint64)
+    return Signs(job_ids, planes, rows[-1][0] if rows else after)
 
 
-def packed(vectors: Vectors) -> NDArray[np.uint8]:
+def packed(vectors: Vectors | NDArray[np.int8]) -> NDArray[np.uint8]:
     """The signs of the numbers, eight in a byte."""
     return np.packbits(vectors > 0, axis=-1)
+
+
+def as_planes(signs: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Rows of packed signs as `Signs.planes`, filled up with zeros."""
+    whole = np.pad(signs, ((0, 0), (0, -signs.shape[1] % 8)))
+    return np.ascontiguousarray(whole.view(np.uint64).T)
 
 
 def small(vectors: Vectors) -> NDArray[np.int8]:

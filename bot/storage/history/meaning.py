@@ -102,8 +102,6 @@ class Meaning:
 
     async def _nearest_to(self, scope: SearchScope, asked: NDArray[np.float32], limit: int) -> list[int]:
         signs = await self._read(scope)
-        if not len(signs.job_ids):
-            return []
         likely = await asyncio.to_thread(nearest_signs, signs, asked, max(limit, CANDIDATES))
         job_ids, vectors = await self.rows.vectors(likely)
         if not job_ids:
@@ -125,10 +123,10 @@ class Meaning:
         """The signs of a scope, with those that were written since the last search of it."""
         async with self._reading:
             known = self._signs.pop(scope, None) or GrowingSigns()
-            while len((new := await self.rows.signs(scope, known.signs.last, READ_AT_ONCE)).job_ids):
+            while len((new := await self.rows.signs(scope, known.signs.last, READ_AT_ONCE)).ids):
                 known.add(new)
             self._signs[scope] = known
-            while len(self._signs) > 1 and sum(len(one.signs.job_ids) for one in self._signs.values()) > MOST_SIGNS:
+            while len(self._signs) > 1 and sum(len(one.signs.ids) for one in self._signs.values()) > MOST_SIGNS:
                 self._signs.popitem(last=False)
             return known.signs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from limner.bot.storage.history.embeddings import Signs, packed
+from limner.bot.storage.history.embeddings import Signs, as_planes, packed
 
 MOST_SIGNS = 1_048_576
 """Embeddings whose signs are in memory, of all scopes together and of one: 64 bytes and a number each, 75 MB."""
@@ -25,36 +25,38 @@ class GrowingSigns:
 
     def add(self, new: Signs) -> None:
         """Add embeddings, fewer than ``most``; where they are too many, the oldest sixteenth makes room."""
-        known, more = self.signs, len(new.job_ids)
-        if more and len(known.job_ids) + more > len(self._room.job_ids):
-            if len(known.job_ids) + more > self._most:
-                first = len(known.job_ids) - max(0, self._most - self._most // 16 - more)
-                known = Signs(known.job_ids[first:], known.planes[:, first:], known.last)
-            self._room = self._copied(known, len(known.job_ids) + more, len(new.planes))
-        start, end = len(known.job_ids), len(known.job_ids) + more
-        self._room.job_ids[start:end], self._room.planes[:, start:end] = new.job_ids, new.planes
-        self.signs = Signs(self._room.job_ids[:end], self._room.planes[:, :end], new.last)
+        known, more = self.signs, len(new.ids)
+        if more and len(known.ids) + more > len(self._room.ids):
+            if len(known.ids) + more > self._most:
+                first = len(known.ids) - max(0, self._most - self._most // 16 - more)
+                known = Signs(known.ids[first:], known.planes[:, first:], known.last)
+            self._room = self._copied(known, len(known.ids) + more, len(new.planes))
+        start, end = len(known.ids), len(known.ids) + more
+        self._room.ids[start:end], self._room.planes[:, start:end] = new.ids, new.planes
+        self.signs = Signs(self._room.ids[:end], self._room.planes[:, :end], new.last)
 
     def _copied(self, known: Signs, count: int, planes: int) -> Signs:
         """The known ones with room for a quarter more than ``count``."""
         room = min(self._most, max(LEAST_ROOM, count * 5 // 4))
         copied = Signs(np.empty(room, np.int64), np.empty((planes, room), np.uint64), known.last)
-        if some := len(known.job_ids):
-            copied.job_ids[:some], copied.planes[:, :some] = known.job_ids, known.planes
+        if some := len(known.ids):
+            copied.ids[:some], copied.planes[:, :some] = known.ids, known.planes
         return copied
 
 
 def nearest_signs(signs: Signs, asked: NDArray[np.float32], most: int) -> list[int]:
-    """The requests that are likely to be nearest to a vector, in no order.
+    """The requests or pictures that are likely to be nearest to a vector, in no order.
 
     The signs of the vector find some that differ in few places, its numbers the nearest of these.
     """
-    likely = _fewest(_differences(signs.planes, packed(asked).view(np.uint64)), max(LIKELY, most))
+    if not len(signs.ids):
+        return []
+    likely = _fewest(_differences(signs.planes, as_planes(packed(asked[None]))[:, 0]), max(LIKELY, most))
     if len(likely) > most:
         known = np.unpackbits(np.ascontiguousarray(signs.planes[:, likely].T).view(np.uint8), axis=1)
-        likeness = products(known.astype(np.float32), asked)
+        likeness = products(known[:, : len(asked)].astype(np.float32), asked)
         likely = likely[np.argpartition(-likeness, most)[:most]]
-    return signs.job_ids[likely].tolist()
+    return signs.ids[likely].tolist()
 
 
 def products(rows: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float32]:
