@@ -170,7 +170,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
         )
     finally:
         filters.close()
-        meaning.close()
+        await meaning.close()
         await alike.close()
         await database.close()
 

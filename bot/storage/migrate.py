@@ -104,8 +104,9 @@ def head() -> str:
 
 
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
-    """Whether the models describe a table or index; the full-text index is written by hand for each database."""
-    return not (kind in ("table", "index") and name is not None and name.startswith("jobs_fts"))
+    """Whether the models describe a table, index or column; what one of the databases has alone is written by hand."""
+    is_full_text = kind in ("table", "index") and name is not None and name.startswith("jobs_fts")
+    return not is_full_text and (kind, name) != ("column", "bits")
 
 
 def _revisions() -> set[str]:

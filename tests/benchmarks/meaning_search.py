@@ -20,10 +20,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import text as sql
 
 from limner.bot.queue.enqueue import row
 from limner.bot.storage.db import Database
-from limner.bot.storage.history.embeddings import SearchScope, packed, small
+from limner.bot.storage.history.embeddings import Embeddings, SearchScope, packed, small
 from limner.bot.storage.history.meaning import Meaning, load_embedder
 from limner.bot.storage.history.signs import CANDIDATES, LIKELY
 from limner.bot.storage.tables.embedding_tables import Embedding
@@ -39,6 +40,8 @@ PROMPTS = 100_000
 """Prompts that are embedded; more are these again, with noise."""
 NOISE = 0.03
 FIRST = 10
+FIRST_SEARCHES = 50
+"""Searches whose signs Postgres compares itself."""
 AT_ONCE = 2_000
 LANGUAGES = ("English", "Chinese", "German", "French")
 LOOKS = "old small golden broken giant wooden blue red tired happy ancient shiny wild quiet burning frozen green tiny"
@@ -140,13 +143,35 @@ async def _measure(
         meaning = Meaning(database, EMBEDDER)
         await stop_indexing(database)
         await _fill(database, vectors)
-        await meaning.nearest(SearchScope(user_id=1), "the first search reads the signs", FIRST)
+        if not database.is_sqlite:
+            await _compare_in_postgres(database, vectors)
+        began = time.perf_counter()
+        await meaning.read_signs(SearchScope(user_id=1))
+        print(f"{name}: {len(vectors):,} signs are read in {time.perf_counter() - began:.2f} s", flush=True)
+        await meaning.nearest(SearchScope(user_id=1), "the first search loads the embedder", FIRST)
         lines = [
             (language, *await _ask(meaning, texts, exact))
             for language, texts, exact in zip(LANGUAGES, asked, plain, strict=True)
         ]
-        meaning.close()
+        await meaning.close()
     return lines
+
+
+async def _compare_in_postgres(database: Database, vectors: Vectors) -> None:
+    """Print how long Postgres takes to compare all signs itself, without pgvector and with it."""
+    rows, vacuum = Embeddings(database, EMBEDDER), sql("VACUUM ANALYZE embeddings")
+    async with database.engine.connect() as connection:
+        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(vacuum)
+    for how in ("bit_count", "pgvector"):
+        seconds = list[float]()
+        for vector in vectors[:FIRST_SEARCHES]:
+            began = time.perf_counter()
+            await rows.nearest_signs(SearchScope(user_id=1), vector, LIKELY)
+            seconds.append(time.perf_counter() - began)
+        times = f"{1000 * share(seconds, 0.5):.1f} / {1000 * share(seconds, 0.99):.1f}"
+        print(f"Postgres compares {len(vectors):,} signs by {how} in {times} ms", flush=True)
+        async with database.begin() as session:
+            await session.execute(sql("CREATE EXTENSION IF NOT EXISTS vector"))
 
 
 async def _ask(meaning: Meaning, texts: Sequence[str], plain: Sequence[bool]) -> tuple[str, str, str]:

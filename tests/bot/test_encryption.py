@@ -137,7 +137,7 @@ async def test_what_is_found_by_meaning_says_so(world: World, monkeypatch: pytes
     assert shown.response
     assert "a robot playing the violin" in (said := text_of(shown.response.message))
     assert "so a search finds by meaning only" in said
-    meaning.close()
+    await meaning.close()
 
 
 @pytest.mark.parametrize(("key", "sentence"), [("", "give its key"), (OTHER, "under another key")])

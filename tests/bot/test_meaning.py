@@ -50,7 +50,7 @@ def loaded_once(encoder: UniversalSentenceEncoder, monkeypatch: pytest.MonkeyPat
 async def index(database: Database) -> AsyncGenerator[Meaning]:
     made = Meaning(database, "sentence-encoder")
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ async def test_another_embedder_makes_all_of_them_anew(database: Database, index
     await other.rows.mark_others()
     assert await other.rows.count_missing() == 4
     assert (await other.rows.signs(SearchScope(), 0, 10)).planes.size == 0  # none of the old ones
-    other.close()
+    await other.close()
 
 
 async def test_older_rows_are_filled_up_in_the_background_and_the_loop_goes_on(
@@ -165,7 +165,7 @@ async def test_older_rows_are_filled_up_in_the_background_and_the_loop_goes_on(
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
     filling.cancel()
-    index.close()
+    await index.close()
 
 
 async def test_without_the_package_words_are_found_and_the_doctor_says_it(
@@ -269,7 +269,7 @@ async def test_everybody_and_a_server_are_scopes_too(app: App) -> None:
     await index.fill_some()
     assert await index.nearest(SearchScope(guild_id=7), "a red fox", 5) == [here]
     assert sorted(await index.nearest(SearchScope(), "a red fox", 5)) == [here, there]
-    index.close()
+    await index.close()
 
 
 async def test_more_like_this_finds_pictures_by_their_words_and_by_their_looks(
@@ -304,4 +304,4 @@ async def test_more_like_this_finds_pictures_by_their_words_and_by_their_looks(
     gone = await world.ada.slash(world.channel, "history", search="like:999-1")
     [answer] = gone.followups or filter(None, [gone.response])
     assert "not there any more" in answer.content
-    index.close()
+    await index.close()

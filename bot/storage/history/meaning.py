@@ -13,11 +13,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from limner.bot.background import patiently, to_its_end
+from limner.bot.background import Lanes, at_leisure, patiently, to_its_end
 from limner.bot.errors import UserError
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words
-from limner.bot.storage.history.signs import CANDIDATES, MOST_SIGNS, GrowingSigns, nearest_signs, products
+from limner.bot.storage.history.signs import CANDIDATES, LIKELY, MOST_SIGNS, GrowingSigns, nearest_signs, products
 from limner.bot.translation import N_
 from limner.generators.embedders import TextEmbedder, Vectors
 from limner.generators.errors import error_site
@@ -47,6 +47,7 @@ class Meaning:
     """
 
     def __init__(self, database: Database, embedder: str) -> None:
+        self._database = database
         self.rows = Embeddings(database, embedder)
         self._name = embedder
         self._embedder: TextEmbedder | None = None
@@ -54,6 +55,7 @@ class Meaning:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limner-meaning")
         self._signs: OrderedDict[SearchScope, GrowingSigns] = OrderedDict()
         self._reading = asyncio.Lock()
+        self._readings = Lanes(1)
         self._pause = 0.0
 
     async def fill(self) -> None:
@@ -101,7 +103,7 @@ class Meaning:
         return [number for number in nearest if number != job_id][:limit]
 
     async def _nearest_to(self, scope: SearchScope, asked: NDArray[np.float32], limit: int) -> list[int]:
-        signs = await self._read(scope)
+        signs = await self._signs_for(scope, asked)
         likely = await asyncio.to_thread(nearest_signs, signs, asked, max(limit, CANDIDATES))
         job_ids, vectors = await self.rows.vectors(likely)
         if not job_ids:
@@ -115,12 +117,26 @@ class Meaning:
         """Whether there is no embedder, as far as is known."""
         return self._is_missing
 
-    def close(self) -> None:
-        """End the thread."""
+    async def close(self) -> None:
+        """End the thread, and what is read in the background."""
+        await self._readings.close(0)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _read(self, scope: SearchScope) -> Signs:
-        """The signs of a scope, with those that were written since the last search of it."""
+    async def _signs_for(self, scope: SearchScope, asked: NDArray[np.float32]) -> Signs:
+        """A scope's signs in memory, or the nearest of them by Postgres.
+
+        Postgres compares those of a small scope as quickly, and those of a large one until they are read, which takes
+        seconds. It cannot where they may be encrypted.
+        """
+        if self._database.is_sqlite or self._database.cipher.keys or scope in self._signs:
+            return await self.read_signs(scope)
+        nearest = await self.rows.nearest_signs(scope, asked, LIKELY)
+        if len(nearest.ids) == LIKELY:
+            self._readings.begin(0, "reading-signs", lambda: at_leisure(lambda: self.read_signs(scope)))
+        return nearest
+
+    async def read_signs(self, scope: SearchScope) -> Signs:
+        """Read the signs of a scope into memory, with those that were written since the last search of it."""
         async with self._reading:
             known = self._signs.pop(scope, None) or GrowingSigns()
             while len((new := await self.rows.signs(scope, known.signs.last, READ_AT_ONCE)).ids):
