@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import BadRule
+from limner.bot.limits import CHOICES
 from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.filter_tables import FilterChange, GuildSettingsRow
@@ -154,10 +155,9 @@ class Guilds:
         async with changing(self.database, change.guild_id) as session:
             row = await session.get_one(GuildSettingsRow, change.guild_id)
             now = GuildSettings.from_json(row.settings)
-            if any(_plain(getattr(now, name)) != value for name, value in change.after["settings"].items()):
-                raise BadRule(_("These settings were changed again since then; undo the newer change first."))
-            before = vars(GuildSettings.from_json(change.before["settings"]))
-            values = {name: before[name] for name in change.before["settings"]}
+            before, after = (GuildSettings.from_json(one["settings"]) for one in (change.before, change.after))
+            names = change.before["settings"]
+            values = {name: _undone(*(getattr(one, name) for one in (now, before, after))) for name in names}
             new = await _write(session, change.guild_id, by, "undo", values, change.id)
         self.forget(change.guild_id)
         return new
@@ -205,6 +205,26 @@ async def _write(
         row = await session.get_one(GuildSettingsRow, guild_id)
         row.settings = new.to_json()
     return new
+
+
+def _undone(now: Any, before: Any, after: Any) -> Any:
+    """A setting without one change; of a mapping, such as the styles, the entries that it changed."""
+    if isinstance(now, Mapping):
+        entries = cast("Mapping[str, Any]", now)
+        changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+        _check_unchanged({key: entries.get(key) for key in changed}, {key: after.get(key) for key in changed})
+        kept = {key: value for key, value in entries.items() if key not in changed}
+        undone = kept | {key: before[key] for key in changed if key in before}
+        if len(undone) > max(len(entries), CHOICES):
+            raise BadRule(_("There is no room for what this would bring back; remove another one first."))
+        return undone
+    _check_unchanged(now, after)
+    return before
+
+
+def _check_unchanged(now: Any, after: Any) -> None:
+    if now != after:
+        raise BadRule(_("These settings were changed again since then; undo the newer change first."))
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import simcord
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.errors import BadOption, Refused, UnknownStyle
+from limner.bot.errors import BadOption, BadRule, Refused, UnknownStyle
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.options.ask import Ask
 from limner.bot.place import Where
@@ -66,6 +66,30 @@ async def test_a_style_is_added_used_changed_removed_and_undone(world: World):
     for change in ("3", "2"):
         await grace.select(log, [change], custom_id="limner:log:undo")
     assert (await world.imagine("a taxi", style="neon-noir")).style == "neon-noir"
+
+
+async def test_a_change_of_one_style_is_undone_whatever_became_of_the_others(app: App):
+    async def change(old: str, title: str, prompt: str) -> None:
+        await app.guilds.change(7, 1, **await changed(app, 7, old, title, prompt, ""))
+
+    async def styles() -> dict[str, str]:
+        return {name: style["prompt"] for name, style in (await app.guilds.get(7)).own_styles.items()}
+
+    for title in ("Oil", "Ink"):
+        await change("", title, "{prompt}, wet")
+    await change("ink", "Ink", "{prompt}, dry")
+    with pytest.raises(BadRule, match="undo the newer change first"):
+        await app.filters.undo(7, 2, 1)
+    await app.filters.undo(7, 1, 1)
+    assert await styles() == {"ink": "{prompt}, dry"}
+    await app.filters.undo(7, 3, 1)
+    assert await styles() == {"ink": "{prompt}, wet"}
+    await app.guilds.change(7, 1, **removed(await app.guilds.get(7), "ink"))
+    for number in range(MOST):
+        await change("", f"Style {number}", "{prompt}, wet")
+    with pytest.raises(BadRule, match="no room for what this would bring back"):
+        await app.filters.undo(7, 6, 1)
+    assert len(await styles()) == MOST
 
 
 async def test_a_form_changes_its_own_style_whatever_others_do_meanwhile(world: World):
