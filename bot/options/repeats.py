@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +30,8 @@ MADE_WITH = {
     "Version": N_("the version"),
 }
 """What a picture depends on beside its request: by its key in a PNG file's parameters, its name in a sentence."""
+HASH = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{8}(?=,|$)")
+"""A revision (`Revisions.of`), of which a member reads the first half."""
 LIBRARIES = ("torch", "diffusers")
 SAME = N_("The same as {what}, pixel by pixel.")
 OTHER = N_("Not quite the same as {what}: {differences}.")
@@ -96,6 +99,12 @@ def told_differences(differs: Sequence[Sequence[str]]) -> Iterator[str]:
     """Such as "diffusers 0.42 then, 0.43 now"."""
     for key, old, new in differs:
         yield _("{what} {old} then, {new} now", what=_(MADE_WITH[key]), old=old or "–", new=new or "–")
+
+
+def shown(made_with: Mapping[str, str]) -> str:
+    """What a request was painted with, for its Details: such as "the model's files 0a1b2c3d · the device cuda"."""
+    found = ((key, HASH.sub(r"\1", made_with[key])) for key in MADE_WITH if key in made_with)
+    return " · ".join(value if key == "Version" else f"{_(MADE_WITH[key])} {value}" for key, value in found)
 
 
 def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -23,10 +23,11 @@ from limner.bot.options.ask import Ask
 from limner.bot.options.from_picture import read_request
 from limner.bot.options.notes import sentences
 from limner.bot.options.picture_files import MOST_TEXT, parse, read_parameters
-from limner.bot.options.repeats import compared, made_with, sentence_of
+from limner.bot.options.repeats import compared, made_with, sentence_of, shown
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.settings.settings import Settings
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job.job_details import details
 from limner.generators.measured import Measured
 from limner.generators.revisions import Revisions
 from tests.bot.test_worker import AddingExpander, ask, make_worker, tiny
@@ -303,3 +304,16 @@ def jpeg(parameters: str) -> bytes:
     exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + parameters.encode("utf-16-be")
     Image.new("RGB", (24, 16), "red").save(file, "JPEG", exif=exif)
     return file.getvalue()
+
+
+async def test_details_name_what_it_was_painted_with_and_the_hashes_in_short(app: App) -> None:
+    job = await paint(app, read(app, "a red cat", steps=1, size="24x16"))
+    assert job.made_with
+    assert len(job.made_with["Model hash"]) == 16
+    fields = {field.name: field.value for field in details(job, app.styles).fields}
+    said = str(fields["Painted with"])
+    assert said.startswith(f"the model's files {job.made_with['Model hash'][:8]} · the scheduler ")
+    assert f"· torch {job.made_with['torch']} ·" in said
+    job.made_with |= {"Lora hashes": f"ink: {'a' * 16}, {'b' * 16}: {'c' * 16}", "Label": "0123456789abcdef here"}
+    assert f"the LoRA's files ink: {'a' * 8}, {'b' * 16}: {'c' * 8} ·" in shown(job.made_with)
+    assert "0123456789abcdef here" in shown(job.made_with)

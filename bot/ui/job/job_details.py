@@ -5,6 +5,7 @@ from __future__ import annotations
 import discord
 
 from limner.bot.limits import DESCRIPTION, fit
+from limner.bot.options import repeats
 from limner.bot.options.declarations import OPTIONS, values
 from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.quantities import decimal
@@ -40,11 +41,12 @@ def details(job: Job, styles: Styles, *, for_owner: bool = True) -> discord.Embe
         _("Changes"): job_messages.plain(_changes(job), VALUE_LENGTH),
         _("Seconds"): "" if job.seconds is None else decimal(job.seconds, 1),
         _("Attempts"): job.attempts,
+        _("Painted with"): job_messages.plain(repeats.shown(job.made_with or {}), VALUE_LENGTH),
         _("Likeness to the idea"): _likeness(job),
         _("Notes"): job_messages.plain(" · ".join(sentences(job, styles)), 500),
         _("Reason"): stored(job.reason or ""),
     }
-    long = (_("Negative prompt"), _("Notes"), _("Reason"))
+    long = (_("Negative prompt"), _("Painted with"), _("Notes"), _("Reason"))
     fields = [(name, str(value), name not in long) for name, value in facts.items()]
     title = _("Request {job}: {status}", job=job.id, status=_(STATUSES[JobStatus(job.status)]))
     return make_embed(title, fit(parts, DESCRIPTION, "\n\n"), fields)
