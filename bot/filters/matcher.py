@@ -27,7 +27,7 @@ from limner.bot.place import Place
 
 _EAST = re.compile(f"[{UNSPACED}{KOREAN}]")
 _DRAWN = "".join(sign for sign, letters in LETTERS.items() if _EAST.match(sign) and letters.isascii() and letters)
-_CHUNK = re.compile(rf"(?:[^\s{UNSPACED}{KOREAN}]+|[{_DRAWN}])+")
+_CHUNK = re.compile(rf"(?:[^\s{UNSPACED}{KOREAN}]++|[{_DRAWN}])+")
 """Text between spaces, for scripts with spaces, and East Asian symbols that look like Latin letters."""
 _ANYWHERE = Place()
 _VARIANTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})

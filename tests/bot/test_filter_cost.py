@@ -347,6 +347,25 @@ def test_signs_that_open_and_close_nothing_are_read_once(text: str) -> None:
     assert calls <= 10 * len(pieces) + (MUCH - work.left) / 2 + FEW
 
 
+TONED = " ".join(f"{first}{vowel}" * 19 + "bб" for first in "āáǎàēéěèōóǒò" for vowel in "aeo")
+"""Words that are nearly pinyin: each plain vowel belongs to the toned one before or after it."""
+
+
+@pytest.mark.parametrize(
+    ("patterns", "text"),
+    [
+        (["门蝶"], TONED),
+        ([f"*{'a' * size}bb*" for size in range(1, 40)], "aaa)" * 374 + "aba"),
+        (["a" * 60 + "가"], "b"),
+    ],
+)
+def test_letters_that_can_be_divided_in_many_ways_are_read_once(patterns: list[str], text: str) -> None:
+    rules(["badger"]).find("a badger")
+    began = time.thread_time()
+    checked(rules(patterns), text)
+    assert time.thread_time() - began < 0.2
+
+
 def test_a_replacement_that_makes_the_text_grow_without_end_is_given_up() -> None:
     matcher = Matcher([Rule("1", "a", action=RuleAction.REPLACE, replacement="a " * 50)])
     verdict = judge({"idea": "a " * 700}, {"idea": [matcher]}, Place(), flags_block=False)

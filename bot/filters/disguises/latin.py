@@ -102,7 +102,7 @@ _ELSEWHERE = (
 )
 """Syllables of pinyin that are words, names or parts of names elsewhere."""
 _COMMON = frozenset(_ELSEWHERE.split())
-_TONED = re.compile(r"(?:[a-z:ü]{1,7}[1-5])+|(?:[a-z:]*[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ][a-z:]*)+")
+_TONED = re.compile(r"(?:[a-z:ü]{1,7}[1-5])+|[a-z:]*(?:[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ][a-z:]*)+")
 _UNSURE = re.compile("(c(?!h)|j)")
 _EITHER = {"c": ("c", "k"), "j": ("j", "zh")}
 """Latin letters that are written for two Russian ones."""

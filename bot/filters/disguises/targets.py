@@ -143,14 +143,15 @@ class Letters:
 
     def spell(self, target: Target, starts: Sequence[int] = (0,), end: int | None = None) -> Sighting | None:
         """Where they spell the target, if they plausibly do: from the first fitting of ``starts`` up to ``end``."""
-        part = self.text[starts[0] : end]
+        part, size = self.text[starts[0] : end], len(target.word)
         masks = [*map(target.masks.__getitem__, part)]
-        for start in starts:
-            length = _spelled(masks, start - starts[0], len(target.word), target.is_open_right)
-            if length:
-                steps = self._steps(target, self.text[start : starts[0] + length])
-                return None if steps is None else Sighting(target, start, starts[0] + length, steps)
-        return None
+        first = 0 if len(starts) == 1 else _first_start(masks, len(starts), size, target.is_open_right)
+        length = 0 if first is None else _spelled(masks, first, size, target.is_open_right)
+        if first is None or not length:
+            return None
+        start = starts[first]
+        steps = self._steps(target, self.text[start : starts[0] + length])
+        return None if steps is None else Sighting(target, start, starts[0] + length, steps)
 
     def _steps(self, target: Target, letters: str) -> tuple[str, ...] | None:
         """How the letters differ from the word; None if they differ too much, or in a way typical of names."""
@@ -183,6 +184,18 @@ class Letters:
 
     def _accents_beside(self, word: str) -> Iterator[str]:
         return (character for character in self.accents if character not in word)
+
+
+def _first_start(masks: Sequence[int], count: int, size: int, may_go_on: bool) -> int | None:
+    """The first of ``count`` places from which a word of so many letters is spelled: one pass, from the end."""
+    first: int | None = None
+    ends, states = 1 << (size - 1), 0  # a bit for each letter of the word that may stand at the place
+    for place in reversed(range(len(masks))):
+        may_end = ends if may_go_on or place == len(masks) - 1 else 0
+        states = masks[place] & (states | states >> 1 | may_end)
+        if states & 1 and place < count:
+            first = place
+    return first
 
 
 def _spelled(masks: Sequence[int], start: int, size: int, may_go_on: bool) -> int:
