@@ -60,7 +60,7 @@ class Executor:
     Args:
         cards: the offered models by name.
         device: auto, cuda, cuda:1, mps or cpu.
-        dtype: auto, float32, float16 or bfloat16.
+        dtype: auto, float32, float16, bfloat16 or fastest.
         offload: none, model or sequential.
         max_batch: samples of a model's own size in one denoiser call; None: as many as fit and save time.
         max_models: models in memory at the same time.

@@ -28,9 +28,10 @@ def attempt(models: dict[str, str], *, device: str, dtype: str, offload: str) ->
     Args:
         models: folders or hub names, by name.
         device: as for `Executor`; nothing is tried without it.
-        dtype: the same.
+        dtype: the same, but nothing is measured.
         offload: the same.
     """
+    dtype = "auto" if dtype == "fastest" else dtype
     try:
         check(device)
     except DeviceLost:

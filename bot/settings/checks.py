@@ -25,7 +25,7 @@ def check_values(settings: SettingFields) -> None:
     """Refuse choices and numbers that are not allowed."""
     _one_of("executor", settings.executor, ("local", "ray", "openai", "comfy"))
     _one_of("offload", settings.offload, ("none", "model", "sequential"))
-    _one_of("dtype", settings.dtype, ("auto", "float32", "float16", "bfloat16"))
+    _one_of("dtype", settings.dtype, ("auto", "float32", "float16", "bfloat16", "fastest"))
     _one_of("ai_label", settings.ai_label, ("on", "off"))
     if len(settings.corner_label) > MOST_CORNER:
         raise SetupError(_("The setting `corner_label` may have at most {most} characters.", most=MOST_CORNER))

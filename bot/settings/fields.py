@@ -62,7 +62,11 @@ class SettingFields:
     quantize: dict[str, str] = table(
         {}, "Models whose denoiser and text encoders keep their weights in fewer bits: model = int8 or nf4."
     )
-    dtype: str = setting("auto", "Number format of the weights: auto, float32, float16 or bfloat16.")
+    dtype: str = setting(
+        "auto",
+        "Number format of the weights: auto (float32 on the CPU, else half precision), float32, float16, bfloat16, or "
+        "fastest (measured on the device).",
+    )
     offload: str = setting("none", "Move weights off the GPU between uses: none, model or sequential.")
     max_batch: str = setting(
         "auto",

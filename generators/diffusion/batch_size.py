@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 
 from limner.generators.base import FIRST_BATCH
@@ -19,9 +19,10 @@ GAIN = 0.05
 """The share of a sample's time that a call of twice the size has to save."""
 LONG_SECONDS = 1.0
 """Longer calls are not doubled: they already keep the device busy, and measuring would delay requests."""
-TIMED_STEPS = 2
 TIMED_CALLS = 3
-"""Calls of each of two sizes that are compared."""
+"""Calls of each size that are compared, if the two fastest of them agree: differ by less than `GAIN`."""
+MOST_TIMED_CALLS = 9
+"""Calls that are compared if the fastest ones do not agree, as on a busy machine."""
 
 
 class BatchSize:
@@ -82,9 +83,9 @@ class BatchSize:
         elif pixels > 0.75 * smaller:
             self._smaller.append(seconds / rows)
             self._settled = seconds > LONG_SECONDS and not self._is_doubted
-        if len(self._larger) > TIMED_CALLS:
+        if len(self._larger) > MOST_TIMED_CALLS:
             self._larger.pop(0)  # one request may be as large as two smaller calls, so that none of those is made
-        if len(self._larger) == TIMED_CALLS and self._smaller:
+        if _is_enough(self._larger) and _is_enough(self._smaller):
             self._decide()
 
     def ran_out(self, fits: int) -> None:
@@ -177,7 +178,7 @@ def best_batch(card: ModelCard, pixels: int, paint: Callable[[GenerationRequest]
     best, seconds_each, size = 1, float("inf"), 1
     while size * card.width * card.height <= pixels:
         try:
-            seconds = _seconds_a_step(paint(_request(card, size)))
+            seconds = seconds_a_step(paint(timed_request(card, size)))
         except GenerationError as error:  # the model paints from pictures only, or there is less room than was thought
             log.warning("batch_not_measured model=%s reason=%s", card.name, error_site(error))
             break
@@ -190,11 +191,11 @@ def best_batch(card: ModelCard, pixels: int, paint: Callable[[GenerationRequest]
     return best
 
 
-def _seconds_a_step(painting: Generator[None]) -> float:
+def seconds_a_step(painting: Generator[None]) -> float:
     """Seconds of the fastest step, without the first one, in which libraries initialise."""
     next(painting)
     times: list[float] = []
-    for _ in range(TIMED_STEPS):
+    while not _is_enough(times) and (not times or times[-1] <= LONG_SECONDS):
         started = time.perf_counter()
         next(painting)
         times.append(time.perf_counter() - started)
@@ -202,13 +203,20 @@ def _seconds_a_step(painting: Generator[None]) -> float:
     return min(times)
 
 
-def _request(card: ModelCard, samples: int) -> GenerationRequest:
+def _is_enough(seconds: Sequence[float]) -> bool:
+    """Whether so many timed calls of one size tell how long it takes."""
+    fastest = sorted(seconds)[:2]
+    return len(seconds) == MOST_TIMED_CALLS or (len(seconds) >= TIMED_CALLS and fastest[1] < (1 + GAIN) * fastest[0])
+
+
+def timed_request(card: ModelCard, samples: int) -> GenerationRequest:
+    """A guided request of the model's own size, with steps enough to be timed."""
     return GenerationRequest(
         prompt="a picture",
         model=card.name,
         width=card.width,
         height=card.height,
-        num_inference_steps=TIMED_STEPS + 2,
+        num_inference_steps=MOST_TIMED_CALLS + 2,
         guidance_scale=max(card.guidance_scale, 2.0),
         seed=0,
         num_images_per_prompt=samples,

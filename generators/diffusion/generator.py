@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -17,9 +18,16 @@ from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.admission import Admission
-from limner.generators.diffusion.batch_size import BatchSize, measured_batch, samples_in
+from limner.generators.diffusion.batch_size import (
+    BatchSize,
+    measured_batch,
+    samples_in,
+    seconds_a_step,
+    timed_request,
+)
 from limner.generators.diffusion.decoder import Decoder
 from limner.generators.diffusion.flight import Flight
+from limner.generators.diffusion.formats import FASTEST, Format, fastest_format
 from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.memory import Budget, budget, releasable, weights
 from limner.generators.diffusion.pipelines import Pipelines, pick_dtype, place, read_pipeline
@@ -90,7 +98,8 @@ class DiffusionGenerator:
         Args:
             card: the model, and the step in which its width and height may change.
             device: auto, cuda, cuda:1, mps or cpu; auto takes the best that is there.
-            dtype: auto, float32, float16 or bfloat16; auto is float32 on the CPU and half precision elsewhere.
+            dtype: auto, float32, float16, bfloat16 or fastest; auto is float32 on the CPU and half precision elsewhere,
+                fastest what takes the least time there (`fastest_format`).
             offload: what waits in main memory instead of on the device: none, model or sequential (diffusers' words).
             max_batch: samples of the card's size in one call of the denoiser, and so in flight together; fewer if
                 that is what fits. None: as many as fit and save time (`BatchSize`).
@@ -107,21 +116,41 @@ class DiffusionGenerator:
             raise BadRequest(
                 sentence("Offloading needs an accelerator; the operator must set it to none on this machine.")
             )
-        pipe = read_pipeline(card.source, pick_dtype(dtype, where))
+        measured = measured or Measured()
+        load = partial(cls._load, card, where, offload=offload, max_batch=max_batch, previews=previews)
+        if dtype == FASTEST:
+            chosen = fastest_format(card, where, measured, lambda one: load(one)._pace())
+        else:
+            chosen = Format(str(pick_dtype(dtype, where)).removeprefix("torch."))
+        generator = load(chosen)
+        generator._measure(where, offload, max_batch, measured)
+        return generator
+
+    @classmethod
+    def _load(
+        cls,
+        card: ModelCard,
+        device: torch.device,
+        weights_format: Format,
+        *,
+        offload: str,
+        max_batch: int | None,
+        previews: float,
+    ) -> DiffusionGenerator:
+        pipe = read_pipeline(card.source, getattr(torch, weights_format.dtype))
         if card.quantize:
             quantize(pipe, card.quantize)
-        place(pipe, where, offload)
+        weights_format.apply(pipe)
+        place(pipe, device, offload)
         most = (max_batch or FIRST_BATCH) * card.width * card.height
-        ladder = Ladder(pipe, most, can_offload=where.type != "cpu" and offload == "none")
-        generator = (cls if Pipelines(pipe, card).stepwise else _WholeCallGenerator)(
+        ladder = Ladder(pipe, most, can_offload=device.type != "cpu" and offload == "none")
+        return (cls if Pipelines(pipe, card).stepwise else _WholeCallGenerator)(
             card,
             pipe,
             ladder=ladder,
-            aside=where if where.type == "cuda" and offload == "none" else None,
+            aside=device if device.type == "cuda" and offload == "none" else None,
             previewer=make_previewer(pipe, previews),
         )
-        generator._measure(where, offload, max_batch, measured or Measured())
-        return generator
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Encode the request's texts and pictures and draw its noise; its first step is the next `step`.
@@ -243,6 +272,14 @@ class DiffusionGenerator:
             self._batch = BatchSize(card, ladder.pixels, samples_in(card, ladder.pixels))
             return
         self._batch = measured_batch(card, ladder.pixels, max_batch, measured, key, self._try_out)
+
+    def _pace(self) -> float:
+        """Seconds of a step for each sample of a call of `FIRST_BATCH`; the generator is closed then."""
+        samples = min(FIRST_BATCH, samples_in(self._card, self._ladder.pixels))
+        try:
+            return seconds_a_step(self._try_out(timed_request(self._card, samples))) / samples
+        finally:
+            self.close()
 
     def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
         """The denoiser's outputs for the flights; their time is recorded for the size of the next call.

@@ -147,7 +147,7 @@ class Neighbour:
         free = free_memory(pick_device(self.device))
         half = "float32" if free is None else "bfloat16"
         image_model = image_model_bytes(
-            self.source, dtype=half if self.dtype == "auto" else self.dtype, offload=self.offload
+            self.source, dtype=self.dtype if self.dtype in BYTES else half, offload=self.offload
         )
         if not language_model:  # it is so small that a CPU core is as fast, and it needs float32 there
             return "cpu", Sizes(free, image_model, BUNDLED_BYTES)

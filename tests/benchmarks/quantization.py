@@ -1,4 +1,4 @@
-"""Weights in 8 bits with doodle: memory, pictures per second, and how near the pictures are."""
+"""Weights in fewer bits with doodle: memory, pictures per second, and how near the pictures are."""
 
 # pyright: basic
 
@@ -29,8 +29,11 @@ def main() -> None:
     cores()
     prompts = held_out_prompts()
     card = ModelCard.read("doodle", str(PRETRAINED / "doodle"))
-    cards = {"as they are": card} | {kind: replace(card, quantize=kind) for kind in QUANTIZED}
-    generators = [DiffusionGenerator.load(one, device="cpu", max_batch=TOGETHER) for one in cards.values()]
+    ways: dict[str, tuple[ModelCard, str]] = {"as they are": (card, "float32"), "bfloat16": (card, "bfloat16")}
+    ways |= {kind: (replace(card, quantize=kind), "float32") for kind in QUANTIZED}
+    generators = [
+        DiffusionGenerator.load(one, device="cpu", dtype=dtype, max_batch=TOGETHER) for one, dtype in ways.values()
+    ]
     requests = [request_of(card, prompt, seed) for seed, prompt in enumerate(prompts)]
     for generator in generators:
         paint(generator, requests[:TOGETHER])
@@ -43,7 +46,7 @@ def main() -> None:
             spread([each[0].seconds / each[number].seconds for each in rounds]),
             *nearness(painted, rounds[0][0], reader, prompts),
         )
-        for number, name in enumerate(cards)
+        for number, name in enumerate(ways)
         for painted in [rounds[0][number]]
     ]
     show(

@@ -18,6 +18,7 @@ from limner.bot.cli.doctor.examine import examine
 from limner.bot.cli.permissions import MOST_BYTES, NEEDED, Channel, invite_link, log_in
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
+from limner.generators.measured import Measured
 from tests.images_server import open_painting_server
 
 ALL = sum(NEEDED.values())
@@ -275,8 +276,18 @@ async def test_model_folders_are_looked_into(
     for name in ("config.json", "unet.bin"):
         (tmp_path / "pickled" / "unet" / name).write_text("{}")
     models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
-    (settings.data / "limner.toml").write_text("\n".join(["[models]", *models, 'hub = "somebody/no-such-model"']))
+    lines = ['dtype = "fastest"', "[models]", *models, 'hub = "somebody/no-such-model"']
+    (settings.data / "limner.toml").write_text("\n".join(lines))
+    measured, key = Measured(settings.measured_file), "cpu with 2 cores|somebody/no-such-model|512x512"
+    measured.put("batch", key, 8)
+    measured.put("formats", f"{key}|torch 2", {"chosen": "bfloat16", "seconds": {"float32": 0.3, "bfloat16": 0.2}})
+    measured.put("formats", f"{key}|torch 1", {"chosen": "float32"})
     _, said = await findings(capsys, settings.data)
+    seen = [check["what"] for check in said["checks"] if check["what"].startswith("model hub on cpu with 2 cores: ")]
+    assert [what.partition(": ")[2] for what in seen] == [
+        "8 samples in a call",
+        "bfloat16, 1.50 times as fast as the usual format",
+    ]
     assert "no model_index.json" in found(said, "model empty")["what"]
     assert "no safetensors" in found(said, "model pickled")["what"]
     assert found(said, "model hub")["status"] == "warn"

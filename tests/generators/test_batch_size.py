@@ -4,6 +4,7 @@
 
 import json
 import stat
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,11 @@ import torch
 from limner.generators.base import FIRST_BATCH, Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion import batch_size, generator
-from limner.generators.diffusion.batch_size import LONG_SECONDS, BatchSize
+from limner.generators.diffusion.batch_size import LONG_SECONDS, MOST_TIMED_CALLS, BatchSize, best_batch
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.executor import Executor
 from limner.generators.measured import Measured
+from limner.generators.requests import GenerationRequest
 from tests.generators.test_diffusion import stock_images
 from tests.tiny_models import SIDE, tiny_request
 
@@ -79,6 +81,41 @@ def test_a_size_from_an_earlier_process_is_measured_again_and_goes_down_where_it
     size = BatchSize(CARD, 64 * SAMPLE, kept, written.append, is_kept=True)
     made = feed(size, 64, seconds)
     assert (size.samples, made[-1], [kept, *written][-1]) == (expected, expected, expected)
+
+
+def test_more_calls_are_timed_where_the_fastest_do_not_agree():
+    """Other programs disturb the first ones of the larger calls, which then seem slower than smaller ones."""
+    size = BatchSize(CARD, 8 * SAMPLE, 4, [].append)
+    disturbed = iter([0.9, 0.7, 0.5])
+    for _ in range(12):
+        samples = size.choose(8 * SAMPLE) // SAMPLE
+        size.took(samples * SAMPLE, samples, next(disturbed, 0.3) if samples == 8 else 0.2)
+    assert size.samples == 8
+
+
+def test_sizes_whose_calls_never_agree_are_compared_by_their_fastest_ones():
+    size = BatchSize(CARD, 8 * SAMPLE, 4, [].append)
+    for call in range(2 * MOST_TIMED_CALLS):
+        assert size.samples == 4
+        samples = size.choose(8 * SAMPLE) // SAMPLE
+        size.took(samples * SAMPLE, samples, 0.1 * samples * 0.9**call)
+    assert size.samples == 8
+
+
+def test_a_start_times_more_steps_where_the_fastest_do_not_agree(monkeypatch: pytest.MonkeyPatch):
+    """Steps of one sample take 0.1 s, of two 0.15 s, and the first ones more, as other programs disturb them."""
+    seconds, steps = [0.0], list[int]()
+    monkeypatch.setattr(batch_size, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+
+    def paint(request: GenerationRequest) -> Generator[None]:
+        yield
+        for number, step in enumerate([0.9, 0.8, 0.7, 0.0, 0.0]):
+            seconds[0] += (0.1, 0.15)[request.num_images_per_prompt - 1] + step / 2
+            steps.append(number)
+            yield
+
+    assert best_batch(CARD, 2 * SAMPLE, paint) == 2
+    assert steps == [0, 1, 2, 3, 4] * 2
 
 
 def test_requests_that_are_larger_than_a_call_are_no_measurement():

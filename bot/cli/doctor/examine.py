@@ -19,6 +19,7 @@ from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.settings.sources import outdated
 from limner.bot.translation import N_, _
+from limner.generators.measured import Measured
 
 STEPS = N_("""\
 To be on Discord:
@@ -72,9 +73,10 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     is_set_up = database.status == "ok"
     workers = await machine.workers_alive(settings) if is_set_up else ()
     tried = await models.try_models(settings) if is_set_up and not workers and settings.executor == "local" else {}
+    measured = Measured(settings.measured_file)
     for card in settings.cards.values():
         yield models.image_model(card, tried.get(card.name))
-        for check in models.references(card):
+        for check in (*models.references(card), *models.measured(card, measured, settings.dtype)):
             yield check
     yield await models.language_model(settings)
     yield await models.safety_classifier(settings)
