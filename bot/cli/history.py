@@ -18,7 +18,6 @@ from limner.bot.quantities import date_and_time
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.history.embeddings import SearchScope
 from limner.bot.storage.history.gallery import Filter
 from limner.bot.storage.history.meaning import BY_MEANING, merged
 from limner.bot.storage.tables.models import Job
@@ -74,9 +73,8 @@ async def _found(app: App, wanted: Filter, limit: int, *, is_oldest_first: bool)
         return await app.history.some(by_words)
     if app.database.cipher.is_on:
         print(f"limner: {_(BY_MEANING)}", file=sys.stderr)
-    scope = SearchScope(wanted.user_id, wanted.guild_id)
-    alike = await app.meaning.nearest(scope, wanted.words, limit)
-    return await app.history.some(merged(by_words, await gallery.filtered(wanted, alike))[:limit])
+    by_meaning = await app.meaning.wanted(gallery, wanted, limit)
+    return await app.history.some(merged(by_words, by_meaning)[:limit])
 
 
 def _table(jobs: Sequence[Job]) -> Table:

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.history import meaning
 from limner.bot.storage.history.embeddings import SearchScope, Signs, as_planes, packed, small
-from limner.bot.storage.history.gallery import Filter
+from limner.bot.storage.history.gallery import Filter, Gallery
 from limner.bot.storage.history.meaning import Meaning, merged
 from limner.bot.storage.history.signs import GrowingSigns, nearest_signs
 from limner.bot.storage.tables.embedding_tables import Embedding
@@ -216,6 +217,22 @@ async def test_history_finds_ones_own_by_meaning_and_by_words(world: World, inde
     await world.delete(fox)
     answer = await world.ada.slash(world.channel, "history", search="雪地里的红狐狸")
     assert told(answer) == NOTHING_FOUND
+
+
+async def test_what_filters_leave_is_found_however_many_others_are_nearer(database: Database, index: Meaning) -> None:
+    jobs, gallery = JobQueue(database), Gallery(database)
+    old = await jobs.enqueue(new_job("a fox in deep snow", ADA, style="ink"))
+    await jobs.enqueue(new_job("a tax form", ADA, style="ink"))
+    for _ in range(45):
+        await jobs.enqueue(new_job("a red fox in the snow", ADA))
+    async with database.begin() as session:
+        await session.execute(update(Job).values(status="succeeded"))
+    while await index.fill_some():
+        pass
+    of_ada = Filter(user_id=ADA, words="a red fox in the snow")
+    assert old.id not in await index.wanted(gallery, of_ada, 40)
+    assert await index.wanted(gallery, replace(of_ada, style="ink"), 40) == [old.id]
+    assert await index.wanted(gallery, replace(of_ada, style="oil"), 40) == []
 
 
 def test_rankings_are_merged_by_reciprocal_rank() -> None:

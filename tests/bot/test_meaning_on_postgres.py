@@ -98,6 +98,7 @@ async def test_signs_of_a_large_scope_are_read_into_memory_while_searches_go_on(
     near = await embedded(database, vectors[7:8] + np.float32(0.1))
     assert (await like(ADA, ids[7]), compared()) == (near, 1)
     assert (await like(BOB, lonely), compared()) == ([], 2)
+    assert len((await meaning.rows.nearest_signs(SearchScope(user_id=99), vectors[0], 3)).ids) == 0
     async with asyncio.timeout(20):
         before = -1
         while before != compared():

@@ -79,6 +79,12 @@ class Filter:
     every_status: bool = False
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether more is given than whose they are and words."""
+        named = (self.model, self.style, self.lora, self.channel_id, self.since, self.until, self.starred_by)
+        return self.is_upscaled or any(one not in ("", None) for one in named)
+
+    @property
     def scope(self) -> TermScope | None:
         """Whose requests these are; None for everybody's."""
         if self.user_id is not None:

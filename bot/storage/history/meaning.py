@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from limner.bot.background import Lanes, at_leisure, patiently, to_its_end
 from limner.bot.errors import UserError
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.embeddings import Embeddings, SearchScope, Signs, Words
+from limner.bot.storage.history.gallery import Filter, Gallery
 from limner.bot.storage.history.signs import CANDIDATES, LIKELY, MOST_SIGNS, GrowingSigns, nearest_signs, products
 from limner.bot.translation import N_
 from limner.generators.embedders import TextEmbedder, Vectors
@@ -30,6 +32,8 @@ LEAST_LIKENESS = 0.45
 """The cosine from which two texts are about the same thing."""
 AT_ONCE, PIECE = 64, 8
 """Requests whose embeddings are written together, and read by the embedder before it may answer a search."""
+FEW = 400
+"""Requests that are left by filters whose embeddings are all compared."""
 READ_AT_ONCE = 500
 """Embeddings whose signs one statement reads; the event loop goes on between two of them."""
 POLL_SECONDS = 2.0
@@ -88,10 +92,24 @@ class Meaning:
         await self.rows.write(vectors)
         return len(some)
 
-    async def nearest(self, scope: SearchScope, words: str, limit: int) -> list[int]:
-        """The requests whose words mean about the same, the nearest first."""
+    async def wanted(self, gallery: Gallery, wanted: Filter, limit: int) -> list[int]:
+        """The requests that filters want and whose words mean about the same as theirs, the nearest first.
+
+        If the filters leave few, all of these are compared, else the nearest of the scope are held against them.
+        """
+        filters, scope = replace(wanted, words=""), SearchScope(wanted.user_id, wanted.guild_id)
+        few = await gallery.requests(filters, FEW) if filters.is_narrow else None
+        if few is not None and len(few) < FEW:
+            return await self.nearest(scope, wanted.words, limit, among=few)
+        nearest = await self.nearest(scope, wanted.words, CANDIDATES if filters.is_narrow else limit)
+        return (await gallery.filtered(filters, nearest))[:limit]
+
+    async def nearest(
+        self, scope: SearchScope, words: str, limit: int, *, among: Sequence[int] | None = None
+    ) -> list[int]:
+        """The requests of a scope, or among some, whose words mean about the same, the nearest first."""
         asked = await self._run(lambda embedder: embedder.embed([words])[0])
-        return [] if asked is None else await self._nearest_to(scope, asked, limit)
+        return [] if asked is None else await self._nearest_to(scope, asked, limit, among)
 
     async def like(self, scope: SearchScope, job_id: int, limit: int) -> list[int]:
         """The requests whose words mean about the same as those of one, which is left out."""
@@ -102,10 +120,13 @@ class Meaning:
         nearest = await self._nearest_to(scope, asked.astype(np.float32), limit + 1)
         return [number for number in nearest if number != job_id][:limit]
 
-    async def _nearest_to(self, scope: SearchScope, asked: NDArray[np.float32], limit: int) -> list[int]:
-        signs = await self._signs_for(scope, asked)
-        likely = await asyncio.to_thread(nearest_signs, signs, asked, max(limit, CANDIDATES))
-        job_ids, vectors = await self.rows.vectors(likely)
+    async def _nearest_to(
+        self, scope: SearchScope, asked: NDArray[np.float32], limit: int, among: Sequence[int] | None = None
+    ) -> list[int]:
+        if among is None:
+            signs = await self._signs_for(scope, asked)
+            among = await asyncio.to_thread(nearest_signs, signs, asked, max(limit, CANDIDATES))
+        job_ids, vectors = await self.rows.vectors(among)
         if not job_ids:
             return []
         likeness = products(vectors, asked) / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)

@@ -142,7 +142,7 @@ async def _keys(
         return await gallery.ranked(wanted, ranking, PAGE + 1, after=after, is_backwards=is_backwards)
     if browsing.words and not browsing.is_oldest_first:
         by_words = await gallery.requests(wanted, MOST_FOUND)
-        by_meaning = await app.meaning.nearest(browsing.scope(interaction), browsing.words, MOST_ALIKE)
+        by_meaning = await app.meaning.wanted(gallery, wanted, MOST_ALIKE)
         ranking = merged(by_words, by_meaning)
         return await gallery.ranked(wanted, ranking, PAGE + 1, after=after, is_backwards=is_backwards)
     order = {"is_oldest_first": browsing.is_oldest_first, "is_backwards": is_backwards}
