@@ -159,14 +159,14 @@ def pair_term(one: str, other: str) -> str:
 
 
 def _terms(words: Sequence[str], *, is_open: bool) -> Iterator[str]:
-    """The terms of a request that contains the words beside each other."""
-    for place, word in enumerate(words):
-        before, after = words[max(0, place - 1) : place], words[place + 1 : place + 2]
-        is_last = is_open and not after
-        if not (_is_unspaced(word) and any(map(_is_unspaced, (*before, *after)))):
-            yield _beginning(word) if is_last else word
-        if before and (not is_last or _is_unspaced(word)):
-            yield pair_term(before[0], word)
+    """The terms of a request that contains the words beside each other; if it is open, the last may be a beginning."""
+    is_whole = not is_open or _is_unspaced(words[-1])
+    whole = words if is_whole else words[:-1]
+    if len(whole) == 1:
+        yield whole[0]
+    yield from (pair_term(*pair) for pair in pairwise(whole))
+    if not is_whole:
+        yield _beginning(words[-1])
 
 
 def _beginnings(word: str) -> Iterator[str]:
