@@ -24,7 +24,7 @@ from limner.bot.storage.history.signs import CANDIDATES, MOST_SIGNS, nearest_sig
 from limner.bot.storage.tables.encrypted import as_stored
 from limner.bot.storage.tables.models import Image, Job
 
-NEWEST = 400
+NEWEST = 200
 """Requests of a scope whose pictures are read for every search."""
 KEPT_SECONDS = 600.0
 """How long signs are used before they are read again, with those that the worker has filled up meanwhile."""
