@@ -42,7 +42,13 @@ class Asker:
 
 def varies(card: ModelCard) -> bool:
     """Whether a model paints variations of a picture."""
-    return card.starts and not card.restyles
+    return card.starts and not card.restyles and not card.edits
+
+
+def editing_cards(settings: Settings, own: str) -> list[ModelCard]:
+    """The models that change a picture as its words say; first the one named ``own``, if it is among them."""
+    able = [card for card in settings.offered.values() if card.edits]
+    return sorted(able, key=lambda card: card.name != own)
 
 
 def extends(card: ModelCard) -> bool:
@@ -140,6 +146,26 @@ async def start_from(app: App, job: Job, number: int, ask: Ask) -> Job:
     new = read(app, await with_usual_expansion(app, ask))
     new = replace(new, is_private=job.is_private or new.is_private)
     return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.START))
+
+
+async def instruct(app: App, job: Job, number: int, asker: Asker, text: str, model: str) -> Job:
+    """Change a picture as the member's words say; its shape stays."""
+    picture, card = picture_of(job, number), find_card(app.settings, model)
+    if not card.edits:
+        raise BadOption(_("The model {model} does not edit pictures by words; choose another model.", model=card.name))
+    size = card.size((picture.width, picture.height)) if card.other_sizes else (card.width, card.height)
+    options = {"model": card.name, "image": picture.sha256, "size": size}
+    ask = Ask(
+        text=text,
+        options=options,
+        image_name=f"{job.id}-{number}.png",
+        is_spoiler=job.is_spoiler,
+        user_id=asker.user_id,
+        locale=asker.locale,
+        where=asker.where,
+    )
+    new = replace(read(app, ask), is_private=job.is_private)
+    return await submit(app, replace(new, parent_id=job.id, parent_picture=number, action=Action.INSTRUCT))
 
 
 async def edit(

@@ -54,6 +54,8 @@ class Action(StrEnum):
     PAN_DOWN = "pan_down"
     START = "start"
     EDIT = "edit"
+    #: As the member's words say, by a model that changes pictures so.
+    INSTRUCT = "instruct"
     ADJUST = "adjust"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from limner.bot.edited_pictures import words_of_picture
 from limner.bot.errors import BadOption, CannotDescribe, Refused, UserError
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.moderation import apply_verdict
@@ -159,7 +160,10 @@ async def repeat_raw(app: App, job: Job, *, user_id: int, where: Where | None = 
 
 
 async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job]:
-    """Paint each picture of a draft again in standard quality: the same composition, by image-to-image."""
+    """Paint each picture of a draft again in standard quality: the same composition, by image-to-image.
+
+    Where a model edits pictures by words it is the same edit again, from the same seed.
+    """
     check_posted(job)
     draft = GenerationRequest.from_json(job.request)
     card = find_card(app.settings, draft.model)
@@ -177,7 +181,10 @@ async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job
             replace(
                 again,
                 request=replace(
-                    again.request, init_image=picture.sha256, seed=picture.seed, strength=card.enhance_strength
+                    again.request,
+                    seed=picture.seed,
+                    init_image=draft.init_image if card.edits else picture.sha256,
+                    strength=None if card.edits else card.enhance_strength,
                 ),
                 input_name=f"{job.id}-{number}.png",
                 parent_picture=number,
@@ -388,6 +395,7 @@ async def _as_rules_want_it(app: App, new: NewJob) -> NewJob:
     expansion = new.expansion.text if new.expansion else ""
     painted = new.prompt or styles_at(app, new.where.guild_id).find(new.style).text
     texts = apply_verdict.texts(new.idea, new.request, expansion, painted, new.input_name)
+    texts["picture"] = await words_of_picture(app, new)
     verdict = await app.filters.check(new.where, texts, paints_negative=bool(new.notes.get(IN_WORDS)))
     if verdict.refusal:
         await app.refusals.check(new)

@@ -70,7 +70,7 @@ def _request(card: ModelCard, folder: Path) -> GenerationRequest:
         guidance_scale=card.guidance_scale,
         seed=0,
         init_image=str(folder / "picture.png") if card.needs_picture else None,
-        strength=1.0 if card.needs_picture else None,
+        strength=1.0 if card.needs_picture and not card.edits else None,
     )
 
 

@@ -140,6 +140,14 @@ def put_restyler(folder: Path, **more: Any) -> str:
     return str(folder)
 
 
+def put_editor(folder: Path) -> str:
+    """A folder of a model that edits pictures by words, as far as the bot looks into it; it cannot be loaded."""
+    folder.mkdir()
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionInstructPix2PixPipeline"}')
+    (folder / "limner.json").write_text('{"width": 64, "height": 64}')
+    return str(folder)
+
+
 async def claim(jobs: JobQueue, samples: int = 1, worker: str = "w", **more: Any) -> list[int]:
     """The numbers of the jobs that a worker with room for so many samples is given."""
     return [job.id for job in await jobs.claim(worker, capacity=samples * PIXELS, **more)]

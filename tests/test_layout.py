@@ -67,7 +67,10 @@ LAYERS = (
     ("submit",),
     ("options",),
     ("verify",),
-    ("posted_pictures",),
+    (
+        "edited_pictures",
+        "posted_pictures",
+    ),
     ("server_styles",),
     ("app",),
     ("moderation",),

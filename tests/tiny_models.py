@@ -76,7 +76,7 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, *, second: int = 32, **u
         text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
         tokenizer=tiny_tokenizer(folder),
         tokenizer_2=tiny_tokenizer(folder),
-        unet=_unet(
+        unet=build_tiny_unet(
             cross_attention_dim=32 + second,
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
@@ -98,7 +98,7 @@ def build_tiny_refiner(folder: Path, seed: int = 0) -> Path:
         text_encoder_2=tiny_clip(),
         tokenizer=None,
         tokenizer_2=tiny_tokenizer(folder),
-        unet=_unet(
+        unet=build_tiny_unet(
             cross_attention_dim=32,
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
@@ -240,7 +240,7 @@ def _build_stable_diffusion(
         vae=tiny_vae(),
         text_encoder=CLIPTextModel(_text_config()),
         tokenizer=tiny_tokenizer(folder),
-        unet=_unet(cross_attention_dim=32, in_channels=channels),
+        unet=build_tiny_unet(cross_attention_dim=32, in_channels=channels),
         scheduler=_scheduler(**noise),
         safety_checker=None,
         feature_extractor=None,
@@ -267,7 +267,8 @@ def tiny_vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
     )
 
 
-def _unet(**conditions: Any) -> UNet2DConditionModel:
+def build_tiny_unet(**conditions: Any) -> UNet2DConditionModel:
+    """A denoiser of one-layer blocks; ``conditions`` are said to it."""
     usual: dict[str, Any] = {
         "sample_size": SIDE // 2,
         "block_out_channels": (8, 16),

@@ -20,6 +20,7 @@ from limner.bot.ui.interactions import use_languages
 from limner.bot.ui.job.favourites import FavouriteForm
 from limner.bot.ui.job.job_buttons import EditPrompt
 from limner.bot.ui.job.steering import ChangePrompt
+from limner.bot.ui.picture.instruct_form import InstructForm
 from limner.bot.ui.picture.picture_buttons import StartForm
 from limner.bot.ui.picture.reference_form import ReferenceForm
 from limner.bot.ui.picture.region_form import RegionForm
@@ -30,7 +31,18 @@ from limner.bot.ui.review.report import ReportForm
 Interaction = discord.Interaction[Any]
 
 FORMS: tuple[type[Form], ...] = (
-    *(AppealWords, EditPrompt, ChangePrompt, ImagineForm, UploadForm, Remix, StartForm, ReferenceForm, RegionForm),
+    *(
+        AppealWords,
+        EditPrompt,
+        ChangePrompt,
+        ImagineForm,
+        UploadForm,
+        Remix,
+        StartForm,
+        ReferenceForm,
+        RegionForm,
+        InstructForm,
+    ),
     FavouriteForm,
     ReportForm,
     *(RuleForm, PlaceForm, EraseForm, SettingForm),

@@ -14,7 +14,7 @@ from limner.bot.reasons import EndCode
 from limner.bot.translation import N_, _
 from limner.generators.weights import without_weights
 
-CHOSEN = ("LoRA", "change")
+CHOSEN = ("LoRA", "change", "picture")
 """Fields in which a replacement makes no sense: names of existing things, and words that are painted already."""
 FIELDS = (
     N_("idea"),
@@ -25,6 +25,7 @@ FIELDS = (
     N_("LoRA"),
     N_("part"),
     N_("change"),
+    N_("picture"),
 )
 """The texts of a request, as a refusal names them."""
 WITHOUT_REASON = N_("The {field} has words that are not allowed here (code {code}); change them and ask again.")

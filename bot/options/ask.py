@@ -96,6 +96,8 @@ def read(app: App, ask: Ask) -> NewJob:
     negative = ", ".join(filter(None, (new.request.negative_prompt, style.negative)))
     most = too_long(typed.idea, None if card.chunks else card.max_tokens)
     notes = {**new.notes, TOO_LONG: most} if most else new.notes
+    if card.edits and new.request.init_image:  # what is to change is said by the member's words alone
+        new = replace(new, expand="off")
     return replace(new, request=replace(new.request, negative_prompt=negative), notes=notes)
 
 

@@ -46,6 +46,7 @@ PICTURE_OPTIONS = (
         most=1,
         label=N_("Strength"),
         key="Denoising strength",
+        cannot=unsupported.strength,
     ),
     Option(
         name="sref",

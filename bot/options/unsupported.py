@@ -14,6 +14,13 @@ def start_picture(card: ModelCard) -> str:
     return _("The model {model} cannot start from a picture; ask again with words only.", model=card.name)
 
 
+def strength(card: ModelCard) -> str:
+    """How much of a picture may change."""
+    if not card.edits:
+        return ""
+    return _("The model {model} changes a picture as the words say; leave out the option strength.", model=card.name)
+
+
 def tiles(card: ModelCard) -> str:
     """Pictures whose opposite edges continue each other."""
     if card.tiles:

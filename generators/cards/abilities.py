@@ -20,6 +20,13 @@ ONLY_FROM_PICTURES = frozenset(
 )
 """diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
 
+EDITS = {
+    "Flux2KleinPipeline": False,
+    "FluxKontextPipeline": False,
+    "StableDiffusionInstructPix2PixPipeline": True,
+}
+"""diffusers pipelines that are stepped here and change a picture as the prompt says, and whether they need one."""
+
 UNETS = frozenset(
     {
         "StableDiffusionImg2ImgPipeline",
@@ -122,7 +129,8 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         return _KINDS.get(kind, {})
     found = {
         "leaves_out": pipeline not in LEAVES_NOTHING_OUT,
-        "starts": pipeline in STARTS,
+        "edits": pipeline in EDITS,
+        "starts": pipeline in STARTS or pipeline in EDITS,
         "masks": pipeline in STARTS,
         "dialect": "tags" if pipeline in UNETS else "sentences",
         "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
@@ -133,4 +141,6 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
     }
     if pipeline in ONLY_FROM_PICTURES:
         return found | {"starts": True, "needs_picture": True}
+    if pipeline in EDITS:
+        return found | {"needs_picture": EDITS[pipeline]}
     return found | {"problem": next((what for part, what in NEEDS.items() if re.search(part, pipeline)), "")}

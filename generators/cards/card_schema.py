@@ -29,6 +29,7 @@ QUANTIZED = ("int8", "nf4")
 """How weights can be kept in fewer bits."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
+    "edits",
     *("has_steps", "has_guidance", "steers", "chunks", "takes_loras", "zero_snr", "streams", "references"),
 )
 CHOICES = {"dialect": ("sentences", "tags"), "prediction_type": ("epsilon", "v_prediction")}

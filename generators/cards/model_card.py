@@ -92,6 +92,8 @@ class ModelCard:
     """Supports an input picture."""
     masks: bool = True
     """Supports a mask (inpainting)."""
+    edits: bool = False
+    """Changes a picture as the prompt says, such as "make it night"; how much of it, the prompt alone says."""
     needs_picture: bool = False
     """Requires an input picture."""
     other_sizes: bool = True

@@ -39,6 +39,8 @@ class Admission:
         self._adapters.check(request)
         if (request.mask or request.strength is not None) and not request.init_image:
             raise BadRequest(sentence("A mask and a strength need a picture to start from; ask again with one."))
+        if request.strength is not None and self._pipelines.edits:
+            raise BadRequest(sentence("This model changes a picture as the words say; ask again without a strength."))
         if request.num_inference_steps < 1 or request.num_images_per_prompt < 1:
             raise BadRequest(sentence("A painting takes at least one step and one picture; ask for more."))
         if (

@@ -316,7 +316,8 @@ class Shared:
         own = copy.copy(self._pipe)
         vars(own).update(self._parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
         object.__setattr__(own, "__class__", self._kind)
-        vars(own)["encode_prompt"] = partial(self.prompts.encode, loras, own.encode_prompt)
+        encode = "encode_prompt" if hasattr(own, "encode_prompt") else "_encode_prompt"  # InstructPix2Pix's
+        vars(own)[encode] = partial(self.prompts.encode, loras, getattr(own, encode))
         return own
 
 

@@ -31,6 +31,10 @@ CPU_SIDE = 256
 """The longer side, in pixels, of the pictures that are painted on the CPU to measure what they take."""
 
 GIB = 2**30
+GREY = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+"""A picture of one pixel, for models that change pictures."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,7 @@ def _test_request(card: ModelCard, long_side: int, samples: int) -> GenerationRe
         guidance_scale=max(card.guidance_scale, 2.0),
         seed=0,
         num_images_per_prompt=samples,
+        init_image=GREY if card.edits else None,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.cards.abilities import TRUE_GUIDANCE, UNETS
+from limner.generators.cards.abilities import EDITS, TRUE_GUIDANCE, UNETS
 from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
@@ -56,11 +56,14 @@ STEPWISE = (
     # from words only
     Family("AuraFlowPipeline"),
     Family("ChromaPipeline"),
-    Family("Flux2KleinPipeline"),
     Family("Lumina2Pipeline"),
     Family("QwenImagePipeline"),
     Family("SanaPipeline"),
     Family("ZImagePipeline"),
+    # changing a picture as the words say
+    Family("Flux2KleinPipeline", "Flux2KleinPipeline"),
+    Family("FluxKontextPipeline", "FluxKontextPipeline"),
+    Family(picture="StableDiffusionInstructPix2PixPipeline"),
     # image-to-image models, such as SDXL's refiner
     Family(picture="StableDiffusionImg2ImgPipeline"),
     Family(picture="StableDiffusionXLImg2ImgPipeline"),
@@ -70,6 +73,9 @@ STEPWISE = (
     Family(part="StableDiffusionInpaintPipeline"),
 )
 """The families that are proven to paint the same pictures step by step; the loaded class is a family's first."""
+
+OF_ONE_PICTURE = ("Flux2KleinPipeline", "FluxKontextPipeline")
+"""Pipelines that take a second picture for another one that all samples are made from."""
 
 CONTROLLED = {
     "StableDiffusionPipeline": Family(
@@ -95,6 +101,7 @@ class Pipelines:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
         steers: whether its loop takes other words between two steps, and ends early.
+        edits: whether it changes a picture as the prompt says.
         has_unet: whether it has a UNet and CLIP's text encoders alone.
         samplers: the samplers that work with it, by name.
         controlnets: the ControlNets of the model.
@@ -108,7 +115,8 @@ class Pipelines:
         self.stepwise = bool(found)
         self.has_unet = name in UNETS
         self._family = found[0] if found else Family(words=name)
-        self.steers = bool(self._family.picture or self._family.part)
+        self.edits = name in EDITS
+        self.steers = bool(self._family.picture or self._family.part) and not self.edits
         self._controlled = CONTROLLED.get(name, Family())
         self.controlnets = ControlNets(pipe, card.controlnets)
         self.adapters = IpAdapters(pipe, card)
@@ -191,8 +199,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
     given = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt or without,
-        # one per sample: diffusers would encode a single one with the first sample's random numbers
-        **{name: [picture] * count for name, picture in _pictures(request).items()},
+        **_pictures(request, 1 if type(pipe).__name__ in OF_ONE_PICTURE else count),
         **_references(pipe, request),
         "strength": request.strength,
         "width": request.width,
@@ -203,20 +210,25 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "num_images_per_prompt": count,
         "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
         "use_resolution_binning": False,  # which paints another size and enlarges it
+        "max_area": request.width * request.height,  # without which Kontext paints another size too
     }
     if request.controls and "control_image" not in takes:
         given["image"] = given["control_image"]  # pipelines from words call it so
     return {name: value for name, value in given.items() if name in takes and value is not None}
 
 
-def _pictures(request: GenerationRequest) -> dict[str, Image.Image]:
-    """The picture to start from, and the mask of the part that is painted."""
+def _pictures(request: GenerationRequest, count: int) -> dict[str, list[Image.Image]]:
+    """The picture to start from, and the mask of the part that is painted, ``count`` times.
+
+    Once for each sample, as diffusers would encode a single one with the first sample's random numbers.
+    """
     if not request.init_image:
         return {}
     if not (request.mask or request.box):
-        return {"image": read_picture(request.init_image, "RGB", request)}
+        return {"image": [read_picture(request.init_image, "RGB", request)] * count}
     mask = opened(request.mask) if request.mask else None
-    return {"image": canvas(opened(request.init_image), request), "mask_image": canvas_mask(mask, request)}
+    whole, part = canvas(opened(request.init_image), request), canvas_mask(mask, request)
+    return {"image": [whole] * count, "mask_image": [part] * count}
 
 
 def _references(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:

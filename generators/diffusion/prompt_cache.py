@@ -34,10 +34,10 @@ class PromptCache:
     def encode(self, loras: Hashable, encode_prompt: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The result of a pipeline's ``encode_prompt`` with ``args`` and ``kwargs``, computed once for each LoRA setup.
 
-        Prompts that come as embeddings are not kept.
+        Prompts that come as embeddings, or with pictures, are not kept.
         """
         given = (*args, *kwargs.values())
-        if any(isinstance(value, Tensor) for value in given):
+        if any(isinstance(value, Tensor | list) and not _is_text(value) for value in given):
             return encode_prompt(*args, **kwargs)
         key = (loras, repr(args), repr(sorted(kwargs.items(), key=lambda item: item[0])))
         if key not in self._kept:
@@ -54,6 +54,10 @@ class PromptCache:
         while self._bytes > self._most and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= _size(oldest)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _size(encoded: Any) -> int:

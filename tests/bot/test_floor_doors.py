@@ -25,7 +25,7 @@ from tests.bot.test_floor import BARE, CHILD
 from tests.bot.test_picture_actions import tiny
 from tests.bot.test_steering import change, painting
 from tests.other_clients import told
-from tests.rows import put_lora, put_restyler
+from tests.rows import put_editor, put_lora, put_restyler
 from tests.simulated_discord import World, png
 
 __all__ = ["tiny"]
@@ -38,6 +38,7 @@ CODE = "filter:floor-minors"
 def settings(settings: Settings, tiny: Path, tmp_path: Path) -> Settings:
     """With a model that paints parts of pictures, and one that makes ink drawings of them."""
     models = {**settings.models, "tiny": f"{tiny}@64x64", "ink": put_restyler(tmp_path / "ink")}
+    models |= {"edits": put_editor(tmp_path / "edits")}
     return settings.using(models=models, image_text_model="there/is-one", segmentation_model="there/is-one")
 
 
@@ -91,10 +92,11 @@ async def test_words_for_a_picture_that_is_there(world: World) -> None:
     for label, values in {
         "Start from this": {"idea": BOTH, "strength": "0.5"},
         "Edit region": {"idea": BOTH, "rest": ["exact"], "cells": ["A1"]},
+        "Edit by words": {"idea": BARE},
         "Edit region: the part": {"idea": CHILD, "rest": ["exact"], "part": BARE},
     }.items():
         form = await world.ada.click(shown.response, label=label.partition(":")[0])
-        if label.startswith("Edit"):
+        if label.startswith("Edit region"):
             assert form.response
             form = await world.ada.click(form.response, label="Choose the part")
         await stopped(world, label, await world.ada.submit_modal(form, values))

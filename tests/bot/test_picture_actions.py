@@ -20,8 +20,8 @@ from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART, ONE_WAY
 from tests.other_clients import press_at_once
 from tests.pictures import saved
 from tests.reviewing import told
-from tests.rows import a_moment_passes
-from tests.simulated_discord import World, labels, text_of
+from tests.rows import a_moment_passes, put_editor
+from tests.simulated_discord import World, labels, png, text_of
 from tests.tiny_models import build_tiny_pipeline
 
 SIZE = (160, 112)
@@ -145,6 +145,33 @@ async def test_a_picture_is_the_start_of_other_words(world: World) -> None:
         assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (who.id, first.id, 2, "start")
         assert (job.idea, request.num_inference_steps) == ("a red fox in the rain", 9)
         assert (request.init_image, request.strength, request.size) == (first.images[1].sha256, 0.5, SIZE)
+
+
+async def test_a_picture_is_edited_by_words(world: World, tmp_path: Path) -> None:
+    first = await painted(world)
+    before = await opened(world, first, world.bob)
+    assert before.response
+    assert "Edit by words" not in labels(before.response.message)
+    world.settings = world.settings.using(models={**world.settings.models, "edits": put_editor(tmp_path / "edits")})
+    await world.restart()
+    form = await press(await opened(world, first, world.bob), world.bob, "Edit by words")
+    await world.restart()
+    await world.bob.submit_modal(form, {"idea": "make it night --steps 7"})
+    job = await world.newest()
+    request = job.generation
+    assert (job.user_id, job.parent_id, job.parent_picture, job.action) == (world.bob.id, first.id, 2, "instruct")
+    assert (job.idea, job.expand, request.model, request.num_inference_steps) == ("make it night", "off", "edits", 7)
+    assert (request.init_image, request.strength) == (first.images[1].sha256, None)
+    assert request.size == (80, 48)  # the picture's shape, at the model's own number of pixels
+    await world.bob.click(world.message(job), label="Cancel")
+    refused = await world.bob.slash(
+        world.channel, "imagine", prompt="make it day", model="edits", image=("a.png", png()), strength=0.5
+    )
+    assert told(refused) == "The model edits changes a picture as the words say; leave out the option strength."
+    taken = await world.bob.slash(world.channel, "imagine", prompt="make it day", model="edits", image=("a.png", png()))
+    job = await world.newest()
+    assert not taken.ephemeral
+    assert (job.idea, job.expand, job.generation.strength) == ("make it day", "off", None)
 
 
 async def test_who_sees_a_picture_may_take_it_away(world: World) -> None:

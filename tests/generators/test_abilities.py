@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 
 from limner.generators import base
 from limner.generators.cards.abilities import (
+    EDITS,
     LEAVES_NOTHING_OUT,
     ONLY_FROM_PICTURES,
     STARTS,
@@ -73,9 +74,11 @@ def test_the_list_of_pipelines_that_leave_nothing_out_is_diffusers_own():
 
 
 def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
-    assert {family.words for family in STEPWISE if family.words and family.picture} == STARTS
+    taking = {
+        name: not family.words for family in STEPWISE if (name := family.words or family.picture) and family.picture
+    }
+    assert taking == EDITS | dict.fromkeys(STARTS, False) | dict.fromkeys(ONLY_FROM_PICTURES, True)
     assert {family.words for family in STEPWISE if family.words and family.part} == STARTS
-    assert {family.picture for family in STEPWISE if not family.words and family.picture} == ONLY_FROM_PICTURES
 
 
 def test_a_pipeline_that_needs_more_than_words_is_not_offered():

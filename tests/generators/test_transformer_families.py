@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from limner.generators.base import Event, Failed, Finished
+from limner.generators.cards.abilities import EDITS as NEED_A_PICTURE
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.ladder import Ladder
@@ -22,6 +23,7 @@ from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_families import paint
 from tests.generators.test_step_skipping import count_rows
+from tests.tiny_edits import EDITS
 from tests.tiny_models import stock_pipeline, tiny_request
 from tests.tiny_transformers import TRANSFORMERS, write_tiny_transformer
 
@@ -45,6 +47,11 @@ CLASSES = {
     "FLUX.2 klein": "Flux2KleinPipeline",
 }
 """The pipelines of the families that the test below paints."""
+EDITING = {
+    "FLUX.1 Kontext": "FluxKontextPipeline",
+    "InstructPix2Pix": "StableDiffusionInstructPix2PixPipeline",
+}
+"""Those made to edit pictures by words, which tests/generators/test_edits.py proves, as it does klein's edits."""
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +164,21 @@ def test_their_words_stay(folder_of: Callable[[str], Path]):
 def table() -> list[str]:
     """The table of docs/models.md, from the families that are stepped and those that tests paint."""
     lines = ["| family | shared batches proven for | diffusers' class |", "|---|---|---|"]
-    with_pictures = {family.words: family for family in STEPWISE if family.words and family.picture}
-    lines += [f"| {NAMES[kind]} | words, a picture, a part of one | `{kind}` |" for kind in with_pictures]
-    return lines + [f"| {name} | words | `{kind}` |" for name, kind in CLASSES.items()]
+    lines += [f"| {name} | words, a picture, a part of one | `{kind}` |" for kind, name in NAMES.items()]
+    lines += [
+        f"| {name} | {'words, edits by words' if name in EDITS else 'words'} | `{kind}` |"
+        for name, kind in CLASSES.items()
+    ]
+    return lines + [
+        f"| {name} | {'edits by words' if NEED_A_PICTURE[kind] else 'words, edits by words'} | `{kind}` |"
+        for name, kind in EDITING.items()
+    ]
 
 
 def test_the_table_in_the_docs_is_that_of_the_families():
-    assert set(NAMES) | set(CLASSES.values()) == {family.words for family in STEPWISE if family.words}
+    assert set(NAMES) == {family.words for family in STEPWISE if family.words and family.part}
+    editing = {kind for kind in EDITING.values() if not NEED_A_PICTURE[kind]}
+    assert set(NAMES) | set(CLASSES.values()) | editing == {family.words for family in STEPWISE if family.words}
+    assert {CLASSES.get(name) or EDITING[name] for name in EDITS} == NEED_A_PICTURE.keys()
     assert CLASSES.keys() == TRANSFORMERS.keys()
     assert "\n".join(table()) in (ROOT / "docs" / "models.md").read_text("utf-8")

@@ -81,6 +81,7 @@ BY = {
     Action.REFER: N_("with picture {picture} of request {job} as a reference, asked by {member}"),
     Action.ADJUST: N_("picture {picture} of request {job} adjusted, asked by {member}"),
     Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
+    Action.INSTRUCT: N_("picture {picture} of request {job} edited by words of {member}"),
     Action.DESCRIBE: N_("description of picture {picture} of request {job}, asked by {member}"),
     Action.DESCRIBED: N_("painted from the description in request {job}, asked by {member}"),
 }

@@ -59,7 +59,7 @@ NEEDS: dict[str, Able] = {
     **dict.fromkeys(("subtle", "strong"), picture_actions.varies),
     **dict.fromkeys(("zoom15", "zoom2", "edit"), lambda card: card.masks),
     **dict.fromkeys(("left", "right", "up", "down"), picture_actions.extends),
-    "start": lambda card: card.starts,
+    "start": lambda card: card.starts and not card.edits,
     "refer": lambda card: any(role in card.adapters for role in OPTION_OF),
 }
 """What a model must be able to do so that a verb is shown; the other verbs need no model."""
@@ -68,6 +68,7 @@ TAKING = {
     "refer": N_("Use as reference"),
     "edit": N_("Edit region"),
     "region": N_("Choose the part"),
+    "instruct": N_("Edit by words"),
     "send": N_("Send to me"),
     "file": N_("Download"),
     "report": N_("Report"),
@@ -122,7 +123,8 @@ class PictureButton(
         card = app.settings.offered.get(job.request["model"])
         for verb in _served(MAKING, card):
             view.add_item(MakeButton(verb, job.id, self.number))
-        for verb in _served(("start", "refer", "edit", "send", "file"), card):
+        instruct = ("instruct",) if picture_actions.editing_cards(app.settings, "") else ()
+        for verb in (*instruct, *_served(("start", "refer", "edit", "send", "file"), card)):
             view.add_item(TakeButton(verb, job.id, self.number))
         view.add_item(StarButton(job.id, self.number))
         view.add_item(FamilyButton(job.id))
@@ -273,6 +275,10 @@ async def _region(interaction: Interaction, app: App, job: Job, number: int) -> 
     await open_form(interaction, app, "region", job.id * NUMBERS + number)
 
 
+async def _instruct(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await open_form(interaction, app, "instruct", job.id * NUMBERS + number)
+
+
 async def _report(interaction: Interaction, app: App, job: Job, number: int) -> None:
     await open_form(interaction, app, "report", job.id)
 
@@ -341,6 +347,7 @@ _TAKEN = {
     "refer": _refer,
     "edit": _edit,
     "region": _region,
+    "instruct": _instruct,
     "send": _send,
     "file": _download,
     "report": _report,

@@ -136,7 +136,8 @@ async def open_for_upload(interaction: Interaction, app: App, upload: discord.At
     app.inputs.check_size(upload.size)
     ask = Ask(text="", options={"image": upload.to_dict()})  # without words, so that it is no request yet
     number = await app.pending.keep(interaction.user.id, ask.to_json(), None)
-    await open_form(interaction, app, "upload", number, {"options": f"strength: {USUAL_STRENGTH}"})
+    given = {} if app.settings.default_card.edits else {"options": f"strength: {USUAL_STRENGTH}"}
+    await open_form(interaction, app, "upload", number, given)
 
 
 def settings_of(app: App, job: Job) -> dict[str, str]:
