@@ -9,12 +9,15 @@ from typing import Any
 
 from limner.bot.errors import SetupError
 from limner.bot.translation import _
+from limner.generators.cards.embedding_files import find_embeddings
 from limner.generators.cards.lora_files import LoraFiles
 from limner.generators.cards.model_card import UNLOADABLE, ImagesServer, ModelCard
 from limner.generators.cards.remote_card import remote_card
 
 LORAS = "loras"
 """The folder in the data folder that holds LoRA files, in a folder for each model."""
+EMBEDDINGS = "embeddings"
+"""The folder in the data folder that holds textual inversion embeddings, in a folder for each model."""
 SERVERS = "servers"
 """The folder in the data folder that says what servers' models can do, in a folder for each model."""
 RENAMED_MODELS = {"reader": "image-text"}
@@ -37,11 +40,14 @@ def loadable_here(card: ModelCard) -> ModelCard:
 
 
 def card_with_files(name: str, source: str, data: Path, **more: Any) -> ModelCard:
-    """The card of a model, with its LoRAs, ControlNets and IP-Adapters in the data folder beside its own."""
+    """The card of a model, with its files in the data folder: LoRAs, ControlNets, IP-Adapters and embeddings."""
     card = read_card(name, source, data=data, **more)
-    return (
-        replace(card, loras=LoraFiles(card.loras, data / LORAS / name, card.prompt_width)) if card.takes_loras else card
-    )
+    if card.takes_loras:
+        card = replace(card, loras=LoraFiles(card.loras, data / LORAS / name, card.prompt_width))
+    if not card.weighs:
+        return card
+    found = find_embeddings(data / EMBEDDINGS / name, card.prompt_width)
+    return replace(card, embeddings=found.usable, reference_faults=(*card.reference_faults, *found.faults))
 
 
 def read_card(name: str, source: str, **more: Any) -> ModelCard:

@@ -15,7 +15,8 @@ MOST_BYTES = 4 * 2**20
 """Longest header that is read."""
 TRANSFORMER = 0
 """Stands for the width of prompts in models without cross-attention."""
-_READS_PROMPT = re.compile(r"attn2[._]to_[kv][._](?:processor[._])?(?:lora_down|lora_A|lora[._]down)")
+_READS_PROMPT = re.compile(r"attn2[._]to_[kv][._](?:processor[._])?(?:lora_down|lora_A|lora[._]down|hada_w1_b)")
+_LOKR_READS_PROMPT = re.compile(r"(.*attn2_to_[kv])\.lokr_w1(?:_b)?")
 _OF_TRANSFORMER = re.compile(
     r"(?:double|single|joint)_blocks|single_transformer_blocks|transformer\.transformer_blocks"
 )
@@ -83,4 +84,13 @@ def _read(file: Path, _changed_at: int, _size: int) -> int | None:
 def _width(tensors: Mapping[str, Any]) -> int | None:
     if any(_OF_TRANSFORMER.search(name) for name in tensors):
         return TRANSFORMER
-    return next((int(tensor["shape"][1]) for name, tensor in tensors.items() if _READS_PROMPT.search(name)), None)
+    plain = (int(tensor["shape"][1]) for name, tensor in tensors.items() if _READS_PROMPT.search(name))
+    return next(plain, None) or next(_lokr_widths(tensors), None)
+
+
+def _lokr_widths(tensors: Mapping[str, Any]) -> Iterator[int]:
+    """The same of LoKr files, whose two factors share the width."""
+    for name, tensor in tensors.items():
+        if layer := _LOKR_READS_PROMPT.fullmatch(name):
+            other = tensors.get(f"{layer[1]}.lokr_w2_b") or tensors[f"{layer[1]}.lokr_w2"]
+            yield int(tensor["shape"][1]) * int(other["shape"][1])

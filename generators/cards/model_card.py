@@ -54,6 +54,7 @@ NOT_SAID = {
     "reference_limits",
     "reference_faults",
     "one_lora",
+    "embeddings",
 }
 """Fields that a limner.json does not set as they are."""
 INPAINTED = (4, 9)
@@ -134,6 +135,8 @@ class ModelCard:
     """Samplers that a request may choose; empty: its own only."""
     loras: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """LoRA files (safetensors) by name; a relative path begins at the model's folder."""
+    embeddings: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """Files of textual inversion embeddings by the word that stands for them in a prompt."""
     prompt_width: int | None = None
     """Numbers of a token as its denoiser reads it, 0 without cross-attention; None: unknown."""
     lora_words: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
@@ -150,7 +153,7 @@ class ModelCard:
     """The blocks of the denoiser in which an adapter counts, by its role, as diffusers' `set_ip_adapter_scale` names
     them; without an entry all."""
     reference_faults: tuple[ModelFault, ...] = ()
-    """What is wrong with ControlNets and IP-Adapters that it cannot use."""
+    """What is wrong with ControlNets, IP-Adapters and embeddings that it cannot use."""
     reference_limits: ReferenceLimits = NO_LIMITS
     """What it can do with several references, or with a picture to start from beside them."""
     control_inputs: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)

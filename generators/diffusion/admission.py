@@ -13,6 +13,7 @@ from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.pipelines import Pipelines, arguments
+from limner.generators.diffusion.textual_inversion import TextualInversions
 from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
 from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
@@ -27,8 +28,11 @@ MULTIPLES = sentence("This model needs a width and height that are multiples of 
 class Admission:
     """Makes flights of requests for one model, with its LoRAs, references and joined edges."""
 
-    def __init__(self, card: ModelCard, pipe: DiffusionPipeline, pipelines: Pipelines) -> None:
+    def __init__(
+        self, card: ModelCard, pipe: DiffusionPipeline, pipelines: Pipelines, embeddings: TextualInversions
+    ) -> None:
         self._card = card
+        self._embeddings = embeddings
         self._pipelines = pipelines
         self._adapters = Adapters(pipe, card.loras)
         self._edges = Edges(pipe)
@@ -93,6 +97,7 @@ class Admission:
 
     def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
         """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""
+        request = self._embeddings.spelled(request)
         given = arguments(pipe, request)
         is_long = self._card.chunks and any(self._pipelines.unread(request))
         if not self._pipelines.has_unet or not (is_long or has_weights(request)):

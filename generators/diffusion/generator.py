@@ -35,6 +35,7 @@ from limner.generators.diffusion.preview import Previewer, make_previewer
 from limner.generators.diffusion.quantization import quantize
 from limner.generators.diffusion.stacked_calls import Call, Rows, Stacker
 from limner.generators.diffusion.step_groups import calls_of, groups_of, next_flights, sharing_time
+from limner.generators.diffusion.textual_inversion import TextualInversions
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import CANNOT_CHANGE, TOO_LATE, BadRequest, GenerationError, OutOfMemory
 from limner.generators.failures import understand
@@ -69,10 +70,11 @@ class DiffusionGenerator:
         ladder: Ladder,
         aside: torch.device | None = None,
         previewer: Previewer | None = None,
+        embeddings: TextualInversions | None = None,
     ) -> None:
         self._card = card
         self._pipelines = Pipelines(pipe, card)
-        self._admission = Admission(card, pipe, self._pipelines)
+        self._admission = Admission(card, pipe, self._pipelines, embeddings or TextualInversions(pipe, {}))
         self._ladder = ladder
         self._denoiser = Stacker(ladder, decoding=False)
         self._decoder = Decoder(Stacker(ladder, decoding=True), aside)
@@ -138,6 +140,7 @@ class DiffusionGenerator:
         previews: float,
     ) -> DiffusionGenerator:
         pipe = read_pipeline(card.source, getattr(torch, weights_format.dtype))
+        embeddings = TextualInversions(pipe, card.embeddings)
         if card.quantize:
             quantize(pipe, card.quantize)
         weights_format.apply(pipe)
@@ -150,6 +153,7 @@ class DiffusionGenerator:
             ladder=ladder,
             aside=device if device.type == "cuda" and offload == "none" else None,
             previewer=make_previewer(pipe, previews),
+            embeddings=embeddings,
         )
 
     def admit(self, key: str, request: GenerationRequest) -> None:

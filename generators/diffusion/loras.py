@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+from limner.generators.diffusion.lora_forms import other_form
 from limner.generators.errors import BadRequest, NoLora
 from limner.generators.loading import loading
 from limner.generators.requests import GenerationRequest
@@ -83,6 +84,9 @@ class Adapters:
 
     @loading()
     def _load(self, name: str, path: Path) -> None:
+        weights = other_form(path, self._pipe)
+        if weights is not None:
+            return self._pipe.load_lora_weights(weights, adapter_name=name, use_safetensors=True)
         only = {"use_safetensors": True, "local_files_only": True}
         self._pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name, **only)
 

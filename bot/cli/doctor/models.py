@@ -99,6 +99,8 @@ def references(card: ModelCard) -> Iterator[Check]:
     """Which references and control pictures a model can use, and what is wrong with its other files and LoRAs."""
     if able := [*card.controlnets, *card.adapters]:
         yield Check("ok", _("model {card}: references {names}", card=card.name, names=commas(able)))
+    if card.embeddings:
+        yield Check("ok", _("model {card}: embeddings {names}", card=card.name, names=commas([*card.embeddings])))
     loras = card.loras.faults() if isinstance(card.loras, LoraFiles) else ()
     for fault in (*card.reference_faults, *loras):
         yield Check("warn", _("model {card}: {what}", card=card.name, what=stored(fault.what)), stored(fault.mend))
