@@ -21,6 +21,8 @@ WITHOUT_WEIGHTS = re.compile("Tokenizer|Scheduler|Processor|FeatureExtractor")
 """Parts of a pipeline that have JSON files only."""
 LIBRARIES = ("diffusers", "transformers")
 """Where the classes of a pipeline's parts come from."""
+QUANTIZERS = ("bitsandbytes", "torchao", "sdnq")
+"""Packages that diffusers and transformers read weights in fewer bits with; configurations name them so too."""
 LFS = b"version https://git-lfs"
 """The beginning of a Git LFS pointer, which stands for a large file."""
 
@@ -195,7 +197,20 @@ def _of_part(part: Path, wanted: object) -> Iterator[ModelFault]:
     elif not WITHOUT_WEIGHTS.search(wanted):
         if not (part / "config.json").is_file():
             yield ModelFault(sentence("{part} has no config.json", part=part.name), sentence("copy that folder again"))
+        elif (package := _quantized_by(_table(read_json(part / "config.json")))) and not find_spec(package):
+            yield ModelFault(
+                sentence("{part} was saved with {package}, which is not installed", part=part.name, package=package),
+                f"pip install {package}",
+            )
         yield from _of_weights(part, part.name)
+
+
+def _quantized_by(config: dict[str, Any]) -> str:
+    """The package that reads a part's weights where they were saved in fewer bits; empty for others."""
+    said = _table(config.get("quantization_config"))
+    if said.get("load_in_8bit") or said.get("load_in_4bit"):
+        return "bitsandbytes"
+    return next((package for package in QUANTIZERS if package == said.get("quant_method")), "")
 
 
 def weights_fault(folder: Path, name: str) -> ModelFault | None:

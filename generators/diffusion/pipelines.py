@@ -265,7 +265,7 @@ def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
             options |= {"variant": variant_of(folder), **gguf_parts(folder, dtype)}
         with loading():
             pipe = DiffusionPipeline.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:  # weights in fewer bits need the package that saved them
         raise ModelNotFound from error
     pipe.set_progress_bar_config(disable=True)
     return pipe

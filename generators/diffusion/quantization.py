@@ -27,7 +27,9 @@ NF4 = torch.tensor(
 )
 """The 16 values of NormalFloat, which normally distributed weights take equally often (QLoRA, Dettmers et al. 2023,
 appendix E, https://arxiv.org/abs/2305.14314)."""
-MIDDLES = (NF4[1:] + NF4[:-1]) / 2
+GRID = 4096
+"""Steps from -1 to 1 in which the nearest of these values is looked up: quicker than comparing with all of them."""
+NEAREST = torch.bucketize(torch.linspace(-1, 1, GRID), (NF4[1:] + NF4[:-1]) / 2).to(torch.uint8)
 PAIRS = torch.stack([NF4.repeat_interleave(16), NF4.repeat(16)], dim=1)
 """The two values that a byte stands for."""
 
@@ -98,7 +100,8 @@ def _in_4_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Two numbers of `NF4` in each byte, and a scale for each block of an output's weights, the last one filled up."""
     blocks = functional.pad(weight, (0, -weight.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
     scale = blocks.abs().amax(2, keepdim=True).clamp(min=1e-12)
-    numbers = torch.bucketize(blocks / scale, MIDDLES.to(weight.device)).to(torch.uint8)
+    places = ((blocks / scale + 1) * ((GRID - 1) / 2)).round().nan_to_num()
+    numbers = NEAREST.to(weight.device)[places.int()]
     return numbers[..., ::2] * 16 + numbers[..., 1::2], scale
 
 
