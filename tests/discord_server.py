@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import random
-import re
 import time
 import urllib.parse
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import discord
 from aiohttp import BodyPartReader, web
 
+from tests.discord_faults import Faults, Handler
 from tests.discord_places import Places, Refusal, Thread
 from tests.discord_records import (
     BOT,
@@ -24,11 +22,8 @@ from tests.discord_records import (
     GUILD,
     LOADING,
     Asked,
-    Fault,
     File,
-    Gate,
     Json,
-    Matching,
     Post,
     member_json,
     post_json,
@@ -37,21 +32,20 @@ from tests.discord_records import (
 )
 from tests.discord_spec import complaints
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ACKNOWLEDGE_SECONDS = 3.0
 API = "/api/v10"
 _counter = itertools.count()
 
 
-class DiscordServer(Places):
+class DiscordServer(Places, Faults):
     """One guild with text channels, one bot application, and any number of members.
 
-    ``rate_limit`` is (requests, seconds) for each route in each channel, such as the real Discord's (5, 5.0).
     ``judges`` holds requests against Discord's specification, which takes milliseconds of the machine each.
     """
 
     def __init__(self, *, channels: int = 1, judges: bool = True) -> None:
-        super().__init__(channels)
+        Places.__init__(self, channels)
+        Faults.__init__(self)
         self._judges = judges
         self.token_seconds = 900.0
         self.commands: list[Json] = []
@@ -60,12 +54,7 @@ class DiscordServer(Places):
         self.events: list[tuple[float, str, str, int]] = []
         self.unknown: list[str] = []
         self.invalid: list[str] = []
-        self.gates: list[Gate] = []
-        self.faults: list[Fault] = []
         self.sessions: list[web.WebSocketResponse] = []
-        self.rate_limit: tuple[int, float] | None = None
-        self._random = random.Random(0)
-        self._buckets: dict[str, deque[float]] = {}
         self._sequence = itertools.count(1)
         self.address = ""
 
@@ -74,7 +63,7 @@ class DiscordServer(Places):
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[DiscordServer]:
         """Listen on a free port until the test is over."""
-        application = web.Application(middlewares=[self._keep_record, self._meet_faults], client_max_size=2**30)
+        application = web.Application(middlewares=[self._keep_record, self.meet_faults], client_max_size=2**30)
         application.add_routes(self._routes())
         runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
@@ -117,15 +106,6 @@ class DiscordServer(Places):
             for number, (name, given) in enumerate(fields.items(), 1)
         ]
         return await self._interact(user, channel, 5, {"custom_id": custom_id, "components": parts}, None, wait)
-
-    def hold(self, matching: Matching, *, heard: bool = False) -> Gate:
-        """Stop the matching requests, so that the bot can be killed just there."""
-        self.gates.append(Gate(matching, heard=heard))
-        return self.gates[-1]
-
-    def fail(self, matching: Matching, status: int, **more: Any) -> None:
-        """Answer matching requests with an error; see `Fault`."""
-        self.faults.append(Fault(matching, status, **more))
 
     async def permit(self, permissions: int) -> None:
         """Give the bot these permissions everywhere, and no others, as a moderator does."""
@@ -263,56 +243,6 @@ class DiscordServer(Places):
             raise
         self.events.append((time.time(), request.method, request.path, response.status))
         return response
-
-    @web.middleware
-    async def _meet_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        gates = [gate for gate in self.gates if gate.matching(request)]
-        for gate in gates:
-            if not gate.heard:
-                await gate.stop()
-        lost = self._refuse(request)
-        if lost and not lost.heard:
-            await _break(request, lost)
-        headers = self._spend(request)
-        response = await handler(request)
-        if lost:
-            await _break(request, lost)
-        for gate in gates:
-            if gate.heard:
-                await gate.stop()
-        if not response.prepared:
-            response.headers.update(headers)
-        return response
-
-    def _refuse(self, request: web.Request) -> Fault | None:
-        """Raise the fault that this request meets, or return it if the connection is to break."""
-        for fault in self.faults:
-            if fault.times and fault.matching(request) and self._random.random() < fault.fraction:
-                fault.times -= 1
-                fault.met += 1
-                if fault.status == 0:
-                    return fault
-                if fault.status == 429:
-                    raise Refusal(429, 0, "You are being rate limited.", retry_after=fault.retry_after)
-                raise Refusal(fault.status, fault.code, "a fault of the test")
-        return None
-
-    def _spend(self, request: web.Request) -> dict[str, str]:
-        """Count a request in its bucket; returns the headers with what is left."""
-        channel = request.match_info.get("channel")
-        if self.rate_limit is None or channel is None:
-            return {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "999", "X-RateLimit-Reset-After": "1"}
-        limit, seconds = self.rate_limit
-        name = f"{request.method} {'messages' in request.path}"
-        bucket, now = self._buckets.setdefault(f"{name} {channel}", deque()), time.monotonic()
-        while bucket and bucket[0] <= now - seconds:
-            bucket.popleft()
-        reset = seconds - (now - bucket[0]) if bucket else seconds
-        if len(bucket) >= limit:
-            raise Refusal(429, 0, "You are being rate limited.", retry_after=reset)
-        bucket.append(now)
-        left = {"X-RateLimit-Remaining": str(limit - len(bucket)), "X-RateLimit-Reset-After": f"{reset:.3f}"}
-        return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Bucket": re.sub(r"\W", "", name)} | left
 
     async def _write_commands(self, request: web.Request) -> web.Response:
         known = {"application_id": str(BOT), "version": "1", "description": ""}  # a message's menu has no description
@@ -470,13 +400,6 @@ class DiscordServer(Places):
 def _new_id() -> int:
     """A snowflake: milliseconds since 2015, then a number that keeps those of one millisecond apart and in order."""
     return int(time.time() * 1000 - discord.utils.DISCORD_EPOCH) << 22 | next(_counter) & 0x3FFFFF
-
-
-async def _break(request: web.Request, fault: Fault) -> None:
-    await asyncio.sleep(fault.hang)
-    assert request.transport
-    request.transport.abort()
-    raise asyncio.CancelledError
 
 
 async def _parsed(request: web.Request) -> tuple[Any, dict[int, tuple[str, bytes]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +11,7 @@ import pytest
 import simcord
 
 from limner.bot.errors import NotModerator
-from limner.bot.filters.rulebook import files
 from limner.bot.filters.rulebook.entries import Entry
-from limner.bot.filters.rulebook.rows import entry_of
 from limner.bot.filters.scopes import Scope
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.filter_tables import RuleRow
@@ -296,134 +292,6 @@ async def test_a_text_that_takes_too_long_to_check_is_refused_and_test_names_the
     assert first == "That text takes too long to check here, so a request with it would be refused."
     assert int(second.split()[1]) in {rule.id for rule in await world.app.filters.all(world.guild.id)}
     await world.imagine("a red fox in the snow")
-
-
-async def test_what_is_doubtful_in_a_file_is_told_by_line_before_anything_is_written(world: World) -> None:
-    await add(world, "word5")
-    lines = [f"word{number}" for number in range(1_000)]
-    lines[17:22] = ["c*w", "*", "# a note", "pig # a note", "a, b"]
-    file = ("rules.txt", "\r\n".join(lines).encode("utf-16"))
-    result = await command(world, "import", file=file)
-    assert "Nothing is added yet; look at 3 lines:" in read(result)
-    assert "18: A rule may have a" in read(result)
-    assert "19: A rule needs at least one letter" in read(result)
-    assert "22: It has two parts" in read(result)
-    assert await patterns(world) == ["word5"]
-    assert labels(answer(result)) == ["Add the other 996 rules"]
-    await world.restart()
-    added = await world.grace.click(answer(result), label="Add the other 996 rules")
-    assert "995 rules added; 1 there already; 3 not added." in read(added)
-    assert "18: A rule may have a" in read(added)
-    assert "pig" in await patterns(world)
-    exported = answer(await command(world, "export"))
-    [file] = exported.attachments
-    assert len(json.loads(await file.read())["rules"]) == 996
-    assert "is undone" in read(await world.grace.click(answer(added), label="Undo"))
-    assert await patterns(world) == ["word5"]
-    assert "997 rules added; 1 there already." in await told(
-        world, "import", file=("rules.txt", "\n".join(f"word{number}" for number in range(998)).encode())
-    )
-
-
-async def test_an_export_is_read_by_another_server(world: World) -> None:
-    await add(world, "cow", when=["spoiler"])
-    await add(world, "cow bell", it_is=["allow"])
-    [file] = answer(await command(world, "export")).attachments
-    text = await file.read()
-    for rule in await rules(world):
-        await world.app.filters.remove(world.guild.id, rule.id, 1)
-    assert "2 rules added." in await told(world, "import", file=("rules.json", text))
-    assert files.write(map(entry_of, await rules(world))).encode() == text
-    assert "no rules in that file" in await told(world, "import", file=("empty.txt", b" \n"))
-    for name, content in (("a.json", b"3"), ("a.json", b"{"), ("a.txt", b"\xff"), ("a.csv", b'a,"b')):
-        sentence = await told(world, "import", file=(name, content))
-        assert "no pattern" in sentence or "not valid JSON" in sentence or "UTF-8" in sentence or "quote" in sentence
-    assert len(await rules(world)) == 2
-
-
-async def test_automods_rules_come_in_with_their_exemptions(world: World) -> None:
-    role = world.guild.create_role("Trusted")
-    body = {
-        "name": "Words",
-        "event_type": 1,
-        "trigger_type": 1,
-        "trigger_metadata": {"keyword_filter": ["cow*", "b*ll"], "regex_patterns": ["p+ig"], "allow_list": ["cowboy"]},
-        "actions": [{"type": 1, "metadata": {"custom_message": "No animals."}}],
-        "exempt_roles": [role.id],
-        "exempt_channels": [world.channel.id],
-    }
-    preset: dict[str, Any] = {
-        "name": "Lists",
-        "event_type": 1,
-        "trigger_type": 4,
-        "trigger_metadata": {"presets": [1]},
-        "actions": [],
-    }
-    for one in (body, preset):
-        world.env.backend.create_auto_mod_rule(world.guild.id, world.grace.id, one)
-    shown = await command(world, "import")
-    text = read(shown)
-    assert "Words, b\\*ll: A rule may have a" in text
-    assert not await rules(world)
-    added = await world.grace.click(answer(shown), label="Add the other 3 rules")
-    assert "3 rules added; 2 not added." in read(added)
-    assert "Lists: Discord keeps the words of its own lists to itself" in text
-    told_rules = [(rule.pattern, rule.kind, rule.is_allow, rule.reason) for rule in await rules(world)]
-    assert told_rules == [
-        ("cow*", "prefix", False, "No animals."),
-        ("p+ig", "regex", False, "No animals."),
-        ("cowboy", "word", True, ""),
-    ]
-    assert (await rules(world))[0].scope == {"exempt_channels": [str(world.channel.id)], "exempt_roles": [str(role.id)]}
-
-
-async def test_the_log_tells_who_did_what_and_undoes_it(world: World) -> None:
-    rule = await add(world, "cow")
-    await told(world, "remove", rule=str(rule.id))
-    log = answer(await command(world, "log"))
-    assert f"<@{world.grace.id}> removed rule {rule.id} `` cow ``" in (log.embeds[0].description or "")
-    undone = await select(world, log, "limner:log:undo", "2")
-    assert "Change 2 is undone" in read(undone)
-    assert "filter:idea" in await world.refused("a cow")
-    assert "no such change" in read(await select_stale(world, log, "99"))
-
-
-async def test_the_log_says_in_words_how_it_was_and_is_now(world: World) -> None:
-    rule = await add(world, "cow", reason="No @everyone.", when=["flag"])
-    helpers = world.guild.create_role("Helpers")
-    await fill(world, await command(world, "exempt", rule=str(rule.id)), not_in=[world.channel], not_for=[helpers])
-    await fill(world, await command(world, "edit", rule=str(rule.id)), text="bull*", when=["log"], reason="")
-    await world.app.guilds.change(
-        world.guild.id, world.grace.id, moderator_role_ids=(helpers.id,), review_channel_id=world.channel.id
-    )
-    await world.app.filters.undo(world.guild.id, 3, world.grace.id)
-    log = answer(await command(world, "log"))
-    undone, settings, edited, exempted, added = re.split(r"\n(?=\*\*)", log.embeds[0].description or "")
-    assert "undid a change of rule 1 `` cow ``" in undone
-    assert settings.splitlines()[0].endswith("changed the settings")
-    assert settings.splitlines()[1:] == [
-        f"-# Moderators' roles: was only Manage Server and is now <@&{helpers.id}>.",
-        f"-# Review channel: was none and is now <#{world.channel.id}>.",
-    ]
-    assert edited.splitlines()[0].endswith("changed rule 1 `` bull* ``")
-    assert edited.splitlines()[1:] == [
-        "-# Text: was `` cow `` and is now `` bull* ``.",
-        "-# Action: was flag and is now log.",
-        "-# Reason for the member: was “No @\u200beveryone.” and is now empty.",
-    ]
-    assert exempted.splitlines()[1:] == [
-        f"-# Where it counts: was everywhere and is now not in <#{world.channel.id}>; not for <@&{helpers.id}>."
-    ]
-    assert added.endswith("added rule 1 `` cow ``")
-    rows = [row for row in log.components if isinstance(row, discord.ActionRow)]
-    [menu] = [item for row in rows for item in row.children if isinstance(item, discord.SelectMenu)]
-    assert [option.label for option in menu.options] == [
-        "5 undid a change of rule 1 cow",
-        "4 changed the settings",
-        "3 changed rule 1 bull*",
-        "2 changed where rule 1 cow counts",
-        "1 added rule 1 cow",
-    ]
 
 
 async def test_a_rule_with_more_places_than_a_form_holds_keeps_them_all(world: World) -> None:

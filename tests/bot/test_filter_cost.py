@@ -1,10 +1,8 @@
 """No text and no set of rules makes a check long: its steps are counted, and what takes too many is refused."""
 
-import asyncio
 import logging
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -14,27 +12,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from limner.bot import limits, submit
+from limner.bot import limits
 from limner.bot.app import App
-from limner.bot.errors import BadRule
-from limner.bot.filters import costs
 from limner.bot.filters.disguises import alignment, respelled
-from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
-from limner.bot.filters.regex import cost
-from limner.bot.filters.regex.regexes import Regexes, program
+from limner.bot.filters.regex.regexes import Regexes
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rulebook.entries import Entry
-from limner.bot.filters.rulebook.files import Item
-from limner.bot.filters.rules import Rule, RuleAction, RuleKind
-from limner.bot.filters.scopes import Scope
+from limner.bot.filters.rules import Rule, RuleAction
 from limner.bot.filters.text import codes, rewrites
 from limner.bot.filters.verdicts import judge
 from limner.bot.filters.work import A_CHARACTER, LEAST, TooCostly, Work
-from limner.bot.options.ask import Ask
 from limner.bot.place import Place, Where
-from tests.discord_records import until
 
 MUCH = 10**12
 FEW = 200
@@ -405,89 +395,6 @@ async def test_a_rule_that_blocks_counts_even_if_the_rest_of_the_text_takes_too_
     assert verdict.refusal.code == "filter:idea"
 
 
-async def refusal(app: App, entries: Sequence[Entry]) -> tuple[int, str]:
-    """How many rules are added one by one before one is refused, and the sentence."""
-    for number, entry in enumerate(entries):
-        try:
-            await app.filters.put(SERVER, entry, 7)
-        except BadRule as error:
-            return number, str(error)
-    return len(entries), ""
-
-
-async def test_wildcards_that_are_all_alike_are_refused_when_they_are_made(app: App, monkeypatch: Any) -> None:
-    monkeypatch.setattr(costs, "MOST_ALIKE", 10)
-    added, sentence = await refusal(app, [Entry(pattern=pattern) for pattern in runs(20)[1:]])
-    assert added == 10
-    assert sentence.startswith("It is spelled so much like 10 other rules, such as rule 1, rule 2, rule 3, that")
-    assert await app.filters.add(SERVER, "badger", 7)
-    [first, *_] = await app.filters.all(SERVER)
-    await app.filters.edit(SERVER, first.id, 7, action=RuleAction.LOG)
-    await app.filters.edit(SERVER, first.id, 7, is_on=False)
-    assert await app.filters.add(SERVER, "*abbbbbbbbbbbbbbbbbbbbbbb*", 7)
-    with pytest.raises(BadRule, match="spelled so much like"):
-        await app.filters.edit(SERVER, first.id, 7, is_on=True)
-
-
-async def test_regexes_that_together_take_too_long_are_refused_when_they_are_made(app: App) -> None:
-    evil = [Entry(pattern=rf"[ab]*a[ab]{{12}}{chr(99 + number)}", kind=RuleKind.REGEX) for number in range(20)]
-    heavy = Entry(pattern="[ab]{1,100}a[ab]{100}c", kind=RuleKind.REGEX)
-    added, sentence = await refusal(app, [heavy, *evil])
-    assert 10 < added < 20
-    assert "and may take 120; this one takes 3.8, and rule 1 takes most" in sentence
-    assert await app.filters.add(SERVER, r"\bkill.{0,30}you", 7, kind=RuleKind.REGEX)
-    reviewed = await app.filters.reviewed(SERVER, [Item("line 7", evil[-1]), Item("line 8", Entry(pattern="gun"))])
-    assert [bool(item.problem) for item in reviewed] == [True, False]
-    with pytest.raises(BadRule, match=r"^\[ab\]\*a.*: With it, the regexes here would take"):
-        await app.filters.put_all(SERVER, [Entry(pattern="gun"), evil[-1]], 7)
-
-
-async def test_rules_of_one_server_have_so_many_characters_together(app: App, monkeypatch: Any) -> None:
-    monkeypatch.setattr(costs, "MOST_CHARACTERS", 50)
-    added, sentence = await refusal(app, [Entry(pattern=f"a gun number {number}") for number in range(10, 20)])
-    assert added == 3
-    assert "characters together" in sentence
-    assert await app.filters.add(OTHER, "a gun", 7)
-
-
-async def test_a_text_has_so_many_rules_for_different_places(app: App, monkeypatch: Any) -> None:
-    monkeypatch.setattr(costs, "MOST_SAME", 5)
-    here = [Entry(pattern="Gun", scope=Scope(only_channels={str(channel)})) for channel in range(10)]
-    added, sentence = await refusal(app, here)
-    assert added == 5
-    assert "at most 5 rules for different places" in sentence
-
-
-def test_ordinary_rules_are_never_too_many() -> None:
-    ledger = costs.Ledger(Matcher([]))
-    for name, pack in packs.every().items():
-        assert ledger.complaint([Rule(name, term) for term in pack.terms]) is None
-    chance = random.Random(4)
-    for number in range(3000):
-        syllables = chance.choices(["ba", "di", "kel", "mon", "ster", "vu", "lon", "gri", "os", "ta"], k=3)
-        assert ledger.complaint([Rule(str(number), "".join(syllables) + chance.choice(["", "*", " rex"]))]) is None
-    for number in range(200):
-        word = chance.choice(["dead", "naked", "bloody"])
-        assert ledger.complaint([Rule(str(number), rf"\b{word}\s+(?:body|{number}s?)\b", is_regex=True)]) is None
-
-
-@pytest.mark.parametrize(
-    ("regex", "is_light"),
-    [
-        (r"\b(?:dead|murdered)\s+bod(?:y|ies)\b", True),
-        (r"kill.{0,30}you", True),
-        (r"f+[^a-z]*u+[^a-z]*c+", True),
-        (r"\p{L}{3,30}ing", True),
-        ("x" * 250, True),
-        (r"[ab]*a[ab]{12}c", False),
-        (r"[ab]{1,100}a[ab]{100}c", False),
-        (r"\w{1,40}e\w{1,40}e\w{1,40}z", False),
-    ],
-)
-def test_a_regex_is_weighed_by_the_states_that_it_can_be_in(regex: str, is_light: bool) -> None:
-    assert (program(regex).steps == cost.LIGHT) == is_light
-
-
 @given(st.lists(st.sampled_from(["a", "ab", "b+a", "[ab]{2}c", "(?:ab|ba)*c", "é.", r"\bab", "c$", "."]), max_size=6))
 def test_many_regexes_find_together_what_each_finds_alone(patterns: list[str]) -> None:
     text = "abba cab é! baabc Abc"
@@ -505,66 +412,3 @@ def test_an_ordinary_prompt_takes_few_calls() -> None:
     matcher = rules(["gun", "bad word", "nasty"])
     assert matcher.find(prompt) is None
     assert operations(lambda: matcher.find(prompt)) < 120
-
-
-async def test_a_server_that_tests_texts_against_thousands_of_rules_keeps_no_other_one_waiting(app: App) -> None:
-    """Neither while its rules are read and built, nor while hundreds of long texts are checked at once."""
-    many = [Entry(pattern=f"thing{number:x}q*") for number in range(4000)]
-    many += [Entry(pattern=f"thing{number:x}qs", is_allow=True) for number in range(40)]
-    await app.filters.put_all(1, many, 7)
-    text = " ".join(f"th1ng{number:x}qs" for number in range(100))
-    answered: list[str] = []
-
-    async def test() -> None:
-        assert await app.filters.matches(Where(1), text)
-        answered.append("test")
-
-    async def ask() -> None:
-        await submit.imagine(app, Ask(text="a fox", user_id=5, where=Where(2)))
-        answered.append("imagine")
-
-    await submit.imagine(app, Ask(text="a fox", user_id=5, where=Where(3)))  # builds what is built once in a process
-    tests = [asyncio.create_task(test()) for _ in range(400)]
-    await ask()
-    assert answered == ["imagine"]  # the others' rules are not even built
-    await until(lambda: "test" in answered, 60, "a test is answered")
-    await ask()
-    assert answered.index("imagine", 1) < 250  # without turns 400 are answered first; with turns on a slow disk, 50
-    for left in tests:
-        left.cancel()
-    await asyncio.gather(*tests, return_exceptions=True)
-
-
-async def test_a_thread_takes_the_servers_in_turn() -> None:
-    thread, order, gate = FairThread("test"), list[str](), threading.Event()
-    first = asyncio.create_task(thread.run(1, gate.wait))
-    await asyncio.sleep(0)
-    many = [asyncio.create_task(thread.run(1, lambda n=n: order.append(f"many {n}"))) for n in range(50)]
-    few = [asyncio.create_task(thread.run(2, lambda n=n: order.append(f"few {n}"))) for n in range(3)]
-    await asyncio.sleep(0)
-    gate.set()
-    await asyncio.gather(first, *many, *few)
-    assert [order.index(f"few {n}") for n in range(3)] == [1, 3, 5]
-    assert [one for one in order if one.startswith("many")] == [f"many {n}" for n in range(50)]
-    thread.close()
-
-
-async def test_a_thread_answers_with_errors_and_begins_nothing_that_nobody_waits_for() -> None:
-    thread, begun, gate = FairThread("test"), list[int](), threading.Event()
-    first = asyncio.create_task(thread.run(1, gate.wait))
-    await asyncio.sleep(0)
-    given_up = asyncio.create_task(thread.run(1, lambda: begun.append(1)))
-    wrong = asyncio.create_task(thread.run(2, lambda: 1 // 0))
-    await asyncio.sleep(0)
-    given_up.cancel()
-    gate.set()
-    with pytest.raises(ZeroDivisionError):
-        await wrong
-    await first
-    assert await thread.run(3, lambda: 42) == 42
-    assert not begun
-    waiting = [asyncio.create_task(thread.run(1, lambda: time.sleep(0.05))) for _ in range(3)]
-    await asyncio.sleep(0.01)
-    thread.close()
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert isinstance(results[-1], asyncio.CancelledError)
