@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class _Painting:
     call: Future[None] | None = None
 
 
-class RemoteGenerator:
+class RemoteGenerator(ABC):
     """Sends each sample to a server as a request of its own, many at the same time.
 
     One sample per call, because image ``i`` has the seed ``seed + i``, so that each can be repeated alone.
@@ -114,9 +115,9 @@ class RemoteGenerator:
         return cls(cls.open_client(card, card.server), card, batch)
 
     @classmethod
+    @abstractmethod
     def open_client(cls, card: ModelCard, server: ImagesServer) -> RemoteClient:
         """The client of the kind of servers; raises ModelNotFound if it cannot ask them for ``card.source``."""
-        raise NotImplementedError
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Add a request; it is sent with the next `step`."""
@@ -133,13 +134,13 @@ class RemoteGenerator:
         for key, painting in self._paintings.items():
             if painting.call is None:
                 painting.call = asyncio.run_coroutine_threadsafe(self._paint(key, painting), self._loop)
-        told: list[tuple[_Painting, Callable[[], Event]]] = []
+        received: list[tuple[_Painting, Callable[[], Event]]] = []
         with contextlib.suppress(Empty):
-            told.append(self._events.get(timeout=TICK if self._paintings else 0))
+            received.append(self._events.get(timeout=TICK if self._paintings else 0))
             while True:
-                told.append(self._events.get_nowait())
+                received.append(self._events.get_nowait())
         self._share_time()
-        return [self._left(make()) for painting, make in told if painting in self._paintings.values()]
+        return [self._left(make()) for painting, make in received if painting in self._paintings.values()]
 
     def evict(self, key: str) -> None:
         """Drop a request's connection now; the server may or may not stop painting it."""
