@@ -130,11 +130,11 @@ async def submit_all(app: App, found: Sequence[NewJob]) -> list[Job]:
     allowed = [await _with_origin(app, await _allowed(app, replace(new, nth=nth))) for nth, new in enumerate(found)]
     room = {"per_user": limits.max_jobs_per_user + more, "per_guild": per_guild}
     quota = await app.quotas.limits(first.where) if first.user_id else ()
-    told = await asyncio.gather(
+    results = await asyncio.gather(
         *(app.jobs.enqueue(new, quota=quota, **room) for new in allowed), return_exceptions=True
     )
-    jobs = [job for job in told if isinstance(job, Job)]
-    for error in (error for error in told if isinstance(error, BaseException)):
+    jobs = [job for job in results if isinstance(job, Job)]
+    for error in (error for error in results if isinstance(error, BaseException)):
         for job in jobs:
             await app.history.delete(job.id)
         raise error

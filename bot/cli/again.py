@@ -39,10 +39,10 @@ class Again:
         """The request."""
         return self.found.new
 
-    async def told(self, app: App, job: Job) -> list[str]:
+    async def notes(self, app: App, job: Job) -> list[str]:
         """What its file says that was not taken over, and how what was painted compares with its picture."""
-        told = [_(LEFT_OUT, file=self.file.name, names=commas(self.found.left_out))] if self.found.left_out else []
-        return [*told, *await asyncio.to_thread(self._compared, app, job)]
+        notes = [_(LEFT_OUT, file=self.file.name, names=commas(self.found.left_out))] if self.found.left_out else []
+        return [*notes, *await asyncio.to_thread(self._compared, app, job)]
 
     def _compared(self, app: App, job: Job) -> list[str]:
         pairs: list[tuple[Image.Image, Image.Image]] = []

@@ -86,12 +86,12 @@ async def imagine(
             raise
         jobs = [await _let_through(app, job) for job in jobs]
         pictures = [_shown(app, job, out) for job in jobs]
-        told = await again.told(app, jobs[0]) if again else []
+        more = await again.notes(app, jobs[0]) if again else []
     if as_json:
-        results = [result(job, paths, app.styles, told) for job, paths in zip(jobs, pictures, strict=True)]
+        results = [result(job, paths, app.styles, more) for job, paths in zip(jobs, pictures, strict=True)]
         print(json.dumps(results if len(results) > 1 else results[0], ensure_ascii=False))
     else:
-        print("\n".join(_summary(job, paths, app.styles, told) for job, paths in zip(jobs, pictures, strict=True)))
+        print("\n".join(_summary(job, paths, app.styles, more) for job, paths in zip(jobs, pictures, strict=True)))
     hidden = [job for job in jobs if not _is_shown(job)]
     for job in hidden:
         print(f"limner: {stored(job.reason or '') or _(NOT_SEEN)}", file=sys.stderr)
@@ -121,8 +121,8 @@ async def _submitted(app: App, ask: Ask) -> list[Job]:
     return await submit.submit_all(app, await submit.requests(app, ask))
 
 
-def result(job: Job, paths: list[Path], styles: Styles, told: Sequence[str] = ()) -> dict[str, Any]:
-    """A job in the form of `--json`; ``told`` are more notes."""
+def result(job: Job, paths: list[Path], styles: Styles, more: Sequence[str] = ()) -> dict[str, Any]:
+    """A job in the form of `--json`; ``more`` are further notes."""
     return {
         "id": job.id,
         "status": str(job.status),
@@ -131,7 +131,7 @@ def result(job: Job, paths: list[Path], styles: Styles, told: Sequence[str] = ()
         "seed": job.request["seed"],
         "model": job.request["model"],
         "seconds": job.seconds,
-        "notes": [*sentences(job, styles), *told],
+        "notes": [*sentences(job, styles), *more],
         "images": [
             {"path": str(path.resolve()), "width": image.width, "height": image.height, "sha256": image.sha256}
             for image, path in zip(job.images, paths, strict=False)  # none, if they may not be shown
@@ -237,14 +237,14 @@ def _copy(app: App, job: Job, folder: Path) -> list[Path]:
     return copy_pictures(app, folder, named)
 
 
-def _summary(job: Job, paths: list[Path], styles: Styles, told: Sequence[str]) -> str:
+def _summary(job: Job, paths: list[Path], styles: Styles, more: Sequence[str]) -> str:
     status = _(STATUSES[JobStatus(job.status)])
     took = _("{seconds} s", seconds=decimal(job.seconds or 0, 1))
     facts = f"{job.request['seed']} · {job.request['model']} · {took} · {status}"
     notes = [stored(job.expanded.note)] if job.expanded and job.expanded.note else []
     rows = [
         (_("prompt"), job.prompt or "-"),
-        *((_("note"), note) for note in [*notes, *sentences(job, styles), *told]),
+        *((_("note"), note) for note in [*notes, *sentences(job, styles), *more]),
         (_("seed"), facts),
         *((_("picture"), str(path)) for path in paths),
     ]

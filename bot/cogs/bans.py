@@ -10,7 +10,7 @@ from discord import app_commands
 
 from limner.bot.app import App
 from limner.bot.limits import nonce
-from limner.bot.moderation.bans import told
+from limner.bot.moderation.bans import sentence_of
 from limner.bot.moderation.strikes import DAY
 from limner.bot.storage.tables.moderation_tables import Ban
 from limner.bot.translation import N_, _, speaking, stored
@@ -24,7 +24,7 @@ Interaction = discord.Interaction[Any]
 WHY_LENGTH = 200
 BY_MODERATOR = N_("a moderator decided so")
 BANNED = N_("<@{member}> may not paint here {until}.")
-NOT_TOLD = N_("Discord does not let me write to them; they read it when they try to paint.")
+NOT_NOTIFIED = N_("Discord does not let me write to them; they read it when they try to paint.")
 NONE = N_("Nobody is banned from painting here.")
 
 
@@ -57,8 +57,8 @@ class BansCog(LimnerCog, name="Limner bans"):
         ban = await self.app.bans.ban(guild_id, member.id, by=interaction.user.id, why=why, until=until)
         await interaction.response.defer(ephemeral=True, thinking=True)
         language = (await self.app.members.usual(member.id)).language
-        is_told = await _write_to(member, ban, language or str(interaction.guild_locale or interaction.locale))
-        lines = [_(BANNED, member=member.id, until=_until(ban)), "" if is_told else _(NOT_TOLD)]
+        is_notified = await _write_to(member, ban, language or str(interaction.guild_locale or interaction.locale))
+        lines = [_(BANNED, member=member.id, until=_until(ban)), "" if is_notified else _(NOT_NOTIFIED)]
         await tell(interaction, "\n".join(filter(None, lines)))
 
     @group.command()
@@ -100,9 +100,9 @@ def _until(ban: Ban) -> str:
 
 
 async def _write_to(member: discord.User, ban: Ban, locale: str) -> bool:
-    """Tell the member, in that language; False if Discord does not let the bot."""
+    """Write to the member, in that language; False if Discord does not let the bot."""
     with speaking(locale):
-        text = told(ban)
+        text = sentence_of(ban)
     try:
         await member.send(text, nonce=nonce("ban", ban.id), allowed_mentions=SILENT)
     except discord.HTTPException:

@@ -13,7 +13,7 @@ from discord import app_commands
 from limner.bot.app import App
 from limner.bot.cogs.review import policy
 from limner.bot.limits import FIELD, first_lines
-from limner.bot.moderation.bans import told
+from limner.bot.moderation.bans import sentence_of
 from limner.bot.moderation.reviews import OUTCOMES
 from limner.bot.reasons import ReviewState
 from limner.bot.storage.tables.moderation_tables import Review, Strike
@@ -135,7 +135,7 @@ class Me(LimnerCog, name="Limner me"):
         held = {
             _("Strikes"): first_lines(list(map(_strike, strikes)), FIELD)[0],
             _("Suspended"): _("until <t:{end}:f> (<t:{end}:R>)", end=round(suspension.until)) if suspension else "",
-            _("Banned"): told(ban) if ban else "",
+            _("Banned"): sentence_of(ban) if ban else "",
             _("Moderators"): "\n".join(map(_review, reviews)),
         }
         return {name: text for name, text in held.items() if text}

@@ -133,8 +133,8 @@ def _items(name: str, choice: Choice, offered: Sequence[Offered], value: str) ->
     """A setting's list under its name, or its value beside a button where a list has no room."""
     now, label = label_of(offered, value), _(choice.label)
     if len(offered) > CHOICES:
-        told = discord.ui.TextDisplay[Any](_(NOW, label=label, value=now))
-        return [discord.ui.Section(told, accessory=SettingButton(NAMES.index(name)))]
+        text = discord.ui.TextDisplay[Any](_(NOW, label=label, value=now))
+        return [discord.ui.Section(text, accessory=SettingButton(NAMES.index(name)))]
     options = [
         discord.SelectOption(label=cut(one.label, CHOICE), value=one.value, default=one.value == value)
         for one in offered

@@ -70,7 +70,7 @@ class Bans:
     async def refuse_banned(self, guild_id: int | None, user_id: int) -> None:
         """Raise Suspended, with why and until when, if a member is banned there or everywhere."""
         if user_id and (ban := await self.of_member(guild_id, user_id)):
-            raise Suspended(told(ban))
+            raise Suspended(sentence_of(ban))
 
     async def of_member(self, guild_id: int | None, user_id: int) -> Ban | None:
         """A member's ban that counts in a server or everywhere, if any."""
@@ -84,7 +84,7 @@ class Bans:
         return [found.get((EVERYWHERE, user)) or found.get((guild, user)) for guild, user in members]
 
 
-def told(ban: Ban) -> str:
+def sentence_of(ban: Ban) -> str:
     """The sentence for the banned member."""
     if ban.until is None:
         return _(BANNED if ban.guild_id else EVERYWHERE_BANNED, why=stored(ban.why))

@@ -182,7 +182,7 @@ class Reviews:
     async def mark_shown(self, review_id: int, state: str, message_id: int | None) -> None:
         """Record that the card (None: there will be none) shows this state and that the decision is carried out."""
         await self._update(
-            update(Review).where(Review.id == review_id).values(shown=state, message_id=message_id, told_of=None)
+            update(Review).where(Review.id == review_id).values(shown=state, message_id=message_id, warned_of=None)
         )
         log.info("card_shown review=%s state=%s", review_id, state)
 
@@ -196,15 +196,15 @@ class Reviews:
         gone = select(Job.id).where(Job.id == Review.job_id, Job.deleted_at.is_not(None)).exists()
         await self._update(update(Review).where(Review.id == review_id, gone).values(shown=STALE))
 
-    async def postpone(self, review_id: int, seconds: float, told_of: int | None) -> None:
-        """Record a failed post; ``told_of`` is the channel about which the server was notified."""
-        values = {"post_after": time.time() + seconds, "told_of": func.coalesce(told_of, Review.told_of)}
+    async def postpone(self, review_id: int, seconds: float, warned_of: int | None) -> None:
+        """Record a failed post; ``warned_of`` is the channel about which the server was notified."""
+        values = {"post_after": time.time() + seconds, "warned_of": func.coalesce(warned_of, Review.warned_of)}
         await self._update(update(Review).where(Review.id == review_id).values(**values))
 
-    async def was_told_of(self, guild_id: int, channel_id: int) -> bool:
+    async def was_warned_of(self, guild_id: int, channel_id: int) -> bool:
         """Whether the server was notified, for any open review, that cards cannot be posted there."""
         found = select(Review.id).where(
-            Review.guild_id == guild_id, Review.state == ReviewState.OPEN, Review.told_of == channel_id
+            Review.guild_id == guild_id, Review.state == ReviewState.OPEN, Review.warned_of == channel_id
         )
         async with self.database.read() as session:
             return await session.scalar(found.limit(1)) is not None

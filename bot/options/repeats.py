@@ -91,11 +91,11 @@ def sentence_of(found: Mapping[str, Any], what: str) -> str:
         return _(SAME, what=what)
     if found["differs"] is None:
         return _(UNKNOWN, what=what)
-    told = list(told_differences(found["differs"]))
-    return _(OTHER, what=what, differences=commas(told)) if told else _(UNEXPLAINED, what=what)
+    named = list(named_differences(found["differs"]))
+    return _(OTHER, what=what, differences=commas(named)) if named else _(UNEXPLAINED, what=what)
 
 
-def told_differences(differs: Sequence[Sequence[str]]) -> Iterator[str]:
+def named_differences(differs: Sequence[Sequence[str]]) -> Iterator[str]:
     """Such as "diffusers 0.42 then, 0.43 now"."""
     for key, old, new in differs:
         yield _("{what} {old} then, {new} now", what=_(MADE_WITH[key]), old=old or "–", new=new or "–")

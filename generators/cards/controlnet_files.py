@@ -49,7 +49,7 @@ def controlnet_fault(pipeline: str, kind: str, folder: Path, denoiser: dict[str,
         return ModelFault(sentence("its ControlNet {name} was made for another kind of model", name=kind), SAME_FAMILY)
     if config.get("num_mode") is not None:
         return ModelFault(
-            sentence("its ControlNet {name} must be told by a number what its picture is", name=kind),
+            sentence("its ControlNet {name} takes a number that says what its picture is", name=kind),
             sentence("take one without such modes"),
         )
     return None

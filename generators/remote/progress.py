@@ -12,27 +12,27 @@ from limner.generators.base import Event, Preview, Progress
 
 @dataclass
 class RequestProgress:
-    """Tells the events of a request: the step that all its samples have reached, and previews of the first one."""
+    """Reports the events of a request: the step that all its samples have reached, and previews of the first one."""
 
     key: str
     samples: int
     steps: int
-    tell: Callable[[Event], None]
+    report: Callable[[Event], None]
     _reached: dict[int, int] = field(default_factory=dict[int, int])
-    _told: int = 0
+    _reported: int = 0
 
     def step(self, sample: int, step: int) -> None:
         """A sample has taken ``step`` steps; what goes back counts for nothing."""
         self._reached[sample] = max(min(step, self.steps), self._reached.get(sample, 0))
         slowest = min(self._reached.get(one, 0) for one in range(self.samples))
-        if slowest > self._told:
-            self._told = slowest
-            self.tell(Progress(self.key, slowest, self.steps))
+        if slowest > self._reported:
+            self._reported = slowest
+            self.report(Progress(self.key, slowest, self.steps))
 
     def preview(self, sample: int, image: Image.Image) -> None:
         """A rough picture of a sample."""
         if sample == 0:
-            self.tell(Preview(self.key, image))
+            self.report(Preview(self.key, image))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class TrainingProgress:
         self._plan, self._show = plan, show
         self._bar = Progress(TextColumn("{task.description}"), BarColumn(), disable=not show)
         self._line = self._bar.add_task("", total=plan.steps)
-        self._told = 0.0
+        self._shown_at = 0.0
 
     def __enter__(self) -> Callable[[int, list[tuple[int, float]], float], None]:
         self._bar.start()
@@ -45,9 +45,9 @@ class TrainingProgress:
         self._bar.stop()
 
     def _tell(self, step: int, losses: list[tuple[int, float]], speed: float) -> None:
-        if not self._show or (now := time.monotonic()) - self._told < (1 if self._bar.console.is_terminal else 30):
+        if not self._show or (now := time.monotonic()) - self._shown_at < (1 if self._bar.console.is_terminal else 30):
             return
-        self._told = now
+        self._shown_at = now
         loss = sum(value for _, value in losses) / len(losses)
         left = (self._plan.steps - step) * self._plan.batch / speed / 60
         now_at = {"step": step, "steps": self._plan.steps, "loss": loss, "speed": speed, "left": left}

@@ -126,7 +126,7 @@ async def test_what_was_made_from_pictures_is_repeated_with_those_of_the_log(app
     again = await read_again(app, file, NOBODYS)
 
     assert again.new.request == replace(job.generation, prompt=job.idea)
-    assert await again.told(app, await paint(app, again.new)) == ["The same as edit.png, pixel by pixel."]
+    assert await again.notes(app, await paint(app, again.new)) == ["The same as edit.png, pixel by pixel."]
     app.images.delete(mask)
     with pytest.raises(BadOption, match="the mask of what was painted is not stored any more"):
         await read_again(app, file, NOBODYS)

@@ -183,7 +183,7 @@ async def test_cards_of_a_deleted_channel_wait_for_another_one(world: World) -> 
 
     await world.until(complained, "the server is told")
     other = await kept_back(world, who=world.bob)
-    await world.until(lambda: _told_of(world, other, channel.id), "the second card waits too")
+    await world.until(lambda: _warned_of(world, other, channel.id), "the second card waits too")
     [complaint] = system.history()
     assert "choose another channel" in complaint.content.lower()
     assert (await world.app.reviews.get(review.id)).state == "open"
@@ -220,9 +220,9 @@ async def test_nobody_decides_in_time(world: World) -> None:
     assert "nobody decided in time" in (fields(card(channel, review))["Decision"] or "")
 
 
-async def _told_of(world: World, job: Job, channel_id: int) -> bool:
+async def _warned_of(world: World, job: Job, channel_id: int) -> bool:
     reviews = await world.app.reviews.of_member(world.guild.id, job.user_id)
-    return any(review.told_of == channel_id for review in reviews)
+    return any(review.warned_of == channel_id for review in reviews)
 
 
 async def _retry_now(world: World) -> None:

@@ -260,7 +260,7 @@ def test_a_controlnet_with_modes_and_an_encoder_without_its_preprocessor_are_nam
 ) -> None:
     flux, sd3 = family_folder("flux_dev"), family_folder("sd3")
     write_tiny_controlnet(flux, tmp_path / "controlnets" / "tiny" / "canny", 0, num_mode=3)
-    assert taking_other_files(tmp_path, flux) == ["its ControlNet canny must be told by a number what its picture is"]
+    assert taking_other_files(tmp_path, flux) == ["its ControlNet canny takes a number that says what its picture is"]
     adapters = tmp_path / "sd3" / "adapters" / "tiny"
     write_tiny_adapter(sd3, adapters / "style.safetensors", 0)
     Path(write_tiny_encoder(sd3, adapters / "image_encoder"), "preprocessor_config.json").unlink()

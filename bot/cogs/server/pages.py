@@ -90,13 +90,13 @@ def _quotas(_app: App, settings: GuildSettings, _guild: Guild, _subject: str) ->
 
 def _quota_line(role: str, limits: Mapping[str, int]) -> str:
     who = _("Everybody") if role == EVERYBODY else f"<@&{role}>"
-    return f"**{who}** " + commas(f"{_told(name)} {limits[name]}" for name in MEASURES if name in limits)
+    return f"**{who}** " + commas(f"{_heading(name)} {limits[name]}" for name in MEASURES if name in limits)
 
 
 @page("review")
 def _review(app: App, settings: GuildSettings, guild: Guild, _subject: str) -> list[Item]:
     names = ("review_days", "strike_days", "strike_limit", "suspension_hours", "evasion_minutes")
-    lines = [f"{_told(name)} **{getattr(settings, name)}**" for name in names]
+    lines = [f"{_heading(name)} **{getattr(settings, name)}**" for name in names]
     warning = public_warning(guild, settings)
     return [
         discord.ui.TextDisplay(f"**{_('Review channel')}**\n{warning}".strip()),
@@ -144,8 +144,8 @@ def _choices(app: App, settings: GuildSettings, names: Sequence[str]) -> list[It
         offered, value = CHOICES[name].offered(app, settings), CHOICES[name].chosen(settings)
         label = f"**{_(CHOICES[name].label)}**"
         if len(offered) > MOST:
-            told = discord.ui.TextDisplay[Any](f"{label} {label_of(offered, value)}")
-            items.append(discord.ui.Section(told, accessory=ServerButton(name)))
+            text = discord.ui.TextDisplay[Any](f"{label} {label_of(offered, value)}")
+            items.append(discord.ui.Section(text, accessory=ServerButton(name)))
         else:
             options = [
                 discord.SelectOption(label=cut(o.label, CHOICE), value=o.value, default=o.value == value)
@@ -155,6 +155,6 @@ def _choices(app: App, settings: GuildSettings, names: Sequence[str]) -> list[It
     return items
 
 
-def _told(name: str) -> str:
+def _heading(name: str) -> str:
     """The heading of a number, with the colon of the language behind it."""
     return _("{heading}:", heading=_(HEADINGS[name]))

@@ -66,7 +66,7 @@ class Review(Base, kw_only=True, eq=False):
     #: Not to be tried before this time.
     post_after: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     #: The channel (0: none chosen) about whose missing permissions the server was notified.
-    told_of: Mapped[int | None] = mapped_column(Snowflake, default=None)
+    warned_of: Mapped[int | None] = mapped_column("told_of", Snowflake, default=None)
 
     __table_args__ = (
         Index("uq_reviews_job_id", "job_id", "is_appeal", unique=True),

@@ -218,8 +218,8 @@ class Delivery:
         if now - self._moved.get(_channel_id(job), -math.inf) < PROGRESS_SECONDS:
             return False
         if _is_waiting(job):
-            told_before = time.time() - job.created_at < WAITING_SECONDS or now - self._seen(job).at < WAITING_SECONDS
-            return job.message_id is not None and not told_before
+            is_recent = time.time() - job.created_at < WAITING_SECONDS or now - self._seen(job).at < WAITING_SECONDS
+            return job.message_id is not None and not is_recent
         if job.held_at is None and (job.message_id is None or time.time() - (job.started_at or 0) < PROGRESS_AFTER):
             return False
         with await self._speaking(job):

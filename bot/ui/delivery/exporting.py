@@ -189,8 +189,8 @@ class Part:
             await asyncio.to_thread(self.file.close, self._readme())
 
     def _readme(self) -> str:
-        told = {SMALLER: self._smaller, LEFT_OUT: self._left_out}
-        lines = [_(sentence, names=some(names, NAMED)) for sentence, names in told.items() if names]
+        named = {SMALLER: self._smaller, LEFT_OUT: self._left_out}
+        lines = [_(sentence, names=some(names, NAMED)) for sentence, names in named.items() if names]
         return "\n\n".join([_(README, part=self._export.parts + 1), *lines]) + "\n"
 
     async def _found(self, section: Section, row: Mapping[str, Any], sha256: str, among: int) -> Found | None:

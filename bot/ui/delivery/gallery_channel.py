@@ -108,7 +108,7 @@ class GalleryPoster:
         stars = (await self._app.favourites.stars([image.id])).get(image.id, 0)
         view = discord.ui.View(timeout=None)
         view.add_item(PictureButton(_("Picture"), job.id, number)).add_item(StarButton(job.id, number))
-        text = f"{quoted(job.idea or job.input_name)}\n-# {_told(job, stars)}"
+        text = f"{quoted(job.idea or job.input_name)}\n-# {_caption(job, stars)}"
         more: dict[str, Any] = {"file": file, "view": view, "allowed_mentions": SILENT, "suppress_embeds": True}
         if isinstance(channel, discord.ForumChannel):
             name = cut(" ".join((job.idea or job.input_name).split()) or str(job.id), CHOICE)
@@ -130,7 +130,7 @@ def is_as_open(source: object, gallery: discord.abc.GuildChannel) -> bool:
     return all(source.permissions_for(role).view_channel for role in readers)
 
 
-def _told(job: Job, stars: int) -> str:
+def _caption(job: Job, stars: int) -> str:
     who, link = f"<@{job.user_id}>", link_to(job)
     said = ngettext("⭐ {number} member", "⭐ {number} members", stars)
     return " · ".join(filter(None, (said, who, link and _("[Posted here]({link})", link=link))))

@@ -126,7 +126,7 @@ class FavouriteForm(Form, kind="favourite"):
         kept = await app.favourites.keep(
             interaction.user.id, self._kept.image_id, self.text("name").strip() or chosen, self.text("note")
         )
-        await tell(interaction, _told(kept), view=_view(kept))
+        await tell(interaction, _summary(kept), view=_view(kept))
 
 
 def star_items(job: Job) -> list[StarButton]:
@@ -142,10 +142,10 @@ async def _star(interaction: Interaction, app: App, job: Job, number: int) -> No
     stars = (await app.favourites.stars([image_id])).get(image_id, 0)
     if job.guild_id and settings.gallery_channel_id and stars >= settings.gallery_stars:
         await app.gallery_posts.want(image_id, job.guild_id)
-    await tell(interaction, _told(kept), view=_view(kept))
+    await tell(interaction, _summary(kept), view=_view(kept))
 
 
-def _told(kept: Kept) -> str:
+def _summary(kept: Kept) -> str:
     lines = [_(STARRED, number=kept.number, job=kept.job_id)]
     if kept.folder:
         lines.append(_(FOLDER, folder=job_messages.plain(kept.folder, FOLDER_LENGTH)))

@@ -76,8 +76,8 @@ def what_changed(parent: Job, job: Job) -> list[str]:
     for option in OPTIONS:
         old, new = (option.show(said[option.name]) if option.name in said else "–" for said in (before, after))
         if option.label and old != new:
-            told = {"old": plain(old, CHANGE_LENGTH), "new": plain(new, CHANGE_LENGTH)}
-            changes.append(_("{option}: {old} → {new}", option=_(option.label), **told))
+            both = {"old": plain(old, CHANGE_LENGTH), "new": plain(new, CHANGE_LENGTH)}
+            changes.append(_("{option}: {old} → {new}", option=_(option.label), **both))
     return changes
 
 

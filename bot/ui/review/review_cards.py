@@ -176,10 +176,10 @@ def _record(record: Record, strikes: int) -> str:
 
 
 def _decision(review: Review, state: ReviewState, job: Job | None, given: GivenStrike | None) -> str:
-    told_how = {"outcome": _(OUTCOMES[state]).capitalize(), "time": round(review.decided_at or 0)}
-    lines = [_("{outcome} <t:{time}:R>.", **told_how)]
+    said = {"outcome": _(OUTCOMES[state]).capitalize(), "time": round(review.decided_at or 0)}
+    lines = [_("{outcome} <t:{time}:R>.", **said)]
     if review.decided_by:
-        lines = [_("{outcome} by <@{member}> <t:{time}:R>.", member=review.decided_by, **told_how)]
+        lines = [_("{outcome} by <@{member}> <t:{time}:R>.", member=review.decided_by, **said)]
     if state == ReviewState.IGNORED and job:
         lines.append(
             _("The rule does not count in <#{channel}> any more; /filter log can undo that.", channel=job.channel_id)

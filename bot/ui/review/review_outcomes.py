@@ -139,4 +139,4 @@ async def _write_to(client: discord.Client, user_id: int, text: str, once: str) 
     except discord.HTTPException as error:
         if not is_lasting(error):
             raise
-        log.info("member_not_told code=%s", error.code)
+        log.info("member_not_notified code=%s", error.code)

@@ -114,18 +114,18 @@ class ReviewPoster:
 
     async def _work(self, review: Review) -> None:
         """Update one card; any error is retried later."""
-        pause, told_of = RETRY_SECONDS, None
+        pause, warned_of = RETRY_SECONDS, None
         try:
             async with asyncio.timeout(CARD_SECONDS):
                 with await self._speaking(review.guild_id):
                     await (self._post(review) if review.state == ReviewState.OPEN else self._close(review))
             return self._app.reviews.changed.hear()  # the server's next card
         except _Closed as closed:
-            pause, told_of = LONGEST_PAUSE, closed.channel_id
+            pause, warned_of = LONGEST_PAUSE, closed.channel_id
             await self._tell_server(review.guild_id, closed.channel_id)
         except Exception as error:
             log.warning("card_postponed review=%s error=%s", review.id, error_site(error))
-        await self._app.reviews.postpone(review.id, pause, told_of)
+        await self._app.reviews.postpone(review.id, pause, warned_of)
 
     async def _speaking(self, guild_id: int) -> AbstractContextManager[None]:
         """Write in the language of a server, which its moderators share."""
@@ -171,7 +171,7 @@ class ReviewPoster:
 
     async def _tell_server(self, guild_id: int, channel_id: int) -> None:
         """Notify the server once, in its system channel, why cards wait."""
-        if await self._app.reviews.was_told_of(guild_id, channel_id):
+        if await self._app.reviews.was_warned_of(guild_id, channel_id):
             return
         log.warning("review_channel_closed guild=%s channel=%s", guild_id, channel_id)
         guild = self._client.get_guild(guild_id)
@@ -181,7 +181,7 @@ class ReviewPoster:
             try:
                 await guild.system_channel.send(text, allowed_mentions=SILENT)
             except discord.HTTPException as error:
-                log.info("server_not_told guild=%s code=%s", guild_id, error.code)
+                log.info("server_not_notified guild=%s code=%s", guild_id, error.code)
 
     # A decided one.
 

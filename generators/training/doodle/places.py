@@ -103,7 +103,7 @@ class Ground:
         """`paste` a thing, and write its number into the regions."""
         self.regions.paste(number, mask=paste(self.image, picture, side, x, y))
 
-    def untold(self) -> Self:
+    def wordless(self) -> Self:
         """The same background without words."""
         return replace(self, words="", shows=dict.fromkeys(self.shows, False))
 

@@ -97,14 +97,14 @@ class SceneMaker:
         thing = self._thing(random, self._noun(random))
         ground = paint_paper(random)
         self._put(random, ground, thing, random.uniform(0.52, 0.9), random.uniform(0.45, 0.55))
-        return self._told(random, ground, f"{thing.words} {ground.words}", [thing])
+        return self._scene(random, ground, f"{thing.words} {ground.words}", [thing])
 
     def _one_in_place(self, random: Random) -> Scene:
         noun = self._noun(random)
         thing = self._thing(random, noun)
         ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms)
         self._put(random, ground, thing, random.uniform(0.42, 0.72), random.uniform(0.32, 0.68))
-        return self._told(random, ground, f"{thing.words} {ground.words}", [thing])
+        return self._scene(random, ground, f"{thing.words} {ground.words}", [thing])
 
     def _put(self, random: Random, ground: Ground, thing: _Thing, side: float, x: float) -> None:
         side *= thing.scale
@@ -120,7 +120,7 @@ class SceneMaker:
         for number, (thing, place) in enumerate(zip((first, second), LAYOUTS[relation](random), strict=True), 1):
             x, y, side = place
             ground.put(number, thing.picture(self._pictograms, random), side, x, y)
-        return self._told(random, ground, f"{first.words} {relation} {second.words} {ground.words}", [first, second])
+        return self._scene(random, ground, f"{first.words} {relation} {second.words} {ground.words}", [first, second])
 
     def _ground_for(self, random: Random, relation: str, one: Noun, other: Noun) -> Ground:
         homes = {one.home, other.home}
@@ -130,7 +130,7 @@ class SceneMaker:
             "space" if "space" in homes else "under water" if homes == {"swim"} else random.choice(("grass", "snow"))
         )
         ground = paint_place(random, place, self._pictograms)
-        return ground if random.random() < 0.6 else ground.untold()
+        return ground if random.random() < 0.6 else ground.wordless()
 
     def _several(self, random: Random) -> Scene | None:
         noun = self._noun(random)
@@ -149,7 +149,7 @@ class SceneMaker:
         for i in range(count):
             x = (i + 0.5) / count + random.uniform(-0.02, 0.02)
             ground.put(1, picture, side, x, height + random.uniform(-0.06, 0.06))
-        return self._told(random, ground, f"{words} {ground.words}", [thing], count)
+        return self._scene(random, ground, f"{words} {ground.words}", [thing], count)
 
     def _view(self, random: Random) -> Scene:
         """A landscape, perhaps with a sun, moon or rainbow in its sky and a tree or palm in front."""
@@ -162,7 +162,7 @@ class SceneMaker:
         tells_light = light == "rainbow" or random.random() < 0.7
         things = [self._plain(light, tells_light)] if light else []
         if light == "rainbow":
-            return self._told(random, ground, f"a rainbow {random.choice(('over', 'above'))} {words}", things)
+            return self._scene(random, ground, f"a rainbow {random.choice(('over', 'above'))} {words}", things)
         if light and not sky:
             ground.put(1, self._pictograms[light].image, LIGHTS[light], random.uniform(0.25, 0.75), 0.24)
         if time == "sunset" and not (light and tells_light) and random.random() < 0.7:
@@ -176,7 +176,7 @@ class SceneMaker:
             side = random.uniform(0.5, 0.68)
             ground.put(len(things), self._pictograms[tree.name].image, side, random.uniform(0.2, 0.8), 0.88 - side / 2)
             words += f" {random.choice(('with', 'and'))} {tree.words}"
-        return self._told(random, ground, words, things)
+        return self._scene(random, ground, words, things)
 
     def _plain(self, name: str, is_said: bool = True) -> _Thing:
         """A noun without attributes; not mentioned are those without a word in the caption."""
@@ -203,7 +203,7 @@ class SceneMaker:
             words = with_article(words, name)
         return _Thing(noun, name, words, colour, painted, scale)
 
-    def _told(self, random: Random, ground: Ground, words: str, things: Sequence[_Thing], count: int = 1) -> Scene:
+    def _scene(self, random: Random, ground: Ground, words: str, things: Sequence[_Thing], count: int = 1) -> Scene:
         caption = " ".join(words.split())
         if random.random() < 0.05:
             caption = f"{random.choice(('a picture of', 'a drawing of', 'an image of', 'a cartoon of'))} {caption}"
