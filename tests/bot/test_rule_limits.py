@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from limner.bot.filters.regex.regexes import program
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.filters.rulebook.files import Item
-from limner.bot.filters.rules import Rule, RuleAction, RuleKind
+from limner.bot.filters.rules import MAX_PATTERN, Rule, RuleAction, RuleKind
 from limner.bot.filters.scopes import Scope
 from tests.bot.test_filter_cost import OTHER, SERVER, runs
 
@@ -30,11 +29,12 @@ async def refusal(app: App, entries: Sequence[Entry]) -> tuple[int, str]:
     return len(entries), ""
 
 
-async def test_wildcards_that_are_all_alike_are_refused_when_they_are_made(app: App, monkeypatch: Any) -> None:
-    monkeypatch.setattr(costs, "MOST_ALIKE", 10)
-    added, sentence = await refusal(app, [Entry(pattern=pattern) for pattern in runs(20)[1:]])
-    assert added == 10
-    assert sentence.startswith("It is spelled so much like 10 other rules, such as rule 1, rule 2, rule 3, that")
+async def test_wildcards_that_are_all_alike_are_refused_when_they_are_made(app: App) -> None:
+    alike = [Entry(pattern=pattern) for pattern in runs(costs.MOST_ALIKE + 10)[1:]]
+    await app.filters.put_all(SERVER, alike[:-15], 7)
+    added, sentence = await refusal(app, alike[-15:])
+    assert len(alike) - 15 + added == costs.MOST_ALIKE
+    assert sentence.startswith("It is spelled so much like 100 other rules, such as rule 1, rule 2, rule 3, that")
     assert await app.filters.add(SERVER, "badger", 7)
     [first, *_] = await app.filters.all(SERVER)
     await app.filters.edit(SERVER, first.id, 7, action=RuleAction.LOG)
@@ -57,20 +57,21 @@ async def test_regexes_that_together_take_too_long_are_refused_when_they_are_mad
         await app.filters.put_all(SERVER, [Entry(pattern="gun"), evil[-1]], 7)
 
 
-async def test_rules_of_one_server_have_so_many_characters_together(app: App, monkeypatch: Any) -> None:
-    monkeypatch.setattr(costs, "MOST_CHARACTERS", 50)
-    added, sentence = await refusal(app, [Entry(pattern=f"a gun number {number}") for number in range(10, 20)])
-    assert added == 3
+async def test_rules_of_one_server_have_so_many_characters_together(app: App) -> None:
+    number = costs.MOST_CHARACTERS // MAX_PATTERN
+    await app.filters.put_all(SERVER, [Entry(pattern=f"{n:05} gun".ljust(MAX_PATTERN, "n")) for n in range(number)], 7)
+    added, sentence = await refusal(app, [Entry(pattern="a gun")])
+    assert added == 0
     assert "characters together" in sentence
     assert await app.filters.add(OTHER, "a gun", 7)
 
 
-async def test_a_text_has_so_many_rules_for_different_places(app: App, monkeypatch: Any) -> None:
-    monkeypatch.setattr(costs, "MOST_SAME", 5)
-    here = [Entry(pattern="Gun", scope=Scope(only_channels={str(channel)})) for channel in range(10)]
-    added, sentence = await refusal(app, here)
-    assert added == 5
-    assert "at most 5 rules for different places" in sentence
+async def test_a_text_has_so_many_rules_for_different_places(app: App) -> None:
+    here = [Entry(pattern="Gun", scope=Scope(only_channels={str(channel)})) for channel in range(costs.MOST_SAME + 1)]
+    await app.filters.put_all(SERVER, here[:-3], 7)
+    added, sentence = await refusal(app, here[-3:])
+    assert added == 2
+    assert "at most 100 rules for different places" in sentence
 
 
 def test_ordinary_rules_are_never_too_many() -> None:
