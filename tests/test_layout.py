@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("layout")  # what is read of a file serves several tests
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("bot", "generators", "migrations")
 
@@ -363,18 +365,16 @@ def test_a_wrong_import_is_named_with_the_folders_that_may(module: str, source: 
 
 
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "ray")
-LIGHT = [
-    "limner.generators",
-    "limner.bot.worker.worker, limner.generators.executor",
-    "limner.generators.language.expanders, limner.generators.remote.openai_images",
-    "limner, limner.bot.__main__, limner.bot.client, limner.bot.demo, limner.bot.plugin, limner.bot.cogs.imagine",
-    "limner.bot.cli.doctor.examine, limner.bot.cli.imagine",
-]
+LIGHT = (
+    *("limner", "limner.bot.__main__", "limner.bot.client", "limner.bot.demo", "limner.bot.plugin"),
+    *("limner.bot.cogs.imagine", "limner.bot.cli.doctor.examine", "limner.bot.cli.imagine"),
+    *("limner.bot.worker.worker", "limner.generators", "limner.generators.executor"),
+    *("limner.generators.language.expanders", "limner.generators.remote.openai_images"),
+)
 
 
-@pytest.mark.parametrize("modules", LIGHT)
-def test_a_module_that_paints_nothing_loads_no_torch(modules: str):
-    script = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
+def test_modules_that_paint_nothing_load_no_torch():
+    script = f"import sys, {', '.join(LIGHT)}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
