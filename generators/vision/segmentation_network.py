@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, LevitConfig, LevitModel
 
+from limner.generators.loading import loading
+
 MODEL_TYPE = "limner-segmentation"
 """Tells the folder of such a network from one of transformers."""
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -53,6 +55,7 @@ class SegmentationNetwork(nn.Module):
         self.out = nn.Conv2d(widths[-1], 4, 3, padding=1)
 
     @classmethod
+    @loading()
     def load(cls, folder: Path) -> tuple[Self, CLIPTokenizer]:
         """The network in float32 and its tokenizer.
 
