@@ -118,7 +118,8 @@ def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: fl
     corner = (round(x * SIDE - picture.width / 2), round(y * SIDE - picture.height / 2))
     image.paste(picture, corner, picture)
     mask = Image.new("1", image.size)
-    mask.paste(picture.getchannel("A").point(lambda alpha: alpha >= OPAQUE and 255, "1"), corner)
+    covered = picture.getchannel("A").point([255 * (alpha >= OPAQUE) for alpha in range(256)], "1")
+    mask.paste(covered, corner)
     return mask
 
 
