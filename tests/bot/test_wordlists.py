@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -153,3 +154,12 @@ def test_any_text_is_read_or_refused_in_a_sentence(text: str, ending: str) -> No
         items = [Item("1", None, str(error))]
     assert all(item.entry or item.problem.endswith(".") or item.note.endswith(".") for item in items)
     assert all(item.label.isdecimal() for item in items)
+
+
+@pytest.mark.parametrize(("line", "name"), [("[a]\n", "words.txt"), ("a,\n", "words.csv"), ("a\r", "words.csv")])
+def test_a_file_of_very_many_lines_is_refused_before_it_is_read(line: str, name: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(BadRule, match=r"^That file has more than 100,000 lines; divide it into several\.$"):
+        list(read(line * 100_001, name))
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()

@@ -12,6 +12,7 @@ from typing import Any
 from limner.bot.errors import BadRule
 from limner.bot.filters.rulebook.entries import read_entry
 from limner.bot.filters.rulebook.files import Item, Read, item_of, read_json
+from limner.bot.quantities import decimal
 from limner.bot.translation import N_, _, commas
 from limner.generators.text_files import BadText, parse_json, split_lines
 
@@ -34,9 +35,12 @@ _ONE = (
 )
 NAMES = frozenset({*_ONE, *(f"{name}s" for name in _ONE), "blocked", "banned", "profanity"})
 """Possible titles of the words' column."""
+MOST_LINES = 100_000
+"""Lines of a list or table that are read; a server may have a fifth as many rules."""
 USED = ("kind", "action", "reason", "replacement", "enabled", "expires_at")
 """Other columns with a meaning."""
 
+TOO_LONG = N_("That file has more than {most} lines; divide it into several.")
 AS_COMMENT = N_("It is read as a comment; put it in quotes if it is a rule.")
 AS_HEADING = N_("It is read as a heading and left out; put it in quotes if it is a rule.")
 AS_NOTE = N_("What follows # is read as a note and left out; put the line in quotes if it belongs to the rule.")
@@ -75,11 +79,14 @@ def read(text: str, name: str, read: Read = read_entry) -> Iterator[Item]:
     """The entries of a file one by one; those of a list or table are labelled with their line.
 
     Raises:
-        BadRule: it is neither JSON with a list of rules, nor a list, nor a table; some of that is seen on the way only.
+        BadRule: it is neither JSON with a list of rules, nor a list, nor a table, or has too many lines; some of that
+            is seen on the way only.
     """
     ending = PurePath(name).suffix.lower()
     if ending in JSON or _is_json(text):
         return read_json(text, read)
+    if max(text.count("\n"), text.count("\r")) > MOST_LINES:
+        raise BadRule(_(TOO_LONG, most=decimal(MOST_LINES)))
     content = [line for line in split_lines(text) if line.strip(" ,;|\t") and not line.lstrip().startswith("#")]
     if content and (sign := _parting(content, ending)):
         return _table(text, sign, read)
