@@ -55,6 +55,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench claims
 	@$(BIN)/limner bench estimate
 	@$(BIN)/limner bench filters
+	@$(BIN)/limner bench worst_texts
 	@$(BIN)/limner bench neighbours
 	@$(BIN)/limner bench memory
 	@$(BIN)/limner bench safety_classifier

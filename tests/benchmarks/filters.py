@@ -40,12 +40,12 @@ def main() -> None:
     """Print the table: microseconds a prompt, all in one run."""
     rows: list[tuple[str, ...]] = []
     for size in SIZES:
-        words, prompts = _words(size), _prompts()
+        words, prompts = filler_words(size), _prompts()
         made = {name: _timed(make, words) for name, make in CHECKS.items()}
         for name, (check, build) in made.items():
             costs = [_cost(check, prompts) for _ in range(ROUNDS)]
             rows.append((f"{size} rules: {name}", spread([1e6 * cost for cost in costs], "{:.0f}"), f"{build:.2f}"))
-        rows.append(_worst_row(size, words, prompts))
+        rows.append(_worst_row(size, words))
     floor()  # reads the list of real words, too
     rows.append(
         (
@@ -59,7 +59,8 @@ def main() -> None:
     disguises.main()
 
 
-def _words(count: int) -> list[str]:
+def filler_words(count: int) -> list[str]:
+    """So many words of three syllables, the same in each run."""
     chance = random.Random(1)
     return sorted({"".join(chance.choices(SYLLABLES, k=3)) for _ in range(2 * count)})[:count]
 
@@ -84,10 +85,16 @@ HARD = (
 LONG = 1500
 
 
-def _worst_row(size: int, words: Sequence[str], prompts: Sequence[str]) -> tuple[str, ...]:
+def ordinary_texts() -> list[str]:
+    """Texts of ordinary prompts, as long as the hard ones."""
+    chance, prompts = random.Random(3), _prompts()
+    return [", ".join(chance.sample(prompts, k=30))[:LONG] for _ in range(20)]
+
+
+def _worst_row(size: int, words: Sequence[str]) -> tuple[str, ...]:
     """The worst of many hard texts, beside ordinary text of the same length, for wildcards made of the same words."""
     chance, matcher = random.Random(3), Matcher([Rule(word, f"*{word}*") for word in words])
-    ordinary = [", ".join(chance.sample(prompts, k=30))[:LONG] for _ in range(20)]
+    ordinary = ordinary_texts()
     hard = ["".join(chance.choices(letters, k=LONG)) for letters in HARD for _ in range(3)]
     hard += ["".join(chance.choices([word[:-1] for word in words], k=LONG // 5))[:LONG] for _ in range(3)]
     usual = sum(min(_seconds(matcher, text) for _ in range(3)) for text in ordinary) / len(ordinary)
