@@ -100,6 +100,8 @@ def _tensors(reader: _Reader, size: int) -> dict[str, Any]:
         found[name] = {"shape": list(reversed(shape)), "dtype": kind}
         end = max(end, offset + _bytes(kind, math.prod(shape)))
     step = said.get("general.alignment", 32)
+    if not isinstance(step, int) or step < 1:
+        raise struct.error
     if -(-reader.place // step) * step + end > size:
         raise ValueError(sentence("is cut off"))
     return found

@@ -18,6 +18,9 @@ from tests.tiny_gguf import write_gguf, write_sd3_gguf, write_t5_gguf
 from tests.tiny_models import build_tiny_sd3_pipeline, stock_pipeline, tiny_t5
 from tests.tiny_transformers import write_tiny_transformer
 
+ALIGNED = b"GGUF" + struct.pack("<IQQQ17s", 3, 0, 1, 17, b"general.alignment")
+"""A header up to the type of its tensors' alignment."""
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -89,6 +92,8 @@ def test_a_newer_familys_denoiser_too(tmp_path: Path):
             "the checkpoint is no GGUF file, or is cut off",
         ),
         (b"GGUF" + struct.pack("<IQQQ1sIQIQ", 3, 1, 0, 1, b"a", 1, 32, 0, 0), "the checkpoint is cut off"),
+        (ALIGNED + struct.pack("<II", 4, 0), "the checkpoint is no GGUF file, or is cut off"),
+        (ALIGNED + struct.pack("<IQ", 8, 0), "the checkpoint is no GGUF file, or is cut off"),
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(8), "the checkpoint is a GGUF file of another family; put it"),
     ],
 )
