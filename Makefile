@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 # Images of containers like to set this, but with it each of the processes that a start or a test makes compiles our code.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all torture check bench pictures translations
+.PHONY: demo test test-all torture check bench gpu pictures translations
 
 demo: data/cache
 	@$(BIN)/limner demo
@@ -61,6 +61,9 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench safety_classifier
 	@$(BIN)/limner bench meaning
 	@$(BIN)/limner bench training
+
+gpu: $(VENV)/.dev
+	@timeout 150 $(BIN)/pytest -n 0 -m gpu tests/generators; tests=$$?; timeout 330 $(BIN)/limner bench gpu && exit $$tests
 
 $(VENV)/.limner: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Limner needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/it."; exit 1; }

@@ -53,6 +53,15 @@ SHARED = ("postgres", "tiny_image_text")
 """Fixtures of a session that take seconds to make: of several processes only one makes them."""
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs an accelerator where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the tests here unless ``-n`` asks for processes, which keep the tests of an `xdist_group` together."""

@@ -73,7 +73,7 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, *, second: int = 32, **u
     pipe = StableDiffusionXLPipeline(
         vae=tiny_vae(),
         text_encoder=CLIPTextModel(_text_config()),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
+        text_encoder_2=tiny_clip(second),
         tokenizer=tiny_tokenizer(folder),
         tokenizer_2=tiny_tokenizer(folder),
         unet=build_tiny_unet(
@@ -83,7 +83,7 @@ def build_tiny_xl_pipeline(folder: Path, seed: int = 0, *, second: int = 32, **u
             projection_class_embeddings_input_dim=6 * 8 + second,
             **unet,
         ),
-        scheduler=_scheduler(),
+        scheduler=tiny_scheduler(),
         add_watermarker=False,
     )
     return _save(pipe, folder)
@@ -104,7 +104,7 @@ def build_tiny_refiner(folder: Path, seed: int = 0) -> Path:
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=5 * 8 + 32,
         ),
-        scheduler=_scheduler(),
+        scheduler=tiny_scheduler(),
         requires_aesthetics_score=True,
         add_watermarker=False,
     )
@@ -131,7 +131,7 @@ def tiny_sd3(folder: Path, *, second: int = 32, layers: int = 1, **more: Any) ->
     return StableDiffusion3Pipeline(
         vae=tiny_vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
         text_encoder=tiny_clip(),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(second)),
+        text_encoder_2=tiny_clip(second),
         text_encoder_3=tiny_t5(32 + second),
         tokenizer=tiny_tokenizer(folder),
         tokenizer_2=tiny_tokenizer(folder),
@@ -241,7 +241,7 @@ def _build_stable_diffusion(
         text_encoder=CLIPTextModel(_text_config()),
         tokenizer=tiny_tokenizer(folder),
         unet=build_tiny_unet(cross_attention_dim=32, in_channels=channels),
-        scheduler=_scheduler(**noise),
+        scheduler=tiny_scheduler(**noise),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -281,9 +281,14 @@ def build_tiny_unet(**conditions: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(**{**usual, **conditions})
 
 
-def tiny_clip() -> CLIPTextModelWithProjection:
-    """A CLIP text encoder of one layer, 32 wide, with its projection."""
-    return CLIPTextModelWithProjection(_text_config())
+def tiny_clip(width: int = 32) -> CLIPTextModelWithProjection:
+    """A CLIP text encoder of one layer, with its projection."""
+    return CLIPTextModelWithProjection(_text_config(width))
+
+
+def tiny_text_model(width: int = 32) -> CLIPTextModel:
+    """The same without a projection, as Stable Diffusion 1 reads prompts."""
+    return CLIPTextModel(_text_config(width))
 
 
 def _text_config(width: int = 32) -> CLIPTextConfig:
@@ -329,6 +334,7 @@ def tiny_t5_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=[(token, -1.0) for token in T5_TOKENS], extra_ids=0)
 
 
-def _scheduler(**noise: Any) -> EulerDiscreteScheduler:
+def tiny_scheduler(**noise: Any) -> EulerDiscreteScheduler:
+    """Euler's method with Stable Diffusion's noise."""
     betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     return EulerDiscreteScheduler(**betas, steps_offset=1, **noise)
