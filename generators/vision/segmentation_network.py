@@ -87,7 +87,8 @@ class SegmentationNetwork(nn.Module):
     @property
     def side(self) -> int:
         """Width and height in pixels of the pictures that it reads."""
-        return self.vision.config.image_size
+        config: Any = self.vision.config
+        return config.image_size
 
     def forward(self, pixels: Tensor, ids: Tensor) -> Tensor:
         """Logits (count, side, side) of pixels (count, 3, side, side) from -1 to 1, and tokens (count, length)."""
@@ -108,7 +109,8 @@ class SegmentationNetwork(nn.Module):
         x = embeddings.embedding_layer_4(x)
         side, x = x.shape[-1], x.flatten(2).transpose(1, 2)  # (count, places, channels)
         stages: dict[int, Tensor] = {}
-        for stage in self.vision.encoder.stages:
+        encoder: Any = self.vision.encoder
+        for stage in encoder.stages:
             for layer in stage.layers:
                 x = layer(x)
                 stages[x.shape[1]] = x
