@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from limner.bot.background import CommandsFirst
 from limner.bot.filters.content_filter import ContentFilter
+from limner.bot.filters.policies import PolicyReader
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation.appeals import Appeals
 from limner.bot.moderation.bans import Bans
@@ -122,7 +123,8 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     )
     blocked = BlockedPictures(database, guilds)
     quarantine = Quarantine(jobs)
-    filters = ContentFilter(database, guilds)
+    policies = PolicyReader(settings)
+    filters = ContentFilter(database, guilds, policies)
     history, meaning = History(database, images), Meaning(database, settings.embedder)
     alike = Alike(database, settings.image_text_model)
     reviews, strikes, refusals = Reviews(database), Strikes(database), Refusals(history)
@@ -172,6 +174,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
         filters.close()
         await meaning.close()
         await alike.close()
+        await policies.close()
         await database.close()
 
 

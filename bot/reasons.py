@@ -78,6 +78,8 @@ class HoldReason(StrEnum):
 
 HAS_MINORS = "minors"
 """The note of a job whose texts name minors: its pictures have a stricter limit (`bot.moderation.image_policy`)."""
+POLICIES_FOUND = "policies"
+"""The note of a job with what the text classifier found in it (`bot.filters.verdicts.Finding`), for review cards."""
 
 
 class ImageVerdict(StrEnum):

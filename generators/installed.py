@@ -1,4 +1,4 @@
-"""Safety classifiers of installed packages, by their entry points."""
+"""Classifiers of installed packages, by their entry points."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ GROUPS = ("limner.eyes", "limner.safety_classifiers")
 def safety_classifiers() -> dict[str, EntryPoint]:
     """The installed safety classifiers by name."""
     return {entry.name: entry for group in GROUPS for entry in entry_points(group=group)}
+
+
+def text_classifier(name: str) -> EntryPoint:
+    """The installed text classifier of that name; raises ImportError if there is none."""
+    found = {entry.name: entry for entry in entry_points(group="limner.text_classifiers")}
+    if name not in found:
+        raise ImportError(name)
+    return found[name]

@@ -19,7 +19,17 @@ FOLDERS = ("bot", "generators", "migrations")
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
     *("added_words", "answers", "base", "cards", "embedders", "errors", "image_canvas", "image_files"),
-    *("installed", "measured", "references", "requests", "revisions", "sentences", "text_files", "weights"),
+    *(
+        "installed",
+        "measured",
+        "references",
+        "requests",
+        "revisions",
+        "sentences",
+        "text_classifiers",
+        "text_files",
+        "weights",
+    ),
 )
 """Modules and folders of generators that the bot imports too."""
 GENERATORS = tuple(
@@ -107,7 +117,7 @@ INNER_LAYERS = {
         ("content_filter", "lines"),
         ("floor",),
         ("rulebook",),
-        ("costs", "trials"),
+        ("costs", "policies", "trials"),
         ("verdicts",),
         ("matcher",),
         ("disguises",),

@@ -9,6 +9,7 @@ import discord
 from discord.ext import commands
 
 from limner.bot.cogs.filter.forms import PlaceForm, RuleForm
+from limner.bot.cogs.filter.policy_form import PolicyForm
 from limner.bot.cogs.privacy import EraseForm
 from limner.bot.cogs.server import commands as server_commands
 from limner.bot.cogs.settings import SettingForm
@@ -45,7 +46,7 @@ FORMS: tuple[type[Form], ...] = (
     ),
     FavouriteForm,
     ReportForm,
-    *(RuleForm, PlaceForm, EraseForm, SettingForm),
+    *(RuleForm, PolicyForm, PlaceForm, EraseForm, SettingForm),
     *server_commands.FORMS,
 )
 _KINDS = {form.kind: form for form in FORMS}

@@ -16,6 +16,7 @@ from limner.bot.filters.disguises.respelled import A_CHARACTER, is_respelled
 from limner.bot.filters.fair_thread import FairThread
 from limner.bot.filters.floor import with_floor
 from limner.bot.filters.matcher import Match, Matcher
+from limner.bot.filters.policies import PolicyReader, PolicyRule, with_policies
 from limner.bot.filters.rulebook.entries import Entry
 from limner.bot.filters.rulebook.files import Item
 from limner.bot.filters.rulebook.rows import entry_from, entry_of
@@ -55,6 +56,7 @@ class Explanation:
 class _Loaded:
     matcher: Matcher
     allow: Sequence[Rule]
+    policies: Sequence[PolicyRule]
     revision: int
     #: The number of its rules.
     size: int
@@ -67,8 +69,9 @@ class ContentFilter(RuleBook):
     refused. A changed rule counts at once in its process, within a second elsewhere.
     """
 
-    def __init__(self, database: Database, guilds: Guilds) -> None:
+    def __init__(self, database: Database, guilds: Guilds, policies: PolicyReader) -> None:
         super().__init__(database, guilds)
+        self._policies = policies
         self._loaded: dict[int, _Loaded] = {}
         self._loading: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._checks = FairThread("filter-checks")
@@ -85,12 +88,14 @@ class ContentFilter(RuleBook):
         pardoned: Collection[int] = (),
         *,
         paints_negative: bool = False,
+        reads_meaning: bool = False,
     ) -> Verdict:
         """Check the texts of a request by field: idea, style, negative prompt, expansion ...
 
         In a direct message only the operator's rules hold. A flag without a review channel is a block. ``pardoned``
         rules do not count for this request. Negative prompts are checked if the server's settings say so, or if they
-        become a part of the prompt (``paints_negative``). What the floor finds is refused whatever the rules are.
+        become a part of the prompt (``paints_negative``). What the floor finds is refused whatever the rules are. Rules
+        about policies count only with ``reads_meaning``, because loading a classifier takes longer than a command may.
         """
         guilds = _guilds(where)
         settings = await self._refresh(guilds)
@@ -112,7 +117,11 @@ class ContentFilter(RuleBook):
         if verdict.refusal and verdict.refusal.is_for_cost:
             rule_id, field = verdict.refusal.rule_id, verdict.refusal.field
             log.warning("filter_gave_up guild=%s field=%s rule=%s", guilds[0], field, rule_id or "none")
-        return verdict
+        if verdict.refusal or not reads_meaning:
+            return verdict
+        policies = [one for guild in guilds for one in self._loaded[guild].policies if one.rule.holds(place)]
+        counting = [one for one in policies if int(one.rule.id) not in pardoned]
+        return with_policies(verdict, await self._policies.find(counting, texts), flags_block=flags_block)
 
     async def matches(self, where: Where, text: str) -> list[Match]:
         """Every match of a rule in a text there; as many as are found before the step limit."""
@@ -120,7 +129,8 @@ class ContentFilter(RuleBook):
 
     async def explain(self, where: Where, text: str) -> Explanation:
         """All matches in an idea, for moderators."""
-        verdict, every = await self.check(where, {"idea": text}), await self._every(where, text)
+        verdict = await self.check(where, {"idea": text}, reads_meaning=True)
+        every = await self._every(where, text)
         matches = [match for match in every if not match.is_freed]
         counting = {match.rule for match in matches}
         freed = dict.fromkeys(match.rule for match in every if match.is_freed and match.rule not in counting)
@@ -146,6 +156,12 @@ class ContentFilter(RuleBook):
         """The requests, each with its texts, that a rule would match, whether it is on or not."""
         guild_id = row.guild_id
         await self._refresh([guild_id])
+        if policy := entry_of(row).policy(str(row.id)):
+            return [
+                number
+                for number, (_where, texts) in enumerate(asked)
+                if await self._policies.find([policy], {str(field): text for field, text in enumerate(texts)})
+            ]
         rules, server = entry_of(row).rules(str(row.id), guild_id), self._loaded[guild_id].matcher
         matcher = await self.builds.run(guild_id, lambda: Matcher(rules))
         numbered, found = [*enumerate(asked)], list[int]()
@@ -231,7 +247,8 @@ def _made(guild: int, found: Sequence[tuple[int, Mapping[str, Any]]], revision: 
     entries = [(str(number), entry_from(values)) for number, values in found]
     rules = [rule for number, entry in entries if not entry.is_allow for rule in entry.rules(number, guild)]
     allow = [rule for number, entry in entries if entry.is_allow for rule in entry.rules(number, guild)]
-    return _Loaded(Matcher(rules, allow), allow, revision, len(rules) + len(allow))
+    policies = [policy for number, entry in entries if (policy := entry.policy(number, guild))]
+    return _Loaded(Matcher(rules, allow), allow, policies, revision, len(rules) + len(allow))
 
 
 def _found(matchers: Iterable[Matcher], text: str, place: Place) -> list[Match]:

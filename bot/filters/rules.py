@@ -30,6 +30,8 @@ class RuleKind(StrEnum):
     SUFFIX = "suffix"
     INFIX = "infix"
     REGEX = "regex"
+    #: What a text is about (`bot.filters.policies`), whatever its words are.
+    POLICY = "policy"
 
 
 class RuleAction(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from limner.bot.filters.matcher import Match, Matcher
 from limner.bot.filters.rules import Rule, RuleAction, strongest
@@ -12,6 +13,7 @@ from limner.bot.filters.work import TooCostly, Work
 from limner.bot.place import Place
 from limner.bot.reasons import EndCode
 from limner.bot.translation import N_, _
+from limner.generators.text_classifiers import PolicyScore
 from limner.generators.weights import without_weights
 
 CHOSEN = ("LoRA", "change", "picture")
@@ -59,6 +61,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A rule about a policy that matched, the field in which it did, and the text classifier's score."""
+
+    rule: Rule
+    field: str
+    found: PolicyScore
+
+    def to_json(self) -> dict[str, Any]:
+        """What a job's notes keep: never a word of the request."""
+        return {"rule": int(self.rule.id), "score": round(self.found.score, 3), "nearest": [*self.found.nearest]}
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The rules' verdict on a request.
 
@@ -72,6 +87,8 @@ class Verdict:
     actions: frozenset[RuleAction] = field(default_factory=frozenset[RuleAction])
     #: Whether it names minors, which nothing forbids by itself.
     has_minors: bool = False
+    #: What the text classifier finds.
+    findings: Sequence[Finding] = ()
 
     @property
     def action(self) -> RuleAction | None:

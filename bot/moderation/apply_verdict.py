@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from limner.bot.filters.rules import RuleAction, strongest
 from limner.bot.filters.verdicts import Verdict
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import HAS_MINORS, HoldReason
+from limner.bot.reasons import HAS_MINORS, POLICIES_FOUND, HoldReason
 from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
@@ -44,8 +45,8 @@ def obeyed(new: NewJob, verdict: Verdict) -> NewJob:
 def remember(new: NewJob, verdict: Verdict) -> NewJob:
     """A new request with the verdict's record, its texts unchanged."""
     kept = remembered(verdict)
-    notes = {**new.notes, **({HAS_MINORS: True} if verdict.has_minors else {})}
-    return replace(new, **kept | {"is_spoiler": new.is_spoiler or kept["is_spoiler"], "notes": notes})
+    kept |= {"is_spoiler": new.is_spoiler or kept["is_spoiler"], "notes": noted(new.notes, verdict)}
+    return replace(new, **kept)
 
 
 def without_words(new: NewJob) -> NewJob:
@@ -64,8 +65,7 @@ def without_words(new: NewJob) -> NewJob:
 
 def obey(job: Job, verdict: Verdict) -> None:
     """The same for an accepted job, whose row is written later."""
-    if verdict.has_minors:
-        job.notes = {**job.notes, HAS_MINORS: True}
+    job.notes = noted(job.notes, verdict)
     if verdict.action is None:
         return
     idea, negative = verdict.texts["idea"], verdict.texts["negative prompt"]
@@ -76,6 +76,12 @@ def obey(job: Job, verdict: Verdict) -> None:
     job.rule_action = strongest(RuleAction(one) for one in (job.rule_action, new["rule_action"]) if one)
     job.is_spoiler = job.is_spoiler or new["is_spoiler"]
     job.quarantine = job.quarantine or new["quarantine"]
+
+
+def noted(notes: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """A job's notes with those of a verdict."""
+    found = {POLICIES_FOUND: [one.to_json() for one in verdict.findings]} if verdict.findings else {}
+    return {**notes, **found, **({HAS_MINORS: True} if verdict.has_minors else {})}
 
 
 def reworded(expansion: Expansion, idea: str, verdict: Verdict) -> Expansion:

@@ -18,6 +18,10 @@ MOST_CANDIDATES = 8
 MOST_REQUESTS = 40
 MOST_CORNER = 20
 KEY_BYTES = 32
+GUARD = N_(
+    "The setting `text_classifier` is guard, which needs `text_classifier_url`, the address of a chat "
+    "server, and `text_classifier_model`, its guard model."
+)
 KEY = N_("The setting `encryption_key` must be 32 bytes in base64; `openssl rand -base64 32` makes such a key.")
 
 
@@ -50,7 +54,10 @@ def check_values(settings: SettingFields) -> None:
         _at_least(name, getattr(settings, name), 1)
     for name in ("expander_timeout", "images_timeout", "lease_seconds", "step_timeout", "load_timeout"):
         _at_least(name, getattr(settings, name), 0.1)
-    _at_least("safety_classifier_timeout", settings.safety_classifier_timeout, 0.1)
+    if settings.text_classifier == "guard" and not (settings.text_classifier_url and settings.text_classifier_model):
+        raise SetupError(_(GUARD))
+    for name in ("safety_classifier_timeout", "text_classifier_timeout"):
+        _at_least(name, getattr(settings, name), 0.1)
     for name in ("days", "member_mb", "server_mb"):
         _at_least(f"refused_{name}", getattr(settings, f"refused_{name}"), 0.01)
         _at_least(f"changes_{name}", getattr(settings, f"changes_{name}"), 0.01)

@@ -88,6 +88,20 @@ class SettingFields:
     expander_api_key: str = setting("", "Key for that server, if it wants one.")
     expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
 
+    text_classifier: str = setting(
+        "examples",
+        "Text classifier for rules of /filter policy: examples (learnt from written ones), guard (a Llama Guard behind "
+        "a chat server), the name of an installed package's, or off.",
+    )
+    text_classifier_model: str = setting(
+        "", "Folder of `limner train policies`, or the guard model's name on its server; empty: the examples that ship."
+    )
+    text_classifier_url: str = setting("", "Address of the guard's server, such as http://localhost:11434/v1.")
+    text_classifier_api_key: str = setting("", "Key for that server, if it wants one.")
+    text_classifier_timeout: float = setting(
+        5.0, "Seconds that classifying a request's texts may take; after that these rules do not count for it."
+    )
+
     safety_classifier: str = setting(
         "default",
         "Safety classifier that scores every picture before it is posted: default (open_nsfw), a folder or hub name (a "

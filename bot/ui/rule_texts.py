@@ -9,6 +9,7 @@ from typing import Any
 import discord
 
 from limner.bot.filters.matcher import Match
+from limner.bot.filters.policies import NAMES
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rulebook.entries import PACK
 from limner.bot.filters.rulebook.rows import entry_of
@@ -93,10 +94,13 @@ NONE = {
     "explicit_limit": N_("the operator's"),
     "explicit_limit_restricted": N_("the operator's"),
 }
+A_TEXT = N_("a text")
+KIND_NAMES = {RuleKind.REGEX: N_("a regex"), RuleKind.POLICY: N_("a policy")}
 MEANINGS = {True: N_("to allow it"), False: N_("to act on it")}
 FLAG_WITHOUT_CHANNEL = N_(
     "This server has no review channel yet, so a flag refuses the request; /filter settings names a channel."
 )
+NO_CLASSIFIER = N_("This bot has no text classifier, so this rule finds nothing; its operator can set one up.")
 ALLOW_WINS = N_("Rule {id} forbids the same text: the allowed text wins, so that rule stops nothing where both count.")
 IS_ALLOWED = N_("Rule {id} allows the same text and wins, so this one stops nothing where both count.")
 SPLIT = N_("It also finds these words where they stand together: {words}.")
@@ -144,6 +148,21 @@ def pack_name(name: str) -> str:
     return _("{title} ({language})", title=_(pack.title), language=_(pack.language))
 
 
+def policy(pattern: str) -> str:
+    """A policy and how sure the classifier must be, such as ``violence 70``, in words."""
+    name, percent = pattern.split()
+    return _("requests about {policy}, from {percent} %", policy=_(NAMES[name]), percent=percent)
+
+
+def policy_found(found: Mapping[str, Any]) -> str:
+    """How sure the text classifier is (`bot.filters.verdicts.Finding.to_json`), and what the text is near to."""
+    said = {"percent": round(100 * found["score"])}
+    if not found["nearest"]:
+        return _("the text classifier is {percent} % sure", **said)
+    examples = commas([code(text) for text in found["nearest"]])
+    return _("the text classifier is {percent} % sure; its nearest examples: {examples}", examples=examples, **said)
+
+
 def code(text: str) -> str:
     """A member's words as inline code, without formatting and mentions."""
     return f"`` {cut(text, PATTERN_LENGTH).replace('`', 'ˋ')} ``"
@@ -153,6 +172,8 @@ def subject(rule: RuleRow) -> str:
     """The text that a rule looks for."""
     if rule.kind == PACK:
         return _("pack {pack}", pack=pack_name(rule.pattern))
+    if rule.kind == RuleKind.POLICY:
+        return policy(rule.pattern)
     return _("regex {regex}", regex=code(rule.pattern)) if rule.kind == RuleKind.REGEX else code(rule.pattern)
 
 
@@ -280,7 +301,7 @@ def _in_words(name: str, value: Any) -> str:
         case "pattern":
             return code(value)
         case "kind":
-            return _("a regex") if value == RuleKind.REGEX else _("a text")
+            return _(KIND_NAMES.get(value, A_TEXT))
         case "is_allow":
             return _(MEANINGS[value])
         case "scope":

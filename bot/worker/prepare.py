@@ -195,7 +195,8 @@ def _texts(job: Job, expansion: str, prompt: str) -> dict[str, str]:
 async def _judge(app: App, job: Job, texts: Mapping[str, str], *, paints_negative: bool = False) -> Verdict:
     """Filter a job's texts by the rules of the place where it was requested; a refusal ends the job."""
     pardoned = job.pardoned_ids or ()
-    verdict = await patiently(lambda: app.filters.check(job.where, texts, pardoned, paints_negative=paints_negative))
+    how = {"paints_negative": paints_negative, "reads_meaning": True}
+    verdict = await patiently(lambda: app.filters.check(job.where, texts, pardoned, **how))
     apply_verdict.obey(job, verdict)
     if verdict.refusal:
         code, sentence, keeps_words = verdict.refusal.code, verdict.refusal.sentence, not verdict.refusal.is_by_floor

@@ -11,13 +11,13 @@ import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from limner.generators.answers import parse_json, read_answer
 from limner.generators.base import Expansion
 from limner.generators.errors import error_site
+from limner.generators.language.chat import ChatClient, first_choice
 from limner.generators.language.guard import WROTE_NOTHING
 from limner.generators.language.idea import Idea, ascii_only, one_line
 from limner.generators.language.phrases import (
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 2**20
-"""Longest answer of a chat server that is read; thousands of words of a reasoning model fit."""
-
 ORDERS = (
     "You turn a short idea into a description for a model that paints pictures. Keep every subject, number, colour, "
     'name, "no", "not" and quoted text of the idea exactly, word for word. Add only visual facts: light, material, '
@@ -56,9 +53,6 @@ TAG_ORDERS = (
     "{words} words longer than the idea."
 )
 IN_DIALECT = {"sentences": ORDERS, "tags": TAG_ORDERS}
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-PAUSES = (0.2, 0.8)
-"""Seconds before the second and the third attempt."""
 
 LATE = sentence("did not answer in time")
 DOWN = sentence("did not answer")
@@ -216,10 +210,7 @@ class OpenAIExpander:
     """Expands with any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, LocalAI, a hosted one."""
 
     def __init__(self, model: str, url: str, api_key: str, timeout: float) -> None:
-        self._url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._client = ChatClient(url, api_key, timeout)
         self.name = model
 
     @classmethod
@@ -253,10 +244,9 @@ class OpenAIExpander:
         if max_words <= 0:
             return read.as_it_is(self.name)
         try:
-            async with asyncio.timeout(self._timeout):
-                data = await self._ask(read, seed, max_words, dialect)
-                # In a thread, because checking the longest answer takes a part of a second.
-                return await asyncio.to_thread(self._checked, read, data, max_words, dialect)
+            data = await self._client.ask(self._question(read, seed, max_words, dialect))
+            # In a thread, because checking the longest answer takes a part of a second.
+            return await asyncio.to_thread(self._checked, read, data, max_words, dialect)
         except TimeoutError:
             return self._failed(read, LATE)
         except aiohttp.ClientError:
@@ -266,15 +256,14 @@ class OpenAIExpander:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session:
-            await self._session.close()
+        await self._client.close()
 
     def _failed(self, read: Idea, reason: str) -> Expansion:
         log.warning("expansion_failed model=%s reason=%s", self.name, reason.replace(" ", "_"))
         return read.as_it_is(self.name, reason)
 
     def _checked(self, read: Idea, data: bytes, max_words: int, dialect: str) -> Expansion:
-        choice = parse_json(data)["choices"][0]
+        choice = first_choice(data)
         answer = spoken(choice["message"]["content"] or "")
         if choice.get("finish_reason") == "length":
             answer = whole_phrases(answer)
@@ -282,28 +271,9 @@ class OpenAIExpander:
             answer = as_tags(read.start, answer)
         return read.checked(shorten(one_line(answer), word_count(read.start) + max_words), self.name)
 
-    async def _ask(self, read: Idea, seed: int, max_words: int, dialect: str) -> bytes:
+    def _question(self, read: Idea, seed: int, max_words: int, dialect: str) -> dict[str, object]:
         language = "English" if read.english_only else "the language of the idea"
         orders = IN_DIALECT[dialect].format(language=language, words=max_words)
         messages = [{"role": "system", "content": orders}, {"role": "user", "content": read.start}]
         # Room for a reasoning model's thoughts: a tight limit would cut them off and leave no answer.
-        body = {"model": self.name, "messages": messages, "temperature": 0.7, "seed": seed, "max_tokens": 2048}
-        for pause in PAUSES:
-            try:
-                return await self._post(body)
-            except aiohttp.ClientResponseError as error:
-                if error.status not in RETRIED:
-                    raise
-            except (aiohttp.ClientConnectionError, aiohttp.ServerTimeoutError):
-                pass
-            await asyncio.sleep(pause)
-        return await self._post(body)
-
-    async def _post(self, body: dict[str, Any]) -> bytes:
-        if self._session is None:
-            # An answer may take all the time; a missing server is detected early.
-            limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 4)
-            self._session = aiohttp.ClientSession(headers=self._headers, timeout=limits)
-        async with self._session.post(self._url, json=body, allow_redirects=False) as response:
-            response.raise_for_status()
-            return await read_answer(response, MOST_BYTES)
+        return {"model": self.name, "messages": messages, "temperature": 0.7, "seed": seed, "max_tokens": 2048}

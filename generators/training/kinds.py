@@ -211,6 +211,24 @@ def features(arguments: argparse.Namespace) -> None:
     _tell(folder)
 
 
+def policies(arguments: argparse.Namespace) -> None:
+    """Train the head of a text classifier on written examples."""
+    from limner.generators.embedders import UniversalSentenceEncoder
+    from limner.generators.text_classifiers import EXAMPLES, Head, read_examples
+
+    try:
+        examples = read_examples(arguments.examples)
+        text = arguments.examples.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise TrainingError(sentence("{file} is not a file of examples.", file=arguments.examples)) from error
+    folder = arguments.out or Path("data/training/policies")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / EXAMPLES).write_text(text, "utf-8")
+    vectors = UniversalSentenceEncoder.create().embed([one.text for one in examples])
+    Head.fit(examples, vectors).save(folder)
+    _tell(folder)
+
+
 def _model(arguments: argparse.Namespace, name: str) -> str:
     """The folder of an offered or shipped model; other names are folders or hub names themselves."""
     shipped = PRETRAINED / name.removeprefix("pretrained:")

@@ -20,6 +20,7 @@ from limner.bot.filters import content_filter
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.lines import check_lines
 from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.policies import PolicyReader
 from limner.bot.filters.rulebook.reads import PAGE
 from limner.bot.filters.rules import Rule, RuleAction, normal_form, tidy
 from limner.bot.filters.text.normalise import normalise
@@ -166,7 +167,7 @@ async def filters(app: App) -> ContentFilter:
 async def elsewhere(settings: Settings) -> AsyncIterator[ContentFilter]:
     """The same rules in what could be another process."""
     database = Database(settings.url)
-    yield ContentFilter(database, Guilds(database))
+    yield ContentFilter(database, Guilds(database), PolicyReader(Settings()))
     await database.close()
 
 
@@ -276,7 +277,10 @@ class SlowOnce(Database):
 async def test_rules_that_were_read_before_a_change_are_not_kept_after_it(settings: Settings):
     database = SlowOnce(settings.url)
     guilds = Guilds(database)
-    filters, others = ContentFilter(database, guilds), ContentFilter(database, guilds)
+    filters, others = (
+        ContentFilter(database, guilds, PolicyReader(Settings())),
+        ContentFilter(database, guilds, PolicyReader(Settings())),
+    )
     reading = asyncio.create_task(is_refused(filters, "a cow"))
     await database.answered.wait()
     await others.add(HERE, "cow", MODERATOR)

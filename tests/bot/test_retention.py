@@ -13,10 +13,12 @@ from sqlalchemy import select, update
 from limner.bot.app import App
 from limner.bot.errors import QueueFull, Refused
 from limner.bot.filters.content_filter import ContentFilter
+from limner.bot.filters.policies import PolicyReader
 from limner.bot.guild_settings import Guilds
 from limner.bot.moderation import refusals
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.queue.jobs import JobQueue
+from limner.bot.settings import Settings
 from limner.bot.storage import audit_log
 from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
@@ -40,7 +42,7 @@ def history(database: Database, tmp_path: Path) -> History:
 
 @pytest.fixture
 async def filters(database: Database) -> AsyncGenerator[ContentFilter]:
-    filters = ContentFilter(database, Guilds(database))
+    filters = ContentFilter(database, Guilds(database), PolicyReader(Settings()))
     yield filters
     filters.close()
 

@@ -22,6 +22,7 @@ from limner.bot.errors import BadRule, NotFound
 from limner.bot.filters import rules as rules_module
 from limner.bot.filters.content_filter import ContentFilter
 from limner.bot.filters.matcher import Matcher
+from limner.bot.filters.policies import PolicyReader
 from limner.bot.filters.rulebook import files, packs, rulebook
 from limner.bot.filters.rulebook.entries import PACK, Entry
 from limner.bot.filters.rulebook.rows import entry_of
@@ -30,6 +31,7 @@ from limner.bot.filters.rules import Rule, RuleAction, RuleKind, tidy
 from limner.bot.filters.scopes import Ages, Scope
 from limner.bot.guild_settings import Guilds, GuildSettings
 from limner.bot.place import Place, Where
+from limner.bot.settings import Settings
 from limner.bot.storage import audit_log
 from limner.bot.storage.db import Database
 
@@ -217,7 +219,7 @@ async def test_every_change_is_in_the_log_and_can_be_taken_back(app: App):
 
 
 async def test_imports_and_undos_are_the_same_on_both_databases(database: Database):
-    rules = ContentFilter(database, Guilds(database))
+    rules = ContentFilter(database, Guilds(database), PolicyReader(Settings()))
     scope = Scope(exempt_roles={"5"})
     done = await rules.put_all(HERE, [Entry(pattern="gun", scope=scope).checked(), Entry(pattern="bomb").checked()], 1)
     before = [entry_of(row) for row in await rules.all(HERE)]

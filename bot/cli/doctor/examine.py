@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from limner.bot.cli.doctor import comfy, embeddings, encryption, machine, models, servers, signing
+from limner.bot.cli.doctor import comfy, embeddings, encryption, machine, models, servers, signing, text_classifier
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
@@ -80,6 +80,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
             yield check
     yield await models.language_model(settings)
     yield await models.safety_classifier(settings)
+    yield await text_classifier.text_classifier(settings)
     yield models.image_text_model(settings)
     yield await embeddings.embedder(settings, is_set_up=is_set_up)
     yield await embeddings.pictures(settings, is_set_up=is_set_up)

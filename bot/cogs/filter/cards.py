@@ -12,9 +12,10 @@ from limner.bot.app import App
 from limner.bot.errors import BadRule
 from limner.bot.filters.content_filter import FREED
 from limner.bot.filters.disguises.strict import splits
+from limner.bot.filters.policies import has_text_classifier
 from limner.bot.filters.rulebook.reads import Page
 from limner.bot.filters.rulebook.rows import entry_of
-from limner.bot.filters.rules import RuleAction
+from limner.bot.filters.rules import RuleAction, RuleKind
 from limner.bot.limits import CHOICE, DESCRIPTION, REST, cut, fit, some
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _, ngettext
@@ -31,6 +32,8 @@ SEARCH_LENGTH = 60
 """Most characters of a search; a button's custom_id carries them."""
 REPLAYED = 5000
 """Requests that a replay checks."""
+REPLAYED_BY_MEANING = 300
+"""The same for a rule about a policy: reading a request takes some milliseconds."""
 SHOWN = 10
 IDEA_LENGTH = 120
 LOOKS = {
@@ -133,7 +136,8 @@ async def show_replay(interaction: Interaction, app: App, rule: RuleRow) -> None
     if rule.is_allow:
         raise BadRule(_(ALLOWS))
     await interaction.response.defer(ephemeral=True, thinking=True)
-    asked = await app.history.of_guild(rule.guild_id, REPLAYED)
+    most = REPLAYED_BY_MEANING if rule.kind == RuleKind.POLICY else REPLAYED
+    asked = await app.history.of_guild(rule.guild_id, most)
     matched = await app.filters.replay(rule, [(one.where, (one.idea, one.prompt)) for one in asked])
     stopped = [asked[number] for number in matched]
     would = WOULD_STOP if rule.action == RuleAction.BLOCK else WOULD_MATCH
@@ -166,8 +170,9 @@ async def _switch(interaction: Interaction, app: App, rule: RuleRow) -> None:
     )
 
 
-async def _edit(interaction: Interaction, app: App, rule: RuleRow) -> None:
-    await open_form(interaction, app, "rule", rule.id)
+async def edit(interaction: Interaction, app: App, rule: RuleRow) -> None:
+    """Open the form of a rule."""
+    await open_form(interaction, app, "policy" if rule.kind == RuleKind.POLICY else "rule", rule.id)
 
 
 async def _where(interaction: Interaction, app: App, rule: RuleRow) -> None:
@@ -177,7 +182,7 @@ async def _where(interaction: Interaction, app: App, rule: RuleRow) -> None:
 _PRESSED: dict[str, Callable[[Interaction, App, RuleRow], Awaitable[None]]] = {
     "on": _switch,
     "off": _switch,
-    "edit": _edit,
+    "edit": edit,
     "where": _where,
     "replay": show_replay,
     "remove": remove,
@@ -199,6 +204,8 @@ async def _notes(app: App, rule: RuleRow) -> list[str]:
     settings = await app.guilds.get(rule.guild_id)
     if rule.action == RuleAction.FLAG and not rule.is_allow and settings.review_channel_id is None:
         notes.append(_(texts.FLAG_WITHOUT_CHANNEL))
+    if rule.kind == RuleKind.POLICY and not has_text_classifier(app.settings):
+        notes.append(_(texts.NO_CLASSIFIER))
     return notes
 
 

@@ -76,10 +76,15 @@ class Filters(LimnerCog, name="Limner filters"):
         await open_form(interaction, self.app, "rule")
 
     @group.command()
+    async def policy(self, interaction: Interaction) -> None:
+        """Hold or refuse requests by what they mean, in any words: violence, hate, children ..."""
+        await open_form(interaction, self.app, "policy")
+
+    @group.command()
     @app_commands.describe(rule=RULE)
     async def edit(self, interaction: Interaction, rule: str) -> None:
         """Change what a rule looks for, and what it does."""
-        await open_form(interaction, self.app, "rule", (await self._rule(interaction, rule)).id)
+        await cards.edit(interaction, self.app, await self._rule(interaction, rule))
 
     @group.command()
     @app_commands.describe(rule=RULE)
@@ -173,6 +178,15 @@ def _explained(text: str, explained: Explanation) -> tuple[str, list[discord.Fil
     if verdict.action == RuleAction.REPLACE:
         head.append(_("It would be: {text}", text=texts.code(verdict.texts["idea"])))
     found = {match.rule: match for match in reversed(explained.matches)}
+    meant = [
+        _(
+            "Rule {rule}: {action}; {found}",
+            rule=_named(one.rule),
+            action=texts.action(one.rule.action),
+            found=texts.policy_found(one.to_json()),
+        )
+        for one in verdict.findings
+    ]
     lines = [
         _(
             "Rule {rule}: {action}; {found}",
@@ -182,6 +196,7 @@ def _explained(text: str, explained: Explanation) -> tuple[str, list[discord.Fil
         )
         for match in reversed(found.values())
     ]
+    lines += meant
     lines += [_("Freed by the allow list: rule {rule}", rule=_named(rule)) for rule in explained.freed]
     return with_file(head, lines, "matches.txt")
 

@@ -65,15 +65,13 @@ class RuleForm(Form, kind="rule"):
         if not self._is_pack:
             text = discord.ui.TextInput[Any](max_length=MAX_LENGTH, default=rule.pattern if rule else None)
             self.ask("text", _("Text"), text)
-        self.ask("kind", _("It is"), _select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
-        action = _select(texts.ACTIONS, rule.action if rule else RuleAction.BLOCK)
+        self.ask("kind", _("It is"), select(PACK_KINDS if self._is_pack else KINDS, _kind(rule)))
+        action = select(texts.ACTIONS, rule.action if rule else RuleAction.BLOCK)
         self.ask("action", _("When a request has it"), action)
         words = (rule.replacement or rule.reason) if rule else ""
         field = discord.ui.TextInput[Any](required=False, max_length=MAX_REASON, default=words)
         self.ask("told", _("Reason for the member, or the new text"), field)
-        is_kept = rule is not None and rule.expires_at is not None
-        spans = [*([AS_IT_IS] if is_kept else []), *SPANS, *([] if rule else [DRAFT])]
-        self.ask("span", _("It counts"), _select({span: SPAN_LABELS[span] for span in spans}, spans[0]))
+        ask_span(self, rule)
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -92,7 +90,7 @@ class RuleForm(Form, kind="rule"):
         await show(interaction, app, rule)
 
     def _values(self) -> dict[str, Any]:
-        [action], [span] = self.chosen("action"), self.chosen("span")
+        [action] = self.chosen("action")
         words, is_replaced = " ".join(self.text("told").split()), action == RuleAction.REPLACE
         values: dict[str, Any] = {
             "action": RuleAction(action),
@@ -104,12 +102,7 @@ class RuleForm(Form, kind="rule"):
         if not self._is_pack:
             kind = RuleKind.WORD if kind == STRICT else kind
             values |= {"kind": RuleKind.WORD if kind == "allow" else RuleKind(kind), "is_allow": kind == "allow"}
-        if span == DRAFT:
-            values["is_on"] = False
-        elif span != AS_IT_IS:
-            seconds = SPANS[span]
-            values["expires_at"] = None if seconds is None else time.time() + seconds
-        return values
+        return values | asked_until(self)
 
 
 class PlaceForm(Form, kind="where"):
@@ -123,7 +116,7 @@ class PlaceForm(Form, kind="where"):
         self._ask("exempt_roles", _("Not for these roles"), _roles(scope.exempt_roles))
         self._ask("only_channels", _("Only in these channels and categories"), _channels(scope.only_channels))
         self._ask("only_roles", _("Only for these roles"), _roles(scope.only_roles))
-        self.ask("ages", _("Age restriction"), _select(AGES, scope.ages))
+        self.ask("ages", _("Age restriction"), select(AGES, scope.ages))
 
     @classmethod
     async def of(cls, interaction: Interaction, app: App, subject: int) -> Self:
@@ -144,6 +137,24 @@ class PlaceForm(Form, kind="where"):
         self.ask(name, label, field, _(BEYOND, number=beyond) if beyond else None)
 
 
+def ask_span(form: Form, rule: RuleRow | None) -> None:
+    """Ask how long a rule counts."""
+    is_kept = rule is not None and rule.expires_at is not None
+    spans = [*([AS_IT_IS] if is_kept else []), *SPANS, *([] if rule else [DRAFT])]
+    form.ask("span", _("It counts"), select({span: SPAN_LABELS[span] for span in spans}, spans[0]))
+
+
+def asked_until(form: Form) -> dict[str, Any]:
+    """The columns of a rule that follow from the answer."""
+    [span] = form.chosen("span")
+    if span == DRAFT:
+        return {"is_on": False}
+    if span == AS_IT_IS:
+        return {}
+    seconds = SPANS[span]
+    return {"expires_at": None if seconds is None else time.time() + seconds}
+
+
 def _kind(rule: RuleRow | None) -> str:
     """The form's kind of a rule."""
     if rule is None:
@@ -153,7 +164,8 @@ def _kind(rule: RuleRow | None) -> str:
     return RuleKind.REGEX if rule.kind == RuleKind.REGEX else RuleKind.WORD
 
 
-def _select(choices: Mapping[Any, str], chosen: str) -> discord.ui.Select[Any]:
+def select(choices: Mapping[Any, str], chosen: str) -> discord.ui.Select[Any]:
+    """A select of one of several values with their labels."""
     options = [Option(label=_(text), value=str(value), default=value == chosen) for value, text in choices.items()]
     return discord.ui.Select(options=options)
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from limner.bot.errors import BadRule
 from limner.bot.filters import trials
+from limner.bot.filters.policies import PolicyRule, check_policy, tidy_policy
 from limner.bot.filters.rulebook import packs
 from limner.bot.filters.rules import Rule, RuleAction, RuleKind, normal_form, tidy, tidy_regex
 from limner.bot.filters.scopes import ANYWHERE, SETS, Scope
@@ -22,7 +23,7 @@ MAX_REPLACEMENT = 100
 LATEST = 253_402_300_799
 """The last second that Discord and Python can represent."""
 NOT_STRICT = N_(
-    "Only words, phrases, wildcards and packs can be strict; a regex and an allowed text find what they say."
+    "Only words, phrases, wildcards and packs can be strict; a regex, a policy and an allowed text find what they say."
 )
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """Characters that databases refuse: NUL, and halves of surrogate pairs."""
@@ -50,9 +51,11 @@ class Entry:
 
     @property
     def normal_form(self) -> str:
-        """Equal for entries that match the same; regexes and packs begin with white space, keywords do not."""
+        """Equal for entries that match the same; regexes, packs and policies begin with white space."""
         if self.kind == RuleKind.REGEX:
             return f" {self.pattern}"
+        if self.kind == RuleKind.POLICY:
+            return f"\n{self.pattern.split()[0]}"
         return f"\t{self.pattern}" if self.kind == PACK else normal_form(self.pattern)
 
     def checked(self) -> Entry:
@@ -68,7 +71,7 @@ class Entry:
                     max_replacement=MAX_REPLACEMENT,
                 )
             )
-        if self.is_strict and (self.is_allow or self.kind == RuleKind.REGEX):
+        if self.is_strict and (self.is_allow or self.kind in (RuleKind.REGEX, RuleKind.POLICY)):
             raise BadRule(_(NOT_STRICT))
         if self.scope.is_nowhere:
             raise BadRule(
@@ -82,6 +85,9 @@ class Entry:
         if self.kind == PACK:
             packs.find(self.pattern)
             return self
+        if self.kind == RuleKind.POLICY:
+            check_policy(self.action, is_allow=self.is_allow)
+            return replace(self, pattern=tidy_policy(self.pattern))
         if self.kind == RuleKind.REGEX:
             if self.is_allow:
                 raise BadRule(_("A regex cannot be on the allow list; write the words that it should free."))
@@ -91,7 +97,14 @@ class Entry:
         return self if (pattern, kind) == (self.pattern, self.kind) else replace(self, pattern=pattern, kind=kind)
 
     def rules(self, rule_id: str, guild_id: int = 0, outer: Sequence[Scope] = ()) -> list[Rule]:
-        """The rules of an entry for a matcher within ``outer``; a pack gives many with one number."""
+        """The rules of an entry for a matcher within ``outer``; a pack gives many with one number, a policy none."""
+        return [] if self.kind == RuleKind.POLICY else self._rules(rule_id, guild_id, outer)
+
+    def policy(self, rule_id: str, guild_id: int = 0) -> PolicyRule | None:
+        """The rule of an entry about a policy."""
+        return PolicyRule.of(self._rules(rule_id, guild_id, ())[0]) if self.kind == RuleKind.POLICY else None
+
+    def _rules(self, rule_id: str, guild_id: int, outer: Sequence[Scope]) -> list[Rule]:
         known: dict[str, Any] = {
             "guild_id": guild_id,
             "is_strict": self.is_strict,
@@ -111,7 +124,7 @@ class Entry:
         usual = Entry(pattern="")
         name = "id" if self.kind == PACK else "pattern"
         written: dict[str, Any] = {name: self.pattern}
-        if self.kind == RuleKind.REGEX:
+        if self.kind in (RuleKind.REGEX, RuleKind.POLICY):
             written["kind"] = self.kind
         for key in ("action", "reason", "replacement", "expires_at"):
             if getattr(self, key) != getattr(usual, key):

@@ -16,7 +16,7 @@ from limner.bot.errors import Decided
 from limner.bot.limits import FIELD, first_lines, nonce
 from limner.bot.moderation.reviews import APPROVALS, LONGEST_PAUSE
 from limner.bot.moderation.strikes import DAY
-from limner.bot.reasons import STALE, HoldReason, ReviewState
+from limner.bot.reasons import POLICIES_FOUND, STALE, HoldReason, ReviewState
 from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review, Suspension
@@ -25,7 +25,7 @@ from limner.bot.ui.delivery.posting import find_own, is_lasting
 from limner.bot.ui.interactions import SILENT, speaking_to_server
 from limner.bot.ui.review.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review.review_outcomes import carry_out, time_out
-from limner.bot.ui.rule_texts import how, line
+from limner.bot.ui.rule_texts import how, line, policy_found
 from limner.generators.errors import error_site
 
 log = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class ReviewPoster:
             int(match.rule.id): how(text, match)
             for text in (job.prompt or "", job.idea)
             for match in reversed(await self._app.filters.matches(job.where, text))
-        }
+        } | {one["rule"]: policy_found(one) for one in job.notes.get(POLICIES_FOUND, ())}
         shown = {
             number: f"{line(rule)} · {found[number]}" if number in found else line(rule) for number, rule in own.items()
         }
