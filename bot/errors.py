@@ -91,6 +91,19 @@ class NotAllowed(UserError):
     code = "access"
 
 
+class RulesNotAccepted(UserError):
+    """This server asks you to accept its rules before you ask for pictures."""
+
+    code = "house-rules"
+
+    def __init__(self, message: str, digest: str) -> None:
+        super().__init__(message)
+        #: Of the text that is shown.
+        self.digest = digest
+        #: The row of the request that goes on once they are accepted; 0: none is kept.
+        self.pending = 0
+
+
 class QuotaUsed(UserError):
     """You have used what this server allows you; ask again later."""
 

@@ -78,6 +78,8 @@ class GuildSettings:
     #: Days for which requests are kept (0: until their members delete them), and refused ones (0: the operator's).
     keep_days: int = 0
     refused_days: int = 0
+    #: A text that each member accepts once before asking for pictures; empty: none (`bot.moderation.house_rules`).
+    house_rules: str = ""
     #: Channels and roles by subject (`bot.moderation.access`), and limits by role (`bot.moderation.quotas`).
     access: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict[str, Mapping[str, Sequence[int]]])
     quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])

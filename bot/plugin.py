@@ -52,6 +52,7 @@ from limner.bot.ui.picture.family import FamilyButton
 from limner.bot.ui.picture.gallery import AlikeButton, TurnButton
 from limner.bot.ui.picture.moving import MoveChoice
 from limner.bot.ui.picture.picture_buttons import MakeButton, PictureButton, TakeButton, TendButton
+from limner.bot.ui.request.accept_rules import AcceptButton
 from limner.bot.ui.request.again import AgainButton
 from limner.bot.ui.request.asking import GoButton
 from limner.bot.ui.review.appeal import AppealButton
@@ -70,6 +71,7 @@ BUTTONS = (
     HistoryButton,
     OpenPicture,
     TurnButton,
+    AcceptButton,
     AgainButton,
     AppealButton,
     GoButton,

@@ -342,6 +342,8 @@ async def submit(app: App, new: NewJob) -> Job:
 
 async def _allowed(app: App, new: NewJob) -> NewJob:
     """The request as its model and the rules take it; raises UserError if they do not."""
+    if new.user_id:
+        await app.house_rules.check(new.where.guild_id, new.user_id)
     if new.kind == JobKind.PAINT:
         card = _check(app, new)
         new = await with_stored_pictures(app, new)

@@ -22,6 +22,12 @@ def appeal_button(job_id: int) -> discord.ui.Button[Any]:
     return discord.ui.Button(label=_("Appeal"), custom_id=f"limner:appeal:{job_id}")
 
 
+def accept_button(digest: str, pending: int) -> discord.ui.Button[Any]:
+    """Accepts a server's house rules; the pending request goes on then."""
+    custom_id = f"limner:houserules:{digest}:{pending}"
+    return discord.ui.Button(label=_("Accept"), custom_id=custom_id, style=discord.ButtonStyle.success)
+
+
 async def appeal_view(app: App, job: Job) -> discord.ui.View | None:
     """The Appeal button; None if the refusal cannot be appealed."""
     return view_of(appeal_button(job.id)) if await app.appeals.may_appeal(job) else None

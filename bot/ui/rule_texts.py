@@ -79,6 +79,7 @@ FIELDS = {
     "own_styles": N_("Styles of this server"),
     "language": N_("Language of public messages"),
     "expand": N_("Expansion"),
+    "house_rules": N_("House rules"),
     "shares_pictures": N_("Posted pictures for everybody"),
     "keep_days": N_("Days for which requests are kept (0: no end)"),
     "refused_days": N_("Days for which refused requests are kept (0: the operator's)"),

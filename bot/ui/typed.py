@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import discord
 
-from limner.bot.errors import Refused
+from limner.bot.errors import Refused, RulesNotAccepted
 from limner.bot.options.flags import clean
 from limner.bot.reasons import JobKind
 from limner.bot.translation import N_, _, languages, pgettext, speaking
-from limner.bot.ui.after_refusal import again_button, appeal_button, view_of
+from limner.bot.ui.after_refusal import accept_button, again_button, appeal_button, view_of
 from limner.bot.ui.command_names import NAME
 from limner.bot.ui.form import FORM_ID, Form
 from limner.bot.ui.interactions import app_of
@@ -57,6 +57,7 @@ HEADINGS = {
     "explicit_limit_restricted": N_("In age-restricted channels, from 0 to 1"),
     "keep_days": N_("Days for which requests are kept"),
     "refused_days": N_("Days for which refused requests are kept"),
+    "house_rules": N_("What members accept before they ask"),
     "title": N_("Name of the style"),
     "around": N_("Words around the prompt"),
     "style_negative": N_("Negative prompt of the style"),
@@ -95,15 +96,17 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
         elif job.kind == JobKind.PAINT:
             buttons.append(again_button("remix", job.id))
         return {"view": view_of(*buttons)} if buttons else {}
+    if isinstance(error, RulesNotAccepted) and (error.pending or typed is None):
+        return {"view": view_of(accept_button(error.digest, error.pending))}
     if typed is None:
         return {}
     texts = typed.texts
     if max(map(len, texts.values())) > TEXT or sum(map(len, [*texts, *texts.values()])) > MESSAGE:
         written = "\n\n".join(f"{_heading(name)}:\n{text}" for name, text in texts.items())
         return {"file": discord.File(io.BytesIO(written.encode()), FILE)}
-    if not typed.kind:
-        return {"embeds": embeds_of(texts)}
-    return {"embeds": embeds_of(texts), "view": view_of(again_button(typed.kind, typed.subject))}
+    buttons = [accept_button(error.digest, 0)] if isinstance(error, RulesNotAccepted) else []
+    buttons += [again_button(typed.kind, typed.subject)] if typed.kind else []
+    return {"embeds": embeds_of(texts), **({"view": view_of(*buttons)} if buttons else {})}
 
 
 def shown(message: discord.Message) -> Iterator[tuple[str, str]]:

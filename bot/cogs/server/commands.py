@@ -9,6 +9,7 @@ from discord import app_commands
 
 from limner.bot.cogs.server import controls, pages
 from limner.bot.cogs.server.forms import NumbersForm, QuotaForm, ServerNameForm
+from limner.bot.cogs.server.house_rules_form import HouseRulesForm
 from limner.bot.cogs.server.screen import PageSelect, screen
 from limner.bot.cogs.server.style_form import ServerStyleForm
 from limner.bot.ui.cog import LimnerCog
@@ -30,7 +31,7 @@ ITEMS = (
     controls.ServerButton,
 )
 """The controls of the screen."""
-FORMS = (NumbersForm, QuotaForm, ServerNameForm, ServerStyleForm)
+FORMS = (HouseRulesForm, NumbersForm, QuotaForm, ServerNameForm, ServerStyleForm)
 
 
 class ServerCog(LimnerCog, name="Limner server"):

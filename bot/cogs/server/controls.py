@@ -35,6 +35,7 @@ FORMS = {
     "keeping": ("numbers", 2, N_("Change")),
     "gallery": ("numbers", 3, N_("Number of stars")),
     "styles": ("serverstyle", 0, N_("Add a style")),
+    "rules": ("houserules", 0, N_("Change")),
     "everybody": ("quota", 0, N_("Everybody's quota")),
     "style": ("servername", 0, N_("Change")),
     "model": ("servername", 1, N_("Change")),

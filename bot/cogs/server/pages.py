@@ -45,6 +45,9 @@ Guild = discord.Guild | None
 
 ACCESS = N_("Choose what is meant, then the channels (or categories) and the roles for it. Nothing chosen: no limit.")
 NO_QUOTA = N_("Nobody has a quota. A member whose roles have some has the most generous of them.")
+NO_HOUSE_RULES = N_(
+    "This server has no house rules. With some, each member accepts them once before asking for pictures here."
+)
 STYLES = N_("Styles that only this server offers, in /imagine and as its usual style. Its filter reads their words.")
 SHOWN_PROMPT = 70
 """Characters of a style's words in the list."""
@@ -107,6 +110,11 @@ def _review(app: App, settings: GuildSettings, guild: Guild, _subject: str) -> l
         discord.ui.TextDisplay("\n".join(lines)),
         row(ServerButton("strikes")),
     ]
+
+
+@page("rules")
+def _rules(_app: App, settings: GuildSettings, _guild: Guild, _subject: str) -> list[Item]:
+    return [discord.ui.TextDisplay(settings.house_rules or _(NO_HOUSE_RULES)), row(ServerButton("rules"))]
 
 
 @page("styles")

@@ -24,6 +24,7 @@ PAGES = {
     "access": N_("Channels and roles"),
     "quotas": N_("Quotas"),
     "review": N_("Review and strikes"),
+    "rules": N_("House rules"),
     "styles": N_("Styles of this server"),
     "gallery": N_("Gallery channel"),
     "keeping": N_("How long requests are kept"),

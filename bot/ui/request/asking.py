@@ -12,7 +12,7 @@ import discord
 
 from limner.bot import submit
 from limner.bot.app import App
-from limner.bot.errors import Decided
+from limner.bot.errors import Decided, RulesNotAccepted
 from limner.bot.limits import CONTENT, first_lines
 from limner.bot.options.ask import Ask
 from limner.bot.options.several import read_each
@@ -59,13 +59,15 @@ class GoButton(ForAnyone[discord.ui.Button[Any]], template=rf"limner:several:(?P
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit all requests once, or none."""
         async with used_once(app, self.pending, interaction.user.id) as row:
-            jobs = await self._submit(interaction, app, row) if self.verb == "go" else []
+            jobs = await submit_pending(interaction, app, row) if self.verb == "go" else []
         await _say(interaction, on_their_way(jobs) if jobs else _(LEFT))
         await post_placeholders(interaction, app, jobs)
 
-    async def _submit(self, interaction: Interaction, app: App, row: PendingAsk) -> list[Job]:
-        ask = Ask.from_json(row.ask, user_id=interaction.user.id, where=where_to_post(interaction))
-        return await submit.submit_all(app, await submit.requests(app, ask))
+
+async def submit_pending(interaction: Interaction, app: App, row: PendingAsk) -> list[Job]:
+    """Submit all requests of a pending one where its member is now."""
+    ask = Ask.from_json(row.ask, user_id=interaction.user.id, where=where_to_post(interaction))
+    return await submit.submit_all(app, await submit.requests(app, ask))
 
 
 @asynccontextmanager
@@ -76,8 +78,10 @@ async def used_once(app: App, number: int, user_id: int) -> AsyncGenerator[Pendi
         raise Decided(_(DONE))
     try:
         yield row
-    except Exception:
+    except Exception as error:
         await app.pending.give_back(row.id)
+        if isinstance(error, RulesNotAccepted):
+            error.pending = row.id
         raise
     await app.pending.drop(row.id, user_id)
 
@@ -100,15 +104,25 @@ async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:
         ask = await with_linked_references(interaction, app, ask, read_each(app, ask), check)
     found = await submit.requests(app, ask)
     if len(found) == 1 or sum(new.request.count for new in found) <= app.settings.max_count:
-        return await post_placeholders(interaction, app, await submit.submit_all(app, found))
+        try:
+            jobs = await submit.submit_all(app, found)
+        except RulesNotAccepted as error:
+            error.pending = await _keep(app, ask, found)
+            raise
+        return await post_placeholders(interaction, app, jobs)
     await submit.check_asker(app, ask)
-    files = [file for one in found[0].request.references for file in one.files]
-    hashes = [file for file in files if not NAMED.fullmatch(file)]
-    number = await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"), hashes)
+    number = await _keep(app, ask, found)
     view = discord.ui.View(timeout=None)
     for verb in LABELS:
         view.add_item(GoButton(verb, number))
     await tell(interaction, question(found), view=view)
+
+
+async def _keep(app: App, ask: Ask, found: Sequence[NewJob]) -> int:
+    """Keep what is asked, with its pictures; the number of its row."""
+    files = [file for one in found[0].request.references for file in one.files]
+    hashes = [file for file in files if not NAMED.fullmatch(file)]
+    return await app.pending.keep(ask.user_id, ask.to_json(), ask.options.get("image"), hashes)
 
 
 async def post_placeholders(interaction: Interaction, app: App, jobs: Sequence[Job]) -> None:
