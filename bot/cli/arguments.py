@@ -198,5 +198,7 @@ def _add_block(block: argparse.ArgumentParser) -> None:
         "--server", type=int, default=0, metavar="ID", help="block in one Discord server only (everywhere)"
     )
     block.add_argument("--allow", type=int, metavar="N", help="remove a picture from the list, by its number")
+    block.add_argument("--import", dest="listed", type=Path, metavar="FILE", help="block the hashes of a list")
     block.add_argument("--json", action="store_true", help="print the list as JSON")
+    block.add_argument("--hashes", action="store_true", help="print hashes alone, one a line, as --import reads them")
     block.set_defaults(verb=verbs.block)

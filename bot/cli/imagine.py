@@ -98,25 +98,6 @@ async def imagine(
     return 1 if hidden else 0
 
 
-async def block(
-    settings: Settings, files: Sequence[Path], guild_id: int, allowed: int | None, *, as_json: bool
-) -> None:
-    """Block pictures for the operator or a server, remove one from the list, or print the list."""
-    await migrate.upgrade(settings.url)
-    async with open_app(settings) as app:
-        for file in files:
-            phash = await app.decoder.fingerprint(await asyncio.to_thread(read_file, file))
-            await app.blocked.block(guild_id, phash, OPERATOR)
-        if allowed is not None:
-            await app.blocked.allow(guild_id, allowed, OPERATOR)
-        pictures = await app.blocked.every(guild_id)
-    listed = [{"id": one.id, "phash": one.phash, "job": one.job_id, "by": one.created_by} for one in pictures]
-    if as_json:
-        print(json.dumps(listed))
-    else:
-        print("\n".join(f"{one['id']:>6}  {one['phash']}" for one in listed) or _("No picture is blocked."))
-
-
 async def _submitted(app: App, ask: Ask) -> list[Job]:
     return await submit.submit_all(app, await submit.requests(app, ask))
 

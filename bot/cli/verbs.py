@@ -135,12 +135,12 @@ def ban(arguments: argparse.Namespace) -> int:
 
 def block(arguments: argparse.Namespace) -> int:
     """Block or allow pictures, or print the blocked ones."""
-    from limner.bot.cli.imagine import block as change_blocked
+    from limner.bot.cli.block import BlockChanges
+    from limner.bot.cli.block import block as change_blocked
 
-    work = change_blocked(
-        _settings(arguments), arguments.file, arguments.server, arguments.allow, as_json=arguments.json
-    )
-    asyncio.run(work)
+    changes = BlockChanges(arguments.file, arguments.listed, arguments.allow)
+    how = {"as_json": arguments.json, "as_hashes": arguments.hashes}
+    asyncio.run(change_blocked(_settings(arguments), arguments.server, changes, **how))
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, Self
@@ -13,9 +15,10 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture, CannotPost, NotFound
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import DESCRIPTION, fit
+from limner.bot.moderation import hash_lists
 from limner.bot.moderation.blocked_images import BlockedPage
 from limner.bot.place import Where
-from limner.bot.quantities import rounded
+from limner.bot.quantities import decimal, rounded
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _, commas, ngettext
 from limner.bot.ui.cog import LimnerCog
@@ -167,6 +170,30 @@ class Pictures(LimnerCog, name="Limner pictures"):
         """Show the pictures that must not come back to this server."""
         found = await self.app.blocked.page(await moderated(interaction, self.app), page)
         await tell(interaction, "", embed=_listed(found)) if found.total else await tell(interaction, _(EMPTY))
+
+    @group.command(name="import")
+    @app_commands.describe(file="A list as /pictures export makes it: a perceptual hash on each line")
+    async def import_list(self, interaction: Interaction, file: discord.Attachment) -> None:
+        """Block the pictures of a list, such as another server's."""
+        guild_id = await moderated(interaction, self.app)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        if file.size > hash_lists.MOST_BYTES:
+            raise BadOption(_(hash_lists.TOO_LONG, most=decimal(hash_lists.MOST)))
+        async with download(self.app, interaction.user.id, file) as data:
+            hashes = await asyncio.to_thread(hash_lists.read, data)
+        added = await self.app.blocked.block_all(guild_id, hashes, interaction.user.id)
+        known = len(hashes) - added
+        await tell(interaction, _("{added} blocked, {known} were blocked already.", added=added, known=known))
+
+    @group.command(name="export")
+    async def export_list(self, interaction: Interaction) -> None:
+        """Get the blocked pictures of this server as a list of hashes, for other servers."""
+        rows = await self.app.blocked.every(await moderated(interaction, self.app))
+        if not rows:
+            return await tell(interaction, _(EMPTY))
+        text = hash_lists.write(row.phash for row in rows)
+        file = discord.File(io.BytesIO(text.encode()), hash_lists.NAME)
+        await tell(interaction, _("/pictures import reads this file, here and in other servers."), file=file)
 
     @group.command()
     @app_commands.describe(number="The picture's number in /pictures blocked")

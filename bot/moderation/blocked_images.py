@@ -6,18 +6,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, insert, select
 
-from limner.bot.errors import NotFound
+from limner.bot.errors import BadOption, NotFound
 from limner.bot.guild_settings import EVERYWHERE, Guilds
+from limner.bot.quantities import decimal
 from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
-from limner.bot.storage.pictures.perceptual_hash import distance
 from limner.bot.storage.tables.moderation_tables import BlockedPicture
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
 
 PAGE = 10
 """Pictures on one page of the list."""
+MOST_BLOCKED = 50_000
+"""Blocked pictures of one server; a picture is compared with them in a millisecond."""
+TOO_MANY = N_("A server may have at most {most} blocked pictures; import fewer.")
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class BlockedPage:
 @dataclass(frozen=True)
 class _Known:
     revision: int
-    hashes: tuple[str, ...]
+    hashes: NDArray[np.uint64]
 
 
 class BlockedPictures:
@@ -56,6 +61,24 @@ class BlockedPictures:
             await record(session, guild_id, by, "block", {}, {"pictures": [_state(row)]})
         self._guilds.forget(guild_id)
         return row
+
+    async def block_all(self, guild_id: int, hashes: Sequence[str], by: int) -> int:
+        """Block pictures like those of a list, in one change; the number of those that were not blocked before."""
+        async with changing(self.database, guild_id) as session:
+            known = set(await session.scalars(select(BlockedPicture.phash).where(BlockedPicture.guild_id == guild_id)))
+            if len(known) + len(hashes) > MOST_BLOCKED:
+                raise BadOption(_(TOO_MANY, most=decimal(MOST_BLOCKED)))
+            made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
+            new = [made | {"phash": phash} for phash in hashes if phash not in known]
+            if new:
+                await session.execute(insert(BlockedPicture), new)
+                first = await session.scalar(
+                    select(func.min(BlockedPicture.id)).where(BlockedPicture.phash == new[0]["phash"])
+                )
+                listed = {"pictures": [{"id": first, "phash": new[0]["phash"], "job_id": None}], "number": len(new)}
+                await record(session, guild_id, by, "block", {}, listed)
+        self._guilds.forget(guild_id)
+        return len(new)
 
     async def allow(self, guild_id: int, number: int, by: int) -> None:
         """Remove a picture from a server's list; raises NotFound if it is not on it."""
@@ -86,16 +109,18 @@ class BlockedPictures:
 
     async def has_like(self, guild_id: int | None, phash: str, bits: int) -> bool:
         """Whether a blocked picture of the server or everywhere differs by at most so many of 64 bits."""
+        if not phash:
+            return False
         lists = [await self._hashes(guild) for guild in {guild_id or EVERYWHERE, EVERYWHERE}]
-        return any(distance(phash, other) <= bits for hashes in lists for other in hashes)
+        return any(bool((np.bitwise_count(hashes ^ int(phash, 16)) <= bits).any()) for hashes in lists)
 
-    async def _hashes(self, guild: int) -> tuple[str, ...]:
+    async def _hashes(self, guild: int) -> NDArray[np.uint64]:
         revision = (await self._guilds.look([guild]))[guild].revision
         known = self._known.get(guild)
         if known is None or known.revision != revision:
             async with self.database.read() as session:
                 rows = await session.scalars(select(BlockedPicture.phash).where(BlockedPicture.guild_id == guild))
-                known = self._known[guild] = _Known(revision, tuple(rows))
+                known = self._known[guild] = _Known(revision, np.array([int(phash, 16) for phash in rows], np.uint64))
         return known.hashes
 
 

@@ -269,6 +269,8 @@ def _subject(one: FilterChange) -> tuple[str, str]:
     """The changed rule or settings."""
     if "settings" in one.after:
         return _("the settings"), ""
+    if number := one.after.get("number"):
+        return ngettext("1 picture of a list", "{number} pictures of a list", number), ""
     if pictures := [*one.before.get("pictures", []), *one.after.get("pictures", [])]:
         return _("picture {number}", number=pictures[0]["id"]), ""
     if lists := {**one.before, **one.after}.get(PART):
