@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from limner.bot.errors import BadOption
+from limner.bot.options import unsupported
 from limner.bot.options.ask import MOST_PIXELS, Ask, find_card, read, weight_of
 from limner.bot.options.flags import without_flags
 from limner.bot.place import Where
-from limner.bot.posted_pictures import picture_of
+from limner.bot.posted_pictures import check_posted, picture_of
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.submit import check_asker, submit, with_usual_expansion
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.refused_references import usable_from_picture
 from limner.generators.requests import ADJUSTMENTS, SEEDS, Finish, GenerationRequest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PAN = 1.5
 """How many times as long a picture becomes where it is extended to one side."""
+FINISHED = N_("Picture {number} of request {job} was finished, not painted; explain the one that it was made of.")
 WHOLLY = 1.0
 """The strength of what is painted anew inside a mask."""
 
@@ -87,6 +89,22 @@ def check_upscale(size: tuple[int, int], times: int) -> None:
     """Raise BadOption if a picture cannot become so many times as wide and high."""
     if size[0] * size[1] * times**2 > MOST_PIXELS:
         raise BadOption(_("That picture is as large as pictures get here."))
+
+
+async def explain(app: App, job: Job, number: int, asker: Asker) -> Job:
+    """Paint a picture again to show which words drew what, and once more without the added words."""
+    check_posted(job)
+    if job.kind != JobKind.PAINT:
+        raise BadOption(_(FINISHED, number=number, job=job.id))
+    card = find_card(app.settings, job.request["model"])
+    if why := unsupported.explaining(card):
+        raise BadOption(why)
+    seed = picture_of(job, number).seed
+    request = replace(
+        GenerationRequest.from_json(job.request), num_images_per_prompt=1, keep=0, seed=seed, explained=True
+    )
+    new = _made_of(app, job, number, asker, Action.EXPLAIN, request)
+    return await submit(app, replace(new, kind=JobKind.EXPLAIN, prompt=job.prompt))
 
 
 async def zoom_out(app: App, job: Job, number: int, asker: Asker, *, times: float) -> Job:

@@ -28,6 +28,14 @@ class JobKind(StrEnum):
     DESCRIBE = "describe"
     #: Upscale or adjust the parent job's pictures, or a member's file.
     FINISH = "finish"
+    #: Paint one of the parent job's pictures again, and show which words drew what.
+    EXPLAIN = "explain"
+
+
+PAINTING = (JobKind.PAINT, JobKind.EXPLAIN)
+"""The kinds that the executor paints for."""
+ABOUT_PICTURES = (JobKind.DESCRIBE, JobKind.EXPLAIN)
+"""The kinds whose results say something about a picture: no list of pictures has them, and nothing is made of them."""
 
 
 class Action(StrEnum):
@@ -57,6 +65,7 @@ class Action(StrEnum):
     #: As the member's words say, by a model that changes pictures so.
     INSTRUCT = "instruct"
     ADJUST = "adjust"
+    EXPLAIN = "explain"
 
 
 class HoldReason(StrEnum):

@@ -34,7 +34,7 @@ from limner.bot.options.size_fields import Aspect
 from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
-from limner.bot.reasons import Action, JobKind
+from limner.bot.reasons import PAINTING, Action, JobKind
 from limner.bot.server_styles import styles_at
 from limner.bot.storage.members import Usual
 from limner.bot.storage.tables.models import Job
@@ -313,7 +313,7 @@ async def check_server(app: App, found: Sequence[NewJob]) -> None:
     settings = await app.guilds.get(found[0].where.guild_id)
     for new in found:
         check_access(settings, new)
-    pictures = sum(new.request.num_images_per_prompt for new in found if new.kind == JobKind.PAINT)
+    pictures = sum(new.paintings for new in found)
     await app.quotas.check(found[0].user_id, found[0].where, pictures)
 
 
@@ -344,11 +344,13 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
     """The request as its model and the rules take it; raises UserError if they do not."""
     if new.user_id:
         await app.house_rules.check(new.where.guild_id, new.user_id)
-    if new.kind == JobKind.PAINT:
+    if new.kind in PAINTING:
         card = _check(app, new)
-        new = await with_stored_pictures(app, new)
-        new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
-        new = replace(new, weight=new.weight / quality(card, new.request.quality).cost(card))
+        if new.kind == JobKind.PAINT:
+            new = await with_stored_pictures(app, new)
+            new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
+        cost = quality(card, new.request.quality).cost(card) * new.rounds
+        new = replace(new, weight=new.weight / cost)
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
 

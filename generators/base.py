@@ -46,6 +46,19 @@ class WorkDone(NamedTuple):
 NO_WORK = WorkDone()
 
 
+@dataclass(frozen=True, eq=False)
+class WordMap:
+    """Where a word drew: the mean share of the denoiser's attention that it had, over heads, layers and steps.
+
+    ``cells`` has rows and columns over the whole picture, shares from 0 to 1; ``step`` is the number of steps that were
+    taken before its prompt counted.
+    """
+
+    word: str
+    step: int
+    cells: np.ndarray
+
+
 @dataclass(frozen=True)
 class Finished:
     """A request is done and has left the generator; images and seeds are in the request's order.
@@ -53,7 +66,7 @@ class Finished:
     ``seconds`` is the time since it was admitted, ``busy_seconds`` its share of that time: a step of four samples
     counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts beyond the text encoders'
     length, ``unused`` the options (steps, guidance, seed) that an images server does not take, and ``work`` what is
-    known of the work that it took.
+    known of the work that it took. ``maps`` says of an explained request where the words drew in its first picture.
     """
 
     key: str
@@ -65,6 +78,7 @@ class Finished:
     unread_negative: str = ""
     unused: tuple[str, ...] = ()
     work: WorkDone = NO_WORK
+    maps: tuple[WordMap, ...] = ()
 
 
 @dataclass(frozen=True)

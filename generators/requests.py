@@ -61,7 +61,8 @@ class GenerationRequest:
     later prompts, each with the number of steps taken before it counts; after ``stop_after`` steps the picture is
     finished as it is. With ``tile`` its opposite edges continue each other. ``references`` are other given pictures.
     ``quality`` names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left
-    out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only.
+    out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only. With
+    ``explained`` it is found out where each word draws, which changes no picture.
     """
 
     prompt: str
@@ -90,6 +91,7 @@ class GenerationRequest:
     quality: str = STANDARD
     skipping: SkipRule | None = None
     guided: GuidedPart | None = None
+    explained: bool = False
 
     @property
     def steps(self) -> int:

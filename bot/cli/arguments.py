@@ -52,6 +52,11 @@ def _add_services(add: Add) -> None:
 
 def _add_requests(add: Add) -> None:
     _add_imagine(add("imagine", help="paint one idea, through the same filter, queue and worker"))
+    explain = add("explain", help="which words drew what in a picture, and what the added words did")
+    explain.add_argument("picture", metavar="PICTURE", help="its request and number, such as 12-1")
+    explain.add_argument("--out", type=Path, metavar="DIR", help="copy the sheets into this folder")
+    explain.add_argument("--json", action="store_true", help="print the result as JSON")
+    explain.set_defaults(verb=verbs.explain)
     _add_history(add("history", help="what was asked for, newest first"))
 
     ratings = add("ratings", help="rated results as JSON lines, of members who let models be trained")

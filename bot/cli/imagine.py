@@ -18,14 +18,15 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from limner.bot import submit
+from limner.bot import picture_actions, submit
 from limner.bot.app import App, open_app
 from limner.bot.cli.again import read_again
 from limner.bot.cli.files import check_out, copy_pictures, read_file
-from limner.bot.errors import SetupError, StorageFull, StorageReadOnly
+from limner.bot.errors import BadOption, SetupError, StorageFull, StorageReadOnly
 from limner.bot.options.ask import Ask
 from limner.bot.options.notes import STATUSES, sentences
 from limner.bot.place import OUTSIDE
+from limner.bot.posted_pictures import NAMED
 from limner.bot.quantities import decimal
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
@@ -52,6 +53,7 @@ NOT_SEEN = N_(
     "why, and `limner history --json` where the pictures are once they are classified."
 )
 NO_WORKER = N_("No worker stays alive to paint this; the lines above and `limner doctor` say why.")
+NO_NAME = N_("Name a picture by its request and number, such as 12-1; `limner history` lists them.")
 INTERRUPTED = N_("It was stopped from the command line.")
 
 
@@ -78,15 +80,38 @@ async def imagine(
             ask = replace(ask.saying(**{name: ",".join(hashes)}), image_name=_name(given))
         again = await read_again(app, repeated, ask) if repeated else None
         jobs = [await submit.submit(app, again.new)] if again else await _submitted(app, ask)
-        try:
-            jobs = await _paint(app, jobs)
-        except BaseException:
-            for job in jobs:
-                await app.jobs.cancel(job.id, _(INTERRUPTED))
-            raise
-        jobs = [await _let_through(app, job) for job in jobs]
+        jobs = await _carried_out(app, jobs)
         pictures = [_shown(app, job, out) for job in jobs]
         more = await again.notes(app, jobs[0]) if again else []
+        return _print(app, jobs, pictures, more, as_json=as_json)
+
+
+async def explain(settings: Settings, named: str, *, out: Path | None, as_json: bool) -> int:
+    """Explain a picture that is named as 12-1, like `imagine`; raises BadOption for another name."""
+    await migrate.check(settings.url)
+    async with open_app(settings) as app:
+        check_out(app, out)
+        found = NAMED.fullmatch(named)
+        if found is None:
+            raise BadOption(_(NO_NAME))
+        job = await app.jobs.get(int(found["job"]))
+        asker = picture_actions.Asker(OPERATOR, job.locale, OUTSIDE)
+        jobs = await _carried_out(app, [await picture_actions.explain(app, job, int(found["number"]), asker)])
+        pictures = [_shown(app, job, out) for job in jobs]
+        return _print(app, jobs, pictures, [], as_json=as_json)
+
+
+async def _carried_out(app: App, jobs: Sequence[Job]) -> list[Job]:
+    try:
+        jobs = await _paint(app, jobs)
+    except BaseException:
+        for job in jobs:
+            await app.jobs.cancel(job.id, _(INTERRUPTED))
+        raise
+    return [await _let_through(app, job) for job in jobs]
+
+
+def _print(app: App, jobs: Sequence[Job], pictures: Sequence[list[Path]], more: Sequence[str], *, as_json: bool) -> int:
     if as_json:
         results = [result(job, paths, app.styles, more) for job, paths in zip(jobs, pictures, strict=True)]
         print(json.dumps(results if len(results) > 1 else results[0], ensure_ascii=False))

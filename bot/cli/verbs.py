@@ -75,6 +75,15 @@ def imagine(arguments: argparse.Namespace) -> int:
     return asyncio.run(work)
 
 
+def explain(arguments: argparse.Namespace) -> int:
+    """Explain a picture."""
+    with importing():
+        from limner.bot.cli.imagine import explain
+
+    work = explain(_quiet_settings(arguments), arguments.picture, out=arguments.out, as_json=arguments.json)
+    return asyncio.run(work)
+
+
 def history(arguments: argparse.Namespace) -> int:
     """Print requests."""
     from limner.bot.cli.history import show_history

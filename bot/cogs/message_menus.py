@@ -14,7 +14,7 @@ from limner.bot.cogs.improve import enhance, upscale
 from limner.bot.errors import BadOption, BadPicture
 from limner.bot.options.ask import find_card
 from limner.bot.picture_actions import check_varies
-from limner.bot.reasons import JobKind
+from limner.bot.reasons import ABOUT_PICTURES
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.error_answers import answer_error
@@ -135,7 +135,7 @@ async def _details(interaction: Interaction, app: App, message: discord.Message)
 async def _reuse(interaction: Interaction, app: App, message: discord.Message) -> None:
     """Open the form with the words and settings of the message's request."""
     job = await _request_of(interaction, app, message)
-    if job.kind == JobKind.DESCRIBE or job.is_of_file:
+    if job.kind in ABOUT_PICTURES or job.is_of_file:
         raise BadOption(_(NO_SETTINGS))
     await open_form(interaction, app, "imagine", given=settings_of(app, job))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limner.bot.options.repeats import sentence_of
+from limner.bot.quantities import decimal
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.styles import Styles
@@ -43,6 +44,8 @@ REPEATED = "repeated"
 """How a repeat compares with the request that it repeats."""
 WITHOUT = "without"
 """The LoRA for few steps of the draft that is enhanced, which is removed since."""
+EXPLAINED = "explained"
+"""What the sheets of an explanation cannot say: numbered words, whether there is a comparison, and its likenesses."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
 TOO_LATE = N_("The last change came after the last step, so it has no effect.")
@@ -109,6 +112,8 @@ def _sentences(job: Job, styles: Styles) -> Iterator[str]:
     notes: dict[str, Any] = job.notes
     if repeated := notes.get(REPEATED):
         yield sentence_of(repeated, _("request {job}", job=repeated["job"]))
+    if explained := notes.get(EXPLAINED):
+        yield from _explained(explained)
     said = job.idea, str(job.request["negative_prompt"])
     found = [part for text in said for part in not_understood(without_weights(text) if notes.get(WEIGHED) else text)]
     if found:
@@ -150,6 +155,24 @@ def _sentences(job: Job, styles: Styles) -> Iterator[str]:
             "names another one in the setting models.",
             model=model,
         )
+
+
+def _explained(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["words"]:
+        yield _("Each word's picture is bright where the model looked at that word while it painted.")
+    else:
+        yield _("None of its words has a map, as there are only grammatical ones.")
+    if numbered := found["numbered"]:
+        yield _(
+            "Words by number: {words}", words=_some(commas(f"{number} {word}" for number, word in numbered.items()))
+        )
+    if not found["compared"]:
+        yield _("No words were added to the idea, so there is nothing to compare.")
+        return
+    yield _("Left with the added words, right without them, from the same seed.")
+    if found["likeness"]:
+        left, right = (decimal(value, 2) for value in found["likeness"])
+        yield _("Likeness to the idea: {left} on the left, {right} on the right.", left=left, right=right)
 
 
 def _some(words: str) -> str:

@@ -63,6 +63,13 @@ def control(card: ModelCard) -> str:
     )
 
 
+def explaining(card: ModelCard) -> str:
+    """Showing which words drew what."""
+    if card.explains:
+        return ""
+    return _("The model {model} cannot show which of its words drew what; Details shows the words.", model=card.name)
+
+
 def quality(card: ModelCard) -> str:
     """Drafts and fine pictures."""
     if card.has_steps and not card.server:

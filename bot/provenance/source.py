@@ -12,7 +12,7 @@ class DigitalSource(StrEnum):
 
     #: A model made it, of words or of other pictures.
     TRAINED = "trainedAlgorithmicMedia"
-    #: A model made parts of it; the rest is a given picture.
+    #: A model made parts of it; the rest is a given picture, or drawn beside them.
     COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
     #: A given picture was enlarged or adjusted.
     ENHANCED = "algorithmicallyEnhanced"

@@ -30,7 +30,7 @@ from sqlalchemy.orm import lazyload
 from limner.bot.place import OUTSIDE, Where
 from limner.bot.queue.candidates import next_turn
 from limner.bot.queue.quota import Limit, Over, over_limit
-from limner.bot.reasons import OPEN, Action, HoldReason, JobKind, JobStatus
+from limner.bot.reasons import OPEN, PAINTING, Action, HoldReason, JobKind, JobStatus
 from limner.bot.storage.history.lineage import origins
 from limner.bot.storage.history.search import facets, index_form
 from limner.bot.storage.tables.models import Job, ReferencePicture
@@ -72,6 +72,17 @@ class NewJob:
     quarantine: HoldReason | None = None
     #: Which one it is of the requests that one click makes.
     nth: int = 0
+
+    @property
+    def rounds(self) -> int:
+        """How often its pictures are painted: an explanation also shows them without the added words."""
+        is_compared = self.kind == JobKind.EXPLAIN and self.expansion and self.expansion.added
+        return 2 if is_compared else 1
+
+    @property
+    def paintings(self) -> int:
+        """How many pictures the executor paints for it."""
+        return self.request.num_images_per_prompt * self.rounds if self.kind in PAINTING else 0
 
     @property
     def click_key(self) -> str | None:
@@ -130,9 +141,9 @@ def row(new: NewJob) -> dict[str, Any]:
         "server_id": new.where.guild_id or 0,
         "request": new.request.to_json(),
         "weights_key": new.request.weights_key,
-        "pixels": new.request.pixels if new.kind == JobKind.PAINT else 1,  # other kinds use no executor capacity
-        "samples": new.request.num_images_per_prompt,
-        "steps": new.request.steps,
+        "pixels": new.request.pixels if new.kind in PAINTING else 1,  # other kinds use no executor capacity
+        "samples": new.request.num_images_per_prompt * new.rounds,
+        "steps": new.request.steps * new.rounds,
         "input_sha256": new.request.init_image,
         "mask_sha256": new.request.mask,
         "expansion": new.expansion.to_json() if new.expansion else None,
@@ -238,8 +249,7 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
 
 async def _over_quota(session: AsyncSession, asking: Asking) -> Over | None:
     new = asking.new
-    pictures = new.request.num_images_per_prompt if new.kind == JobKind.PAINT else 0
-    return await over_limit(session, new.user_id, new.where.guild_id or 0, pictures, asking.quota)
+    return await over_limit(session, new.user_id, new.where.guild_id or 0, new.paintings, asking.quota)
 
 
 async def _why_not(session: AsyncSession, row: Mapping[str, Any], over: Over | None) -> NotTaken:

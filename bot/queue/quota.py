@@ -10,7 +10,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from limner.bot.errors import QuotaUsed
-from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.reasons import PAINTING, JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 
@@ -63,7 +63,7 @@ async def _used(session: AsyncSession, user_id: int, guild_id: int, limit: Limit
     last_before = select(Job.id).where(Job.created_at <= since).order_by(Job.created_at.desc()).limit(1)
     mine = (Job.user_id == user_id, Job.id > func.coalesce(last_before.scalar_subquery(), 0))
     lately = (Job.guild_id == guild_id, Job.created_at > since, Job.status.in_(COUNTED))
-    pictures = case((Job.kind == JobKind.PAINT, Job.samples), else_=0)
+    pictures = case((Job.kind.in_(PAINTING), Job.samples), else_=0)
     amount = func.coalesce(func.sum(pictures if limit.is_of_pictures else Job.busy_seconds), 0)
     row = (await session.execute(select(amount, func.min(Job.created_at)).where(*mine, *lately))).one()
     return float(row[0]), row[1]

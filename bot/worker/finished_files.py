@@ -14,6 +14,7 @@ from limner.bot.provenance.corner_label import labelled
 from limner.bot.provenance.manifest import Ingredient, Relationship, Statement, signed
 from limner.bot.provenance.source import DigitalSource
 from limner.bot.provenance.watermark import SIDE, Watermark, read_key
+from limner.bot.reasons import JobKind
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.tables.models import Job
 from limner.generators.requests import GenerationRequest
@@ -72,7 +73,8 @@ def finished_file(
 def _source(job: Job) -> DigitalSource:
     if job.is_of_file:
         return DigitalSource.ENHANCED
-    return DigitalSource.COMPOSITE if job.generation.keeps_pixels else DigitalSource.TRAINED
+    is_composed = job.generation.keeps_pixels or job.kind == JobKind.EXPLAIN
+    return DigitalSource.COMPOSITE if is_composed else DigitalSource.TRAINED
 
 
 def _ingredients(app: App, request: GenerationRequest, start: str | None) -> Iterator[Ingredient]:

@@ -119,6 +119,10 @@ class InFlightJobs:
                 users.add(job.user_id)
         return leaving, coming
 
+    def again(self, job: Job) -> None:
+        """A job has left the executor and enters it once more."""
+        self._ready[job.id] = job
+
     def take_back(self) -> list[Job]:
         """The executor has failed: mark all its jobs to leave it."""
         painting = self.painting

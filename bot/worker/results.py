@@ -19,7 +19,7 @@ from limner.bot.options import notes
 from limner.bot.options.parameters import parameters, with_pairs
 from limner.bot.options.repeats import compared, made_with
 from limner.bot.queue.endings import StoredPicture
-from limner.bot.reasons import Action
+from limner.bot.reasons import Action, JobKind
 from limner.bot.server_styles import styles_at
 from limner.bot.storage.history.marks import is_marked
 from limner.bot.storage.pictures.input_images import GONE
@@ -46,11 +46,15 @@ KEPT_WORDS = 20
 
 @dataclass(frozen=True)
 class Result:
-    """A picture, its PNG file with generation parameters, and the number in its invisible mark."""
+    """A picture, its PNG file with generation parameters, and the number in its invisible mark.
+
+    ``shows`` is the painted picture that it shows beside other things: the one that is classified.
+    """
 
     kept: SelectedPicture
     png: bytes
     mark: int | None = None
+    shows: Image.Image | None = None
 
 
 async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
@@ -62,7 +66,7 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     revisions = Revisions(app.measured)
     found = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, revisions)
     job.made_with = found | mark_name(app, job)
-    kept = [await _with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
+    kept = [await with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
     finishing = job.generation.finish
     start = job.generation.init_image
@@ -70,7 +74,8 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
         await finish(app, scoring, job, one, text, finishing, start) for one, text in zip(kept, written, strict=True)
     ]
     if job.action == Action.REPEAT:
-        job.notes = {**job.notes, notes.REPEATED: await _compared(app, job, [one.kept.image for one in results])}
+        images = [one.kept.image for one in results]
+        job.notes = {**job.notes, notes.REPEATED: await compared_with_parent(app, job, images)}
     return results
 
 
@@ -107,16 +112,23 @@ async def hand_in(
     seconds: float,
     busy_seconds: float,
 ) -> None:
-    """Store the files while the classifier runs, then mark the job as succeeded; its embeddings come after that."""
-    files, images = [result.png for result in results], [result.kept.image for result in results]
+    """Store the files while the classifier runs, then mark the job as succeeded; its embeddings come after that.
+
+    Raises:
+        NotClassified: a painted picture of which only a sheet is stored could not be classified.
+    """
+    files, images = [result.png for result in results], [result.shows or result.kept.image for result in results]
     hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
+    if any(result.shows and not look for result, look in zip(results, seen, strict=True)):
+        raise NotClassified
     pictures = [
         StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness, one.mark)
         for sha256, one, look in zip(hashes, results, seen, strict=True)
     ]
     if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
         await asyncio.to_thread(_keep, app, files)
-        await embed_new(app, scoring, job, images)
+        if job.kind != JobKind.EXPLAIN:
+            await embed_new(app, scoring, job, images)
     # A job that is not this worker's any more is another one's, which stores the same files.
     elif await app.jobs.is_stopped(job.id):
         await app.history.drop_files(set(hashes))
@@ -135,7 +147,7 @@ async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Im
     return seen
 
 
-async def _with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPicture:
+async def with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPicture:
     """A painting of a part of a picture, with the picture's own pixels in the rest."""
     request = job.generation
     if not request.init_image or not request.keeps_pixels:
@@ -149,7 +161,7 @@ async def _with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPi
 
 
 async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dict[str, Any]:
-    style, idea = styles_at(app, job.guild_id).presets.get(job.style, PLAIN).text, _idea_as_painted(job)
+    style, idea = styles_at(app, job.guild_id).presets.get(job.style, PLAIN).text, idea_as_painted(job)
     is_weighed = card.weighs and (is_weighted(idea) or is_weighted(job.request["negative_prompt"]))
     idea = without_weights(idea) if is_weighed else idea
     for part in notes.not_understood(idea):
@@ -166,13 +178,17 @@ async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dic
     return {name: value for name, value in found.items() if value}
 
 
-async def _compared(app: App, job: Job, images: Sequence[Image.Image]) -> dict[str, Any]:
-    """How a repeat's pictures compare with those of the request that it repeats, as far as these are kept."""
+async def compared_with_parent(app: App, job: Job, images: Sequence[Image.Image]) -> dict[str, Any]:
+    """How a repeat's pictures compare with those of the request that it repeats, as far as these are kept.
+
+    That of one picture has this picture alone.
+    """
     number = job.parent_id or 0
     found = await app.history.some([number])
     then = found[0].made_with if found else None
     rows = found[0].images if found else []
-    pairs = [(images[row.position], row.sha256) for row in rows if row.position < len(images)]
+    first = (job.parent_picture or 1) - 1
+    pairs = [(image, row.sha256) for row in rows for at, image in enumerate(images, first) if at == row.position]
     now = job.made_with or {}
     return {"job": number} | await asyncio.to_thread(lambda: compared(then, now, list(_opened(app, pairs))))
 
@@ -204,10 +220,10 @@ async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequ
     request = job.generation
     if not request.keep:
         return [SelectedPicture(image, seed) for image, seed in zip(finished.images, finished.seeds, strict=True)]
-    return await scoring.choose(finished.images, finished.seeds, request.keep, _idea_as_painted(job))
+    return await scoring.choose(finished.images, finished.seeds, request.keep, idea_as_painted(job))
 
 
-def _idea_as_painted(job: Job) -> str:
+def idea_as_painted(job: Job) -> str:
     """The idea in the model's language, without additions."""
     expansion = job.expanded
     if expansion is None:

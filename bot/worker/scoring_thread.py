@@ -70,6 +70,14 @@ class ScoringThread:
             log.warning("image_text_model_failed reason=%s", error_site(error))
             return [SelectedPicture(image, seed) for image, seed in zip(images[:keep], seeds[:keep], strict=True)]
 
+    async def likeness(self, images: Sequence[Image.Image], words: str) -> list[float]:
+        """The similarity of each picture to the words, from -1 to 1; nothing if the model fails."""
+        try:
+            return await self._call(lambda: self._read().score(images, [words])[:, 0].tolist())
+        except Exception as error:
+            log.warning("image_text_model_failed reason=%s", error_site(error))
+            return []
+
     async def features(self, images: Sequence[Image.Image]) -> list[bytes]:
         """The model's embedding of each picture, one byte for each number; nothing if the model fails."""
         try:

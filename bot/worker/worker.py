@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from limner.bot.app import App
 from limner.bot.background import WRITE_AGAIN_SECONDS, patiently
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
-from limner.bot.reasons import JobKind
+from limner.bot.reasons import PAINTING, JobKind
 from limner.bot.storage.erasing import merge_index
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.changes import Changes
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread, NotChanged
+from limner.bot.worker.explanations import Explanations, from_explanation
 from limner.bot.worker.failures import STUMBLED, charge, end_failed, guarded
 from limner.bot.worker.heartbeat import Heartbeat
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge, finish_given
 from limner.bot.worker.picture_embeddings import OlderPictures
-from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt, with_addresses
+from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread
@@ -84,6 +85,7 @@ class Worker:
         self._scoring = scoring
         self._in_flight = InFlightJobs()
         self._changes = Changes(app, worker_id)
+        self._explanations = Explanations()
         self._storage = StorageWatch(app.images)
         self._heartbeat = Heartbeat(app, worker_id, self._in_flight)
         self._reports = Reports(app, classifier, worker_id)
@@ -197,7 +199,7 @@ class Worker:
 
     def _take(self, job: Job) -> None:
         card = self._app.settings.cards.get(job.request["model"])
-        if self._cold and card and job.kind == JobKind.PAINT:
+        if self._cold and card and job.kind in PAINTING:
             # While its prompt is made: the first loads of the image and the language model take seconds each.
             self._warming = asyncio.create_task(self._load(card), name="load")
         self._cold = False
@@ -234,6 +236,7 @@ class Worker:
         if self._in_flight.drop(job_id):
             log.info("job_dropped job=%s", job_id)
             self._reports.forget(job_id)
+            self._explanations.forget(job_id)
 
     # Pixels
 
@@ -242,7 +245,7 @@ class Worker:
         leaving, coming = self._in_flight.hand_over(self._executor.together)
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
-            requests = {str(job.id): with_addresses(self._app, job) for job in coming}
+            requests = {str(job.id): self._explanations.next_request(self._app, job) for job in coming}
             events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model)
         except WorkerBroken:
             raise
@@ -264,12 +267,15 @@ class Worker:
             return
         match event:
             case Progress():
-                self._reports.stepped(job, event.step)
+                self._reports.stepped(job, event.step + self._explanations.steps_before(job))
             case Preview():
                 self._reports.previewed(job, event.image)
             case Finished():
                 self._reports.finished(event.work)
-                self._let_go(job, self._store(job, event))
+                if job.kind == JobKind.EXPLAIN and self._explanations.has_another(job, event):
+                    self._in_flight.again(job)
+                else:
+                    self._let_go(job, self._store(job, self._explanations.take(job, event)))
             case NotChanged():
                 self._changes.undo(job, event)
             case Failed():
@@ -278,6 +284,7 @@ class Worker:
     def _let_go(self, job: Job, ending: Coroutine[Any, Any, None]) -> None:
         """A job has left the executor: write its result into its row while the next step runs."""
         self._reports.forget(job.id)
+        self._explanations.forget(job.id)
         task = asyncio.create_task(self._guard(job, ending), name=f"end-{job.id}")
         self._in_flight.let_go(job, task)
         task.add_done_callback(lambda task: self._ended(job, task))
@@ -290,9 +297,12 @@ class Worker:
 
     # Ends
 
-    async def _store(self, job: Job, finished: Finished) -> None:
-        results = await from_painting(self._app, self._scoring, job, finished)
-        seconds, busy_seconds = finished.seconds, finished.busy_seconds
+    async def _store(self, job: Job, paintings: Sequence[Finished]) -> None:
+        if job.kind == JobKind.EXPLAIN:
+            results = await from_explanation(self._app, self._scoring, job, paintings)
+        else:
+            results = await from_painting(self._app, self._scoring, job, paintings[-1])
+        seconds, busy_seconds = (sum(getattr(one, name) for one in paintings) for name in ("seconds", "busy_seconds"))
         beside = (self._classifier, self._scoring)
         await hand_in(self._app, *beside, job, results, seconds=seconds, busy_seconds=busy_seconds)
 

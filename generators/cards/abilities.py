@@ -135,6 +135,7 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "dialect": "tags" if pipeline in UNETS else "sentences",
         "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
         "guides_in_part": pipeline in (STARTS | ONLY_FROM_PICTURES) and not pipeline.startswith("Flux"),
+        "explains": pipeline in STARTS | ONLY_FROM_PICTURES,
         "weighs": pipeline in UNETS,
         "tiles": pipeline in UNETS,
         "takes_loras": not TAKES_NO_LORA.match(pipeline),

@@ -107,6 +107,8 @@ class ModelCard:
     """Takes another prompt between two steps, and can stop early."""
     guides_in_part: bool = False
     """Computes guidance from a second half of its denoiser's rows, which some steps can do without."""
+    explains: bool = False
+    """Its denoiser's attention says which words drew what."""
     weighs: bool = False
     """Reads weights of words, and BREAK."""
     tiles: bool = False

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.refused_references import refused_together
+from limner.generators.diffusion.attention_maps import AttentionMaps
 from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.pipelines import Pipelines, arguments
 from limner.generators.diffusion.textual_inversion import TextualInversions
 from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
+from limner.generators.diffusion.word_tokens import tokens_of_prompt, tokens_of_weighted
 from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
@@ -54,6 +56,8 @@ class Admission:
             raise BadRequest(
                 sentence("The strength is at most 1 and must leave at least one step; change it or take more steps.")
             )
+        if request.explained and not self._card.explains:
+            raise BadRequest(sentence("This model cannot show which words drew what; choose another one."))
         self._pipelines.controlnets.check(request)
         self._pipelines.adapters.check(request)
         if why := refused_together(self._card, request):
@@ -84,7 +88,7 @@ class Admission:
     def steer(self, flight: Flight, step: int, prompt: str) -> None:
         """Give a flight the words that the stock pipeline would denoise from with that prompt."""
         other = self._begin("", replace(flight.request, prompt=prompt, references=()))
-        flight.steer(step, other.words)
+        flight.steer(step, other.words, self._maps(other.request))
         other.stop()
 
     def _begin(self, key: str, request: GenerationRequest) -> Flight:
@@ -93,14 +97,31 @@ class Admission:
         if id(pipe) not in self._shared:  # a pipeline is kept as long as this admission
             self._shared[id(pipe)] = Shared(pipe)
         shared, arguments = self._shared[id(pipe)], self._arguments(pipe, request)
-        return Flight(key, request, shared, scheduler, arguments, loras=self._adapters.attached)
+        more = {"loras": self._adapters.attached, "maps": self._maps(request)}
+        return Flight(key, request, shared, scheduler, arguments, **more)
+
+    def _maps(self, request: GenerationRequest) -> AttentionMaps | None:
+        """Maps of an explained request's words, without anything in them yet; None for other requests."""
+        if not request.explained:
+            return None
+        request = self._embeddings.spelled(request)
+        pipe, prompt = self._pipelines.pipeline(request), request.prompt
+        if self._is_embedded(request):
+            words = tokens_of_weighted(pipe, prompt, in_chunks=self._card.chunks)
+        else:
+            words = tokens_of_prompt(pipe, prompt, self._pipelines.longest(request))
+        return AttentionMaps(words, request.size) if words else None
+
+    def _is_embedded(self, request: GenerationRequest) -> bool:
+        """Whether its prompts come as embeddings: those with weights, and long ones in chunks."""
+        is_long = self._card.chunks and any(self._pipelines.unread(request))
+        return self._pipelines.has_unet and (is_long or has_weights(request))
 
     def _arguments(self, pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, Any]:
-        """The arguments of the stock call; prompts with weights, and long ones in chunks, come as embeddings."""
+        """The arguments of the stock call."""
         request = self._embeddings.spelled(request)
         given = arguments(pipe, request)
-        is_long = self._card.chunks and any(self._pipelines.unread(request))
-        if not self._pipelines.has_unet or not (is_long or has_weights(request)):
+        if not self._is_embedded(request):
             return given
         words = {name: value for name, value in given.items() if name not in ("prompt", "negative_prompt")}
         return words | embeddings(pipe, request, in_chunks=self._card.chunks)

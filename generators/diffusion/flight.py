@@ -17,9 +17,10 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from limner.generators.base import WorkDone
+from limner.generators.base import WordMap, WorkDone
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.diffusion.adapter_loading import denoiser_of
+from limner.generators.diffusion.attention_maps import AttentionMaps
 from limner.generators.diffusion.guided_steps import GuidedSteps, twice
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.prompt_cache import PromptCache
@@ -53,6 +54,7 @@ class Flight:
         scheduler: one that is not shared.
         arguments: of the pipeline's call.
         loras: what is attached to the text encoders.
+        maps: where the words of its prompt draw is added to these.
 
     Raises:
         ValueError: the pipeline refuses the arguments.
@@ -67,6 +69,7 @@ class Flight:
         arguments: dict[str, Any],
         *,
         loras: Hashable = (),
+        maps: AttentionMaps | None = None,
     ) -> None:
         self.key = key
         self.request = request
@@ -82,6 +85,7 @@ class Flight:
         self.images: list[Image.Image] | None = None
         self.error: GenerationError | None = None
         self._steering: list[tuple[int, dict[str, Any]]] = []
+        self._maps: list[tuple[int, AttentionMaps]] = [(0, maps)] if maps else []
         self._skipping = _skipping(request)
         self._guided = GuidedSteps(request.guided, request.num_images_per_prompt) if request.guided else None
         self._is_unguided = False  # whether the waiting call has the prompt's rows alone
@@ -123,11 +127,18 @@ class Flight:
         given = call.kwargs if call else {}
         return {name: given[name] for name in WORDS if name in given}
 
-    def steer(self, step: int, words: dict[str, Any]) -> None:
-        """Denoise from these `words` once ``step`` steps are taken."""
+    @property
+    def word_maps(self) -> tuple[WordMap, ...]:
+        """Where the words drew so far, in the order of their prompts."""
+        return tuple(one for step, maps in self._maps for one in maps.found(step))
+
+    def steer(self, step: int, words: dict[str, Any], maps: AttentionMaps | None = None) -> None:
+        """Denoise from these `words` once ``step`` steps are taken; where they draw is added to ``maps``."""
         self._steering.append((step, words))
+        if maps:
+            self._maps.append((step, maps))
         if self.waiting is not None:
-            self.waiting = self._thinned(self._steered(self.full or self.waiting))
+            self.waiting = self._thinned(self._steered(self._observed(self.full or self.waiting)))
 
     def take(self) -> Call | None:
         """The calls that the loop waits for; the caller must answer them."""
@@ -162,6 +173,13 @@ class Flight:
         predicted = self.watch.denoised()
         clean = latents if predicted is None else predicted
         return clean if init_mask is None else (1 - init_mask) * image_latents + init_mask * clean
+
+    def _observed(self, call: Call) -> Call:
+        """The call with the maps of the present step's words, for the first picture; decoding has none."""
+        maps = [maps for step, maps in self._maps if step <= self.step]
+        if not maps or WORDS[0] not in call.kwargs or call.is_control:
+            return call
+        return replace(call, watched={call.rows - self.request.num_images_per_prompt: maps[-1]})
 
     def _steered(self, call: Call) -> Call:
         """The call with the words of the present step, if the prompt was changed; decoding has none."""
@@ -201,7 +219,7 @@ class Flight:
 
     def _went_on(self, result: Any) -> None:
         while isinstance(result, Call):
-            self.waiting = self._thinned(self._steered(result))
+            self.waiting = self._thinned(self._steered(self._observed(result)))
             if self.waiting is not None:
                 return
             result = self._loop.switch((self._completed([]),))

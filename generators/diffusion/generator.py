@@ -353,9 +353,8 @@ class DiffusionGenerator:
         elif flight.images is not None:
             seconds = now - flight.admitted
             unread = ("", "") if self._card.chunks else self._pipelines.unread(flight.request)
-            yield Finished(
-                flight.key, flight.images, flight.request.seeds, seconds, flight.busy, *unread, work=flight.work
-            )
+            more = {"work": flight.work, "maps": flight.word_maps}
+            yield Finished(flight.key, flight.images, flight.request.seeds, seconds, flight.busy, *unread, **more)
         else:
             return
         del self._flights[flight.key]

@@ -166,10 +166,14 @@ class Pipelines:
             self._fresh[name] = made.from_config(self._own.config, **changes)
         return copy.copy(self._fresh[name])  # its loop sets it up anew; what a copy shares is only read
 
+    def longest(self, request: GenerationRequest) -> int | None:
+        """The tokens that a request's pipeline reads with encoders other than CLIP's; None for all."""
+        longest = inspect.signature(self.pipeline(request).__call__).parameters.get("max_sequence_length")
+        return longest.default if longest else None
+
     def unread(self, request: GenerationRequest) -> tuple[str, str]:
         """The ends of a request's prompt and negative prompt that exceed every text encoder."""
-        longest = inspect.signature(self.pipeline(request).__call__).parameters.get("max_sequence_length")
-        limit = longest.default if longest else None
+        limit = self.longest(request)
         return self._unread(request.prompt, limit), self._unread(request.negative_prompt, limit)
 
     def _unread(self, text: str, limit: int | None) -> str:

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from limner.generators.diffusion.attention_maps import AttentionMaps, watching
 from limner.generators.diffusion.ladder import Ladder
 from limner.generators.errors import GenerationError, OutOfMemory
 from limner.generators.failures import understand
@@ -44,6 +45,8 @@ class Call:
     model: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    watched: Mapping[int, AttentionMaps] = field(default_factory=dict[int, AttentionMaps])
+    """The maps of words of the rows that have some."""
 
     @property
     def rows(self) -> int:
@@ -71,7 +74,10 @@ class Call:
         They get dictionaries of their own, since those of transformers take entries out of them.
         """
         own = self.take(0, self.rows)
-        return own.model(*own.args, **own.kwargs)[0]
+        if not self.watched:
+            return own.model(*own.args, **own.kwargs)[0]
+        with watching(own.model, self.watched, self.kwargs["encoder_hidden_states"].shape[1]):
+            return own.model(*own.args, **own.kwargs)[0]
 
     def fitted(self, dtype: torch.dtype) -> Call:
         """The same call in the model's precision, with one timestep per row.
@@ -82,15 +88,23 @@ class Call:
 
     def take(self, start: int, stop: int) -> Call:
         """The same call for some of the rows."""
-        return self._changed(lambda parts: parts[0][start:stop])
+        watched = {row - start: maps for row, maps in self.watched.items() if start <= row < stop}
+        return replace(self._changed(lambda parts: parts[0][start:stop]), watched=watched)
 
     def pick(self, rows: Sequence[int]) -> Call:
         """The same call for these rows."""
-        return self._changed(lambda parts: _picked(parts[0], rows))
+        watched = {place: self.watched[row] for place, row in enumerate(rows) if row in self.watched}
+        return replace(self._changed(lambda parts: _picked(parts[0], rows)), watched=watched)
 
     def join(self, others: Sequence[Call]) -> Call:
         """One call for all rows, of this call first; all have the same shape."""
-        return self._changed(_concatenate, others) if others else self
+        if not others:
+            return self
+        watched, start = dict[int, AttentionMaps](), 0
+        for call in (self, *others):
+            watched |= {start + row: maps for row, maps in call.watched.items()}
+            start += call.rows
+        return replace(self._changed(_concatenate, others), watched=watched)
 
     def _changed(self, change: Callable[[Sequence[Rows]], Rows], others: Sequence[Call] = ()) -> Call:
         calls = [self, *others]

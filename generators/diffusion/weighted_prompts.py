@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,6 +48,19 @@ def embeddings(pipe: DiffusionPipeline, request: GenerationRequest, *, in_chunks
     return dict(zip(_NAMES, (_filled(words, empty, length), _filled(without, filler, length), *pooled), strict=False))
 
 
+def places_of(
+    pipe: DiffusionPipeline, pieces: Sequence[Sequence[str]], *, in_chunks: bool
+) -> list[tuple[str, list[int]]]:
+    """Each piece of a prompt's parts between BREAKs, and the places of its tokens in `embeddings`."""
+    encoder, found, start = _Encoder(pipe, in_chunks=in_chunks), list[tuple[str, list[int]]](), 0
+    for part in pieces:
+        numbers = encoder.numbers(part)
+        for number, piece in enumerate(part):
+            found.append((piece, [start + place for place, owner in enumerate(numbers) if owner == number]))
+        start += len(numbers)
+    return found
+
+
 class _Encoder:
     """A pipeline's CLIP encoders, side by side as the pipeline reads them."""
 
@@ -77,6 +91,12 @@ class _Encoder:
     def encode(self, text: str) -> Tensor:
         """(1, tokens, width), the parts of the text one after the other."""
         return torch.cat([self._part(fragments) for fragments in parts(text)], dim=1)
+
+    def numbers(self, pieces: Sequence[str]) -> list[int]:
+        """Which of the pieces each token of a part is of; -1 for tokens of none."""
+        weights = [number + 2.0 for number in range(len(pieces))]  # Compel gives tokens of no fragment 1
+        _, found, _ = self._providers[0].get_token_ids_and_expand_weights([*pieces], weights, device=self._device)
+        return [max(-1, round(weight) - 2) for weight in found.tolist()]
 
     def _part(self, fragments: list[tuple[str, float]]) -> Tensor:
         words, weights = [words for words, _ in fragments], [weight for _, weight in fragments]

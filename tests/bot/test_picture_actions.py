@@ -36,12 +36,14 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "Pan up": {**PART, "action": "pan_up", "size": (160, 168), "box": (0, 56, 160, 168)},
     "Pan down": {**PART, "action": "pan_down", "size": (160, 168), "box": (0, 0, 160, 112)},
     "Adjust": {"strength": None, "kind": JobKind.FINISH, "action": "adjust", "size": SIZE},
+    "Explain": {"strength": None, "kind": JobKind.EXPLAIN, "action": "explain", "size": SIZE},
     "Upscale 2x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
 """What a button's request has."""
 OF_DOODLE = [
-    *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Start from this", "Send to me", "Download"),
+    *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Explain", "Start from this", "Send to me"),
+    "Download",
     *("Favourite", "Family", "More like this", "Report"),
 ]
 
@@ -96,7 +98,7 @@ async def test_every_action_makes_a_request_of_the_member_who_presses(world: Wor
             assert (request.size, request.count, job.idea) == (wanted["size"], 1, "a red fox"), label
             assert request.box == wanted.get("box"), label
             assert request.init_image == (picture.sha256 if job.kind == JobKind.PAINT else None)
-            assert (request.seed == picture.seed) == (job.kind == JobKind.FINISH)
+            assert (request.seed == picture.seed) == (job.kind != JobKind.PAINT)
             await who.click(world.message(job), label="Cancel")
 
 

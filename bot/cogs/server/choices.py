@@ -138,6 +138,7 @@ def subjects(app: App) -> list[Offered]:
         JobKind.PAINT: N_("Painting"),
         JobKind.DESCRIBE: N_("Describing pictures"),
         JobKind.FINISH: N_("Upscaling and adjusting pictures"),
+        JobKind.EXPLAIN: N_("Explaining pictures"),
     }
     models = [name for name in app.settings.cards if len(OF_MODEL + name) <= LONGEST_SUBJECT]
     named = [Offered(value, _(label)) for value, label in kinds.items()]

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from limner.bot.reasons import Action, ImageVerdict, JobKind, JobStatus
+from limner.bot.reasons import ABOUT_PICTURES, Action, ImageVerdict, JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.found import Span, among, found
 from limner.bot.storage.history.search import (
@@ -258,7 +258,7 @@ def _of_requests(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         yield Job.channel_id.in_(wanted.channels)
     if not wanted.every_status:
         yield Job.status == JobStatus.SUCCEEDED
-        yield Job.kind != JobKind.DESCRIBE
+        yield Job.kind.not_in(ABOUT_PICTURES)
     if wanted.since is not None:
         yield Job.created_at >= wanted.since
     if wanted.until is not None:

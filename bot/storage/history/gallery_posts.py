@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, delete, or_, select, text, update
 
-from limner.bot.reasons import ImageVerdict, JobKind, JobStatus
+from limner.bot.reasons import ABOUT_PICTURES, ImageVerdict, JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.gallery_tables import GalleryPost
 from limner.bot.storage.tables.models import Image, Job
@@ -71,7 +71,7 @@ def _is_public() -> tuple[ColumnElement[bool], ...]:
     return (
         Job.guild_id == GalleryPost.guild_id,
         Job.status == JobStatus.SUCCEEDED,
-        Job.kind != JobKind.DESCRIBE,
+        Job.kind.not_in(ABOUT_PICTURES),
         Job.deleted_at.is_(None),
         Job.quarantine.is_(None),
         Job.is_private.is_(False),

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, TextClause, delete, func, select, 
 from sqlalchemy.orm.attributes import InstrumentedAttribute, set_committed_value
 
 from limner.bot.place import Where
-from limner.bot.reasons import STALE, EndCode, JobKind, JobStatus, ReviewState
+from limner.bot.reasons import ABOUT_PICTURES, STALE, EndCode, JobKind, JobStatus, ReviewState
 from limner.bot.storage import shared_sql
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import erasable, erase_rows
@@ -112,7 +112,7 @@ class History:
         """The number of those requests."""
         which = [Job.deleted_at.is_(None)] + ([Job.user_id == user_id] if user_id is not None else [])
         if not every_status:
-            which += [Job.status == JobStatus.SUCCEEDED, Job.kind != JobKind.DESCRIBE]
+            which += [Job.status == JobStatus.SUCCEEDED, Job.kind.not_in(ABOUT_PICTURES)]
         found = select(func.count()).select_from(Job).where(*which)
         async with self.database.read() as session:
             return await session.scalar(found) or 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from limner.bot.reasons import JobKind
+from limner.bot.reasons import ABOUT_PICTURES
 from limner.bot.storage.db import Database
 from limner.bot.storage.pictures.perceptual_hash import distance
 from limner.bot.storage.tables.models import Image, Job
@@ -34,7 +34,7 @@ async def of_marks(database: Database, numbers: Sequence[int]) -> dict[int, tupl
 async def most_alike(database: Database, phash: str, bits: int) -> tuple[Job, int, int] | None:
     """The request of the newest pictures whose hash differs least, and in how many bits; None over ``bits``."""
     kept = select(Image.id, Image.phash).join(Job, Job.id == Image.job_id)
-    kept = kept.where(Image.phash.is_not(None), Job.deleted_at.is_(None), Job.kind != JobKind.DESCRIBE)
+    kept = kept.where(Image.phash.is_not(None), Job.deleted_at.is_(None), Job.kind.not_in(ABOUT_PICTURES))
     async with database.read() as session:
         rows = (await session.execute(kept.order_by(Image.id.desc()).limit(MOST_COMPARED))).all()
         nearest = await asyncio.to_thread(_nearest, phash, [(number, other) for number, other in rows if other])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, select, update
 
+from limner.bot.reasons import JobKind
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Image, Job
 
@@ -64,4 +65,5 @@ class PictureEmbeddings:
 
 
 def _is_missing() -> tuple[ColumnElement[bool], ...]:
-    return Image.features_by.is_(None), Job.deleted_at.is_(None)
+    """The sheets of explanations need none."""
+    return Image.features_by.is_(None), Job.deleted_at.is_(None), Job.kind != JobKind.EXPLAIN

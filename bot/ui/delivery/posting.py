@@ -13,7 +13,7 @@ from discord.webhook.async_ import async_context
 
 from limner.bot.app import App
 from limner.bot.limits import nonce
-from limner.bot.reasons import JobStatus
+from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.delivery.result_message import result_message
 from limner.bot.ui.interactions import SILENT
@@ -144,7 +144,7 @@ class Posting:
         """A message's content and its components: finished pictures come in a gallery."""
         settings = self._app.settings
         if files and job.status == JobStatus.SUCCEEDED:
-            is_rated = (await self._app.ratings.settings(job.user_id)).is_shown
+            is_rated = job.kind != JobKind.EXPLAIN and (await self._app.ratings.settings(job.user_id)).is_shown
             return {"content": None, "view": result_message(settings, job, text, files, is_rated=is_rated)}
         card = settings.cards.get(job.request["model"])
         view = buttons(job, steers=card is None or card.steers)

@@ -10,7 +10,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.limits import CHOICE, CHOICES, cut
 from limner.bot.posted_pictures import check_posted, picture_of
-from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.reasons import ABOUT_PICTURES, JobStatus
 from limner.bot.storage.history.favourites import FOLDER_LENGTH, NOTE_LENGTH, Kept
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
@@ -131,7 +131,7 @@ class FavouriteForm(Form, kind="favourite"):
 
 def star_items(job: Job) -> list[StarButton]:
     """The star under a request's message, if it has pictures that may be shown."""
-    is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine and job.kind != JobKind.DESCRIBE
+    is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine and job.kind not in ABOUT_PICTURES
     return [StarButton(job.id, 0)] if is_shown and job.images else []
 
 

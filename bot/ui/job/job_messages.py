@@ -12,7 +12,7 @@ from limner.bot.limits import CHOICE, CONTENT, cut, length
 from limner.bot.options.notes import sentences
 from limner.bot.quantities import decimal
 from limner.bot.queue.estimate import Position
-from limner.bot.reasons import Action, EndCode, HoldReason, JobKind, JobStatus
+from limner.bot.reasons import PAINTING, Action, EndCode, HoldReason, JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.styles import Styles
 from limner.bot.translation import N_, _, commas, stored
@@ -80,6 +80,7 @@ BY = {
     Action.START: N_("started from picture {picture} of request {job} by {member}"),
     Action.REFER: N_("with picture {picture} of request {job} as a reference, asked by {member}"),
     Action.ADJUST: N_("picture {picture} of request {job} adjusted, asked by {member}"),
+    Action.EXPLAIN: N_("explanation of picture {picture} of request {job}, asked by {member}"),
     Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
     Action.INSTRUCT: N_("picture {picture} of request {job} edited by words of {member}"),
     Action.DESCRIBE: N_("description of picture {picture} of request {job}, asked by {member}"),
@@ -114,7 +115,7 @@ def standing(position: Position) -> str:
 
 def painting(job: Job) -> str:
     """A running job and how far it is."""
-    if job.kind != JobKind.PAINT:
+    if job.kind not in PAINTING:
         does = _("looking at it") if job.kind == JobKind.DESCRIBE else _("finishing the pictures")
         return f"{_idea(job)}\n-# {does}"
     head = "\n".join((_idea(job), *_changes(job)))

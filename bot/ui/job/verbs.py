@@ -48,7 +48,7 @@ def verbs_of(job: Job) -> tuple[str, ...]:
     is_posted = job.status == JobStatus.SUCCEEDED and job.quarantine is None
     if job.kind == JobKind.DESCRIBE:
         return ("paint", "delete") if is_posted else ("delete",)
-    if job.is_of_file:
+    if job.is_of_file or job.kind == JobKind.EXPLAIN:
         return ("details", "delete")
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()

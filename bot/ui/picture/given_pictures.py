@@ -12,7 +12,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadPicture
 from limner.bot.options.ask import Ask
 from limner.bot.posted_pictures import LINK, picture_of
-from limner.bot.reasons import JobKind
+from limner.bot.reasons import ABOUT_PICTURES
 from limner.bot.storage.tables.models import Job
 from limner.bot.submit import check_asker
 from limner.bot.translation import N_, _
@@ -149,7 +149,7 @@ async def posted_in(interaction: Interaction, app: App, message: discord.Message
     """The same of a message of the bot's."""
     job_id = job_of(message)
     job = await viewed(interaction, app, job_id, number, message.channel.id) if job_id else None
-    if job is None or job.kind == JobKind.DESCRIBE:
+    if job is None or job.kind in ABOUT_PICTURES:
         raise BadPicture(_(NO_PICTURE))
     return PostedPicture(job, number)
 

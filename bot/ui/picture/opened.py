@@ -9,7 +9,7 @@ from typing import Any
 import discord
 
 from limner.bot.app import App
-from limner.bot.reasons import HoldReason, JobKind
+from limner.bot.reasons import ABOUT_PICTURES, HoldReason
 from limner.bot.storage.pictures.budget import MESSAGE_BYTES
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Job
@@ -76,7 +76,7 @@ async def hidden(app: App, interaction: Interaction, job: Job) -> str | None:
 
 def is_repeatable(job: Job) -> bool:
     """Whether a request paints by itself: a description, and what was made of a member's file, are not repeated."""
-    return job.kind != JobKind.DESCRIBE and not job.is_of_file
+    return job.kind not in ABOUT_PICTURES and not job.is_of_file
 
 
 async def _pictures(app: App, job: Job, largest: int) -> list[discord.File]:

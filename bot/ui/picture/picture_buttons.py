@@ -18,7 +18,7 @@ from limner.bot.options.ask import find_card
 from limner.bot.picture_actions import Asker, check_masks
 from limner.bot.place import Where
 from limner.bot.posted_pictures import check_posted, picture_of
-from limner.bot.reasons import Action, JobKind, JobStatus
+from limner.bot.reasons import ABOUT_PICTURES, Action, JobStatus
 from limner.bot.reference_actions import OPTION_OF
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Image, Job
@@ -47,6 +47,7 @@ MAKING: dict[str, tuple[str, Making]] = {
     "larger2": (N_("Upscale 2x"), partial(picture_actions.upscale, times=2)),
     "larger4": (N_("Upscale 4x"), partial(picture_actions.upscale, times=4)),
     "adjust": (N_("Adjust"), picture_actions.adjust),
+    "explain": (N_("Explain"), picture_actions.explain),
     "zoom15": (N_("Zoom out 1.5x"), partial(picture_actions.zoom_out, times=1.5)),
     "zoom2": (N_("Zoom out 2x"), partial(picture_actions.zoom_out, times=2)),
     "left": (N_("Pan left"), partial(picture_actions.pan, action=Action.PAN_LEFT)),
@@ -59,6 +60,7 @@ NEEDS: dict[str, Able] = {
     **dict.fromkeys(("subtle", "strong"), picture_actions.varies),
     **dict.fromkeys(("zoom15", "zoom2", "edit"), lambda card: card.masks),
     **dict.fromkeys(("left", "right", "up", "down"), picture_actions.extends),
+    "explain": lambda card: card.explains,
     "start": lambda card: card.starts and not card.edits,
     "refer": lambda card: any(role in card.adapters for role in OPTION_OF),
 }
@@ -362,7 +364,7 @@ def asker(interaction: Interaction) -> Asker:
 
 def picture_items(job: Job) -> list[PictureButton]:
     """A button for each posted picture: its number, or one word if there is one picture only."""
-    if job.status != JobStatus.SUCCEEDED or job.quarantine or job.kind == JobKind.DESCRIBE:
+    if job.status != JobStatus.SUCCEEDED or job.quarantine or job.kind in ABOUT_PICTURES:
         return []
     numbers = [image.position + 1 for image in job.images]
     return [PictureButton(str(number) if len(numbers) > 1 else _("Picture"), job.id, number) for number in numbers]
